@@ -1,0 +1,144 @@
+//! A job that this replica holds under a lease.
+
+use std::sync::Arc;
+
+use crate::{
+    error::Error,
+    job::Kind,
+    keys::Partition,
+    message::{History, JobId, Record},
+    outcome::Success,
+    scripts::ClaimedJob,
+    settle::SUSPECT_AFTER,
+};
+
+/// A claimed job, as handlers get it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Claimed(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    id: JobId,
+    partition: Arc<Partition>,
+    owner: Arc<str>,
+    raw: Vec<u8>,
+    record: Result<Record, Error>,
+    history: History,
+    kind: Kind,
+    claimed_ms: u64,
+}
+
+impl Claimed {
+    pub(crate) fn new(
+        job: ClaimedJob,
+        partition: &Arc<Partition>,
+        owner: &Arc<str>,
+        kind: Kind,
+        claimed_ms: u64,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            id: job.id,
+            partition: partition.clone(),
+            owner: owner.clone(),
+            record: Record::decode(&job.record),
+            raw: job.record,
+            history: History::decode(job.history.as_deref()),
+            kind,
+            claimed_ms,
+        }))
+    }
+
+    /// The job's id.
+    #[must_use]
+    pub fn id(&self) -> JobId {
+        self.0.id
+    }
+
+    /// The kind, which is also the queue.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.0.partition.queue
+    }
+
+    /// Whom it belongs to.
+    #[must_use]
+    pub fn tenant(&self) -> &str {
+        self.0.record.as_ref().map_or(crate::DEFAULT_TENANT, Record::tenant)
+    }
+
+    /// The payload as JSON text.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when the stored record is damaged.
+    pub fn payload(&self) -> Result<&[u8], Error> {
+        self.0.record.as_ref().map(|record| record.payload.as_slice()).map_err(Clone::clone)
+    }
+
+    /// The attempt that this is, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.0.history.attempt()
+    }
+
+    /// How many attempts may fail.
+    #[must_use]
+    pub fn max_attempts(&self) -> u32 {
+        self.option(|options| options.max_attempts).unwrap_or(self.0.kind.max_attempts)
+    }
+
+    /// How long this attempt may run, in seconds.
+    #[must_use]
+    pub fn timeout_s(&self) -> u64 {
+        self.option(|options| options.timeout_s).unwrap_or(self.0.kind.timeout_s)
+    }
+
+    /// Whether a stand-in may answer.
+    #[must_use]
+    pub fn allow_fallback(&self) -> bool {
+        self.option(|options| options.allow_fallback).unwrap_or(self.0.kind.allow_fallback)
+    }
+
+    /// The caller's trace context.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<&str> {
+        self.0.record.as_ref().ok()?.options.traceparent.as_deref()
+    }
+
+    /// What an earlier attempt made but could not store.
+    #[must_use]
+    pub fn draft(&self) -> Option<Success> {
+        self.0.history.draft()
+    }
+
+    pub(crate) fn expires_at_ms(&self) -> Option<u64> {
+        self.option(|options| options.expires_at_ms)
+    }
+
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.0.history.crashes >= SUSPECT_AFTER
+    }
+
+    pub(crate) fn claimed_ms(&self) -> u64 {
+        self.0.claimed_ms
+    }
+
+    pub(crate) fn owner(&self) -> &Arc<str> {
+        &self.0.owner
+    }
+
+    pub(crate) fn partition(&self) -> &Arc<Partition> {
+        &self.0.partition
+    }
+
+    pub(crate) fn history(&self) -> &History {
+        &self.0.history
+    }
+
+    pub(crate) fn raw_record(&self) -> &[u8] {
+        &self.0.raw
+    }
+
+    fn option<T>(&self, field: impl Fn(&crate::message::Options) -> Option<T>) -> Option<T> {
+        self.0.record.as_ref().ok().and_then(|record| field(&record.options))
+    }
+}

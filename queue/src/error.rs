@@ -1,0 +1,48 @@
+//! What can go wrong with the queue.
+
+/// The queue's errors.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Redis did not answer, or not in time. What was asked may have happened or not.
+    #[error("redis is away: {0}")]
+    Unavailable(String),
+    /// Redis is at `maxmemory`: nothing was written.
+    #[error("redis is full (maxmemory)")]
+    Full,
+    /// Redis refused a command in a way that trying again does not mend.
+    #[error("redis refused: {0}")]
+    Redis(String),
+    /// There is no such job, or it finished longer ago than it is kept.
+    #[error("no such job")]
+    NotFound,
+    /// There is no queue of this name.
+    #[error("no queue named {0:?}")]
+    UnknownQueue(String),
+    /// The job's state does not allow it.
+    #[error("the job is {0}")]
+    Conflict(&'static str),
+    /// What was asked cannot be.
+    #[error("{0}")]
+    Invalid(String),
+    /// Something stored cannot be read.
+    #[error("stored data is damaged: {0}")]
+    Corrupt(String),
+}
+
+impl From<redis::RedisError> for Error {
+    fn from(error: redis::RedisError) -> Self {
+        if error.code() == Some("OOM") || error.to_string().contains("OOM command not allowed") {
+            return Self::Full;
+        }
+        if error.is_io_error()
+            || error.is_timeout()
+            || error.is_connection_dropped()
+            || error.is_connection_refusal()
+            || matches!(error.code(), Some("LOADING" | "BUSY" | "MASTERDOWN" | "READONLY" | "TRYAGAIN" | "CLUSTERDOWN"))
+        {
+            return Self::Unavailable(error.to_string());
+        }
+        Self::Redis(error.to_string())
+    }
+}

@@ -1,0 +1,81 @@
+//! Every Redis key, one function each.
+//!
+//! All keys of a partition share the hash tag `{queue.index}`, so that scripts may touch them in a cluster; scripts are given the
+//! base and append the suffixes below.
+//!
+//! | suffix | type | holds | goes away |
+//! |---|---|---|---|
+//! | `jobs` | hash id → record | every job that has not finished, and dead ones | with the job |
+//! | `ready:0` … `ready:3` | lists of ids | jobs that wait for a worker, by priority | when empty |
+//! | `suspects` | list of ids | ready jobs that two workers died with; one at a time a replica | when empty |
+//! | `held` | list of ids | ready jobs that a newer release wrote | when empty |
+//! | `ghosts` | set of ids | cancelled jobs whose id is still in a list | when a claim meets them |
+//! | `scheduled`, `retrying` | sorted sets, score = due ms | jobs that wait for their time | when empty |
+//! | `running` | hash id → owner | jobs that a worker has | with the job |
+//! | `leases` | sorted set owner → lease end ms | one entry a claim, not a job: renewing costs a claim | with its last job |
+//! | `cancels` | set of ids | running jobs that are to stop | with the job |
+//! | `history` | hash id → attempts | only jobs that were run before | with the job |
+//! | `dead` | sorted set, score = death ms | dead letters, at most 10,000 and 180 days | oldest first |
+//! | `done:<bucket>` | hash id → finished job | bucket = time of the id ÷ (retention ÷ 24) | one expiry for the hash |
+//! | `finished:<id>` | string | a job that finished in a later bucket than its id's | own expiry |
+//! | `minute:<m>` | hash | `in` and `out` of that minute | 2 h |
+//! | `wake` | list of at most one token | an idle fetcher blocks on it | by the claim that leaves nothing |
+//! | `watched` | sorted set, score = until ms | ids that someone waits for | upkeep |
+//! | `events` | channel | id and state letter of watched jobs | – |
+//! | `paused` | string | claiming is stopped while it exists | on resume |
+//!
+//! Reserved, not built yet: `waiting` (hash id → parents left) and `children:<id>` for flows; `tenants` (list of tenants in turn) and
+//! `ready:<priority>:<tenant>`, which exist only while two or more tenants wait; `{limit.<queue>}:…` token budgets and
+//! `{unique.<tenant>}:<key>` in slots of their own, taken in batches before a claim.
+//!
+//! Keys of no partition: the table of partition numbers, the replicas, idempotency keys (below).
+
+/// A partition of a queue: the unit that one set of keys serves.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Partition {
+    /// 1 to 4095; part of every job id.
+    pub(crate) number: u16,
+    pub(crate) queue: String,
+    /// What all keys of the partition begin with.
+    pub(crate) base: String,
+}
+
+impl Partition {
+    pub(crate) fn new(prefix: &str, number: u16, queue: &str, index: u16) -> Self {
+        Self { number, queue: queue.to_owned(), base: format!("{prefix}:{{{queue}.{index}}}") }
+    }
+
+    pub(crate) fn key(&self, suffix: &str) -> String {
+        format!("{}:{suffix}", self.base)
+    }
+}
+
+/// Hash number → `queue.index`.
+pub(crate) fn partitions(prefix: &str) -> String {
+    format!("{prefix}:{{fleet}}:partitions")
+}
+
+/// Sorted set replica → last beat ms.
+pub(crate) fn replicas(prefix: &str) -> String {
+    format!("{prefix}:{{fleet}}:replicas")
+}
+
+/// Hash of one replica: `about` (JSON) and `suspect` (the id it runs alone). Kept 15 minutes after its last beat.
+pub(crate) fn replica(prefix: &str, replica: &str) -> String {
+    format!("{prefix}:{{fleet}}:replica:{replica}")
+}
+
+/// List of messages to one replica; expires after a minute.
+pub(crate) fn control(prefix: &str, replica: &str) -> String {
+    format!("{prefix}:{{fleet}}:control:{replica}")
+}
+
+/// String: the answer given to an idempotency key, 24 h.
+pub(crate) fn idempotency(prefix: &str, tenant: &str, key: &str) -> String {
+    format!("{prefix}:{{idempotency}}:{tenant}:{key}")
+}
+
+/// Pattern of the channels of all partitions.
+pub(crate) fn all_events(prefix: &str) -> String {
+    format!("{prefix}:{{*}}:events")
+}

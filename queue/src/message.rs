@@ -1,0 +1,464 @@
+//! What is stored: the record of a job, the state that only some jobs have, and a finished job.
+//!
+//! A record is `version u8 · priority u8 · length of the options u16 LE · CRC-32 of the rest u32 LE · options · payload`.
+//! The options are a MessagePack map of what differs from the kind's defaults (none: no byte), the payload is JSON as it
+//! came. Scripts read the first two bytes and nothing else. An id is a UUIDv7 whose 12 bits after the version hold the number
+//! of the partition.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    error::Error,
+    outcome::{Failure, Success},
+};
+
+/// The envelope version that this release writes, and the newest that it reads.
+pub const ENVELOPE_VERSION: u8 = 1;
+const HEADER: usize = 8;
+/// Only the last so many attempts of a job are kept in full.
+const ATTEMPTS_KEPT: usize = 20;
+/// The longest error text that is kept, in characters.
+const MESSAGE_KEPT: usize = 2_000;
+
+/// The id of a job.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = String, format = Uuid)]
+pub struct JobId(Uuid);
+
+impl JobId {
+    /// A new id in the partition `number`, created at `now_ms` (Unix milliseconds).
+    pub(crate) fn new(partition: u16, now_ms: u64) -> Self {
+        let random = Uuid::now_v7().into_bytes();
+        let mut bytes = [0; 16];
+        bytes[..6].copy_from_slice(&now_ms.to_be_bytes()[2..]);
+        bytes[6] = 0x70 | (partition >> 8) as u8;
+        bytes[7] = (partition & 0xff) as u8;
+        bytes[8..].copy_from_slice(&random[8..]);
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// The partition's number.
+    pub(crate) fn partition(self) -> u16 {
+        let bytes = self.0.as_bytes();
+        u16::from(bytes[6] & 0x0f) << 8 | u16::from(bytes[7])
+    }
+
+    /// When the id was made, in Unix milliseconds.
+    #[must_use]
+    pub fn created_ms(self) -> u64 {
+        let bytes = self.0.as_bytes();
+        bytes[..6].iter().fold(0, |ms, byte| ms << 8 | u64::from(*byte))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
+    pub(crate) fn from_slice(bytes: &[u8]) -> Option<Self> {
+        Uuid::from_slice(bytes).ok().map(Self)
+    }
+}
+
+impl std::str::FromStr for JobId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match Uuid::try_parse(text) {
+            Ok(id) if id.get_version_num() == 7 => Ok(Self(id)),
+            _ => Err(Error::NotFound),
+        }
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How urgent a job is. Strict, but every 16th claim starts from the lowest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// Before all others.
+    High,
+    /// The default.
+    #[default]
+    Normal,
+    /// After normal.
+    Low,
+    /// When nothing else waits.
+    Bulk,
+}
+
+impl Priority {
+    /// All of them, most urgent first.
+    pub const ALL: [Self; 4] = [Self::High, Self::Normal, Self::Low, Self::Bulk];
+
+    fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(byte)).copied()
+    }
+}
+
+/// The state of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Waits for its time.
+    Scheduled,
+    /// Waits for a worker.
+    Ready,
+    /// A worker has it.
+    Running,
+    /// Failed, and waits for its next attempt.
+    Retrying,
+    /// A later node of a flow.
+    Waiting,
+    /// Done.
+    Succeeded,
+    /// Failed for good; can be replayed.
+    Dead,
+    /// Stopped by someone.
+    Cancelled,
+    /// Its `expires_at` passed before it was run.
+    Expired,
+}
+
+impl State {
+    /// Whether the job has come to an end.
+    #[must_use]
+    pub fn is_finished(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Dead | Self::Cancelled | Self::Expired)
+    }
+
+    /// Its name in the API.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Ready => "ready",
+            Self::Running => "running",
+            Self::Retrying => "retrying",
+            Self::Waiting => "waiting",
+            Self::Succeeded => "succeeded",
+            Self::Dead => "dead",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// A job to push.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// The kind, which is also the queue.
+    pub kind: String,
+    /// Who it belongs to.
+    pub tenant: String,
+    /// The payload as JSON text, at most 1 MB.
+    pub payload: Vec<u8>,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Not before this time, in Unix milliseconds. Past or absent: now.
+    pub run_at_ms: Option<u64>,
+    /// Not after this time, in Unix milliseconds.
+    pub expires_at_ms: Option<u64>,
+    /// Overrides the kind's default.
+    pub max_attempts: Option<u32>,
+    /// Overrides the kind's default.
+    pub timeout_s: Option<u64>,
+    /// Overrides the kind's default.
+    pub allow_fallback: Option<bool>,
+    /// Whatever the caller wants to find again, at most 16 KB.
+    pub metadata: Map<String, Value>,
+    /// W3C trace context of the caller.
+    pub traceparent: Option<String>,
+}
+
+impl NewJob {
+    /// A job of `kind` for the tenant `default`, at once, with the kind's defaults.
+    pub fn new(kind: impl Into<String>, payload: impl Into<Vec<u8>>) -> Self {
+        Self {
+            kind: kind.into(),
+            tenant: DEFAULT_TENANT.to_owned(),
+            payload: payload.into(),
+            priority: Priority::default(),
+            run_at_ms: None,
+            expires_at_ms: None,
+            max_attempts: None,
+            timeout_s: None,
+            allow_fallback: None,
+            metadata: Map::new(),
+            traceparent: None,
+        }
+    }
+}
+
+/// The tenant of a token that names none.
+pub const DEFAULT_TENANT: &str = "default";
+
+/// What differs from the kind's defaults. The names are short because every waiting job carries them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Options {
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tenant: Option<String>,
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) run_at_ms: Option<u64>,
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_at_ms: Option<u64>,
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) max_attempts: Option<u32>,
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) timeout_s: Option<u64>,
+    #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) allow_fallback: Option<bool>,
+    #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) metadata: Option<Map<String, Value>>,
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) traceparent: Option<String>,
+}
+
+/// The record of a job, as every waiting job has it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Record {
+    pub(crate) priority: Priority,
+    pub(crate) options: Options,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Record {
+    pub(crate) fn new(job: NewJob, now_ms: u64) -> Self {
+        let options = Options {
+            tenant: (job.tenant != DEFAULT_TENANT).then_some(job.tenant),
+            run_at_ms: job.run_at_ms.filter(|at| *at > now_ms),
+            expires_at_ms: job.expires_at_ms,
+            max_attempts: job.max_attempts,
+            timeout_s: job.timeout_s,
+            allow_fallback: job.allow_fallback,
+            metadata: (!job.metadata.is_empty()).then_some(job.metadata),
+            traceparent: job.traceparent,
+        };
+        Self { priority: job.priority, options, payload: job.payload }
+    }
+
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {
+        let options = if self.options == Options::default() {
+            Vec::new()
+        } else {
+            rmp_serde::to_vec_named(&self.options).map_err(|e| Error::Invalid(format!("options: {e}")))?
+        };
+        let length = u16::try_from(options.len())
+            .map_err(|_| Error::Invalid(format!("options and metadata take {} bytes, at most 65535", options.len())))?;
+        let mut bytes = Vec::with_capacity(HEADER + options.len() + self.payload.len());
+        bytes.extend([ENVELOPE_VERSION, self.priority as u8]);
+        bytes.extend(length.to_le_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(options);
+        bytes.extend(&self.payload);
+        let sum = crc32fast::hash(&bytes[HEADER..]);
+        bytes[4..HEADER].copy_from_slice(&sum.to_le_bytes());
+        Ok(bytes)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        let broken = |what: &str| Error::Corrupt(format!("{what}, in a record of {} bytes", bytes.len()));
+        let header = bytes.get(..HEADER).ok_or_else(|| broken("too short"))?;
+        if header[0] != ENVELOPE_VERSION {
+            return Err(broken(&format!("envelope version {} is not {ENVELOPE_VERSION}", header[0])));
+        }
+        let priority = Priority::from_byte(header[1]).ok_or_else(|| broken("unknown priority"))?;
+        let length = usize::from(u16::from_le_bytes([header[2], header[3]]));
+        let sum = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
+        let rest = &bytes[HEADER..];
+        if crc32fast::hash(rest) != sum {
+            return Err(broken("checksum does not match"));
+        }
+        let options = match rest.get(..length).ok_or_else(|| broken("options cut off"))? {
+            [] => Options::default(),
+            options => rmp_serde::from_slice(options).map_err(|e| broken(&e.to_string()))?,
+        };
+        Ok(Self { priority, options, payload: rest[length..].to_vec() })
+    }
+
+    pub(crate) fn tenant(&self) -> &str {
+        self.options.tenant.as_deref().unwrap_or(DEFAULT_TENANT)
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptOutcome {
+    /// Done.
+    Succeeded,
+    /// Failed; another attempt follows.
+    Retry,
+    /// Put off without fault.
+    Snoozed,
+    /// Failed for good.
+    Dead,
+    /// Stopped by someone.
+    Cancelled,
+    /// Ran longer than its timeout.
+    TimedOut,
+    /// Its worker died, or lost the lease.
+    Crashed,
+    /// Its worker shut down.
+    HandedBack,
+}
+
+impl AttemptOutcome {
+    pub(crate) fn uses_attempt(self) -> bool {
+        matches!(self, Self::Retry | Self::TimedOut | Self::Dead | Self::Succeeded)
+    }
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AttemptError {
+    /// Stable code.
+    pub code: String,
+    /// Text for people.
+    pub message: String,
+    /// Equal for errors that differ only in ids, numbers and quoted text.
+    pub fingerprint: String,
+}
+
+impl From<Failure> for AttemptError {
+    fn from(failure: Failure) -> Self {
+        let fingerprint = fingerprint(&failure);
+        let message = match failure.message.char_indices().nth(MESSAGE_KEPT) {
+            Some((end, _)) => format!("{}…", &failure.message[..end]),
+            None => failure.message,
+        };
+        Self { code: failure.code, message, fingerprint }
+    }
+}
+
+/// 64 bits of a hash over the code and the text without words that hold digits and without quoted parts.
+fn fingerprint(failure: &Failure) -> String {
+    use sha2::{Digest, Sha256};
+    let unquoted: String = failure.message.split('"').step_by(2).collect();
+    let words = unquoted.split_whitespace().filter(|word| !word.contains(|c: char| c.is_ascii_digit()));
+    let mut hash = Sha256::new();
+    hash.update(&failure.code);
+    for word in words {
+        hash.update(b" ");
+        hash.update(word);
+    }
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// One run of a job, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Attempt {
+    #[serde(rename = "n")]
+    pub(crate) number: u32,
+    #[serde(rename = "w")]
+    pub(crate) worker: String,
+    #[serde(rename = "s")]
+    pub(crate) started_ms: u64,
+    #[serde(rename = "f")]
+    pub(crate) finished_ms: u64,
+    #[serde(rename = "o")]
+    pub(crate) outcome: AttemptOutcome,
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<AttemptError>,
+}
+
+/// What only jobs have that were run before: sparse, so that the common job does not pay for it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct History {
+    /// Attempts that used up one of `max_attempts`.
+    #[serde(rename = "u", default)]
+    pub(crate) failures: u32,
+    /// How often a worker died with it.
+    #[serde(rename = "c", default)]
+    pub(crate) crashes: u32,
+    /// The last 20.
+    #[serde(rename = "a", default)]
+    pub(crate) attempts: Vec<Attempt>,
+    /// When it is next due, while it is scheduled again or retrying.
+    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) due_ms: Option<u64>,
+    /// A result that could not be stored yet.
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) draft: Option<ByteBuf>,
+}
+
+impl History {
+    pub(crate) fn add(&mut self, attempt: Attempt) {
+        if attempt.outcome.uses_attempt() && attempt.outcome != AttemptOutcome::Succeeded {
+            self.failures += 1;
+        }
+        if attempt.outcome == AttemptOutcome::Crashed {
+            self.crashes += 1;
+        }
+        self.attempts.push(attempt);
+        let surplus = self.attempts.len().saturating_sub(ATTEMPTS_KEPT);
+        self.attempts.drain(..surplus);
+    }
+
+    /// The number of the attempt that runs now or comes next.
+    pub(crate) fn attempt(&self) -> u32 {
+        self.failures + 1
+    }
+
+    pub(crate) fn draft(&self) -> Option<Success> {
+        self.draft.as_ref().and_then(|json| serde_json::from_slice(json).ok())
+    }
+
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {
+        rmp_serde::to_vec_named(self).map_err(|e| Error::Invalid(format!("history of a job: {e}")))
+    }
+
+    /// The stored history; one that cannot be read counts as none, because losing it is better than losing the job.
+    pub(crate) fn decode(bytes: Option<&[u8]>) -> Self {
+        bytes.and_then(|bytes| rmp_serde::from_slice(bytes).ok()).unwrap_or_default()
+    }
+}
+
+/// A job that came to an end, as it is kept for its retention.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Finished {
+    #[serde(rename = "q")]
+    pub(crate) record: ByteBuf,
+    #[serde(rename = "s")]
+    pub(crate) state: State,
+    #[serde(rename = "f")]
+    pub(crate) finished_ms: u64,
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) started_ms: Option<u64>,
+    /// Who ran it last.
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) worker: Option<String>,
+    /// Absent when its only attempt succeeded.
+    #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) history: Option<History>,
+    /// JSON of a [`Success`], because its result is JSON.
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) success: Option<ByteBuf>,
+}
+
+impl Finished {
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {
+        rmp_serde::to_vec_named(self).map_err(|e| Error::Invalid(format!("finished job: {e}")))
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        rmp_serde::from_slice(bytes).map_err(|e| Error::Corrupt(format!("finished job: {e}")))
+    }
+}

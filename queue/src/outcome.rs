@@ -1,0 +1,160 @@
+//! What a handler answers, and what follows from it for the job. Pure functions; nothing here talks to Redis.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::message::{AttemptError, AttemptOutcome};
+
+/// First retry delay; doubles with every attempt.
+const RETRY_BASE: Duration = Duration::from_secs(2);
+/// No retry waits longer than this by its own arithmetic.
+const RETRY_CAP: Duration = Duration::from_secs(15 * 60);
+/// Bounds of a wait that a service asked for.
+const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+
+/// What came of one attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The work is done and its result is stored.
+    Done(Success),
+    /// It failed and may succeed later; uses up an attempt.
+    Retry {
+        /// What failed.
+        error: Failure,
+        /// When the service asked for a wait, that wait; otherwise backoff decides.
+        after: Option<Duration>,
+    },
+    /// It could not be tried, or not finished, through no fault of its own; uses no attempt.
+    Snooze {
+        /// Why.
+        error: Failure,
+        /// How long to wait.
+        after: Duration,
+        /// Work that is done but could not be stored: handed to the next attempt, which then only stores it.
+        draft: Option<Box<Success>>,
+    },
+    /// It can never succeed.
+    Dead(Failure),
+}
+
+/// A finished job's answer.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Success {
+    /// The result, or a reference to it when it is too large for Redis.
+    pub result: Value,
+    /// Collection that holds the result when `result` is only a reference (over 4 KB).
+    pub stored_in: Option<String>,
+    /// Which provider made it.
+    pub provider: Option<String>,
+    /// Whether a stand-in made it because the real provider could not answer.
+    pub degraded: bool,
+    /// Why it is degraded.
+    pub degraded_reason: Option<String>,
+}
+
+/// Why an attempt failed: a stable code and a text for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Stable, snake case: `rate_limited`, `invalid_payload`, `panic`, …
+    pub code: String,
+    /// What failed, for which input.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with this code and text.
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into() }
+    }
+}
+
+/// Where a job goes after an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Next {
+    Succeeded(Box<Success>),
+    Retrying { delay: Duration },
+    Scheduled { delay: Duration, draft: Option<Box<Success>> },
+    Dead,
+}
+
+/// Decides between done, retry, snooze and dead; nothing else in the project does.
+///
+/// `failures` counts the attempts that failed before this one; `jitter` is a number in `0..1`.
+pub(crate) fn decide(
+    outcome: Outcome,
+    failures: u32,
+    max_attempts: u32,
+    jitter: f64,
+) -> (Next, AttemptOutcome, Option<AttemptError>) {
+    match outcome {
+        Outcome::Done(success) => (Next::Succeeded(Box::new(success)), AttemptOutcome::Succeeded, None),
+        Outcome::Retry { error, after } => {
+            let outcome = if error.code == TIMED_OUT { AttemptOutcome::TimedOut } else { AttemptOutcome::Retry };
+            if failures + 1 >= max_attempts {
+                let outcome = if outcome == AttemptOutcome::Retry { AttemptOutcome::Dead } else { outcome };
+                return (Next::Dead, outcome, Some(AttemptError::from(error)));
+            }
+            let delay = after.map_or_else(|| backoff(failures + 1, jitter), |d| d.clamp(RETRY_AFTER.0, RETRY_AFTER.1));
+            (Next::Retrying { delay }, outcome, Some(AttemptError::from(error)))
+        }
+        Outcome::Snooze { error, after, draft } => {
+            (Next::Scheduled { delay: after, draft }, AttemptOutcome::Snoozed, Some(AttemptError::from(error)))
+        }
+        Outcome::Dead(error) => (Next::Dead, AttemptOutcome::Dead, Some(AttemptError::from(error))),
+    }
+}
+
+/// The code of an attempt that ran into its timeout.
+pub const TIMED_OUT: &str = "timed_out";
+
+/// Full jitter over an exponential bound: `jitter × min(cap, 2 s × 2^(attempt − 1))`, at least 1 ms.
+///
+/// Source of the formula: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+fn backoff(attempt: u32, jitter: f64) -> Duration {
+    let bound = RETRY_BASE.saturating_mul(2u32.saturating_pow(attempt.saturating_sub(1))).min(RETRY_CAP);
+    bound.mul_f64(jitter.clamp(0.0, 1.0)).max(Duration::from_millis(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fail() -> Outcome {
+        Outcome::Retry { error: Failure::new("x", "y"), after: None }
+    }
+
+    #[test]
+    fn retry_delay_doubles_up_to_the_cap() {
+        let full: Vec<u64> = (1..=12).map(|n| backoff(n, 1.0).as_secs()).collect();
+        assert_eq!(full, [2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900]);
+        assert_eq!(backoff(3, 0.5), Duration::from_secs(4));
+        assert_eq!(backoff(3, 0.0), Duration::from_millis(1));
+        assert_eq!(backoff(4_000_000_000, 1.0), RETRY_CAP);
+    }
+
+    #[test]
+    fn the_last_allowed_failure_is_dead() {
+        assert!(matches!(decide(fail(), 3, 5, 0.5).0, Next::Retrying { .. }));
+        assert!(matches!(decide(fail(), 4, 5, 0.5), (Next::Dead, AttemptOutcome::Dead, Some(_))));
+        assert!(matches!(decide(fail(), 0, 1, 0.5).0, Next::Dead));
+    }
+
+    #[test]
+    fn retry_after_replaces_the_backoff_within_its_bounds() {
+        let after = |s| Outcome::Retry { error: Failure::new("rate_limited", ""), after: Some(Duration::from_secs(s)) };
+        let delay = |s| match decide(after(s), 0, 5, 0.5).0 {
+            Next::Retrying { delay } => delay.as_secs(),
+            next => panic!("{next:?}"),
+        };
+        assert_eq!([delay(0), delay(30), delay(86_400)], [1, 30, 3600]);
+    }
+
+    #[test]
+    fn a_snooze_uses_no_attempt() {
+        let snooze = Outcome::Snooze { error: Failure::new("store", ""), after: Duration::from_secs(5), draft: None };
+        let (next, outcome, _) = decide(snooze, 4, 5, 0.5);
+        assert!(matches!(next, Next::Scheduled { .. }));
+        assert!(!outcome.uses_attempt());
+    }
+}

@@ -1,0 +1,374 @@
+//! A worker process's side of the queue: the background tasks around a [`Session`].
+//!
+//! One task a queue claims, one collects and writes settlements, one renews leases, one blocks in Redis until work arrives,
+//! one does upkeep, one says that the replica lives. No Redis call is made per job under load.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    backend::{RedisBackend, Slots},
+    claimed::Claimed,
+    client::Client,
+    session::{Session, Timing},
+    settle::{Settlement, Verdict},
+    waker::{Listener, Waker},
+};
+
+/// Upkeep looks at every queue at least so often.
+const UPKEEP_AT_LEAST: Duration = Duration::from_secs(5);
+/// Settlements are still written for so long after everything has stopped.
+const FLUSH: Duration = Duration::from_secs(5);
+/// The first wait after Redis failed, doubled up to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// What the parts of a replica share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) session: Session,
+    /// No more claims, and no handler begins.
+    pub(crate) stop: CancellationToken,
+    handing_back: AtomicBool,
+    settlements: mpsc::UnboundedSender<Settlement>,
+    waker: Waker,
+    cancels: Notify,
+    queues: Mutex<Vec<String>>,
+}
+
+impl Shared {
+    pub(crate) fn stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    pub(crate) fn handing_back(&self) -> bool {
+        self.handing_back.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.session.client().clock.now_ms()
+    }
+
+    /// Has the end of a run written.
+    pub(crate) fn settle(&self, job: &Claimed, verdict: Verdict, started_ms: u64) {
+        let settlement = self.session.verdict(job, verdict, started_ms).or_else(|error| {
+            let verdict = Verdict::Ran(crate::Outcome::Dead(crate::Failure::new("unstorable", error.to_string())));
+            self.session.verdict(job, verdict, started_ms)
+        });
+        match settlement {
+            // The collector ends only when this does.
+            Ok(settlement) => drop(self.settlements.send(settlement)),
+            Err(error) => tracing::error!(job.id = %job.id(), %error, "the end of a job cannot be written"),
+        }
+    }
+
+    fn queues(&self) -> Vec<String> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A worker process's side of the queue.
+#[derive(Debug)]
+pub struct Replica {
+    shared: Arc<Shared>,
+    /// End when [`Shared::stop`] says so.
+    claimers: JoinSet<()>,
+    /// Go on until everything is settled.
+    keepers: JoinSet<()>,
+    stop_keepers: CancellationToken,
+    flushed: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Replica {
+    /// Starts the background tasks. Does not wait for Redis.
+    #[must_use]
+    pub fn start(client: Client, host: &str, timing: Timing) -> Self {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            session: Session::new(client, host, std::process::id(), timing),
+            stop: CancellationToken::new(),
+            handing_back: AtomicBool::new(false),
+            settlements: sender,
+            waker: Waker::default(),
+            cancels: Notify::new(),
+            queues: Mutex::default(),
+        });
+        let stop_keepers = CancellationToken::new();
+        let mut keepers = JoinSet::new();
+        keepers.spawn(until(stop_keepers.clone(), keep_leases(shared.clone())));
+        keepers.spawn(until(stop_keepers.clone(), keep_up(shared.clone())));
+        keepers.spawn(until(stop_keepers.clone(), beat(shared.clone())));
+        let mut claimers = JoinSet::new();
+        let waiting = shared.clone();
+        claimers.spawn(async move { waiting.waker.run(&waiting.session, &waiting.cancels, &waiting.stop).await });
+        let flushed = tokio::spawn(collect(shared.clone(), receiver, stop_keepers.clone()));
+        Self { shared, claimers, keepers, stop_keepers, flushed: Some(flushed) }
+    }
+
+    /// The jobs of `queue` for an apalis worker, `concurrency` at a time.
+    pub fn backend(&mut self, queue: &str, concurrency: usize) -> RedisBackend {
+        let slots = Arc::new(Slots::new(concurrency));
+        let (sender, jobs) = mpsc::channel(4096);
+        self.shared.queues.lock().unwrap_or_else(PoisonError::into_inner).push(queue.to_owned());
+        let (shared, fetching, queue) = (self.shared.clone(), slots.clone(), queue.to_owned());
+        self.claimers.spawn(async move { fetch(&shared, &queue, &fetching, &sender).await });
+        RedisBackend::new(jobs, self.shared.clone(), slots)
+    }
+
+    /// Host and process, as in [`crate::AttemptView::worker`].
+    #[must_use]
+    pub fn worker(&self) -> &str {
+        self.shared.session.worker()
+    }
+
+    /// How many jobs this replica holds.
+    #[must_use]
+    pub fn n_held(&self) -> usize {
+        self.shared.session.n_held()
+    }
+
+    /// Stops claiming and hands back what was not begun; handlers that run go on.
+    pub fn stop(&self) {
+        self.shared.stop.cancel();
+    }
+
+    /// Aborts what still runs and hands it back.
+    pub fn hand_back(&self) {
+        self.shared.handing_back.store(true, Ordering::SeqCst);
+        self.shared.session.stop_all();
+    }
+
+    /// Writes what is left to write, for a few seconds at most, and ends the background tasks. The apalis workers must have
+    /// ended before.
+    pub async fn close(mut self) {
+        self.stop();
+        // Not aborted: a claim whose answer is dropped would wait for its lease to end.
+        while self.claimers.join_next().await.is_some() {}
+        let deadline = Instant::now() + FLUSH;
+        while self.shared.session.n_held() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.stop_keepers.cancel();
+        if let Some(flushed) = self.flushed.take() {
+            let _ = tokio::time::timeout(FLUSH, flushed).await;
+        }
+        while self.keepers.join_next().await.is_some() {}
+        if let Err(error) = self.shared.session.leave().await {
+            tracing::debug!(%error, "could not sign off; the replica is forgotten when it no longer beats");
+        }
+        let left = self.shared.session.n_held();
+        if left > 0 {
+            tracing::warn!(n_jobs = left, "jobs could not be handed back; they run again when their leases end");
+        }
+    }
+}
+
+/// Runs `work` until `stop`.
+async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
+    let _ = stop.run_until_cancelled(work).await;
+}
+
+/// Claims jobs of one queue whenever there is room and work.
+async fn fetch(shared: &Shared, queue: &str, slots: &Slots, jobs: &mpsc::Sender<Claimed>) {
+    let listener = loop {
+        match shared.session.client().directory.of_queue(queue).await {
+            Ok(partition) => break shared.waker.add(partition),
+            Err(error) => {
+                tracing::debug!(queue, %error, "waiting for redis");
+                until(shared.stop.clone(), tokio::time::sleep(BACKOFF.1)).await;
+            }
+        }
+        if shared.stopping() {
+            return;
+        }
+    };
+    if let Err(error) = shared.session.unhold(queue).await {
+        tracing::debug!(queue, %error, "could not look for jobs put aside");
+    }
+    let mut backoff = BACKOFF.0;
+    while !shared.stopping() {
+        let want = slots.free();
+        if want == 0 {
+            Waker::ignore(&listener);
+            until(shared.stop.clone(), slots.freed.notified()).await;
+            continue;
+        }
+        match shared.session.claim(queue, want).await {
+            Err(error) => {
+                if backoff == BACKOFF.0 {
+                    tracing::warn!(queue, %error, "cannot claim; trying again");
+                }
+                until(shared.stop.clone(), tokio::time::sleep(backoff)).await;
+                backoff = (backoff * 2).min(BACKOFF.1);
+            }
+            Ok(report) => {
+                backoff = BACKOFF.0;
+                let got = report.jobs.len();
+                slots.take(got);
+                for job in report.jobs {
+                    // The receiver closes only when the replica stops, and then hands back what is in the channel.
+                    if let Err(unsent) = jobs.send(job).await {
+                        let job = unsent.0;
+                        shared.settle(&job, Verdict::HandedBack { started: false }, job.claimed_ms());
+                        slots.give_back();
+                    }
+                }
+                if got == 0 || !report.left {
+                    until(shared.stop.clone(), rest(shared, &listener, report.next_due_ms)).await;
+                }
+            }
+        }
+    }
+}
+
+/// Waits until work arrives or is due.
+async fn rest(shared: &Shared, listener: &Listener, next_due_ms: Option<u64>) {
+    shared.waker.listen(listener, &shared.session).await;
+    let due = async {
+        match next_due_ms {
+            Some(at) => tokio::time::sleep(Duration::from_millis(at.saturating_sub(shared.now_ms()).max(1))).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = listener.wake.notified() => {}
+        () = due => {}
+    }
+}
+
+/// Writes settlements: at once when idle, in batches under load, again and again while Redis is away.
+async fn collect(shared: Arc<Shared>, mut receiver: mpsc::UnboundedReceiver<Settlement>, stop: CancellationToken) {
+    let mut batch = Vec::new();
+    let mut backoff = BACKOFF.0;
+    let mut again = false;
+    loop {
+        if batch.is_empty() {
+            tokio::select! {
+                biased;
+                n = receiver.recv_many(&mut batch, crate::scripts::MOST) => if n == 0 { return },
+                () = stop.cancelled() => return,
+            }
+        }
+        count(&batch, again);
+        match shared.session.settle(&mut batch).await {
+            Ok(refused) => {
+                // After an unknown outcome a refusal only says that the first call had been carried out.
+                if refused > 0 && !again {
+                    metrics::counter!("queue_settlements_refused_total").increment(refused as u64);
+                    tracing::warn!(n_jobs = refused, "late settlements refused: another worker has the jobs");
+                }
+                backoff = BACKOFF.0;
+                again = false;
+            }
+            Err(error) => {
+                if !again {
+                    tracing::warn!(%error, n_jobs = batch.len(), "cannot settle; kept until redis is back");
+                }
+                again = true;
+                let cancelled = tokio::time::timeout(backoff, stop.cancelled()).await.is_ok();
+                if cancelled && shared.session.settle(&mut batch).await.is_err() {
+                    return;
+                }
+                backoff = (backoff * 2).min(BACKOFF.1);
+            }
+        }
+    }
+}
+
+fn count(batch: &[Settlement], again: bool) {
+    if again {
+        return;
+    }
+    let mut counts: HashMap<(&str, &'static str), u64> = HashMap::new();
+    for settlement in batch {
+        *counts.entry((settlement.queue(), settlement.state())).or_default() += 1;
+    }
+    for ((queue, state), n) in counts {
+        metrics::counter!("queue_attempts_total", "queue" => queue.to_owned(), "state" => state).increment(n);
+    }
+}
+
+/// Renews leases, and stops what is cancelled or lost.
+async fn keep_leases(shared: Arc<Shared>) {
+    let mut due = tokio::time::interval(shared.session.timing().renewal);
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = due.tick() => {}
+            () = shared.cancels.notified() => {}
+        }
+        match shared.session.renew().await {
+            Ok(0) => {}
+            Ok(n_lost) => {
+                metrics::counter!("queue_leases_lost_total").increment(n_lost as u64);
+                tracing::warn!(n_leases = n_lost, "leases lost; their handlers are stopped");
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot renew leases; trying again");
+                // Sooner than at the next renewal, because a lease lasts only three of them.
+                due.reset_after(BACKOFF.0 * 5);
+            }
+        }
+    }
+}
+
+/// Looks after the queues this replica serves, each when its next lease ends, and at least every few seconds.
+async fn keep_up(shared: Arc<Shared>) {
+    let lease = shared.session.timing().lease;
+    // Leases count only while Redis answered: after a gap, as at the start, whoever holds one gets a whole lease to renew it.
+    let mut reclaim_from = Instant::now() + lease;
+    let mut last_answer: Option<Instant> = None;
+    loop {
+        let mut wait = UPKEEP_AT_LEAST;
+        for queue in shared.queues() {
+            if last_answer.is_some_and(|at| at.elapsed() > lease / 2) {
+                reclaim_from = Instant::now() + lease;
+            }
+            let reclaim = Instant::now() >= reclaim_from;
+            match shared.session.upkeep(&queue, reclaim).await {
+                Ok(report) => {
+                    last_answer = Some(Instant::now());
+                    if report.work {
+                        shared.waker.wake(&queue);
+                    }
+                    if let Some(end) = report.next_lease_end_ms {
+                        let ends_in = Duration::from_millis(end.saturating_sub(shared.now_ms()) + 20);
+                        wait = wait.min(ends_in.max(Duration::from_millis(200)));
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(queue, %error, "cannot look after the queue; trying again");
+                    // A failed answer begins a gap, however short the server was away for us.
+                    reclaim_from = Instant::now() + lease;
+                    wait = BACKOFF.1;
+                }
+            }
+        }
+        if reclaim_from > Instant::now() {
+            wait = wait.min((reclaim_from - Instant::now()).max(Duration::from_millis(200)));
+        }
+        tokio::time::sleep(wait).await;
+    }
+}
+
+async fn beat(shared: Arc<Shared>) {
+    let mut due = tokio::time::interval(shared.session.timing().renewal);
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        if let Err(error) = shared.session.beat(&shared.queues()).await {
+            tracing::debug!(%error, "cannot say that this replica lives; trying again");
+        }
+    }
+}

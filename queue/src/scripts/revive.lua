@@ -1,0 +1,29 @@
+#!lua
+-- Makes a job ready at once that is dead, retrying, cancelled or expired.
+-- KEYS[1]  base of the partition's keys
+-- ARGV     id, state that the caller saw ('dead', 'retrying', 'finished'), bucket of the id, record, history or ''
+-- Reply    1, or 0 when the job's state is no longer the one seen
+local base, id, seen, record, history = KEYS[1], ARGV[1], ARGV[2], ARGV[4], ARGV[5]
+if seen == 'finished' then
+  if redis.call('HEXISTS', base .. ':jobs', id) == 1 then
+    return 0
+  end
+  local n = redis.call('HDEL', base .. ':done:' .. ARGV[3], id) + redis.call('DEL', base .. ':finished:' .. id)
+  if n == 0 then
+    return 0
+  end
+  redis.call('HSET', base .. ':jobs', id, record)
+elseif redis.call('ZREM', base .. ':' .. seen, id) == 0 then
+  return 0
+end
+if history ~= '' then
+  redis.call('HSET', base .. ':history', id, history)
+end
+-- A cancelled job's id may still be in its list.
+if redis.call('SREM', base .. ':ghosts', id) == 0 then
+  redis.call('RPUSH', base .. ':ready:' .. math.min(string.byte(record, 2), 3), id)
+end
+if redis.call('EXISTS', base .. ':wake') == 0 then
+  redis.call('RPUSH', base .. ':wake', '1')
+end
+return 1

@@ -1,0 +1,208 @@
+//! From the outcome of an attempt to what is written about it. Pure, but for the encoding.
+
+use std::sync::Arc;
+
+use serde_bytes::ByteBuf;
+
+use crate::{
+    claimed::Claimed,
+    error::Error,
+    keys::Partition,
+    message::{Attempt, AttemptError, AttemptOutcome, Finished, History, JobId, State},
+    outcome::{self, Failure, Next, Outcome, Success},
+    scripts::{Ending, Release, To},
+};
+
+/// How one run of a claimed job ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// The handler answered, or failed, or took too long.
+    Ran(Outcome),
+    /// Someone cancelled it.
+    Cancelled,
+    /// Its `expires_at` had passed before it was run.
+    Expired,
+    /// The replica shuts down. `started`: whether the handler had begun.
+    HandedBack {
+        /// Whether the handler had begun.
+        started: bool,
+    },
+}
+
+/// What is to be written about one job.
+#[derive(Debug)]
+pub struct Settlement {
+    pub(crate) id: JobId,
+    pub(crate) partition: Arc<Partition>,
+    pub(crate) what: What,
+}
+
+#[derive(Debug)]
+pub(crate) enum What {
+    End(Ending),
+    Release(Release),
+}
+
+impl Settlement {
+    pub(crate) fn owner(&self) -> &Arc<str> {
+        match &self.what {
+            What::End(ending) => &ending.owner,
+            What::Release(release) => &release.owner,
+        }
+    }
+
+    /// Where the job goes, for counting.
+    pub(crate) fn state(&self) -> &'static str {
+        match &self.what {
+            What::End(ending) => ending.state.name(),
+            What::Release(release) => match release.to {
+                To::Retrying { .. } => "retrying",
+                To::Scheduled { .. } => "scheduled",
+                To::Dead => "dead",
+                To::Ready | To::Suspect => "ready",
+            },
+        }
+    }
+
+    pub(crate) fn queue(&self) -> &str {
+        &self.partition.queue
+    }
+}
+
+/// Decides what follows from `verdict` for `job`, which this replica (`worker`) ran from `started_ms` to `now_ms`.
+pub(crate) fn settle(
+    job: &Claimed,
+    verdict: Verdict,
+    worker: &str,
+    started_ms: u64,
+    now_ms: u64,
+    jitter: f64,
+) -> Result<Settlement, Error> {
+    let mut history = job.history().clone();
+    let attempt = |history: &mut History, outcome, error| {
+        let number = history.attempt();
+        let worker = worker.to_owned();
+        history.add(Attempt { number, worker, started_ms, finished_ms: now_ms, outcome, error });
+    };
+    let due = |delay: std::time::Duration| now_ms + u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+    history.due_ms = None;
+    match verdict {
+        Verdict::Ran(outcome) => {
+            let (next, outcome, error) = outcome::decide(outcome, history.failures, job.max_attempts(), jitter);
+            match next {
+                Next::Succeeded(success) => {
+                    let past = (!history.attempts.is_empty()).then(|| {
+                        attempt(&mut history, outcome, error);
+                        history.draft = None;
+                        history
+                    });
+                    end(job, State::Succeeded, now_ms, Some((worker, started_ms)), past, Some(&success))
+                }
+                Next::Retrying { delay } => {
+                    attempt(&mut history, outcome, error);
+                    history.draft = None;
+                    history.due_ms = Some(due(delay));
+                    release(job, To::Retrying { due_ms: due(delay) }, Some(&history))
+                }
+                Next::Scheduled { delay, draft } => {
+                    attempt(&mut history, outcome, error);
+                    history.draft = draft.map(|draft| json(&draft)).transpose()?;
+                    history.due_ms = Some(due(delay));
+                    release(job, To::Scheduled { due_ms: due(delay) }, Some(&history))
+                }
+                Next::Dead => {
+                    attempt(&mut history, outcome, error);
+                    history.draft = None;
+                    release(job, To::Dead, Some(&history))
+                }
+            }
+        }
+        Verdict::Cancelled => {
+            attempt(&mut history, AttemptOutcome::Cancelled, None);
+            end(job, State::Cancelled, now_ms, Some((worker, started_ms)), Some(history), None)
+        }
+        Verdict::Expired => {
+            let past = (!history.attempts.is_empty()).then_some(history);
+            end(job, State::Expired, now_ms, None, past, None)
+        }
+        Verdict::HandedBack { started } => {
+            let to = if job.is_suspect() { To::Suspect } else { To::Ready };
+            if started {
+                attempt(&mut history, AttemptOutcome::HandedBack, None);
+            }
+            release(job, to, started.then_some(&history))
+        }
+    }
+}
+
+/// After this many crashes a job is run alone.
+pub(crate) const SUSPECT_AFTER: u32 = 2;
+/// After this many crashes a job is dead.
+const DEAD_AFTER: u32 = 3;
+
+/// What follows for a job whose worker died, or let its lease expire. Only a job that is `counted` is blamed.
+pub(crate) fn crashed(
+    mut history: History,
+    owner: &str,
+    worker: &str,
+    started_ms: u64,
+    now_ms: u64,
+    counted: bool,
+) -> Result<(To, Vec<u8>), Error> {
+    let crashes = history.crashes + u32::from(counted);
+    let dead = crashes >= DEAD_AFTER;
+    let text = if dead {
+        format!("its worker died {crashes} times while running it; the last was {worker}")
+    } else {
+        format!("the worker {worker} died or stopped renewing its lease ({owner})")
+    };
+    let error = Some(AttemptError::from(Failure::new("worker_died", text)));
+    let number = history.attempt();
+    let worker = worker.to_owned();
+    history.add(Attempt {
+        number,
+        worker,
+        started_ms,
+        finished_ms: now_ms,
+        outcome: AttemptOutcome::Crashed,
+        error,
+    });
+    history.crashes = crashes;
+    let to = match crashes {
+        DEAD_AFTER.. => To::Dead,
+        SUSPECT_AFTER.. => To::Suspect,
+        _ => To::Ready,
+    };
+    Ok((to, history.encode()?))
+}
+
+fn end(
+    job: &Claimed,
+    state: State,
+    now_ms: u64,
+    run: Option<(&str, u64)>,
+    history: Option<History>,
+    success: Option<&Success>,
+) -> Result<Settlement, Error> {
+    let finished = Finished {
+        record: ByteBuf::from(job.raw_record()),
+        state,
+        finished_ms: now_ms,
+        started_ms: run.map(|(_, started_ms)| started_ms),
+        worker: run.filter(|_| history.is_none()).map(|(worker, _)| worker.to_owned()),
+        history,
+        success: success.filter(|success| **success != Success::default()).map(json).transpose()?,
+    };
+    let ending = Ending { id: job.id(), owner: job.owner().clone(), finished: finished.encode()?, state };
+    Ok(Settlement { id: job.id(), partition: job.partition().clone(), what: What::End(ending) })
+}
+
+fn release(job: &Claimed, to: To, history: Option<&History>) -> Result<Settlement, Error> {
+    let history = history.map(History::encode).transpose()?;
+    let release = Release { id: job.id(), owner: job.owner().clone(), to, history };
+    Ok(Settlement { id: job.id(), partition: job.partition().clone(), what: What::Release(release) })
+}
+
+fn json(success: &Success) -> Result<ByteBuf, Error> {
+    serde_json::to_vec(success).map(ByteBuf::from).map_err(|e| Error::Invalid(format!("result: {e}")))
+}

@@ -1,0 +1,166 @@
+//! A job and a queue as the API shows them.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::message::{AttemptError, AttemptOutcome, JobId, Priority, State};
+
+/// A moment, written as RFC 3339 in UTC with milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
+#[schema(value_type = String, format = DateTime)]
+pub struct Timestamp(DateTime<Utc>);
+
+impl Timestamp {
+    /// From Unix milliseconds.
+    #[must_use]
+    pub fn from_ms(ms: u64) -> Self {
+        Self(i64::try_from(ms).ok().and_then(DateTime::from_timestamp_millis).unwrap_or(DateTime::UNIX_EPOCH))
+    }
+
+    /// In Unix milliseconds.
+    #[must_use]
+    pub fn ms(self) -> u64 {
+        u64::try_from(self.0.timestamp_millis()).unwrap_or(0)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.to_rfc3339_opts(SecondsFormat::Millis, true))
+    }
+}
+
+/// One attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct AttemptView {
+    /// Counts from 1; a snoozed, handed back or crashed attempt does not raise it.
+    pub number: u32,
+    /// Host and process, `host-1/4211`.
+    pub worker: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended; absent while it runs.
+    pub finished_at: Option<Timestamp>,
+    /// How it ended; absent while it runs.
+    pub outcome: Option<AttemptOutcome>,
+    /// Why it failed.
+    pub error: Option<AttemptError>,
+}
+
+/// How far a running job is.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Progress {
+    /// 0 to 100.
+    pub percent: u8,
+    /// What it is doing.
+    pub message: String,
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct JobView {
+    /// UUIDv7.
+    pub id: JobId,
+    /// What it does.
+    pub kind: String,
+    /// Named like the kind.
+    pub queue: String,
+    /// Whom it belongs to.
+    pub tenant: String,
+    /// Where it stands.
+    pub state: State,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// As it was given. Text when the stored bytes are no JSON.
+    pub payload: Value,
+    /// As it was given.
+    pub metadata: Map<String, Value>,
+    /// Not built yet: always absent.
+    pub unique_key: Option<String>,
+    /// `fast`: in Redis.
+    pub durability: &'static str,
+    /// When it was taken.
+    pub created_at: Timestamp,
+    /// When it may run, or may run again.
+    pub run_at: Timestamp,
+    /// When its last attempt began.
+    pub started_at: Option<Timestamp>,
+    /// When it came to an end.
+    pub finished_at: Option<Timestamp>,
+    /// When it is no longer worth running.
+    pub expires_at: Option<Timestamp>,
+    /// The attempt that runs, ran last, or comes next.
+    pub attempt: u32,
+    /// How many attempts may fail.
+    pub max_attempts: u32,
+    /// How often a worker died with it.
+    pub crashes: u32,
+    /// How long one attempt may run.
+    pub timeout_s: u64,
+    /// Absent until a handler reports some.
+    pub progress: Option<Progress>,
+    /// The last 20.
+    pub attempts: Vec<AttemptView>,
+    /// Which provider made the result.
+    pub provider: Option<String>,
+    /// Whether a stand-in made it.
+    pub degraded: bool,
+    /// Why a stand-in made it.
+    pub degraded_reason: Option<String>,
+    /// The result of a job that succeeded.
+    pub result: Option<Value>,
+    /// Collection that holds the result when it is too large for Redis; the API fills `result` from it.
+    #[serde(skip)]
+    pub stored_in: Option<String>,
+    /// Not built yet: always absent.
+    pub estimated_start_at: Option<Timestamp>,
+}
+
+/// How many jobs are in each unfinished state, and dead.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Depth {
+    /// Wait for a worker.
+    pub ready: u64,
+    /// Wait for their time.
+    pub scheduled: u64,
+    /// A worker has them.
+    pub running: u64,
+    /// Failed and wait for the next attempt.
+    pub retrying: u64,
+    /// Later nodes of flows.
+    pub waiting: u64,
+    /// Failed for good.
+    pub dead: u64,
+}
+
+/// A queue.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct QueueView {
+    /// Named like its kind.
+    pub name: String,
+    /// Whether claiming is stopped.
+    pub paused: bool,
+    /// Jobs by state.
+    pub depth: Depth,
+    /// Age of the job that waits longest, in seconds.
+    pub oldest_ready_age_s: Option<f64>,
+    /// Jobs that came in, a second, over the last minute.
+    pub in_per_s: f64,
+    /// Jobs that came to an end, a second, over the last minute.
+    pub out_per_s: f64,
+    /// When the queue is empty if nothing more comes; absent while nothing goes out.
+    pub time_to_empty_s: Option<f64>,
+    /// Replicas that serve it.
+    pub workers: u64,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Page<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// Pass it on to get the next page; absent on the last.
+    pub next_cursor: Option<String>,
+}
