@@ -533,10 +533,10 @@ impl Batch {
     }
 
     fn into_settlements(self, partition: &Arc<Partition>) -> Vec<Settlement> {
-        let of = |id, what| Settlement { id, partition: partition.clone(), what };
+        let of = |what| Settlement { partition: partition.clone(), what };
         match self {
-            Self::Ends(jobs) => jobs.into_iter().map(|job| of(job.id, What::End(job))).collect(),
-            Self::Releases(jobs) => jobs.into_iter().map(|job| of(job.id, What::Release(job))).collect(),
+            Self::Ends(jobs) => jobs.into_iter().map(|job| of(What::End(job))).collect(),
+            Self::Releases(jobs) => jobs.into_iter().map(|job| of(What::Release(job))).collect(),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     claimed::Claimed,
     error::Error,
     keys::Partition,
-    message::{Attempt, AttemptError, AttemptOutcome, Finished, History, JobId, State},
+    message::{Attempt, AttemptError, AttemptOutcome, Finished, History, State},
     outcome::{self, Failure, Next, Outcome, Success},
     scripts::{Ending, Release, To},
 };
@@ -32,7 +32,6 @@ pub enum Verdict {
 /// What is to be written about one job.
 #[derive(Debug)]
 pub struct Settlement {
-    pub(crate) id: JobId,
     pub(crate) partition: Arc<Partition>,
     pub(crate) what: What,
 }
@@ -194,13 +193,13 @@ fn end(
         success: success.filter(|success| **success != Success::default()).map(json).transpose()?,
     };
     let ending = Ending { id: job.id(), owner: job.owner().clone(), finished: finished.encode()?, state };
-    Ok(Settlement { id: job.id(), partition: job.partition().clone(), what: What::End(ending) })
+    Ok(Settlement { partition: job.partition().clone(), what: What::End(ending) })
 }
 
 fn release(job: &Claimed, to: To, history: Option<&History>) -> Result<Settlement, Error> {
     let history = history.map(History::encode).transpose()?;
     let release = Release { id: job.id(), owner: job.owner().clone(), to, history };
-    Ok(Settlement { id: job.id(), partition: job.partition().clone(), what: What::Release(release) })
+    Ok(Settlement { partition: job.partition().clone(), what: What::Release(release) })
 }
 
 fn json(success: &Success) -> Result<ByteBuf, Error> {

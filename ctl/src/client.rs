@@ -1,0 +1,514 @@
+//! The HTTP API, as far as this program speaks it.
+
+use std::{
+    error::Error as _,
+    fmt::{self, Display},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use chrono::{DateTime, Utc};
+use reqwest::{Method, RequestBuilder, Response, Url, header::RETRY_AFTER};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// Where `./dev` leaves a token.
+const TOKEN_FILE: &str = ".dev/token";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// On top of what a long poll waits.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest that one request waits for a job to finish, in seconds.
+const LONGEST_POLL_S: u64 = 30;
+/// How long to wait before a call is repeated, when the API does not say.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A connection to the API.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    http: reqwest::Client,
+    base: Url,
+    token: Option<String>,
+}
+
+/// A job to be enqueued.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct NewJob {
+    pub(crate) kind: String,
+    pub(crate) payload: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) options: Option<Options>,
+}
+
+/// Its options.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Options {
+    pub(crate) priority: Priority,
+}
+
+/// How urgent a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Priority {
+    High,
+    Normal,
+    Low,
+    Bulk,
+}
+
+/// A job as the API shows it.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub(crate) struct Job {
+    pub(crate) id: String,
+    pub(crate) kind: String,
+    pub(crate) tenant: String,
+    pub(crate) state: String,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) finished_at: Option<DateTime<Utc>>,
+    pub(crate) attempt: u32,
+    pub(crate) max_attempts: u32,
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) provider: Option<String>,
+    pub(crate) degraded: bool,
+    pub(crate) degraded_reason: Option<String>,
+    pub(crate) result: Option<Value>,
+}
+
+/// One attempt of a job.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub(crate) struct Attempt {
+    pub(crate) number: u32,
+    pub(crate) worker: String,
+    pub(crate) outcome: Option<String>,
+    pub(crate) error: Option<AttemptError>,
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub(crate) struct AttemptError {
+    pub(crate) code: String,
+    pub(crate) message: String,
+}
+
+impl Job {
+    pub(crate) fn is_finished(&self) -> bool {
+        matches!(self.state.as_str(), "succeeded" | "dead" | "cancelled" | "expired")
+    }
+
+    pub(crate) fn succeeded(&self) -> bool {
+        self.state == "succeeded"
+    }
+
+    /// From its creation to its end, in milliseconds.
+    pub(crate) fn duration_ms(&self) -> Option<i64> {
+        self.finished_at.map(|finished_at| (finished_at - self.created_at).num_milliseconds())
+    }
+
+    /// The error of its last attempt that has one, `code: message`.
+    pub(crate) fn last_error(&self) -> Option<String> {
+        let error = self.attempts.iter().rev().find_map(|attempt| attempt.error.as_ref())?;
+        Some(format!("{}: {}", error.code, error.message))
+    }
+}
+
+/// `application/problem+json`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub(crate) struct Problem {
+    #[serde(rename = "type", default)]
+    pub(crate) kind: String,
+    pub(crate) title: String,
+    #[serde(default)]
+    pub(crate) detail: Option<String>,
+    #[serde(default)]
+    pub(crate) errors: Vec<FieldError>,
+    #[serde(default)]
+    pub(crate) request_id: Option<String>,
+}
+
+/// A bad field.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub(crate) struct FieldError {
+    pub(crate) pointer: String,
+    pub(crate) message: String,
+}
+
+impl Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.title)?;
+        if let Some(detail) = self.detail.as_ref().filter(|detail| **detail != self.title) {
+            write!(formatter, ": {detail}")?;
+        }
+        for error in &self.errors {
+            write!(formatter, "\n  {}: {}", error.pointer, error.message)?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a call failed.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub(crate) enum CallError {
+    #[error("{base} cannot be reached: {reason}\nis the producer running (`./dev`)? is ECOM_URL right?")]
+    Unreachable { base: String, reason: String },
+    #[error("the API refused ({status}): {problem}{}", hint(*.status, problem))]
+    Refused { status: u16, problem: Box<Problem>, retry_after: Option<Duration> },
+    #[error("{url} answered {status}, but not as the API would: {body:?}\nis ECOM_URL right?")]
+    Unexpected { url: String, status: u16, body: String },
+}
+
+/// What to do about it, on a line of its own.
+fn hint(status: u16, problem: &Problem) -> String {
+    let mut hint = match status {
+        401 => "\nmake a token with the secret of the server and set it: \
+                ECOM_TOKEN=$(JWT_SECRET=… ecomctl token --scope admin); after `./dev` one is in .dev/token"
+            .to_owned(),
+        403 => "\nthe token lacks the scope; make one with `ecomctl token --scope …`".to_owned(),
+        429 | 503 => "\ntry again in a moment".to_owned(),
+        _ => String::new(),
+    };
+    if let Some(id) = problem.request_id.as_ref().filter(|_| status >= 500) {
+        hint.push_str(&format!("\nrequest id {id}"));
+    }
+    hint
+}
+
+impl CallError {
+    /// How long to wait before the same call may succeed; `None` when it would fail again.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unreachable { .. } | Self::Unexpected { status: 502..=504, .. } => Some(PAUSE),
+            Self::Refused { status: 429 | 502..=504, retry_after, .. } => Some(retry_after.unwrap_or(PAUSE)),
+            // The answer to our own first try was lost, and that try is still under way.
+            Self::Refused { problem, .. } if problem.kind.ends_with("/idempotency-in-progress") => Some(PAUSE),
+            Self::Refused { .. } | Self::Unexpected { .. } => None,
+        }
+    }
+}
+
+/// One line of a batch's answer.
+#[derive(Debug, Deserialize)]
+pub(crate) struct BatchLine {
+    pub(crate) index: usize,
+    pub(crate) id: Option<String>,
+    pub(crate) problem: Option<Problem>,
+}
+
+impl Api {
+    /// Reads the address, and the token from [`TOKEN_FILE`] when none is given. Does not connect.
+    pub(crate) fn new(url: &str, token: Option<String>) -> Result<Self> {
+        let base = Url::parse(url)
+            .with_context(|| format!("ECOM_URL={url:?} is no URL; it looks like http://127.0.0.1:8080"))?;
+        if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
+            bail!("ECOM_URL={url:?} is no http or https URL; it looks like http://127.0.0.1:8080");
+        }
+        let token = token.or_else(|| std::fs::read_to_string(Path::new(TOKEN_FILE)).ok());
+        let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+        let mut http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT);
+        if is_loopback(&base) {
+            // A proxy of the environment cannot know this machine's loopback.
+            http = http.no_proxy();
+        }
+        let http = http.build().context("no HTTP client can be built")?;
+        Ok(Self { http, base, token })
+    }
+
+    /// The address, without a slash at its end.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base.as_str().trim_end_matches('/'))
+    }
+
+    /// A job; waits up to `wait_s` for it to finish.
+    pub(crate) async fn job(&self, id: &str, wait_s: Option<u64>) -> Result<Value, CallError> {
+        let mut request = self.request(Method::GET, &job_path(id));
+        if let Some(wait_s) = wait_s {
+            request = request.query(&[("wait", wait_s)]).timeout(Duration::from_secs(wait_s) + ANSWER_TIMEOUT);
+        }
+        self.call(request).await
+    }
+
+    /// Waits until a job has finished, over outages of the API too. The caller limits the time.
+    pub(crate) async fn finished_job(&self, id: &str) -> Result<Job, CallError> {
+        loop {
+            let asked_at = Instant::now();
+            let pause = match self.job(id, Some(LONGEST_POLL_S)).await {
+                Ok(answer) => {
+                    let job: Job = self.understand(answer)?;
+                    if job.is_finished() {
+                        return Ok(job);
+                    }
+                    // An API that is being stopped answers early, and must not be asked in a tight loop.
+                    PAUSE.saturating_sub(asked_at.elapsed())
+                }
+                Err(error) => error.retry_after().ok_or(error)?,
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Enqueues one job.
+    pub(crate) async fn push(&self, job: &NewJob) -> Result<Value, CallError> {
+        self.push_with_key(job, Uuid::now_v7()).await
+    }
+
+    /// Enqueues one job, over outages of the API too. The caller limits the time.
+    pub(crate) async fn push_patiently(&self, job: &NewJob) -> Result<Job, CallError> {
+        let key = Uuid::now_v7();
+        loop {
+            match self.push_with_key(job, key).await {
+                Ok(job) => return self.understand(job),
+                Err(error) => tokio::time::sleep(error.retry_after().ok_or(error)?).await,
+            }
+        }
+    }
+
+    /// The key makes the repetition of a call whose answer was lost harmless.
+    async fn push_with_key(&self, job: &NewJob, key: Uuid) -> Result<Value, CallError> {
+        let request = self.request(Method::POST, "/api/jobs").header("Idempotency-Key", key.to_string());
+        self.call(request.json(job)).await
+    }
+
+    /// Enqueues many, at most 10,000; one line a job.
+    pub(crate) async fn push_many(&self, jobs: &[NewJob]) -> Result<Vec<BatchLine>, CallError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            results: Vec<BatchLine>,
+        }
+        let request = self.request(Method::POST, "/api/jobs/batch").json(&json!({ "jobs": jobs }));
+        let answer: Answer = self.call(request).await?;
+        Ok(answer.results)
+    }
+
+    pub(crate) async fn cancel(&self, id: &str) -> Result<Value, CallError> {
+        self.call(self.request(Method::POST, &format!("{}/cancel", job_path(id)))).await
+    }
+
+    pub(crate) async fn retry(&self, id: &str) -> Result<Value, CallError> {
+        self.call(self.request(Method::POST, &format!("{}/retry", job_path(id)))).await
+    }
+
+    pub(crate) async fn queues(&self) -> Result<Value, CallError> {
+        self.call(self.request(Method::GET, "/api/queues")).await
+    }
+
+    /// A page of a queue's dead jobs, newest first.
+    pub(crate) async fn dead(&self, queue: &str, cursor: Option<&str>, limit: u64) -> Result<Value, CallError> {
+        let request = self.request(Method::GET, &dead_path(queue)).query(&[("limit", limit.to_string())]);
+        self.call(match cursor {
+            Some(cursor) => request.query(&[("cursor", cursor)]),
+            None => request,
+        })
+        .await
+    }
+
+    /// Makes dead jobs ready again: those in `ids`, or all when there are none.
+    pub(crate) async fn replay(&self, queue: &str, ids: &[String]) -> Result<Value, CallError> {
+        let request = self.request(Method::POST, &format!("{}/replay", dead_path(queue)));
+        let body = if ids.is_empty() { json!({}) } else { json!({ "ids": ids }) };
+        self.call(request.json(&body)).await
+    }
+
+    /// An answer of the API as a type of ours.
+    pub(crate) fn understand<T: DeserializeOwned>(&self, answer: Value) -> Result<T, CallError> {
+        let body = answer.to_string();
+        serde_json::from_value(answer).map_err(|error| CallError::Unexpected {
+            url: self.base.to_string(),
+            status: 200,
+            body: format!("{error}: {}", beginning(&body)),
+        })
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, self.url(path));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    async fn call<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, CallError> {
+        let unreachable =
+            |error: reqwest::Error| CallError::Unreachable { base: self.url(""), reason: innermost_reason(&error) };
+        let response = request.send().await.map_err(unreachable)?;
+        let (status, url) = (response.status(), response.url().to_string());
+        let retry_after = retry_after(&response);
+        let body = response.bytes().await.map_err(unreachable)?;
+        if !status.is_success()
+            && let Ok(problem) = serde_json::from_slice::<Problem>(&body)
+        {
+            return Err(CallError::Refused { status: status.as_u16(), problem: Box::new(problem), retry_after });
+        }
+        let unexpected = || {
+            let body = beginning(&String::from_utf8_lossy(&body));
+            CallError::Unexpected { url, status: status.as_u16(), body }
+        };
+        match serde_json::from_slice(&body) {
+            Ok(answer) if status.is_success() => Ok(answer),
+            _ => Err(unexpected()),
+        }
+    }
+}
+
+/// Ids and names come from the command line and must not leave their segment of the path.
+fn segment(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+fn job_path(id: &str) -> String {
+    format!("/api/jobs/{}", segment(id))
+}
+
+fn dead_path(queue: &str) -> String {
+    format!("/api/queues/{}/dead", segment(queue))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
+}
+
+/// The outer errors only repeat the URL.
+fn innermost_reason(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let mut reason = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        reason = inner.to_string();
+        source = inner.source();
+    }
+    reason
+}
+
+fn beginning(body: &str) -> String {
+    crate::table::cut(&crate::table::one_line(body), 200)
+}
+
+#[cfg(test)]
+mod tests {
+    use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
+
+    use super::*;
+
+    fn refused(status: u16, problem: Value) -> CallError {
+        let problem = Box::new(serde_json::from_value(problem).unwrap());
+        CallError::Refused { status, problem, retry_after: None }
+    }
+
+    #[test]
+    fn a_problem_shows_its_title_its_detail_and_each_bad_field() {
+        let error = refused(
+            422,
+            json!({
+                "type": "https://ecomsimply.example/problems/invalid-payload", "title": "invalid payload", "status": 422,
+                "detail": "2 fields are bad", "request_id": "r-1",
+                "errors": [{ "pointer": "/payload/language", "message": "one of fr, en" },
+                           { "pointer": "/payload/name", "message": "is missing" }]
+            }),
+        );
+        let expected = "the API refused (422): invalid payload: 2 fields are bad\n  \
+                        /payload/language: one of fr, en\n  /payload/name: is missing";
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(error.retry_after(), None);
+    }
+
+    #[test]
+    fn without_a_token_it_says_how_to_get_one() {
+        let text = refused(401, json!({ "title": "no token" })).to_string();
+        assert!(text.starts_with("the API refused (401): no token\n"), "{text}");
+        assert!(text.contains("ecomctl token --scope admin") && text.contains(".dev/token"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_named() {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let api = Api::new(&format!("http://127.0.0.1:{port}/"), Some("t".to_owned())).unwrap();
+        let error = api.queues().await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("http://127.0.0.1:{port} cannot be reached: ")), "{text}");
+        assert!(text.contains("refused") && text.contains("ECOM_URL"), "{text}");
+        assert!(error.retry_after().is_some());
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_refused() {
+        for url in ["127.0.0.1:8080", "ftp://localhost", "", "localhost"] {
+            assert!(Api::new(url, None).unwrap_err().to_string().contains("http://127.0.0.1:8080"), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_id_stays_in_its_segment() {
+        assert_eq!(job_path("../queues?a=b#c"), "/api/jobs/%2E%2E%2Fqueues%3Fa%3Db%23c");
+    }
+
+    #[test]
+    fn a_job_is_read_and_unknown_fields_are_ignored() {
+        let job: Job = serde_json::from_value(json!({
+            "id": "0199a1b2-0000-7000-8000-000000000001", "kind": "content", "tenant": "default", "state": "dead", "new": 1,
+            "created_at": "2026-01-02T03:04:05.000Z", "finished_at": "2026-01-02T03:04:06.250Z", "attempt": 2,
+            "max_attempts": 2, "provider": null, "degraded": false, "degraded_reason": null, "result": null,
+            "attempts": [
+                { "number": 1, "worker": "h/1", "outcome": "retry", "error": { "code": "a", "message": "first" } },
+                { "number": 2, "worker": "h/1", "outcome": "dead", "error": { "code": "b", "message": "second" } }]
+        }))
+        .unwrap();
+        assert_eq!((job.duration_ms(), job.last_error()), (Some(1_250), Some("b: second".to_owned())));
+        assert!(job.is_finished() && !job.succeeded());
+    }
+
+    fn succeeded() -> Value {
+        json!({ "id": "j", "kind": "content", "tenant": "default", "state": "succeeded", "attempts": [],
+            "created_at": "2026-01-02T03:04:05.000Z", "finished_at": "2026-01-02T03:04:06.000Z", "attempt": 1,
+            "max_attempts": 5, "provider": "mock", "degraded": false, "degraded_reason": null, "result": { "title": "x" } })
+    }
+
+    /// An API that is away at the first call and answers at the second.
+    async fn away_once(answer: Value) -> MockServer {
+        let server = MockServer::start().await;
+        let problem = json!({ "type": "https://e/problems/queue-unavailable", "title": "away" });
+        let away = ResponseTemplate::new(503).insert_header("Retry-After", "0").set_body_json(problem);
+        Mock::given(any()).respond_with(away).up_to_n_times(1).mount(&server).await;
+        Mock::given(any()).respond_with(ResponseTemplate::new(200).set_body_json(answer)).mount(&server).await;
+        server
+    }
+
+    #[tokio::test]
+    async fn a_job_is_followed_over_an_outage() {
+        let server = away_once(succeeded()).await;
+        let api = Api::new(&server.uri(), Some(" secret\n".to_owned())).unwrap();
+        assert!(api.finished_job("j").await.unwrap().succeeded());
+        let requests = server.received_requests().await.unwrap();
+        assert_eq!(requests.len(), 2);
+        assert_eq!((requests[1].url.path(), requests[1].url.query()), ("/api/jobs/j", Some("wait=30")));
+        assert_eq!(requests[1].headers["authorization"], "Bearer secret");
+    }
+
+    #[tokio::test]
+    async fn a_job_that_is_pushed_again_keeps_its_idempotency_key() {
+        let server = away_once(succeeded()).await;
+        let api = Api::new(&server.uri(), Some("t".to_owned())).unwrap();
+        let job = NewJob { kind: "image".to_owned(), payload: json!({ "name": "x" }), options: None };
+        assert_eq!(api.push_patiently(&job).await.unwrap().id, "j");
+        let requests = server.received_requests().await.unwrap();
+        assert_eq!(requests.len(), 2);
+        assert_eq!(requests[0].headers["idempotency-key"], requests[1].headers["idempotency-key"]);
+        assert_eq!(requests[0].body, requests[1].body);
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_something_else_is_told_apart() {
+        let server = MockServer::start().await;
+        let page = ResponseTemplate::new(404).set_body_string("<html>nginx</html>");
+        Mock::given(any()).respond_with(page).mount(&server).await;
+        let error = Api::new(&server.uri(), Some("t".to_owned())).unwrap().queues().await.unwrap_err();
+        assert!(matches!(&error, CallError::Unexpected { status: 404, .. }), "{error:?}");
+        assert!(error.to_string().contains("nginx") && error.to_string().contains("ECOM_URL"), "{error}");
+    }
+}

@@ -1,0 +1,259 @@
+//! `ecomctl enqueue`: one job, or a content job for every row of a catalogue.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use anyhow::{Context, Result, ensure};
+use clap::{ArgGroup, Args};
+use providers::content::{ContentRequest, from_csv};
+use serde_json::{Value, json};
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use crate::{
+    client::{Api, BatchLine, CallError, Job, NewJob, Options, Priority, Problem},
+    table::{one_line, printable},
+};
+
+pub(crate) const CONTENT: &str = "content";
+/// The API takes 10,000 jobs and 32 MB at once; a catalogue's rows may be long.
+const BATCH: usize = 1_000;
+/// How many jobs are waited for at a time.
+pub(crate) const N_WAITING: usize = 32;
+
+/// Enqueue jobs
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("input").required(true).args(["from", "payload"])))]
+pub(crate) struct Enqueue {
+    /// The kind of job, such as content
+    kind: String,
+    /// A catalogue; every row becomes a content job. Columns: `product_id`, name, category, language, and as wanted features
+    /// (separated by `|`), tone, `target_length`, price with currency, description
+    #[arg(long, value_name = "FILE.csv")]
+    from: Option<PathBuf>,
+    /// The payload of one job
+    #[arg(long, value_name = "JSON|@FILE", value_parser = read_payload)]
+    payload: Option<Value>,
+    /// How urgent the jobs are
+    #[arg(long)]
+    priority: Option<Priority>,
+    /// Wait until they have finished
+    #[arg(long)]
+    wait: bool,
+}
+
+/// What the API made of one job: its id, or what is wrong.
+pub(crate) type Taken = Result<String, Problem>;
+
+/// Prints one line a job: its id, or what is wrong with it; after `--wait` also its end.
+pub(crate) async fn run(api: &Api, enqueue: &Enqueue, json: bool) -> Result<ExitCode> {
+    let jobs = match (&enqueue.from, &enqueue.payload) {
+        (Some(_), _) if enqueue.kind != CONTENT => {
+            eprintln!("error: --from makes content jobs only; for {} use --payload", enqueue.kind);
+            return Ok(ExitCode::from(2));
+        }
+        (Some(file), _) => content_jobs(&read_catalogue(file)?, enqueue.priority)?,
+        (None, payload) => vec![new_job(&enqueue.kind, payload.clone().unwrap_or_default(), enqueue.priority)],
+    };
+    let mut failed = false;
+    for batch in jobs.chunks(BATCH) {
+        let taken =
+            if enqueue.from.is_some() { push_batch(api, batch).await? } else { vec![push_one(api, &batch[0]).await?] };
+        for (job, taken) in batch.iter().zip(&taken) {
+            println!("{}", taken_line(job, taken, json));
+            failed |= taken.is_err();
+        }
+        if enqueue.wait {
+            failed |= !print_ends(api, taken.into_iter().flatten(), json).await?;
+        }
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The products of a catalogue, at least one.
+pub(crate) fn read_catalogue(path: &Path) -> Result<Vec<ContentRequest>> {
+    let file = File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
+    let products =
+        from_csv(file).with_context(|| format!("{} is no catalogue, nothing was enqueued", path.display()))?;
+    ensure!(!products.is_empty(), "{} has no product", path.display());
+    Ok(products)
+}
+
+pub(crate) fn content_jobs(products: &[ContentRequest], priority: Option<Priority>) -> Result<Vec<NewJob>> {
+    products.iter().map(|product| Ok(new_job(CONTENT, serde_json::to_value(product)?, priority))).collect()
+}
+
+pub(crate) fn new_job(kind: &str, payload: Value, priority: Option<Priority>) -> NewJob {
+    NewJob { kind: kind.to_owned(), payload, options: priority.map(|priority| Options { priority }) }
+}
+
+/// Enqueues many; one answer a job, in their order.
+pub(crate) async fn push_batch(api: &Api, jobs: &[NewJob]) -> Result<Vec<Taken>> {
+    let mut taken = Vec::new();
+    for batch in jobs.chunks(BATCH) {
+        taken.extend(in_order(api.push_many(batch).await?, batch.len())?);
+    }
+    Ok(taken)
+}
+
+async fn push_one(api: &Api, job: &NewJob) -> Result<Taken> {
+    match api.push(job).await {
+        Ok(job) => Ok(Ok(api.understand::<Job>(job)?.id)),
+        Err(CallError::Refused { status: 422, problem, .. }) => Ok(Err(*problem)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn in_order(lines: Vec<BatchLine>, n_jobs: usize) -> Result<Vec<Taken>> {
+    let mut taken: Vec<Option<Taken>> = vec![None; n_jobs];
+    for line in lines {
+        let place = taken
+            .get_mut(line.index)
+            .with_context(|| format!("the API answered for a job {} that was not sent", line.index))?;
+        *place = match (line.id, line.problem) {
+            (Some(id), _) => Some(Ok(id)),
+            (None, problem) => Some(Err(problem.unwrap_or_default())),
+        };
+    }
+    let n_missing = taken.iter().filter(|answer| answer.is_none()).count();
+    ensure!(n_missing == 0, "the API said nothing of {n_missing} of {n_jobs} jobs; they may have been taken or not");
+    Ok(taken.into_iter().flatten().collect())
+}
+
+fn taken_line(job: &NewJob, taken: &Taken, json: bool) -> String {
+    let product = job.payload["product_id"].as_str().unwrap_or_default();
+    match taken {
+        Ok(id) if json => json!({ "kind": job.kind, "product_id": product, "id": id }).to_string(),
+        Err(problem) if json => {
+            let errors: Vec<Value> = problem
+                .errors
+                .iter()
+                .map(|error| json!({ "pointer": error.pointer, "message": error.message }))
+                .collect();
+            let problem =
+                json!({ "type": problem.kind, "title": problem.title, "detail": problem.detail, "errors": errors });
+            json!({ "kind": job.kind, "product_id": product, "problem": problem }).to_string()
+        }
+        Ok(id) => format!("{id}  {}", one_line(product)).trim_end().to_owned(),
+        Err(problem) => printable(format!("refused  {product}  {problem}").trim_end()),
+    }
+}
+
+/// One line a job, as they finish. Returns whether all succeeded.
+async fn print_ends(api: &Api, ids: impl Iterator<Item = String>, json: bool) -> Result<bool> {
+    let mut all_succeeded = true;
+    let mut ends = wait_for_all(api, ids);
+    while let Some(end) = ends.join_next().await {
+        let job = end??;
+        all_succeeded &= job.succeeded();
+        if json {
+            println!(
+                "{}",
+                json!({ "id": job.id, "state": job.state, "error": job.last_error(), "result": job.result })
+            );
+        } else {
+            let error = if job.succeeded() { None } else { job.last_error() };
+            println!("{}", one_line(&format!("{}  {}  {}", job.id, job.state, error.unwrap_or_default())));
+        }
+    }
+    Ok(all_succeeded)
+}
+
+fn wait_for_all(api: &Api, ids: impl Iterator<Item = String>) -> JoinSet<Result<Job, CallError>> {
+    let slots = Arc::new(Semaphore::new(N_WAITING));
+    let mut ends = JoinSet::new();
+    for id in ids {
+        let (api, slots) = (api.clone(), slots.clone());
+        ends.spawn(async move {
+            let _slot = slots.acquire().await;
+            api.finished_job(&id).await
+        });
+    }
+    ends
+}
+
+/// `JSON` or `@FILE`.
+fn read_payload(text: &str) -> Result<Value, String> {
+    let (source, json) = match text.strip_prefix('@') {
+        Some(path) => (path, std::fs::read_to_string(path).map_err(|error| format!("{path} cannot be read: {error}"))?),
+        None => ("this", text.to_owned()),
+    };
+    serde_json::from_str(&json).map_err(|error| format!("{source} is no JSON: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn products() -> Vec<ContentRequest> {
+        let csv = "product_id,name,category,features,language,price,currency\n\
+                   A-1,\"Käse, \"\"alt\"\"\",Food,ripe|round,en,4.50,EUR\n\
+                   A-2,Lampe,Luminaires,,fr,,\n";
+        from_csv(csv.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn every_row_becomes_a_content_job() {
+        let jobs = content_jobs(&products(), Some(Priority::Low)).unwrap();
+        let first = serde_json::to_value(&jobs[0]).unwrap();
+        assert_eq!(first["kind"], "content");
+        assert_eq!(first["options"], json!({ "priority": "low" }));
+        assert_eq!(first["payload"]["name"], "Käse, \"alt\"");
+        assert_eq!(first["payload"]["features"], json!(["ripe", "round"]));
+        assert_eq!(first["payload"]["price"], json!({ "amount": "4.50", "currency": "EUR" }));
+        let second = serde_json::to_value(&content_jobs(&products(), None).unwrap()[1]).unwrap();
+        assert_eq!((second.get("options"), second["payload"].get("price")), (None, None));
+    }
+
+    #[test]
+    fn answers_are_sorted_by_their_index_and_none_may_be_missing() {
+        let lines = |json: Value| serde_json::from_value::<Vec<BatchLine>>(json).unwrap();
+        let both = lines(json!([{ "index": 1, "problem": { "title": "bad" } }, { "index": 0, "id": "x" }]));
+        let taken = in_order(both, 2).unwrap();
+        assert_eq!(taken[0], Ok("x".to_owned()));
+        assert_eq!(taken[1].as_ref().unwrap_err().title, "bad");
+        let error = in_order(lines(json!([{ "index": 0, "id": "x" }])), 2).unwrap_err();
+        assert!(error.to_string().contains("nothing of 1 of 2 jobs"), "{error}");
+        assert!(in_order(lines(json!([{ "index": 2, "id": "x" }])), 2).is_err());
+    }
+
+    #[test]
+    fn a_refused_job_shows_every_bad_field() {
+        let problem: Problem = serde_json::from_value(json!({
+            "type": "t", "title": "invalid payload", "errors": [{ "pointer": "/payload/name", "message": "is empty" }]
+        }))
+        .unwrap();
+        let job = new_job("content", json!({ "product_id": "A-1" }), None);
+        assert_eq!(
+            taken_line(&job, &Err(problem.clone()), false),
+            "refused  A-1  invalid payload\n  /payload/name: is empty"
+        );
+        let line: Value = serde_json::from_str(&taken_line(&job, &Err(problem), true)).unwrap();
+        assert_eq!(line["problem"]["errors"][0]["pointer"], "/payload/name");
+        assert_eq!(taken_line(&job, &Ok("0199".to_owned()), false), "0199  A-1");
+    }
+
+    #[test]
+    fn the_example_catalogue_gives_25_jobs_and_its_first_product_can_be_published() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/catalogue.csv");
+        let products = read_catalogue(&path).unwrap();
+        assert_eq!(content_jobs(&products, None).unwrap().len(), 25);
+        assert!(products[0].price.is_some());
+    }
+
+    #[test]
+    fn a_catalogue_that_cannot_be_read_is_named() {
+        let error = read_catalogue(Path::new("/nowhere/catalogue.csv")).unwrap_err();
+        assert!(format!("{error:#}").starts_with("/nowhere/catalogue.csv cannot be opened: "), "{error:#}");
+    }
+
+    #[test]
+    fn a_payload_is_json_or_a_file_of_it() {
+        assert_eq!(read_payload(r#"{"a":1}"#), Ok(json!({ "a": 1 })));
+        assert!(read_payload("{").unwrap_err().starts_with("this is no JSON: "));
+        assert!(read_payload("@/nowhere").unwrap_err().starts_with("/nowhere cannot be read: "));
+    }
+}

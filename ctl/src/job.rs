@@ -1,0 +1,120 @@
+//! `ecomctl job`: one job.
+
+use std::{fmt::Write as _, process::ExitCode};
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::{
+    client::{Api, Job},
+    table::{one_line, printable},
+};
+
+/// What can be done with a job.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Show a job
+    Get {
+        /// Its id
+        id: String,
+        /// Wait up to so many seconds for it to finish (0 to 60)
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=60))]
+        wait: Option<u64>,
+    },
+    /// Cancel a job that has not finished
+    Cancel {
+        /// Its id
+        id: String,
+    },
+    /// Run a dead, cancelled, expired or waiting job again now
+    Retry {
+        /// Its id
+        id: String,
+    },
+}
+
+pub(crate) async fn run(api: &Api, verb: &Verb, json: bool) -> Result<ExitCode> {
+    let answer = match verb {
+        Verb::Get { id, wait } => api.job(id, *wait).await?,
+        Verb::Cancel { id } => api.cancel(id).await?,
+        Verb::Retry { id } => api.retry(id).await?,
+    };
+    if json {
+        println!("{answer:#}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let job: Job = api.understand(answer)?;
+    match verb {
+        Verb::Get { .. } => print!("{}", describe(&job)),
+        Verb::Cancel { .. } if job.state == "running" => println!("{}  is running and was told to stop", job.id),
+        Verb::Cancel { .. } | Verb::Retry { .. } => println!("{}  {}", job.id, job.state),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn describe(job: &Job) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name:<10}{}", one_line(value));
+    };
+    line("id", &job.id);
+    line("kind", &job.kind);
+    line("tenant", &job.tenant);
+    line("state", &job.state);
+    line("created", &job.created_at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
+    if let (Some(finished_at), Some(duration_ms)) = (job.finished_at, job.duration_ms()) {
+        let finished_at = finished_at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        line("finished", &format!("{finished_at}, {duration_ms} ms after its creation"));
+    }
+    if let Some(provider) = &job.provider {
+        line("provider", provider);
+    }
+    if job.degraded {
+        line("degraded", job.degraded_reason.as_deref().unwrap_or("yes"));
+    }
+    line("attempt", &format!("{} of {}", job.attempt, job.max_attempts));
+    for attempt in &job.attempts {
+        let outcome = attempt.outcome.as_deref().unwrap_or("running");
+        let error = attempt.error.as_ref().map(|error| format!(": {}: {}", error.code, error.message));
+        line("", &format!("{} {outcome} on {}{}", attempt.number, attempt.worker, error.unwrap_or_default()));
+    }
+    if let Some(result) = &job.result {
+        let _ = writeln!(text, "result    {}", printable(&format!("{result:#}")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::client::{Attempt, AttemptError};
+
+    #[test]
+    fn a_job_is_described_line_by_line() {
+        let error = AttemptError { code: "rate_limited".to_owned(), message: "openai: 429\u{1b}[31m".to_owned() };
+        let attempt =
+            Attempt { number: 1, worker: "host-1/7".to_owned(), outcome: Some("retry".to_owned()), error: Some(error) };
+        let job = Job {
+            id: "0199".to_owned(),
+            kind: "content".to_owned(),
+            tenant: "default".to_owned(),
+            state: "succeeded".to_owned(),
+            finished_at: chrono::DateTime::from_timestamp_millis(1_500),
+            attempt: 2,
+            max_attempts: 5,
+            attempts: vec![attempt],
+            degraded: true,
+            degraded_reason: Some("openai: out of quota".to_owned()),
+            result: Some(json!({ "title": "Käse" })),
+            ..Job::default()
+        };
+        let expected = "id        0199\nkind      content\ntenant    default\nstate     succeeded\n\
+                        created   1970-01-01T00:00:00.000Z\n\
+                        finished  1970-01-01T00:00:01.500Z, 1500 ms after its creation\n\
+                        degraded  openai: out of quota\nattempt   2 of 5\n          \
+                        1 retry on host-1/7: rate_limited: openai: 429[31m\nresult    {\n  \"title\": \"Käse\"\n}\n";
+        assert_eq!(describe(&job), expected);
+    }
+}

@@ -1,0 +1,124 @@
+//! `ecomctl`, the operator's command line: one file a noun, on top of the HTTP API (`client.rs`).
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+mod client;
+mod demo;
+mod enqueue;
+mod job;
+mod queue;
+mod table;
+mod token;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::client::Api;
+
+/// Enqueues jobs, follows them and looks after the queues.
+#[derive(Debug, Parser)]
+#[command(name = "ecomctl", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    noun: Noun,
+}
+
+/// What every noun takes.
+#[derive(Debug, Args)]
+struct Global {
+    /// Address of the API
+    #[arg(long, global = true, env = "ECOM_URL", default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// Token for the API; when absent, `.dev/token` of the current folder is read
+    #[arg(long, global = true, env = "ECOM_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Print JSON for machines
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl Global {
+    fn api(&self) -> Result<Api> {
+        Api::new(&self.url, self.token.clone())
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Noun {
+    /// Make a token for the API with `JWT_SECRET`
+    Token(token::Token),
+    /// One job: get, cancel, retry
+    #[command(subcommand)]
+    Job(job::Verb),
+    /// Enqueue jobs
+    Enqueue(enqueue::Enqueue),
+    /// Queues and their dead letters
+    #[command(subcommand)]
+    Queue(queue::Verb),
+    /// Run the main job on a catalogue and show what came of it
+    Demo(demo::Demo),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {}", table::printable(&format!("{error:#}")));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<ExitCode> {
+    let global = cli.global;
+    match cli.noun {
+        Noun::Token(token) => token::print(&token),
+        Noun::Job(verb) => job::run(&global.api()?, &verb, global.json).await,
+        Noun::Enqueue(enqueue) => enqueue::run(&global.api()?, &enqueue, global.json).await,
+        Noun::Queue(verb) => queue::run(&global.api()?, &verb, global.json).await,
+        Noun::Demo(demo) => demo::run(global.api()?, &demo, global.json).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_2() {
+        for line in
+            ["", "jobs", "job get", "enqueue content", "enqueue scrape --payload {", "token --scope admin --days 0"]
+        {
+            let error = Cli::try_parse_from(["ecomctl"].into_iter().chain(line.split_whitespace())).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn usual_lines_are_understood() {
+        for line in [
+            "token --scope jobs:write --days 30",
+            "job get 0199a1b2-0000-7000-8000-000000000001 --wait 30 --json",
+            "enqueue content --from catalogue.csv --priority low --wait",
+            "enqueue scrape --payload {\"product_id\":\"A\"}",
+            "queue replay content",
+            "queue replay content 0199a1b2-0000-7000-8000-000000000001",
+            "demo --catalogue c.csv --shops http://127.0.0.1:4000 --url http://127.0.0.1:8080",
+        ] {
+            Cli::try_parse_from(["ecomctl"].into_iter().chain(line.split_whitespace())).unwrap();
+        }
+    }
+}

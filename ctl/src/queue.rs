@@ -1,0 +1,200 @@
+//! `ecomctl queue`: queues and their dead letters.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use clap::Subcommand;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    client::{Api, Job},
+    table::{Align, Table, output_width},
+};
+
+/// The API gives no larger pages.
+const LARGEST_PAGE: u64 = 200;
+
+/// What can be done with queues.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Show all queues and how full they are
+    List,
+    /// Show the dead jobs of a queue, newest first
+    Dead {
+        /// The queue, named like its kind
+        queue: String,
+        /// At most so many
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+        limit: u64,
+    },
+    /// Run dead jobs again: those named, or all
+    Replay {
+        /// The queue, named like its kind
+        queue: String,
+        /// Ids of dead jobs
+        ids: Vec<String>,
+    },
+}
+
+/// A queue as the API shows it.
+#[derive(Debug, Deserialize)]
+struct Queue {
+    name: String,
+    paused: bool,
+    depth: Depth,
+    oldest_ready_age_s: Option<f64>,
+    out_per_s: f64,
+    time_to_empty_s: Option<f64>,
+    workers: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Depth {
+    ready: u64,
+    scheduled: u64,
+    running: u64,
+    retrying: u64,
+    dead: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Page {
+    items: Vec<Value>,
+    next_cursor: Option<String>,
+}
+
+pub(crate) async fn run(api: &Api, verb: &Verb, json: bool) -> Result<ExitCode> {
+    match verb {
+        Verb::List => {
+            let answer = api.queues().await?;
+            if json {
+                println!("{answer:#}");
+            } else {
+                print!("{}", list(&api.understand::<Vec<Queue>>(answer)?).render(output_width()));
+            }
+        }
+        Verb::Dead { queue, limit } => {
+            let jobs = dead_jobs(api, queue, *limit).await?;
+            if json {
+                println!("{:#}", Value::Array(jobs));
+            } else if jobs.is_empty() {
+                println!("no dead jobs in {queue}");
+            } else {
+                print!("{}", dead(&api.understand::<Vec<Job>>(Value::Array(jobs))?).render(output_width()));
+            }
+        }
+        Verb::Replay { queue, ids } => {
+            let answer = api.replay(queue, ids).await?;
+            match answer["count"].as_u64() {
+                Some(n_replayed) if !json => println!("{n_replayed} jobs of {queue} run again"),
+                _ => println!("{answer:#}"),
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn dead_jobs(api: &Api, queue: &str, limit: u64) -> Result<Vec<Value>> {
+    let limit = usize::try_from(limit)?;
+    let mut jobs = Vec::new();
+    let mut cursor: Option<String> = None;
+    while jobs.len() < limit {
+        let wanted = u64::try_from(limit - jobs.len())?.min(LARGEST_PAGE);
+        let page: Page = api.understand(api.dead(queue, cursor.as_deref(), wanted).await?)?;
+        jobs.extend(page.items);
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    jobs.truncate(limit);
+    Ok(jobs)
+}
+
+fn list(queues: &[Queue]) -> Table {
+    const NUMBERS: [&str; 9] =
+        ["ready", "scheduled", "running", "retrying", "dead", "oldest", "out/s", "empty in", "workers"];
+    let mut header = vec![("queue", Align::Left)];
+    header.extend(NUMBERS.map(|name| (name, Align::Right)));
+    header.push(("", Align::Left));
+    let mut table = Table::new(&header);
+    for queue in queues {
+        let depth = &queue.depth;
+        let counts = [depth.ready, depth.scheduled, depth.running, depth.retrying, depth.dead];
+        let mut cells = vec![queue.name.clone()];
+        cells.extend(counts.map(|n_jobs| n_jobs.to_string()));
+        cells.extend([
+            seconds(queue.oldest_ready_age_s),
+            format!("{:.1}", queue.out_per_s),
+            seconds(queue.time_to_empty_s),
+            queue.workers.to_string(),
+            if queue.paused { "paused".to_owned() } else { String::new() },
+        ]);
+        table.row(cells);
+    }
+    table
+}
+
+fn dead(jobs: &[Job]) -> Table {
+    let columns = [("id", Align::Left), ("died", Align::Left), ("attempts", Align::Right), ("error", Align::Left)];
+    let mut table = Table::new(&columns);
+    for job in jobs {
+        let died = job.finished_at.as_ref().map(short_time).unwrap_or_default();
+        let error = job.last_error().unwrap_or_default();
+        table.row([job.id.clone(), died, format!("{}/{}", job.attempt, job.max_attempts), error]);
+    }
+    table
+}
+
+fn short_time(time: &DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+fn seconds(seconds: Option<f64>) -> String {
+    seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1} s"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn queues_are_listed_in_columns() {
+        let queues: Vec<Queue> = serde_json::from_value(json!([
+            { "name": "content", "paused": false, "oldest_ready_age_s": 0.4, "in_per_s": 2.1, "out_per_s": 2.0,
+              "time_to_empty_s": 1.5, "workers": 2,
+              "depth": { "ready": 3, "scheduled": 0, "running": 12, "retrying": 1, "waiting": 0, "dead": 0 } },
+            { "name": "email", "paused": true, "oldest_ready_age_s": null, "in_per_s": 0.0, "out_per_s": 0.0,
+              "time_to_empty_s": null, "workers": 0,
+              "depth": { "ready": 0, "scheduled": 0, "running": 0, "retrying": 0, "waiting": 0, "dead": 7 } }
+        ]))
+        .unwrap();
+        let text = list(&queues).render(120);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "queue    ready  scheduled  running  retrying  dead  oldest  out/s  empty in  workers");
+        assert_eq!(lines[1], "content      3          0       12         1     0   0.4 s    2.0     1.5 s        2");
+        assert_eq!(
+            lines[2],
+            "email        0          0        0         0     7       -    0.0         -        0  paused"
+        );
+    }
+
+    #[test]
+    fn dead_jobs_show_when_and_why_they_died() {
+        let job = json!({
+            "id": "0199a1b2-0000-7000-8000-000000000001", "kind": "email", "tenant": "default", "state": "dead",
+            "created_at": "2026-01-02T03:04:05.000Z", "finished_at": "2026-01-02T03:04:06.250Z", "attempt": 8,
+            "max_attempts": 8, "provider": null, "degraded": false, "degraded_reason": null, "result": null,
+            "attempts": [{ "number": 8, "worker": "h/1", "outcome": "dead", "error": { "code": "a", "message": "b\nc" } }]
+        });
+        let text = dead(&[serde_json::from_value(job).unwrap()]).render(120);
+        assert!(
+            text.ends_with("0199a1b2-0000-7000-8000-000000000001  2026-01-02 03:04:06       8/8  a: b c\n"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! How a job is run, and the list's other side: what the worker, the API and the tests do with each kind.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use providers::{Answer, Policy, ProviderError, Providers};
+use queue::{Failure, Job, JobId, Outcome};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What a handler may use.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The job's id; also the key of what it stores.
+    pub job_id: JobId,
+    /// Whom the job belongs to.
+    pub tenant: String,
+    /// Counts from 1.
+    pub attempt: u32,
+    /// After this many the job is dead.
+    pub max_attempts: u32,
+    /// Whether a stand-in may answer.
+    pub allow_fallback: bool,
+    /// The outside services.
+    pub providers: Arc<Providers>,
+}
+
+impl Context {
+    /// What this attempt allows a service to do.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy { allow_fallback: self.allow_fallback, last_attempt: self.attempt >= self.max_attempts }
+    }
+}
+
+/// A handler's answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Done<T> {
+    /// The result; stored in the kind's collection before the job is acknowledged.
+    pub result: T,
+    /// Who made it.
+    pub provider: Option<&'static str>,
+    /// Why the provider that should have made it did not.
+    pub degraded_reason: Option<String>,
+}
+
+impl<T> From<Answer<T>> for Done<T> {
+    fn from(answer: Answer<T>) -> Self {
+        Self { result: answer.value, provider: Some(answer.provider), degraded_reason: answer.degraded_reason }
+    }
+}
+
+/// Runs the jobs of one kind.
+pub trait Handler: Job {
+    /// What it makes.
+    type Output: Serialize + ToSchema + Send;
+    /// The MongoDB collection of its results.
+    const COLLECTION: &'static str;
+
+    /// Runs one job. May be called again for the same job after a crash.
+    fn run(self, context: &Context) -> impl Future<Output = Result<Done<Self::Output>, JobError>> + Send;
+}
+
+/// Takes the list of kinds; see [`crate::register`].
+pub trait Registry: Sized {
+    /// Adds the kind `J`.
+    #[must_use]
+    fn add<J: Handler>(self) -> Self;
+}
+
+/// Why a handler failed, by what shall follow.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JobError {
+    /// Try again later.
+    #[error("{message}")]
+    Retry {
+        /// Stable code.
+        code: &'static str,
+        /// What failed, for which input.
+        message: String,
+        /// The wait that a service asked for.
+        after: Option<Duration>,
+    },
+    /// Put it off without using an attempt.
+    #[error("{message}")]
+    Snooze {
+        /// Stable code.
+        code: &'static str,
+        /// Why.
+        message: String,
+        /// How long.
+        after: Duration,
+    },
+    /// It can never succeed.
+    #[error("{message}")]
+    Fatal {
+        /// Stable code.
+        code: &'static str,
+        /// What failed, for which input.
+        message: String,
+    },
+}
+
+impl From<ProviderError> for JobError {
+    fn from(error: ProviderError) -> Self {
+        let (code, message) = (error.code(), error.to_string());
+        match error {
+            ProviderError::Transient { retry_after: after, .. } | ProviderError::RateLimited { retry_after: after, .. } => {
+                Self::Retry { code, message, after }
+            }
+            ProviderError::Misconfigured { .. } | ProviderError::UnknownOutcome { .. } => {
+                Self::Retry { code, message, after: None }
+            }
+            ProviderError::Rejected { .. } => Self::Fatal { code, message },
+            _ => Self::Retry { code, message, after: None },
+        }
+    }
+}
+
+impl From<JobError> for Outcome {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::Retry { code, message, after } => Self::Retry { error: Failure::new(code, message), after },
+            JobError::Snooze { code, message, after } => {
+                Self::Snooze { error: Failure::new(code, message), after, draft: None }
+            }
+            JobError::Fatal { code, message } => Self::Dead(Failure::new(code, message)),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! One file a job kind, and the list of kinds.
+
+mod check;
+pub mod content;
+pub mod email;
+mod handler;
+pub mod image;
+pub mod publication;
+pub mod scrape;
+mod shape;
+#[cfg(test)]
+mod testing;
+
+pub use check::{Checks, KindSchema, PayloadError};
+pub use handler::{Context, Done, Handler, JobError, Registry};
+pub use shape::{Schemas, Shape, schemas_of};
+
+/// Every job kind. The worker, the API and the tests all read this list.
+pub fn register<R: Registry>(registry: R) -> R {
+    registry
+        .add::<content::Content>()
+        .add::<image::Image>()
+        .add::<scrape::Scrape>()
+        .add::<email::Email>()
+        .add::<publication::Publication>()
+}

@@ -1,0 +1,287 @@
+//! Competitors' prices.
+
+use chrono::{DateTime, Utc};
+use futures::future::join_all;
+use providers::{
+    Answer, ProviderError,
+    scraping::{PagePrice, Price},
+};
+use queue::{FieldError, Job, Timestamp};
+use serde::{Deserialize, Serialize};
+use url::Url;
+use utoipa::ToSchema;
+
+use crate::handler::{Context, Done, Handler, JobError};
+
+const LONGEST_URL: usize = 2_000;
+
+/// Fetches product pages and reads their prices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scrape {
+    /// The shop's own id of the product.
+    #[schema(min_length = 1, max_length = 100, example = "VELO-042")]
+    pub product_id: String,
+    /// Pages that show the product: http or https, at most 2,000 characters each.
+    #[schema(min_items = 1, max_items = 20)]
+    pub urls: Vec<String>,
+}
+
+/// What the pages say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ScrapeResult {
+    /// The shop's own id of the product.
+    pub product_id: String,
+    /// One for each URL, in the same order.
+    pub pages: Vec<ScrapedPage>,
+}
+
+/// What one page says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ScrapedPage {
+    /// As it was asked for.
+    pub url: String,
+    /// The page's title.
+    pub title: Option<String>,
+    /// `null` when the page names no price or could not be fetched.
+    pub price: Option<Price>,
+    /// When it was fetched, or tried.
+    pub fetched_at: Timestamp,
+    /// Why the page could not be fetched.
+    pub error: Option<String>,
+}
+
+impl Job for Scrape {
+    const KIND: &'static str = "scrape";
+    const MAX_ATTEMPTS: u32 = 4;
+    const TIMEOUT_S: u64 = 60;
+    const ALLOW_FALLBACK: bool = true;
+    const CONCURRENCY: usize = 32;
+
+    fn check(&self) -> Vec<FieldError> {
+        let bad = self.urls.iter().enumerate().filter_map(|(index, url)| Some((index, page_url(url).err()?)));
+        bad.map(|(index, problem)| FieldError::new(format!("/urls/{index}"), problem)).collect()
+    }
+}
+
+impl Handler for Scrape {
+    type Output = ScrapeResult;
+    const COLLECTION: &'static str = "prices";
+
+    /// Succeeds when at least one page could be fetched; a page without a price counts as fetched.
+    async fn run(self, context: &Context) -> Result<Done<ScrapeResult>, JobError> {
+        let answers = join_all(self.urls.iter().map(|url| fetch(url, context))).await;
+        if answers.iter().all(Result::is_err) {
+            return Err(failure(answers.into_iter().filter_map(Result::err)));
+        }
+        // A price that was made up must show in the job's own provider, even beside real ones.
+        let made = answers.iter().flatten().max_by_key(|answer| answer.degraded_reason.is_some());
+        let (provider, degraded_reason) = made.map(|answer| (answer.provider, answer.degraded_reason.clone())).unzip();
+        let pages = self.urls.into_iter().zip(answers).map(|(url, answer)| ScrapedPage::new(url, answer)).collect();
+        let result = ScrapeResult { product_id: self.product_id, pages };
+        Ok(Done { result, provider, degraded_reason: degraded_reason.flatten() })
+    }
+}
+
+impl ScrapedPage {
+    fn new(url: String, answer: Result<Answer<PagePrice>, ProviderError>) -> Self {
+        match answer {
+            Ok(Answer { value: PagePrice { title, price, fetched_at }, .. }) => {
+                Self { url, title, price, fetched_at: timestamp(fetched_at), error: None }
+            }
+            Err(error) => Self {
+                url,
+                title: None,
+                price: None,
+                fetched_at: timestamp(Utc::now()),
+                error: Some(error.to_string()),
+            },
+        }
+    }
+}
+
+async fn fetch(url: &str, context: &Context) -> Result<Answer<PagePrice>, ProviderError> {
+    let url = page_url(url)
+        .map_err(|problem| ProviderError::Rejected { service: "scraping", message: format!("{url:?} {problem}") })?;
+    context.providers.scraping.call(context.policy(), |scraper| scraper.fetch_price(&url)).await
+}
+
+/// The failure of a job none of whose pages could be fetched: worth another try as soon as one page may be had later.
+fn failure(errors: impl Iterator<Item = ProviderError>) -> JobError {
+    let (mut messages, mut retry, mut longest) = (Vec::new(), None, None);
+    for error in errors {
+        messages.push(error.to_string());
+        if let JobError::Retry { code, after, .. } = JobError::from(error) {
+            retry = retry.or(Some(code));
+            longest = longest.max(after);
+        }
+    }
+    let message = format!("no page could be fetched: {}", messages.join("; "));
+    match retry {
+        Some(code) => JobError::Retry { code, message, after: longest },
+        None => JobError::Fatal { code: "provider_rejected", message },
+    }
+}
+
+/// The URL, or what is wrong with it.
+fn page_url(text: &str) -> Result<Url, &'static str> {
+    if text.len() > LONGEST_URL {
+        return Err("must have at most 2000 characters");
+    }
+    match Url::parse(text) {
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => Err("must be an http or https URL"),
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            Err("must not carry a user name or password")
+        }
+        Ok(url) => Ok(url),
+        Err(_) => Err("must be an http or https URL"),
+    }
+}
+
+fn timestamp(at: DateTime<Utc>) -> Timestamp {
+    Timestamp::from_ms(at.timestamp_millis().unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use futures::future::{BoxFuture, FutureExt};
+    use providers::{
+        Provider, Providers, Service,
+        scraping::{Method, Scraper},
+    };
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{complaints, context, mocks, refused, stored};
+
+    /// Answers by the page's path: `/gone`, `/busy` and `/down` fail, any other page has no price.
+    #[derive(Debug)]
+    struct Web;
+
+    impl Provider for Web {
+        fn name(&self) -> &'static str {
+            "web"
+        }
+    }
+
+    impl Scraper for Web {
+        fn fetch_price<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
+            let message = url.to_string();
+            let answer = match url.path() {
+                "/gone" => Err(ProviderError::Rejected { service: "scraping", message }),
+                "/busy" => {
+                    let retry_after = Some(Duration::from_secs(9));
+                    Err(ProviderError::RateLimited { service: "scraping", message, retry_after })
+                }
+                "/down" => Err(ProviderError::Transient { service: "scraping", message, retry_after: None }),
+                _ => Ok(PagePrice { title: Some("A page".to_owned()), price: None, fetched_at: Utc::now() }),
+            };
+            async move { answer }.boxed()
+        }
+    }
+
+    /// Pages as [`Web`] has them, and [`Made`] behind it.
+    fn web() -> Providers {
+        let scraping =
+            Service::new("scraping", Some(Arc::new(Web) as Arc<dyn Scraper>), Arc::new(Made), Duration::from_secs(5));
+        Providers { scraping, ..mocks() }
+    }
+
+    #[derive(Debug)]
+    struct Made;
+
+    impl Provider for Made {
+        fn name(&self) -> &'static str {
+            "mock"
+        }
+    }
+
+    impl Scraper for Made {
+        fn fetch_price<'a>(&'a self, _: &'a Url) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
+            async { Ok(PagePrice { title: Some("made up".to_owned()), price: None, fetched_at: Utc::now() }) }.boxed()
+        }
+    }
+
+    fn scrape(paths: &[&str]) -> Scrape {
+        let urls: Vec<String> = paths.iter().map(|path| format!("https://shop.example{path}")).collect();
+        stored(json!({ "product_id": "L-1", "urls": urls }))
+    }
+
+    #[tokio::test]
+    async fn mock_prices_are_marked() {
+        let job = scrape(&["/a", "/b"]);
+        assert_eq!(job.check(), []);
+        let done = job.run(&context::<Scrape>(mocks())).await.unwrap();
+        assert_eq!((done.provider, done.degraded_reason), (Some("mock"), None));
+        assert_eq!(done.result.pages.len(), 2);
+        assert!(
+            done.result.pages.iter().all(|page| page.price.as_ref().is_some_and(|price| price.method == Method::Mock))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_page_without_a_price_succeeds_and_a_lost_one_is_told() {
+        let done = scrape(&["/fine", "/gone", "/busy"]).run(&context::<Scrape>(web())).await.unwrap();
+        assert_eq!((done.provider, done.degraded_reason), (Some("web"), None));
+        let pages = serde_json::to_value(&done.result.pages).unwrap();
+        assert_eq!((&pages[0]["price"], &pages[0]["error"]), (&json!(null), &json!(null)));
+        assert_eq!(
+            (&pages[1]["price"], &pages[1]["error"]),
+            (&json!(null), &json!("scraping: https://shop.example/gone"))
+        );
+        assert_eq!(pages[2]["error"], "scraping: https://shop.example/busy");
+        assert!(pages[0]["fetched_at"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[tokio::test]
+    async fn no_page_means_another_try_when_one_may_be_had_later() {
+        for paths in [["/down", "/busy"], ["/gone", "/busy"]] {
+            let error = scrape(&paths).run(&context::<Scrape>(web())).await.unwrap_err();
+            let JobError::Retry { after, message, .. } = error else { panic!("{error:?}") };
+            assert_eq!(after, Some(Duration::from_secs(9)));
+            assert!(message.contains(paths[0]) && message.contains(paths[1]), "{message}");
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_that_never_can_be_had_end_the_job_and_are_named() {
+        let error = scrape(&["/gone", "/gone"]).run(&context::<Scrape>(web())).await.unwrap_err();
+        assert!(
+            matches!(&error, JobError::Fatal { message, .. } if message.contains("shop.example/gone")),
+            "{error:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn at_the_last_attempt_made_up_pages_are_degraded() {
+        let last = Context { attempt: Scrape::MAX_ATTEMPTS, ..context::<Scrape>(web()) };
+        let done = scrape(&["/fine", "/down"]).run(&last).await.unwrap();
+        assert_eq!(done.provider, Some("mock"));
+        assert_eq!(done.degraded_reason.as_deref(), Some("scraping: https://shop.example/down"));
+        assert_eq!(done.result.pages[1].title.as_deref(), Some("made up"));
+    }
+
+    #[test]
+    fn urls_are_checked_one_by_one() {
+        let urls = ["https://shop.example/", "ftp://shop.example/", "shop.example", "https://a:b@shop.example/"];
+        assert_eq!(
+            complaints::<Scrape>(json!({ "product_id": "L-1", "urls": urls })),
+            ["/urls/1", "/urls/2", "/urls/3"]
+        );
+        let long = format!("https://shop.example/{}", "x".repeat(LONGEST_URL));
+        assert_eq!(complaints::<Scrape>(json!({ "product_id": "L-1", "urls": [long] })), ["/urls/0"]);
+    }
+
+    #[test]
+    fn the_api_names_every_bad_field() {
+        let urls = vec!["https://shop.example/"; 21];
+        assert_eq!(
+            refused::<Scrape>(&json!({ "product_id": "", "urls": urls, "when": 1 })),
+            ["/product_id", "/urls", "/when"]
+        );
+        assert_eq!(refused::<Scrape>(&json!({ "product_id": "L-1", "urls": [] })), ["/urls"]);
+        assert_eq!(refused::<Scrape>(&json!({ "product_id": "L-1", "urls": ["shop"] })), ["/urls/0"]);
+    }
+}

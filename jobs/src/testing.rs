@@ -1,0 +1,52 @@
+//! What the tests of every kind need.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use providers::{Config, Providers};
+use queue::{JobId, Kind};
+
+use crate::{
+    check::{Checks, PayloadError},
+    handler::{Context, Handler},
+};
+
+pub(crate) const JOB_ID: &str = "0199a1b2-0000-7000-8000-000000000000";
+
+/// All services mocked.
+pub(crate) fn mocks() -> Providers {
+    Providers::from_config(&Config::mock()).unwrap()
+}
+
+/// The first attempt of a job of kind `J`, with its defaults.
+pub(crate) fn context<J: Handler>(providers: Providers) -> Context {
+    let kind = Kind::of::<J>();
+    let job_id: JobId = JOB_ID.parse().unwrap();
+    Context {
+        job_id,
+        tenant: "default".to_owned(),
+        attempt: 1,
+        max_attempts: kind.max_attempts,
+        allow_fallback: kind.allow_fallback,
+        providers: Arc::new(providers),
+    }
+}
+
+/// A payload as it comes out of the queue.
+pub(crate) fn stored<J: Handler>(payload: serde_json::Value) -> J {
+    let job: J = serde_json::from_value(payload).unwrap();
+    serde_json::from_slice(&serde_json::to_vec(&job).unwrap()).unwrap()
+}
+
+/// The pointers of what [`queue::Job::check`] complains about.
+pub(crate) fn complaints<J: Handler>(payload: serde_json::Value) -> Vec<String> {
+    stored::<J>(payload).check().into_iter().map(|error| error.pointer).collect()
+}
+
+/// The pointers of what the API refuses in a payload, sorted.
+pub(crate) fn refused<J: Handler>(payload: &serde_json::Value) -> Vec<String> {
+    let Err(PayloadError::Invalid(errors)) = Checks::all().check(J::KIND, payload) else {
+        panic!("{payload} was accepted")
+    };
+    let pointers: BTreeSet<String> = errors.into_iter().map(|error| error.pointer).collect();
+    pointers.into_iter().collect()
+}

@@ -1,0 +1,264 @@
+//! One job: enqueue, look, wait, cancel, retry.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use chrono::Utc;
+use queue::{Idempotency, JobId, JobView, NewJob, State as JobState, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use crate::{
+    app::App,
+    auth::{Caller, Scope},
+    intake::JobRequest,
+    metrics,
+    problem::{Problem, Type},
+    request::{self, Parameters, PathPart},
+};
+
+const WAIT_AT_MOST_S: f64 = 60.0;
+const REPLAYED: &str = "idempotency-replayed";
+
+/// A job as the API answers it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct JobAnswer {
+    #[serde(flatten)]
+    job: JobView,
+    links: Links,
+}
+
+/// Where to go on.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Links {
+    /// The job itself.
+    #[serde(rename = "self")]
+    itself: String,
+}
+
+impl From<JobView> for JobAnswer {
+    fn from(job: JobView) -> Self {
+        Self { links: Links { itself: location(job.id) }, job }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ShowQuery {
+    wait: Option<f64>,
+}
+
+/// Enqueues a job.
+#[utoipa::path(
+    post, path = "/api/jobs", tag = "jobs", request_body = JobRequest,
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body again give the same job, for 24 h"),
+        ("traceparent" = Option<String>, Header, description = "W3C trace context; kept with the job"),
+    ),
+    responses(
+        (status = 202, description = "Taken", body = JobAnswer, headers(("Location" = String, description = "The job"))),
+        (status = 200, description = "Taken before: the answer to the first request with this key", body = JobAnswer,
+         headers(("Location" = String, description = "The job"), ("Idempotency-Replayed" = bool, description = "true"))),
+    )
+)]
+pub(crate) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    caller.require(Scope::JobsWrite)?;
+    request::require_json(&headers)?;
+    let key = request::idempotency_key(&headers)?;
+    let body = request::read(&headers, body, request::JOB_LIMIT).await?;
+    let mut job = app.intake.read(&request::parse(&body)?, &caller, Utc::now())?;
+    job.traceparent = request::traceparent(&headers);
+    match key {
+        None => Ok(accepted(&push(&app, job).await?)),
+        Some(key) => push_once(app, caller.tenant, key, &body, job).await,
+    }
+}
+
+/// Shows a job; with `?wait=` as soon as it is finished.
+#[utoipa::path(
+    get, path = "/api/jobs/{id}", tag = "jobs",
+    params(
+        ("id" = String, Path, description = "The job"),
+        ("wait" = Option<f64>, Query, minimum = 0, maximum = 60,
+         description = "Answer when the job is finished, or after so many seconds with what it is"),
+    ),
+    responses((status = 200, description = "The job", body = JobAnswer))
+)]
+pub(crate) async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    PathPart(id): PathPart,
+    Parameters(query): Parameters<ShowQuery>,
+) -> Result<Json<JobAnswer>, Problem> {
+    caller.require(Scope::JobsRead)?;
+    let wait_s = query.wait.unwrap_or(0.0);
+    if !(0.0..=WAIT_AT_MOST_S).contains(&wait_s) {
+        return Err(request::bad_parameter("wait", "must be from 0 to 60"));
+    }
+    let mut job = find(&app, &caller, &id).await?;
+    if wait_s > 0.0 && !job.state.is_finished() {
+        let wait = app.client.wait(job.id, Duration::from_secs_f64(wait_s));
+        // Whoever waits must not hold up the end of the process: they get the job as it was found.
+        if let Some(waited) = app.closing.run_until_cancelled(wait).await {
+            job = waited?.ok_or_else(|| Problem::no_such_job(&id))?;
+        }
+    }
+    Ok(Json(app.with_result(job).await?.into()))
+}
+
+/// Cancels a job that is not finished. A running one is told to stop.
+#[utoipa::path(
+    post, path = "/api/jobs/{id}/cancel", tag = "jobs",
+    params(("id" = String, Path, description = "The job")),
+    responses((status = 200, description = "The job; a running one is still running here", body = JobAnswer))
+)]
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    caller: Caller,
+    PathPart(id): PathPart,
+) -> Result<Json<JobAnswer>, Problem> {
+    caller.require(Scope::JobsWrite)?;
+    let job = find(&app, &caller, &id).await?;
+    Ok(Json(app.client.cancel(job.id).await?.into()))
+}
+
+/// Makes a dead, cancelled, expired or retrying job ready at once.
+#[utoipa::path(
+    post, path = "/api/jobs/{id}/retry", tag = "jobs",
+    params(("id" = String, Path, description = "The job")),
+    responses((status = 200, description = "The job", body = JobAnswer))
+)]
+pub(crate) async fn retry(
+    State(app): State<App>,
+    caller: Caller,
+    PathPart(id): PathPart,
+) -> Result<Json<JobAnswer>, Problem> {
+    caller.require(Scope::JobsWrite)?;
+    let job = find(&app, &caller, &id).await?;
+    Ok(Json(app.client.retry(job.id).await?.into()))
+}
+
+/// Finds a job that the caller may see; another tenant's job is as good as none.
+async fn find(app: &App, caller: &Caller, id: &str) -> Result<JobView, Problem> {
+    let parsed: JobId = id.parse().map_err(|_| Problem::no_such_job(id))?;
+    let job = app.client.find(parsed).await?.filter(|job| caller.may_see(&job.tenant));
+    job.ok_or_else(|| Problem::no_such_job(id))
+}
+
+fn location(id: JobId) -> String {
+    format!("/api/jobs/{id}")
+}
+
+async fn push(app: &App, job: NewJob) -> Result<JobAnswer, Problem> {
+    let pushed = job.clone();
+    let id = app.client.push(job).await?;
+    metrics::accepted(&pushed.kind, 1);
+    Ok(view(app, id, pushed).into())
+}
+
+fn accepted(answer: &JobAnswer) -> Response {
+    (StatusCode::ACCEPTED, [(header::LOCATION, answer.links.itself.clone())], Json(answer)).into_response()
+}
+
+/// Pushes under an idempotency key. In a task of its own: a client that hangs up in the middle must not leave the key
+/// taken and unanswered.
+async fn push_once(app: App, tenant: String, key: String, body: &Bytes, job: NewJob) -> Result<Response, Problem> {
+    let fingerprint: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
+    let task = tokio::spawn(async move {
+        match app.client.idempotency_take(&tenant, &key, &fingerprint).await? {
+            Idempotency::New => push_first(&app, &tenant, &key, &fingerprint, job).await,
+            Idempotency::InProgress => {
+                Err(Problem::new(Type::IdempotencyInProgress, "send this request again in a few seconds"))
+            }
+            Idempotency::Mismatch => {
+                Err(Problem::new(Type::IdempotencyMismatch, "use a new key for another body; keys are kept for 24 h"))
+            }
+            Idempotency::Replay(answer) => replayed(answer),
+        }
+    });
+    task.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a request with an idempotency key was not answered");
+        Err(Problem::new(Type::Internal, "the request could not be answered; the log has the reason"))
+    })
+}
+
+async fn push_first(app: &App, tenant: &str, key: &str, fingerprint: &str, job: NewJob) -> Result<Response, Problem> {
+    let answer = match push(app, job).await {
+        Ok(answer) => answer,
+        Err(problem) => {
+            if let Err(error) = app.client.idempotency_forget(tenant, key).await {
+                tracing::warn!(%error, "an idempotency key could not be given back");
+            }
+            return Err(problem);
+        }
+    };
+    let stored = serde_json::to_string(&answer).unwrap_or_default();
+    if let Err(error) = app.client.idempotency_store(tenant, key, fingerprint, &stored).await {
+        // The job is in the queue, so the caller is told so.
+        tracing::warn!(%error, "the answer to an idempotency key could not be kept");
+    }
+    Ok(accepted(&answer))
+}
+
+fn replayed(answer: String) -> Result<Response, Problem> {
+    let stored: Value = serde_json::from_str(&answer).unwrap_or_default();
+    let location = stored.pointer("/links/self").and_then(Value::as_str).ok_or_else(|| {
+        tracing::error!("the stored answer to an idempotency key cannot be read");
+        Problem::new(Type::Internal, "the first answer to this key cannot be read")
+    })?;
+    let headers = [
+        (header::LOCATION.as_str(), location),
+        (header::CONTENT_TYPE.as_str(), "application/json"),
+        (REPLAYED, "true"),
+    ];
+    Ok((headers, answer).into_response())
+}
+
+/// The job as it was pushed, without asking Redis for it again.
+fn view(app: &App, id: JobId, job: NewJob) -> JobView {
+    let kind = app.client.kind(&job.kind);
+    let created_at = Timestamp::from_ms(id.created_ms());
+    JobView {
+        id,
+        queue: job.kind.clone(),
+        tenant: job.tenant,
+        state: if job.run_at_ms.is_some() { JobState::Scheduled } else { JobState::Ready },
+        priority: job.priority,
+        payload: serde_json::from_slice(&job.payload).unwrap_or_default(),
+        metadata: job.metadata,
+        unique_key: None,
+        durability: "fast",
+        created_at,
+        run_at: job.run_at_ms.map_or(created_at, Timestamp::from_ms),
+        started_at: None,
+        finished_at: None,
+        expires_at: job.expires_at_ms.map(Timestamp::from_ms),
+        attempt: 1,
+        max_attempts: job.max_attempts.or(kind.map(|kind| kind.max_attempts)).unwrap_or_default(),
+        crashes: 0,
+        timeout_s: job.timeout_s.or(kind.map(|kind| kind.timeout_s)).unwrap_or_default(),
+        progress: None,
+        attempts: Vec::new(),
+        provider: None,
+        degraded: false,
+        degraded_reason: None,
+        result: None,
+        stored_in: None,
+        estimated_start_at: None,
+        kind: job.kind,
+    }
+}

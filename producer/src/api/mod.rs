@@ -1,0 +1,6 @@
+//! One file a resource.
+
+pub(crate) mod batch;
+pub(crate) mod health;
+pub(crate) mod jobs;
+pub(crate) mod queues;

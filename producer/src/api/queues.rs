@@ -1,0 +1,173 @@
+//! Queues and their dead jobs.
+
+use std::collections::HashSet;
+
+use axum::{Json, body::Body, extract::State, http::HeaderMap};
+use jobs::Shape;
+use queue::{JobId, Page, QueueView};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    api::jobs::JobAnswer,
+    app::App,
+    auth::{Caller, Scope},
+    problem::Problem,
+    request::{self, Parameters, PathPart},
+};
+
+const PAGE: usize = 50;
+const PAGE_AT_MOST: usize = 200;
+
+/// A page of dead jobs.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DeadPage {
+    /// Newest first.
+    items: Vec<JobAnswer>,
+    /// Pass it as `cursor` to get the next page; null on the last.
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeadQuery {
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+/// Which dead jobs are meant.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Selection {
+    /// These; all if absent.
+    #[schema(max_items = 10000, value_type = Option<Vec<String>>)]
+    ids: Option<Vec<JobId>>,
+}
+
+/// How many dead jobs were replayed or deleted.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Changed {
+    count: u64,
+}
+
+/// All queues.
+#[utoipa::path(
+    get, path = "/api/queues", tag = "queues",
+    responses((status = 200, description = "Every queue that is known or holds jobs", body = Vec<QueueView>))
+)]
+pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Vec<QueueView>>, Problem> {
+    caller.require(Scope::JobsRead)?;
+    Ok(Json(app.client.queues().await?))
+}
+
+/// Dead jobs of a queue: all for `admin`, the tenant's own for others.
+#[utoipa::path(
+    get, path = "/api/queues/{queue}/dead", tag = "queues",
+    params(
+        ("queue" = String, Path, description = "The queue, named like the kind"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "Entries of a page; 50 if absent"),
+    ),
+    responses((status = 200, description = "A page, newest first", body = DeadPage))
+)]
+pub(crate) async fn dead(
+    State(app): State<App>,
+    caller: Caller,
+    PathPart(queue): PathPart,
+    Parameters(query): Parameters<DeadQuery>,
+) -> Result<Json<DeadPage>, Problem> {
+    caller.require(Scope::JobsRead)?;
+    let limit = query.limit.unwrap_or(PAGE);
+    if !(1..=PAGE_AT_MOST).contains(&limit) {
+        return Err(request::bad_parameter("limit", "must be from 1 to 200"));
+    }
+    let tenant = tenant_filter(&caller);
+    let Page { items, next_cursor } = app.client.dead(&queue, tenant, query.cursor.as_deref(), limit).await?;
+    Ok(Json(DeadPage { items: items.into_iter().map(JobAnswer::from).collect(), next_cursor }))
+}
+
+/// Makes dead jobs ready again: the named ones, or all. Of those of other tenants only for `admin`.
+#[utoipa::path(
+    post, path = "/api/queues/{queue}/dead/replay", tag = "queues",
+    request_body = Option<Selection>,
+    params(("queue" = String, Path, description = "The queue, named like the kind")),
+    responses((status = 200, description = "How many are ready again", body = Changed))
+)]
+pub(crate) async fn replay_dead(
+    State(app): State<App>,
+    caller: Caller,
+    PathPart(queue): PathPart,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Changed>, Problem> {
+    caller.require(Scope::QueuesAdmin)?;
+    let ids = selected(&app, &caller, &queue, &headers, body).await?;
+    Ok(Json(Changed { count: app.client.replay_dead(&queue, ids.as_deref()).await? }))
+}
+
+/// Deletes dead jobs: the named ones, or all. Of those of other tenants only for `admin`.
+#[utoipa::path(
+    delete, path = "/api/queues/{queue}/dead", tag = "queues",
+    request_body = Option<Selection>,
+    params(("queue" = String, Path, description = "The queue, named like the kind")),
+    responses((status = 200, description = "How many are deleted", body = Changed))
+)]
+pub(crate) async fn delete_dead(
+    State(app): State<App>,
+    caller: Caller,
+    PathPart(queue): PathPart,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Changed>, Problem> {
+    caller.require(Scope::QueuesAdmin)?;
+    let ids = selected(&app, &caller, &queue, &headers, body).await?;
+    Ok(Json(Changed { count: app.client.delete_dead(&queue, ids.as_deref()).await? }))
+}
+
+fn tenant_filter(caller: &Caller) -> Option<&str> {
+    (!caller.is_admin()).then_some(caller.tenant.as_str())
+}
+
+/// The jobs that the body names, as far as they are the caller's; `None` is all of them.
+async fn selected(
+    app: &App,
+    caller: &Caller,
+    queue: &str,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Option<Vec<JobId>>, Problem> {
+    let named = named(headers, body).await?;
+    let Some(tenant) = tenant_filter(caller) else { return Ok(named) };
+    let own = own_dead(app, tenant, queue).await?;
+    Ok(Some(match named {
+        None => own,
+        Some(named) => {
+            let own: HashSet<_> = own.into_iter().collect();
+            named.into_iter().filter(|id| own.contains(id)).collect()
+        }
+    }))
+}
+
+/// The ids that the body names; no body is all.
+async fn named(headers: &HeaderMap, body: Body) -> Result<Option<Vec<JobId>>, Problem> {
+    let body = request::read(headers, body, request::JOB_LIMIT).await?;
+    if body.is_empty() {
+        return Ok(None);
+    }
+    request::require_json(headers)?;
+    let selection = Shape::<Selection>::new().read(&request::parse(&body)?).map_err(Problem::invalid)?;
+    Ok(selection.ids)
+}
+
+/// All dead jobs of a tenant in a queue; a queue keeps 10,000 at most.
+async fn own_dead(app: &App, tenant: &str, queue: &str) -> Result<Vec<JobId>, Problem> {
+    let (mut ids, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = app.client.dead(queue, Some(tenant), cursor.as_deref(), PAGE_AT_MOST).await?;
+        ids.extend(page.items.iter().map(|job| job.id));
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            return Ok(ids);
+        }
+    }
+}

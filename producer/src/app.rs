@@ -1,0 +1,58 @@
+//! What the handlers share.
+
+use std::sync::{Arc, OnceLock};
+
+use jobs::Checks;
+use queue::{Client, JobView};
+use secrecy::SecretString;
+use store::Store;
+use tokio_util::sync::CancellationToken;
+
+use crate::{auth::Auth, intake::Intake, openapi, problem::Problem};
+
+/// What the handlers share; cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    pub(crate) client: Client,
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) auth: Arc<Auth>,
+    pub(crate) openapi: bytes::Bytes,
+    /// Cancelled when the process shall end: whoever waits for a job stops waiting.
+    pub(crate) closing: CancellationToken,
+    /// Empty until MongoDB's address could be looked up.
+    store: Arc<OnceLock<Store>>,
+}
+
+impl App {
+    /// The API on this Redis, with all kinds of `jobs`. Does not wait for Redis. `secret` signs the tokens.
+    #[must_use]
+    pub fn new(redis: &fleet::Redis, secret: &SecretString) -> Self {
+        let checks = Checks::all();
+        Self {
+            client: Client::new(redis, checks.kinds()),
+            openapi: openapi::build(&checks),
+            intake: Arc::new(Intake::new(checks)),
+            auth: Arc::new(Auth::new(secret)),
+            closing: CancellationToken::new(),
+            store: Arc::default(),
+        }
+    }
+
+    /// Gives it the database; the first one stays.
+    pub fn set_store(&self, store: Store) {
+        self.store.get_or_init(|| store);
+    }
+
+    pub(crate) fn store(&self) -> Option<&Store> {
+        self.store.get()
+    }
+
+    /// Fills in a result that is too large for Redis.
+    pub(crate) async fn with_result(&self, mut job: JobView) -> Result<JobView, Problem> {
+        if let Some(collection) = job.stored_in.take() {
+            let store = self.store().ok_or_else(|| Problem::store_away("its address cannot be looked up"))?;
+            job.result = store.result(&collection, &job.id.to_string()).await.map_err(Problem::store_away)?;
+        }
+        Ok(job)
+    }
+}

@@ -1,0 +1,207 @@
+//! Who calls: JSON Web Tokens (HS256).
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use axum::{
+    extract::FromRequestParts,
+    http::{header, request::Parts},
+};
+use chrono::Utc;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode, errors::ErrorKind};
+use queue::DEFAULT_TENANT;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    app::App,
+    problem::{Problem, Type},
+};
+
+/// Issuer and audience of every token.
+const ISSUER: &str = "ecomsimply";
+/// Clocks of two machines may differ by so much.
+const LEEWAY_S: u64 = 5;
+const TENANT_AT_MOST: usize = 64;
+
+/// What a token allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Enqueue, cancel, retry.
+    JobsWrite,
+    /// Look at jobs and queues.
+    JobsRead,
+    /// Replay and delete dead jobs.
+    QueuesAdmin,
+    /// Change recurring jobs.
+    SchedulesWrite,
+    /// Switch between mock and real.
+    ModeWrite,
+    /// Everything, for every tenant.
+    Admin,
+}
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::JobsWrite, Self::JobsRead, Self::QueuesAdmin, Self::SchedulesWrite, Self::ModeWrite, Self::Admin];
+
+    /// Its name in the claim `scope`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::JobsWrite => "jobs:write",
+            Self::JobsRead => "jobs:read",
+            Self::QueuesAdmin => "queues:admin",
+            Self::SchedulesWrite => "schedules:write",
+            Self::ModeWrite => "mode:write",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// A text that names no [`Scope`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no scope is named {0:?}; known: jobs:write, jobs:read, queues:admin, schedules:write, mode:write, admin")]
+pub struct UnknownScope(String);
+
+impl FromStr for Scope {
+    type Err = UnknownScope;
+
+    fn from_str(name: &str) -> Result<Self, UnknownScope> {
+        Self::ALL.into_iter().find(|scope| scope.name() == name).ok_or_else(|| UnknownScope(name.to_owned()))
+    }
+}
+
+/// A token could not be signed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot sign the token: {0}")]
+pub struct SignError(#[from] jsonwebtoken::errors::Error);
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    sub: &'a str,
+    exp: i64,
+    iss: &'a str,
+    aud: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
+    scope: String,
+}
+
+/// Makes a token for `subject` that is good for `lifetime`. Without a tenant it is `default`.
+///
+/// # Errors
+/// [`SignError`] when the cryptography library refuses.
+pub fn sign(
+    secret: &SecretString,
+    subject: &str,
+    tenant: Option<&str>,
+    scopes: &[Scope],
+    lifetime: Duration,
+) -> Result<String, SignError> {
+    let lifetime_s = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
+    let expires_at = Utc::now().timestamp().saturating_add(lifetime_s);
+    sign_until(secret, subject, tenant, scopes, expires_at)
+}
+
+/// Like [`sign`], until `expires_at` (Unix seconds).
+pub(crate) fn sign_until(
+    secret: &SecretString,
+    subject: &str,
+    tenant: Option<&str>,
+    scopes: &[Scope],
+    expires_at: i64,
+) -> Result<String, SignError> {
+    let scope = scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(" ");
+    let claims = Claims { sub: subject, exp: expires_at, iss: ISSUER, aud: ISSUER, tenant, scope };
+    Ok(encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(secret.expose_secret().as_bytes()))?)
+}
+
+/// Checks tokens.
+pub(crate) struct Auth {
+    key: DecodingKey,
+    validation: Validation,
+}
+
+impl Auth {
+    pub(crate) fn new(secret: &SecretString) -> Self {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = LEEWAY_S;
+        validation.validate_nbf = true;
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[ISSUER]);
+        validation.set_required_spec_claims(&["sub", "exp", "iss", "aud"]);
+        Self { key: DecodingKey::from_secret(secret.expose_secret().as_bytes()), validation }
+    }
+
+    fn caller(&self, token: &str) -> Result<Caller, Problem> {
+        #[derive(Deserialize)]
+        struct Token {
+            tenant: Option<String>,
+            #[serde(default)]
+            scope: String,
+        }
+        let token = decode::<Token>(token, &self.key, &self.validation).map_err(|error| match error.kind() {
+            ErrorKind::ExpiredSignature => Problem::new(Type::TokenExpired, "the token has expired; ask for a new one"),
+            reason => Problem::new(Type::Unauthorized, format!("the token is not good: {reason:?}")),
+        })?;
+        let tenant = token.claims.tenant.unwrap_or_else(|| DEFAULT_TENANT.to_owned());
+        if !is_tenant(&tenant) {
+            return Err(Problem::new(Type::Unauthorized, "the token's tenant is no name of a tenant"));
+        }
+        // Scopes of a later release mean nothing here.
+        let scopes = token.claims.scope.split_whitespace().filter_map(|name| name.parse().ok()).collect();
+        Ok(Caller { tenant, scopes })
+    }
+}
+
+/// Whether it can be the name of a tenant: it becomes part of Redis keys.
+fn is_tenant(name: &str) -> bool {
+    (1..=TENANT_AT_MOST).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+/// Who sent the request. As an argument of a handler it refuses a request without a good token.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) tenant: String,
+    scopes: Vec<Scope>,
+}
+
+impl Caller {
+    pub(crate) fn is_admin(&self) -> bool {
+        self.scopes.contains(&Scope::Admin)
+    }
+
+    /// Refuses a token without `scope`.
+    pub(crate) fn require(&self, scope: Scope) -> Result<(), Problem> {
+        if self.is_admin() || self.scopes.contains(&scope) {
+            return Ok(());
+        }
+        Err(Problem::new(Type::Forbidden, format!("the token needs the scope {scope}")))
+    }
+
+    /// Whether it may see what belongs to `tenant`.
+    pub(crate) fn may_see(&self, tenant: &str) -> bool {
+        self.is_admin() || self.tenant == tenant
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let bearer = header.and_then(|value| value.split_once(' '));
+        match bearer {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => app.auth.caller(token.trim()),
+            _ => Err(Problem::new(Type::Unauthorized, "the header Authorization: Bearer <token> is missing")),
+        }
+    }
+}

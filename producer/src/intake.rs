@@ -1,0 +1,175 @@
+//! Turns a request for a job into a job to push, and names everything that is wrong with it at once.
+
+use chrono::{DateTime, Months, Utc};
+use jobs::{Checks, PayloadError, Shape};
+use queue::{FieldError, NewJob, Priority};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::{
+    auth::Caller,
+    problem::{Problem, Type},
+    request,
+};
+
+const MONTHS_AHEAD: Months = Months::new(5 * 12);
+const METADATA_LIMIT: usize = 16 << 10;
+
+/// A job to be done.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct JobRequest {
+    /// What to do; also the queue.
+    pub(crate) kind: String,
+    /// What to do it with; each kind has its own.
+    pub(crate) payload: Value,
+    /// How to do it.
+    #[serde(default)]
+    pub(crate) options: Option<JobOptions>,
+}
+
+/// How a job is done. What is absent or null has the kind's default.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct JobOptions {
+    /// How urgent it is; `normal` if absent.
+    priority: Option<Priority>,
+    /// Not before so many seconds from now; at most 5 years.
+    #[schema(minimum = 0)]
+    delay_s: Option<f64>,
+    /// Not before this time; a time in the past means now. At most 5 years ahead. Not together with `delay_s`.
+    run_at: Option<DateTime<Utc>>,
+    /// When it is no longer worth running.
+    expires_at: Option<DateTime<Utc>>,
+    /// How many attempts may fail before the job is dead.
+    #[schema(minimum = 1, maximum = 100)]
+    max_attempts: Option<u32>,
+    /// How many seconds one attempt may run.
+    #[schema(minimum = 1, maximum = 86400)]
+    timeout_s: Option<u64>,
+    /// Whom the job belongs to; only for tokens with the scope `admin`.
+    #[schema(pattern = "^[A-Za-z0-9_.-]{1,64}$")]
+    tenant: Option<String>,
+    /// Whatever the caller wants to find again, at most 16 KB of JSON.
+    metadata: Option<Map<String, Value>>,
+    /// Whether a stand-in may answer when the real service cannot.
+    allow_fallback: Option<bool>,
+    /// Where the job is kept.
+    #[expect(dead_code, reason = "there is one value, and reading it is the check")]
+    durability: Option<Durability>,
+}
+
+/// Where a job is kept.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Durability {
+    /// In Redis.
+    Fast,
+}
+
+/// Checks requests for jobs.
+pub(crate) struct Intake {
+    checks: Checks,
+    shape: Shape<JobRequest>,
+}
+
+impl Intake {
+    pub(crate) fn new(checks: Checks) -> Self {
+        Self { checks, shape: Shape::new() }
+    }
+
+    /// The job that `request` asks for.
+    pub(crate) fn read(&self, request: &Value, caller: &Caller, now: DateTime<Utc>) -> Result<NewJob, Problem> {
+        let mut errors = self.payload_errors(request)?;
+        let read = match self.shape.read(request) {
+            Ok(read) => read,
+            Err(envelope) => {
+                errors.splice(0..0, envelope);
+                return Err(Problem::invalid(errors));
+            }
+        };
+        let options = read.options.unwrap_or_default();
+        errors.extend(options.errors(now));
+        if !errors.is_empty() {
+            return Err(Problem::invalid(errors));
+        }
+        if options.tenant.is_some() && !caller.is_admin() {
+            return Err(Problem::new(Type::Forbidden, "/options/tenant needs a token with the scope admin"));
+        }
+        let payload = read.payload.to_string().into_bytes();
+        if payload.len() > request::JOB_LIMIT {
+            return Err(Problem::new(Type::TooLarge, "the payload is larger than 1 MB"));
+        }
+        Ok(options.into_job(read.kind, payload, &caller.tenant, now))
+    }
+
+    /// What the kind says of its payload. Nothing if either is missing, because the request's own schema tells that.
+    fn payload_errors(&self, request: &Value) -> Result<Vec<FieldError>, Problem> {
+        let kind = request.get("kind").and_then(Value::as_str);
+        let (Some(kind), Some(payload)) = (kind, request.get("payload").or(Some(&Value::Null))) else {
+            return Ok(Vec::new());
+        };
+        match self.checks.check(kind, payload) {
+            Ok(()) => Ok(Vec::new()),
+            Err(PayloadError::UnknownKind { known }) => Err(Problem::unknown_kind(kind, &known)),
+            Err(PayloadError::Invalid(_)) if request.get("payload").is_none() => Ok(Vec::new()),
+            Err(PayloadError::Invalid(errors)) => {
+                Ok(errors.into_iter().map(|error| under("/payload", error)).collect())
+            }
+        }
+    }
+}
+
+impl JobOptions {
+    /// Rules that the schema cannot express.
+    fn errors(&self, now: DateTime<Utc>) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        if self.delay_s.is_some() && self.run_at.is_some() {
+            errors.push(FieldError::new("/options/run_at", "cannot be given together with delay_s"));
+        }
+        let latest = ms(now + MONTHS_AHEAD);
+        for (pointer, at) in [("/options/delay_s", self.delayed_to(now)), ("/options/run_at", self.run_at.map(ms))] {
+            if at.is_some_and(|at| at > latest) {
+                errors.push(FieldError::new(pointer, "must be at most 5 years ahead"));
+            }
+        }
+        if self.metadata.as_ref().is_some_and(|metadata| json_length(metadata) > METADATA_LIMIT) {
+            errors.push(FieldError::new("/options/metadata", "must be at most 16 KB of JSON"));
+        }
+        errors
+    }
+
+    fn delayed_to(&self, now: DateTime<Utc>) -> Option<u64> {
+        // A float becomes the nearest number that fits, so that a delay beyond all bounds stays one.
+        self.delay_s.map(|delay_s| ms(now).saturating_add((delay_s * 1_000.0) as u64))
+    }
+
+    fn into_job(self, kind: String, payload: Vec<u8>, tenant: &str, now: DateTime<Utc>) -> NewJob {
+        let run_at_ms = self.delayed_to(now).or(self.run_at.map(ms)).filter(|at| *at > ms(now));
+        NewJob {
+            tenant: self.tenant.unwrap_or_else(|| tenant.to_owned()),
+            priority: self.priority.unwrap_or_default(),
+            run_at_ms,
+            expires_at_ms: self.expires_at.map(ms),
+            max_attempts: self.max_attempts,
+            timeout_s: self.timeout_s,
+            allow_fallback: self.allow_fallback,
+            metadata: self.metadata.unwrap_or_default(),
+            ..NewJob::new(kind, payload)
+        }
+    }
+}
+
+fn under(prefix: &str, error: FieldError) -> FieldError {
+    FieldError::new(format!("{prefix}{}", error.pointer), error.message)
+}
+
+/// Unix milliseconds; a time before 1970 is past, and so is 0.
+fn ms(at: DateTime<Utc>) -> u64 {
+    u64::try_from(at.timestamp_millis()).unwrap_or(0)
+}
+
+fn json_length(metadata: &Map<String, Value>) -> usize {
+    serde_json::to_vec(metadata).map_or(usize::MAX, |json| json.len())
+}

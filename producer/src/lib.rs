@@ -1,0 +1,55 @@
+//! The HTTP API that takes jobs.
+//!
+//! Reading order: [`router`] shows every route; [`run`] is the process; `intake` turns a request into a job; `api/` has one
+//! file a resource; `problem` is every answer that is not a success.
+
+mod api;
+mod app;
+mod auth;
+mod config;
+mod intake;
+mod metrics;
+mod observe;
+mod openapi;
+mod problem;
+mod request;
+mod serve;
+mod watch;
+
+use axum::{
+    Router, middleware,
+    routing::{get, post},
+};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use api::{batch, health, jobs, queues};
+
+pub use app::App;
+pub use auth::{Scope, SignError, UnknownScope, sign};
+pub use config::{AppEnv, Config};
+pub use serve::{Signals, healthcheck, run};
+
+/// Every route of the public listener.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .route("/api/jobs", post(jobs::create))
+        .route("/api/jobs/batch", post(batch::create))
+        .route("/api/jobs/{id}", get(jobs::show))
+        .route("/api/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/api/jobs/{id}/retry", post(jobs::retry))
+        .route("/api/queues", get(queues::list))
+        .route("/api/queues/{queue}/dead", get(queues::dead).delete(queues::delete_dead))
+        .route("/api/queues/{queue}/dead/replay", post(queues::replay_dead))
+        .route("/api/health", get(health::report))
+        .route("/api/health/live", get(health::live))
+        .route("/api/health/ready", get(health::ready))
+        .route("/api/openapi.json", get(openapi::document))
+        .fallback(problem::no_such_route)
+        .method_not_allowed_fallback(problem::wrong_method)
+        .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(middleware::from_fn(observe::observe))
+        .with_state(app)
+}
+
+#[cfg(test)]
+mod tests;

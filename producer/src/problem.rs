@@ -1,0 +1,209 @@
+//! Every answer that is not a success: `application/problem+json` (RFC 9457).
+
+use std::{any::Any, fmt};
+
+use axum::{
+    http::{HeaderValue, Method, Uri, header},
+    response::{IntoResponse, Response},
+};
+use queue::FieldError;
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+
+const TYPE_PREFIX: &str = "https://ecomsimply.example/problems/";
+/// Long enough for a restart of Redis or MongoDB, short enough not to be noticed.
+const RETRY_AFTER_S: u32 = 5;
+
+/// What went wrong; its name in the `type` URL is stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Type {
+    InvalidPayload,
+    UnknownKind,
+    Malformed,
+    TooLarge,
+    UnsupportedFormat,
+    Conflict,
+    IdempotencyMismatch,
+    IdempotencyInProgress,
+    Unauthorized,
+    TokenExpired,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    QueueUnavailable,
+    StoreUnavailable,
+    Internal,
+}
+
+impl Type {
+    /// Last part of the `type`, status, title.
+    fn row(self) -> (&'static str, u16, &'static str) {
+        match self {
+            Self::InvalidPayload => ("invalid-payload", 422, "The request has bad fields"),
+            Self::UnknownKind => ("unknown-kind", 422, "There is no such kind of job"),
+            Self::Malformed => ("malformed", 400, "The request cannot be read"),
+            Self::TooLarge => ("too-large", 413, "The request is too large"),
+            Self::UnsupportedFormat => ("unsupported-media-type", 415, "The content type is not understood here"),
+            Self::Conflict => ("conflict", 409, "The job's state does not allow it"),
+            Self::IdempotencyMismatch => ("idempotency-mismatch", 422, "The idempotency key came with another body"),
+            Self::IdempotencyInProgress => {
+                ("idempotency-in-progress", 409, "The first request with this idempotency key is still under way")
+            }
+            Self::Unauthorized => ("unauthorized", 401, "The request has no good token"),
+            Self::TokenExpired => ("token-expired", 401, "The token has expired"),
+            Self::Forbidden => ("forbidden", 403, "The token does not allow it"),
+            Self::NotFound => ("not-found", 404, "There is no such thing"),
+            Self::MethodNotAllowed => ("method-not-allowed", 405, "The method is not known here"),
+            Self::QueueUnavailable => ("queue-unavailable", 503, "The queue takes no jobs at the moment"),
+            Self::StoreUnavailable => ("store-unavailable", 503, "The store of results does not answer"),
+            Self::Internal => ("internal", 500, "Something went wrong on our side"),
+        }
+    }
+
+    pub(crate) fn status(self) -> u16 {
+        self.row().1
+    }
+}
+
+/// A problem that becomes the answer, or one line of a batch's answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    kind: Type,
+    detail: String,
+    errors: Vec<FieldError>,
+    request_id: Option<String>,
+}
+
+/// The problem as it is written.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody<'a> {
+    /// Stable URL that names the problem.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The same for every problem of this type.
+    title: &'a str,
+    /// The status of the answer.
+    status: u16,
+    /// What is wrong with this request.
+    detail: &'a str,
+    /// Each bad field.
+    #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
+    errors: &'a [FieldError],
+    /// The same as in the header `x-request-id` and in the logs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: Type, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), errors: Vec::new(), request_id: None }
+    }
+
+    /// Bad fields, all of them; the pointers begin at the request's body.
+    pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [only] => format!("{} {}", only.pointer, only.message),
+            several => format!("{} fields are bad, see errors", several.len()),
+        };
+        Self { errors, ..Self::new(Type::InvalidPayload, detail) }
+    }
+
+    pub(crate) fn unknown_kind(kind: &str, known: &[String]) -> Self {
+        let error = FieldError::new("/kind", format!("one of {}", known.join(", ")));
+        Self { errors: vec![error], ..Self::new(Type::UnknownKind, format!("no job kind is named {kind:?}")) }
+    }
+
+    pub(crate) fn no_such_job(id: &str) -> Self {
+        Self::new(Type::NotFound, format!("there is no job {id:?}, or it finished longer ago than it is kept"))
+    }
+
+    pub(crate) fn store_away(error: impl fmt::Display) -> Self {
+        Self::new(Type::StoreUnavailable, format!("mongodb, which holds this result, does not answer: {error}"))
+    }
+
+    /// Whether the queue takes nothing at the moment, so that trying the next job makes no sense.
+    pub(crate) fn is_queue_unavailable(&self) -> bool {
+        self.kind == Type::QueueUnavailable
+    }
+
+    pub(crate) fn with_request_id(mut self, id: &str) -> Self {
+        self.request_id = Some(id.to_owned());
+        self
+    }
+
+    fn body(&self) -> ProblemBody<'_> {
+        let (slug, status, title) = self.kind.row();
+        ProblemBody {
+            kind: format!("{TYPE_PREFIX}{slug}"),
+            title,
+            status,
+            detail: &self.detail,
+            errors: &self.errors,
+            request_id: self.request_id.as_deref(),
+        }
+    }
+}
+
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.body().serialize(serializer)
+    }
+}
+
+impl IntoResponse for Problem {
+    /// The problem is also left in the response's extensions, so that `observe` can add the request's id.
+    fn into_response(self) -> Response {
+        let mut response = axum::Json(&self).into_response();
+        *response.status_mut() = axum::http::StatusCode::from_u16(self.kind.status())
+            .unwrap_or(axum::http::StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.kind.status() == 503 || self.kind == Type::IdempotencyInProgress {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+        }
+        if self.kind.status() == 401 {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<queue::Error> for Problem {
+    fn from(error: queue::Error) -> Self {
+        use queue::Error;
+        match error {
+            Error::Unavailable(_) | Error::Full => Self::new(Type::QueueUnavailable, error.to_string()),
+            Error::NotFound => {
+                Self::new(Type::NotFound, "there is no such job, or it finished longer ago than it is kept")
+            }
+            Error::UnknownQueue(_) => Self::new(Type::NotFound, error.to_string()),
+            Error::Conflict(_) => Self::new(Type::Conflict, error.to_string()),
+            Error::Invalid(_) => Self::new(Type::InvalidPayload, error.to_string()),
+            error => {
+                tracing::error!(%error, "the queue cannot do what was asked");
+                Self::new(Type::Internal, "the queue cannot do what was asked; the log has the reason")
+            }
+        }
+    }
+}
+
+/// Answers a path that no route has.
+pub(crate) async fn no_such_route(method: Method, uri: Uri) -> Problem {
+    Problem::new(Type::NotFound, format!("there is no {method} {}; /api/openapi.json lists all calls", uri.path()))
+}
+
+/// Answers a route that does not have this method.
+pub(crate) async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    Problem::new(Type::MethodNotAllowed, format!("{} does not know {method}; see the header Allow", uri.path()))
+}
+
+/// Answers a request whose handler panicked; the panic hook has already told where.
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the panic layer asks for")]
+pub(crate) fn panicked(payload: Box<dyn Any + Send + 'static>) -> Response {
+    let message = payload.downcast_ref::<String>().map(String::as_str);
+    let message = message.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    tracing::error!(panic = message, "a handler panicked");
+    Problem::new(Type::Internal, "the request could not be answered; the log has the reason").into_response()
+}

@@ -1,0 +1,454 @@
+//! The API without Redis and MongoDB: everything that is decided before a job is pushed.
+
+use std::collections::BTreeSet;
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, Method, Request, StatusCode, header},
+};
+use chrono::Utc;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use crate::{App, Scope, auth::sign_until, router};
+
+const SECRET: &str = "a secret of the tests, long enough";
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Value,
+}
+
+impl Answer {
+    #[track_caller]
+    fn assert_problem(&self, status: u16, slug: &str) {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(self.body["type"], format!("https://ecomsimply.example/problems/{slug}"), "{}", self.body);
+        assert_eq!(self.body["status"], status);
+        assert!(self.body["title"].is_string() && self.body["detail"].is_string(), "{}", self.body);
+        assert_eq!(self.body["request_id"], self.headers["x-request-id"].to_str().unwrap());
+    }
+
+    fn pointers(&self) -> BTreeSet<&str> {
+        self.body["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect()
+    }
+
+    fn message(&self, pointer: &str) -> &str {
+        let errors = self.body["errors"].as_array().unwrap();
+        errors.iter().find(|error| error["pointer"] == pointer).unwrap()["message"].as_str().unwrap()
+    }
+}
+
+/// The API with nobody behind it: the ports are never in use.
+fn api() -> Router {
+    let redis = fleet::Redis::open("redis://127.0.0.1:1", "test").unwrap();
+    router(App::new(&redis, &SECRET.into()))
+}
+
+async fn send(request: Request<Body>) -> Answer {
+    let response = api().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    let body = serde_json::from_slice(&body).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&body)));
+    Answer { status: parts.status, headers: parts.headers, body }
+}
+
+fn token_until(tenant: Option<&str>, scopes: &[Scope], seconds: i64) -> String {
+    sign_until(&SECRET.into(), "tests", tenant, scopes, Utc::now().timestamp() + seconds).unwrap()
+}
+
+fn bearer(scopes: &[Scope]) -> String {
+    format!("Bearer {}", token_until(None, scopes, 60))
+}
+
+fn post(path: &str, scopes: &[Scope], content_type: &str, body: impl Into<Body>) -> Request<Body> {
+    Request::post(path)
+        .header(header::AUTHORIZATION, bearer(scopes))
+        .header(header::CONTENT_TYPE, content_type)
+        .body(body.into())
+        .unwrap()
+}
+
+async fn enqueue(job: &Value) -> Answer {
+    send(post("/api/jobs", &[Scope::JobsWrite], "application/json", job.to_string())).await
+}
+
+fn good_payload() -> Value {
+    json!({ "product_id": "1", "name": "Chair", "category": "Furniture", "language": "en" })
+}
+
+async fn enqueue_with(options: Value) -> Answer {
+    enqueue(&json!({ "kind": "content", "payload": good_payload(), "options": options })).await
+}
+
+async fn get_as(token: &str) -> Answer {
+    let request = Request::get("/api/jobs/no-id").header(header::AUTHORIZATION, token);
+    send(request.body(Body::empty()).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_token_is_needed_and_must_be_good() {
+    let none = send(Request::get("/api/queues").body(Body::empty()).unwrap()).await;
+    none.assert_problem(401, "unauthorized");
+    assert_eq!(none.headers[header::WWW_AUTHENTICATE], "Bearer");
+    get_as("Bearer nonsense").await.assert_problem(401, "unauthorized");
+    get_as("Basic YTpi").await.assert_problem(401, "unauthorized");
+    let other = sign_until(&"another secret that is long enough".into(), "x", None, &[Scope::Admin], i64::MAX / 2);
+    get_as(&format!("Bearer {}", other.unwrap())).await.assert_problem(401, "unauthorized");
+    let foreign = token_until(Some("a tenant/with:odd characters"), &[Scope::Admin], 60);
+    get_as(&format!("Bearer {foreign}")).await.assert_problem(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn a_token_of_another_issuer_or_algorithm_is_refused() {
+    use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let exp = Utc::now().timestamp() + 60;
+    let sign = |algorithm, iss: &str, aud: &str| {
+        let claims = json!({ "sub": "x", "exp": exp, "iss": iss, "aud": aud, "scope": "admin" });
+        format!("Bearer {}", encode(&Header::new(algorithm), &claims, &key).unwrap())
+    };
+    // The same claims with the right names reach the handler, which finds no such job.
+    get_as(&sign(Algorithm::HS256, "ecomsimply", "ecomsimply")).await.assert_problem(404, "not-found");
+    get_as(&sign(Algorithm::HS256, "someone", "ecomsimply")).await.assert_problem(401, "unauthorized");
+    get_as(&sign(Algorithm::HS256, "ecomsimply", "someone")).await.assert_problem(401, "unauthorized");
+    get_as(&sign(Algorithm::HS512, "ecomsimply", "ecomsimply")).await.assert_problem(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn an_expired_token_has_a_problem_of_its_own() {
+    let token = token_until(None, &[Scope::Admin], -60);
+    get_as(&format!("Bearer {token}")).await.assert_problem(401, "token-expired");
+}
+
+#[tokio::test]
+async fn each_call_needs_its_scope() {
+    let read = [Scope::JobsRead];
+    let job = json!({ "kind": "content", "payload": good_payload() }).to_string();
+    let answer = send(post("/api/jobs", &read, "application/json", job)).await;
+    answer.assert_problem(403, "forbidden");
+    assert_eq!(answer.body["detail"], "the token needs the scope jobs:write");
+    for path in ["/api/jobs/batch", "/api/jobs/x/cancel", "/api/jobs/x/retry", "/api/queues/content/dead/replay"] {
+        send(post(path, &read, "application/json", "{}")).await.assert_problem(403, "forbidden");
+    }
+    get_as(&bearer(&[Scope::JobsWrite])).await.assert_problem(403, "forbidden");
+    get_as(&bearer(&[Scope::Admin])).await.assert_problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn broken_json_is_malformed() {
+    let answer = send(post("/api/jobs", &[Scope::JobsWrite], "application/json", "{\"kind\": ")).await;
+    answer.assert_problem(400, "malformed");
+    assert!(answer.body["detail"].as_str().unwrap().contains("line 1 column 9"), "{}", answer.body);
+    send(post("/api/jobs", &[Scope::JobsWrite], "application/json", "")).await.assert_problem(400, "malformed");
+}
+
+#[tokio::test]
+async fn another_content_type_is_refused() {
+    let job = json!({ "kind": "content", "payload": good_payload() }).to_string();
+    let answer = send(post("/api/jobs", &[Scope::JobsWrite], "text/plain", job)).await;
+    answer.assert_problem(415, "unsupported-media-type");
+    let batch = send(post("/api/jobs/batch", &[Scope::JobsWrite], "text/csv", "a,b")).await;
+    batch.assert_problem(415, "unsupported-media-type");
+}
+
+#[tokio::test]
+async fn a_body_over_its_limit_is_too_large() {
+    let ten_megabytes = vec![b' '; 10 << 20];
+    let answer = send(post("/api/jobs", &[Scope::JobsWrite], "application/json", ten_megabytes)).await;
+    answer.assert_problem(413, "too-large");
+    let batch =
+        send(post("/api/jobs/batch", &[Scope::JobsWrite], "application/json", vec![b' '; (32 << 20) + 1])).await;
+    batch.assert_problem(413, "too-large");
+}
+
+#[tokio::test]
+async fn an_unknown_kind_is_told_what_there_is() {
+    let answer = enqueue(&json!({ "kind": "contents", "payload": {} })).await;
+    answer.assert_problem(422, "unknown-kind");
+    assert!(answer.message("/kind").starts_with("one of content, "), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn every_bad_field_is_named() {
+    let payload = json!({ "product_id": 1, "name": "Chair", "category": "Furniture", "language": "de", "price": {} });
+    let options = json!({ "priority": "urgent", "max_attempts": 101, "timeout_s": 0, "delay_s": -1 });
+    let answer = enqueue(&json!({ "kind": "content", "payload": payload, "options": options, "extra": 1 })).await;
+    answer.assert_problem(422, "invalid-payload");
+    let expected = [
+        "/extra",
+        "/options/delay_s",
+        "/options/max_attempts",
+        "/options/priority",
+        "/options/timeout_s",
+        "/payload/language",
+        "/payload/price/amount",
+        "/payload/price/currency",
+        "/payload/product_id",
+    ];
+    assert_eq!(answer.pointers(), BTreeSet::from(expected), "{}", answer.body);
+    assert_eq!(answer.message("/payload/language"), "one of fr, en");
+    assert_eq!(answer.message("/options/priority"), "one of high, normal, low, bulk");
+    assert_eq!(answer.message("/options/max_attempts"), "must be at most 100");
+}
+
+#[tokio::test]
+async fn missing_fields_are_named() {
+    assert_eq!(enqueue(&json!({})).await.pointers(), BTreeSet::from(["/kind", "/payload"]));
+    assert_eq!(enqueue(&json!({ "kind": "content" })).await.pointers(), BTreeSet::from(["/payload"]));
+    assert_eq!(enqueue(&json!([])).await.pointers(), BTreeSet::from([""]));
+    let null = enqueue(&json!({ "kind": "content", "payload": null })).await;
+    assert_eq!(null.message("/payload"), "must be an object, not null");
+}
+
+#[tokio::test]
+async fn options_that_are_not_built_yet_are_unknown() {
+    for option in ["unique_key", "unique_for_s", "on_conflict", "callback_url"] {
+        let answer = enqueue_with(json!({ option: "x" })).await;
+        answer.assert_problem(422, "invalid-payload");
+        assert!(answer.message(&format!("/options/{option}")).starts_with("is not a known field"));
+    }
+    let answer = enqueue_with(json!({ "durability": "journaled" })).await;
+    answer.assert_problem(422, "invalid-payload");
+    assert_eq!(answer.pointers(), BTreeSet::from(["/options/durability"]));
+}
+
+#[tokio::test]
+async fn times_are_checked() {
+    let both = enqueue_with(json!({ "delay_s": 1, "run_at": "2030-01-01T00:00:00Z" })).await;
+    assert_eq!(both.pointers(), BTreeSet::from(["/options/run_at"]));
+    let far = (Utc::now() + chrono::Days::new(6 * 366)).to_rfc3339();
+    assert_eq!(
+        enqueue_with(json!({ "run_at": far })).await.message("/options/run_at"),
+        "must be at most 5 years ahead"
+    );
+    let delay = enqueue_with(json!({ "delay_s": 1e300 })).await;
+    assert_eq!(delay.message("/options/delay_s"), "must be at most 5 years ahead");
+    let text = enqueue_with(json!({ "run_at": "tomorrow" })).await;
+    assert!(text.message("/options/run_at").starts_with("must be a time like"), "{}", text.body);
+}
+
+#[tokio::test]
+async fn metadata_is_limited() {
+    let answer = enqueue_with(json!({ "metadata": { "note": "x".repeat(16 << 10) } })).await;
+    assert_eq!(answer.message("/options/metadata"), "must be at most 16 KB of JSON");
+}
+
+#[tokio::test]
+async fn only_an_admin_names_a_tenant() {
+    enqueue_with(json!({ "tenant": "other" })).await.assert_problem(403, "forbidden");
+    let odd = enqueue_with(json!({ "tenant": "a b" })).await;
+    assert_eq!(odd.pointers(), BTreeSet::from(["/options/tenant"]));
+}
+
+#[tokio::test]
+async fn a_good_job_meets_a_queue_that_is_away() {
+    let every_option = json!({ "priority": "high", "run_at": "2001-01-01T00:00:00Z", "expires_at": "2099-01-01T00:00:00Z",
+        "max_attempts": 1, "timeout_s": 86_400, "metadata": { "a": 1 }, "allow_fallback": true, "durability": "fast" });
+    let job = json!({ "kind": "content", "payload": good_payload() });
+    let mut keyed = post("/api/jobs", &[Scope::JobsWrite], "application/json", job.to_string());
+    keyed.headers_mut().insert("idempotency-key", "k1".parse().unwrap());
+    let batch = json!({ "jobs": [job] }).to_string();
+    let batch = post("/api/jobs/batch", &[Scope::JobsWrite], "application/json", batch);
+    let (answer, keyed, batch) = tokio::join!(enqueue_with(every_option), send(keyed), send(batch));
+    for answer in [answer, keyed, batch] {
+        answer.assert_problem(503, "queue-unavailable");
+        assert_eq!(answer.headers[header::RETRY_AFTER], "5");
+    }
+}
+
+#[tokio::test]
+async fn an_idempotency_key_has_a_length() {
+    let mut request = post("/api/jobs", &[Scope::JobsWrite], "application/json", "{}");
+    request.headers_mut().insert("idempotency-key", "k".repeat(256).parse().unwrap());
+    send(request).await.assert_problem(422, "invalid-payload");
+}
+
+#[tokio::test]
+async fn a_batch_reports_each_bad_job() {
+    let jobs =
+        json!({ "jobs": [{ "kind": "contents", "payload": {} }, { "kind": "content", "payload": {}, "x": 1 }, 5] });
+    let answer = send(post("/api/jobs/batch", &[Scope::JobsWrite], "application/json", jobs.to_string())).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!((&answer.body["accepted"], &answer.body["rejected"]), (&json!(0), &json!(3)));
+    let results = answer.body["results"].as_array().unwrap();
+    assert!(results.iter().enumerate().all(|(index, line)| line["index"] == index && line.get("id").is_none()));
+    let problems: Vec<_> = results.iter().map(|line| line["problem"]["type"].as_str().unwrap()).collect();
+    assert!(problems[0].ends_with("/unknown-kind") && problems[1].ends_with("/invalid-payload"), "{problems:?}");
+    assert_eq!(results[2]["problem"]["errors"][0]["pointer"], "");
+}
+
+#[tokio::test]
+async fn a_batch_itself_is_checked() {
+    let batch = |body: Value| send(post("/api/jobs/batch", &[Scope::JobsWrite], "application/json", body.to_string()));
+    assert_eq!(batch(json!({})).await.pointers(), BTreeSet::from(["/jobs"]));
+    assert_eq!(batch(json!({ "jobs": 1, "a/b": 1 })).await.pointers(), BTreeSet::from(["/jobs", "/a~1b"]));
+    assert_eq!(batch(json!([])).await.pointers(), BTreeSet::from([""]));
+    batch(json!({ "jobs": vec![1; 10_001] })).await.assert_problem(413, "too-large");
+    let none = batch(json!({ "jobs": [] })).await;
+    assert_eq!(none.body, json!({ "accepted": 0, "rejected": 0, "results": [] }));
+}
+
+#[tokio::test]
+async fn ndjson_is_answered_line_by_line_and_has_a_limit() {
+    let mut body = "{\"kind\": \n\n{\"kind\":\"contents\",\"payload\":{}}\n".to_owned();
+    body.push_str(&"1\n".repeat(9_999));
+    let answer = send(post("/api/jobs/batch", &[Scope::JobsWrite], "application/x-ndjson", body)).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.headers[header::CONTENT_TYPE], "application/x-ndjson");
+    let lines: Vec<Value> =
+        answer.body.as_str().unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 10_001);
+    let slug = |index: usize| {
+        assert_eq!(lines[index]["index"], index);
+        lines[index]["problem"]["type"].as_str().unwrap().rsplit('/').next().unwrap().to_owned()
+    };
+    assert_eq!([slug(0), slug(1), slug(2)], ["malformed", "unknown-kind", "invalid-payload"]);
+    assert_eq!([slug(9_999), slug(10_000)], ["invalid-payload", "too-large"]);
+}
+
+#[tokio::test]
+async fn a_query_is_checked() {
+    for query in ["wait=61", "wait=-1", "wait=soon", "wait=NaN", "wit=1"] {
+        let request = Request::get(format!("/api/jobs/0199a1b2-0000-7000-8000-000000000001?{query}"))
+            .header(header::AUTHORIZATION, bearer(&[Scope::JobsRead]));
+        send(request.body(Body::empty()).unwrap()).await.assert_problem(422, "invalid-payload");
+    }
+    let request =
+        Request::get("/api/queues/content/dead?limit=201").header(header::AUTHORIZATION, bearer(&[Scope::JobsRead]));
+    send(request.body(Body::empty()).unwrap()).await.assert_problem(422, "invalid-payload");
+}
+
+#[tokio::test]
+async fn a_selection_of_dead_jobs_is_checked() {
+    let replay = |body: Value| {
+        send(post("/api/queues/content/dead/replay", &[Scope::Admin], "application/json", body.to_string()))
+    };
+    assert_eq!(replay(json!({ "id": [] })).await.pointers(), BTreeSet::from(["/id"]));
+    assert_eq!(replay(json!({ "ids": ["x"] })).await.pointers(), BTreeSet::from(["/ids/0"]));
+}
+
+#[tokio::test]
+async fn unknown_routes_and_methods_are_problems_too() {
+    let route = send(Request::get("/api/nothing").body(Body::empty()).unwrap()).await;
+    route.assert_problem(404, "not-found");
+    let method = send(Request::put("/api/jobs/x").body(Body::empty()).unwrap()).await;
+    method.assert_problem(405, "method-not-allowed");
+    assert_eq!(method.headers[header::ALLOW], "GET,HEAD");
+}
+
+#[tokio::test]
+async fn a_request_keeps_its_id_or_gets_one() {
+    let live = || Request::get("/api/health/live");
+    let given = send(live().header("x-request-id", "order-7").body(Body::empty()).unwrap()).await;
+    assert_eq!(given.headers["x-request-id"], "order-7");
+    let odd = send(live().header("x-request-id", "no good id").body(Body::empty()).unwrap()).await;
+    assert_eq!(odd.headers["x-request-id"].len(), 36);
+}
+
+#[tokio::test]
+async fn a_panic_is_a_problem() {
+    let api = api();
+    let app = Router::new()
+        .route("/panic", axum::routing::get(async || -> () { panic!("on purpose") }))
+        .layer(tower_http::catch_panic::CatchPanicLayer::custom(crate::problem::panicked))
+        .layer(axum::middleware::from_fn(crate::observe::observe))
+        .merge(api);
+    let response = app.oneshot(Request::get("/panic").body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), 500);
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+}
+
+#[tokio::test]
+async fn health_tells_who_is_away_and_lives_without_them() {
+    let get = |path: &str| send(Request::get(path).body(Body::empty()).unwrap());
+    let (live, ready, report) = tokio::join!(get("/api/health/live"), get("/api/health/ready"), get("/api/health"));
+    assert_eq!((live.status.as_u16(), &live.body), (200, &json!({ "status": "ok" })));
+    assert_eq!(ready.status, 503);
+    assert_eq!((&ready.body["ready"], &ready.body["redis"]["ok"]), (&json!(false), &json!(false)));
+    assert!(ready.body["mongodb"]["error"].is_string());
+    assert_eq!(report.status, 200);
+    assert_eq!((&report.body["status"], &report.body["workers"]), (&json!("down"), &Value::Null));
+}
+
+#[tokio::test]
+async fn the_document_is_openapi_3_1_and_lists_every_route() {
+    let document = send(Request::get("/api/openapi.json").body(Body::empty()).unwrap()).await.body;
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1."), "{}", document["openapi"]);
+    assert!(document["info"]["title"].is_string() && document["info"]["version"].is_string());
+    assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
+    assert_eq!(documented(&document), routed());
+    let mut references = 0;
+    each_reference(&document, &mut |reference| {
+        let pointer = reference.strip_prefix('#').unwrap();
+        assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+        references += 1;
+    });
+    assert!(references > 20, "{references}");
+    for (path, operation) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operation.as_object().unwrap() {
+            assert!(operation["responses"].as_object().unwrap().len() > 1, "{method} {path} has no responses");
+            assert!(operation["operationId"].is_string(), "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_documented_route_answers() {
+    let document = send(Request::get("/api/openapi.json").body(Body::empty()).unwrap()).await.body;
+    for (method, path) in documented(&document) {
+        let path = path.replace("{id}", "x").replace("{queue}", "content");
+        let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+        let answer = send(Request::builder().method(&method).uri(&path).body(Body::empty()).unwrap()).await;
+        let open = path.starts_with("/api/health") || path == "/api/openapi.json";
+        assert_eq!(answer.status == 401, !open, "{method} {path}: {}", answer.status);
+    }
+}
+
+#[tokio::test]
+async fn the_document_has_the_payload_of_each_kind() {
+    let document = send(Request::get("/api/openapi.json").body(Body::empty()).unwrap()).await.body;
+    for kind in jobs::Checks::all().kinds() {
+        let request = &document["components"]["schemas"][format!("JobRequest-{}", kind.name)];
+        assert_eq!(request["properties"]["kind"]["const"], kind.name);
+        let payload = request["properties"]["payload"]["$ref"].as_str().unwrap();
+        assert!(document.pointer(&payload[1..]).is_some(), "{payload}");
+    }
+}
+
+fn documented(document: &Value) -> BTreeSet<(String, String)> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    paths
+        .flat_map(|(path, item)| item.as_object().unwrap().keys().map(|method| (method.clone(), path.clone())))
+        .collect()
+}
+
+/// The routes as `lib.rs` writes them, one a line.
+fn routed() -> BTreeSet<(String, String)> {
+    let mut routes = BTreeSet::new();
+    for line in include_str!("lib.rs").lines().filter_map(|line| line.trim().strip_prefix(".route(\"")) {
+        let (path, methods) = line.split_once('"').unwrap();
+        for method in ["get", "post", "put", "delete"] {
+            if methods.contains(&format!(" {method}(")) || methods.contains(&format!(".{method}(")) {
+                routes.insert((method.to_owned(), path.to_owned()));
+            }
+        }
+    }
+    routes
+}
+
+fn each_reference(value: &Value, look: &mut impl FnMut(&str)) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
+                look(reference);
+            }
+            fields.values().for_each(|field| each_reference(field, look));
+        }
+        Value::Array(entries) => entries.iter().for_each(|entry| each_reference(entry, look)),
+        _ => {}
+    }
+}

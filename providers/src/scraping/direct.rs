@@ -1,0 +1,327 @@
+//! Fetches pages over plain HTTP, one at a time from each host.
+
+use std::{
+    collections::HashMap,
+    error::Error as _,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use futures::future::{BoxFuture, FutureExt};
+use reqwest::{
+    Client, Response,
+    header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER},
+    redirect::Policy,
+};
+use url::Url;
+
+use super::{
+    PagePrice, Scraper, extract,
+    guard::{Guard, Refused},
+};
+use crate::{Provider, ProviderError, config::Scraping};
+
+const SERVICE: &str = "scraping";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(20);
+const REDIRECTS: usize = 5;
+/// A page is not read further than this, counted after unpacking.
+const BODY_CAP: usize = 2 * 1024 * 1024;
+/// Says who we are and where a shop's owner can complain.
+const USER_AGENT: &str =
+    concat!("ecomsimply-pricebot/", env!("CARGO_PKG_VERSION"), " (+https://ecomsimply.example/pricebot)");
+
+#[derive(Debug)]
+pub(crate) struct Direct {
+    client: Client,
+    guard: Guard,
+    /// Whose turn it is at each host that is being fetched from.
+    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Direct {
+    pub(crate) fn new(config: &Scraping) -> Result<Self, ProviderError> {
+        let guard = Guard::new(&config.allow_hosts);
+        let client = Client::builder()
+            .user_agent(USER_AGENT)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            .redirect(redirects(guard.clone()))
+            .referer(false)
+            // A proxy of the environment would resolve names itself, past the guard.
+            .no_proxy()
+            .dns_resolver(Arc::new(guard.clone()))
+            .build()
+            .map_err(|e| ProviderError::Misconfigured { service: SERVICE, message: format!("HTTP client: {e}") })?;
+        Ok(Self { client, guard, turns: Mutex::default() })
+    }
+
+    async fn fetch(&self, url: &Url) -> Result<PagePrice, ProviderError> {
+        self.guard.check(url).map_err(|refused| rejected(url, &refused.to_string()))?;
+        let turn = self.turn(url);
+        let _mine = turn.lock().await;
+        let request = self.client.get(url.clone()).header(ACCEPT, "text/html,application/xhtml+xml");
+        let response = request.send().await.map_err(|e| failure(url, &e))?;
+        check_status(url, &response)?;
+        check_media_type(url, &response)?;
+        let fetched_at = Utc::now();
+        let final_url = response.url().clone();
+        let html = decode(read_body(url, response).await?);
+        // Parsing is work for the processor, and the parsed page may not cross an await.
+        let (title, price) = tokio::task::spawn_blocking(move || extract::read(&html, &final_url))
+            .await
+            .map_err(|e| rejected(url, &format!("page cannot be parsed: {e}")))?;
+        Ok(PagePrice { title, price, fetched_at })
+    }
+
+    fn turn(&self, url: &Url) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(turns.entry(url.host_str().unwrap_or_default().to_owned()).or_default())
+    }
+}
+
+impl Provider for Direct {
+    fn name(&self) -> &'static str {
+        "direct"
+    }
+}
+
+impl Scraper for Direct {
+    fn fetch_price<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
+        self.fetch(url).boxed()
+    }
+}
+
+fn redirects(guard: Guard) -> Policy {
+    Policy::custom(move |attempt| {
+        // The list of previous URLs begins with the first request.
+        if attempt.previous().len() > REDIRECTS {
+            return attempt.error(Refused(format!("more than {REDIRECTS} redirects")));
+        }
+        match guard.check(attempt.url()) {
+            Ok(()) => attempt.follow(),
+            Err(refused) => attempt.error(refused),
+        }
+    })
+}
+
+fn check_status(url: &Url, response: &Response) -> Result<(), ProviderError> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(());
+    }
+    let message = format!("{url} answered {status}");
+    let retry_after =
+        response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?, Utc::now()));
+    Err(match status.as_u16() {
+        429 => ProviderError::RateLimited { service: SERVICE, message, retry_after },
+        408 | 425 | 500 | 502..=504 | 520..=524 => ProviderError::Transient { service: SERVICE, message, retry_after },
+        _ => ProviderError::Rejected { service: SERVICE, message },
+    })
+}
+
+/// Seconds, or an HTTP date. A date that has passed means now.
+fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = DateTime::parse_from_rfc2822(value).ok()?;
+    Some((date.to_utc() - now).to_std().unwrap_or(Duration::ZERO))
+}
+
+fn check_media_type(url: &Url, response: &Response) -> Result<(), ProviderError> {
+    let Some(media_type) = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+        return Ok(());
+    };
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "text/html" | "application/xhtml+xml" => Ok(()),
+        _ => Err(rejected(url, &format!("is {essence}, not HTML"))),
+    }
+}
+
+async fn read_body(url: &Url, mut response: Response) -> Result<Vec<u8>, ProviderError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|e| failure(url, &e))? {
+        if body.len() + chunk.len() > BODY_CAP {
+            return Err(rejected(url, &format!("page is larger than {BODY_CAP} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// UTF-8, or else Latin-1 with the euro sign of Windows, which is what shops that are not UTF-8 send.
+fn decode(body: Vec<u8>) -> String {
+    String::from_utf8(body).unwrap_or_else(|not_utf8| {
+        not_utf8.as_bytes().iter().map(|byte| if *byte == 0x80 { '€' } else { char::from(*byte) }).collect()
+    })
+}
+
+/// A request that got no answer, or only half of one.
+fn failure(url: &Url, error: &reqwest::Error) -> ProviderError {
+    if let Some(refused) = Refused::within(error) {
+        return rejected(url, &refused.to_string());
+    }
+    if error.is_builder() {
+        return rejected(url, &error.to_string());
+    }
+    let what = match error {
+        error if error.is_timeout() => "timed out",
+        error if error.is_connect() => "cannot be reached",
+        _ => "broke off",
+    };
+    let cause = std::iter::successors(error.source(), |&error| error.source()).last();
+    let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+    ProviderError::Transient { service: SERVICE, message: format!("{url} {what}{cause}"), retry_after: None }
+}
+
+fn rejected(url: &Url, why: &str) -> ProviderError {
+    // A password in the URL must not reach the log.
+    let mut shown = url.clone();
+    let _ = shown.set_password(None);
+    ProviderError::Rejected { service: SERVICE, message: format!("{shown}: {why}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use wiremock::{
+        Mock, MockServer, ResponseTemplate,
+        matchers::{header, path},
+    };
+
+    use super::*;
+
+    fn direct(allow_hosts: &[&str]) -> Direct {
+        Direct::new(&Scraping { allow_hosts: allow_hosts.iter().map(|host| (*host).to_owned()).collect() }).unwrap()
+    }
+
+    fn page(html: impl Into<Vec<u8>>) -> ResponseTemplate {
+        ResponseTemplate::new(200).set_body_raw(html, "text/html; charset=utf-8")
+    }
+
+    async fn serve(answer: ResponseTemplate) -> (MockServer, Url) {
+        let server = MockServer::start().await;
+        Mock::given(path("/page")).respond_with(answer).mount(&server).await;
+        let url = Url::parse(&format!("{}/page", server.uri())).unwrap();
+        (server, url)
+    }
+
+    async fn fetch(answer: ResponseTemplate) -> Result<PagePrice, ProviderError> {
+        let (_server, url) = serve(answer).await;
+        direct(&["127.0.0.1"]).fetch_price(&url).await
+    }
+
+    const CUP: &str = r#"<title>Cup</title><script type="application/ld+json">
+        {"@type":"Product","offers":{"price":"12,90","priceCurrency":"EUR"}}</script>"#;
+
+    #[tokio::test]
+    async fn a_page_is_fetched_with_an_honest_name() {
+        let server = MockServer::start().await;
+        Mock::given(header("user-agent", USER_AGENT)).respond_with(page(CUP)).mount(&server).await;
+        let url = Url::parse(&server.uri()).unwrap();
+        let answer = direct(&["127.0.0.1"]).fetch_price(&url).await.unwrap();
+        assert_eq!(answer.title.as_deref(), Some("Cup"));
+        assert_eq!(answer.price.unwrap().amount.to_string(), "12.90");
+    }
+
+    #[tokio::test]
+    async fn a_compressed_page_in_latin_1_is_read() {
+        // `<title>Thé</title><div itemscope itemtype="http://schema.org/Product"><b itemprop=price>1 299,00 €</b></div>` in
+        // Windows-1252 with a no-break space, packed by gzip.
+        let packed = include_bytes!("testdata/windows-1252.html.gz");
+        let answer = fetch(page(packed.as_slice()).insert_header("content-encoding", "gzip")).await.unwrap();
+        assert_eq!(answer.title.as_deref(), Some("Thé"));
+        let price = answer.price.unwrap();
+        assert_eq!((price.amount.to_string().as_str(), price.currency.as_deref()), ("1299.00", Some("EUR")));
+    }
+
+    #[tokio::test]
+    async fn statuses_are_sorted_by_what_follows() {
+        for status in [408, 425, 500, 502, 503, 504, 520, 524] {
+            let error = fetch(ResponseTemplate::new(status)).await.unwrap_err();
+            assert!(matches!(error, ProviderError::Transient { .. }), "{status}: {error:?}");
+        }
+        for status in [401, 403, 404, 410, 451, 501] {
+            let error = fetch(ResponseTemplate::new(status)).await.unwrap_err();
+            assert!(matches!(error, ProviderError::Rejected { .. }), "{status}: {error:?}");
+        }
+        let error = fetch(ResponseTemplate::new(429).insert_header("retry-after", "7")).await.unwrap_err();
+        let ProviderError::RateLimited { retry_after, .. } = error else { panic!("{error:?}") };
+        assert_eq!(retry_after, Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = DateTime::parse_from_rfc2822("Sun, 06 Nov 1994 08:49:37 GMT").unwrap().to_utc();
+        assert_eq!(retry_after(" 120 ", now), Some(Duration::from_secs(120)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:50:07 GMT", now), Some(Duration::from_secs(30)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:00:00 GMT", now), Some(Duration::ZERO));
+        assert_eq!(retry_after("soon", now), None);
+    }
+
+    #[tokio::test]
+    async fn a_redirect_to_a_private_address_or_another_scheme_is_refused() {
+        for target in ["http://10.0.0.1/", "http://[::1]:1/", "http://localhost:1/", "http://169.254.169.254/latest/"] {
+            let error = fetch(ResponseTemplate::new(302).insert_header("location", target)).await.unwrap_err();
+            assert!(
+                matches!(&error, ProviderError::Rejected { message, .. } if message.contains("refused")),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn five_redirects_are_followed_and_six_are_not() {
+        let server = MockServer::start().await;
+        for hop in 1..=6 {
+            let next = ResponseTemplate::new(302).insert_header("location", format!("/{}", hop - 1));
+            Mock::given(path(format!("/{hop}"))).respond_with(next).mount(&server).await;
+        }
+        Mock::given(path("/0")).respond_with(page(CUP)).mount(&server).await;
+        let direct = direct(&["127.0.0.1"]);
+        let url = |hops: u32| Url::parse(&format!("{}/{hops}", server.uri())).unwrap();
+        assert!(direct.fetch_price(&url(5)).await.is_ok());
+        let error = direct.fetch_price(&url(6)).await.unwrap_err();
+        assert!(
+            matches!(&error, ProviderError::Rejected { message, .. } if message.contains("redirects")),
+            "{error:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_private_address_is_refused_by_number_and_by_name() {
+        let (server, url) = serve(page(CUP)).await;
+        let by_name = Url::parse(&format!("http://localhost:{}/page", server.address().port())).unwrap();
+        for url in [url, by_name] {
+            let error = direct(&[]).fetch_price(&url).await.unwrap_err();
+            assert!(matches!(error, ProviderError::Rejected { .. }), "{error:?}");
+        }
+        assert!(server.received_requests().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_page_over_the_cap_is_refused() {
+        let error = fetch(page(vec![b' '; BODY_CAP + 1])).await.unwrap_err();
+        assert!(matches!(&error, ProviderError::Rejected { message, .. } if message.contains("larger")), "{error:?}");
+        assert!(fetch(page(vec![b' '; BODY_CAP])).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_html_is_refused() {
+        let error = fetch(ResponseTemplate::new(200).set_body_raw("{}", "application/json")).await.unwrap_err();
+        assert!(matches!(&error, ProviderError::Rejected { message, .. } if message.contains("not HTML")), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_host_that_cannot_be_reached_may_be_later() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        drop(listener);
+        let error = direct(&["127.0.0.1"]).fetch_price(&url).await.unwrap_err();
+        assert!(matches!(&error, ProviderError::Transient { message, .. } if message.contains("reached")), "{error:?}");
+    }
+}

@@ -1,0 +1,76 @@
+//! Competitors' prices from their product pages.
+
+mod amount;
+mod direct;
+mod extract;
+mod guard;
+mod mock;
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
+use rust_decimal::Decimal;
+use serde::Serialize;
+use url::Url;
+use utoipa::ToSchema;
+
+use crate::{Config, Provider, ProviderError, Service};
+
+/// Fetches product pages.
+pub trait Scraper: Provider + Debug {
+    /// Fetches one page and reads its price. A page that names no price is an answer too.
+    ///
+    /// # Errors
+    /// [`ProviderError::Rejected`] when the page cannot be had for good (gone, forbidden, a private address),
+    /// [`ProviderError::Transient`] and [`ProviderError::RateLimited`] when it may be had later.
+    fn fetch_price<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<PagePrice, ProviderError>>;
+}
+
+/// What a page says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PagePrice {
+    /// The page's title, at most 300 characters.
+    pub title: Option<String>,
+    /// `None` when the page names no price.
+    pub price: Option<Price>,
+    /// When it was fetched.
+    pub fetched_at: DateTime<Utc>,
+}
+
+/// A price.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ScrapedPrice)]
+pub struct Price {
+    /// Decimal, `1299.00`.
+    #[schema(value_type = String, example = "1299.00")]
+    pub amount: Decimal,
+    /// ISO 4217, when the page tells.
+    pub currency: Option<String>,
+    /// The word of schema.org, `InStock`, when the page tells.
+    pub availability: Option<String>,
+    /// How it was found.
+    pub method: Method,
+}
+
+/// How a price was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ScrapeMethod)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// In a JSON-LD block.
+    JsonLd,
+    /// In `itemprop` attributes.
+    Microdata,
+    /// Made up: no page was fetched.
+    Mock,
+}
+
+pub(crate) fn service(config: &Config) -> Result<Service<dyn Scraper>, ProviderError> {
+    let real = match &config.scraping {
+        Some(scraping) => Some(Arc::new(direct::Direct::new(scraping)?) as Arc<dyn Scraper>),
+        None => None,
+    };
+    // Longer than one fetch takes: pages of one host wait for each other.
+    Ok(Service::new("scraping", real, Arc::new(mock::NoFetch), Duration::from_secs(55)))
+}

@@ -1,0 +1,113 @@
+//! Cancel and retry in every state.
+
+use std::time::Duration;
+
+use queue::{AttemptOutcome, Error, State, Verdict};
+
+use crate::{
+    on_both_servers,
+    world::{QUEUE, START_MS, World, claim, claim_one, done, failed, job, settle},
+};
+
+async fn a_waiting_job_is_cancelled_and_never_run(world: World) {
+    let session = world.session("a");
+    let ready = world.push().await;
+    let mut later = job();
+    later.run_at_ms = Some(START_MS + 1_000);
+    let scheduled = world.client.push(later).await.unwrap();
+    let retrying = world.push().await;
+    let jobs = claim(&session, 2).await;
+    assert!(settle(&session, &jobs[0], Verdict::HandedBack { started: false }).await);
+    assert!(settle(&session, &jobs[1], failed()).await);
+    assert_eq!(world.state(retrying).await, State::Retrying);
+
+    for id in [ready, scheduled, retrying] {
+        let view = world.client.cancel(id).await.unwrap();
+        assert_eq!((view.state, view.finished_at.map(queue::Timestamp::ms)), (State::Cancelled, Some(START_MS)));
+        assert_eq!(world.client.cancel(id).await.unwrap_err(), Error::Conflict("cancelled"));
+    }
+    assert_eq!(world.view(retrying).await.attempts.len(), 1, "what happened before is still told");
+    let queues = world.client.queues().await.unwrap();
+    assert_eq!(queues[0].depth, queue::Depth::default());
+
+    world.advance(Duration::from_secs(3600));
+    assert!(claim(&session, 10).await.is_empty());
+    assert_eq!((world.count("jobs").await, world.count("ghosts").await), (0, 0), "nothing is left of it");
+}
+
+async fn a_running_job_is_told_to_stop_at_the_next_renewal(world: World) {
+    let id = world.push().await;
+    let session = world.session("a");
+    let job = claim_one(&session).await;
+    assert_eq!(world.client.cancel(id).await.unwrap().state, State::Running);
+    assert_eq!(world.count("cancels").await, 1);
+    session.renew().await.unwrap();
+    assert!(settle(&session, &job, Verdict::Cancelled).await);
+    let view = world.view(id).await;
+    assert_eq!((view.state, view.attempts[0].outcome), (State::Cancelled, Some(AttemptOutcome::Cancelled)));
+    assert_eq!(world.count("cancels").await, 0);
+}
+
+async fn a_job_that_finishes_before_it_hears_of_its_cancellation_has_succeeded(world: World) {
+    let id = world.push().await;
+    let session = world.session("a");
+    let job = claim_one(&session).await;
+    world.client.cancel(id).await.unwrap();
+    assert!(settle(&session, &job, done()).await);
+    assert_eq!(world.state(id).await, State::Succeeded);
+    assert_eq!(world.count("cancels").await, 0);
+}
+
+async fn a_dead_job_cannot_be_cancelled(world: World) {
+    let id = world.push().await;
+    let session = world.session("a");
+    for _ in 0..3 {
+        let job = claim_one(&session).await;
+        settle(&session, &job, failed()).await;
+        world.advance(Duration::from_secs(60));
+    }
+    assert_eq!(world.client.cancel(id).await.unwrap_err(), Error::Conflict("dead"));
+}
+
+async fn a_cancelled_job_can_be_retried_and_runs_once(world: World) {
+    let id = world.push().await;
+    world.client.cancel(id).await.unwrap();
+    assert_eq!(world.client.retry(id).await.unwrap().state, State::Ready);
+    assert_eq!(world.client.retry(id).await.unwrap_err(), Error::Conflict("ready"));
+    let session = world.session("a");
+    let jobs = claim(&session, 10).await;
+    assert_eq!(jobs.len(), 1, "its id stood in the list all the time");
+    assert!(settle(&session, &jobs[0], done()).await);
+    assert_eq!(world.state(id).await, State::Succeeded);
+}
+
+async fn a_retrying_job_can_be_run_now_without_losing_its_past(world: World) {
+    let id = world.push().await;
+    let session = world.session("a");
+    let job = claim_one(&session).await;
+    settle(&session, &job, failed()).await;
+    let view = world.client.retry(id).await.unwrap();
+    assert_eq!((view.state, view.attempt), (State::Ready, 2));
+    assert_eq!(claim_one(&session).await.attempt(), 2);
+}
+
+async fn an_unknown_id_is_not_found(world: World) {
+    let foreign: queue::JobId = "0199a1b2-0fff-7fff-8000-000000000001".parse().unwrap();
+    assert_eq!(world.client.find(foreign).await.unwrap(), None);
+    assert_eq!(world.client.cancel(foreign).await.unwrap_err(), Error::NotFound);
+    assert_eq!(world.client.retry(foreign).await.unwrap_err(), Error::NotFound);
+    world.push().await;
+    assert_eq!(world.client.dead("nowhere", None, None, 10).await.unwrap_err(), Error::UnknownQueue("nowhere".into()));
+    assert!("0199a1b2-0fff-4fff-8000-000000000001".parse::<queue::JobId>().is_err(), "no UUIDv7");
+    assert_eq!(world.client.dead(QUEUE, None, None, 10).await.unwrap().items, []);
+}
+
+on_both_servers!(
+    a_waiting_job_is_cancelled_and_never_run,
+    a_running_job_is_told_to_stop_at_the_next_renewal,
+    a_job_that_finishes_before_it_hears_of_its_cancellation_has_succeeded,
+    a_dead_job_cannot_be_cancelled,
+    a_cancelled_job_can_be_retried_and_runs_once,
+    a_retrying_job_can_be_run_now_without_losing_its_past,
+    an_unknown_id_is_not_found,
+);

@@ -1,0 +1,107 @@
+//! Jobs that take their worker down, and innocents that were with them.
+
+use std::time::Duration;
+
+use queue::{JobId, Session, State};
+
+use crate::{
+    on_both_servers,
+    world::{QUEUE, World, claim, done, settle},
+};
+
+const LEASE: Duration = Duration::from_secs(12);
+
+/// The process of `session` dies; its leases end, and `survivor` looks after the queue.
+async fn dies(world: &World, session: Session, survivor: &Session) {
+    drop(session);
+    world.advance(LEASE);
+    survivor.upkeep(QUEUE, true).await.unwrap();
+}
+
+async fn a_job_that_took_its_worker_down_three_times_is_dead_and_no_innocent_is(world: World) {
+    let killer = world.push().await;
+    let innocents: Vec<JobId> = world.client.push_many(vec![crate::world::job(); 5]).await.into_iter().map(Result::unwrap).collect();
+    let survivor = world.session("survivor");
+
+    // Twice, nobody can know which of the six it was.
+    for n in 0..2 {
+        let victim = world.session(&format!("victim-{n}"));
+        assert_eq!(claim(&victim, 10).await.len(), 6);
+        dies(&world, victim, &survivor).await;
+    }
+    assert_eq!(world.view(killer).await.crashes, 2);
+    assert_eq!(world.count("suspects").await, 6);
+
+    // From then on one suspect at a time: an innocent one finishes, the guilty one is alone with its worker.
+    let mut deaths = 0;
+    for n in 0..10 {
+        let worker = world.session(&format!("worker-{n}"));
+        let jobs = claim(&worker, 10).await;
+        assert!(jobs.len() <= 1, "one suspect a replica");
+        match jobs.first() {
+            None => break,
+            Some(job) if job.id() == killer => {
+                assert!(claim(&worker, 10).await.is_empty(), "no second suspect while one runs");
+                deaths += 1;
+                dies(&world, worker, &survivor).await;
+            }
+            Some(job) => assert!(settle(&worker, job, done()).await),
+        }
+    }
+    assert_eq!(deaths, 1);
+    let view = world.view(killer).await;
+    assert_eq!((view.state, view.crashes), (State::Dead, 3));
+    assert!(view.attempts.last().unwrap().error.as_ref().unwrap().message.contains("died 3 times"));
+    for innocent in innocents {
+        assert_eq!(world.state(innocent).await, State::Succeeded);
+    }
+}
+
+async fn only_the_suspect_is_blamed_for_the_death_of_its_worker(world: World) {
+    let killer = world.push().await;
+    let survivor = world.session("survivor");
+    for n in 0..2 {
+        let victim = world.session(&format!("victim-{n}"));
+        claim(&victim, 1).await;
+        dies(&world, victim, &survivor).await;
+    }
+    let innocent = world.push().await;
+    let victim = world.session("victim-2");
+    assert_eq!(claim(&victim, 10).await.len(), 2, "the suspect and one that was never with a dead worker");
+    dies(&world, victim, &survivor).await;
+    assert_eq!(world.state(killer).await, State::Dead);
+    let view = world.view(innocent).await;
+    assert_eq!((view.state, view.crashes), (State::Ready, 0));
+    assert_eq!(view.attempts.len(), 1, "that its worker died is still told");
+}
+
+async fn a_crash_uses_no_attempt(world: World) {
+    let id = world.push().await;
+    let victim = world.session("victim");
+    claim(&victim, 1).await;
+    dies(&world, victim, &world.session("survivor")).await;
+    let view = world.view(id).await;
+    assert_eq!((view.state, view.attempt, view.crashes), (State::Ready, 1, 1));
+}
+
+async fn a_replayed_quarantined_job_starts_with_a_clean_slate(world: World) {
+    let id = world.push().await;
+    let survivor = world.session("survivor");
+    for n in 0..3 {
+        let victim = world.session(&format!("victim-{n}"));
+        assert_eq!(claim(&victim, 1).await.len(), 1);
+        dies(&world, victim, &survivor).await;
+    }
+    assert_eq!(world.state(id).await, State::Dead);
+    assert_eq!(world.client.retry(id).await.unwrap().crashes, 0);
+    let jobs = claim(&survivor, 1).await;
+    assert!(settle(&survivor, &jobs[0], done()).await);
+    assert_eq!(world.state(id).await, State::Succeeded);
+}
+
+on_both_servers!(
+    a_job_that_took_its_worker_down_three_times_is_dead_and_no_innocent_is,
+    only_the_suspect_is_blamed_for_the_death_of_its_worker,
+    a_crash_uses_no_attempt,
+    a_replayed_quarantined_job_starts_with_a_clean_slate,
+);

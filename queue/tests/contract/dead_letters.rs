@@ -1,0 +1,109 @@
+//! Dead letters: listed, replayed, deleted, limited.
+
+use std::time::Duration;
+
+use queue::{Failure, JobId, Outcome, State, Verdict};
+
+use crate::{
+    on_both_servers,
+    world::{QUEUE, World, claim, done, job, settle},
+};
+
+async fn kill(world: &World, n: usize) -> Vec<JobId> {
+    let mut jobs = vec![job(); n];
+    for (at, job) in jobs.iter_mut().enumerate() {
+        job.tenant = if at % 2 == 0 { "even" } else { "odd" }.to_owned();
+    }
+    let ids = world.client.push_many(jobs).await.into_iter().map(Result::unwrap).collect();
+    let session = world.session("a");
+    let mut left = n;
+    while left > 0 {
+        let jobs = claim(&session, 1_000).await;
+        left -= jobs.len();
+        let fatal = || Verdict::Ran(Outcome::Dead(Failure::new("bad", "no good")));
+        let mut settlements = jobs.iter().map(|job| session.verdict(job, fatal(), 0).unwrap()).collect();
+        assert_eq!(session.settle(&mut settlements).await.unwrap(), 0);
+    }
+    ids
+}
+
+async fn dead_jobs_are_listed_newest_first_in_pages(world: World) {
+    let mut expected = Vec::new();
+    for _ in 0..3 {
+        let mut ids = kill(&world, 25).await;
+        world.advance(Duration::from_secs(1));
+        ids.sort();
+        expected.extend(ids);
+    }
+    expected.reverse();
+    let (mut listed, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = world.client.dead(QUEUE, None, cursor.as_deref(), 10).await.unwrap();
+        assert!(page.items.len() <= 10);
+        listed.extend(page.items.iter().map(|job| job.id));
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(listed, expected);
+    let odd = world.client.dead(QUEUE, Some("odd"), None, 200).await.unwrap();
+    assert_eq!((odd.items.len(), odd.items[0].tenant.as_str()), (36, "odd"));
+    assert!(world.client.dead(QUEUE, None, Some("rubbish"), 10).await.is_err());
+}
+
+async fn dead_jobs_are_replayed_with_all_their_attempts_before_them(world: World) {
+    let ids = kill(&world, 10).await;
+    assert_eq!(world.client.replay_dead(QUEUE, Some(&ids[..3])).await.unwrap(), 3);
+    assert_eq!(world.client.replay_dead(QUEUE, Some(&ids[..3])).await.unwrap(), 0, "they are not dead any more");
+    let view = world.view(ids[0]).await;
+    assert_eq!((view.state, view.attempt, view.attempts.len()), (State::Ready, 1, 1));
+    assert_eq!(world.client.replay_dead(QUEUE, None).await.unwrap(), 7);
+    let session = world.session("a");
+    for job in claim(&session, 20).await {
+        assert!(settle(&session, &job, done()).await);
+    }
+    for id in ids {
+        assert_eq!(world.state(id).await, State::Succeeded);
+    }
+    assert_eq!((world.count("jobs").await, world.count("history").await), (0, 0));
+}
+
+async fn dead_jobs_are_deleted_without_trace(world: World) {
+    let ids = kill(&world, 10).await;
+    assert_eq!(world.client.delete_dead(QUEUE, Some(&ids[..4])).await.unwrap(), 4);
+    assert_eq!(world.client.find(ids[0]).await.unwrap(), None);
+    assert_eq!(world.client.delete_dead(QUEUE, None).await.unwrap(), 6);
+    for key in ["jobs", "history", "dead"] {
+        assert_eq!(world.count(key).await, 0, "{key}");
+    }
+}
+
+async fn at_most_10000_dead_jobs_are_kept_and_the_oldest_leave_first(world: World) {
+    let first = kill(&world, 300).await;
+    world.advance(Duration::from_secs(1));
+    kill(&world, 10_000).await;
+    assert_eq!(world.count("dead").await, 10_000);
+    assert_eq!((world.count("jobs").await, world.count("history").await), (10_000, 10_000));
+    assert_eq!(world.client.find(first[0]).await.unwrap(), None);
+}
+
+async fn dead_jobs_are_kept_for_180_days(world: World) {
+    let ids = kill(&world, 3).await;
+    let session = world.session("a");
+    world.advance(Duration::from_secs(180 * 24 * 3600 - 1));
+    session.upkeep(QUEUE, true).await.unwrap();
+    assert_eq!(world.state(ids[0]).await, State::Dead);
+    world.advance(Duration::from_secs(2));
+    session.upkeep(QUEUE, true).await.unwrap();
+    assert_eq!(world.client.find(ids[0]).await.unwrap(), None);
+    assert_eq!(world.count("jobs").await, 0);
+}
+
+on_both_servers!(
+    dead_jobs_are_listed_newest_first_in_pages,
+    dead_jobs_are_replayed_with_all_their_attempts_before_them,
+    dead_jobs_are_deleted_without_trace,
+    at_most_10000_dead_jobs_are_kept_and_the_oldest_leave_first,
+    dead_jobs_are_kept_for_180_days,
+);

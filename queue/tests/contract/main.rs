@@ -1,0 +1,36 @@
+//! The promises of the queue, one test each, on every server that is supported. Time is a simulated clock where it matters.
+
+mod cancelling;
+mod crashes;
+mod dead_letters;
+mod finishing;
+mod leases;
+mod pushing;
+mod records;
+mod replica;
+mod server_faults;
+mod world;
+
+/// Runs each test on Valkey 9.1 and on Redis 7.0. Where a server cannot be had, `servers` says NOT RUN, which fails in CI.
+macro_rules! on_both_servers {
+    ($($test:ident),* $(,)?) => {
+        mod valkey {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    super::$test($crate::world::World::new(servers::RedisKind::Valkey).unwrap()).await;
+                }
+            )*
+        }
+        mod redis7 {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    let Some(world) = $crate::world::World::new(servers::RedisKind::Redis7) else { return };
+                    super::$test(world).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_both_servers;

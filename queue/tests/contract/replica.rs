@@ -1,0 +1,193 @@
+//! The background tasks of a worker, with an apalis worker on top, in real time.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use apalis::prelude::{BoxDynError, Task, WorkerBuilder};
+use futures::FutureExt;
+use queue::{Claimed, Client, Failure, JobId, NewJob, Outcome, Replica, State, Success, Timing};
+use servers::wait_until;
+use tokio::sync::Notify;
+
+use crate::{
+    on_both_servers,
+    world::{QUEUE, World},
+};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// A replica whose handler does what the payload says.
+struct Running {
+    replica: Replica,
+    worker: tokio::task::JoinHandle<()>,
+    began: Arc<AtomicUsize>,
+    let_go: Arc<Notify>,
+}
+
+fn start(client: &Client, concurrency: usize) -> Running {
+    let mut replica = Replica::start(client.clone(), "host", Timing::default());
+    let backend = replica.backend(QUEUE, concurrency);
+    let (began, let_go) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let (count, go) = (began.clone(), let_go.clone());
+    let handle = move |task: Task<Claimed>| {
+        let (count, go) = (count.clone(), go.clone());
+        async move {
+            count.fetch_add(1, Ordering::SeqCst);
+            let payload = String::from_utf8(task.args.payload().unwrap().to_vec()).unwrap();
+            match payload.as_str() {
+                "\"panic\"" => panic!("the handler does not like this"),
+                "\"hang\"" => std::future::pending::<()>().await,
+                "\"wait\"" => go.notified().await,
+                "\"fail\"" => {
+                    return Ok::<_, BoxDynError>(Outcome::Retry { error: Failure::new("x", "failed"), after: None });
+                }
+                _ => {}
+            }
+            Ok(Outcome::Done(Success { result: payload.into(), ..Success::default() }))
+        }
+    };
+    let worker = WorkerBuilder::new("test").backend(backend).build(tower::service_fn(handle));
+    let worker = tokio::spawn(async move { worker.run().boxed().await.unwrap() });
+    Running { replica, worker, began, let_go }
+}
+
+impl Running {
+    async fn close(self) {
+        self.replica.stop();
+        self.worker.await.unwrap();
+        self.replica.close().await;
+    }
+}
+
+async fn push(client: &Client, payload: &str) -> JobId {
+    client.push(NewJob::new(QUEUE, format!("\"{payload}\""))).await.unwrap()
+}
+
+async fn finished(client: &Client, id: JobId) -> State {
+    client.wait(id, SOON).await.unwrap().unwrap().state
+}
+
+async fn all_jobs_are_run_and_whoever_waits_is_told(world: World) {
+    let client = world.real_time_client();
+    let running = start(&client, 8);
+    let jobs = (0..2_000).map(|n| NewJob::new(QUEUE, format!("\"{n}\""))).collect();
+    let ids: Vec<JobId> = client.push_many(jobs).await.into_iter().map(Result::unwrap).collect();
+    for id in &ids {
+        assert_eq!(finished(&client, *id).await, State::Succeeded);
+    }
+    assert_eq!(running.began.load(Ordering::SeqCst), 2_000, "each exactly once");
+    running.close().await;
+    let counts = client.counts(QUEUE).await.unwrap();
+    assert_eq!((counts["jobs"], counts["running"], counts["leases"]), (0, 0, 0));
+}
+
+async fn an_idle_worker_is_woken_by_a_push(world: World) {
+    let client = world.real_time_client();
+    let running = start(&client, 2);
+    let mut redis = world.redis().await;
+    let blocked = async |redis: &mut redis::aio::MultiplexedConnection| {
+        let clients: String = redis::cmd("CLIENT").arg("LIST").query_async(redis).await.unwrap();
+        let key = world.key("wake");
+        // A blocked client is listed with its command; the token that a push leaves is taken by it.
+        let counts = client.counts(QUEUE).await.unwrap();
+        clients.contains("cmd=blpop") && counts["wake"] == 0 && !key.is_empty()
+    };
+    wait_until("the idle worker blocks", SOON, async || blocked(&mut redis).await).await;
+    for n in 0..20 {
+        let id = push(&client, &n.to_string()).await;
+        assert_eq!(finished(&client, id).await, State::Succeeded);
+    }
+    running.close().await;
+}
+
+async fn a_delayed_job_starts_by_itself_when_it_is_due(world: World) {
+    let client = world.real_time_client();
+    let running = start(&client, 2);
+    let warm = push(&client, "warm").await;
+    finished(&client, warm).await;
+    let mut new = NewJob::new(QUEUE, "1");
+    new.run_at_ms = Some(queue::Clock::default().now_ms() + 700);
+    let id = client.push(new).await.unwrap();
+    let view = client.wait(id, SOON).await.unwrap().unwrap();
+    assert_eq!(view.state, State::Succeeded);
+    assert!(view.started_at.unwrap().ms() >= view.run_at.ms(), "not before its time");
+    running.close().await;
+}
+
+async fn a_panic_is_a_failed_attempt_and_the_worker_lives(world: World) {
+    let client = world.real_time_client();
+    let running = start(&client, 4);
+    let mut new = NewJob::new(QUEUE, "\"panic\"");
+    new.max_attempts = Some(1);
+    let id = client.push(new).await.unwrap();
+    let view = client.wait(id, SOON).await.unwrap().unwrap();
+    assert_eq!(view.state, State::Dead);
+    let error = view.attempts[0].error.as_ref().unwrap();
+    assert_eq!((error.code.as_str(), error.message.contains("does not like this")), ("panic", true));
+    let after = push(&client, "after").await;
+    assert_eq!(finished(&client, after).await, State::Succeeded);
+    running.close().await;
+}
+
+async fn a_handler_that_hangs_is_stopped_at_its_timeout(world: World) {
+    let client = world.real_time_client();
+    let running = start(&client, 1);
+    let mut new = NewJob::new(QUEUE, "\"hang\"");
+    (new.timeout_s, new.max_attempts) = (Some(1), Some(1));
+    let id = client.push(new).await.unwrap();
+    let view = client.wait(id, SOON).await.unwrap().unwrap();
+    assert_eq!(view.state, State::Dead);
+    assert_eq!(view.attempts[0].outcome, Some(queue::AttemptOutcome::TimedOut));
+    running.close().await;
+}
+
+async fn a_cancelled_handler_is_stopped(world: World) {
+    let client = world.real_time_client();
+    let running = start(&client, 1);
+    let id = push(&client, "hang").await;
+    wait_until("it runs", SOON, async || running.began.load(Ordering::SeqCst) == 1).await;
+    client.cancel(id).await.unwrap();
+    assert_eq!(finished(&client, id).await, State::Cancelled);
+    let after = push(&client, "after").await;
+    assert_eq!(finished(&client, after).await, State::Succeeded, "its slot is free again");
+    running.close().await;
+}
+
+async fn at_shutdown_running_jobs_finish_and_the_rest_is_handed_back(world: World) {
+    let client = world.real_time_client();
+    let running = start(&client, 2);
+    let ids = [push(&client, "wait").await, push(&client, "hang").await];
+    wait_until("both run", SOON, async || running.began.load(Ordering::SeqCst) == 2).await;
+    let waiting = [push(&client, "next").await, push(&client, "next").await];
+
+    running.replica.stop();
+    running.let_go.notify_one();
+    assert_eq!(finished(&client, ids[0]).await, State::Succeeded, "what fits in the grace period is finished");
+    running.replica.hand_back();
+    running.worker.await.unwrap();
+    running.replica.close().await;
+
+    let view = client.find(ids[1]).await.unwrap().unwrap();
+    assert_eq!((view.state, view.attempt, view.crashes), (State::Ready, 1, 0));
+    assert_eq!(view.attempts[0].outcome, Some(queue::AttemptOutcome::HandedBack));
+    for id in waiting {
+        assert_eq!(client.find(id).await.unwrap().unwrap().state, State::Ready);
+    }
+    let counts = client.counts(QUEUE).await.unwrap();
+    assert_eq!((counts["running"], counts["leases"], client.replicas().await.unwrap()), (0, 0, 0));
+}
+
+on_both_servers!(
+    all_jobs_are_run_and_whoever_waits_is_told,
+    an_idle_worker_is_woken_by_a_push,
+    a_delayed_job_starts_by_itself_when_it_is_due,
+    a_panic_is_a_failed_attempt_and_the_worker_lives,
+    a_handler_that_hangs_is_stopped_at_its_timeout,
+    a_cancelled_handler_is_stopped,
+    at_shutdown_running_jobs_finish_and_the_rest_is_handed_back,
+);

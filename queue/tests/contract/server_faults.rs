@@ -1,0 +1,113 @@
+//! A Redis that restarts, is full, or evicts.
+
+use queue::{Client, Error, NewJob, Priority, State};
+use redis::AsyncCommands;
+use servers::{RedisKind, RedisServer, wait_until};
+
+use crate::world::{QUEUE, World, claim, claim_one, done, failed, job, settle};
+
+async fn jobs_in_every_state_survive_a_restart_of_redis(kind: RedisKind) {
+    let server = RedisServer::start(kind);
+    let world = World::at(kind, &server.url());
+    let session = world.session("a");
+    let running = world.push().await;
+    let retrying = world.push().await;
+    let jobs = claim(&session, 2).await;
+    settle(&session, &jobs[1], failed()).await;
+    let mut new = job();
+    new.run_at_ms = Some(world.clock.now_ms() + 1_000_000);
+    new.priority = Priority::High;
+    let scheduled = world.client.push(new).await.unwrap();
+    let ready = world.push().await;
+
+    server.stop();
+    assert!(matches!(world.client.push(job()).await, Err(Error::Unavailable(_))));
+    let mut settlements = vec![session.verdict(&jobs[0], done(), 0).unwrap()];
+    assert!(matches!(session.settle(&mut settlements).await, Err(Error::Unavailable(_))));
+    assert_eq!(settlements.len(), 1, "an acknowledgement that could not be written is kept");
+
+    server.restart();
+    wait_until("redis answers again", std::time::Duration::from_secs(20), async || world.client.ping().await.is_ok()).await;
+    assert_eq!(session.settle(&mut settlements).await.unwrap(), 0);
+    assert_eq!(world.state(running).await, State::Succeeded);
+    assert_eq!(world.state(retrying).await, State::Retrying);
+    assert_eq!(world.state(scheduled).await, State::Scheduled);
+    assert_eq!(claim_one(&session).await.id(), ready);
+}
+
+async fn a_full_redis_refuses_pushes_whole_and_drains(kind: RedisKind) {
+    let server = RedisServer::start(kind);
+    let world = World::at(kind, &server.url());
+    for n in 0..50 {
+        world.client.push(NewJob::new(QUEUE, format!("{n}"))).await.unwrap();
+    }
+    let before = world.client.counts(QUEUE).await.unwrap();
+    let mut redis = world.redis().await;
+    let _: () = redis::cmd("CONFIG").arg(&["SET", "maxmemory", "1mb"]).query_async(&mut redis).await.unwrap();
+    assert_eq!(world.client.push(job()).await.unwrap_err(), Error::Full);
+    let many = world.client.push_many(vec![job(); 10]).await;
+    assert!(many.iter().all(|result| *result == Err(Error::Full)));
+    assert_eq!(world.client.counts(QUEUE).await.unwrap(), before, "nothing was half written");
+
+    let session = world.session("a");
+    for (n, job) in claim(&session, 50).await.iter().enumerate() {
+        assert!(settle(&session, job, if n % 2 == 0 { done() } else { failed() }).await);
+    }
+    session.renew().await.unwrap();
+    session.upkeep(QUEUE, true).await.unwrap();
+    assert_eq!((world.count("running").await, world.count("retrying").await), (0, 25));
+}
+
+async fn a_redis_that_evicts_is_refused(kind: RedisKind) {
+    let server = RedisServer::start(kind);
+    let client = Client::new(&fleet::Redis::open(&server.url(), "x").unwrap(), Vec::new());
+    client.check_server().await.unwrap();
+    let mut redis =
+        redis::Client::open(server.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let _: () =
+        redis::cmd("CONFIG").arg(&["SET", "maxmemory-policy", "allkeys-lru"]).query_async(&mut redis).await.unwrap();
+    let error = client.check_server().await.unwrap_err().to_string();
+    assert!(error.contains("allkeys-lru") && error.contains("noeviction"), "{error}");
+}
+
+async fn a_wrong_type_on_one_queues_key_leaves_the_others_alone(kind: RedisKind) {
+    let server = RedisServer::start(kind);
+    let world = World::at(kind, &server.url());
+    world.push().await;
+    let _: () = world.redis().await.set(world.key("ready:1"), "rubbish").await.unwrap();
+    let session = world.session("a");
+    let error = session.claim(QUEUE, 1).await.unwrap_err();
+    assert!(matches!(&error, Error::Redis(text) if text.contains("WRONGTYPE")), "{error:?}");
+    let other = world.client.push(NewJob::new("other", "1")).await.unwrap();
+    assert_eq!(session.claim("other", 1).await.unwrap().jobs[0].id(), other);
+}
+
+macro_rules! each_on_a_server_of_its_own {
+    ($($test:ident),* $(,)?) => {
+        mod valkey {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    super::$test(servers::RedisKind::Valkey).await;
+                }
+            )*
+        }
+        mod redis7 {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    if servers::redis(servers::RedisKind::Redis7).is_some() {
+                        super::$test(servers::RedisKind::Redis7).await;
+                    }
+                }
+            )*
+        }
+    };
+}
+
+each_on_a_server_of_its_own!(
+    jobs_in_every_state_survive_a_restart_of_redis,
+    a_full_redis_refuses_pushes_whole_and_drains,
+    a_redis_that_evicts_is_refused,
+    a_wrong_type_on_one_queues_key_leaves_the_others_alone,
+);

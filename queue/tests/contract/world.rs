@@ -1,0 +1,102 @@
+//! What every test has: a server, a prefix of its own, a clock that it moves, and replicas that it drives by hand.
+
+use std::time::Duration;
+
+use queue::{Claimed, Client, Clock, Failure, JobId, JobView, Kind, NewJob, Outcome, Session, State, Success, Timing, Verdict};
+use servers::RedisKind;
+
+pub(crate) const START_MS: u64 = 1_760_000_000_000;
+pub(crate) const QUEUE: &str = "parcel";
+
+pub(crate) struct World {
+    pub(crate) kind: RedisKind,
+    pub(crate) url: String,
+    pub(crate) prefix: String,
+    pub(crate) clock: Clock,
+    pub(crate) client: Client,
+}
+
+pub(crate) fn kinds() -> Vec<Kind> {
+    vec![Kind { name: QUEUE.to_owned(), max_attempts: 3, timeout_s: 60, allow_fallback: false }]
+}
+
+impl World {
+    pub(crate) fn new(kind: RedisKind) -> Option<Self> {
+        Some(Self::at(kind, servers::redis(kind)?))
+    }
+
+    pub(crate) fn at(kind: RedisKind, url: &str) -> Self {
+        let clock = Clock::simulated(START_MS);
+        let prefix = servers::prefix();
+        let redis = fleet::Redis::open(url, &prefix).unwrap();
+        let client = Client::with_clock(&redis, kinds(), clock.clone());
+        Self { kind, url: url.to_owned(), prefix, clock, client }
+    }
+
+    /// A client of the same keys that reads the real time.
+    pub(crate) fn real_time_client(&self) -> Client {
+        Client::new(&fleet::Redis::open(&self.url, &self.prefix).unwrap(), kinds())
+    }
+
+    pub(crate) fn session(&self, host: &str) -> Session {
+        Session::new(self.client.clone(), host, 1, Timing::default())
+    }
+
+    pub(crate) fn advance(&self, duration: Duration) {
+        self.clock.advance(u64::try_from(duration.as_millis()).unwrap());
+    }
+
+    pub(crate) async fn push(&self) -> JobId {
+        self.client.push(job()).await.unwrap()
+    }
+
+    pub(crate) async fn view(&self, id: JobId) -> JobView {
+        self.client.find(id).await.unwrap().expect("the job is known")
+    }
+
+    pub(crate) async fn state(&self, id: JobId) -> State {
+        self.view(id).await.state
+    }
+
+    pub(crate) async fn count(&self, key: &str) -> u64 {
+        self.client.counts(QUEUE).await.unwrap()[key]
+    }
+
+    /// A connection for looking behind the queue's back.
+    pub(crate) async fn redis(&self) -> redis::aio::MultiplexedConnection {
+        redis::Client::open(self.url.as_str()).unwrap().get_multiplexed_async_connection().await.unwrap()
+    }
+
+    pub(crate) fn key(&self, suffix: &str) -> String {
+        format!("{}:{{{QUEUE}.0}}:{suffix}", self.prefix)
+    }
+}
+
+pub(crate) fn job() -> NewJob {
+    NewJob::new(QUEUE, r#"{"to":"Zoë"}"#)
+}
+
+pub(crate) async fn claim(session: &Session, want: usize) -> Vec<Claimed> {
+    session.claim(QUEUE, want).await.unwrap().jobs
+}
+
+pub(crate) async fn claim_one(session: &Session) -> Claimed {
+    let mut jobs = claim(session, 1).await;
+    assert_eq!(jobs.len(), 1, "one job is claimed");
+    jobs.remove(0)
+}
+
+/// Settles a job and says whether that was accepted.
+pub(crate) async fn settle(session: &Session, job: &Claimed, verdict: Verdict) -> bool {
+    let mut settlements = vec![session.verdict(job, verdict, START_MS).unwrap()];
+    session.settle(&mut settlements).await.unwrap() == 0
+}
+
+pub(crate) fn done() -> Verdict {
+    let result = serde_json::json!({ "weight_g": 250 });
+    Verdict::Ran(Outcome::Done(Success { result, provider: Some("scale".to_owned()), ..Success::default() }))
+}
+
+pub(crate) fn failed() -> Verdict {
+    Verdict::Ran(Outcome::Retry { error: Failure::new("broken", "the scale is broken"), after: None })
+}

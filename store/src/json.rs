@@ -1,0 +1,90 @@
+//! JSON as BSON and back, without loss.
+//!
+//! Whole numbers become 64-bit integers, others doubles, so that fields can be queried. What BSON or MongoDB cannot hold
+//! faithfully has no BSON form here: whole numbers over 2⁶³−1, keys that begin with `$` or hold a zero byte, and anything deeper
+//! than [`MAX_DEPTH`]. A dot in a key is kept; such a field can be read, but not named in a query.
+
+use mongodb::bson::{Bson, Document};
+use serde_json::{Map, Number, Value};
+
+/// MongoDB takes 100 levels, but the driver recurses with large frames: reading 95 levels overflowed a thread's stack of 2 MiB in a
+/// debug build, which ends the process.
+const MAX_DEPTH: usize = 32;
+
+/// The BSON form, if there is a faithful one.
+pub(crate) fn to_bson(value: &Value) -> Option<Bson> {
+    convert(value, MAX_DEPTH)
+}
+
+fn convert(value: &Value, depth: usize) -> Option<Bson> {
+    let below = depth.checked_sub(1)?;
+    Some(match value {
+        Value::Null => Bson::Null,
+        Value::Bool(bool) => Bson::Boolean(*bool),
+        Value::String(text) => Bson::String(text.clone()),
+        Value::Number(number) => convert_number(number)?,
+        Value::Array(items) => Bson::Array(items.iter().map(|item| convert(item, below)).collect::<Option<_>>()?),
+        Value::Object(fields) => {
+            let mut document = Document::new();
+            for (key, field) in fields {
+                if key.starts_with('$') || key.contains('\0') {
+                    return None;
+                }
+                document.insert(key.clone(), convert(field, below)?);
+            }
+            Bson::Document(document)
+        }
+    })
+}
+
+fn convert_number(number: &Number) -> Option<Bson> {
+    if let Some(whole) = number.as_i64() {
+        return Some(Bson::Int64(whole));
+    }
+    number.is_f64().then(|| number.as_f64().map(Bson::Double)).flatten()
+}
+
+/// The JSON form. Types that JSON lacks, which only other programs write, become MongoDB's extended JSON (`{"$date": …}`).
+pub(crate) fn from_bson(bson: Bson) -> Value {
+    match bson {
+        Bson::Null => Value::Null,
+        Bson::Boolean(bool) => Value::Bool(bool),
+        Bson::String(text) => Value::String(text),
+        Bson::Int32(number) => number.into(),
+        Bson::Int64(number) => number.into(),
+        Bson::Double(number) if number.is_finite() => number.into(),
+        Bson::Array(items) => items.into_iter().map(from_bson).collect(),
+        Bson::Document(document) => {
+            Value::Object(document.into_iter().map(|(key, field)| (key, from_bson(field))).collect::<Map<_, _>>())
+        }
+        other => serde_json::to_value(&other).unwrap_or_else(|_| Value::String(other.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_has_a_form_comes_back_the_same() {
+        let value = json!({
+            "text": "Fußmatte „Zürich“ \u{0} 🧶", "none": null, "yes": true, "list": [1, [], {}, "two", [[-1.5]]],
+            "whole": i64::MAX, "least": i64::MIN, "double": 0.1, "round": 3.0, "tiny": 5e-324, "price": "129.90",
+            "a.b": { "c.d.": 1 }, "": "empty key", "mid$dle": 2
+        });
+        let back = from_bson(to_bson(&value).unwrap());
+        assert_eq!(back, value);
+        assert_eq!(back.to_string(), value.to_string());
+    }
+
+    #[test]
+    fn what_would_be_changed_has_no_form() {
+        for value in [json!(u64::MAX), json!([{ "$set": 1 }]), json!({ "a\u{0}b": 1 })] {
+            assert_eq!(to_bson(&value), None, "{value}");
+        }
+        let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
+        assert_eq!(to_bson(&deep), None);
+    }
+}

@@ -1,0 +1,125 @@
+//! What jobs made: one collection a kind, one document a job.
+//!
+//! `{ _id: job id, tenant, kind, provider, degraded, degraded_reason, created_at, updated_at, result }`. `result` is the JSON as
+//! BSON, so that its fields can be queried; where BSON would change it (see `json.rs`), the document has `result_json`, its
+//! text, in its place.
+
+use mongodb::{
+    Collection, IndexModel,
+    bson::{Bson, DateTime, Document, doc},
+    error::Result as DriverResult,
+    options::IndexOptions,
+};
+use serde_json::Value;
+
+use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Store, error::is_duplicate_key, json, run};
+
+/// Two writers of the same new document can make one of them fail; the second time it is an update.
+const UPSERT_TRIES: u32 = 3;
+
+/// A result to be stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewResult {
+    /// The job's id as lower-case text; the document's `_id`.
+    pub job_id: String,
+    /// Whom the job belongs to.
+    pub tenant: String,
+    /// The job's kind.
+    pub kind: String,
+    /// Who made it.
+    pub provider: Option<String>,
+    /// Whether a stand-in made it.
+    pub degraded: bool,
+    /// Why a stand-in made it.
+    pub degraded_reason: Option<String>,
+    /// What the handler made.
+    pub result: Value,
+}
+
+impl Store {
+    /// Stores a job's result. A second result of the same job replaces the first and keeps its `created_at`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later (and may have happened), [`Error::Refused`] when it never will: the document
+    /// is over MongoDB's 16 MiB.
+    pub async fn put_result(&self, collection: &str, result: NewResult) -> Result<(), Error> {
+        let what = format!("store the result of job {} in {collection}", result.job_id);
+        let collection = self.collection(collection);
+        run(what, ANSWER_TIMEOUT, async move { upsert(&collection, result).await }).await
+    }
+
+    /// The stored result of a job, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later, [`Error::Refused`] when the document was damaged.
+    pub async fn result(&self, collection: &str, job_id: &str) -> Result<Option<Value>, Error> {
+        let what = format!("read the result of job {job_id} from {collection}");
+        let collection = self.collection(collection);
+        let filter = doc! { "_id": job_id };
+        let find = async move {
+            let wanted = doc! { "result": 1, "result_json": 1 };
+            collection.find_one(filter).projection(wanted).max_time(MAX_TIME).await
+        };
+        let document = run(what.clone(), ANSWER_TIMEOUT, find).await?;
+        document.map(|document| read(document).map_err(|reason| Error::Refused { what, reason })).transpose()
+    }
+
+    /// Lists of a tenant's results begin with the newest.
+    pub(crate) async fn prepare_results(&self, collection: &str) -> Result<(), Error> {
+        let what = format!("create the indexes of {collection}");
+        let collection = self.collection(collection);
+        let options = IndexOptions::builder().name("tenant_created_at".to_owned()).build();
+        let index = IndexModel::builder().keys(doc! { "tenant": 1, "created_at": -1 }).options(options).build();
+        run(what, ANSWER_TIMEOUT, async move { collection.create_index(index).await }).await?;
+        Ok(())
+    }
+}
+
+/// `find_one_and_update`, because `update_one` knows no `max_time`.
+async fn upsert(collection: &Collection<Document>, new: NewResult) -> DriverResult<()> {
+    let filter = doc! { "_id": &new.job_id };
+    let update = update(new);
+    let mut tries_left = UPSERT_TRIES;
+    loop {
+        tries_left -= 1;
+        let call = collection.find_one_and_update(filter.clone(), update.clone());
+        match call.upsert(true).projection(doc! { "_id": 1 }).max_time(MAX_TIME).await {
+            Ok(_) => return Ok(()),
+            Err(error) if is_duplicate_key(&error) && tries_left > 0 => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn update(new: NewResult) -> Document {
+    let now = DateTime::now();
+    let mut set = doc! {
+        "tenant": new.tenant,
+        "kind": new.kind,
+        "provider": new.provider,
+        "degraded": new.degraded,
+        "degraded_reason": new.degraded_reason,
+        "updated_at": now,
+    };
+    let other = match json::to_bson(&new.result) {
+        Some(result) => {
+            set.insert("result", result);
+            "result_json"
+        }
+        None => {
+            set.insert("result_json", new.result.to_string());
+            "result"
+        }
+    };
+    doc! { "$set": set, "$unset": { other: "" }, "$setOnInsert": { "created_at": now } }
+}
+
+fn read(mut document: Document) -> Result<Value, String> {
+    match document.remove("result_json") {
+        Some(Bson::String(text)) => {
+            serde_json::from_str(&text).map_err(|error| format!("result_json is no JSON: {error}"))
+        }
+        Some(other) => Err(format!("result_json is no text but {:?}", other.element_type())),
+        None => document.remove("result").map(json::from_bson).ok_or_else(|| "the document has no result".to_owned()),
+    }
+}

@@ -1,0 +1,252 @@
+//! MongoDB servers: replica sets of one node, because transactions and change streams need one.
+
+use std::io::{Error, Read, Result, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::binaries::{external, mongod_binary};
+use crate::process::{Process, mortal, tail};
+use crate::temp::remove_at_exit;
+use crate::{TempDir, free_port, temp_dir};
+
+/// The URL of the MongoDB that the whole test process shares; `TEST_MONGO_URL` replaces it.
+///
+/// # Panics
+/// When there is no `mongod` or it does not start.
+pub fn mongo() -> &'static str {
+    static SHARED: OnceLock<String> = OnceLock::new();
+    SHARED.get_or_init(|| external("TEST_MONGO_URL").unwrap_or_else(shared))
+}
+
+fn shared() -> String {
+    let server = MongoServer::start();
+    let url = server.url();
+    // Kept for good, as the shared Redis is.
+    Box::leak(Box::new((remove_at_exit(server.directory.path()), server)));
+    url
+}
+
+/// A server of one test's own: a replica set of one node that accepts writes, killed when dropped.
+pub struct MongoServer {
+    process: Process,
+    directory: TempDir,
+    /// The loopback port; a restart keeps it.
+    pub port: u16,
+}
+
+impl MongoServer {
+    /// Starts one on a free port and waits until it is primary.
+    ///
+    /// # Panics
+    /// When there is no `mongod` or it does not start.
+    pub fn start() -> Self {
+        // Somebody else may take the port between the choice and the start.
+        for _ in 0..5 {
+            let server = Self { process: Process::new(), directory: temp_dir(), port: free_port() };
+            if server.run() {
+                server.initiate();
+                server.await_primary();
+                return server;
+            }
+            println!("mongod ended at its start:\n{}", tail(&server.log()));
+        }
+        panic!("mongod does not start; its log is above");
+    }
+
+    fn run(&self) -> bool {
+        self.process.start(self.command(), &self.log(), |pid| answers(self.port, pid))
+    }
+
+    fn command(&self) -> Command {
+        let mut command = mortal(&mongod_binary());
+        command.args(["--replSet", "rs0", "--bind_ip", "127.0.0.1", "--nounixsocket", "--quiet"]);
+        command.args(["--port", &self.port.to_string(), "--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "128"]);
+        command.args(["--setParameter", "enableTestCommands=1"]);
+        command.args(["--setParameter", "diagnosticDataCollectionEnabled=false"]);
+        // At SIGTERM a primary otherwise keeps answering for up to 15 s, for other nodes' sake.
+        command.args(["--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"]);
+        command.arg("--dbpath").arg(self.directory.path());
+        command
+    }
+
+    fn log(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
+    fn initiate(&self) {
+        let mut member = Document::new();
+        member.int("_id", 0).text("host", &format!("127.0.0.1:{}", self.port));
+        let mut members = Document::new();
+        members.embed(0x03, "0", member);
+        let mut config = Document::new();
+        config.text("_id", "rs0").embed(0x04, "members", members);
+        let mut command = Document::new();
+        command.embed(0x03, "replSetInitiate", config).text("$db", "admin");
+        let answer = call(self.port, command).expect("mongod answers replSetInitiate");
+        assert!(succeeded(&answer), "replSetInitiate failed: {}", String::from_utf8_lossy(&answer));
+    }
+
+    fn await_primary(&self) {
+        let start = Instant::now();
+        while !is_primary(self.port) {
+            assert!(start.elapsed() < Duration::from_secs(60), "mongod did not become primary: {}", tail(&self.log()));
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// `mongodb://127.0.0.1:PORT/?directConnection=true`.
+    pub fn url(&self) -> String {
+        format!("mongodb://127.0.0.1:{}/?directConnection=true", self.port)
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn stop(&self) {
+        self.process.signal("TERM");
+        self.process.wait();
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub fn kill(&self) {
+        self.process.kill();
+    }
+
+    /// Starts it again on the same port with the same data, stopping it first if it runs.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn restart(&self) {
+        if self.process.runs() {
+            self.stop();
+        }
+        assert!(self.run(), "mongod did not start again; its log ends with:\n{}", tail(&self.log()));
+        self.await_primary();
+    }
+
+    /// SIGSTOP: connections stay open, nothing is answered.
+    pub fn pause(&self) {
+        self.process.signal("STOP");
+    }
+
+    /// SIGCONT after [`Self::pause`].
+    pub fn resume(&self) {
+        self.process.signal("CONT");
+    }
+}
+
+/// True when the server on this port is the process `pid`: another one may have been given the same port.
+fn answers(port: u16, pid: u32) -> bool {
+    let mut command = Document::new();
+    command.int("serverStatus", 1).text("$db", "admin");
+    let own = [b"\x12pid\0".as_slice(), &u64::from(pid).to_le_bytes()].concat();
+    call(port, command).is_ok_and(|answer| contains(&answer, &own))
+}
+
+fn is_primary(port: u16) -> bool {
+    let mut command = Document::new();
+    command.int("hello", 1).text("$db", "admin");
+    call(port, command).is_ok_and(|answer| contains(&answer, b"\x08isWritablePrimary\0\x01"))
+}
+
+fn succeeded(answer: &[u8]) -> bool {
+    contains(answer, &[b"\x01ok\0".as_slice(), &1f64.to_le_bytes()].concat())
+}
+
+fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
+}
+
+/// A BSON document in the making: the few types that three commands need, so that this crate needs no driver.
+struct Document(Vec<u8>);
+
+impl Document {
+    fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    fn field(&mut self, kind: u8, name: &str, value: &[u8]) -> &mut Self {
+        self.0.push(kind);
+        self.0.extend(name.bytes().chain([0]));
+        self.0.extend(value);
+        self
+    }
+
+    fn int(&mut self, name: &str, value: i32) -> &mut Self {
+        self.field(0x10, name, &value.to_le_bytes())
+    }
+
+    fn text(&mut self, name: &str, value: &str) -> &mut Self {
+        let length = length(value.len() + 1);
+        self.field(0x02, name, &[&length[..], value.as_bytes(), &[0]].concat())
+    }
+
+    /// `kind` 3 is a document, 4 an array.
+    fn embed(&mut self, kind: u8, name: &str, inner: Self) -> &mut Self {
+        let bytes = inner.finish();
+        self.field(kind, name, &bytes)
+    }
+
+    fn finish(self) -> Vec<u8> {
+        [&length(self.0.len() + 5)[..], &self.0, &[0]].concat()
+    }
+}
+
+fn length(bytes: usize) -> [u8; 4] {
+    u32::try_from(bytes).expect("the message is short").to_le_bytes()
+}
+
+/// Sends one command as an `OP_MSG` and returns the answer's bytes after the header.
+fn call(port: u16, command: Document) -> Result<Vec<u8>> {
+    const OP_MSG: u32 = 2013;
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let body = command.finish();
+    // Header: whole length, request id, id answered to, operation; then the flags and a section of kind 0.
+    let mut message = [&length(body.len() + 21)[..], &[0; 8], &OP_MSG.to_le_bytes(), &[0; 5]].concat();
+    message.extend(body);
+    stream.write_all(&message)?;
+    let mut header = [0; 16];
+    stream.read_exact(&mut header)?;
+    let size = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;
+    let mut answer = vec![0; size.checked_sub(header.len()).ok_or_else(|| Error::other("answer too short"))?];
+    stream.read_exact(&mut answer)?;
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shared_server_is_primary_and_started_once() {
+        let url = mongo();
+        println!("{}", crate::mongo_version());
+        assert_eq!(url, mongo());
+        assert!(url.contains("directConnection=true"));
+    }
+
+    fn count(port: u16) -> Vec<u8> {
+        let mut command = Document::new();
+        command.text("count", "shops").text("$db", "t");
+        call(port, command).unwrap()
+    }
+
+    #[test]
+    fn a_stop_and_restart_keep_port_and_data() {
+        let server = MongoServer::start();
+        let mut shop = Document::new();
+        shop.text("name", "boutique");
+        let mut shops = Document::new();
+        shops.embed(0x03, "0", shop);
+        let mut insert = Document::new();
+        insert.text("insert", "shops").embed(0x04, "documents", shops).text("$db", "t");
+        assert!(succeeded(&call(server.port, insert).unwrap()));
+        server.stop();
+        assert!(TcpStream::connect(("127.0.0.1", server.port)).is_err());
+        server.restart();
+        assert!(contains(&count(server.port), b"\x10n\0\x01\0\0\0"));
+    }
+}

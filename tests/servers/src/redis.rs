@@ -1,0 +1,206 @@
+//! Redis and Valkey servers.
+
+use std::env;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::binaries::{external, missing, redis_binary};
+use crate::process::{Process, mortal, tail};
+use crate::temp::remove_at_exit;
+use crate::{RedisKind, TempDir, free_port, temp_dir};
+
+/// The URL of a server of this kind that the whole test process shares; it keeps nothing on disk. `TEST_REDIS_URL` replaces the
+/// Valkey one. `None` only for Redis 7.0 where there is none, and then it says so.
+///
+/// # Panics
+/// Where a server is missing: Valkey always, Redis 7.0 with `CI=true`.
+pub fn redis(kind: RedisKind) -> Option<&'static str> {
+    static VALKEY: OnceLock<Option<String>> = OnceLock::new();
+    static REDIS7: OnceLock<Option<String>> = OnceLock::new();
+    match kind {
+        RedisKind::Valkey => VALKEY.get_or_init(|| external("TEST_REDIS_URL").or_else(|| shared(kind))).as_deref(),
+        RedisKind::Redis7 => REDIS7.get_or_init(|| shared(kind)).as_deref(),
+    }
+}
+
+fn shared(kind: RedisKind) -> Option<String> {
+    if redis_binary(kind).is_none() {
+        assert_eq!(kind, RedisKind::Redis7, "valkey-server is not there: run `./dev setup` to get it");
+        assert_ne!(env::var("CI").as_deref(), Ok("true"), "no redis 7.0 here: run `./dev setup` to get it");
+        println!("NOT RUN: no redis 7.0 here; `./dev setup` gets it on Debian 12");
+        return None;
+    }
+    let server = RedisServer::launch(kind, false);
+    let url = server.url();
+    // Kept for good: the directory's shell waits for the end of this process, and the server dies with it too.
+    Box::leak(Box::new((remove_at_exit(server.directory.path()), server)));
+    Some(url)
+}
+
+/// A server of one test's own, with its append-only file on, killed when dropped.
+pub struct RedisServer {
+    process: Process,
+    kind: RedisKind,
+    append_only: bool,
+    directory: TempDir,
+    /// The loopback port; a restart keeps it.
+    pub port: u16,
+}
+
+impl RedisServer {
+    /// Starts one on a free port and waits until it answers.
+    ///
+    /// # Panics
+    /// When there is no such server on this machine ([`crate::available`] tells) or it does not start.
+    pub fn start(kind: RedisKind) -> Self {
+        Self::launch(kind, true)
+    }
+
+    fn launch(kind: RedisKind, append_only: bool) -> Self {
+        // Somebody else may take the port between the choice and the start.
+        for _ in 0..5 {
+            let server = Self { process: Process::new(), kind, append_only, directory: temp_dir(), port: free_port() };
+            if server.run() {
+                return server;
+            }
+            println!("a {kind:?} server ended at its start:\n{}", tail(&server.log()));
+        }
+        panic!("a {kind:?} server does not start; its log is above");
+    }
+
+    fn run(&self) -> bool {
+        let binary = redis_binary(self.kind).unwrap_or_else(|| missing("the redis server"));
+        self.process.start(self.command(&binary), &self.log(), |pid| answers(self.port, pid))
+    }
+
+    fn command(&self, binary: &Path) -> Command {
+        let mut command = mortal(binary);
+        command.args(["--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction"]);
+        command.args(["--port", &self.port.to_string(), "--appendonly", if self.append_only { "yes" } else { "no" }]);
+        command.arg("--dir").arg(self.directory.path());
+        command
+    }
+
+    fn log(&self) -> std::path::PathBuf {
+        self.directory.path().join("log")
+    }
+
+    /// `redis://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn stop(&self) {
+        self.process.signal("TERM");
+        self.process.wait();
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub fn kill(&self) {
+        self.process.kill();
+    }
+
+    /// Starts it again on the same port with the same data, stopping it first if it runs.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn restart(&self) {
+        if self.process.runs() {
+            self.stop();
+        }
+        assert!(self.run(), "the server did not start again; its log ends with:\n{}", tail(&self.log()));
+    }
+
+    /// SIGSTOP: connections stay open, nothing is answered.
+    pub fn pause(&self) {
+        self.process.signal("STOP");
+    }
+
+    /// SIGCONT after [`Self::pause`].
+    pub fn resume(&self) {
+        self.process.signal("CONT");
+    }
+}
+
+/// True when the server on this port is the process `pid` (another one may have been given the same port) and has loaded its data.
+fn answers(port: u16, pid: u32) -> bool {
+    let info = info(port).unwrap_or_default();
+    info.contains(&format!("process_id:{pid}\r\n")) && info.contains("\nloading:0\r\n")
+}
+
+fn info(port: u16) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    stream.write_all(b"INFO server\r\nINFO persistence\r\nQUIT\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::version;
+
+    const KINDS: [RedisKind; 2] = [RedisKind::Valkey, RedisKind::Redis7];
+
+    fn ask(port: u16, command: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn a_shared_server_is_started_once() {
+        for kind in KINDS {
+            let Some(url) = redis(kind) else { continue };
+            println!("{}", version(kind));
+            assert_eq!(redis(kind), Some(url));
+            assert!(url.starts_with("redis://"));
+        }
+        assert!(version(RedisKind::Valkey).contains("9.1"));
+    }
+
+    #[test]
+    fn a_stop_or_kill_and_restart_keep_port_and_data() {
+        for kind in KINDS {
+            if !crate::available(kind) {
+                continue;
+            }
+            let server = RedisServer::start(kind);
+            let port = server.port;
+            assert!(ask(port, "SET shop boutique").starts_with("+OK"));
+            server.stop();
+            assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+            server.restart();
+            assert_eq!(server.port, port);
+            assert!(ask(port, "GET shop").contains("boutique"));
+            assert!(ask(port, "WAITAOF 1 0 1000").starts_with(if kind == RedisKind::Valkey { "*2" } else { "-ERR" }));
+            server.kill();
+            server.restart();
+            assert!(ask(port, "GET shop").contains("boutique"));
+        }
+    }
+
+    #[test]
+    fn a_paused_server_answers_nothing_until_it_is_resumed() {
+        let server = RedisServer::start(RedisKind::Valkey);
+        server.pause();
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        stream.write_all(b"PING\r\n").unwrap();
+        let mut answer = [0; 7];
+        assert!(stream.read_exact(&mut answer).is_err());
+        server.resume();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"+PONG\r\n");
+    }
+}

@@ -1,0 +1,3 @@
+//! End-to-end tests against the real servers, and stand-ins of the vendors.
+
+pub mod standins;

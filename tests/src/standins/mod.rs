@@ -1,0 +1,3 @@
+//! Stand-ins of the vendors: small servers on free ports that answer as the real ones are documented to, faults included.
+
+pub mod openai;

@@ -1,0 +1,126 @@
+//! From a claimed job to its handler, and from the handler's answer to the job's outcome.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{FutureExt, future::BoxFuture};
+use jobs::{Context, Done, Handler, Registry};
+use providers::Providers;
+use queue::{Claimed, Failure, Kind, Outcome, Success};
+use serde_json::Value;
+use store::{NewResult, Store};
+
+/// A larger result stays in MongoDB, and Redis keeps the reference.
+const MOST_RESULT_IN_REDIS: usize = 4 * 1024;
+/// When a result cannot be stored, the next try comes after this time, give or take a half.
+const STORE_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// What handlers work with.
+#[derive(Debug, Clone)]
+pub(crate) struct Services {
+    pub(crate) providers: Arc<Providers>,
+    pub(crate) store: Store,
+}
+
+/// One kind, ready to run.
+#[derive(Debug, Clone)]
+pub(crate) struct Runner {
+    pub(crate) kind: Kind,
+    pub(crate) concurrency: usize,
+    pub(crate) collection: &'static str,
+    run: fn(Claimed, Services) -> BoxFuture<'static, Outcome>,
+}
+
+impl Runner {
+    pub(crate) fn run(&self, job: Claimed, services: Services) -> BoxFuture<'static, Outcome> {
+        (self.run)(job, services)
+    }
+}
+
+/// The kinds of the list.
+#[derive(Debug, Default)]
+pub(crate) struct Runners(pub(crate) Vec<Runner>);
+
+impl Registry for Runners {
+    fn add<J: Handler>(mut self) -> Self {
+        let runner = Runner {
+            kind: Kind::of::<J>(),
+            concurrency: J::CONCURRENCY,
+            collection: J::COLLECTION,
+            run: |job, services| run::<J>(job, services).boxed(),
+        };
+        self.0.push(runner);
+        self
+    }
+}
+
+async fn run<J: Handler>(job: Claimed, services: Services) -> Outcome {
+    let success = match job.draft() {
+        // The work is done; only storing it failed.
+        Some(draft) => draft,
+        None => match call::<J>(&job, &services).await {
+            Ok(success) => success,
+            Err(outcome) => return outcome,
+        },
+    };
+    keep::<J>(&job, &services.store, success).await
+}
+
+async fn call<J: Handler>(job: &Claimed, services: &Services) -> Result<Success, Outcome> {
+    let dead = |code: &str, message: String| Outcome::Dead(Failure::new(code, message));
+    let payload = job.payload().map_err(|error| dead("corrupt_record", error.to_string()))?;
+    let payload: J = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(payload))
+        .map_err(|error| dead("invalid_payload", format!("at {}: {}", error.path(), error.inner())))?;
+    let context = Context {
+        job_id: job.id(),
+        tenant: job.tenant().to_owned(),
+        attempt: job.attempt(),
+        max_attempts: job.max_attempts(),
+        allow_fallback: job.allow_fallback(),
+        providers: services.providers.clone(),
+    };
+    let done: Done<J::Output> = payload.run(&context).await.map_err(Outcome::from)?;
+    let result =
+        serde_json::to_value(done.result).map_err(|error| dead("unstorable", format!("the result is no JSON: {error}")))?;
+    Ok(Success {
+        result,
+        stored_in: None,
+        provider: done.provider.map(str::to_owned),
+        degraded: done.degraded_reason.is_some(),
+        degraded_reason: done.degraded_reason,
+    })
+}
+
+/// Stores the result before the job is acknowledged. When MongoDB is away, the job is put off with its result as a draft, so
+/// that what was done (and paid for) is not done again.
+async fn keep<J: Handler>(job: &Claimed, store: &Store, mut success: Success) -> Outcome {
+    let result = NewResult {
+        job_id: job.id().to_string(),
+        tenant: job.tenant().to_owned(),
+        kind: job.kind().to_owned(),
+        provider: success.provider.clone(),
+        degraded: success.degraded,
+        degraded_reason: success.degraded_reason.clone(),
+        result: success.result.clone(),
+    };
+    match store.put_result(J::COLLECTION, result).await {
+        Ok(()) => {
+            if success.result.to_string().len() > MOST_RESULT_IN_REDIS {
+                success.result = Value::Null;
+                success.stored_in = Some(J::COLLECTION.to_owned());
+            }
+            Outcome::Done(success)
+        }
+        Err(error) if error.is_unavailable() => Outcome::Snooze {
+            error: Failure::new("store_unavailable", error.to_string()),
+            after: spread(job),
+            draft: Some(Box::new(success)),
+        },
+        Err(error) => Outcome::Dead(Failure::new("unstorable", error.to_string())),
+    }
+}
+
+/// So that not all jobs come back at the same moment.
+fn spread(job: &Claimed) -> Duration {
+    let last = job.id().to_string().bytes().last().unwrap_or_default();
+    STORE_AGAIN_AFTER.mul_f64(0.5 + f64::from(last % 16) / 16.0)
+}

@@ -1,0 +1,168 @@
+//! Runs jobs and upkeep; any number of replicas. [`run`] is the whole process; `dispatch.rs` is the way of one job.
+
+mod admin;
+mod config;
+mod dispatch;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, ensure};
+use apalis::prelude::{BoxDynError, Task, WorkerBuilder};
+use futures::FutureExt;
+use providers::Providers;
+use queue::{Client, Error, Outcome, Replica};
+use store::Store;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use admin::healthcheck;
+pub use config::{Concurrency, Config};
+
+use crate::{
+    admin::Health,
+    dispatch::{Runner, Runners, Services},
+};
+
+/// Away services are named so often.
+const SAY_SO_EVERY: Duration = Duration::from_secs(5);
+/// After the grace period, handlers have so long to notice that they are stopped.
+const ABORT: Duration = Duration::from_secs(2);
+
+/// Runs jobs until `shutdown`; then finishes what fits in the grace period and hands back the rest.
+///
+/// # Errors
+/// When the configuration cannot work: URLs, addresses, a Redis that evicts keys.
+pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let timing = config.timing()?;
+    let runners = chosen(&config)?;
+    let services_config = providers::Config::from_vars(|name| std::env::var(name).ok());
+    for complaint in &services_config.complaints {
+        tracing::warn!("{complaint}");
+    }
+    let redis = fleet::Redis::open(&config.redis_url, &config.redis_prefix)?;
+    let client = Client::new(&redis, runners.iter().map(|runner| runner.kind.clone()).collect());
+    let store = Store::open(&config.mongo_url, &config.db_name).await?;
+    let services = Services { providers: Arc::new(Providers::from_config(&services_config)?), store: store.clone() };
+
+    let metrics = admin::install_metrics()?;
+    let listener =
+        admin::bind(config.admin_addr).await.with_context(|| format!("cannot listen on ADMIN_ADDR={}", config.admin_addr))?;
+    let admin_addr = listener.local_addr()?;
+    if config.admin_addr.port() != 0 && admin_addr != config.admin_addr {
+        tracing::info!("ADMIN_ADDR={} is taken: metrics are on {admin_addr}", config.admin_addr);
+    }
+    let mut replica = Replica::start(client.clone(), &host(), timing);
+    let health = Health { client: client.clone(), store: store.clone(), worker: replica.worker().into() };
+    let mut background = JoinSet::new();
+    background.spawn(async move {
+        if let Err(error) = admin::serve(listener, health, metrics).await {
+            tracing::error!(%error, "the admin listener failed");
+        }
+    });
+    background.spawn(watch_redis(client.clone()));
+    background.spawn(prepare_store(store, runners.iter().map(|runner| runner.collection).collect()));
+
+    if let Some(checked) = shutdown.run_until_cancelled(checked_server(&client)).await {
+        checked?;
+        tracing::info!(worker = replica.worker(), admin.addr = %admin_addr, "ready");
+        serve_queues(&config, &mut replica, runners, &services, &shutdown).await;
+    }
+    replica.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The kinds that this replica shall run.
+fn chosen(config: &Config) -> anyhow::Result<Vec<Runner>> {
+    let all = jobs::register(Runners::default()).0;
+    let wanted: Vec<&str> = config.kinds.iter().map(|kind| kind.trim()).filter(|kind| !kind.is_empty()).collect();
+    let names: Vec<&str> = all.iter().map(|runner| runner.kind.name.as_str()).collect();
+    for name in wanted.iter().copied().chain(config.concurrency.kinds()) {
+        ensure!(names.contains(&name), "there is no kind {name:?}; there are {}", names.join(", "));
+    }
+    let chosen = all.iter().filter(|runner| wanted.is_empty() || wanted.contains(&runner.kind.name.as_str()));
+    Ok(chosen.cloned().collect())
+}
+
+/// One apalis worker a queue; ends when all have.
+async fn serve_queues(
+    config: &Config,
+    replica: &mut Replica,
+    runners: Vec<Runner>,
+    services: &Services,
+    shutdown: &CancellationToken,
+) {
+    let mut workers = JoinSet::new();
+    for runner in runners {
+        let name = format!("{}/{}", replica.worker(), runner.kind.name);
+        let concurrency = config.concurrency.of(&runner.kind.name).unwrap_or(runner.concurrency);
+        let backend = replica.backend(&runner.kind.name, concurrency);
+        let services = services.clone();
+        let handle = move |task: Task<queue::Claimed>| {
+            let outcome = runner.run(task.args, services.clone());
+            async move { Ok::<Outcome, BoxDynError>(outcome.await) }
+        };
+        let worker = WorkerBuilder::new(name.as_str()).backend(backend).build(tower::service_fn(handle));
+        // Boxed, because the compiler cannot name the future's type as `Send` otherwise.
+        workers.spawn(worker.run().boxed());
+    }
+    let all = async { while workers.join_next().await.is_some() {} };
+    tokio::pin!(all);
+    tokio::select! {
+        () = &mut all => {
+            tracing::error!("all queues have ended by themselves");
+            return;
+        }
+        () = shutdown.cancelled() => {}
+    }
+    let grace = Duration::from_secs(config.shutdown_grace_s);
+    tracing::info!(n_jobs = replica.n_held(), grace_s = config.shutdown_grace_s, "stopping: no more jobs are claimed");
+    replica.stop();
+    if tokio::time::timeout(grace, &mut all).await.is_err() {
+        tracing::info!(n_jobs = replica.n_held(), "the grace period is over: jobs are handed back");
+        replica.hand_back();
+        let _ = tokio::time::timeout(ABORT, &mut all).await;
+    }
+}
+
+/// Waits for Redis, and makes sure that it may hold jobs.
+async fn checked_server(client: &Client) -> anyhow::Result<()> {
+    loop {
+        match client.check_server().await {
+            Ok(()) => return Ok(()),
+            Err(Error::Unavailable(_)) => tokio::time::sleep(SAY_SO_EVERY / 10).await,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Says so while Redis is away, and once when it is back.
+async fn watch_redis(client: Client) {
+    let mut away = false;
+    loop {
+        let ping = client.ping().await;
+        match &ping {
+            Ok(_) if away => tracing::info!("redis is back"),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "redis is away: no jobs are claimed until it is back"),
+        }
+        away = ping.is_err();
+        tokio::time::sleep(SAY_SO_EVERY).await;
+    }
+}
+
+/// Creates the indexes as soon as MongoDB is there.
+async fn prepare_store(store: Store, collections: Vec<&'static str>) {
+    while let Err(error) = store.prepare(&collections).await {
+        tracing::warn!(%error, "mongodb is away: results cannot be stored and jobs wait");
+        tokio::time::sleep(SAY_SO_EVERY).await;
+    }
+}
+
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => std::env::var("HOSTNAME").unwrap_or_else(|_| "worker".to_owned()),
+        name => name.to_owned(),
+    }
+}
