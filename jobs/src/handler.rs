@@ -105,9 +105,8 @@ impl From<ProviderError> for JobError {
     fn from(error: ProviderError) -> Self {
         let (code, message) = (error.code(), error.to_string());
         match error {
-            ProviderError::Transient { retry_after: after, .. } | ProviderError::RateLimited { retry_after: after, .. } => {
-                Self::Retry { code, message, after }
-            }
+            ProviderError::Transient { retry_after: after, .. }
+            | ProviderError::RateLimited { retry_after: after, .. } => Self::Retry { code, message, after },
             ProviderError::Misconfigured { .. } | ProviderError::UnknownOutcome { .. } => {
                 Self::Retry { code, message, after: None }
             }

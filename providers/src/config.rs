@@ -118,7 +118,8 @@ impl Config {
         });
         let scraping = scraping.and_then(|provider| {
             if provider != "direct" {
-                complaints.push(format!("scraping stays mock: PROXY_PROVIDER={provider:?} is not built yet, only direct"));
+                complaints
+                    .push(format!("scraping stays mock: PROXY_PROVIDER={provider:?} is not built yet, only direct"));
                 return None;
             }
             let hosts = var("SCRAPE_ALLOW_HOSTS").unwrap_or_default();

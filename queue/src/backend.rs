@@ -122,7 +122,7 @@ impl Backend for RedisBackend {
     fn poll_next(
         &mut self,
         context: &mut Context<'_>,
-        _: &WorkerContext,
+        worker: &WorkerContext,
     ) -> Poll<Option<Result<Self::Task, Infallible>>> {
         if self.shared.stopping() || self.stopping.as_mut().poll(context).is_ready() {
             // Claimed and not begun: others can have them at once.
@@ -131,6 +131,8 @@ impl Backend for RedisBackend {
                 self.shared.settle(&job, Verdict::HandedBack { started: false }, job.claimed_ms());
                 self.slots.give_back();
             }
+            // The end of the backend alone does not end an apalis worker; one that was stopped before says so, which is fine.
+            let _ = worker.stop();
             return Poll::Ready(None);
         }
         if self.slots.running.load(Ordering::Relaxed) >= self.slots.concurrency {

@@ -31,7 +31,9 @@ impl Directory {
             return Ok(partition);
         }
         if queue.is_empty() || !queue.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-            return Err(Error::Invalid(format!("{queue:?} is no queue name: lower-case letters, digits and - are allowed")));
+            return Err(Error::Invalid(format!(
+                "{queue:?} is no queue name: lower-case letters, digits and - are allowed"
+            )));
         }
         let table = keys::partitions(self.redis.prefix());
         let number = scripts::partition(&self.redis.connection(), &table, &format!("{queue}.0")).await?;

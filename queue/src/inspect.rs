@@ -203,15 +203,14 @@ impl Client {
         type Heads = (Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
         let values: Vec<redis::Value> = pipe.query_async(&mut self.redis.connection()).await?;
         let part = |range: std::ops::Range<usize>| redis::Value::Array(values[range].to_vec());
-        let (high, normal, low, bulk, suspects, held): Waiting = redis::from_redis_value(part(0..6)).map_err(unexpected)?;
+        let (high, normal, low, bulk, suspects, held): Waiting =
+            redis::from_redis_value(part(0..6)).map_err(unexpected)?;
         let (ghosts, paused, running, scheduled, retrying, dead): Others =
             redis::from_redis_value(part(6..12)).map_err(unexpected)?;
         let heads: Heads = redis::from_redis_value(part(12..16)).map_err(unexpected)?;
         let (now, before): (Minute, Minute) = redis::from_redis_value(part(16..18)).map_err(unexpected)?;
-        let heads: Vec<JobId> = [heads.0, heads.1, heads.2, heads.3]
-            .into_iter()
-            .filter_map(|id| JobId::from_slice(&id?))
-            .collect();
+        let heads: Vec<JobId> =
+            [heads.0, heads.1, heads.2, heads.3].into_iter().filter_map(|id| JobId::from_slice(&id?)).collect();
         // A sliding minute: all of this one, and of the one before the part that is not a minute ago yet.
         let share = 1.0 - (now_ms % 60_000) as f64 / 60_000.0;
         let rate = |now: Option<u64>, before: Option<u64>| {
@@ -262,8 +261,7 @@ impl Client {
     async fn alive(&self) -> Result<Vec<About>, Error> {
         let prefix = self.redis.prefix();
         let since = self.clock.now_ms().saturating_sub(u64::try_from(ALIVE.as_millis()).unwrap_or(u64::MAX));
-        let names: Vec<String> =
-            self.redis.connection().zrangebyscore(keys::replicas(prefix), since, "+inf").await?;
+        let names: Vec<String> = self.redis.connection().zrangebyscore(keys::replicas(prefix), since, "+inf").await?;
         let mut pipe = redis::pipe();
         for name in &names {
             pipe.hget(keys::replica(prefix, name), "about");

@@ -19,10 +19,7 @@ macro_rules! script {
     }};
 }
 
-async fn run<T: FromRedisValue>(
-    invocation: &ScriptInvocation<'_>,
-    connection: &ConnectionManager,
-) -> Result<T, Error> {
+async fn run<T: FromRedisValue>(invocation: &ScriptInvocation<'_>, connection: &ConnectionManager) -> Result<T, Error> {
     Ok(invocation.invoke_async(&mut connection.clone()).await?)
 }
 
@@ -122,7 +119,12 @@ pub(crate) async fn claim(
         let history = histories.next().flatten();
         Some(ClaimedJob { id: JobId::from_slice(id)?, record, history })
     });
-    Ok(Claims { next_due_ms: u64::try_from(next_due).ok(), suspect: suspect == 1, left: left == 1, jobs: jobs.collect() })
+    Ok(Claims {
+        next_due_ms: u64::try_from(next_due).ok(),
+        suspect: suspect == 1,
+        left: left == 1,
+        jobs: jobs.collect(),
+    })
 }
 
 /// How long finished jobs are kept, and in which bucket.
@@ -144,6 +146,10 @@ impl Retention {
     /// Buckets count from their end: every job in one is kept for at least the retention.
     fn expiry_ms(self, bucket: u64) -> u64 {
         (bucket + 1) * self.width_ms() + self.ms
+    }
+
+    fn ttl_ms(self, bucket: u64, now_ms: u64) -> u64 {
+        self.expiry_ms(bucket).saturating_sub(now_ms).max(1)
     }
 
     /// The buckets to free now: the last that is past its expiry, and two before it in case a tick was missed.
@@ -180,7 +186,7 @@ pub(crate) async fn finish(
     let script = script!(finish);
     let mut call = script.key(&partition.base);
     call.arg(bucket)
-        .arg(retention.expiry_ms(bucket))
+        .arg(retention.ttl_ms(bucket, now_ms))
         .arg(retention.ms)
         .arg(minute(now_ms))
         .arg(jobs.len())
@@ -206,8 +212,12 @@ pub(crate) async fn finish(
 /// Where a released job waits next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum To {
-    Retrying { due_ms: u64 },
-    Scheduled { due_ms: u64 },
+    Retrying {
+        due_ms: u64,
+    },
+    Scheduled {
+        due_ms: u64,
+    },
     Dead,
     /// To the front of its list.
     Ready,
@@ -243,7 +253,11 @@ pub(crate) async fn release(
             To::Ready => ("ready", 0),
             To::Suspect => ("suspect", 0),
         };
-        call.arg(&job.id.as_bytes()[..]).arg(&*job.owner).arg(to).arg(due_ms).arg(job.history.as_deref().unwrap_or_default());
+        call.arg(&job.id.as_bytes()[..])
+            .arg(&*job.owner)
+            .arg(to)
+            .arg(due_ms)
+            .arg(job.history.as_deref().unwrap_or_default());
     }
     for owner in ended {
         call.arg(*owner);
@@ -303,9 +317,11 @@ pub(crate) async fn upkeep(
     let mut call = script.key(&partition.base);
     call.arg(now_ms).arg(first).arg(last).arg(now_ms.saturating_sub(dead_kept_ms)).arg(u8::from(reclaim));
     let (server_ms, next_end, work, ids, owners, histories): UpkeepReply = run(&call, connection).await?;
-    let abandoned = ids.iter().zip(owners).zip(histories).filter_map(|((id, owner), history)| {
-        Some(Abandoned { id: JobId::from_slice(id)?, owner, history })
-    });
+    let abandoned = ids
+        .iter()
+        .zip(owners)
+        .zip(histories)
+        .filter_map(|((id, owner), history)| Some(Abandoned { id: JobId::from_slice(id)?, owner, history }));
     Ok(Upkeep {
         server_ms,
         next_lease_end_ms: u64::try_from(next_end).ok(),
@@ -367,7 +383,9 @@ pub(crate) async fn cancel(
     let script = script!(cancel);
     let mut call = script.key(&partition.base);
     call.arg(&id.as_bytes()[..]).arg(place).arg(finished);
-    call.arg(if own_key { String::new() } else { bucket.to_string() }).arg(retention.expiry_ms(bucket)).arg(retention.ms);
+    call.arg(if own_key { String::new() } else { bucket.to_string() })
+        .arg(retention.ttl_ms(bucket, now_ms))
+        .arg(retention.ms);
     let reply: Option<String> = run(&call, connection).await?;
     Ok(match reply {
         None => Cancelled::Moved,
@@ -393,11 +411,7 @@ pub(crate) async fn revive(
 }
 
 /// Deletes those of `ids` (at most [`MOST`]) that are dead. Returns how many.
-pub(crate) async fn bury(
-    connection: &ConnectionManager,
-    partition: &Partition,
-    ids: &[JobId],
-) -> Result<u64, Error> {
+pub(crate) async fn bury(connection: &ConnectionManager, partition: &Partition, ids: &[JobId]) -> Result<u64, Error> {
     let script = script!(bury);
     let mut call = script.key(&partition.base);
     for id in ids {

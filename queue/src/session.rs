@@ -191,11 +191,8 @@ impl Session {
             timeout_s: 60,
             allow_fallback: false,
         });
-        let jobs: Vec<Claimed> = claims
-            .jobs
-            .into_iter()
-            .map(|job| Claimed::new(job, &partition, &owner, kind.clone(), now_ms))
-            .collect();
+        let jobs: Vec<Claimed> =
+            claims.jobs.into_iter().map(|job| Claimed::new(job, &partition, &owner, kind.clone(), now_ms)).collect();
         self.hold(&partition, &owner, &jobs);
         if claims.suspect
             && let Some(job) = jobs.first()

@@ -158,14 +158,7 @@ pub(crate) fn crashed(
     let error = Some(AttemptError::from(Failure::new("worker_died", text)));
     let number = history.attempt();
     let worker = worker.to_owned();
-    history.add(Attempt {
-        number,
-        worker,
-        started_ms,
-        finished_ms: now_ms,
-        outcome: AttemptOutcome::Crashed,
-        error,
-    });
+    history.add(Attempt { number, worker, started_ms, finished_ms: now_ms, outcome: AttemptOutcome::Crashed, error });
     history.crashes = crashes;
     let to = match crashes {
         DEAD_AFTER.. => To::Dead,

@@ -60,10 +60,8 @@ pub(crate) async fn serve(listener: TcpListener, health: Health, handle: Prometh
 }
 
 async fn answer_health(State(health): State<Health>) -> impl IntoResponse {
-    let (redis, mongodb) = tokio::join!(
-        timeout(PROBE_TIMEOUT, health.client.ping()),
-        timeout(PROBE_TIMEOUT, health.store.ping()),
-    );
+    let (redis, mongodb) =
+        tokio::join!(timeout(PROBE_TIMEOUT, health.client.ping()), timeout(PROBE_TIMEOUT, health.store.ping()),);
     let redis = redis.ok().and_then(Result::ok);
     let mongodb = mongodb.ok().and_then(Result::ok);
     let (status, code) = match (redis, mongodb) {
@@ -71,7 +69,8 @@ async fn answer_health(State(health): State<Health>) -> impl IntoResponse {
         (Some(_), None) => ("degraded", StatusCode::OK),
         _ => ("down", StatusCode::SERVICE_UNAVAILABLE),
     };
-    let part = |latency: Option<Duration>| json!({ "ok": latency.is_some(), "latency_ms": latency.map(|l| l.as_millis()) });
+    let part =
+        |latency: Option<Duration>| json!({ "ok": latency.is_some(), "latency_ms": latency.map(|l| l.as_millis()) });
     let body = json!({
         "status": status,
         "worker": &*health.worker,

@@ -8,7 +8,7 @@ use queue::Timing;
 
 /// Runs jobs and upkeep; any number of replicas.
 ///
-/// The variables of the outside services (MOCK_MODE, OPENAI_API_KEY, SMTP_SERVER, …) are read besides; see .env.example.
+/// The variables of the outside services (`MOCK_MODE`, `OPENAI_API_KEY`, `SMTP_SERVER`, …) are read besides; see .env.example.
 #[derive(Debug, Clone, Parser)]
 #[command(version)]
 pub struct Config {

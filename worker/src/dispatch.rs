@@ -79,8 +79,8 @@ async fn call<J: Handler>(job: &Claimed, services: &Services) -> Result<Success,
         providers: services.providers.clone(),
     };
     let done: Done<J::Output> = payload.run(&context).await.map_err(Outcome::from)?;
-    let result =
-        serde_json::to_value(done.result).map_err(|error| dead("unstorable", format!("the result is no JSON: {error}")))?;
+    let result = serde_json::to_value(done.result)
+        .map_err(|error| dead("unstorable", format!("the result is no JSON: {error}")))?;
     Ok(Success {
         result,
         stored_in: None,

@@ -45,8 +45,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     let services = Services { providers: Arc::new(Providers::from_config(&services_config)?), store: store.clone() };
 
     let metrics = admin::install_metrics()?;
-    let listener =
-        admin::bind(config.admin_addr).await.with_context(|| format!("cannot listen on ADMIN_ADDR={}", config.admin_addr))?;
+    let listener = admin::bind(config.admin_addr)
+        .await
+        .with_context(|| format!("cannot listen on ADMIN_ADDR={}", config.admin_addr))?;
     let admin_addr = listener.local_addr()?;
     if config.admin_addr.port() != 0 && admin_addr != config.admin_addr {
         tracing::info!("ADMIN_ADDR={} is taken: metrics are on {admin_addr}", config.admin_addr);

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Cancels a job that waits, or marks a running one.
 -- KEYS[1]  base of the partition's keys
--- ARGV     id, state that the caller saw, finished record, bucket or '' for a key of its own, expiry_ms of the bucket,
+-- ARGV     id, state that the caller saw, finished record, bucket or '' for a key of its own, ttl_ms of the bucket,
 --          retention_ms (0: not kept)
 -- Reply    'cancelled', the owner of a running job, or nothing when the job's state is no longer the one seen
 local base, id, seen, finished, bucket = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -37,7 +37,7 @@ if ARGV[6] ~= '0' then
     local new = redis.call('EXISTS', key) == 0
     redis.call('HSET', key, id, finished)
     if new then
-      redis.call('PEXPIREAT', key, ARGV[5])
+      redis.call('PEXPIRE', key, ARGV[5])
     end
   end
 end

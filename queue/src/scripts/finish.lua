@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
 -- Ends running jobs of their owners and keeps what is to be kept of them.
 -- KEYS[1]  base of the partition's keys
--- ARGV     bucket, expiry_ms of the bucket, retention_ms, minute, n (at most 1000), n_ended,
+-- ARGV     bucket, ttl_ms of the bucket, retention_ms, minute, n (at most 1000), n_ended,
 --          where (n letters: 'b' into the bucket, 'k' into a key of its own, '-' not kept),
 --          states (n letters, for those who watch),
 --          n ids, n owners, n finished records, n_ended owners whose last jobs these are
 -- Reply    { position of each job refused because its lease is lost, counted from 1 }
-local base, bucket, expiry, retention, minute = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local base, bucket, ttl, retention, minute = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local n, n_ended, where, states = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8]
 local ids_at, owners_at, kept_at, ended_at = 8, 8 + n, 8 + 2 * n, 8 + 3 * n
 local running, jobs, history = base .. ':running', base .. ':jobs', base .. ':history'
@@ -46,7 +46,7 @@ if #done > 0 then
     local new = redis.call('EXISTS', key) == 0
     redis.call('HSET', key, unpack(in_bucket))
     if new then
-      redis.call('PEXPIREAT', key, expiry)
+      redis.call('PEXPIRE', key, ttl)
     end
   end
   local counts = base .. ':minute:' .. minute

@@ -20,7 +20,8 @@ async fn dies(world: &World, session: Session, survivor: &Session) {
 
 async fn a_job_that_took_its_worker_down_three_times_is_dead_and_no_innocent_is(world: World) {
     let killer = world.push().await;
-    let innocents: Vec<JobId> = world.client.push_many(vec![crate::world::job(); 5]).await.into_iter().map(Result::unwrap).collect();
+    let innocents: Vec<JobId> =
+        world.client.push_many(vec![crate::world::job(); 5]).await.into_iter().map(Result::unwrap).collect();
     let survivor = world.session("survivor");
 
     // Twice, nobody can know which of the six it was.

@@ -23,7 +23,10 @@ async fn a_finished_job_keeps_its_result_for_its_retention_and_no_longer(world: 
     assert_eq!(view.payload["to"], "Zoë");
     assert_eq!(view.finished_at.unwrap().ms(), START_MS + 40);
     assert_eq!(view.attempts.len(), 1);
-    assert_eq!((view.attempts[0].worker.as_str(), view.attempts[0].outcome), ("host-1/1", Some(AttemptOutcome::Succeeded)));
+    assert_eq!(
+        (view.attempts[0].worker.as_str(), view.attempts[0].outcome),
+        ("host-1/1", Some(AttemptOutcome::Succeeded))
+    );
     for key in ["jobs", "running", "leases", "history"] {
         assert_eq!(world.count(key).await, 0, "{key}");
     }
@@ -56,12 +59,12 @@ async fn nothing_is_kept_without_limit_or_expiry(world: World) {
     world.client.idempotency_take("t", "k", "x").await.unwrap();
     session.beat(&[]).await.unwrap();
     let mut redis = world.redis().await;
-    let keys: Vec<String> = redis.keys(format!("{}:*", world.prefix)).await.unwrap();
+    let keys: Vec<Vec<u8>> = redis.keys(format!("{}:*", world.prefix)).await.unwrap();
     let mut lasting = Vec::new();
     for key in keys {
         let ttl: i64 = redis.ttl(&key).await.unwrap();
         if ttl < 0 {
-            lasting.push(key.rsplit(':').next().unwrap().to_owned());
+            lasting.push(String::from_utf8_lossy(key.rsplit(|b| *b == b':').next().unwrap()).into_owned());
         }
     }
     lasting.sort();

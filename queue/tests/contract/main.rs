@@ -1,5 +1,7 @@
 //! The promises of the queue, one test each, on every server that is supported. Time is a simulated clock where it matters.
 
+#![expect(clippy::unwrap_used, reason = "clippy does not count plain functions here as test code")]
+
 mod cancelling;
 mod crashes;
 mod dead_letters;
@@ -18,7 +20,8 @@ macro_rules! on_both_servers {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $test() {
-                    super::$test($crate::world::World::new(servers::RedisKind::Valkey).unwrap()).await;
+                    let world = $crate::world::World::new(servers::RedisKind::Valkey).unwrap();
+                    $crate::world::in_time(super::$test(world)).await;
                 }
             )*
         }
@@ -27,7 +30,7 @@ macro_rules! on_both_servers {
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $test() {
                     let Some(world) = $crate::world::World::new(servers::RedisKind::Redis7) else { return };
-                    super::$test(world).await;
+                    $crate::world::in_time(super::$test(world)).await;
                 }
             )*
         }

@@ -27,7 +27,8 @@ async fn jobs_in_every_state_survive_a_restart_of_redis(kind: RedisKind) {
     assert_eq!(settlements.len(), 1, "an acknowledgement that could not be written is kept");
 
     server.restart();
-    wait_until("redis answers again", std::time::Duration::from_secs(20), async || world.client.ping().await.is_ok()).await;
+    wait_until("redis answers again", std::time::Duration::from_secs(20), async || world.client.ping().await.is_ok())
+        .await;
     assert_eq!(session.settle(&mut settlements).await.unwrap(), 0);
     assert_eq!(world.state(running).await, State::Succeeded);
     assert_eq!(world.state(retrying).await, State::Retrying);
@@ -62,8 +63,7 @@ async fn a_redis_that_evicts_is_refused(kind: RedisKind) {
     let server = RedisServer::start(kind);
     let client = Client::new(&fleet::Redis::open(&server.url(), "x").unwrap(), Vec::new());
     client.check_server().await.unwrap();
-    let mut redis =
-        redis::Client::open(server.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let mut redis = redis::Client::open(server.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
     let _: () =
         redis::cmd("CONFIG").arg(&["SET", "maxmemory-policy", "allkeys-lru"]).query_async(&mut redis).await.unwrap();
     let error = client.check_server().await.unwrap_err().to_string();

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use queue::{Claimed, Client, Clock, Failure, JobId, JobView, Kind, NewJob, Outcome, Session, State, Success, Timing, Verdict};
+use queue::{
+    Claimed, Client, Clock, Failure, JobId, JobView, Kind, NewJob, Outcome, Session, State, Success, Timing, Verdict,
+};
 use servers::RedisKind;
 
 pub(crate) const START_MS: u64 = 1_760_000_000_000;
@@ -99,4 +101,9 @@ pub(crate) fn done() -> Verdict {
 
 pub(crate) fn failed() -> Verdict {
     Verdict::Ran(Outcome::Retry { error: Failure::new("broken", "the scale is broken"), after: None })
+}
+
+/// A test that hangs fails instead of holding up the run.
+pub(crate) async fn in_time(test: impl Future<Output = ()>) {
+    tokio::time::timeout(Duration::from_secs(120), test).await.expect("the test ends within two minutes");
 }
