@@ -308,6 +308,13 @@ impl Api {
         self.call(request.json(&body)).await
     }
 
+    /// Stops or allows claiming from a queue: `verb` is `pause` or `resume`.
+    pub(crate) async fn switch_queue(&self, queue: &str, verb: &str) -> Result<Value, CallError> {
+        let path = dead_path(queue);
+        let path = path.strip_suffix("/dead").unwrap_or(&path);
+        self.call(self.request(Method::POST, &format!("{path}/{verb}"))).await
+    }
+
     /// An answer of the API as a type of ours.
     pub(crate) fn understand<T: DeserializeOwned>(&self, answer: Value) -> Result<T, CallError> {
         let body = answer.to_string();

@@ -36,6 +36,16 @@ pub(crate) enum Verb {
         /// Ids of dead jobs
         ids: Vec<String>,
     },
+    /// Stop claiming from a queue in all replicas; jobs that run go on
+    Pause {
+        /// The queue, named like its kind
+        queue: String,
+    },
+    /// Let a paused queue go on
+    Resume {
+        /// The queue, named like its kind
+        queue: String,
+    },
 }
 
 /// A queue as the API shows it.
@@ -92,8 +102,18 @@ pub(crate) async fn run(api: &Api, verb: &Verb, json: bool) -> Result<ExitCode> 
                 _ => println!("{answer:#}"),
             }
         }
+        Verb::Pause { queue } => tell(&api.switch_queue(queue, "pause").await?, queue, "paused", json),
+        Verb::Resume { queue } => tell(&api.switch_queue(queue, "resume").await?, queue, "not paused", json),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn tell(answer: &Value, queue: &str, state: &str, json: bool) {
+    match answer["changed"].as_bool() {
+        Some(true) if !json => println!("{queue} is now {state}"),
+        Some(false) if !json => println!("{queue} was {state} already"),
+        _ => println!("{answer:#}"),
+    }
 }
 
 async fn dead_jobs(api: &Api, queue: &str, limit: u64) -> Result<Vec<Value>> {

@@ -10,7 +10,8 @@ use redis::{
 /// The crate's own default of 500 ms is shorter than a busy server's longest script.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const RECONNECT_AT_MOST: Duration = Duration::from_secs(1);
+/// A command that finds no server fails after this many further tries: whoever sent it knows better whether to wait.
+const RECONNECTS: usize = 1;
 
 /// What can go wrong with a Redis URL.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +42,7 @@ impl Redis {
         let config = ConnectionManagerConfig::new()
             .set_response_timeout(Some(RESPONSE_TIMEOUT))
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_max_delay(RECONNECT_AT_MOST);
+            .set_number_of_retries(RECONNECTS);
         let manager = ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(bad)?;
         Ok(Self { client, manager, prefix: prefix.to_owned() })
     }

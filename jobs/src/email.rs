@@ -1,6 +1,9 @@
 //! E-mail to one recipient.
 
-use providers::email::{SendStatus, address_problem};
+use providers::{
+    ProviderError,
+    email::{SendStatus, address_problem},
+};
 use queue::{FieldError, Job};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -69,12 +72,24 @@ impl Handler for Email {
     async fn run(self, context: &Context) -> Result<Done<EmailResult>, JobError> {
         let Self { to, to_name, subject, text, html } = self;
         let email = providers::email::Email { key: context.job_id.to_string(), to, to_name, subject, text, html };
-        let answer = context.providers.email.call(context.policy(), |mailer| mailer.send(&email)).await?;
+        let sent = context.providers.email.call(context.policy(), |mailer| mailer.send(&email)).await;
+        let answer = sent.map_err(|error| once_more(error, context.attempt))?;
         let done = Done::from(answer);
         let receipt = done.result;
         let result =
             EmailResult { message_id: receipt.message_id, status: receipt.status, server_reply: receipt.server_reply };
         Ok(Done { result, provider: done.provider, degraded_reason: done.degraded_reason })
+    }
+}
+
+/// A message that may have been delivered is sent once more, and not a third time.
+fn once_more(error: ProviderError, attempt: u32) -> JobError {
+    match error {
+        ProviderError::UnknownOutcome { .. } if attempt > 1 => JobError::Fatal {
+            code: error.code(),
+            message: format!("{error}; not sent again, because it may already have arrived twice"),
+        },
+        error => error.into(),
     }
 }
 
@@ -114,5 +129,14 @@ mod tests {
         let bad = json!({ "to": "x".repeat(255), "subject": "", "text": "", "html": 1, "cc": "y" });
         assert_eq!(refused::<Email>(&bad), ["/cc", "/html", "/subject", "/text", "/to"]);
         assert_eq!(refused::<Email>(&json!({ "to": "zoe", "subject": "Hello", "text": "Hello" })), ["/to"]);
+    }
+
+    #[test]
+    fn a_message_that_may_have_arrived_is_sent_once_more_and_not_a_third_time() {
+        let unknown = || ProviderError::UnknownOutcome { service: "smtp", message: "cut off after DATA".to_owned() };
+        assert!(matches!(once_more(unknown(), 1), JobError::Retry { .. }));
+        assert!(matches!(once_more(unknown(), 2), JobError::Fatal { code: "unknown_outcome", .. }));
+        let transient = ProviderError::Transient { service: "smtp", message: "451".to_owned(), retry_after: None };
+        assert!(matches!(once_more(transient, 7), JobError::Retry { .. }));
     }
 }

@@ -47,6 +47,9 @@ pub struct Config {
     /// `production` makes a missing or weak secret fatal.
     #[arg(long, env = "APP_ENV", value_enum, default_value = "development")]
     pub app_env: AppEnv,
+    /// At shutdown, requests under way may take so long before they are cut off, in seconds.
+    #[arg(long, env = "SHUTDOWN_GRACE_S", default_value_t = 25)]
+    pub shutdown_grace_s: u64,
     /// Asks the API at `HTTP_ADDR` whether it lives, and exits with 0 or 1.
     #[arg(long)]
     pub healthcheck: bool,

@@ -38,6 +38,8 @@ pub fn router(app: App) -> Router {
         .route("/api/jobs/{id}/cancel", post(jobs::cancel))
         .route("/api/jobs/{id}/retry", post(jobs::retry))
         .route("/api/queues", get(queues::list))
+        .route("/api/queues/{queue}/pause", post(queues::pause))
+        .route("/api/queues/{queue}/resume", post(queues::resume))
         .route("/api/queues/{queue}/dead", get(queues::dead).delete(queues::delete_dead))
         .route("/api/queues/{queue}/dead/replay", post(queues::replay_dead))
         .route("/api/health", get(health::report))

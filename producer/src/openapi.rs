@@ -31,6 +31,8 @@ const PROBLEM: &str = "#/components/schemas/Problem";
         queues::dead,
         queues::delete_dead,
         queues::replay_dead,
+        queues::pause,
+        queues::resume,
         health::report,
         health::live,
         health::ready,

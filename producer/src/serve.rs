@@ -16,15 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{app::App, config::Config, metrics, router, watch};
 
-/// Requests that are under way when the process shall end may take so long.
-const GRACE: Duration = Duration::from_secs(10);
 /// Reading MongoDB's address may need a name server; the listener does not wait for a slow one.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
 const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(3);
 /// Metrics that nobody fetches would pile up without it.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
-/// Runs the API until `shutdown`, then finishes the requests that are under way, for at most 10 s. Waits for neither Redis nor
+/// Runs the API until `shutdown`, then finishes the requests that are under way, within the grace period. Waits for neither Redis nor
 /// MongoDB: until they are there, `/api/health/ready` says no.
 ///
 /// # Errors
@@ -47,6 +45,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     let closing = app.closing.clone();
     // All three end with `closing`, which the guard cancels on every way out of here.
     let _guard = closing.clone().drop_guard();
+    let grace = Duration::from_secs(config.shutdown_grace_s);
     tokio::spawn(watch::watch(app.clone(), config));
     tokio::spawn(closing.clone().run_until_cancelled_owned(upkeep(handle.clone())));
     tokio::spawn(serve(admin, metrics::router(handle), closing.clone()));
@@ -54,9 +53,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     let server = serve(listener, router(app), closing.clone());
     let stop = async {
         shutdown.await;
-        tracing::info!("stopping: requests under way may take {} s more", GRACE.as_secs());
+        tracing::info!("stopping: requests under way may take {} s more", grace.as_secs());
         closing.cancel();
-        sleep(GRACE).await;
+        sleep(grace).await;
     };
     tokio::select! {
         result = server => result.context("the listener failed")?,
@@ -175,6 +174,8 @@ mod tests {
 
     use super::*;
 
+    const IN_TIME: Duration = Duration::from_secs(10);
+
     fn config(http_addr: SocketAddr) -> Config {
         let http_addr = http_addr.to_string();
         let nobody =
@@ -199,10 +200,10 @@ mod tests {
         drop(free);
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(run(config(addr), async { stopped.await.unwrap() }));
-        let answer = timeout(GRACE, until_it_lives(addr)).await.unwrap();
+        let answer = timeout(IN_TIME, until_it_lives(addr)).await.unwrap();
         assert!(answer.starts_with("HTTP/1.0 200") || answer.starts_with("HTTP/1.1 200"), "{answer}");
         stop.send(()).unwrap();
-        timeout(GRACE, running).await.unwrap().unwrap().unwrap();
+        timeout(IN_TIME, running).await.unwrap().unwrap().unwrap();
         assert!(ask(addr).await.is_err());
     }
 

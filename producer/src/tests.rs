@@ -131,7 +131,9 @@ async fn each_call_needs_its_scope() {
     let answer = send(post("/api/jobs", &read, "application/json", job)).await;
     answer.assert_problem(403, "forbidden");
     assert_eq!(answer.body["detail"], "the token needs the scope jobs:write");
-    for path in ["/api/jobs/batch", "/api/jobs/x/cancel", "/api/jobs/x/retry", "/api/queues/content/dead/replay"] {
+    let jobs = ["/api/jobs/batch", "/api/jobs/x/cancel", "/api/jobs/x/retry"];
+    let queues = ["dead/replay", "pause", "resume"].map(|verb| format!("/api/queues/content/{verb}"));
+    for path in jobs.into_iter().chain(queues.iter().map(String::as_str)) {
         send(post(path, &read, "application/json", "{}")).await.assert_problem(403, "forbidden");
     }
     get_as(&bearer(&[Scope::JobsWrite])).await.assert_problem(403, "forbidden");

@@ -1,4 +1,5 @@
-//! Outside services: one trait a service, a real provider and a mock behind it, and the one way a call goes ([`chain`]).
+//! Outside services: one trait a service, a real provider and a mock behind it, and the one way that a call
+//! goes ([`Service::call`]).
 
 mod chain;
 mod config;

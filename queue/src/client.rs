@@ -345,7 +345,7 @@ fn encode_answer(fingerprint: &str, answer: Option<String>) -> Result<String, Er
     serde_json::to_string(&stored).map_err(|e| Error::Invalid(e.to_string()))
 }
 
-fn prepare(job: NewJob, partition: &Partition, now_ms: u64) -> Result<Push, Error> {
+pub(crate) fn prepare(job: NewJob, partition: &Partition, now_ms: u64) -> Result<Push, Error> {
     if job.payload.len() > MOST_PAYLOAD {
         return Err(Error::Invalid(format!(
             "a payload of {} bytes is too large: at most {MOST_PAYLOAD}",

@@ -22,6 +22,9 @@ pub enum Error {
     /// The job's state does not allow it.
     #[error("the job is {0}")]
     Conflict(&'static str),
+    /// Another job holds the unique key.
+    #[error("job {0} holds the unique key")]
+    Duplicate(crate::message::JobId),
     /// What was asked cannot be.
     #[error("{0}")]
     Invalid(String),

@@ -60,10 +60,11 @@ impl Events {
 
     async fn listen(self: Arc<Self>) {
         loop {
-            if let Err(error) = self.listen_once().await {
-                tracing::warn!(%error, "the event connection is lost");
+            let ended = self.listen_once().await;
+            // Told once an outage, not at each try.
+            if self.listening.send_replace(false) {
+                tracing::warn!(error = ?ended.err(), "the event connection is lost; trying again until it is back");
             }
-            self.listening.send_replace(false);
             tokio::time::sleep(RECONNECT).await;
         }
     }

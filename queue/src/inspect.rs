@@ -135,7 +135,7 @@ impl Client {
             priority: record.priority,
             payload,
             metadata: record.options.metadata.clone().unwrap_or_default(),
-            unique_key: None,
+            unique_key: record.options.unique_key.clone(),
             durability: "fast",
             created_at: Timestamp::from_ms(created_ms),
             run_at: Timestamp::from_ms(history.due_ms.or(record.options.run_at_ms).unwrap_or(created_ms)),
@@ -382,6 +382,29 @@ impl Client {
         let all = self.directory.all().await?;
         let found = all.into_iter().find(|partition| partition.queue == queue);
         found.ok_or_else(|| Error::UnknownQueue(queue.to_owned()))
+    }
+
+    /// Stops claiming from a queue, in all replicas; jobs that run go on. Returns whether it was not paused before.
+    ///
+    /// # Errors
+    /// [`Error::UnknownQueue`], [`Error::Full`], [`Error::Unavailable`].
+    pub async fn pause(&self, queue: &str) -> Result<bool, Error> {
+        let partition = self.existing(queue).await?;
+        let now_ms = self.clock.now_ms();
+        Ok(self.redis.connection().set_nx(partition.key("paused"), now_ms).await?)
+    }
+
+    /// Lets a paused queue go on. Returns whether it was paused.
+    ///
+    /// # Errors
+    /// [`Error::UnknownQueue`], [`Error::Full`], [`Error::Unavailable`].
+    pub async fn resume(&self, queue: &str) -> Result<bool, Error> {
+        let partition = self.existing(queue).await?;
+        // A token more than needed only has one replica look for work that is not there.
+        let mut pipe = redis::pipe();
+        pipe.atomic().del(partition.key("paused")).rpush(partition.key("wake"), 1).ignore();
+        let (was_paused,): (bool,) = pipe.query_async(&mut self.redis.connection()).await?;
+        Ok(was_paused)
     }
 
     /// What the server's keys hold beyond what the API shows; for tests and the operator.

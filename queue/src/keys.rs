@@ -25,8 +25,8 @@
 //! | `paused` | string | claiming is stopped while it exists | on resume |
 //!
 //! Reserved, not built yet: `waiting` (hash id → parents left) and `children:<id>` for flows; `tenants` (list of tenants in turn) and
-//! `ready:<priority>:<tenant>`, which exist only while two or more tenants wait; `{limit.<queue>}:…` token budgets and
-//! `{unique.<tenant>}:<key>` in slots of their own, taken in batches before a claim.
+//! `ready:<priority>:<tenant>`, which exist only while two or more tenants wait; `{limit.<queue>}:…` token budgets in a slot
+//! of their own, taken in batches before a claim.
 //!
 //! Keys of no partition: the table of partition numbers, the replicas, idempotency keys (below).
 
@@ -73,6 +73,13 @@ pub(crate) fn control(prefix: &str, replica: &str) -> String {
 /// String: the answer given to an idempotency key, 24 h.
 pub(crate) fn idempotency(prefix: &str, tenant: &str, key: &str) -> String {
     format!("{prefix}:{{idempotency}}:{tenant}:{key}")
+}
+
+/// String: the job that holds a tenant's unique key; hashed, because keys are the callers' words. In a slot of its own.
+pub(crate) fn unique(prefix: &str, tenant: &str, key: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let hash: String = Sha256::digest(key).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("{prefix}:{{unique.{tenant}.{hash}}}")
 }
 
 /// Pattern of the channels of all partitions.

@@ -17,6 +17,7 @@ mod replica;
 mod scripts;
 mod session;
 mod settle;
+mod unique;
 mod view;
 mod waker;
 
@@ -31,4 +32,5 @@ pub use outcome::{Failure, Outcome, Success, TIMED_OUT};
 pub use replica::Replica;
 pub use session::{ClaimReport, Session, Timing, UpkeepReport};
 pub use settle::{Settlement, Verdict};
+pub use unique::{OnConflict, Pushed, Unique};
 pub use view::{AttemptView, Depth, JobView, Page, Progress, QueueView, Timestamp};

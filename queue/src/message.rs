@@ -186,6 +186,8 @@ pub struct NewJob {
     pub metadata: Map<String, Value>,
     /// W3C trace context of the caller.
     pub traceparent: Option<String>,
+    /// Shown with the job; [`crate::Client::push_unique`] sets it and makes it hold.
+    pub unique_key: Option<String>,
 }
 
 impl NewJob {
@@ -203,6 +205,7 @@ impl NewJob {
             allow_fallback: None,
             metadata: Map::new(),
             traceparent: None,
+            unique_key: None,
         }
     }
 }
@@ -229,6 +232,8 @@ pub(crate) struct Options {
     pub(crate) metadata: Option<Map<String, Value>>,
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     pub(crate) traceparent: Option<String>,
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unique_key: Option<String>,
 }
 
 /// The record of a job, as every waiting job has it.
@@ -250,6 +255,7 @@ impl Record {
             allow_fallback: job.allow_fallback,
             metadata: (!job.metadata.is_empty()).then_some(job.metadata),
             traceparent: job.traceparent,
+            unique_key: job.unique_key,
         };
         Self { priority: job.priority, options, payload: job.payload }
     }

@@ -428,6 +428,17 @@ pub(crate) async fn unhold(connection: &ConnectionManager, partition: &Partition
     run(&call, connection).await
 }
 
+/// Gives a unique key to `new` if `seen` holds it (empty: nobody). Otherwise returns the present holder.
+pub(crate) async fn unique(
+    connection: &ConnectionManager,
+    key: &str,
+    seen: &str,
+    new: &str,
+    ttl_ms: u64,
+) -> Result<Option<String>, Error> {
+    run(script!(unique).key(key).arg(seen).arg(new).arg(ttl_ms), connection).await
+}
+
 /// Finds or assigns the number of the partition `queue.index`.
 pub(crate) async fn partition(connection: &ConnectionManager, table: &str, name: &str) -> Result<u16, Error> {
     run(script!(partition).key(table).arg(name), connection).await

@@ -77,7 +77,7 @@ pub struct JobView {
     pub payload: Value,
     /// As it was given.
     pub metadata: Map<String, Value>,
-    /// Not built yet: always absent.
+    /// While it has not ended, no other job of its tenant has this key.
     pub unique_key: Option<String>,
     /// `fast`: in Redis.
     pub durability: &'static str,

@@ -42,7 +42,7 @@ pub struct Config {
     /// Run only these kinds, separated by commas; empty: all.
     #[arg(long, env = "KINDS", default_value = "", value_delimiter = ',')]
     pub kinds: Vec<String>,
-    /// Ask the running worker at ADMIN_ADDR whether it lives, and exit with 0 or 1.
+    /// Ask the running worker at `ADMIN_ADDR` whether it lives, and exit with 0 or 1.
     #[arg(long)]
     pub healthcheck: bool,
 }

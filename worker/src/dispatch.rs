@@ -110,7 +110,8 @@ async fn keep<J: Handler>(job: &Claimed, store: &Store, mut success: Success) ->
             }
             Outcome::Done(success)
         }
-        Err(error) if error.is_unavailable() => Outcome::Snooze {
+        // Wrong credentials too are mended outside, without a new attempt.
+        Err(error) if error.is_unavailable() || matches!(error, store::Error::Misconfigured { .. }) => Outcome::Snooze {
             error: Failure::new("store_unavailable", error.to_string()),
             after: spread(job),
             draft: Some(Box::new(success)),

@@ -50,6 +50,14 @@ pub(crate) struct Changed {
     count: u64,
 }
 
+/// Whether claiming from a queue is stopped.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Paused {
+    paused: bool,
+    /// Whether this request changed it.
+    changed: bool,
+}
+
 /// All queues.
 #[utoipa::path(
     get, path = "/api/queues", tag = "queues",
@@ -122,6 +130,38 @@ pub(crate) async fn delete_dead(
     caller.require(Scope::QueuesAdmin)?;
     let ids = selected(&app, &caller, &queue, &headers, body).await?;
     Ok(Json(Changed { count: app.client.delete_dead(&queue, ids.as_deref()).await? }))
+}
+
+/// Stops claiming from a queue in all replicas; jobs that run go on.
+#[utoipa::path(
+    post, path = "/api/queues/{queue}/pause", tag = "queues",
+    params(("queue" = String, Path, description = "The queue, named like the kind")),
+    responses((status = 200, description = "Paused, now or already", body = Paused))
+)]
+pub(crate) async fn pause(
+    State(app): State<App>,
+    caller: Caller,
+    PathPart(queue): PathPart,
+) -> Result<Json<Paused>, Problem> {
+    caller.require(Scope::QueuesAdmin)?;
+    let changed = app.client.pause(&queue).await?;
+    Ok(Json(Paused { paused: true, changed }))
+}
+
+/// Lets a paused queue go on.
+#[utoipa::path(
+    post, path = "/api/queues/{queue}/resume", tag = "queues",
+    params(("queue" = String, Path, description = "The queue, named like the kind")),
+    responses((status = 200, description = "Not paused, now or already", body = Paused))
+)]
+pub(crate) async fn resume(
+    State(app): State<App>,
+    caller: Caller,
+    PathPart(queue): PathPart,
+) -> Result<Json<Paused>, Problem> {
+    caller.require(Scope::QueuesAdmin)?;
+    let changed = app.client.resume(&queue).await?;
+    Ok(Json(Paused { paused: false, changed }))
 }
 
 fn tenant_filter(caller: &Caller) -> Option<&str> {

@@ -99,7 +99,7 @@ async fn a_batch_of_mixed_outcomes_is_settled_in_a_few_calls(world: World) {
     world.client.push_many(vec![crate::world::job(); 300]).await;
     let session = world.session("a");
     let jobs = claim(&session, 300).await;
-    let verdict = |n: usize| if n % 3 == 0 { failed() } else { done() };
+    let verdict = |n: usize| if n.is_multiple_of(3) { failed() } else { done() };
     let mut settlements: Vec<_> =
         jobs.iter().enumerate().map(|(n, job)| session.verdict(job, verdict(n), 0).unwrap()).collect();
     assert_eq!(session.settle(&mut settlements).await.unwrap(), 0);

@@ -11,6 +11,7 @@ mod pushing;
 mod records;
 mod replica;
 mod server_faults;
+mod unique_keys;
 mod world;
 
 /// Runs each test on Valkey 9.1 and on Redis 7.0. Where a server cannot be had, `servers` says NOT RUN, which fails in CI.

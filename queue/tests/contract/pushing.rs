@@ -119,6 +119,21 @@ async fn concurrent_claims_share_the_jobs_and_give_each_once(world: World) {
     assert_eq!(got.into_iter().collect::<HashSet<_>>(), pushed);
 }
 
+async fn a_paused_queue_takes_jobs_and_gives_none(world: World) {
+    let session = world.session("a");
+    let before = world.push().await;
+    assert_eq!(claim_one(&session).await.id(), before);
+    assert!(world.client.pause(QUEUE).await.unwrap());
+    assert!(!world.client.pause(QUEUE).await.unwrap(), "it was paused already");
+    let id = world.push().await;
+    assert!(claim(&session, 10).await.is_empty());
+    assert!(world.client.queues().await.unwrap()[0].paused);
+    assert_eq!(world.state(before).await, State::Running, "what runs goes on");
+    assert!(world.client.resume(QUEUE).await.unwrap());
+    assert!(!world.client.resume(QUEUE).await.unwrap());
+    assert_eq!(claim_one(&session).await.id(), id);
+}
+
 async fn an_idempotency_key_gives_the_first_answer_again(world: World) {
     use queue::Idempotency::{InProgress, Mismatch, New, Replay};
     let take = |key: &'static str, print: &'static str| {
@@ -167,6 +182,7 @@ on_both_servers!(
     a_delayed_job_is_scheduled_until_its_time_and_not_a_millisecond_less,
     a_time_in_the_past_is_now,
     concurrent_claims_share_the_jobs_and_give_each_once,
+    a_paused_queue_takes_jobs_and_gives_none,
     an_idempotency_key_gives_the_first_answer_again,
     depth_and_rates_of_a_queue_are_counted,
 );

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use binaries::{available, mongo_version, version};
 pub use mongo::{MongoServer, mongo};
+pub use process::{Process, mortal, spawn, tail};
 pub use redis::{RedisServer, redis};
 pub use smtp::SmtpServer;
 pub use temp::{TempDir, temp_dir};

@@ -1,8 +1,8 @@
-//! A server's process: it starts, takes signals, and dies with the test process.
+//! A process: it starts, takes signals, and dies with the test process.
 
 use std::fs::File;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use std::{fs, io, thread};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Makes the command die when the thread that starts it ends: [`spawn`] starts it from a thread that never does.
-pub(crate) fn mortal(program: &Path) -> Command {
+pub fn mortal(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command
@@ -20,7 +20,10 @@ pub(crate) fn mortal(program: &Path) -> Command {
 
 /// Starts a process from the one thread that lives as long as the test process. The kernel's death signal fires when the starting
 /// *thread* ends, and a test's own thread ends with its test while others may still use a shared server.
-pub(crate) fn spawn(command: Command) -> io::Result<Child> {
+///
+/// # Errors
+/// When the program cannot be started.
+pub fn spawn(command: Command) -> io::Result<Child> {
     type Order = (Command, Sender<io::Result<Child>>);
     static SPAWNER: OnceLock<Mutex<Sender<Order>>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
@@ -43,19 +46,28 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One running server process, or the place of one that is stopped.
-pub(crate) struct Process {
+/// One running process, or the place of one that is stopped. Killed when dropped.
+pub struct Process {
     child: Mutex<Option<Child>>,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Process {
     /// A place without a process yet.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self { child: Mutex::new(None) }
     }
 
     /// Starts `command` with its output in `log`, and waits until `ready(pid)` is true. False when the process ended before that.
-    pub(crate) fn start(&self, mut command: Command, log: &Path, ready: impl Fn(u32) -> bool) -> bool {
+    ///
+    /// # Panics
+    /// When it cannot be started, or is not ready within a minute.
+    pub fn start(&self, mut command: Command, log: &Path, ready: impl Fn(u32) -> bool) -> bool {
         let output = File::options().create(true).append(true).open(log).expect("open the server's log");
         let errors = output.try_clone().expect("copy the log's handle");
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
@@ -77,12 +89,25 @@ impl Process {
     }
 
     /// True when a process is in its place; one that ended by itself counts until it is waited for.
-    pub(crate) fn runs(&self) -> bool {
+    pub fn runs(&self) -> bool {
         lock(&self.child).is_some()
     }
 
+    /// Its id; `None` when no process is in its place.
+    pub fn pid(&self) -> Option<u32> {
+        lock(&self.child).as_ref().map(Child::id)
+    }
+
+    /// How it ended; `None` while it runs, or when no process is in its place.
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        lock(&self.child).as_mut()?.try_wait().expect("ask for the process's state")
+    }
+
     /// Sends a signal by its name. Through the shell's own `kill`, which is there even where procps is not.
-    pub(crate) fn signal(&self, name: &str) {
+    ///
+    /// # Panics
+    /// When no process is in its place.
+    pub fn signal(&self, name: &str) {
         let child = lock(&self.child);
         let pid = child.as_ref().expect("the server runs").id();
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status();
@@ -90,7 +115,10 @@ impl Process {
     }
 
     /// Waits until the process has ended after a signal.
-    pub(crate) fn wait(&self) {
+    ///
+    /// # Panics
+    /// When it has not ended after a minute.
+    pub fn wait(&self) {
         let Some(mut child) = lock(&self.child).take() else { return };
         let start = Instant::now();
         while child.try_wait().expect("ask for the server's state").is_none() {
@@ -103,7 +131,7 @@ impl Process {
     }
 
     /// Kills the process with signal 9, if there is one.
-    pub(crate) fn kill(&self) {
+    pub fn kill(&self) {
         if let Some(mut child) = lock(&self.child).take() {
             let _ = child.kill();
             let _ = child.wait();
@@ -118,7 +146,7 @@ impl Drop for Process {
 }
 
 /// The last lines of a log, for messages.
-pub(crate) fn tail(log: &Path) -> String {
+pub fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(15)..].join("\n")

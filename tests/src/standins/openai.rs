@@ -18,6 +18,8 @@ use axum::{
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
+use crate::Gate;
+
 /// How one request for a text is answered, once key, model and format are good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
@@ -57,6 +59,7 @@ pub struct OpenAi {
 struct Shared {
     key: String,
     model: String,
+    gate: Gate,
     state: Mutex<Remembered>,
 }
 
@@ -73,8 +76,16 @@ impl OpenAi {
     /// # Errors
     /// When no port can be bound.
     pub async fn start(key: &str, model: &str) -> anyhow::Result<Self> {
-        let state = Remembered { next: VecDeque::new(), otherwise: Reply::Good, requests: Vec::new() };
-        let shared = Arc::new(Shared { key: key.to_owned(), model: model.to_owned(), state: Mutex::new(state) });
+        Self::behind(Gate::opened(), key, model).await
+    }
+
+    /// The same, but answers wait at `gate`.
+    ///
+    /// # Errors
+    /// When no port can be bound.
+    pub async fn behind(gate: Gate, key: &str, model: &str) -> anyhow::Result<Self> {
+        let state = Mutex::new(Remembered { next: VecDeque::new(), otherwise: Reply::Good, requests: Vec::new() });
+        let shared = Arc::new(Shared { key: key.to_owned(), model: model.to_owned(), gate, state });
         let routes = Router::new()
             .route("/v1/responses", post(respond))
             .route("/v1/models/{id}", get(model_card))
@@ -155,6 +166,7 @@ async fn respond(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: St
         let mut state = shared.state();
         state.next.pop_front().unwrap_or_else(|| state.otherwise.clone())
     };
+    shared.gate.pass().await;
     answer(reply, &request).await
 }
 

@@ -1,7 +1,51 @@
-//! End-to-end tests, one module a topic.
+//! End-to-end tests, one module a topic. Those of the whole system start the real programs.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions included")]
 
+mod arrows;
+mod bad_input;
+mod demo;
+mod intake;
+mod killed_worker;
+mod main_job;
+mod mongo_outage;
 mod openai;
+mod packaging;
+mod poison;
+mod readme;
+mod redis_outage;
+mod replicas;
 mod scrape;
+mod shutdown;
 mod smtp;
+mod startup;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+/// A product that every kind of content job takes; `n` tells one from another.
+fn product(n: usize) -> Value {
+    json!({ "product_id": format!("LAMP-{n}"), "name": format!("Lampe {n} « Étoile »"), "category": "Luminaires",
+        "features": ["Socle en chêne"], "language": "fr" })
+}
+
+/// A time of the API.
+fn time(value: &Value) -> DateTime<Utc> {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+fn attempts(job: &Value) -> &[Value] {
+    job["attempts"].as_array().unwrap()
+}
+
+/// How the attempts of a job ended, in order.
+fn outcomes(job: &Value) -> Vec<&str> {
+    attempts(job).iter().map(|attempt| attempt["outcome"].as_str().unwrap_or("running")).collect()
+}
+
+/// Fails unless the job succeeded and was run once.
+#[track_caller]
+fn assert_ran_once(job: &Value) {
+    assert_eq!(job["state"], "succeeded", "{job}");
+    assert_eq!((outcomes(job), &job["attempt"], &job["crashes"]), (vec!["succeeded"], &json!(1), &json!(0)), "{job}");
+}

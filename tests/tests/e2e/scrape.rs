@@ -1,61 +1,16 @@
 //! Scrape jobs against shops on loopback.
 
-use std::{
-    collections::HashMap,
-    fs,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    extract::Path,
-    http::StatusCode,
-    response::{Html, IntoResponse, Response},
-    routing::get,
-};
 use jobs::{Context, Handler, JobError, scrape::Scrape};
 use providers::{Config, Providers};
 use queue::Job;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tests::Shop;
 
-/// A shop with the example pages; `busy` asks for a wait the first time. Dropped with the test's runtime.
-struct Shop {
-    base: String,
-    visits: Arc<AtomicU32>,
-}
-
-impl Shop {
-    async fn open() -> Self {
-        let visits = Arc::new(AtomicU32::new(0));
-        let counter = Arc::clone(&visits);
-        let app =
-            Router::new().route("/{page}", get(move |Path(page)| answer(page, counter.fetch_add(1, Ordering::SeqCst))));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { base, visits }
-    }
-
-    fn scrape(&self, pages: &[&str]) -> Scrape {
-        let urls: Vec<String> = pages.iter().map(|page| format!("{}/{page}", self.base)).collect();
-        serde_json::from_value(json!({ "product_id": "TEA-1", "urls": urls })).unwrap()
-    }
-}
-
-async fn answer(page: String, earlier_visits: u32) -> Response {
-    if page == "busy" && earlier_visits == 0 {
-        return (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "7")]).into_response();
-    }
-    let file = if page == "busy" { "jsonld.html" } else { page.as_str() };
-    match fs::read_to_string(format!("{}/../examples/shops/{file}", env!("CARGO_MANIFEST_DIR"))) {
-        Ok(html) => Html(html).into_response(),
-        Err(_) => StatusCode::NOT_FOUND.into_response(),
-    }
+fn scrape(shop: &Shop, pages: &[&str]) -> Scrape {
+    let urls: Vec<String> = pages.iter().map(|page| format!("{}/{page}", shop.url())).collect();
+    serde_json::from_value(json!({ "product_id": "TEA-1", "urls": urls })).unwrap()
 }
 
 /// The services as a process has them that fetches for real.
@@ -75,8 +30,8 @@ fn context(allow_hosts: &str) -> Context {
 
 #[tokio::test]
 async fn three_pages_give_two_prices_and_one_null() {
-    let shop = Shop::open().await;
-    let job = shop.scrape(&["jsonld.html", "microdata.html", "noprice.html", "gone.html"]);
+    let shop = Shop::start().await;
+    let job = scrape(&shop, &["jsonld.html", "microdata.html", "noprice.html", "gone.html"]);
     let done = job.run(&context("127.0.0.1")).await.unwrap();
     assert_eq!((done.provider, done.degraded_reason), (Some("direct"), None));
     let result = serde_json::to_value(done.result).unwrap();
@@ -96,19 +51,19 @@ async fn three_pages_give_two_prices_and_one_null() {
 
 #[tokio::test]
 async fn a_busy_shop_is_asked_again_when_it_says() {
-    let shop = Shop::open().await;
+    let shop = Shop::start().await;
     let context = context("127.0.0.1");
-    let error = shop.scrape(&["busy"]).run(&context).await.unwrap_err();
+    let error = scrape(&shop, &["busy"]).run(&context).await.unwrap_err();
     let JobError::Retry { after, .. } = error else { panic!("{error:?}") };
     assert_eq!(after, Some(Duration::from_secs(7)));
-    let done = shop.scrape(&["busy"]).run(&context).await.unwrap();
+    let done = scrape(&shop, &["busy"]).run(&context).await.unwrap();
     assert!(done.result.pages[0].price.is_some());
 }
 
 #[tokio::test]
 async fn private_addresses_are_not_fetched_unless_they_are_allowed() {
-    let shop = Shop::open().await;
-    let error = shop.scrape(&["jsonld.html"]).run(&context("shop.example")).await.unwrap_err();
+    let shop = Shop::start().await;
+    let error = scrape(&shop, &["jsonld.html"]).run(&context("shop.example")).await.unwrap_err();
     assert!(matches!(&error, JobError::Fatal { message, .. } if message.contains("127.0.0.1")), "{error:?}");
-    assert_eq!(shop.visits.load(Ordering::SeqCst), 0);
+    assert_eq!(shop.n_visits(), 0);
 }

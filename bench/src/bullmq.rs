@@ -1,0 +1,89 @@
+//! BullMQ, in a Node process of its own for each measurement.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::Context;
+use async_trait::async_trait;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use crate::{payload, progress::PATIENCE, server, system::System};
+
+const SCRIPT: &str = include_str!("bullmq.mjs");
+/// The fastest of those tried (16 to 1,000).
+const CONCURRENCY: usize = 200;
+
+/// BullMQ and the Node that runs it.
+#[derive(Debug)]
+pub(crate) struct BullMq {
+    /// The `node` program.
+    pub(crate) node: PathBuf,
+    /// The folder with `node_modules`.
+    pub(crate) modules: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Answer<T> {
+    result: T,
+}
+
+impl BullMq {
+    fn command(&self, url: &str, what: &str, options: Value) -> anyhow::Result<Command> {
+        let modules = self.modules.canonicalize().with_context(|| format!("no folder {}", self.modules.display()))?;
+        let mut task = json!({ "do": what, "url": url, "modules": modules, "payload_bytes": payload::BYTES });
+        if let (Value::Object(task), Value::Object(options)) = (&mut task, options) {
+            task.extend(options);
+        }
+        let mut command = server::mortal(&self.node);
+        command.args(["--input-type=module", "-e", SCRIPT, "--", &task.to_string()]).env("NODE_ENV", "production");
+        Ok(command)
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, url: &str, what: &str, options: Value) -> anyhow::Result<T> {
+        let mut command = tokio::process::Command::from(self.command(url, what, options)?);
+        let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true).output();
+        let output = tokio::time::timeout(PATIENCE, output)
+            .await
+            .with_context(|| format!("bullmq: {what} takes too long"))??;
+        anyhow::ensure!(output.status.success(), "bullmq: {what} failed with {}", output.status);
+        let text = String::from_utf8_lossy(&output.stdout);
+        let line = text.lines().last().with_context(|| format!("bullmq: {what} said nothing"))?;
+        Ok(serde_json::from_str::<Answer<T>>(line)?.result)
+    }
+}
+
+#[async_trait]
+impl System for BullMq {
+    fn name(&self) -> &'static str {
+        "bullmq"
+    }
+
+    fn most_jobs(&self) -> usize {
+        50_000
+    }
+
+    async fn push(&self, url: &str, clients: usize, time: Duration) -> anyhow::Result<f64> {
+        self.ask(url, "push", json!({ "clients": clients, "time_s": time.as_secs_f64() })).await
+    }
+
+    async fn fill(&self, url: &str, jobs: usize) -> anyhow::Result<f64> {
+        self.ask(url, "fill", json!({ "jobs": jobs })).await
+    }
+
+    async fn drain(&self, url: &str, jobs: usize, kept: bool) -> anyhow::Result<f64> {
+        self.ask(url, "drain", json!({ "jobs": jobs, "keep": kept, "concurrency": CONCURRENCY })).await
+    }
+
+    async fn start(&self, url: &str, per_second: u32, jobs: usize) -> anyhow::Result<Option<Vec<f64>>> {
+        let options = json!({ "per_second": per_second, "jobs": jobs, "concurrency": CONCURRENCY });
+        self.ask(url, "start", options).await.map(Some)
+    }
+
+    fn hanging_worker(&self, url: &str) -> anyhow::Result<Option<Command>> {
+        self.command(url, "hang", json!({})).map(Some)
+    }
+}

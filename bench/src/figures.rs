@@ -1,0 +1,162 @@
+//! The figures, what they are measured by, and the values that came.
+
+use crate::samples;
+
+/// One kind of measurement; each gives one figure or more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Measure {
+    PushOne,
+    Push64,
+    PushBulk,
+    DrainKept,
+    DrainDropped,
+    Start,
+    StartBusy,
+    Bytes,
+    DrainDeep,
+    Calls,
+    Idle,
+    Recovery,
+    Soak,
+}
+
+impl Measure {
+    pub(crate) const ALL: [Self; 13] = [
+        Self::PushOne,
+        Self::Push64,
+        Self::PushBulk,
+        Self::DrainKept,
+        Self::DrainDropped,
+        Self::Start,
+        Self::StartBusy,
+        Self::Bytes,
+        Self::DrainDeep,
+        Self::Calls,
+        Self::Idle,
+        Self::Recovery,
+        Self::Soak,
+    ];
+
+    /// What it gives.
+    pub(crate) fn figures(self) -> &'static [&'static str] {
+        match self {
+            Self::PushOne => &["push_one"],
+            Self::Push64 => &["push_64"],
+            Self::PushBulk => &["push_bulk"],
+            Self::DrainKept => &["drain_kept"],
+            Self::DrainDropped => &["drain_dropped"],
+            Self::Start => &["start_p50", "start_p95", "start_p99", "start_max"],
+            Self::StartBusy => &["start_5000_p50", "start_5000_p95", "start_5000_p99", "start_5000_max"],
+            Self::Bytes => &["bytes_per_job"],
+            Self::DrainDeep => &["drain_100k", "drain_10m"],
+            Self::Calls => &["redis_calls_per_job"],
+            Self::Idle => &["idle_calls_per_s"],
+            Self::Recovery => &["recovery"],
+            Self::Soak => &["soak_redis_growth", "soak_worker_growth"],
+        }
+    }
+
+    /// The measure of a figure.
+    pub(crate) fn of(figure: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|measure| measure.figures().contains(&figure))
+    }
+}
+
+/// Unit and meaning of every figure, in the order of the reports.
+pub(crate) const FIGURES: [(&str, &str, &str); 21] = [
+    ("push_one", "jobs/s", "push, one client that waits for each"),
+    ("push_64", "jobs/s", "push, 64 clients that wait for each"),
+    ("push_bulk", "jobs/s", "push in bulk"),
+    ("drain_kept", "jobs/s", "drain, results kept 24 h"),
+    ("drain_dropped", "jobs/s", "drain, results not kept"),
+    ("drain_100k", "jobs/s", "drain at 100,000 waiting"),
+    ("drain_10m", "jobs/s", "drain at 10,000,000 waiting (quick: 1,000,000)"),
+    ("start_p50", "ms", "push to start at 100 jobs/s, median"),
+    ("start_p95", "ms", "push to start at 100 jobs/s, p95"),
+    ("start_p99", "ms", "push to start at 100 jobs/s, p99"),
+    ("start_max", "ms", "push to start at 100 jobs/s, longest"),
+    ("start_5000_p50", "ms", "push to start at 5,000 jobs/s, median"),
+    ("start_5000_p95", "ms", "push to start at 5,000 jobs/s, p95"),
+    ("start_5000_p99", "ms", "push to start at 5,000 jobs/s, p99"),
+    ("start_5000_max", "ms", "push to start at 5,000 jobs/s, longest"),
+    ("recovery", "s", "a worker is killed: its jobs run again after"),
+    ("bytes_per_job", "bytes", "Redis memory a waiting job, payload of 200 bytes"),
+    ("redis_calls_per_job", "calls/job", "commands that clients send, push and run"),
+    ("idle_calls_per_s", "calls/s", "commands of an idle replica, all queues"),
+    ("soak_redis_growth", "%", "Redis memory after the soak, against its start"),
+    ("soak_worker_growth", "%", "worker memory after the soak, against its start"),
+];
+
+/// The unit of a figure.
+pub(crate) fn unit(figure: &str) -> &'static str {
+    FIGURES.iter().find(|(name, ..)| *name == figure).map_or("", |(_, unit, _)| unit)
+}
+
+/// The values of all rounds on one server.
+#[derive(Debug, Default)]
+pub(crate) struct Values {
+    /// In the order of their first values.
+    pub(crate) systems: Vec<String>,
+    values: Vec<(String, &'static str, Vec<f64>)>,
+}
+
+impl Values {
+    pub(crate) fn add(&mut self, system: &str, figure: &'static str, value: f64) {
+        if !self.systems.iter().any(|known| known == system) {
+            self.systems.push(system.to_owned());
+        }
+        match self.values.iter_mut().find(|(of, name, _)| of == system && *name == figure) {
+            Some((.., values)) => values.push(value),
+            None => self.values.push((system.to_owned(), figure, vec![value])),
+        }
+    }
+
+    fn of(&self, system: &str, figure: &str) -> &[f64] {
+        let found = self.values.iter().find(|(of, name, _)| of == system && *name == figure);
+        found.map_or(&[], |(.., values)| values)
+    }
+
+    /// The median of the rounds.
+    pub(crate) fn get(&self, system: &str, figure: &str) -> Option<f64> {
+        samples::median(self.of(system, figure))
+    }
+
+    /// See [`samples::spread_percent`].
+    pub(crate) fn spread_percent(&self, system: &str, figure: &str) -> Option<f64> {
+        samples::spread_percent(self.of(system, figure))
+    }
+
+    /// The value of `system` as a multiple of another's.
+    pub(crate) fn ratio(&self, figure: &str, system: &str, other: &str) -> Option<f64> {
+        let other = self.get(other, figure).filter(|value| *value != 0.0)?;
+        Some(self.get(system, figure)? / other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_figure_has_a_unit() {
+        for figure in Measure::ALL.into_iter().flat_map(Measure::figures) {
+            assert_ne!(unit(figure), "", "{figure}");
+        }
+        assert_eq!(Measure::of("start_p99"), Some(Measure::Start));
+        assert_eq!(Measure::of("speed"), None);
+    }
+
+    #[test]
+    fn values_are_medians_and_ratios_of_medians() {
+        let mut values = Values::default();
+        for value in [100.0, 300.0, 200.0] {
+            values.add("ours", "push_one", value);
+        }
+        values.add("bullmq", "push_one", 50.0);
+        assert_eq!(values.systems, ["ours", "bullmq"]);
+        assert_eq!(values.get("ours", "push_one"), Some(200.0));
+        assert_eq!(values.ratio("push_one", "ours", "bullmq"), Some(4.0));
+        assert_eq!(values.ratio("push_64", "ours", "bullmq"), None);
+        assert_eq!(values.spread_percent("ours", "push_one"), Some(50.0));
+    }
+}

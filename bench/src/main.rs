@@ -1,0 +1,286 @@
+//! Measures the queue beside bare Redis and other job systems, in turn on the same server, and reports medians of several rounds.
+//!
+//! Reading order: `figures.rs` (what), `system.rs` (of whom), `run.rs` (how), one file a system, `report.rs` and `chart.rs`.
+
+mod apalis_redis;
+mod bare;
+mod bullmq;
+mod chart;
+mod figures;
+mod floors;
+mod ours;
+mod payload;
+mod progress;
+mod proxy;
+mod recovery;
+mod report;
+mod run;
+mod samples;
+mod server;
+mod soak;
+mod system;
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail, ensure};
+use clap::{Parser, Subcommand};
+use futures::future::try_join_all;
+
+use crate::{
+    apalis_redis::ApalisRedis,
+    bare::Bare,
+    bullmq::BullMq,
+    figures::{FIGURES, Measure, Values},
+    ours::Ours,
+    run::{Scale, Way},
+    server::Server,
+    system::System,
+};
+
+/// In the quick form no further round begins after so long, so that a slow machine ends within 8 minutes, too.
+const QUICK_ROUNDS_END: Duration = Duration::from_secs(210);
+
+/// Measures the queue beside bare Redis and other job systems.
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
+struct Arguments {
+    #[command(subcommand)]
+    hang: Option<Part>,
+    /// Less of everything: ends within 8 minutes.
+    #[arg(long)]
+    quick: bool,
+    /// Only these figures, separated by commas; an unknown one lists them all.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Only these systems: ours, bare-redis, bullmq, apalis-redis, apalis-redis-default.
+    #[arg(long, value_delimiter = ',')]
+    systems: Vec<String>,
+    /// How often everything is measured.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// The server keeps an append-only file, synced every second.
+    #[arg(long)]
+    aof: bool,
+    /// Makes every round trip to the server so much longer.
+    #[arg(long, default_value_t = 0)]
+    delay_ms: u64,
+    /// Writes the values there: a list of {system, figure, value, unit}.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Draws the chart there.
+    #[arg(long)]
+    svg: Option<PathBuf>,
+    /// Shows where the server spent its time in each drain.
+    #[arg(long)]
+    commandstats: bool,
+    /// The folder of valkey-server and redis7-server.
+    #[arg(long, env = "BENCH_BIN", default_value = ".dev/bin")]
+    bin: PathBuf,
+    /// Node, for BullMQ.
+    #[arg(long, env = "BENCH_NODE")]
+    node: Option<PathBuf>,
+    /// The folder in which npm installed BullMQ.
+    #[arg(long, env = "BENCH_MODULES", default_value = ".dev/bench")]
+    modules: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// A worker process that is killed; the bench starts it itself.
+    #[command(hide = true)]
+    Hang { system: String, url: String },
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    let arguments = Arguments::parse();
+    if let Some(Part::Hang { system, url }) = &arguments.hang {
+        return hang(system, url).await;
+    }
+    tokio::select! {
+        done = bench(&arguments) => done,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+    }
+}
+
+async fn hang(system: &str, url: &str) -> anyhow::Result<()> {
+    match system {
+        "ours" => ours::hang(url).await,
+        "apalis-redis" => apalis_redis::hang(ApalisRedis { tuned: true }, url).await,
+        "apalis-redis-default" => apalis_redis::hang(ApalisRedis { tuned: false }, url).await,
+        other => bail!("{other:?} has no worker here"),
+    }
+}
+
+async fn bench(arguments: &Arguments) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let measures = measures(arguments)?;
+    let systems = systems(arguments)?;
+    let valkey = arguments.bin.join("valkey-server");
+    let redis7 = arguments.bin.join("redis7-server");
+    ensure!(valkey.exists(), "there is no {}: `./dev setup` gets it, --bin names another folder", valkey.display());
+
+    let (server, values) = on_server(arguments, &valkey, &measures, &systems, began).await?;
+    report(&values, &server, arguments);
+    let mut rows = report::rows(&values, None);
+    if let Some(svg) = &arguments.svg {
+        let caption = format!("{server}, {} cores, medians of {} rounds", cores(), arguments.rounds);
+        std::fs::write(svg, chart::svg(&values, &caption)).with_context(|| svg.display().to_string())?;
+    }
+    if redis7.exists() {
+        let (measures, systems) = on_redis7(arguments, measures, systems);
+        let (server, values) = on_server(arguments, &redis7, &measures, &systems, began).await?;
+        report(&values, &server, arguments);
+        rows.extend(report::rows(&values, Some(&server)));
+    } else {
+        eprintln!("NOT RUN: redis 7.0, because there is no {}", redis7.display());
+    }
+    if let Some(json) = &arguments.json {
+        let text = serde_json::to_string_pretty(&rows)?;
+        std::fs::write(json, text + "\n").with_context(|| json.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// What the second server is for: that the oldest one that is supported holds up, too.
+fn on_redis7(
+    arguments: &Arguments,
+    mut measures: Vec<Measure>,
+    mut systems: Vec<Box<dyn System>>,
+) -> (Vec<Measure>, Vec<Box<dyn System>>) {
+    if arguments.only.is_empty() {
+        measures = vec![Measure::PushBulk, Measure::DrainKept, Measure::DrainDropped, Measure::Bytes];
+    }
+    if arguments.systems.is_empty() {
+        systems.retain(|system| matches!(system.name(), "ours" | "bare-redis"));
+    }
+    (measures, systems)
+}
+
+fn measures(arguments: &Arguments) -> anyhow::Result<Vec<Measure>> {
+    if arguments.only.is_empty() {
+        let long = |measure: &Measure| matches!(measure, Measure::Soak | Measure::StartBusy);
+        return Ok(Measure::ALL.into_iter().filter(|measure| !(arguments.quick && long(measure))).collect());
+    }
+    let mut chosen = Vec::new();
+    for figure in &arguments.only {
+        let measure = Measure::of(figure).with_context(|| {
+            let names: Vec<&str> = FIGURES.iter().map(|(name, ..)| *name).collect();
+            format!("there is no figure {figure:?}; there are {}", names.join(", "))
+        })?;
+        if !chosen.contains(&measure) {
+            chosen.push(measure);
+        }
+    }
+    Ok(chosen)
+}
+
+fn systems(arguments: &Arguments) -> anyhow::Result<Vec<Box<dyn System>>> {
+    let mut all: Vec<Box<dyn System>> = vec![Box::new(Ours), Box::new(Bare)];
+    match &arguments.node {
+        Some(node) if arguments.modules.join("node_modules/bullmq").exists() => {
+            all.push(Box::new(BullMq { node: node.clone(), modules: arguments.modules.clone() }));
+        }
+        _ => eprintln!("NOT RUN: BullMQ, because --node or --modules is not there; `./dev bench` brings both"),
+    }
+    all.push(Box::new(ApalisRedis { tuned: true }));
+    all.push(Box::new(ApalisRedis { tuned: false }));
+    let names: Vec<&str> = all.iter().map(|system| system.name()).collect();
+    for wanted in &arguments.systems {
+        ensure!(names.contains(&wanted.as_str()), "there is no system {wanted:?} here; there are {}", names.join(", "));
+    }
+    let wanted = |name: &str| arguments.systems.is_empty() || arguments.systems.iter().any(|wanted| wanted == name);
+    Ok(all.into_iter().filter(|system| wanted(system.name())).collect())
+}
+
+/// Measures everything on one server: round after round, and within a round each system in turn.
+async fn on_server(
+    arguments: &Arguments,
+    binary: &Path,
+    measures: &[Measure],
+    systems: &[Box<dyn System>],
+    began: Instant,
+) -> anyhow::Result<(String, Values)> {
+    let scale = if arguments.quick { Scale::QUICK } else { Scale::FULL };
+    let mut server = Server::start(binary, arguments.aof).await?;
+    let way = Way::new(&server, Duration::from_millis(arguments.delay_ms))?;
+    let mut values = Values::default();
+    let (long, short): (Vec<Measure>, Vec<Measure>) = measures.iter().partition(|measure| is_long(**measure));
+    for round in 0..arguments.rounds {
+        if arguments.quick && round > 0 && began.elapsed() > QUICK_ROUNDS_END {
+            eprintln!("{} no time for round {}", run::clock(began), round + 1);
+            break;
+        }
+        for measure in &short {
+            for turn in 0..systems.len() {
+                let system = &*systems[(turn + round) % systems.len()];
+                if skipped(arguments, *measure, system) {
+                    continue;
+                }
+                let took = run::measure(*measure, system, &mut server, &way, &scale).await;
+                let got = took.with_context(|| format!("{} of {}", measure.figures()[0], system.name()))?;
+                note(&mut values, *measure, system, &got, began);
+                if arguments.commandstats && matches!(measure, Measure::DrainKept | Measure::DrainDropped) {
+                    eprint!("{}", server.command_statistics().await?);
+                }
+            }
+        }
+    }
+    let waiting = long.iter().flat_map(|measure| systems.iter().map(|system| (*measure, &**system)));
+    let waiting = waiting.filter(|(measure, system)| !skipped(arguments, *measure, *system));
+    let together = waiting.map(async |(measure, system)| {
+        // Nearly all of their time is waiting, so they wait together, each on a server of its own.
+        let mut server = Server::start(binary, arguments.aof).await?;
+        let way = Way::new(&server, Duration::from_millis(arguments.delay_ms))?;
+        let got = run::measure(measure, system, &mut server, &way, &scale).await;
+        anyhow::Ok((measure, system, got.with_context(|| format!("{} of {}", measure.figures()[0], system.name()))?))
+    });
+    for (measure, system, got) in try_join_all(together).await? {
+        note(&mut values, measure, system, &got, began);
+    }
+    Ok((server.version.clone(), values))
+}
+
+fn is_long(measure: Measure) -> bool {
+    matches!(measure, Measure::Idle | Measure::Recovery | Measure::Soak)
+}
+
+/// By default, apalis-redis starts and recovers jobs after up to 30 s and 5 minutes: nothing for a quick look.
+fn skipped(arguments: &Arguments, measure: Measure, system: &dyn System) -> bool {
+    let slow = matches!(measure, Measure::Start | Measure::Recovery) && system.name() == "apalis-redis-default";
+    slow && arguments.quick && arguments.only.is_empty()
+}
+
+fn note(values: &mut Values, measure: Measure, system: &dyn System, got: &[f64], began: Instant) {
+    for (figure, value) in measure.figures().iter().zip(got) {
+        values.add(system.name(), figure, *value);
+        let (value, unit) = (report::number(*value), figures::unit(figure));
+        eprintln!("{} {:<20} {:<20} {value:>12} {unit}", run::clock(began), system.name(), figure);
+    }
+}
+
+fn report(values: &Values, server: &str, arguments: &Arguments) {
+    let aof = if arguments.aof { "append-only file synced every second" } else { "no persistence" };
+    let delay =
+        if arguments.delay_ms > 0 { format!(", {} ms more a round trip", arguments.delay_ms) } else { String::new() };
+    println!(
+        "\n{server}, {aof}{delay}; {} cores; medians of {} rounds ± half their range\n",
+        cores(),
+        arguments.rounds
+    );
+    println!("{}\n", report::table(values));
+    for line in floors::lines(values, server) {
+        println!("{line}");
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

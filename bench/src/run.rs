@@ -1,0 +1,170 @@
+//! Carries out one measurement of one system.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    figures::Measure,
+    ours,
+    proxy::Proxy,
+    recovery, samples,
+    server::{self, Server},
+    soak,
+    system::System,
+};
+
+/// How much of everything.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scale {
+    push_time: Duration,
+    bulk_jobs: usize,
+    drain_jobs: usize,
+    start_jobs: usize,
+    busy_start_jobs: usize,
+    bytes_jobs: usize,
+    calls_jobs: usize,
+    deep_jobs: usize,
+    deep_scheduled_jobs: usize,
+    idle_time: Duration,
+    recovery_patience: Duration,
+    soak_time: Duration,
+}
+
+impl Scale {
+    pub(crate) const QUICK: Self = Self {
+        push_time: Duration::from_secs(1),
+        bulk_jobs: 300_000,
+        drain_jobs: 300_000,
+        start_jobs: 300,
+        busy_start_jobs: 10_000,
+        bytes_jobs: 100_000,
+        calls_jobs: 100_000,
+        deep_jobs: 1_000_000,
+        deep_scheduled_jobs: 100_000,
+        idle_time: Duration::from_secs(15),
+        recovery_patience: Duration::from_secs(75),
+        soak_time: Duration::from_secs(30),
+    };
+
+    pub(crate) const FULL: Self = Self {
+        push_time: Duration::from_secs(3),
+        bulk_jobs: 1_000_000,
+        start_jobs: 1_000,
+        busy_start_jobs: 50_000,
+        deep_jobs: 10_000_000,
+        deep_scheduled_jobs: 1_000_000,
+        idle_time: Duration::from_secs(60),
+        recovery_patience: Duration::from_secs(400),
+        soak_time: Duration::from_secs(15 * 60),
+        ..Self::QUICK
+    };
+}
+
+/// Where clients connect: to the server, or through a proxy that adds `delay` to each round trip.
+#[derive(Debug)]
+pub(crate) struct Way {
+    delay: Duration,
+    slow: Option<Proxy>,
+}
+
+impl Way {
+    pub(crate) fn new(server: &Server, delay: Duration) -> anyhow::Result<Self> {
+        let slow = if delay.is_zero() { None } else { Some(Proxy::start(server.port, delay)?) };
+        Ok(Self { delay, slow })
+    }
+
+    fn url(&self, server: &Server) -> String {
+        self.slow.as_ref().map_or_else(|| server.url(), |proxy| server::url(proxy.port))
+    }
+
+    fn counted(&self, server: &Server) -> anyhow::Result<Proxy> {
+        Ok(Proxy::start(server.port, self.delay)?)
+    }
+}
+
+/// The jobs waiting when [`Measure::DrainDeep`] drains a shallow queue.
+const SHALLOW: usize = 100_000;
+
+/// Measures on an empty server. The values come in the order of [`Measure::figures`]; none: the system has no such thing.
+pub(crate) async fn measure(
+    measure: Measure,
+    system: &dyn System,
+    server: &mut Server,
+    way: &Way,
+    scale: &Scale,
+) -> anyhow::Result<Vec<f64>> {
+    let url = way.url(server);
+    let at_most = |jobs: usize| jobs.min(system.most_jobs());
+    server.flush().await?;
+    match measure {
+        Measure::PushOne => Ok(vec![system.push(&url, 1, scale.push_time).await?]),
+        Measure::Push64 => Ok(vec![system.push(&url, 64, scale.push_time).await?]),
+        Measure::PushBulk => Ok(vec![system.fill(&url, at_most(scale.bulk_jobs)).await?]),
+        Measure::DrainKept | Measure::DrainDropped => {
+            let jobs = at_most(scale.drain_jobs);
+            system.fill(&server.url(), jobs).await?;
+            server.reset_statistics().await?;
+            Ok(vec![system.drain(&url, jobs, measure == Measure::DrainKept).await?])
+        }
+        Measure::Start => start(system, &url, 100, scale.start_jobs).await,
+        Measure::StartBusy if scale.busy_start_jobs > system.most_jobs() => Ok(Vec::new()),
+        Measure::StartBusy => start(system, &url, 5_000, scale.busy_start_jobs).await,
+        Measure::Bytes => {
+            let jobs = at_most(scale.bytes_jobs);
+            let before = server.used_memory().await?;
+            system.fill(&url, jobs).await?;
+            Ok(vec![(server.used_memory().await?.saturating_sub(before)) as f64 / jobs as f64])
+        }
+        Measure::DrainDeep if system.most_jobs() < scale.deep_jobs => Ok(Vec::new()),
+        Measure::DrainDeep => deep(system, server, &url, scale).await,
+        Measure::Calls => {
+            let jobs = at_most(scale.calls_jobs);
+            let counted = way.counted(server)?;
+            let url = server::url(counted.port);
+            system.fill(&url, jobs).await?;
+            system.drain(&url, jobs, true).await?;
+            Ok(vec![counted.n_commands() as f64 / jobs as f64])
+        }
+        Measure::Idle | Measure::Soak if system.name() != "ours" => Ok(Vec::new()),
+        Measure::Idle => {
+            let counted = way.counted(server)?;
+            Ok(vec![ours::idle(&server::url(counted.port), scale.idle_time, || counted.n_commands()).await?])
+        }
+        Measure::Soak => {
+            let (redis, worker) = soak::measure(server, &url, scale.soak_time).await?;
+            Ok(vec![redis, worker])
+        }
+        Measure::Recovery => Ok(recovery::measure(system, &url, scale.recovery_patience).await?.into_iter().collect()),
+    }
+}
+
+async fn start(system: &dyn System, url: &str, per_second: u32, jobs: usize) -> anyhow::Result<Vec<f64>> {
+    let Some(waited) = system.start(url, per_second, jobs).await? else { return Ok(Vec::new()) };
+    Ok([50.0, 95.0, 99.0, 100.0].iter().filter_map(|percent| samples::percentile(&waited, *percent)).collect())
+}
+
+/// The same number of jobs is run from a shallow and from a deep queue.
+async fn deep(system: &dyn System, server: &mut Server, url: &str, scale: &Scale) -> anyhow::Result<Vec<f64>> {
+    let direct = server.url();
+    let (mut ran, mut took) = (0, Duration::ZERO);
+    while ran < scale.drain_jobs {
+        server.flush().await?;
+        system.fill(&direct, SHALLOW).await?;
+        took += Duration::from_secs_f64(SHALLOW as f64 / system.drain(url, SHALLOW, true).await?);
+        ran += SHALLOW;
+    }
+    let shallow = ran as f64 / took.as_secs_f64();
+    server.flush().await?;
+    system.fill(&direct, scale.deep_jobs).await?;
+    if system.name() == "ours" {
+        let client = ours::client(&direct, Duration::from_secs(1)).await?;
+        let tomorrow_ms = queue::Clock::default().now_ms() + 24 * 3600 * 1000;
+        ours::push_bulk(&client, scale.deep_scheduled_jobs, Some(tomorrow_ms)).await?;
+    }
+    Ok(vec![shallow, system.drain(url, scale.drain_jobs, true).await?])
+}
+
+/// Time that has passed, for progress lines.
+pub(crate) fn clock(began: Instant) -> String {
+    let s = began.elapsed().as_secs();
+    format!("{:02}:{:02}", s / 60, s % 60)
+}

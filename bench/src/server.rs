@@ -1,0 +1,149 @@
+//! A private Redis server on a free port, without persistence unless asked for.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use redis::aio::MultiplexedConnection;
+
+const START: Duration = Duration::from_secs(10);
+
+/// A server that ends with this.
+#[derive(Debug)]
+pub(crate) struct Server {
+    process: tokio::process::Child,
+    folder: PathBuf,
+    pub(crate) port: u16,
+    pub(crate) version: String,
+    admin: MultiplexedConnection,
+}
+
+impl Server {
+    /// Starts `binary`; with `aof` it keeps an append-only file, synced every second.
+    pub(crate) async fn start(binary: &Path, aof: bool) -> anyhow::Result<Self> {
+        let port = free_port()?;
+        let folder = std::env::temp_dir().join(format!("bench-{}-{port}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let mut command = tokio::process::Command::from(mortal(binary));
+        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendfsync", "everysec"]);
+        command.args(["--appendonly", if aof { "yes" } else { "no" }, "--maxmemory-policy", "noeviction", "--dir"]);
+        command.arg(&folder).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+        let process = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
+        let mut admin = connect(port).await.with_context(|| format!("{} does not answer", binary.display()))?;
+        let version = version(&info(&mut admin, "server").await?);
+        Ok(Self { process, folder, port, version, admin })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        url(self.port)
+    }
+
+    /// Removes all keys.
+    pub(crate) async fn flush(&mut self) -> anyhow::Result<()> {
+        Ok(redis::cmd("FLUSHALL").arg("SYNC").query_async(&mut self.admin).await?)
+    }
+
+    /// Bytes that the server's data take.
+    pub(crate) async fn used_memory(&mut self) -> anyhow::Result<u64> {
+        let info = info(&mut self.admin, "memory").await?;
+        field(&info, "used_memory").and_then(|value| value.parse().ok()).context("the server tells no used_memory")
+    }
+
+    /// Calls and microseconds by command since [`Server::reset_statistics`], the costliest first; those that scripts make included.
+    pub(crate) async fn command_statistics(&mut self) -> anyhow::Result<String> {
+        let info = info(&mut self.admin, "commandstats").await?;
+        let mut lines: Vec<(u64, String)> = info.lines().filter_map(command_statistic).collect();
+        lines.sort_by_key(|(us, _)| std::cmp::Reverse(*us));
+        Ok(lines.into_iter().take(12).map(|(_, line)| line + "\n").collect())
+    }
+
+    pub(crate) async fn reset_statistics(&mut self) -> anyhow::Result<()> {
+        Ok(redis::cmd("CONFIG").arg("RESETSTAT").query_async(&mut self.admin).await?)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.start_kill();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+pub(crate) fn url(port: u16) -> String {
+    format!("redis://127.0.0.1:{port}/")
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// The command, made to end when this process does, even by kill -9, where util-linux has the tool for it.
+pub(crate) fn mortal(program: &Path) -> Command {
+    let setpriv = Path::new("/usr/bin/setpriv");
+    if !setpriv.exists() {
+        return Command::new(program);
+    }
+    let mut command = Command::new(setpriv);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
+async fn connect(port: u16) -> anyhow::Result<MultiplexedConnection> {
+    let client = redis::Client::open(url(port))?;
+    let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);
+    let deadline = Instant::now() + START;
+    loop {
+        match client.get_multiplexed_async_connection_with_config(&config).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) if Instant::now() > deadline => bail!(error),
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+async fn info(admin: &mut MultiplexedConnection, section: &str) -> anyhow::Result<String> {
+    Ok(redis::cmd("INFO").arg(section).query_async(admin).await?)
+}
+
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
+fn version(info: &str) -> String {
+    match (field(info, "valkey_version"), field(info, "redis_version")) {
+        (Some(version), _) => format!("Valkey {version}"),
+        (None, Some(version)) => format!("Redis {version}"),
+        (None, None) => "unknown server".to_owned(),
+    }
+}
+
+/// Microseconds, and the line to show, of `cmdstat_hset:calls=1,usec=2,usec_per_call=2.00,…`.
+fn command_statistic(line: &str) -> Option<(u64, String)> {
+    let (name, values) = line.strip_prefix("cmdstat_")?.trim().split_once(':')?;
+    let value = |key: &str| values.split(',').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
+    let us = value("usec")?.parse().ok()?;
+    Some((us, format!("{name:<12} {:>9} calls {us:>10} µs {:>9} µs/call", value("calls")?, value("usec_per_call")?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_names_the_server() {
+        assert_eq!(version("redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.1.2\r\n"), "Valkey 9.1.2");
+        assert_eq!(version("# Server\r\nredis_version:7.0.15\r\n"), "Redis 7.0.15");
+    }
+
+    #[test]
+    fn command_statistics_are_read() {
+        let line = "cmdstat_hset:calls=3,usec=12,usec_per_call=4.00,rejected_calls=0,failed_calls=0\r";
+        let (us, text) = command_statistic(line).unwrap();
+        assert_eq!(us, 12);
+        assert!(text.starts_with("hset") && text.contains("3 calls") && text.ends_with("4.00 µs/call"), "{text}");
+    }
+}

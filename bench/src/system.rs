@@ -1,0 +1,37 @@
+//! What is measured of every system, so that all are measured alike.
+
+use std::{process::Command, time::Duration};
+
+use async_trait::async_trait;
+
+/// A job system under test. Each call opens its own connections to `url`, so that nothing is left of the one before.
+#[async_trait]
+pub(crate) trait System: Sync {
+    /// Its name in every report.
+    fn name(&self) -> &'static str;
+
+    /// The most jobs that it is given at once, of those that others get: slow systems would take minutes.
+    fn most_jobs(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Jobs a second when `clients` push one job after another for `time`.
+    async fn push(&self, url: &str, clients: usize, time: Duration) -> anyhow::Result<f64>;
+
+    /// Pushes `jobs` in bulk; jobs a second.
+    async fn fill(&self, url: &str, jobs: usize) -> anyhow::Result<f64>;
+
+    /// Runs the first `jobs` of those that wait, and keeps their results for a day when `kept`; jobs a second.
+    async fn drain(&self, url: &str, jobs: usize, kept: bool) -> anyhow::Result<f64>;
+
+    /// How long each of `jobs`, pushed evenly at `per_second`, waited for its start, in ms; `None`: it has no worker that waits.
+    async fn start(&self, url: &str, per_second: u32, jobs: usize) -> anyhow::Result<Option<Vec<f64>>>;
+
+    /// A worker process whose handlers never end. It writes `ready` when it takes jobs, and `started` for each that begins.
+    fn hanging_worker(&self, url: &str) -> anyhow::Result<Option<Command>>;
+}
+
+/// How many jobs `jobs_in` the time that has passed make a second.
+pub(crate) fn rate(jobs: usize, took: Duration) -> f64 {
+    jobs as f64 / took.as_secs_f64()
+}

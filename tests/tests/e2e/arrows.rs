@@ -1,0 +1,69 @@
+//! Which crate may know which: the arrows of ARCHITECTURE.md, checked against the manifests.
+
+use std::{collections::BTreeMap, process::Command};
+
+use serde_json::Value;
+
+/// Our crates, and whom of ours each may depend on. `servers` may besides be a dev-dependency of those that start servers.
+const ARROWS: [(&str, &[&str]); 12] = [
+    ("fleet", &[]),
+    ("queue", &["fleet"]),
+    ("providers", &["fleet"]),
+    ("store", &[]),
+    ("jobs", &["queue", "providers", "store"]),
+    ("schedules", &["queue", "jobs", "store"]),
+    ("producer", &["fleet", "queue", "providers", "store", "jobs", "schedules"]),
+    ("worker", &["fleet", "queue", "providers", "store", "jobs", "schedules"]),
+    ("ctl", &["producer", "providers", "schedules", "queue", "worker"]),
+    ("bench", &["fleet", "queue", "jobs", "worker"]),
+    ("servers", &[]),
+    ("tests", &["fleet", "queue", "providers", "store", "jobs", "schedules", "producer", "worker", "ctl", "servers"]),
+];
+const STARTS_SERVERS: [&str; 4] = ["fleet", "queue", "store", "tests"];
+
+/// Libraries that only some of ours may speak to.
+const GUARDED: [(&str, &[&str]); 3] = [
+    ("reqwest", &["providers", "ctl", "bench", "tests"]),
+    ("redis", &["fleet", "queue", "bench", "tests"]),
+    ("mongodb", &["store", "tests", "servers"]),
+];
+
+/// Each of our crates with its dependencies, and whether one is for tests only.
+fn crates() -> BTreeMap<String, Vec<(String, bool)>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let command = ["metadata", "--no-deps", "--offline", "--format-version", "1"];
+    let output = Command::new(cargo).args(command).current_dir(tests::workspace()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let dependencies = |package: &Value| {
+        let all = package["dependencies"].as_array().unwrap().iter();
+        all.map(|dependency| (text(&dependency["name"]), dependency["kind"] == "dev")).collect()
+    };
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    packages.map(|package| (text(&package["name"]), dependencies(package))).collect()
+}
+
+#[test]
+fn our_crates_depend_on_each_other_only_along_the_arrows() {
+    let crates = crates();
+    assert!(crates.len() > 5, "{crates:?}");
+    let arrows: BTreeMap<&str, &[&str]> = ARROWS.into_iter().collect();
+    for (name, dependencies) in &crates {
+        let allowed = arrows.get(name.as_str()).unwrap_or_else(|| panic!("{name} has no place among the arrows"));
+        for (dependency, for_tests) in dependencies.iter().filter(|(name, _)| crates.contains_key(name)) {
+            let starts_servers = *for_tests && dependency == "servers" && STARTS_SERVERS.contains(&name.as_str());
+            assert!(allowed.contains(&dependency.as_str()) || starts_servers, "{name} must not know {dependency}");
+        }
+    }
+}
+
+#[test]
+fn only_those_that_may_speak_to_a_server_have_its_library() {
+    for (name, dependencies) in crates() {
+        for (library, owners) in GUARDED {
+            let has_it = dependencies.iter().any(|(dependency, _)| dependency == library);
+            assert!(!has_it || owners.contains(&name.as_str()), "{name} must not speak to {library} itself");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! A worker is killed while it runs jobs.
+
+use chrono::{Duration, Utc};
+use serde_json::{Value, json};
+use servers::wait_until;
+use tests::{Gate, Options, PATIENCE, Shop, System};
+
+use crate::{assert_ran_once, attempts, outcomes, time};
+
+const N_JOBS: usize = 200;
+/// What the lease and its renewal promise by default.
+const AGAIN_WITHIN: Duration = Duration::seconds(15);
+
+fn is_of(attempt: &Value, pid: u32) -> bool {
+    attempt["worker"].as_str().unwrap().ends_with(&format!("/{pid}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_workers_jobs_start_again_within_15_s() {
+    let shop = Shop::behind(Gate::closed()).await;
+    let system = System::start(Options::default().real_scraping(16)).await;
+    let killed = system.worker_pid(0);
+    let ids = system.post_jobs("scrape", (0..N_JOBS).map(|n| shop.one_page(n))).await;
+    // A third is done, and both workers are as busy as they can be.
+    shop.gate.let_through(70);
+    wait_until("the workers are in the middle of it", PATIENCE, async || shop.n_visits() == 70 + 32).await;
+
+    system.kill_worker(0);
+    let killed_at = Utc::now();
+    shop.gate.open();
+    let jobs = system.wait_jobs(&ids).await;
+    let (interrupted, others): (Vec<&Value>, Vec<&Value>) = jobs.iter().partition(|job| attempts(job).len() > 1);
+    assert!(interrupted.len() >= 16, "only {} jobs were interrupted", interrupted.len());
+    for job in others {
+        assert_ran_once(job);
+    }
+    for job in interrupted {
+        assert_eq!((&job["state"], &job["crashes"]), (&json!("succeeded"), &json!(1)), "{job}");
+        assert_eq!(outcomes(job), ["crashed", "succeeded"], "{job}");
+        let [first, second] = attempts(job) else { panic!("two attempts: {job}") };
+        assert!(is_of(first, killed) && !is_of(second, killed), "{job}");
+        assert_eq!((&first["number"], &second["number"]), (&json!(1), &json!(1)), "a crash uses no attempt: {job}");
+        let delay = time(&second["started_at"]) - killed_at;
+        assert!(delay <= AGAIN_WITHIN, "{} ms after the kill: {job}", delay.num_milliseconds());
+    }
+}

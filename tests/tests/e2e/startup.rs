@@ -1,0 +1,72 @@
+//! Starting: without Redis the processes wait, without a good secret in production the API does not start.
+
+use std::process::Output;
+
+use serde_json::{Value, json};
+use servers::{RedisKind, RedisServer, wait_until};
+use tests::{Options, PATIENCE, System};
+
+use crate::{assert_ran_once, product, time};
+
+/// The times of the log's lines that say that Redis is away.
+fn complaints(log: &str) -> Vec<chrono::DateTime<chrono::Utc>> {
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let said = lines.filter(|line| line["message"].as_str().is_some_and(|text| text.starts_with("redis is away")));
+    said.map(|line| time(&line["timestamp"])).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_at_start_the_processes_wait_and_say_so_every_5_s() {
+    let redis = RedisServer::start(RedisKind::Valkey);
+    redis.stop();
+    let options = Options { redis_url: Some(redis.url()), wait_ready: false, ..Options::default() };
+    let system = System::start(options.workers(1)).await;
+    let pids = system.pids();
+    wait_until("both said three times that redis is away", PATIENCE, async || {
+        [system.producer_log(), system.worker_log(0)].iter().all(|log| complaints(log).len() >= 3)
+    })
+    .await;
+    for log in [system.producer_log(), system.worker_log(0)] {
+        for pair in complaints(&log).windows(2) {
+            let gap_ms = (pair[1] - pair[0]).num_milliseconds();
+            assert!((4_000..9_000).contains(&gap_ms), "{gap_ms} ms between two complaints");
+        }
+    }
+    let ready = system.get("/api/health/ready").await;
+    assert_eq!((ready.status, &ready.body["ready"], &ready.body["redis"]["ok"]), (503, &json!(false), &json!(false)));
+    assert_eq!(system.get("/api/health").await.body["status"], "down");
+    assert_eq!(system.get("/api/health/live").await.status, 200);
+
+    redis.restart();
+    system.wait_until_ready(1).await;
+    let id = system.post_job("content", product(1)).await;
+    assert_ran_once(&system.wait_job(&id).await);
+    assert_eq!(system.pids(), pids);
+}
+
+#[track_caller]
+fn assert_refused(output: &Output, reason: &str) {
+    assert_eq!(output.status.code(), Some(1));
+    let said = [&output.stdout[..], &output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains(reason), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_production_the_api_does_not_start_without_a_long_secret_and_says_why() {
+    let production = ("APP_ENV", "production");
+    let (missing, empty, short) = tokio::join!(
+        System::run_producer(vec![production]),
+        System::run_producer(vec![production, ("JWT_SECRET", "")]),
+        System::run_producer(vec![production, ("JWT_SECRET", "tiny")]),
+    );
+    assert_refused(&missing, "JWT_SECRET is not set");
+    assert_refused(&empty, "JWT_SECRET is not set");
+    assert_refused(&short, "JWT_SECRET has 4 bytes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_production_the_api_starts_with_a_long_secret() {
+    let system = System::start(Options::default().workers(0).env("APP_ENV", "production")).await;
+    system.post_job("content", product(1)).await;
+}
