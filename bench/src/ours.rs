@@ -119,7 +119,11 @@ pub(crate) async fn push_bulk(client: &Client, jobs: usize, run_at_ms: Option<u6
         let client = client.clone();
         tokio::spawn(async move {
             let last = (first + batch).min(jobs);
-            let job = |n| NewJob { run_at_ms, ..NewJob::new(QUEUE, payload::make(n)) };
+            let job = |n| {
+                let mut job = NewJob::new(QUEUE, payload::make(n));
+                job.run_at_ms = run_at_ms;
+                job
+            };
             let pushed = client.push_many((first..last).map(job).collect()).await;
             pushed.into_iter().try_for_each(|result| result.map(drop))
         })

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The largest payload, in bytes.
-pub const MOST_PAYLOAD: usize = 1_000_000;
+pub const MOST_PAYLOAD: usize = 1 << 20;
 /// How long finished jobs are kept in Redis.
 pub const RETENTION: Duration = Duration::from_secs(24 * 3600);
 const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);

@@ -400,9 +400,10 @@ impl Client {
     /// [`Error::UnknownQueue`], [`Error::Full`], [`Error::Unavailable`].
     pub async fn resume(&self, queue: &str) -> Result<bool, Error> {
         let partition = self.existing(queue).await?;
-        // A token more than needed only has one replica look for work that is not there.
+        let wake = partition.key("wake");
         let mut pipe = redis::pipe();
-        pipe.atomic().del(partition.key("paused")).rpush(partition.key("wake"), 1).ignore();
+        // One token, however often this is called. Needed or not: without work it only has one replica look in vain.
+        pipe.atomic().del(partition.key("paused")).del(&wake).ignore().rpush(&wake, 1).ignore();
         let (was_paused,): (bool,) = pipe.query_async(&mut self.redis.connection()).await?;
         Ok(was_paused)
     }

@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     waker: Waker,
     cancels: Notify,
     queues: Mutex<Vec<String>>,
+    /// Told when a queue is added, so that the next beat does not leave it out until the one after.
+    queues_changed: Notify,
 }
 
 impl Shared {
@@ -103,6 +105,7 @@ impl Replica {
             waker: Waker::default(),
             cancels: Notify::new(),
             queues: Mutex::default(),
+            queues_changed: Notify::new(),
         });
         let stop_keepers = CancellationToken::new();
         let mut keepers = JoinSet::new();
@@ -121,6 +124,7 @@ impl Replica {
         let slots = Arc::new(Slots::new(concurrency));
         let (sender, jobs) = mpsc::channel(4096);
         self.shared.queues.lock().unwrap_or_else(PoisonError::into_inner).push(queue.to_owned());
+        self.shared.queues_changed.notify_one();
         let (shared, fetching, queue) = (self.shared.clone(), slots.clone(), queue.to_owned());
         self.claimers.spawn(async move { fetch(&shared, &queue, &fetching, &sender).await });
         RedisBackend::new(jobs, self.shared.clone(), slots)
@@ -326,11 +330,13 @@ async fn keep_leases(shared: Arc<Shared>) {
 /// Looks after the queues this replica serves, each when its next lease ends, and at least every few seconds.
 async fn keep_up(shared: Arc<Shared>) {
     let lease = shared.session.timing().lease;
+    // Shorter than what counts as a gap.
+    let at_least = UPKEEP_AT_LEAST.min(lease / 3);
     // Leases count only while Redis answered: after a gap, as at the start, whoever holds one gets a whole lease to renew it.
     let mut reclaim_from = Instant::now() + lease;
     let mut last_answer: Option<Instant> = None;
     loop {
-        let mut wait = UPKEEP_AT_LEAST;
+        let mut wait = at_least;
         for queue in shared.queues() {
             if last_answer.is_some_and(|at| at.elapsed() > lease / 2) {
                 reclaim_from = Instant::now() + lease;
@@ -366,7 +372,10 @@ async fn beat(shared: Arc<Shared>) {
     let mut due = tokio::time::interval(shared.session.timing().renewal);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        due.tick().await;
+        tokio::select! {
+            _ = due.tick() => {}
+            () = shared.queues_changed.notified() => {}
+        }
         if let Err(error) = shared.session.beat(&shared.queues()).await {
             tracing::debug!(%error, "cannot say that this replica lives; trying again");
         }

@@ -8,6 +8,8 @@ use crate::{error::Error, keys::Partition, message::JobId};
 
 /// The most jobs one script call takes: Lua's `unpack` is limited to a few thousand values.
 pub(crate) const MOST: usize = 1000;
+/// The hash of a replica is kept for so long. Longer than any lease, because reclaiming asks the hash of the dead.
+pub(crate) const REPLICA_KEPT_S: u32 = 900;
 /// The most dead jobs a queue keeps.
 const MOST_DEAD: u32 = 10_000;
 
@@ -454,11 +456,9 @@ pub(crate) async fn beat(
     about: &str,
     oldest_ms: u64,
 ) -> Result<(), Error> {
-    /// Longer than any lease, because reclaiming asks the hash of the dead.
-    const KEPT_S: u32 = 900;
     let script = script!(beat);
     let mut call = script.key(replicas);
-    call.key(replica_key).arg(replica).arg(now_ms).arg(about).arg(KEPT_S).arg(oldest_ms);
+    call.key(replica_key).arg(replica).arg(now_ms).arg(about).arg(REPLICA_KEPT_S).arg(oldest_ms);
     let _: String = run(&call, connection).await?;
     Ok(())
 }

@@ -219,7 +219,11 @@ impl Session {
     /// Written before the suspect starts, so that whoever finds this replica dead knows whom to blame.
     async fn mark_suspect(&self, id: JobId) -> Result<(), Error> {
         let key = keys::replica(self.client.redis.prefix(), self.replica.as_str());
-        let _: () = self.client.redis.connection().hset(key, "suspect", id.to_string()).await?;
+        let mut pipe = redis::pipe();
+        // A replica that dies before its first beat must not leave its hash for ever.
+        pipe.atomic().hset(&key, "suspect", id.to_string()).ignore();
+        pipe.expire(&key, i64::from(scripts::REPLICA_KEPT_S)).ignore();
+        let _: () = pipe.query_async(&mut self.client.redis.connection()).await?;
         *self.suspect() = Some(id);
         Ok(())
     }
@@ -344,6 +348,8 @@ impl Session {
                 self.stop_each(&cancels, Stop::Cancelled);
             }
         }
+        // A suspect whose lease is lost is settled by nobody here: without this, this replica would never take another one.
+        self.forget_suspect().await;
         Ok(n_lost)
     }
 

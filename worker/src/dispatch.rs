@@ -68,8 +68,7 @@ async fn run<J: Handler>(job: Claimed, services: Services) -> Outcome {
 async fn call<J: Handler>(job: &Claimed, services: &Services) -> Result<Success, Outcome> {
     let dead = |code: &str, message: String| Outcome::Dead(Failure::new(code, message));
     let payload = job.payload().map_err(|error| dead("corrupt_record", error.to_string()))?;
-    let payload: J = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(payload))
-        .map_err(|error| dead("invalid_payload", format!("at {}: {}", error.path(), error.inner())))?;
+    let payload: J = decode(payload).map_err(|reason| dead("invalid_payload", reason))?;
     let context = Context {
         job_id: job.id(),
         tenant: job.tenant().to_owned(),
@@ -88,6 +87,15 @@ async fn call<J: Handler>(job: &Claimed, services: &Services) -> Result<Success,
         degraded: done.degraded_reason.is_some(),
         degraded_reason: done.degraded_reason,
     })
+}
+
+/// The payload and nothing after it, or what is wrong where.
+fn decode<J: Handler>(payload: &[u8]) -> Result<J, String> {
+    let mut json = serde_json::Deserializer::from_slice(payload);
+    let decoded = serde_path_to_error::deserialize(&mut json);
+    let decoded = decoded.map_err(|error| format!("at {}: {}", error.path(), error.inner()))?;
+    json.end().map_err(|error| error.to_string())?;
+    Ok(decoded)
 }
 
 /// Stores the result before the job is acknowledged. When MongoDB is away, the job is put off with its result as a draft, so
@@ -111,11 +119,13 @@ async fn keep<J: Handler>(job: &Claimed, store: &Store, mut success: Success) ->
             Outcome::Done(success)
         }
         // Wrong credentials too are mended outside, without a new attempt.
-        Err(error) if error.is_unavailable() || matches!(error, store::Error::Misconfigured { .. }) => Outcome::Snooze {
-            error: Failure::new("store_unavailable", error.to_string()),
-            after: spread(job),
-            draft: Some(Box::new(success)),
-        },
+        Err(error) if error.is_unavailable() || matches!(error, store::Error::Misconfigured { .. }) => {
+            Outcome::Snooze {
+                error: Failure::new("store_unavailable", error.to_string()),
+                after: spread(job),
+                draft: Some(Box::new(success)),
+            }
+        }
         Err(error) => Outcome::Dead(Failure::new("unstorable", error.to_string())),
     }
 }

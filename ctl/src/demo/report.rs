@@ -240,7 +240,7 @@ fn summary(rows: &[Row], elapsed: Duration) -> String {
     let n_succeeded = rows.iter().filter(|row| row.succeeded()).count();
     let n_failed = rows.len() - n_succeeded;
     format!(
-        "{} jobs: {n_succeeded} succeeded, {} of them degraded, {n_failed} not; {:.1} s",
+        "{} jobs: {n_succeeded} succeeded ({} degraded), {n_failed} failed; {:.1} s",
         rows.len(),
         n_degraded(rows),
         elapsed.as_secs_f64()
@@ -312,7 +312,7 @@ scrape A-1       succeeded  mock      no        42  2 pages: 5.20 EUR, no price
 email A-1        succeeded  mock      no        42  mock <a@b>
 publication A-1  succeeded  mock      no        42  mock mock-1
 
-6 jobs: 6 succeeded, 0 of them degraded, 0 not; 2.0 s
+6 jobs: 6 succeeded (0 degraded), 0 failed; 2.0 s
 ";
         assert_eq!(board.report(Duration::from_secs(2), 100), expected);
         assert!(board.all_succeeded());
@@ -329,7 +329,7 @@ publication A-1  succeeded  mock      no        42  mock mock-1
         board.give_up(Duration::from_secs(300));
         let text = board.report(Duration::from_secs(2), 100);
         for line in [
-            "6 jobs: 1 succeeded, 0 of them degraded, 5 not; 2.0 s",
+            "6 jobs: 1 succeeded (0 degraded), 5 failed; 2.0 s",
             "content A-2: refused: invalid payload",
             "image A-1, job id-2: dead: no error was recorded",
             "scrape A-1, job id-3: unfinished: not finished within 300 s; `ecomctl queue list` shows what waits and how many workers there are",

@@ -16,7 +16,7 @@ for _ = 1, redis.call('LLEN', base .. ':held') do
     redis.call('SREM', base .. ':ghosts', id)
   end
 end
-if n > 0 then
+if n > 0 and redis.call('EXISTS', base .. ':wake') == 0 then
   redis.call('RPUSH', base .. ':wake', '1')
 end
 return n

@@ -1,6 +1,6 @@
 //! Compares the model with what Redis holds, and takes over from Redis what the model leaves open.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::{
     model::{Job, Model, Number, Owner, Place, worker_of},

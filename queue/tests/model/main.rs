@@ -22,7 +22,11 @@ use std::cell::Cell;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 use servers::RedisKind;
 
-use crate::{run::Run, steps::sequences, wire::Wire};
+use crate::{
+    run::Run,
+    steps::{Step, sequences},
+    wire::Wire,
+};
 
 const STEPS: usize = 100_000;
 /// The longest sequence.
@@ -38,6 +42,15 @@ fn explore(kind: RedisKind, part: usize, cuts: bool) {
         (connection, if cuts { Some(Wire::to(url).await) } else { None })
     });
     let taken = Cell::new(0);
+    let fault = |steps: &[Step]| {
+        taken.set(taken.get() + steps.len());
+        runtime.block_on(async {
+            let mut run = Run::new(url, wire.clone(), connection.clone()).await;
+            let result = run.steps(steps).await;
+            run.clean().await;
+            result.err()
+        })
+    };
     let sequence = sequences(MOST_STEPS, cuts);
     let mut runner = TestRunner::new(Config {
         cases: 20,
@@ -46,21 +59,33 @@ fn explore(kind: RedisKind, part: usize, cuts: bool) {
         ..Config::default()
     });
     while taken.get() < all / part {
-        let result = runner.run(&sequence, |steps| {
-            taken.set(taken.get() + steps.len());
-            runtime.block_on(async {
-                let mut run = Run::new(url, wire.clone(), connection.clone()).await;
-                let result = run.steps(&steps).await;
-                run.clean().await;
-                result.map_err(TestCaseError::fail)
-            })
-        });
-        match result {
+        match runner.run(&sequence, |steps| fault(&steps).map_or(Ok(()), |fault| Err(TestCaseError::fail(fault)))) {
             Ok(()) => {}
-            Err(TestError::Fail(fault, steps)) => panic!("in {} steps: {fault}", steps.len()),
+            Err(TestError::Fail(first, steps)) => {
+                let (steps, fault) = shorten(steps, first.message().to_owned(), fault);
+                panic!("in {} steps: {fault}", steps.len());
+            }
             Err(TestError::Abort(reason)) => panic!("no sequences: {reason}"),
         }
     }
+}
+
+/// Leaves out each step without which the sequence fails too: proptest tries that only before it makes the steps smaller.
+fn shorten(
+    mut steps: Vec<Step>,
+    mut fault: String,
+    mut fails: impl FnMut(&[Step]) -> Option<String>,
+) -> (Vec<Step>, String) {
+    let mut at = 0;
+    while shrinks() > 0 && at < steps.len() {
+        let mut shorter = steps.clone();
+        shorter.remove(at);
+        match fails(&shorter) {
+            Some(found) => (steps, fault, at) = (shorter, found, 0),
+            None => at += 1,
+        }
+    }
+    (steps, fault)
 }
 
 /// How often a failing sequence is tried again to make it shorter.

@@ -309,7 +309,7 @@ impl Run {
         // The only partition has the number 1.
         (id[6], id[7]) = (0x70, 1);
         let mut record = vec![NEWER, priority as u8, 0, 0, 0, 0, 0, 0];
-        record.extend(payload(self.next_number));
+        record.extend(payload(self.next_number).bytes());
         self.model.jobs.insert(self.next_number, Job::newer(job_id(&id).unwrap(), priority));
         self.model.lists[priority].push_back(self.next_number);
         self.tell(format!("  job {}", self.next_number));

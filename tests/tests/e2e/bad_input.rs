@@ -118,13 +118,7 @@ async fn a_bad_job_is_refused_with_its_bad_fields_and_nothing_is_enqueued() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_option_that_is_not_built_yet_is_refused_and_nothing_is_enqueued() {
     let gate = Gatekeeper::start().await;
-    let options = [
-        ("unique_key", json!("LAMP-1")),
-        ("unique_for_s", json!(60)),
-        ("on_conflict", json!("reject")),
-        ("callback_url", json!("https://shop.example/hook")),
-        ("durability", json!("journaled")),
-    ];
+    let options = [("callback_url", json!("https://shop.example/hook")), ("durability", json!("journaled"))];
     for (option, value) in options {
         let job = json!({ "kind": "content", "payload": product(1), "options": { option: value } });
         assert_eq!(gate.refused_job(&job, "invalid-payload").await, [format!("/options/{option}")]);

@@ -42,7 +42,7 @@ async fn two_demos_at_once_each_do_the_whole_main_job() {
     for kind in ["image ", "scrape ", "email ", "publication "] {
         assert_eq!(rows(kind), 1, "{text}");
     }
-    assert!(text.contains("29 jobs: 29 succeeded, 0 of them degraded, 0 not;"), "{text}");
+    assert!(text.contains("29 jobs: 29 succeeded (0 degraded), 0 failed;"), "{text}");
     assert!(stderr(&table).contains("content 25 of 25"), "{}", stderr(&table));
 
     let report: Value = serde_json::from_str(stdout(&json)).unwrap();
@@ -74,7 +74,7 @@ async fn a_demo_of_which_a_job_fails_exits_with_1_and_says_which() {
     let output = system.ecomctl(&["demo", "--catalogue", &catalogue(), "--shops", &shops]).await;
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     let text = stdout(&output);
-    assert!(text.contains("29 jobs: 26 succeeded, 0 of them degraded, 3 not;"), "{text}");
+    assert!(text.contains("29 jobs: 26 succeeded (0 degraded), 3 failed;"), "{text}");
     assert!(text.lines().any(|line| line.starts_with("scrape LUM-001, job ") && line.contains("404")), "{text}");
 }
 

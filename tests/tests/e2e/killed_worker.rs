@@ -3,9 +3,9 @@
 use chrono::{Duration, Utc};
 use serde_json::{Value, json};
 use servers::wait_until;
-use tests::{Gate, Options, PATIENCE, Shop, System};
+use tests::{Gate, Options, PATIENCE, System};
 
-use crate::{assert_ran_once, attempts, outcomes, time};
+use crate::{assert_ran_once, attempts, outcomes, product, real_texts, slow_model, time};
 
 const N_JOBS: usize = 200;
 /// What the lease and its renewal promise by default.
@@ -17,17 +17,18 @@ fn is_of(attempt: &Value, pid: u32) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_workers_jobs_start_again_within_15_s() {
-    let shop = Shop::behind(Gate::closed()).await;
-    let system = System::start(Options::default().real_scraping(16)).await;
+    let gate = Gate::closed();
+    let model = slow_model(&gate).await;
+    let system = System::start(real_texts(Options::default(), &model, 16)).await;
     let killed = system.worker_pid(0);
-    let ids = system.post_jobs("scrape", (0..N_JOBS).map(|n| shop.one_page(n))).await;
+    let ids = system.post_jobs("content", (0..N_JOBS).map(product)).await;
     // A third is done, and both workers are as busy as they can be.
-    shop.gate.let_through(70);
-    wait_until("the workers are in the middle of it", PATIENCE, async || shop.n_visits() == 70 + 32).await;
+    gate.let_through(70);
+    wait_until("the workers are in the middle of it", PATIENCE, async || model.n_requests() == 70 + 32).await;
 
     system.kill_worker(0);
     let killed_at = Utc::now();
-    shop.gate.open();
+    gate.open();
     let jobs = system.wait_jobs(&ids).await;
     let (interrupted, others): (Vec<&Value>, Vec<&Value>) = jobs.iter().partition(|job| attempts(job).len() > 1);
     assert!(interrupted.len() >= 16, "only {} jobs were interrupted", interrupted.len());

@@ -22,11 +22,40 @@ mod startup;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use tests::{Gate, Options, standins::openai::OpenAi};
+
+const MODEL_KEY: &str = "sk-test";
+const MODEL: &str = "gpt-6-luna";
 
 /// A product that every kind of content job takes; `n` tells one from another.
 fn product(n: usize) -> Value {
     json!({ "product_id": format!("LAMP-{n}"), "name": format!("Lampe {n} « Étoile »"), "category": "Luminaires",
         "features": ["Socle en chêne"], "language": "fr" })
+}
+
+/// A model whose answers wait at `gate`: the slow outside service of content jobs.
+async fn slow_model(gate: &Gate) -> OpenAi {
+    OpenAi::behind(gate.clone(), MODEL_KEY, MODEL).await.unwrap()
+}
+
+/// Has the model write, so many texts at a time in each worker.
+fn real_texts(options: Options, model: &OpenAi, concurrency: usize) -> Options {
+    options
+        .env("MOCK_MODE_AI", "false")
+        .env("OPENAI_API_KEY", MODEL_KEY)
+        .env("OPENAI_MODEL", MODEL)
+        .env("OPENAI_BASE_URL", model.url())
+        .env("CONCURRENCY", format!("content={concurrency}"))
+}
+
+/// How often the model was asked for the texts of a [`product`].
+fn n_asked(model: &OpenAi, n: usize) -> usize {
+    let name = product(n)["name"].clone();
+    let asked_for = |request: &Value| {
+        let input: Value = serde_json::from_str(request["input"].as_str().unwrap()).unwrap();
+        input["name"] == name
+    };
+    model.requests().iter().filter(|request| asked_for(request)).count()
 }
 
 /// A time of the API.

@@ -3,16 +3,15 @@
 use queue::{Client, JobId};
 use serde_json::{Value, json};
 use store::Store;
-use tests::{Options, System, example};
+use tests::{Options, System};
 
 use crate::{assert_ran_once, product};
 
-/// The product of the example catalogue with the longest description.
-fn long_product() -> Value {
-    let file = std::fs::File::open(example("catalogue.csv")).unwrap();
-    let products = providers::content::from_csv(file).unwrap();
-    let longest = products.iter().max_by_key(|product| product.description.as_ref().map_or(0, String::len)).unwrap();
-    serde_json::to_value(longest).unwrap()
+/// A product of which there is much to say: its texts are over 4 KB.
+pub(crate) fn long_product() -> Value {
+    let mut product = product(0);
+    product["features"] = (0..20).map(|n| format!("{n} {}", "long ".repeat(39).trim_end())).collect();
+    product
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,45 +2,32 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use servers::{RedisKind, RedisServer, wait_until};
-use tests::{Gate, Options, PATIENCE, Shop, System, standins::openai::OpenAi};
+use tests::{Gate, Options, PATIENCE, Shop, System};
 
-use crate::{assert_ran_once, product};
+use crate::{assert_ran_once, n_asked, product, real_texts, slow_model};
 
 /// How long Redis is away; longer than a lease.
 const OUTAGE: Duration = Duration::from_secs(20);
 const N_TEXTS: usize = 8;
 const N_PAGES: usize = 60;
 
-/// The names of the products that the model was asked for.
-fn asked_for(model: &OpenAi) -> Vec<String> {
-    let name = |request: Value| {
-        let input: Value = serde_json::from_str(request["input"].as_str().unwrap()).unwrap();
-        input["name"].as_str().unwrap().to_owned()
-    };
-    let mut names: Vec<String> = model.requests().into_iter().map(name).collect();
-    names.sort();
-    names
-}
-
 /// Texts outlast the outage, the pages that are being fetched at its start end in the middle of it, other pages have not begun.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_is_away_for_20_s_loses_no_job_and_runs_none_twice() {
     let redis = RedisServer::start(RedisKind::Valkey);
     let (texts, pages) = (Gate::closed(), Gate::closed());
-    let model = OpenAi::behind(texts.clone(), "sk-test", "gpt-6-luna").await.unwrap();
+    let model = slow_model(&texts).await;
     let shop = Shop::behind(pages.clone()).await;
-    let options = Options { redis_url: Some(redis.url()), ..Options::default() }
-        .real_scraping(4)
-        .env("MOCK_MODE_AI", "false")
-        .env("OPENAI_API_KEY", "sk-test")
-        .env("OPENAI_BASE_URL", model.url());
+    let options = Options { redis_url: Some(redis.url()), ..Options::default() };
+    let options = real_texts(options.real_scraping(4), &model, N_TEXTS).env("CONCURRENCY", "scrape=4");
     let system = System::start(options).await;
     let pids = system.pids();
     let mut ids = system.post_jobs("content", (0..N_TEXTS).map(product)).await;
     ids.extend(system.post_jobs("scrape", (0..N_PAGES).map(|n| shop.one_page(n))).await);
-    wait_until("both workers are busy", PATIENCE, async || model.n_requests() == N_TEXTS && shop.n_visits() == 8).await;
+    // A worker fetches one page at a time from a shop.
+    wait_until("both workers are busy", PATIENCE, async || model.n_requests() == N_TEXTS && shop.n_visits() == 2).await;
 
     redis.stop();
     let began = std::time::Instant::now();
@@ -63,9 +50,7 @@ async fn a_redis_that_is_away_for_20_s_loses_no_job_and_runs_none_twice() {
     for job in &jobs {
         assert_ran_once(job);
     }
-    let mut names: Vec<String> = (0..N_TEXTS).map(|n| product(n)["name"].as_str().unwrap().to_owned()).collect();
-    names.sort();
-    assert_eq!(asked_for(&model), names, "each text was asked for once");
+    assert!((0..N_TEXTS).all(|n| n_asked(&model, n) == 1), "each text was asked for once");
     assert!((0..N_PAGES).all(|n| shop.visits(&Shop::page(n)) == 1), "each page was fetched once");
     assert_eq!(system.pids(), pids);
     for queue in ["content", "scrape"] {

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use serde_json::json;
 use servers::wait_until;
-use tests::{Answer, Gate, Options, PATIENCE, Shop, System};
+use tests::{Answer, Gate, Options, PATIENCE, System};
 
-use crate::{assert_ran_once, attempts};
+use crate::{assert_ran_once, attempts, product, real_texts, slow_model};
 
 const N_JOBS: usize = 40;
 
@@ -27,8 +27,9 @@ async fn metrics(system: &System, admin_url: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_workers_share_the_jobs_and_every_process_has_its_metrics() {
-    let shop = Shop::behind(Gate::closed()).await;
-    let system = System::start(Options::default().real_scraping(4)).await;
+    let gate = Gate::closed();
+    let model = slow_model(&gate).await;
+    let system = System::start(real_texts(Options::default(), &model, 4)).await;
     let health = system.get("/api/health").await.body;
     assert_eq!((&health["status"], &health["workers"]), (&json!("ok"), &json!(2)), "{health}");
     assert!(
@@ -36,20 +37,22 @@ async fn two_workers_share_the_jobs_and_every_process_has_its_metrics() {
         "{health}"
     );
 
-    let ids = system.post_jobs("scrape", (0..N_JOBS).map(|n| shop.one_page(n))).await;
+    let ids = system.post_jobs("content", (0..N_JOBS).map(product)).await;
     // Four at a time each: eight are only possible with both.
-    wait_until("both workers are busy", PATIENCE, async || shop.n_visits() == 8).await;
-    let queues = system.get("/api/queues").await.body;
-    let scrape = queues.as_array().unwrap().iter().find(|queue| queue["name"] == "scrape").unwrap();
-    assert_eq!(scrape["workers"], 2, "{scrape}");
-    shop.gate.open();
+    wait_until("both workers are busy", PATIENCE, async || model.n_requests() == 8).await;
+    wait_until("the queue shows both workers", PATIENCE, async || {
+        let queues = system.get("/api/queues").await.body;
+        queues.as_array().unwrap().iter().any(|queue| queue["name"] == "content" && queue["workers"] == 2)
+    })
+    .await;
+    gate.open();
     let jobs = system.wait_jobs(&ids).await;
     jobs.iter().for_each(assert_ran_once);
     let workers: HashSet<&str> = jobs.iter().map(|job| attempts(job)[0]["worker"].as_str().unwrap()).collect();
     assert_eq!(workers.len(), 2, "{workers:?}");
 
     let producer = metrics(&system, system.producer_admin_url()).await;
-    assert_eq!(counter(&producer, "jobs_accepted_total", &[r#"kind="scrape""#]), N_JOBS as f64, "{producer}");
+    assert_eq!(counter(&producer, "jobs_accepted_total", &[r#"kind="content""#]), N_JOBS as f64, "{producer}");
     assert!(
         counter(&producer, "http_requests_total", &[r#"path="/api/jobs/{id}""#, r#"status="200""#]) >= N_JOBS as f64
     );
@@ -58,8 +61,8 @@ async fn two_workers_share_the_jobs_and_every_process_has_its_metrics() {
     let mut durations = 0.0;
     for number in 0..2 {
         let worker = metrics(&system, &system.worker_admin_url(number)).await;
-        attempts += counter(&worker, "queue_attempts_total", &[r#"queue="scrape""#, r#"state="succeeded""#]);
-        durations += counter(&worker, "queue_job_duration_seconds_count", &[r#"queue="scrape""#]);
+        attempts += counter(&worker, "queue_attempts_total", &[r#"queue="content""#, r#"state="succeeded""#]);
+        durations += counter(&worker, "queue_job_duration_seconds_count", &[r#"queue="content""#]);
         let health =
             Answer::to(system.client().get(format!("{}/health", system.worker_admin_url(number)))).await.unwrap();
         assert_eq!((health.status, &health.body["status"]), (200, &json!("ok")), "{}", health.body);

@@ -7,32 +7,34 @@ use queue::Client;
 use reqwest::Method;
 use serde_json::json;
 use servers::wait_until;
-use tests::{Answer, Gate, Options, PATIENCE, Shop, System, is_finished};
+use tests::{Answer, Gate, Options, PATIENCE, System, is_finished, standins::openai::OpenAi};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use crate::{assert_ran_once, attempts, outcomes, product, time};
+use crate::{assert_ran_once, attempts, outcomes, product, real_texts, slow_model, time};
 
-async fn system_with_grace(grace_s: u64) -> System {
-    let options = Options::default().workers(1).real_scraping(4).env("SHUTDOWN_GRACE_S", grace_s.to_string());
-    System::start(options).await
+/// A system whose worker has to wait for its texts.
+async fn slow_system(gate: &Gate, grace_s: u64) -> (System, OpenAi) {
+    let model = slow_model(gate).await;
+    let options = Options::default().workers(1).env("SHUTDOWN_GRACE_S", grace_s.to_string());
+    (System::start(real_texts(options, &model, 4)).await, model)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_stops_hands_unfinished_jobs_back_at_once() {
-    let shop = Shop::behind(Gate::closed()).await;
-    let mut system = system_with_grace(1).await;
-    let ids = system.post_jobs("scrape", (0..3).map(|n| shop.one_page(n))).await;
-    wait_until("the first worker is busy", PATIENCE, async || shop.n_visits() == 3).await;
+    let gate = Gate::closed();
+    let (mut system, model) = slow_system(&gate, 1).await;
+    let ids = system.post_jobs("content", (0..3).map(product)).await;
+    wait_until("the first worker is busy", PATIENCE, async || model.n_requests() == 3).await;
     system.start_worker().await;
 
     let ended = system.stop_worker(0).await;
     assert_eq!(ended.code(), Some(0), "{}", system.worker_log(0));
     // Held back, so that the jobs certainly run and have not just been finished by the first.
-    wait_until("the second worker has them", PATIENCE, async || shop.n_visits() == 6).await;
-    shop.gate.open();
+    wait_until("the second worker has them", PATIENCE, async || model.n_requests() == 6).await;
+    gate.open();
     for job in system.wait_jobs(&ids).await {
         assert_eq!(outcomes(&job), ["handed_back", "succeeded"], "{job}");
         assert_eq!((&job["attempt"], &job["crashes"]), (&json!(1), &json!(0)), "it uses no attempt: {job}");
@@ -46,14 +48,14 @@ async fn a_worker_that_stops_hands_unfinished_jobs_back_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_stops_finishes_what_fits_in_the_grace_period() {
-    let shop = Shop::behind(Gate::closed()).await;
-    let system = system_with_grace(60).await;
-    let ids = system.post_jobs("scrape", (0..3).map(|n| shop.one_page(n))).await;
-    wait_until("the worker is busy", PATIENCE, async || shop.n_visits() == 3).await;
+    let gate = Gate::closed();
+    let (system, model) = slow_system(&gate, 60).await;
+    let ids = system.post_jobs("content", (0..3).map(product)).await;
+    wait_until("the worker is busy", PATIENCE, async || model.n_requests() == 3).await;
     system.signal_worker(0, "TERM");
     wait_until("the worker stops", PATIENCE, async || system.worker_log(0).contains("no more jobs are claimed")).await;
-    let late = system.post_job("scrape", shop.one_page(3)).await;
-    shop.gate.open();
+    let late = system.post_job("content", product(3)).await;
+    gate.open();
     assert_eq!(system.worker_end(0).await.code(), Some(0));
     for id in &ids {
         assert_ran_once(&system.job(id).await);
@@ -63,10 +65,10 @@ async fn a_worker_that_stops_finishes_what_fits_in_the_grace_period() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_a_worker_at_once() {
-    let shop = Shop::behind(Gate::closed()).await;
-    let system = system_with_grace(600).await;
-    let id = system.post_job("scrape", shop.one_page(1)).await;
-    wait_until("the worker is busy", PATIENCE, async || shop.n_visits() == 1).await;
+    let gate = Gate::closed();
+    let (system, model) = slow_system(&gate, 600).await;
+    let id = system.post_job("content", product(1)).await;
+    wait_until("the worker is busy", PATIENCE, async || model.n_requests() == 1).await;
     system.signal_worker(0, "TERM");
     wait_until("the worker stops", PATIENCE, async || system.worker_log(0).contains("no more jobs are claimed")).await;
     assert!(!is_finished(&system.job(&id).await));
