@@ -60,7 +60,8 @@ async fn a_key_is_released_when_its_job_ends_and_not_before(world: World) {
 }
 
 async fn a_key_held_for_a_set_time_outlives_its_job(world: World) {
-    let unique = Unique { key: "k".to_owned(), hold: Some(Duration::from_secs(3600)), on_conflict: OnConflict::ReturnExisting };
+    let unique =
+        Unique { key: "k".to_owned(), hold: Some(Duration::from_secs(3600)), on_conflict: OnConflict::ReturnExisting };
     let Pushed::New(id) = world.client.push_unique(job(), &unique).await.unwrap() else { panic!("nobody has the key") };
     let session = world.session("a");
     let running = claim_one(&session).await;
