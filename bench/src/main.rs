@@ -73,9 +73,9 @@ struct Arguments {
     /// Draws the chart there.
     #[arg(long)]
     svg: Option<PathBuf>,
-    /// Shows where the server spent its time in each drain.
+    /// Shows after each measurement where the time went.
     #[arg(long)]
-    commandstats: bool,
+    profile: bool,
     /// The folder of valkey-server and redis7-server.
     #[arg(long, env = "BENCH_BIN", default_value = ".dev/bin")]
     bin: PathBuf,
@@ -227,8 +227,8 @@ async fn on_server(
                 let took = run::measure(*measure, system, &mut server, &way, &scale).await;
                 let got = took.with_context(|| format!("{} of {}", measure.figures()[0], system.name()))?;
                 note(&mut values, *measure, system, &got, began);
-                if arguments.commandstats && matches!(measure, Measure::DrainKept | Measure::DrainDropped) {
-                    eprint!("{}", server.command_statistics().await?);
+                if arguments.profile {
+                    eprint!("{}", server.profile().await?);
                 }
             }
         }

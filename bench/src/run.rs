@@ -95,6 +95,7 @@ pub(crate) async fn measure(
     let url = way.url(server);
     let at_most = |jobs: usize| jobs.min(system.most_jobs());
     server.flush().await?;
+    server.reset_statistics().await?;
     match measure {
         Measure::PushOne => Ok(vec![system.push(&url, 1, scale.push_time).await?]),
         Measure::Push64 => Ok(vec![system.push(&url, 64, scale.push_time).await?]),

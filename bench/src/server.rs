@@ -10,6 +10,8 @@ use std::{
 use anyhow::{Context, bail};
 use redis::aio::MultiplexedConnection;
 
+/// The kernel's unit of processor time in /proc on every platform that we run on.
+const TICKS_PER_S: f64 = 100.0;
 const START: Duration = Duration::from_secs(10);
 
 /// A server that ends with this.
@@ -20,6 +22,8 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     pub(crate) version: String,
     admin: MultiplexedConnection,
+    /// When the statistics were reset, and the processor time that this server and this process had used by then.
+    reset: (Instant, f64, f64),
 }
 
 impl Server {
@@ -35,7 +39,8 @@ impl Server {
         let process = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
         let mut admin = connect(port).await.with_context(|| format!("{} does not answer", binary.display()))?;
         let version = version(&info(&mut admin, "server").await?);
-        Ok(Self { process, folder, port, version, admin })
+        let reset = (Instant::now(), 0.0, 0.0);
+        Ok(Self { process, folder, port, version, admin, reset })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -53,16 +58,32 @@ impl Server {
         field(&info, "used_memory").and_then(|value| value.parse().ok()).context("the server tells no used_memory")
     }
 
-    /// Calls and microseconds by command since [`Server::reset_statistics`], the costliest first; those that scripts make included.
-    pub(crate) async fn command_statistics(&mut self) -> anyhow::Result<String> {
+    /// Begins a profile.
+    pub(crate) async fn reset_statistics(&mut self) -> anyhow::Result<()> {
+        let _: () = redis::cmd("CONFIG").arg("RESETSTAT").query_async(&mut self.admin).await?;
+        self.reset = (Instant::now(), self.processor_time().await?, own_processor_time()?);
+        Ok(())
+    }
+
+    /// What was used since [`Server::reset_statistics`]: processor time, and the costliest commands, those that scripts make
+    /// included.
+    pub(crate) async fn profile(&mut self) -> anyhow::Result<String> {
+        let (began, server_before, own_before) = self.reset;
+        let took = began.elapsed().as_secs_f64();
+        let server = self.processor_time().await? - server_before;
+        let own = own_processor_time()? - own_before;
         let info = info(&mut self.admin, "commandstats").await?;
         let mut lines: Vec<(u64, String)> = info.lines().filter_map(command_statistic).collect();
         lines.sort_by_key(|(us, _)| std::cmp::Reverse(*us));
-        Ok(lines.into_iter().take(12).map(|(_, line)| line + "\n").collect())
+        let commands: Vec<String> = lines.into_iter().take(10).map(|(_, line)| format!("      {line}\n")).collect();
+        Ok(format!("      {took:.2} s; processor: server {server:.2} s, bench {own:.2} s\n{}", commands.concat()))
     }
 
-    pub(crate) async fn reset_statistics(&mut self) -> anyhow::Result<()> {
-        Ok(redis::cmd("CONFIG").arg("RESETSTAT").query_async(&mut self.admin).await?)
+    /// Seconds of processor time that the server has used.
+    async fn processor_time(&mut self) -> anyhow::Result<f64> {
+        let info = info(&mut self.admin, "cpu").await?;
+        let seconds = |name| field(&info, name).and_then(|value| value.parse::<f64>().ok());
+        seconds("used_cpu_user").zip(seconds("used_cpu_sys")).map(|(user, sys)| user + sys).context("no processor time")
     }
 }
 
@@ -119,6 +140,15 @@ fn version(info: &str) -> String {
         (None, Some(version)) => format!("Redis {version}"),
         (None, None) => "unknown server".to_owned(),
     }
+}
+
+/// Seconds of processor time that this process has used.
+fn own_processor_time() -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // The program's name, in brackets, may hold spaces; user and system time are the 12th and 13th field after it.
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().skip(11).take(2);
+    let ticks: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
+    Ok(ticks as f64 / TICKS_PER_S)
 }
 
 /// Microseconds, and the line to show, of `cmdstat_hset:calls=1,usec=2,usec_per_call=2.00,…`.

@@ -1,8 +1,10 @@
 //! Turns a request for a job into a job to push, and names everything that is wrong with it at once.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Months, Utc};
 use jobs::{Checks, PayloadError, Shape};
-use queue::{FieldError, NewJob, Priority};
+use queue::{FieldError, NewJob, OnConflict, Priority, Unique};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -55,6 +57,14 @@ pub(crate) struct JobOptions {
     metadata: Option<Map<String, Value>>,
     /// Whether a stand-in may answer when the real service cannot.
     allow_fallback: Option<bool>,
+    /// While a job of the tenant with this key has not ended, a second one is not added.
+    #[schema(min_length = 1, max_length = 256)]
+    unique_key: Option<String>,
+    /// Hold the key for so many seconds from now, whether the job has ended or not. Only with `unique_key`.
+    #[schema(minimum = 1, maximum = 31_536_000)]
+    unique_for_s: Option<u64>,
+    /// What to do when another job holds the key; `return_existing` if absent. Only with `unique_key`.
+    on_conflict: Option<OnConflict>,
     /// Where the job is kept.
     #[expect(dead_code, reason = "there is one value, and reading it is the check")]
     durability: Option<Durability>,
@@ -128,6 +138,10 @@ impl JobOptions {
         if self.delay_s.is_some() && self.run_at.is_some() {
             errors.push(FieldError::new("/options/run_at", "cannot be given together with delay_s"));
         }
+        let alone = [("unique_for_s", self.unique_for_s.is_some()), ("on_conflict", self.on_conflict.is_some())];
+        for (name, _) in alone.iter().filter(|(_, given)| *given && self.unique_key.is_none()) {
+            errors.push(FieldError::new(format!("/options/{name}"), "needs unique_key"));
+        }
         let latest = ms(now + MONTHS_AHEAD);
         for (pointer, at) in [("/options/delay_s", self.delayed_to(now)), ("/options/run_at", self.run_at.map(ms))] {
             if at.is_some_and(|at| at > latest) {
@@ -147,6 +161,11 @@ impl JobOptions {
 
     fn into_job(self, kind: String, payload: Vec<u8>, tenant: &str, now: DateTime<Utc>) -> NewJob {
         let run_at_ms = self.delayed_to(now).or(self.run_at.map(ms)).filter(|at| *at > ms(now));
+        let unique = self.unique_key.map(|key| Unique {
+            key,
+            hold: self.unique_for_s.map(Duration::from_secs),
+            on_conflict: self.on_conflict.unwrap_or_default(),
+        });
         NewJob {
             tenant: self.tenant.unwrap_or_else(|| tenant.to_owned()),
             priority: self.priority.unwrap_or_default(),
@@ -156,6 +175,7 @@ impl JobOptions {
             timeout_s: self.timeout_s,
             allow_fallback: self.allow_fallback,
             metadata: self.metadata.unwrap_or_default(),
+            unique,
             ..NewJob::new(kind, payload)
         }
     }

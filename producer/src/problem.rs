@@ -179,7 +179,7 @@ impl From<queue::Error> for Problem {
                 Self::new(Type::NotFound, "there is no such job, or it finished longer ago than it is kept")
             }
             Error::UnknownQueue(_) => Self::new(Type::NotFound, error.to_string()),
-            Error::Conflict(_) => Self::new(Type::Conflict, error.to_string()),
+            Error::Conflict(_) | Error::Duplicate(_) => Self::new(Type::Conflict, error.to_string()),
             Error::Invalid(_) => Self::new(Type::InvalidPayload, error.to_string()),
             error => {
                 tracing::error!(%error, "the queue cannot do what was asked");

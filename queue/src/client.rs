@@ -136,12 +136,17 @@ impl Client {
     }
 
     /// Pushes many; one result a job, in their order. Jobs of one queue go in chunks, each all or none.
+    ///
+    /// A job with a unique key is refused here: [`Client::submit`] takes it.
     pub async fn push_many(&self, jobs: Vec<NewJob>) -> Vec<Result<JobId, Error>> {
         let now_ms = self.clock.now_ms();
         let mut results: Vec<Result<JobId, Error>> = Vec::with_capacity(jobs.len());
         let mut queues: Vec<(Arc<Partition>, Vec<usize>, Vec<Push>)> = Vec::new();
         for (position, job) in jobs.into_iter().enumerate() {
             let prepared = async {
+                if job.unique.is_some() {
+                    return Err(Error::Invalid("a job with a unique key is pushed by itself".to_owned()));
+                }
                 let partition = self.directory.of_queue(&job.kind).await?;
                 let push = prepare(job, &partition, now_ms)?;
                 Ok((partition, push))

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::{
     error::Error,
     outcome::{Failure, Success},
+    unique::Unique,
 };
 
 /// The envelope version that this release writes, and the newest that it reads.
@@ -186,8 +187,8 @@ pub struct NewJob {
     pub metadata: Map<String, Value>,
     /// W3C trace context of the caller.
     pub traceparent: Option<String>,
-    /// Shown with the job; [`crate::Client::push_unique`] sets it and makes it hold.
-    pub unique_key: Option<String>,
+    /// That it shall be the only one of its key: for [`crate::Client::submit`].
+    pub unique: Option<Unique>,
 }
 
 impl NewJob {
@@ -205,7 +206,7 @@ impl NewJob {
             allow_fallback: None,
             metadata: Map::new(),
             traceparent: None,
-            unique_key: None,
+            unique: None,
         }
     }
 }
@@ -255,7 +256,7 @@ impl Record {
             allow_fallback: job.allow_fallback,
             metadata: (!job.metadata.is_empty()).then_some(job.metadata),
             traceparent: job.traceparent,
-            unique_key: job.unique_key,
+            unique_key: job.unique.map(|unique| unique.key),
         };
         Self { priority: job.priority, options, payload: job.payload }
     }

@@ -228,7 +228,8 @@ async fn fetch(shared: &Shared, queue: &str, slots: &Slots, jobs: &mpsc::Sender<
                         slots.give_back();
                     }
                 }
-                if got == 0 || !report.left {
+                // Left and yet none got: what was taken from the lists had been cancelled, or is put aside.
+                if !report.left {
                     until(shared.stop.clone(), rest(shared, &listener, report.next_due_ms)).await;
                 }
             }

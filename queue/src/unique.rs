@@ -57,6 +57,16 @@ pub enum Pushed {
     Existing(JobId),
 }
 
+impl Pushed {
+    /// The job that has the key now.
+    #[must_use]
+    pub fn id(self) -> JobId {
+        match self {
+            Self::New(id) | Self::Existing(id) => id,
+        }
+    }
+}
+
 /// Who holds a key, as it is stored: `id`, with a `+` behind it when the key is held for a set time.
 struct Holder {
     text: String,
@@ -72,18 +82,29 @@ impl Holder {
 }
 
 impl Client {
+    /// Pushes one job, and minds its unique key if it has one.
+    ///
+    /// # Errors
+    /// As [`Client::push`]; besides [`Error::Duplicate`] when another job holds the key and `reject` was asked for, or `replace`
+    /// and it runs.
+    pub async fn submit(&self, job: NewJob) -> Result<Pushed, Error> {
+        match job.unique.clone() {
+            Some(unique) => self.push_unique(job, &unique).await,
+            None => self.push(job).await.map(Pushed::New),
+        }
+    }
+
     /// Pushes a job that shall be the only one of its key.
     ///
     /// # Errors
     /// [`Error::Duplicate`] when another job holds the key and `reject` was asked for, or `replace` and it runs; otherwise as
     /// [`Client::push`].
-    pub async fn push_unique(&self, mut job: NewJob, unique: &Unique) -> Result<Pushed, Error> {
+    async fn push_unique(&self, job: NewJob, unique: &Unique) -> Result<Pushed, Error> {
         let partition = self.directory.of_queue(&job.kind).await?;
         let now_ms = self.clock.now_ms();
         let key = keys::unique(self.redis.prefix(), &job.tenant, &unique.key);
         let until_ms = job.run_at_ms.map_or(now_ms, |at| at.max(now_ms)) + ms(KEPT);
         let ttl_ms = unique.hold.map_or(until_ms - now_ms, ms).max(1);
-        job.unique_key = Some(unique.key.clone());
         let push = prepare(job, &partition, now_ms)?;
         let mark = if unique.hold.is_some() { "+" } else { "" };
         let ours = format!("{}{mark}", push.id);

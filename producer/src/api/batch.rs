@@ -10,7 +10,7 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use chrono::Utc;
 use futures::{StreamExt, stream};
-use queue::{FieldError, JobId, NewJob};
+use queue::{FieldError, JobId, NewJob, Pushed};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -195,6 +195,23 @@ impl Batch {
         if let Some(problem) = &self.queue_away { Err(problem.clone()) } else { Ok(job) }
     }
 
+    /// One result a job, in their order: those with a unique key one by one, the others together.
+    async fn submit(&self, jobs: Vec<NewJob>) -> Vec<Result<JobId, queue::Error>> {
+        let alone: Vec<bool> = jobs.iter().map(|job| job.unique.is_some()).collect();
+        let (unique, common): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.unique.is_some());
+        let mut common = self.app.client.push_many(common).await.into_iter();
+        let mut unique = unique.into_iter();
+        let mut results = Vec::with_capacity(alone.len());
+        for alone in alone {
+            let pushed = match if alone { unique.next() } else { None } {
+                Some(job) => Some(self.app.client.submit(job).await.map(Pushed::id)),
+                None => common.next(),
+            };
+            results.extend(pushed);
+        }
+        results
+    }
+
     /// Pushes jobs, each with the position of its line.
     async fn push_good(&mut self, jobs: Vec<(usize, NewJob)>, lines: &mut [Line]) {
         if jobs.is_empty() {
@@ -202,7 +219,7 @@ impl Batch {
         }
         let (positions, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
         let kinds: Vec<_> = jobs.iter().map(|job| job.kind.clone()).collect();
-        let results = self.app.client.push_many(jobs).await;
+        let results = self.submit(jobs).await;
         let mut pushed = 0;
         for ((position, kind), result) in positions.into_iter().zip(kinds).zip(results) {
             match result {

@@ -11,7 +11,7 @@ use axum::{
 };
 use bytes::Bytes;
 use chrono::Utc;
-use queue::{Idempotency, JobId, JobView, NewJob, State as JobState, Timestamp};
+use queue::{Idempotency, JobId, JobView, NewJob, Pushed, State as JobState, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -66,7 +66,7 @@ pub(crate) struct ShowQuery {
     ),
     responses(
         (status = 202, description = "Taken", body = JobAnswer, headers(("Location" = String, description = "The job"))),
-        (status = 200, description = "Taken before: the answer to the first request with this key", body = JobAnswer,
+        (status = 200, description = "Taken before: the job that holds the unique key, or the answer to the first request with this Idempotency-Key", body = JobAnswer,
          headers(("Location" = String, description = "The job"), ("Idempotency-Replayed" = bool, description = "true"))),
     )
 )]
@@ -83,7 +83,7 @@ pub(crate) async fn create(
     let mut job = app.intake.read(&request::parse(&body)?, &caller, Utc::now())?;
     job.traceparent = request::traceparent(&headers);
     match key {
-        None => Ok(accepted(&push(&app, job).await?)),
+        None => push(&app, job).await.map(|(status, answer)| taken(status, &answer)),
         Some(key) => push_once(app, caller.tenant, key, &body, job).await,
     }
 }
@@ -163,15 +163,24 @@ fn location(id: JobId) -> String {
     format!("/api/jobs/{id}")
 }
 
-async fn push(app: &App, job: NewJob) -> Result<JobAnswer, Problem> {
-    let pushed = job.clone();
-    let id = app.client.push(job).await?;
-    metrics::accepted(&pushed.kind, 1);
-    Ok(view(app, id, pushed).into())
+/// What a push gives: 202 and the new job, or 200 and the one that holds its unique key.
+async fn push(app: &App, job: NewJob) -> Result<(StatusCode, JobAnswer), Problem> {
+    let asked = job.clone();
+    match app.client.submit(job).await? {
+        Pushed::New(id) => {
+            metrics::accepted(&asked.kind, 1);
+            Ok((StatusCode::ACCEPTED, view(app, id, asked).into()))
+        }
+        Pushed::Existing(id) => {
+            // On its way into the queue it is what was asked for, pushed by somebody else a moment ago.
+            let existing = app.client.find(id).await?;
+            Ok((StatusCode::OK, existing.unwrap_or_else(|| view(app, id, asked)).into()))
+        }
+    }
 }
 
-fn accepted(answer: &JobAnswer) -> Response {
-    (StatusCode::ACCEPTED, [(header::LOCATION, answer.links.itself.clone())], Json(answer)).into_response()
+fn taken(status: StatusCode, answer: &JobAnswer) -> Response {
+    (status, [(header::LOCATION, answer.links.itself.clone())], Json(answer)).into_response()
 }
 
 /// Pushes under an idempotency key. In a task of its own: a client that hangs up in the middle must not leave the key
@@ -197,8 +206,8 @@ async fn push_once(app: App, tenant: String, key: String, body: &Bytes, job: New
 }
 
 async fn push_first(app: &App, tenant: &str, key: &str, fingerprint: &str, job: NewJob) -> Result<Response, Problem> {
-    let answer = match push(app, job).await {
-        Ok(answer) => answer,
+    let (status, answer) = match push(app, job).await {
+        Ok(pushed) => pushed,
         Err(problem) => {
             if let Err(error) = app.client.idempotency_forget(tenant, key).await {
                 tracing::warn!(%error, "an idempotency key could not be given back");
@@ -211,7 +220,7 @@ async fn push_first(app: &App, tenant: &str, key: &str, fingerprint: &str, job: 
         // The job is in the queue, so the caller is told so.
         tracing::warn!(%error, "the answer to an idempotency key could not be kept");
     }
-    Ok(accepted(&answer))
+    Ok(taken(status, &answer))
 }
 
 fn replayed(answer: String) -> Result<Response, Problem> {
@@ -240,7 +249,7 @@ fn view(app: &App, id: JobId, job: NewJob) -> JobView {
         priority: job.priority,
         payload: serde_json::from_slice(&job.payload).unwrap_or_default(),
         metadata: job.metadata,
-        unique_key: None,
+        unique_key: job.unique.map(|unique| unique.key),
         durability: "fast",
         created_at,
         run_at: job.run_at_ms.map_or(created_at, Timestamp::from_ms),

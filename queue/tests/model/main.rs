@@ -19,7 +19,7 @@ mod wire;
 
 use std::cell::Cell;
 
-use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRunner};
 use servers::RedisKind;
 
 use crate::{
@@ -31,42 +31,43 @@ use crate::{
 const STEPS: usize = 100_000;
 /// The longest sequence.
 const MOST_STEPS: usize = 150;
+/// A little less than the mean, so that no step is missing in the end.
+const MEAN_STEPS: usize = 70;
 
 /// Takes a `part`-th of all steps on a server.
 fn explore(kind: RedisKind, part: usize, cuts: bool) {
     let Some(url) = servers::redis(kind) else { return };
     let all = std::env::var("MODEL_STEPS").map_or(STEPS, |steps| steps.replace('_', "").parse().unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (connection, wire) = runtime.block_on(async {
-        let connection = redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap();
-        (connection, if cuts { Some(Wire::to(url).await) } else { None })
-    });
+    let wire = cuts.then(|| runtime.block_on(Wire::to(url)));
     let taken = Cell::new(0);
     let fault = |steps: &[Step]| {
         taken.set(taken.get() + steps.len());
         runtime.block_on(async {
-            let mut run = Run::new(url, wire.clone(), connection.clone()).await;
+            let mut run = Run::new(url, wire.clone()).await;
             let result = run.steps(steps).await;
-            run.clean().await;
+            run.clean();
             result.err()
         })
     };
-    let sequence = sequences(MOST_STEPS, cuts);
-    let mut runner = TestRunner::new(Config {
-        cases: 20,
+    let cases = (all / part).div_ceil(MEAN_STEPS);
+    let config = Config {
+        cases: cases as u32,
         failure_persistence: None,
+        // Drawing the steps is not to take longer than doing them.
+        rng_algorithm: RngAlgorithm::XorShift,
         max_shrink_iters: shrinks(),
         ..Config::default()
-    });
-    while taken.get() < all / part {
-        match runner.run(&sequence, |steps| fault(&steps).map_or(Ok(()), |fault| Err(TestCaseError::fail(fault)))) {
-            Ok(()) => {}
-            Err(TestError::Fail(first, steps)) => {
-                let (steps, fault) = shorten(steps, first.message().to_owned(), fault);
-                panic!("in {} steps: {fault}", steps.len());
-            }
-            Err(TestError::Abort(reason)) => panic!("no sequences: {reason}"),
+    };
+    let sequence = sequences(MOST_STEPS, cuts);
+    let check = |steps: Vec<Step>| fault(&steps).map_or(Ok(()), |fault| Err(TestCaseError::fail(fault)));
+    match TestRunner::new(config).run(&sequence, check) {
+        Ok(()) => println!("{} steps in {cases} sequences on {}", taken.get(), servers::version(kind)),
+        Err(TestError::Fail(first, steps)) => {
+            let (steps, fault) = shorten(steps, first.message().to_owned(), fault);
+            panic!("in {} steps: {fault}", steps.len());
         }
+        Err(TestError::Abort(reason)) => panic!("no sequences: {reason}"),
     }
 }
 

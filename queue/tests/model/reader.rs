@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use queue::{JobId, State};
-use redis::{FromRedisValue, aio::MultiplexedConnection};
+use redis::{Connection, FromRedisValue, RedisResult};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_bytes::ByteBuf;
 
@@ -44,7 +44,7 @@ pub(crate) struct Seen {
 }
 
 pub(crate) struct Reader {
-    connection: MultiplexedConnection,
+    connection: Connection,
     prefix: String,
     base: String,
     numbers: HashMap<Id, Number>,
@@ -95,9 +95,9 @@ impl Answers {
 }
 
 impl Reader {
-    pub(crate) fn new(connection: MultiplexedConnection, prefix: &str, queue: &str) -> Self {
+    pub(crate) fn new(url: &str, prefix: &str, queue: &str) -> Self {
         Self {
-            connection,
+            connection: redis::Client::open(url).and_then(|client| client.get_connection()).unwrap(),
             prefix: prefix.to_owned(),
             base: format!("{prefix}:{{{queue}.0}}"),
             numbers: HashMap::new(),
@@ -106,8 +106,9 @@ impl Reader {
         }
     }
 
-    pub(crate) fn connection(&self) -> MultiplexedConnection {
-        self.connection.clone()
+    /// Sends plain commands of a test's own.
+    pub(crate) fn command<T: FromRedisValue>(&mut self, ask: impl FnOnce(&mut Connection) -> RedisResult<T>) -> T {
+        ask(&mut self.connection).unwrap()
     }
 
     pub(crate) fn key(&self, suffix: &str) -> String {
@@ -115,33 +116,33 @@ impl Reader {
     }
 
     /// Deletes all that this reader could see.
-    pub(crate) async fn clean(&mut self) {
+    pub(crate) fn clean(&mut self) {
         let keys: Vec<Vec<u8>> =
-            redis::cmd("KEYS").arg(format!("{}:*", self.prefix)).query_async(&mut self.connection).await.unwrap();
+            redis::cmd("KEYS").arg(format!("{}:*", self.prefix)).query(&mut self.connection).unwrap();
         if !keys.is_empty() {
-            let _: u64 = redis::cmd("UNLINK").arg(keys).query_async(&mut self.connection).await.unwrap();
+            let _: u64 = redis::cmd("UNLINK").arg(keys).query(&mut self.connection).unwrap();
         }
     }
 
     /// # Errors
     /// What must never be.
-    pub(crate) async fn read(&mut self) -> Result<Seen, String> {
+    pub(crate) fn read(&mut self) -> Result<Seen, String> {
         let mut seen = Seen::default();
-        let keys = self.read_jobs(&mut seen).await?;
-        self.read_expiring(&mut seen, keys).await?;
+        let keys = self.read_jobs(&mut seen)?;
+        self.read_expiring(&mut seen, keys)?;
         if seen.wake > 1 {
             return Err(format!("{} wake tokens, where one is enough", seen.wake));
         }
         Ok(seen)
     }
 
-    async fn ask(&mut self, pipe: &redis::Pipeline) -> Result<Answers, String> {
-        let values: Vec<redis::Value> = pipe.query_async(&mut self.connection).await.map_err(|e| e.to_string())?;
+    fn ask(&mut self, pipe: &redis::Pipeline) -> Result<Answers, String> {
+        let values: Vec<redis::Value> = pipe.query(&mut self.connection).map_err(|e| e.to_string())?;
         Ok(Answers(values.into_iter()))
     }
 
     /// All that has not finished. Returns the names of all keys.
-    async fn read_jobs(&mut self, seen: &mut Seen) -> Result<Vec<Vec<u8>>, String> {
+    fn read_jobs(&mut self, seen: &mut Seen) -> Result<Vec<Vec<u8>>, String> {
         let mut pipe = redis::pipe();
         for hash in ["jobs", "running", "history"] {
             pipe.hgetall(self.key(hash));
@@ -157,7 +158,7 @@ impl Reader {
         }
         pipe.llen(self.key("wake")).exists(self.key("paused"));
         pipe.cmd("KEYS").arg(format!("{}:*", self.prefix));
-        let mut answers = self.ask(&pipe).await?;
+        let mut answers = self.ask(&pipe)?;
 
         let records: HashMap<Id, Vec<u8>> = answers.next()?;
         let running: HashMap<Id, String> = answers.next()?;
@@ -244,7 +245,7 @@ impl Reader {
     }
 
     /// All that goes away by itself: each such key has a limit or an expiry.
-    async fn read_expiring(&mut self, seen: &mut Seen, keys: Vec<Vec<u8>>) -> Result<(), String> {
+    fn read_expiring(&mut self, seen: &mut Seen, keys: Vec<Vec<u8>>) -> Result<(), String> {
         let expiring = self.expiring(keys)?;
         let mut pipe = redis::pipe();
         for key in &expiring {
@@ -259,7 +260,7 @@ impl Reader {
         if expiring.is_empty() {
             return Ok(());
         }
-        let mut answers = self.ask(&pipe).await?;
+        let mut answers = self.ask(&pipe)?;
         let mut finished = HashMap::new();
         for key in expiring {
             let name = String::from_utf8_lossy(&key.name).into_owned();

@@ -6,7 +6,7 @@ use queue::{
     Claimed, Client, Clock, Error, Failure, Kind, NewJob, Outcome, Priority, Session, Settlement, State, Success,
     Timing, Verdict,
 };
-use redis::{AsyncCommands, aio::MultiplexedConnection};
+use redis::Commands;
 
 use crate::{
     agree::Slack,
@@ -80,15 +80,15 @@ enum Answer<T> {
 }
 
 impl Run {
-    /// A queue of its own; what it holds is read through `connection`.
-    pub(crate) async fn new(url: &str, wire: Option<Wire>, connection: MultiplexedConnection) -> Self {
+    /// A queue of its own on the server at `url`.
+    pub(crate) async fn new(url: &str, wire: Option<Wire>) -> Self {
         let prefix = servers::prefix();
         let redis = fleet::Redis::open(wire.as_ref().map_or(url, Wire::url), &prefix).unwrap();
         let kind = Kind { name: QUEUE.to_owned(), max_attempts: 3, timeout_s: 60, allow_fallback: false };
         let clock = Clock::simulated(START_MS);
         let client = Client::with_clock(&redis, vec![kind], clock.clone());
         let mut run = Self {
-            reader: Reader::new(connection, &prefix, QUEUE),
+            reader: Reader::new(url, &prefix, QUEUE),
             clock,
             client,
             wire,
@@ -140,8 +140,8 @@ impl Run {
         Ok(())
     }
 
-    pub(crate) async fn clean(mut self) {
-        self.reader.clean().await;
+    pub(crate) fn clean(mut self) {
+        self.reader.clean();
     }
 
     async fn step(&mut self, step: &Step) -> Result<(), String> {
@@ -155,7 +155,7 @@ impl Run {
         if let Some(wire) = &self.wire {
             wire.disarm();
         }
-        let seen = self.reader.read().await?;
+        let seen = self.reader.read()?;
         self.model.agree(&before, &seen, slack, self.now_ms())?;
         if self.model.n_ready() > 0 && seen.wake == 0 && !self.model.paused && !self.token_taken {
             return Err("jobs are ready, and no wake token is there: they wait although workers are idle".to_owned());
@@ -181,7 +181,7 @@ impl Run {
         let mut slack = Slack::default();
         match action {
             Action::Push(new) => slack.lost = self.push(new).await?,
-            Action::PushNewer { priority } => self.push_newer(*priority).await,
+            Action::PushNewer { priority } => self.push_newer(*priority),
             Action::Claim { worker, want, woken } => slack.lost = self.claim(*worker, *want, *woken).await?,
             Action::Settle { worker, jobs } => slack.lost = self.settle(*worker, jobs).await?,
             Action::Renew { worker } => slack.lost = self.renew(*worker).await?,
@@ -194,7 +194,7 @@ impl Run {
                 let answer = self.workers[*worker].session.beat(&[QUEUE.to_owned()]).await;
                 self.answer(answer)?;
             }
-            Action::PutAside { priority } => self.put_aside(*priority).await,
+            Action::PutAside { priority } => self.put_aside(*priority),
             Action::Unhold { worker } => {
                 let expected = self.model.unhold();
                 let answer = self.workers[*worker].session.unhold(QUEUE).await;
@@ -303,7 +303,7 @@ impl Run {
         if came == n || came == 0 { Ok(()) } else { Err(format!("{came} of {n} jobs were pushed")) }
     }
 
-    async fn push_newer(&mut self, priority: usize) {
+    fn push_newer(&mut self, priority: usize) {
         let mut id = uuid::Uuid::now_v7().into_bytes();
         id[..6].copy_from_slice(&self.now_ms().to_be_bytes()[2..]);
         // The only partition has the number 1.
@@ -317,13 +317,14 @@ impl Run {
         let mut pipe = redis::pipe();
         pipe.hset(self.reader.key("jobs"), &id, record).rpush(self.reader.key(&format!("ready:{priority}")), &id);
         pipe.del(self.reader.key("wake")).rpush(self.reader.key("wake"), 1).ignore();
-        let _: redis::Value = pipe.query_async(&mut self.reader.connection()).await.unwrap();
+        let _: redis::Value = self.reader.command(|redis| pipe.query(redis));
     }
 
     async fn claim(&mut self, worker: usize, want: usize, woken: bool) -> Result<bool, String> {
         let now_ms = self.now_ms();
         if woken {
-            let _: Option<String> = self.reader.connection().lpop(self.reader.key("wake"), None).await.unwrap();
+            let wake = self.reader.key("wake");
+            let _: Option<String> = self.reader.command(|redis| redis.lpop(wake, None));
             self.token_taken = true;
         }
         let worker = &mut self.workers[worker];
@@ -343,7 +344,7 @@ impl Run {
         if found != (&expected.jobs, expected.left, expected.next_due_ms) {
             return Err(format!("the claim ought to bring {expected:?}, and brought {found:?}"));
         }
-        let claim = self.claim_of(&numbers).await;
+        let claim = self.claim_of(&numbers);
         let worker = self.worker_named(&name);
         if expected.suspect {
             (worker.suspect, worker.mark_unsure) = (numbers.first().copied(), false);
@@ -359,9 +360,10 @@ impl Run {
     }
 
     /// Which claim has these jobs, as Redis says.
-    async fn claim_of(&self, numbers: &[Number]) -> Option<String> {
+    fn claim_of(&mut self, numbers: &[Number]) -> Option<String> {
         let id = bytes(self.id(*numbers.first()?));
-        self.reader.connection().hget(self.reader.key("running"), id).await.unwrap()
+        let running = self.reader.key("running");
+        self.reader.command(|redis| redis.hget(running, id))
     }
 
     fn worker_named(&mut self, name: &str) -> &mut Worker {
@@ -434,17 +436,14 @@ impl Run {
     }
 
     /// As a worker of an older release does that meets a record it cannot read.
-    async fn put_aside(&mut self, priority: usize) {
+    fn put_aside(&mut self, priority: usize) {
         self.model.put_aside(priority);
-        let mut connection = self.reader.connection();
         let list = self.reader.key(&format!("ready:{priority}"));
-        let id: Option<Vec<u8>> = connection.lpop(list, None).await.unwrap();
-        if let Some(id) = id {
-            let ghost: bool = connection.srem(self.reader.key("ghosts"), &id).await.unwrap();
-            if !ghost {
-                let _: u64 = connection.rpush(self.reader.key("held"), id).await.unwrap();
-            }
-        }
+        let (ghosts, held) = (self.reader.key("ghosts"), self.reader.key("held"));
+        self.reader.command(|redis| {
+            let Some(id) = redis.lpop::<_, Option<Vec<u8>>>(list, None)? else { return Ok(()) };
+            if redis.srem(ghosts, &id)? { Ok(()) } else { redis.rpush(held, id) }
+        });
     }
 
     async fn look_at_job(&mut self, pick: Pick) -> Result<(), String> {

@@ -95,3 +95,26 @@ async fn cancelling_reaches_a_running_job_and_frees_its_slot() {
     assert_eq!(shop.visits(&Shop::page(1)), 1);
     system.post(&format!("/api/jobs/{next}/cancel"), &json!({})).await.assert_problem(409, "conflict");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unique_key_gives_the_job_that_holds_it_or_a_conflict() {
+    let system = System::start(Options::default().workers(0)).await;
+    let post = async |options: Value| {
+        system.post("/api/jobs", &json!({ "kind": "content", "payload": product(1), "options": options })).await
+    };
+    let first = post(json!({ "unique_key": "L-1 texts" })).await;
+    assert_eq!((first.status, &first.body["unique_key"]), (202, &json!("L-1 texts")), "{}", first.body);
+    let again = post(json!({ "unique_key": "L-1 texts" })).await;
+    assert_eq!((again.status, &again.body["id"]), (200, &first.body["id"]), "{}", again.body);
+    assert_eq!(again.header("location"), first.header("location"));
+    post(json!({ "unique_key": "L-1 texts", "on_conflict": "reject" })).await.assert_problem(409, "conflict");
+    let replaced = post(json!({ "unique_key": "L-1 texts", "on_conflict": "replace" })).await;
+    assert_eq!(replaced.status, 202, "{}", replaced.body);
+    assert_ne!(replaced.body["id"], first.body["id"]);
+
+    let job = json!({ "kind": "content", "payload": product(1), "options": { "unique_key": "L-1 texts" } });
+    let batch = system.post("/api/jobs/batch", &json!({ "jobs": [job, job] })).await;
+    let id = &replaced.body["id"];
+    assert_eq!((&batch.body["results"][0]["id"], &batch.body["results"][1]["id"]), (id, id), "{}", batch.body);
+    assert_eq!(system.depth("content").await["ready"], 1);
+}
