@@ -1,7 +1,7 @@
 //! Redis and Valkey servers.
 
 use std::env;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
@@ -31,14 +31,21 @@ fn shared(kind: RedisKind) -> Option<String> {
     if redis_binary(kind).is_none() {
         assert_eq!(kind, RedisKind::Redis7, "valkey-server is not there: run `./dev setup` to get it");
         assert_ne!(env::var("CI").as_deref(), Ok("true"), "no redis 7.0 here: run `./dev setup` to get it");
-        println!("NOT RUN: no redis 7.0 here; `./dev setup` gets it on Debian 12");
+        say("NOT RUN: no redis 7.0 here; `./dev setup` gets it on Debian 12");
         return None;
     }
+    say(&format!("tests of this program run on {}", crate::version(kind)));
     let server = RedisServer::launch(kind, false);
     let url = server.url();
     // Kept for good: the directory's shell waits for the end of this process, and the server dies with it too.
     Box::leak(Box::new((remove_at_exit(server.directory.path()), server)));
     Some(url)
+}
+
+/// Past the test harness, which keeps what passing tests print to itself.
+fn say(text: &str) {
+    // A closed terminal is no reason to fail.
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// A server of one test's own, with its append-only file on, killed when dropped.
