@@ -121,6 +121,11 @@ impl Values {
         samples::median(self.of(system, figure))
     }
 
+    /// How often the figure was measured that was measured most.
+    pub(crate) fn n_rounds(&self) -> usize {
+        self.values.iter().map(|(.., values)| values.len()).max().unwrap_or(0)
+    }
+
     /// See [`samples::spread_percent`].
     pub(crate) fn spread_percent(&self, system: &str, figure: &str) -> Option<f64> {
         samples::spread_percent(self.of(system, figure))
@@ -154,6 +159,7 @@ mod tests {
         }
         values.add("bullmq", "push_one", 50.0);
         assert_eq!(values.systems, ["ours", "bullmq"]);
+        assert_eq!(values.n_rounds(), 3);
         assert_eq!(values.get("ours", "push_one"), Some(200.0));
         assert_eq!(values.ratio("push_one", "ours", "bullmq"), Some(4.0));
         assert_eq!(values.ratio("push_64", "ours", "bullmq"), None);

@@ -131,7 +131,7 @@ async fn bench(arguments: &Arguments) -> anyhow::Result<()> {
     report(&values, &server, arguments);
     let mut rows = report::rows(&values, None);
     if let Some(svg) = &arguments.svg {
-        let caption = format!("{server}, {} cores, medians of {} rounds", cores(), arguments.rounds);
+        let caption = format!("{server}, {} cores, medians of {} rounds", cores(), values.n_rounds());
         std::fs::write(svg, chart::svg(&values, &caption)).with_context(|| svg.display().to_string())?;
     }
     if redis7.exists() {
@@ -273,7 +273,7 @@ fn report(values: &Values, server: &str, arguments: &Arguments) {
     println!(
         "\n{server}, {aof}{delay}; {} cores; medians of {} rounds ± half their range\n",
         cores(),
-        arguments.rounds
+        values.n_rounds()
     );
     println!("{}\n", report::table(values));
     for line in floors::lines(values, server) {

@@ -29,6 +29,8 @@ use crate::{
 
 /// Upkeep looks at every queue at least so often.
 const UPKEEP_AT_LEAST: Duration = Duration::from_secs(5);
+/// A replica says at least so often that it lives; one that has not for three times as long counts as gone.
+const BEAT_AT_LEAST: Duration = Duration::from_secs(4);
 /// Settlements are still written for so long after everything has stopped.
 const FLUSH: Duration = Duration::from_secs(5);
 /// The first wait after Redis failed, doubled up to the second.
@@ -370,7 +372,7 @@ async fn keep_up(shared: Arc<Shared>) {
 }
 
 async fn beat(shared: Arc<Shared>) {
-    let mut due = tokio::time::interval(shared.session.timing().renewal);
+    let mut due = tokio::time::interval(shared.session.timing().renewal.min(BEAT_AT_LEAST));
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {

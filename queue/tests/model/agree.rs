@@ -53,8 +53,13 @@ impl Model {
     }
 
     fn agree_on_leases(&mut self, old: Option<&Self>, seen: &Seen, now_ms: u64) -> Result<(), String> {
+        let claims: BTreeSet<&str> = self.jobs.values().filter_map(Job::claim).collect();
         for (claim, end) in &seen.leases {
-            let expected = self.leases.get(claim).copied().unwrap_or(now_ms + LEASE_MS);
+            if !claims.contains(claim.as_str()) && !self.unsure.contains(claim) {
+                return Err(format!("the lease of {claim} is without a running job"));
+            }
+            let new = claims.contains(claim.as_str()).then_some(now_ms + LEASE_MS);
+            let expected = self.leases.get(claim).copied().or(new).unwrap_or(0);
             let before = old.and_then(|old| old.leases.get(claim));
             if *end != expected && before != Some(end) {
                 return Err(format!("the lease of {claim} ought to end at {expected}, and ends at {end}"));

@@ -5,7 +5,7 @@
 //! made as short as it gets and printed; `PROPTEST_RNG_SEED` draws the same sequences again.
 //!
 //! Reading order: `steps.rs` (what can happen), `model.rs` (what it ought to do), `reader.rs` (what Redis holds), `agree.rs` (the
-//! two compared), `run.rs` (a step in both), `wire.rs` (lost answers), `planted.rs` (the test of this test).
+//! two compared), `worker.rs` and `run.rs` (a step in both), `wire.rs` (lost answers), `planted.rs` (the test of this test).
 
 #![expect(clippy::unwrap_used, reason = "clippy does not count plain functions here as test code")]
 
@@ -16,6 +16,7 @@ mod reader;
 mod run;
 mod steps;
 mod wire;
+mod worker;
 
 use std::cell::Cell;
 

@@ -81,6 +81,9 @@ pub(crate) struct Model {
     pub(crate) leases: BTreeMap<String, u64>,
     /// Worker → the suspect that it runs.
     pub(crate) marks: BTreeMap<String, Number>,
+    /// Claims of which a settlement's answer was lost: their leases may outlast their last jobs, until that is written again or
+    /// the lease ends.
+    pub(crate) unsure: BTreeSet<String>,
     pub(crate) paused: bool,
     pub(crate) came_in: u64,
     pub(crate) went_out: u64,
@@ -248,6 +251,12 @@ impl Model {
         self.jobs.retain(|_, job| !matches!(job.place, Place::Dead { at_ms } if too_old(at_ms)));
     }
 
+    /// Ends the expired leases that are without a job.
+    pub(crate) fn end_empty_leases(&mut self, now_ms: u64) {
+        let claims: BTreeSet<&str> = self.jobs.values().filter_map(Job::claim).collect();
+        self.leases.retain(|claim, end| *end > now_ms || claims.contains(claim.as_str()));
+    }
+
     /// Takes the jobs of expired leases from their workers. Returns how many.
     pub(crate) fn reclaim(&mut self, now_ms: u64) -> usize {
         let expired: BTreeSet<String> =
@@ -370,6 +379,7 @@ pub(crate) enum Refusal {
     Conflict(&'static str),
 }
 
+#[derive(Clone, Copy)]
 enum End {
     Front,
     Back,

@@ -1,1 +1,108 @@
+//! The test of this test: for each script a bug that it must find. The bug is planted in a process of its own, this same test
+//! binary, because the scripts of a process are the same for all its tests.
 
+use std::process::Command;
+
+/// The script and its text, what is replaced in it, and by what.
+struct Bug {
+    script: &'static str,
+    text: &'static str,
+    from: &'static str,
+    to: &'static str,
+}
+
+macro_rules! bug {
+    ($script:ident, $from:literal => $to:literal) => {
+        Bug {
+            script: stringify!($script),
+            text: include_str!(concat!("../../src/scripts/", stringify!($script), ".lua")),
+            from: $from,
+            to: $to,
+        }
+    };
+}
+
+macro_rules! planted {
+    ($($test:ident: $script:ident, $from:literal => $to:literal;)*) => {
+        $(
+            #[test]
+            fn $test() {
+                explore_with(&bug!($script, $from => $to), 0);
+            }
+        )*
+    };
+}
+
+planted! {
+    push_lists_nothing:
+        push, "redis.call('RPUSH', base .. ':ready:' .. priority, unpack(ARGV, at, at + n_here - 1))" => "";
+    push_does_not_tell_of_an_earlier_time:
+        push, "if wake and redis.call" => "if false and redis.call";
+    claim_leaves_due_jobs_where_they_were:
+        claim, "redis.call('ZREM', waiting, unpack(due))" => "";
+    claim_takes_no_lease:
+        claim, "redis.call('ZADD', base .. ':leases', lease_end, owner)" => "";
+    finish_asks_no_owner:
+        finish, "if owners[i] ~= ARGV[owners_at + i] then" => "if false then";
+    finish_keeps_the_history:
+        finish, "redis.call('HDEL', history, unpack(done))" => "";
+    finish_keeps_a_bucket_for_ever:
+        finish, "redis.call('PEXPIRE', key, ttl)" => "";
+    release_asks_no_owner:
+        release, "if redis.call('HGET', base .. ':running', id) ~= owner then" => "if false then";
+    release_keeps_the_lease:
+        release, "if n_ended > 0 then" => "if false then";
+    renew_extends_what_is_lost:
+        renew, "if redis.call('ZSCORE', leases, ARGV[i]) then" => "if true then";
+    renew_leaves_the_lease_as_it_is:
+        renew, "redis.call('ZADD', leases, lease_end, ARGV[i])" => "";
+    upkeep_takes_jobs_from_living_workers:
+        upkeep, "redis.call('ZRANGEBYSCORE', leases, '-inf', now," => "redis.call('ZRANGEBYSCORE', leases, '-inf', '+inf',";
+    upkeep_forgets_only_the_record_of_a_dead_letter:
+        upkeep, "redis.call('ZREM', dead, unpack(old))" => "";
+    upkeep_frees_no_bucket:
+        upkeep, "redis.call('UNLINK', base .. ':done:' .. bucket)" => "";
+    cancel_forgets_that_the_id_is_still_listed:
+        cancel, "redis.call('SADD', base .. ':ghosts', id)" => "";
+    cancel_does_not_tell_the_running_one:
+        cancel, "redis.call('SADD', base .. ':cancels', id)" => "";
+    revive_lists_an_id_twice:
+        revive, "redis.call('SREM', base .. ':ghosts', id) == 0" => "redis.call('SREM', base .. ':ghosts', id) >= 0";
+    revive_forgets_the_clean_slate:
+        revive, "if history ~= '' then" => "if false then";
+    bury_forgets_the_history:
+        bury, "redis.call('HDEL', KEYS[1] .. ':history', id)" => "";
+    bury_deletes_what_is_not_dead:
+        bury, "redis.call('ZREM', KEYS[1] .. ':dead', id) == 1" => "redis.call('ZREM', KEYS[1] .. ':dead', id) >= 0";
+    unhold_loses_what_it_cannot_read:
+        unhold, "redis.call('RPUSH', base .. ':held', id)" => "";
+    beat_keeps_a_dead_replica_for_ever:
+        beat, "redis.call('EXPIRE', KEYS[2], ARGV[4])" => "";
+    find_knows_no_job_that_finished_late:
+        find, "redis.call('GET', base .. ':finished:' .. id)" => "false";
+}
+
+/// What the model test tells when `bug` is planted, after `shrinks` attempts to tell it shorter.
+fn explore_with(bug: &Bug, shrinks: u32) -> String {
+    assert_eq!(bug.text.matches(bug.from).count(), 1, "{:?} is once in the script", bug.from);
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "valkey::redis_does_what_the_model_does_1", "--nocapture"])
+        .env("QUEUE_PLANTED_BUG", format!("{}\n{}\n{}", bug.script, bug.from, bug.to))
+        .env("MODEL_STEPS", "60000")
+        .env("PROPTEST_MAX_SHRINK_ITERS", shrinks.to_string())
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&child.stdout).into_owned() + &String::from_utf8_lossy(&child.stderr);
+    assert_eq!(child.status.code(), Some(101), "the bug is not found:\n{told}");
+    // What is found is a difference, not a script that ends in an error.
+    assert!(told.contains(" steps: ") && !told.contains("the call failed"), "{told}");
+    told
+}
+
+#[test]
+fn what_fails_is_told_in_few_steps() {
+    let told = explore_with(&bug!(cancel, "redis.call('SADD', base .. ':ghosts', id)" => ""), 2_000);
+    assert!(told.contains("in 2 steps: job 0 is Listed(0), and has no record\nafter\n  Push("), "{told}");
+    assert!(told.contains("\n  Cancel("), "{told}");
+}

@@ -9,7 +9,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_bytes::ByteBuf;
 
 use crate::{
-    model::{Number, Owner, Past, Place, exactly},
+    model::{Number, Owner, Past, Place, exactly, worker_of},
     steps::{RETENTION_MS, WIDTH_MS},
 };
 
@@ -47,11 +47,21 @@ pub(crate) struct Reader {
     connection: Connection,
     prefix: String,
     base: String,
-    numbers: HashMap<Id, Number>,
-    /// As they were first seen: a record never changes.
-    records: HashMap<Number, Vec<u8>>,
+    known: HashMap<Id, Known>,
     /// What was read of finished jobs, which are read once.
     finished: HashMap<Id, Finished>,
+}
+
+/// What is known of a job once its record was seen.
+struct Known {
+    number: Number,
+    id: JobId,
+    /// As it was first seen: a record never changes.
+    record: Vec<u8>,
+    /// As it was last read, and as what.
+    history: Vec<u8>,
+    past: Past,
+    due_ms: Option<u64>,
 }
 
 type Id = Vec<u8>;
@@ -84,6 +94,18 @@ impl From<&History> for Past {
     }
 }
 
+/// What the keys hold of jobs that have not finished.
+struct Raw {
+    records: HashMap<Id, Vec<u8>>,
+    running: HashMap<Id, String>,
+    histories: HashMap<Id, Vec<u8>>,
+    ghosts: BTreeSet<Id>,
+    cancels: BTreeSet<Id>,
+    scheduled: Scores,
+    retrying: Scores,
+    dead: Scores,
+}
+
 /// The answers of a pipeline, one after the other.
 struct Answers(std::vec::IntoIter<redis::Value>);
 
@@ -100,8 +122,7 @@ impl Reader {
             connection: redis::Client::open(url).and_then(|client| client.get_connection()).unwrap(),
             prefix: prefix.to_owned(),
             base: format!("{prefix}:{{{queue}.0}}"),
-            numbers: HashMap::new(),
-            records: HashMap::new(),
+            known: HashMap::new(),
             finished: HashMap::new(),
         }
     }
@@ -147,11 +168,11 @@ impl Reader {
         for hash in ["jobs", "running", "history"] {
             pipe.hgetall(self.key(hash));
         }
-        for scores in ["leases", "scheduled", "retrying", "dead"] {
-            pipe.zrange_withscores(self.key(scores), 0, -1);
-        }
         for set in ["ghosts", "cancels"] {
             pipe.smembers(self.key(set));
+        }
+        for scores in ["scheduled", "retrying", "dead", "leases"] {
+            pipe.zrange_withscores(self.key(scores), 0, -1);
         }
         for list in LISTS {
             pipe.lrange(self.key(list), 0, -1);
@@ -159,101 +180,115 @@ impl Reader {
         pipe.llen(self.key("wake")).exists(self.key("paused"));
         pipe.cmd("KEYS").arg(format!("{}:*", self.prefix));
         let mut answers = self.ask(&pipe)?;
-
-        let records: HashMap<Id, Vec<u8>> = answers.next()?;
-        let running: HashMap<Id, String> = answers.next()?;
-        let histories: HashMap<Id, Vec<u8>> = answers.next()?;
+        let raw = Raw {
+            records: answers.next()?,
+            running: answers.next()?,
+            histories: answers.next()?,
+            ghosts: answers.next()?,
+            cancels: answers.next()?,
+            scheduled: answers.next()?,
+            retrying: answers.next()?,
+            dead: answers.next()?,
+        };
         let leases: Vec<(String, f64)> = answers.next()?;
-        let (scheduled, retrying, dead): (Scores, Scores, Scores) = (answers.next()?, answers.next()?, answers.next()?);
-        let ghosts: BTreeSet<Id> = answers.next()?;
-        let cancels: BTreeSet<Id> = answers.next()?;
+        seen.leases = leases.into_iter().map(|(claim, end)| (claim, end as u64)).collect();
+        let mut lists: Vec<Vec<Id>> = Vec::new();
+        for _ in LISTS {
+            lists.push(answers.next()?);
+        }
+        (seen.wake, seen.paused) = (answers.next()?, answers.next()?);
 
-        for (id, record) in &records {
+        for (id, record) in &raw.records {
             self.remember(id, record)?;
         }
-        let mut places: Vec<(&Id, Place)> = Vec::new();
-        for (id, owner) in &running {
-            let owner = Owner::Claim(owner.clone());
-            places.push((id, Place::Running { owner, stop: cancels.contains(id) }));
-        }
-        for (id, due) in &scheduled {
-            places.push((id, Place::Scheduled { due_ms: exactly(*due as u64) }));
-        }
-        for (id, due) in &retrying {
-            places.push((id, Place::Retrying { due_ms: exactly(*due as u64) }));
-        }
-        for (id, at) in &dead {
-            places.push((id, Place::Dead { at_ms: *at as u64 }));
-        }
-        let lists: [Vec<Id>; 6] =
-            [answers.next()?, answers.next()?, answers.next()?, answers.next()?, answers.next()?, answers.next()?];
         let mut n_ghosts = 0;
-        for (at, list) in lists.iter().enumerate() {
+        for (at, list) in lists.into_iter().enumerate() {
             for id in list {
-                seen.lists[at].push_back(self.number(id)?);
-                if ghosts.contains(id) {
+                seen.lists[at].push_back(self.number(&id)?);
+                if raw.ghosts.contains(&id) {
                     n_ghosts += 1;
                 } else {
-                    places.push((id, Place::Listed(at)));
+                    self.place(seen, &raw, &id, Place::Listed(at))?;
                 }
             }
         }
-        seen.wake = answers.next()?;
-        seen.paused = answers.next()?;
-
-        for (id, place) in places {
-            let number = self.number(id)?;
-            if !records.contains_key(id) {
-                return Err(format!("job {number} is {place:?}, and has no record"));
-            }
-            let past = match histories.get(id) {
-                Some(history) => Some(past_of(number, &place, history)?),
-                None => None,
-            };
-            let id = job_id(id)?;
-            if let Some(other) = seen.jobs.insert(number, SeenJob { id, place: place.clone(), past }) {
-                return Err(format!("job {number} is {place:?}, and also {:?}", other.place));
-            }
+        if n_ghosts != raw.ghosts.len() {
+            return Err(format!("{} cancelled jobs ought to be in lists, and {n_ghosts} are", raw.ghosts.len()));
         }
-        for id in records.keys() {
+        self.place_others(seen, &raw)?;
+        self.check(seen, &raw)?;
+        answers.next()
+    }
+
+    fn place_others(&mut self, seen: &mut Seen, raw: &Raw) -> Result<(), String> {
+        for (id, claim) in &raw.running {
+            let (owner, stop) = (Owner::Claim(claim.clone()), raw.cancels.contains(id));
+            self.place(seen, raw, id, Place::Running { owner, stop })?;
+        }
+        for (id, due) in &raw.scheduled {
+            self.place(seen, raw, id, Place::Scheduled { due_ms: exactly(*due as u64) })?;
+        }
+        for (id, due) in &raw.retrying {
+            self.place(seen, raw, id, Place::Retrying { due_ms: exactly(*due as u64) })?;
+        }
+        for (id, at) in &raw.dead {
+            self.place(seen, raw, id, Place::Dead { at_ms: *at as u64 })?;
+        }
+        Ok(())
+    }
+
+    /// A job is in this place, and in no other.
+    fn place(&mut self, seen: &mut Seen, raw: &Raw, id: &Id, place: Place) -> Result<(), String> {
+        let number = self.number(id)?;
+        if !raw.records.contains_key(id) {
+            return Err(format!("job {number} is {place:?}, and has no record"));
+        }
+        let past = raw.histories.get(id).map(|history| self.past(id, &place, history)).transpose()?;
+        let job = SeenJob { id: self.known[id].id, place, past };
+        match seen.jobs.insert(number, job) {
+            Some(other) => Err(format!("job {number} is {:?}, and also {:?}", seen.jobs[&number].place, other.place)),
+            None => Ok(()),
+        }
+    }
+
+    /// What the keys say of each other.
+    fn check(&self, seen: &Seen, raw: &Raw) -> Result<(), String> {
+        for id in raw.records.keys() {
             let number = self.number(id)?;
-            if ghosts.contains(id) {
+            if raw.ghosts.contains(id) {
                 return Err(format!("job {number} counts as cancelled, and has a record"));
             }
             if !seen.jobs.contains_key(&number) {
                 return Err(format!("job {number} has a record, and is nowhere: it is lost"));
             }
         }
-        if n_ghosts != ghosts.len() {
-            return Err(format!("{} cancelled jobs ought to be in lists, and {n_ghosts} are", ghosts.len()));
-        }
-        for id in histories.keys().filter(|id| !records.contains_key(*id)) {
+        if let Some(id) = raw.histories.keys().find(|id| !raw.records.contains_key(*id)) {
             return Err(format!("job {} has a history, and no record", self.number(id)?));
         }
-        for id in cancels.iter().filter(|id| !running.contains_key(*id)) {
+        if let Some(id) = raw.cancels.iter().find(|id| !raw.running.contains_key(*id)) {
             return Err(format!("job {} is told to stop, and does not run", self.number(id)?));
         }
-        let claims: BTreeSet<&String> = running.values().collect();
-        seen.leases = leases.into_iter().map(|(claim, end)| (claim, end as u64)).collect();
-        if let Some(claim) = seen.leases.keys().find(|claim| !claims.contains(claim)) {
-            return Err(format!("the lease of {claim} is without a running job"));
-        }
-        if let Some(claim) = claims.into_iter().find(|claim| !seen.leases.contains_key(*claim)) {
+        if let Some(claim) = raw.running.values().find(|claim| !seen.leases.contains_key(*claim)) {
             return Err(format!("jobs of {claim} run, and it has no lease"));
         }
-        answers.next()
+        Ok(())
     }
 
     /// All that goes away by itself: each such key has a limit or an expiry.
     fn read_expiring(&mut self, seen: &mut Seen, keys: Vec<Vec<u8>>) -> Result<(), String> {
-        let expiring = self.expiring(keys)?;
+        let mut expiring = Vec::new();
+        for name in keys {
+            if let Some(what) = self.what(&name)? {
+                expiring.push((name, what));
+            }
+        }
         let mut pipe = redis::pipe();
-        for key in &expiring {
-            pipe.pttl(&key.name);
-            match &key.what {
-                What::Bucket(_) | What::Minute => pipe.hgetall(&key.name),
-                What::Finished(id) if !self.finished.contains_key(id) => pipe.get(&key.name),
-                What::Replica(_) => pipe.hget(&key.name, "suspect"),
+        for (name, what) in &expiring {
+            pipe.pttl(name);
+            match what {
+                What::Bucket(_) | What::Minute => pipe.hgetall(name),
+                What::Finished(id) if !self.finished.contains_key(id) => pipe.get(name),
+                What::Replica(_) => pipe.hget(name, "suspect"),
                 What::Finished(_) | What::Control => continue,
             };
         }
@@ -262,46 +297,22 @@ impl Reader {
         }
         let mut answers = self.ask(&pipe)?;
         let mut finished = HashMap::new();
-        for key in expiring {
-            let name = String::from_utf8_lossy(&key.name).into_owned();
-            let ttl: i64 = answers.next()?;
-            let most = match key.what {
-                What::Bucket(_) => RETENTION_MS as i64 + WIDTH_MS as i64,
-                What::Finished(_) => RETENTION_MS as i64,
-                What::Minute => 2 * HOUR_MS,
-                What::Replica(_) => HOUR_MS / 4,
-                What::Control => HOUR_MS / 60,
-            };
-            if !(0..=most).contains(&ttl) {
-                return Err(format!("{name} ought to expire within {most} ms; redis says {ttl}"));
-            }
-            match key.what {
+        for (name, what) in expiring {
+            check_expiry(&name, &what, answers.next()?)?;
+            match what {
                 What::Bucket(bucket) => {
                     seen.buckets.push(bucket);
-                    let jobs: HashMap<Id, Vec<u8>> = answers.next()?;
-                    for (id, stored) in jobs {
-                        let number = self.number(&id)?;
-                        if job_id(&id)?.created_ms() / WIDTH_MS != bucket {
+                    for (id, stored) in answers.next::<HashMap<Id, Vec<u8>>>()? {
+                        let number = self.finish(seen, &mut finished, id.clone(), &stored)?;
+                        if self.known[&id].id.created_ms() / WIDTH_MS != bucket {
                             return Err(format!("job {number} is in bucket {bucket}, where nobody looks for it"));
-                        }
-                        let job = self.finished(number, &id, &stored)?;
-                        if finished.insert(id, job).is_some() {
-                            return Err(format!("job {number} is kept twice"));
                         }
                     }
                 }
                 What::Finished(id) => {
-                    let number = self.number(&id)?;
-                    let job = match self.finished.get(&id) {
-                        Some(job) => *job,
-                        None => {
-                            let stored: Vec<u8> = answers.next()?;
-                            self.finished(number, &id, &stored)?
-                        }
-                    };
-                    if finished.insert(id, job).is_some() {
-                        return Err(format!("job {number} is kept twice"));
-                    }
+                    let known = self.finished.contains_key(&id);
+                    let stored: Vec<u8> = if known { Vec::new() } else { answers.next()? };
+                    self.finish(seen, &mut finished, id, &stored)?;
                 }
                 What::Minute => {
                     let counts: HashMap<String, u64> = answers.next()?;
@@ -309,87 +320,105 @@ impl Reader {
                     seen.went_out += counts.get("out").copied().unwrap_or(0);
                 }
                 What::Replica(worker) => {
-                    let suspect: Option<JobId> = answers.next::<Option<String>>()?.map(|id| id.parse().unwrap());
-                    if let Some(id) = suspect {
+                    if let Some(id) = answers.next::<Option<String>>()? {
+                        let id = id.parse().map_err(|e| format!("the mark of {worker}: {e}"))?;
                         seen.marks.insert(worker, self.number(&bytes(id))?);
                     }
                 }
                 What::Control => {}
             }
         }
-        for (id, job) in &finished {
-            let number = self.number(id)?;
-            let place = Place::Finished(job.state);
-            if let Some(other) = seen.jobs.insert(number, SeenJob { id: job_id(id)?, place, past: job.past }) {
-                return Err(format!("job {number} is {:?}, and also {:?}", job.state, other.place));
-            }
-        }
         self.finished = finished;
         Ok(())
     }
 
-    fn expiring(&self, keys: Vec<Vec<u8>>) -> Result<Vec<Expiring>, String> {
-        let mut expiring = Vec::new();
-        for name in keys {
-            let shown = String::from_utf8_lossy(&name).into_owned();
-            let own = name.strip_prefix(self.base.as_bytes()).and_then(|rest| rest.strip_prefix(b":"));
-            let what = if let Some(own) = own {
-                let text = String::from_utf8_lossy(own).into_owned();
-                let lasting = [&LISTS[..], &WITH_JOBS, &LIMITED].concat();
-                match text.split_once(':') {
-                    _ if lasting.contains(&text.as_str()) => continue,
-                    Some(("done", bucket)) => What::Bucket(bucket.parse().map_err(|_| shown)?),
-                    Some(("minute", _)) => What::Minute,
-                    Some(("finished", _)) => What::Finished(own["finished:".len()..].to_vec()),
-                    _ => return Err(format!("{shown} is no key of the table")),
-                }
-            } else {
-                let fleet = format!("{}:{{fleet}}:", self.prefix);
-                let rest = shown.strip_prefix(&fleet).ok_or_else(|| format!("{shown} is no key of the table"))?;
-                match rest.split_once(':') {
-                    _ if rest == "partitions" || rest == "replicas" => continue,
-                    Some(("replica", replica)) => What::Replica(crate::model::worker_of(replica).to_owned()),
-                    Some(("control", _)) => What::Control,
-                    _ => return Err(format!("{shown} is no key of the table")),
-                }
-            };
-            expiring.push(Expiring { name, what });
+    /// A job has finished, and is nowhere else.
+    fn finish(
+        &mut self,
+        seen: &mut Seen,
+        finished: &mut HashMap<Id, Finished>,
+        id: Id,
+        stored: &[u8],
+    ) -> Result<Number, String> {
+        let job = match self.finished.get(&id) {
+            Some(job) => *job,
+            None => {
+                let stored: StoredFinished =
+                    rmp_serde::from_slice(stored).map_err(|e| format!("finished job {id:?}: {e}"))?;
+                self.remember(&id, &stored.q)?;
+                Finished { state: stored.s, past: stored.h.as_ref().map(Past::from) }
+            }
+        };
+        let number = self.number(&id)?;
+        let found = SeenJob { id: self.known[&id].id, place: Place::Finished(job.state), past: job.past };
+        finished.insert(id, job);
+        match seen.jobs.insert(number, found) {
+            Some(other) => Err(format!("job {number} is {:?}, and also {:?}", job.state, other.place)),
+            None => Ok(number),
         }
-        Ok(expiring)
     }
 
-    fn finished(&mut self, number: Number, id: &Id, stored: &[u8]) -> Result<Finished, String> {
-        if let Some(job) = self.finished.get(id) {
-            return Ok(*job);
+    /// What a key is for that goes away by itself; nothing for one that is as large as what it holds.
+    fn what(&self, name: &[u8]) -> Result<Option<What>, String> {
+        let unknown = || format!("{} is no key of the table", String::from_utf8_lossy(name));
+        let own = name.strip_prefix(self.base.as_bytes()).and_then(|rest| rest.strip_prefix(b":"));
+        if let Some(own) = own {
+            let lasting = LISTS.iter().chain(&WITH_JOBS).chain(&LIMITED).any(|key| key.as_bytes() == own);
+            if lasting {
+                return Ok(None);
+            }
+            if let Some(id) = own.strip_prefix(b"finished:") {
+                return Ok(Some(What::Finished(id.to_vec())));
+            }
+            if let Some(bucket) = own.strip_prefix(b"done:") {
+                let bucket = std::str::from_utf8(bucket).ok().and_then(|bucket| bucket.parse().ok());
+                return bucket.map(|bucket| Some(What::Bucket(bucket))).ok_or_else(unknown);
+            }
+            return if own.starts_with(b"minute:") { Ok(Some(What::Minute)) } else { Err(unknown()) };
         }
-        let stored: StoredFinished =
-            rmp_serde::from_slice(stored).map_err(|e| format!("finished job {number}: {e}"))?;
-        self.remember(id, &stored.q)?;
-        Ok(Finished { state: stored.s, past: stored.h.as_ref().map(Past::from) })
+        let text = std::str::from_utf8(name).map_err(|_| unknown())?;
+        let fleet = format!("{}:{{fleet}}:", self.prefix);
+        match text.strip_prefix(&fleet).ok_or_else(unknown)?.split(':').collect::<Vec<_>>()[..] {
+            ["partitions" | "replicas"] => Ok(None),
+            ["replica", replica] => Ok(Some(What::Replica(worker_of(replica).to_owned()))),
+            ["control", _] => Ok(Some(What::Control)),
+            _ => Err(unknown()),
+        }
     }
 
     /// A record ends with `{"n":12}`, the job's number.
     fn remember(&mut self, id: &Id, record: &[u8]) -> Result<(), String> {
+        if let Some(known) = self.known.get(id) {
+            let same = known.record == record;
+            return if same { Ok(()) } else { Err(format!("the record of job {} has changed", known.number)) };
+        }
         let text = String::from_utf8_lossy(record);
         let number = text.rsplit_once("{\"n\":").and_then(|(_, rest)| rest.strip_suffix('}')?.parse().ok());
         let number: Number = number.ok_or_else(|| format!("a damaged record: {text:?}"))?;
-        if *self.numbers.entry(id.clone()).or_insert(number) != number {
-            return Err(format!("job {number} has taken the place of another"));
-        }
-        if self.records.entry(number).or_insert_with(|| record.to_vec()) != record {
-            return Err(format!("the record of job {number} has changed"));
-        }
+        let (record, history, past) = (record.to_vec(), Vec::new(), Past::default());
+        self.known.insert(id.clone(), Known { number, id: job_id(id)?, record, history, past, due_ms: None });
         Ok(())
     }
 
     fn number(&self, id: &Id) -> Result<Number, String> {
-        self.numbers.get(id).copied().ok_or_else(|| format!("id {id:?} of no record that ever was"))
+        self.known.get(id).map(|known| known.number).ok_or_else(|| format!("id {id:?} of no record that ever was"))
     }
-}
 
-struct Expiring {
-    name: Vec<u8>,
-    what: What,
+    fn past(&mut self, id: &Id, place: &Place, stored: &[u8]) -> Result<Past, String> {
+        let Some(known) = self.known.get_mut(id) else { return Err(format!("the history of {id:?}")) };
+        let number = known.number;
+        if known.history != stored {
+            let history: History =
+                rmp_serde::from_slice(stored).map_err(|e| format!("the history of job {number}: {e}"))?;
+            (known.past, known.due_ms, known.history) = (Past::from(&history), history.d, stored.to_vec());
+        }
+        match place {
+            Place::Scheduled { due_ms } | Place::Retrying { due_ms } if known.due_ms != Some(*due_ms.start()) => {
+                Err(format!("job {number} is {place:?}, and its history says {:?}", known.due_ms))
+            }
+            _ => Ok(known.past),
+        }
+    }
 }
 
 enum What {
@@ -400,14 +429,19 @@ enum What {
     Control,
 }
 
-fn past_of(number: Number, place: &Place, stored: &[u8]) -> Result<Past, String> {
-    let history: History = rmp_serde::from_slice(stored).map_err(|e| format!("history of job {number}: {e}"))?;
-    if let Place::Scheduled { due_ms } | Place::Retrying { due_ms } = place
-        && history.d != Some(*due_ms.start())
-    {
-        return Err(format!("job {number} is {place:?}, and its history says {:?}", history.d));
+fn check_expiry(name: &[u8], what: &What, ttl_ms: i64) -> Result<(), String> {
+    let most_ms = match what {
+        What::Bucket(_) => (RETENTION_MS + WIDTH_MS) as i64,
+        What::Finished(_) => RETENTION_MS as i64,
+        What::Minute => 2 * HOUR_MS,
+        What::Replica(_) => HOUR_MS / 4,
+        What::Control => HOUR_MS / 60,
+    };
+    if (0..=most_ms).contains(&ttl_ms) {
+        return Ok(());
     }
-    Ok(Past::from(&history))
+    let name = String::from_utf8_lossy(name);
+    Err(format!("{name} ought to expire within {most_ms} ms; redis says {ttl_ms}"))
 }
 
 pub(crate) fn bytes(id: JobId) -> Id {

@@ -1,11 +1,8 @@
 //! Applies a sequence of steps to the queue and to the model, and compares the two after each.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use queue::{
-    Claimed, Client, Clock, Error, Failure, Kind, NewJob, Outcome, Priority, Session, Settlement, State, Success,
-    Timing, Verdict,
-};
+use queue::{Claimed, Client, Clock, Error, Kind, NewJob, Priority, Session, State, Timing};
 use redis::Commands;
 
 use crate::{
@@ -14,6 +11,7 @@ use crate::{
     reader::{Reader, bytes, job_id},
     steps::{Action, DEAD_KEPT_MS, Ending, LEASE_MS, New, Pick, RETENTION_MS, Step, Time, WIDTH_MS, WORKERS},
     wire::Wire,
+    worker::{Ended, Worker},
 };
 
 const QUEUE: &str = "parcel";
@@ -38,38 +36,6 @@ pub(crate) struct Run {
     was_cut: bool,
     /// What was done, to be told when it goes wrong.
     told: Vec<String>,
-}
-
-/// A session, and what it knows.
-struct Worker {
-    session: Session,
-    name: String,
-    n_claims: u64,
-    /// Jobs whose runs have not ended; also those whose leases are lost.
-    running: Vec<Running>,
-    /// Ends of runs that are still to be written, in the order of `settlements`.
-    ended: Vec<Ended>,
-    settlements: Vec<Settlement>,
-    /// Claim → how many of its jobs are not settled.
-    claims: BTreeMap<String, usize>,
-    held: BTreeMap<Number, String>,
-    suspect: Option<Number>,
-    /// An answer about the mark was lost.
-    mark_unsure: bool,
-}
-
-struct Running {
-    number: Number,
-    claim: String,
-    job: Claimed,
-}
-
-#[derive(Clone)]
-struct Ended {
-    number: Number,
-    claim: String,
-    ending: Ending,
-    decided_ms: u64,
 }
 
 /// How a call ended.
@@ -102,7 +68,7 @@ impl Run {
             told: Vec::new(),
         };
         for at in 0..WORKERS {
-            let worker = run.worker(format!("w{at}"));
+            let worker = run.worker(&format!("w{at}"));
             run.workers.push(worker);
         }
         // The partition's number is known from here on, so that each call sends the requests of its own alone.
@@ -110,20 +76,8 @@ impl Run {
         run
     }
 
-    fn worker(&self, host: String) -> Worker {
-        let session = Session::new(self.client.clone(), &host, 1, Timing::default());
-        Worker {
-            name: session.worker().to_owned(),
-            session,
-            n_claims: 0,
-            running: Vec::new(),
-            ended: Vec::new(),
-            settlements: Vec::new(),
-            claims: BTreeMap::new(),
-            held: BTreeMap::new(),
-            suspect: None,
-            mark_unsure: false,
-        }
+    fn worker(&self, host: &str) -> Worker {
+        Worker::new(Session::new(self.client.clone(), host, 1, Timing::default()))
     }
 
     /// Takes all steps.
@@ -147,14 +101,12 @@ impl Run {
     async fn step(&mut self, step: &Step) -> Result<(), String> {
         let before = self.model.clone();
         self.tell(format!("{:?}", step.action));
-        self.armed = step.cut.is_some();
+        (self.armed, self.was_cut) = (step.cut.is_some(), false);
         if let (Some(wire), Some(cut)) = (&self.wire, step.cut) {
             wire.arm(cut);
         }
         let slack = self.act(&step.action).await?;
-        if let Some(wire) = &self.wire {
-            wire.disarm();
-        }
+        self.mend().await;
         let seen = self.reader.read()?;
         self.model.agree(&before, &seen, slack, self.now_ms())?;
         if self.model.n_ready() > 0 && seen.wake == 0 && !self.model.paused && !self.token_taken {
@@ -166,6 +118,16 @@ impl Run {
             _ => {}
         }
         self.agree_on_workers()
+    }
+
+    /// Has the connection made again, so that the next cut does not meet its beginning.
+    async fn mend(&self) {
+        let Some(wire) = &self.wire else { return };
+        wire.disarm();
+        if self.was_cut {
+            let up = async || self.client.ping().await.is_ok();
+            servers::wait_until("the connection is made again", Duration::from_secs(10), up).await;
+        }
     }
 
     fn tell(&mut self, what: String) {
@@ -188,7 +150,7 @@ impl Run {
             Action::Upkeep { worker, reclaim } => slack = self.upkeep(*worker, *reclaim).await?,
             Action::Die { worker } => {
                 self.n_deaths += 1;
-                self.workers[*worker] = self.worker(format!("w{worker}-{}", self.n_deaths));
+                self.workers[*worker] = self.worker(&format!("w{worker}-{}", self.n_deaths));
             }
             Action::Beat { worker } => {
                 let answer = self.workers[*worker].session.beat(&[QUEUE.to_owned()]).await;
@@ -335,6 +297,10 @@ impl Run {
         let Answer::Came(report) = self.answer(answer)? else {
             let worker = self.worker_named(&name);
             worker.mark_unsure |= expected.suspect;
+            if worker.session.n_held() < worker.held.len() {
+                // The mark's answer was lost: the claim is dropped, and with it jobs that it had held before and lost.
+                worker.held.retain(|number, _| !expected.jobs.contains(number));
+            }
             return Ok(true);
         };
         self.token_taken = false;
@@ -350,11 +316,7 @@ impl Run {
             (worker.suspect, worker.mark_unsure) = (numbers.first().copied(), false);
         }
         if let Some(claim) = claim {
-            worker.claims.insert(claim.clone(), numbers.len());
-            for (number, job) in numbers.into_iter().zip(report.jobs) {
-                worker.held.insert(number, claim.clone());
-                worker.running.push(Running { number, claim: claim.clone(), job });
-            }
+            worker.take(&claim, numbers, report.jobs);
         }
         Ok(false)
     }
@@ -376,10 +338,7 @@ impl Run {
         for (n, ending) in jobs {
             worker.end(*n, *ending, now_ms)?;
         }
-        // One call a sort of ending, beginning with that of the first.
-        let first_ends = worker.ended.first().is_some_and(|ended| ends(ended.ending));
-        let (first, second): (Vec<Ended>, Vec<Ended>) =
-            worker.ended.drain(..).partition(|ended| ends(ended.ending) == first_ends);
+        let (first, second) = worker.calls();
         let mut refused = 0;
         for Ended { number, claim, ending, decided_ms } in first.iter().chain(&second) {
             refused += usize::from(!self.model.settle(*number, claim, *ending, *decided_ms, now_ms));
@@ -399,6 +358,14 @@ impl Run {
             _ => (first, second),
         };
         written.iter().for_each(|ended| worker.let_go(ended));
+        if lost {
+            self.model.unsure.extend(left.iter().map(|ended| ended.claim.clone()));
+        }
+        for Ended { claim, .. } in &written {
+            if !worker.claims.contains_key(claim) {
+                self.model.unsure.remove(claim);
+            }
+        }
         worker.ended = left;
         if !lost {
             worker.forget_suspect(self.was_cut);
@@ -416,8 +383,7 @@ impl Run {
         }
         let worker = &mut self.workers[at];
         for claim in lost {
-            worker.claims.remove(&claim);
-            worker.held.retain(|_, by| *by != claim);
+            worker.lose(&claim);
         }
         worker.forget_suspect(self.was_cut);
         Ok(false)
@@ -425,8 +391,11 @@ impl Run {
 
     async fn upkeep(&mut self, at: usize, reclaim: bool) -> Result<Slack, String> {
         let now_ms = self.now_ms();
-        let next_end = self.model.leases.values().min().copied();
         self.model.trim(now_ms);
+        if reclaim {
+            self.model.end_empty_leases(now_ms);
+        }
+        let next_end = self.model.leases.values().min().copied();
         let n = if reclaim { self.model.reclaim(now_ms) } else { 0 };
         let answer = self.workers[at].session.upkeep(QUEUE, reclaim).await;
         let answer = answer.map(|report| (report.reclaimed, report.next_lease_end_ms));
@@ -537,41 +506,6 @@ impl Run {
     }
 }
 
-impl Worker {
-    /// The run of the `n`-th of its jobs ends.
-    fn end(&mut self, n: u8, ending: Ending, now_ms: u64) -> Result<(), String> {
-        let Some(at) = usize::from(n).checked_rem(self.running.len()) else { return Ok(()) };
-        let Running { number, claim, job } = self.running.remove(at);
-        let settlement = self.session.verdict(&job, verdict(ending), now_ms).map_err(|e| e.to_string())?;
-        self.settlements.push(settlement);
-        self.ended.push(Ended { number, claim, ending, decided_ms: now_ms });
-        Ok(())
-    }
-
-    /// Once it no longer holds the suspect, its mark is cleared; that fails without a word, and is tried again.
-    fn forget_suspect(&mut self, was_cut: bool) {
-        if self.suspect.is_none_or(|suspect| self.held.contains_key(&suspect)) {
-            return;
-        }
-        self.mark_unsure = was_cut;
-        if !was_cut {
-            self.suspect = None;
-        }
-    }
-
-    fn let_go(&mut self, ended: &Ended) {
-        if self.held.get(&ended.number) == Some(&ended.claim) {
-            self.held.remove(&ended.number);
-        }
-        if let Some(left) = self.claims.get_mut(&ended.claim) {
-            *left -= 1;
-            if *left == 0 {
-                self.claims.remove(&ended.claim);
-            }
-        }
-    }
-}
-
 fn payload(number: Number) -> String {
     format!("{{\"n\":{number}}}")
 }
@@ -579,26 +513,6 @@ fn payload(number: Number) -> String {
 fn number_of(job: &Claimed) -> Number {
     let payload: BTreeMap<String, Number> = serde_json::from_slice(job.payload().unwrap()).unwrap();
     payload["n"]
-}
-
-/// Whether the job ends with it.
-fn ends(ending: Ending) -> bool {
-    matches!(ending, Ending::Done | Ending::Cancelled | Ending::Expired)
-}
-
-fn verdict(ending: Ending) -> Verdict {
-    let error = Failure::new("broken", "the scale is broken");
-    let after = std::time::Duration::from_millis;
-    Verdict::Ran(match ending {
-        Ending::Done => Outcome::Done(Success::default()),
-        Ending::Retry => Outcome::Retry { error, after: None },
-        Ending::RetryAfter { ms } => Outcome::Retry { error, after: Some(after(ms)) },
-        Ending::Snooze { ms } => Outcome::Snooze { error, after: after(ms), draft: None },
-        Ending::Dead => Outcome::Dead(error),
-        Ending::Cancelled => return Verdict::Cancelled,
-        Ending::Expired => return Verdict::Expired,
-        Ending::HandedBack { started } => return Verdict::HandedBack { started },
-    })
 }
 
 fn refusal(answer: Result<State, Error>) -> Result<Result<State, Refusal>, Error> {

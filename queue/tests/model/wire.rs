@@ -64,8 +64,8 @@ impl Wire {
                     }
                     server.write_all(&request[..n]).await?;
                     if cut == Some(true) {
-                        server.read(&mut answer).await?;
-                        return Ok(());
+                        // It is answered: it is carried out.
+                        return server.read(&mut answer).await.map(drop);
                     }
                 }
                 n = server.read(&mut answer) => match n? {
