@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::{payload, progress::PATIENCE, server, system::System};
 
 const SCRIPT: &str = include_str!("bullmq.mjs");
-/// The fastest of those tried (16 to 1,000).
+/// How many jobs its worker runs at a time.
 const CONCURRENCY: usize = 200;
 
 /// BullMQ and the Node that runs it.
