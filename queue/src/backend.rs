@@ -64,6 +64,8 @@ pub(crate) struct Slots {
     pub(crate) freed: tokio::sync::Notify,
     /// Mean time of a handler in microseconds, as a moving average.
     mean_us: AtomicUsize,
+    /// How long handlers took.
+    durations: metrics::Histogram,
 }
 
 /// The most jobs that are claimed ahead of the running ones.
@@ -73,8 +75,9 @@ const MOST_AHEAD: usize = 512;
 const AHEAD_US: usize = 5_000;
 
 impl Slots {
-    pub(crate) fn new(concurrency: usize) -> Self {
+    pub(crate) fn new(queue: &str, concurrency: usize) -> Self {
         Self {
+            durations: metrics::histogram!("queue_job_duration_seconds", "queue" => queue.to_owned()),
             concurrency: concurrency.max(1),
             running: AtomicUsize::new(0),
             outstanding: AtomicUsize::new(0),
@@ -220,8 +223,7 @@ where
             let took = started.elapsed();
             slots.observe(took);
             if let Some(verdict) = verdict {
-                metrics::histogram!("queue_job_duration_seconds", "queue" => job.kind().to_owned())
-                    .record(took.as_secs_f64());
+                slots.durations.record(took.as_secs_f64());
                 shared.settle(&job, verdict, started_ms);
             }
             slots.running.fetch_sub(1, Ordering::Relaxed);

@@ -24,24 +24,25 @@ struct Inner {
     raw: Vec<u8>,
     record: Result<Record, Error>,
     history: History,
-    kind: Kind,
+    kind: Arc<Kind>,
     claimed_ms: u64,
 }
 
 impl Claimed {
     pub(crate) fn new(
         job: ClaimedJob,
+        record: Vec<u8>,
         partition: &Arc<Partition>,
         owner: &Arc<str>,
-        kind: Kind,
+        kind: Arc<Kind>,
         claimed_ms: u64,
     ) -> Self {
         Self(Arc::new(Inner {
             id: job.id,
             partition: partition.clone(),
             owner: owner.clone(),
-            record: Record::decode(&job.record),
-            raw: job.record,
+            record: Record::decode(&record),
+            raw: record,
             history: History::decode(job.history.as_deref()),
             kind,
             claimed_ms,

@@ -14,6 +14,7 @@ use crate::{
     keys::{self, Partition},
     message::{Finished, History, JobId, NewJob, Record, State},
     owner::Owner,
+    pusher::Pusher,
     scripts::{self, Found, Push, Retention},
     view::JobView,
 };
@@ -33,8 +34,9 @@ pub struct Client {
     pub(crate) directory: Directory,
     pub(crate) clock: Clock,
     pub(crate) retention: Retention,
-    kinds: Arc<[Kind]>,
+    kinds: Arc<[Arc<Kind>]>,
     events: Arc<Events>,
+    pusher: Arc<Pusher>,
 }
 
 /// What became of an idempotency key.
@@ -67,11 +69,12 @@ impl Client {
     #[must_use]
     pub fn with_clock(redis: &fleet::Redis, kinds: Vec<Kind>, clock: Clock) -> Self {
         Self {
+            pusher: Pusher::new(redis, &clock),
             redis: redis.clone(),
             directory: Directory::new(redis),
             clock,
             retention: Retention { ms: u64::try_from(RETENTION.as_millis()).unwrap_or(u64::MAX) },
-            kinds: kinds.into(),
+            kinds: kinds.into_iter().map(Arc::new).collect(),
             events: Events::new(redis),
         }
     }
@@ -116,37 +119,35 @@ impl Client {
 
     /// The defaults of a kind.
     #[must_use]
-    pub fn kind(&self, name: &str) -> Option<&Kind> {
+    pub fn kind(&self, name: &str) -> Option<&Arc<Kind>> {
         self.kinds.iter().find(|kind| kind.name == name)
     }
 
-    pub(crate) fn kinds(&self) -> &[Kind] {
+    pub(crate) fn kinds(&self) -> &[Arc<Kind>] {
         &self.kinds
     }
 
-    /// Pushes one job.
+    /// Pushes one job. Pushes that come at the same time share a call.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a bad name or too large a payload, [`Error::Full`], [`Error::Unavailable`].
     pub async fn push(&self, job: NewJob) -> Result<JobId, Error> {
-        match self.push_many(vec![job]).await.pop() {
-            Some(result) => result,
-            None => Err(Error::Invalid("no job".to_owned())),
-        }
+        let partition = self.directory.of_queue(&job.kind).await?;
+        let push = prepare(job, &partition, self.clock.now_ms())?;
+        let id = push.id;
+        self.pusher.push(partition, push).await?;
+        Ok(id)
     }
 
     /// Pushes many; one result a job, in their order. Jobs of one queue go in chunks, each all or none.
     ///
-    /// A job with a unique key is refused here: [`Client::submit`] takes it.
+    /// A job with a unique key is refused here, as by [`Client::push`]: [`Client::submit`] takes it.
     pub async fn push_many(&self, jobs: Vec<NewJob>) -> Vec<Result<JobId, Error>> {
         let now_ms = self.clock.now_ms();
         let mut results: Vec<Result<JobId, Error>> = Vec::with_capacity(jobs.len());
         let mut queues: Vec<(Arc<Partition>, Vec<usize>, Vec<Push>)> = Vec::new();
         for (position, job) in jobs.into_iter().enumerate() {
             let prepared = async {
-                if job.unique.is_some() {
-                    return Err(Error::Invalid("a job with a unique key is pushed by itself".to_owned()));
-                }
                 let partition = self.directory.of_queue(&job.kind).await?;
                 let push = prepare(job, &partition, now_ms)?;
                 Ok((partition, push))
@@ -350,7 +351,15 @@ fn encode_answer(fingerprint: &str, answer: Option<String>) -> Result<String, Er
     serde_json::to_string(&stored).map_err(|e| Error::Invalid(e.to_string()))
 }
 
-pub(crate) fn prepare(job: NewJob, partition: &Partition, now_ms: u64) -> Result<Push, Error> {
+/// A job that minds no unique key, ready to be pushed.
+fn prepare(job: NewJob, partition: &Partition, now_ms: u64) -> Result<Push, Error> {
+    if job.unique.is_some() {
+        return Err(Error::Invalid("a job with a unique key is pushed by itself".to_owned()));
+    }
+    prepare_any(job, partition, now_ms)
+}
+
+pub(crate) fn prepare_any(job: NewJob, partition: &Partition, now_ms: u64) -> Result<Push, Error> {
     if job.payload.len() > MOST_PAYLOAD {
         return Err(Error::Invalid(format!(
             "a payload of {} bytes is too large: at most {MOST_PAYLOAD}",

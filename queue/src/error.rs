@@ -35,7 +35,10 @@ pub enum Error {
 
 impl From<redis::RedisError> for Error {
     fn from(error: redis::RedisError) -> Self {
-        if error.code() == Some("OOM") || error.to_string().contains("OOM command not allowed") {
+        // Inside a script or a transaction the code is only part of the text.
+        if error.code() == Some("OOM")
+            || error.to_string().contains("command not allowed when used memory > 'maxmemory'")
+        {
             return Self::Full;
         }
         if error.is_io_error()

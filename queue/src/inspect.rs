@@ -188,7 +188,7 @@ impl Client {
         for waiting in ["ready:0", "ready:1", "ready:2", "ready:3", "suspects", "held"] {
             pipe.llen(partition.key(waiting));
         }
-        pipe.scard(partition.key("ghosts")).exists(partition.key("paused")).hlen(partition.key("running"));
+        pipe.scard(partition.key("ghosts")).exists(partition.key("paused")).cmd("HVALS").arg(partition.key("left"));
         for waiting in ["scheduled", "retrying", "dead"] {
             pipe.zcard(partition.key(waiting));
         }
@@ -199,7 +199,7 @@ impl Client {
             pipe.hmget(partition.key(&format!("minute:{minute}")), &["in", "out"]);
         }
         type Waiting = (u64, u64, u64, u64, u64, u64);
-        type Others = (u64, bool, u64, u64, u64, u64);
+        type Others = (u64, bool, Vec<u64>, u64, u64, u64);
         type Heads = (Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
         let values: Vec<redis::Value> = pipe.query_async(&mut self.redis.connection()).await?;
         let part = |range: std::ops::Range<usize>| redis::Value::Array(values[range].to_vec());
@@ -222,7 +222,7 @@ impl Client {
             depth: Depth {
                 ready: (high + normal + low + bulk + suspects + held).saturating_sub(ghosts),
                 scheduled,
-                running,
+                running: running.iter().sum(),
                 retrying,
                 waiting: 0,
                 dead,
@@ -416,7 +416,9 @@ impl Client {
         let partition = self.existing(queue).await?;
         let mut connection = self.redis.connection();
         let mut counts = HashMap::new();
-        for suffix in ["jobs", "running", "history"] {
+        let left: Vec<u64> = connection.hvals(partition.key("left")).await?;
+        counts.insert("running".to_owned(), left.iter().sum());
+        for suffix in ["jobs", "claims", "history"] {
             counts.insert(suffix.to_owned(), connection.hlen(partition.key(suffix)).await?);
         }
         for suffix in ["leases", "scheduled", "retrying", "dead", "watched"] {

@@ -13,6 +13,8 @@ mod keys;
 mod message;
 mod outcome;
 mod owner;
+mod pack;
+mod pusher;
 mod replica;
 mod scripts;
 mod session;

@@ -36,7 +36,7 @@ pub struct JobId(Uuid);
 impl JobId {
     /// A new id in the partition `number`, created at `now_ms` (Unix milliseconds).
     pub(crate) fn new(partition: u16, now_ms: u64) -> Self {
-        let random = Uuid::now_v7().into_bytes();
+        let random = Uuid::new_v4().into_bytes();
         let mut bytes = [0; 16];
         bytes[..6].copy_from_slice(&now_ms.to_be_bytes()[2..]);
         bytes[6] = 0x70 | (partition >> 8) as u8;
@@ -298,6 +298,11 @@ impl Record {
             options => rmp_serde::from_slice(options).map_err(|e| broken(&e.to_string()))?,
         };
         Ok(Self { priority, options, payload: rest[length..].to_vec() })
+    }
+
+    /// Whether a newer release wrote it.
+    pub(crate) fn is_newer(bytes: &[u8]) -> bool {
+        bytes.len() >= HEADER && bytes[0] > ENVELOPE_VERSION
     }
 
     pub(crate) fn tenant(&self) -> &str {

@@ -22,6 +22,7 @@ use crate::{
     backend::{RedisBackend, Slots},
     claimed::Claimed,
     client::Client,
+    error::Error,
     session::{Session, Timing},
     settle::{Settlement, Verdict},
     waker::{Listener, Waker},
@@ -123,7 +124,7 @@ impl Replica {
 
     /// The jobs of `queue` for an apalis worker, `concurrency` at a time.
     pub fn backend(&mut self, queue: &str, concurrency: usize) -> RedisBackend {
-        let slots = Arc::new(Slots::new(concurrency));
+        let slots = Arc::new(Slots::new(queue, concurrency));
         let (sender, jobs) = mpsc::channel(4096);
         self.shared.queues.lock().unwrap_or_else(PoisonError::into_inner).push(queue.to_owned());
         self.shared.queues_changed.notify_one();
@@ -260,7 +261,8 @@ async fn collect(shared: Arc<Shared>, mut receiver: mpsc::UnboundedReceiver<Sett
     let mut backoff = BACKOFF.0;
     let mut again = false;
     loop {
-        if batch.is_empty() {
+        // What was sent and not answered is sent again first.
+        if batch.is_empty() && !again {
             tokio::select! {
                 biased;
                 n = receiver.recv_many(&mut batch, crate::scripts::MOST) => if n == 0 { return },
@@ -280,14 +282,20 @@ async fn collect(shared: Arc<Shared>, mut receiver: mpsc::UnboundedReceiver<Sett
             }
             Err(error) => {
                 if !again {
-                    tracing::warn!(%error, n_jobs = batch.len(), "cannot settle; kept until redis is back");
+                    let n_jobs = shared.session.n_sealed().await + batch.len();
+                    tracing::warn!(%error, n_jobs, "cannot settle; kept until redis is back");
                 }
                 again = true;
                 let cancelled = tokio::time::timeout(backoff, stop.cancelled()).await.is_ok();
                 if cancelled && shared.session.settle(&mut batch).await.is_err() {
                     return;
                 }
-                backoff = (backoff * 2).min(BACKOFF.1);
+                let away = matches!(error, Error::Unavailable(_));
+                backoff = if away { (backoff * 2).min(BACKOFF.1) } else { BACKOFF.0 };
+                // Those of other queues can be written although Redis refuses those of one.
+                while let Ok(settlement) = receiver.try_recv() {
+                    batch.push(settlement);
+                }
             }
         }
     }
@@ -356,11 +364,15 @@ async fn keep_up(shared: Arc<Shared>) {
                         wait = wait.min(ends_in.max(Duration::from_millis(200)));
                     }
                 }
-                Err(error) => {
+                Err(error @ Error::Unavailable(_)) => {
                     tracing::debug!(queue, %error, "cannot look after the queue; trying again");
                     // A failed answer begins a gap, however short the server was away for us.
                     reclaim_from = Instant::now() + lease;
                     wait = BACKOFF.1;
+                }
+                Err(error) => {
+                    last_answer = Some(Instant::now());
+                    tracing::error!(queue, %error, "cannot look after the queue; the others go on");
                 }
             }
         }

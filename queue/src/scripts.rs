@@ -2,21 +2,35 @@
 
 use std::sync::LazyLock;
 
-use redis::{FromRedisValue, Script, ScriptInvocation, aio::ConnectionManager};
+use redis::{AsyncCommands, FromRedisValue, Script, ScriptInvocation, aio::ConnectionManager};
 
-use crate::{error::Error, keys::Partition, message::JobId};
+use crate::{error::Error, keys::Partition, message::JobId, pack};
 
 /// The most jobs one script call takes: Lua's `unpack` is limited to a few thousand values.
 pub(crate) const MOST: usize = 1000;
 /// The hash of a replica is kept for so long. Longer than any lease, because reclaiming asks the hash of the dead.
 pub(crate) const REPLICA_KEPT_S: u32 = 900;
+/// The counters of a minute are kept for so long.
+const COUNTS_KEPT_S: i64 = 7200;
+/// A claim of more jobs reads their records in a second call.
+const MOST_RECORDS: usize = 16;
 /// The most dead jobs a queue keeps.
 const MOST_DEAD: u32 = 10_000;
 
+/// The script of this name; `with`: after the function of another file.
 macro_rules! script {
-    ($name:ident) => {{
+    ($name:ident) => {
+        script!($name with "")
+    };
+    ($name:ident with holder) => {
+        script!($name with include_str!("scripts/holder.lua"))
+    };
+    ($name:ident with $function:expr) => {{
         static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
-            Script::new(&text(stringify!($name), include_str!(concat!("scripts/", stringify!($name), ".lua"))))
+            let text = text(stringify!($name), include_str!(concat!("scripts/", stringify!($name), ".lua")));
+            // The first line tells the server what the script may do.
+            let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
+            Script::new(&format!("{first}\n{}{rest}", $function))
         });
         &*SCRIPT
     }};
@@ -50,7 +64,8 @@ pub(crate) struct Push {
     pub(crate) due_ms: Option<u64>,
 }
 
-/// Adds up to [`MOST`] jobs, all or none.
+/// Adds up to [`MOST`] jobs, all or none, in one transaction of plain commands: much faster than a script that is given every
+/// record.
 pub(crate) async fn push(
     connection: &ConnectionManager,
     partition: &Partition,
@@ -58,29 +73,42 @@ pub(crate) async fn push(
     jobs: &[Push],
 ) -> Result<(), Error> {
     debug_assert!(jobs.len() <= MOST);
-    let script = script!(push);
-    let mut call = script.key(&partition.base);
-    call.arg(now_ms).arg(minute(now_ms));
-    let ready = |priority| jobs.iter().filter(move |job| job.due_ms.is_none() && job.priority == priority);
+    Ok(transaction(partition, now_ms, jobs).query_async(&mut connection.clone()).await?)
+}
+
+fn transaction(partition: &Partition, now_ms: u64, jobs: &[Push]) -> redis::Pipeline {
+    let mut pipe = redis::pipe();
+    pipe.atomic();
+    // Ids before records: should one of the commands fail, an id without a record does no harm.
     for priority in 0..4 {
-        call.arg(ready(priority).count());
-    }
-    call.arg(jobs.iter().filter(|job| job.due_ms.is_some()).count());
-    for job in jobs {
-        call.arg(&job.id.as_bytes()[..]).arg(&job.record[..]);
-    }
-    for priority in 0..4 {
-        for job in ready(priority) {
-            call.arg(&job.id.as_bytes()[..]);
+        let mut ready = jobs.iter().filter(|job| job.due_ms.is_none() && job.priority == priority).peekable();
+        if ready.peek().is_some() {
+            let list = pipe.cmd("RPUSH").arg(partition.key(&format!("ready:{priority}")));
+            for job in ready {
+                list.arg(&job.id.as_bytes()[..]);
+            }
+            list.ignore();
         }
     }
-    for job in jobs {
-        if let Some(due) = job.due_ms {
-            call.arg(due).arg(&job.id.as_bytes()[..]);
+    let mut scheduled = jobs.iter().filter_map(|job| Some((job.due_ms?, job.id))).peekable();
+    if scheduled.peek().is_some() {
+        let set = pipe.cmd("ZADD").arg(partition.key("scheduled"));
+        for (due_ms, id) in scheduled {
+            set.arg(due_ms).arg(&id.as_bytes()[..]);
         }
+        set.ignore();
     }
-    let _: u64 = run(&call, connection).await?;
-    Ok(())
+    let records = pipe.cmd("HSET").arg(partition.key("jobs"));
+    for job in jobs {
+        records.arg(&job.id.as_bytes()[..]).arg(&job.record[..]);
+    }
+    records.ignore();
+    // One token, however many there were. A scheduled job, too, may be due before the time that a fetcher waits for.
+    let wake = partition.key("wake");
+    pipe.rpush(&wake, 1).ignore().ltrim(&wake, 0, 0).ignore();
+    let counts = partition.key(&format!("minute:{}", minute(now_ms)));
+    pipe.hincr(&counts, "in", jobs.len()).ignore().expire(&counts, COUNTS_KEPT_S).ignore();
+    pipe
 }
 
 /// What a claim asks for.
@@ -99,7 +127,8 @@ pub(crate) struct Claim<'a> {
 #[derive(Debug, PartialEq)]
 pub(crate) struct ClaimedJob {
     pub(crate) id: JobId,
-    pub(crate) record: Vec<u8>,
+    /// `None`: it is not there.
+    pub(crate) record: Option<Vec<u8>>,
     pub(crate) history: Option<Vec<u8>>,
 }
 
@@ -114,7 +143,8 @@ pub(crate) struct Claims {
     pub(crate) jobs: Vec<ClaimedJob>,
 }
 
-type ClaimReply = (i64, u8, u8, Vec<Vec<u8>>, Vec<Vec<u8>>, Vec<Option<Vec<u8>>>);
+type Fields = Vec<Option<Vec<u8>>>;
+type ClaimReply = (i64, u8, u8, u8, Vec<u8>, Fields, Fields);
 
 /// Makes due jobs ready and claims up to `want` of the ready ones.
 pub(crate) async fn claim(
@@ -128,14 +158,19 @@ pub(crate) async fn claim(
         .arg(ask.want.min(MOST))
         .arg(ask.now_ms)
         .arg(ask.lease_end_ms)
-        .arg(crate::message::ENVELOPE_VERSION)
         .arg(if ask.lowest_first { "3210" } else { "0123" })
-        .arg(u8::from(ask.take_suspect));
-    let (next_due, suspect, left, ids, records, histories): ClaimReply = run(&call, connection).await?;
+        .arg(u8::from(ask.take_suspect))
+        .arg(MOST_RECORDS);
+    let (next_due, suspect, left, with_history, ids, mut records, mut histories): ClaimReply =
+        run(&call, connection).await?;
+    let ids = split_ids(&ids);
+    if records.is_empty() && !ids.is_empty() {
+        (records, histories) = read(connection, partition, &ids, with_history == 1).await?;
+    }
     let mut histories = histories.into_iter();
-    let jobs = ids.iter().zip(records).filter_map(|(id, record)| {
+    let jobs = ids.into_iter().zip(records).map(|(id, record)| {
         let history = histories.next().flatten();
-        Some(ClaimedJob { id: JobId::from_slice(id)?, record, history })
+        ClaimedJob { id, record, history }
     });
     Ok(Claims {
         next_due_ms: u64::try_from(next_due).ok(),
@@ -143,6 +178,47 @@ pub(crate) async fn claim(
         left: left == 1,
         jobs: jobs.collect(),
     })
+}
+
+/// The records of jobs that have not finished, and their histories.
+async fn read(
+    connection: &ConnectionManager,
+    partition: &Partition,
+    ids: &[JobId],
+    with_history: bool,
+) -> Result<(Fields, Fields), Error> {
+    let mut pipe = redis::pipe();
+    let keys = if with_history { &["jobs", "history"][..] } else { &["jobs"] };
+    for key in keys {
+        let fields = pipe.cmd("HMGET").arg(partition.key(key));
+        for id in ids {
+            fields.arg(&id.as_bytes()[..]);
+        }
+    }
+    let mut answers: Vec<Fields> = pipe.query_async(&mut connection.clone()).await?;
+    let histories = if with_history { answers.pop() } else { None };
+    Ok((answers.pop().unwrap_or_default(), histories.unwrap_or_default()))
+}
+
+/// The jobs of a claim whose answer was lost; `None` when there is no such claim.
+pub(crate) async fn claimed_by(
+    connection: &ConnectionManager,
+    partition: &Partition,
+    owner: &str,
+) -> Result<Option<Vec<ClaimedJob>>, Error> {
+    let ids: Option<Vec<u8>> = connection.clone().hget(partition.key("claims"), owner).await?;
+    let Some(ids) = ids.as_deref().map(split_ids) else { return Ok(None) };
+    if ids.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    let (records, histories) = read(connection, partition, &ids, true).await?;
+    let fields = records.into_iter().zip(histories);
+    Ok(Some(ids.into_iter().zip(fields).map(|(id, (record, history))| ClaimedJob { id, record, history }).collect()))
+}
+
+/// Ids that lie one behind the other.
+pub(crate) fn split_ids(ids: &[u8]) -> Vec<JobId> {
+    ids.chunks_exact(16).filter_map(JobId::from_slice).collect()
 }
 
 /// How long finished jobs are kept, and in which bucket.
@@ -182,50 +258,75 @@ impl Retention {
 pub(crate) struct Ending {
     pub(crate) id: JobId,
     pub(crate) owner: std::sync::Arc<str>,
+    /// Empty when nothing is kept.
     pub(crate) finished: Vec<u8>,
     pub(crate) state: crate::message::State,
 }
 
-/// Ends up to [`MOST`] running jobs; `ended` are the owners whose last jobs these are. Returns the positions of the refused.
+/// An owner of jobs that end.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct EndingOwner {
+    pub(crate) owner: std::sync::Arc<str>,
+    /// How many jobs its claim has left before the call: only then is it carried out, and so only once.
+    pub(crate) left: usize,
+    /// How many of them end.
+    pub(crate) ends: usize,
+}
+
+/// Ends up to [`MOST`] running jobs, which are in the order of their `owners`. Returns the positions of the refused.
 pub(crate) async fn finish(
     connection: &ConnectionManager,
     partition: &Partition,
     now_ms: u64,
     retention: Retention,
+    owners: &[EndingOwner],
     jobs: &[Ending],
-    ended: &[&str],
 ) -> Result<Vec<usize>, Error> {
     let bucket = retention.bucket(now_ms);
-    let place = |job: &Ending| match retention.ms {
-        0 => '-',
-        _ if retention.bucket(job.id.created_ms()) == bucket => 'b',
-        _ => 'k',
-    };
     let script = script!(finish);
     let mut call = script.key(&partition.base);
     call.arg(bucket)
         .arg(retention.ttl_ms(bucket, now_ms))
         .arg(retention.ms)
         .arg(minute(now_ms))
+        .arg(owners.len())
         .arg(jobs.len())
-        .arg(ended.len())
-        .arg(jobs.iter().map(place).collect::<String>())
         .arg(jobs.iter().map(|job| &job.state.name()[..1]).collect::<String>());
+    for owner in owners {
+        call.arg(&*owner.owner).arg(owner.left).arg(owner.ends);
+    }
     for job in jobs {
         call.arg(&job.id.as_bytes()[..]);
     }
-    for job in jobs {
-        call.arg(&*job.owner);
-    }
-    for job in jobs {
-        // What is not kept need not travel.
-        call.arg(if retention.ms == 0 { &[][..] } else { &job.finished[..] });
-    }
-    for owner in ended {
-        call.arg(*owner);
+    if retention.ms > 0 {
+        keep(&mut call, jobs, |job| retention.bucket(job.id.created_ms()) == bucket);
     }
     let refused: Vec<usize> = run(&call, connection).await?;
     Ok(refused.into_iter().map(|position| position - 1).collect())
+}
+
+/// Adds what is kept of finished jobs to a call: in packs, as far as they are `in_bucket`.
+fn keep(call: &mut ScriptInvocation<'_>, jobs: &[Ending], in_bucket: impl Fn(&Ending) -> bool) {
+    let mut first = 0;
+    while first < jobs.len() {
+        let mut n = 0;
+        let mut bytes = 0;
+        while let Some(job) = jobs.get(first + n)
+            && n < pack::MOST.0
+            && (n == 0 || bytes + job.finished.len() <= pack::MOST.1)
+            && in_bucket(job)
+        {
+            n += 1;
+            bytes += job.finished.len();
+        }
+        call.arg(first + 1).arg(n);
+        let one = &jobs[first].finished[..];
+        match n {
+            0 | 1 => call.arg(one),
+            _ => call.arg(pack::pack(jobs[first..first + n].iter().map(|job| (job.id, &job.finished[..])))),
+        };
+        first += n.max(1);
+    }
 }
 
 /// Where a released job waits next.
@@ -241,6 +342,12 @@ pub(crate) enum To {
     /// To the front of its list.
     Ready,
     Suspect,
+    /// A newer release wrote it.
+    Held,
+    /// To its end; the history is its finished record then.
+    Cancelled,
+    /// Nowhere: its record is not there.
+    Gone,
 }
 
 /// A running job that goes back.
@@ -253,17 +360,34 @@ pub(crate) struct Release {
     pub(crate) history: Option<Vec<u8>>,
 }
 
-/// Takes up to [`MOST`] running jobs from their owners. Returns the positions of the refused.
+/// A job that someone cancelled while it ran, and that was not released.
+#[derive(Debug)]
+pub(crate) struct CancelledRun {
+    pub(crate) position: usize,
+    pub(crate) record: Vec<u8>,
+    pub(crate) history: Option<Vec<u8>>,
+}
+
+/// What became of released jobs.
+#[derive(Debug, Default)]
+pub(crate) struct Released {
+    /// Positions of those refused because their lease is lost.
+    pub(crate) refused: Vec<usize>,
+    /// Those that still run: someone cancelled them, and they are to end.
+    pub(crate) cancelled: Vec<CancelledRun>,
+}
+
+/// Takes up to [`MOST`] running jobs from their owners.
 pub(crate) async fn release(
     connection: &ConnectionManager,
     partition: &Partition,
     now_ms: u64,
+    retention: Retention,
     jobs: &[Release],
-    ended: &[&str],
-) -> Result<Vec<usize>, Error> {
+) -> Result<Released, Error> {
     let script = script!(release);
     let mut call = script.key(&partition.base);
-    call.arg(now_ms).arg(minute(now_ms)).arg(MOST_DEAD).arg(jobs.len()).arg(ended.len());
+    call.arg(now_ms).arg(minute(now_ms)).arg(MOST_DEAD).arg(retention.ms);
     for job in jobs {
         let (to, due_ms) = match job.to {
             To::Retrying { due_ms } => ("retrying", due_ms),
@@ -271,6 +395,9 @@ pub(crate) async fn release(
             To::Dead => ("dead", 0),
             To::Ready => ("ready", 0),
             To::Suspect => ("suspect", 0),
+            To::Held => ("held", 0),
+            To::Cancelled => ("cancelled", 0),
+            To::Gone => ("gone", 0),
         };
         call.arg(&job.id.as_bytes()[..])
             .arg(&*job.owner)
@@ -278,11 +405,15 @@ pub(crate) async fn release(
             .arg(due_ms)
             .arg(job.history.as_deref().unwrap_or_default());
     }
-    for owner in ended {
-        call.arg(*owner);
-    }
-    let refused: Vec<usize> = run(&call, connection).await?;
-    Ok(refused.into_iter().map(|position| position - 1).collect())
+    type Reply = (Vec<usize>, Vec<usize>, Vec<Vec<u8>>, Fields);
+    let (refused, cancelled, records, histories): Reply = run(&call, connection).await?;
+    let cancelled = cancelled.into_iter().zip(records).zip(histories);
+    Ok(Released {
+        refused: refused.into_iter().map(|position| position - 1).collect(),
+        cancelled: cancelled
+            .map(|((position, record), history)| CancelledRun { position: position - 1, record, history })
+            .collect(),
+    })
 }
 
 /// Extends leases. Returns the owners whose lease is lost, and the running jobs that are to stop.
@@ -308,6 +439,8 @@ pub(crate) struct Abandoned {
     pub(crate) id: JobId,
     pub(crate) owner: String,
     pub(crate) history: Option<Vec<u8>>,
+    /// The record, if someone cancelled it.
+    pub(crate) cancelled: Option<Vec<u8>>,
 }
 
 /// What upkeep found.
@@ -320,7 +453,7 @@ pub(crate) struct Upkeep {
     pub(crate) abandoned: Vec<Abandoned>,
 }
 
-type UpkeepReply = (u64, i64, u8, Vec<Vec<u8>>, Vec<String>, Vec<Option<Vec<u8>>>);
+type UpkeepReply = (u64, i64, u8, Vec<Vec<u8>>, Vec<String>, Fields, Fields);
 
 /// Looks after one partition; finds expired leases when `reclaim`.
 pub(crate) async fn upkeep(
@@ -335,12 +468,10 @@ pub(crate) async fn upkeep(
     let script = script!(upkeep);
     let mut call = script.key(&partition.base);
     call.arg(now_ms).arg(first).arg(last).arg(now_ms.saturating_sub(dead_kept_ms)).arg(u8::from(reclaim));
-    let (server_ms, next_end, work, ids, owners, histories): UpkeepReply = run(&call, connection).await?;
-    let abandoned = ids
-        .iter()
-        .zip(owners)
-        .zip(histories)
-        .filter_map(|((id, owner), history)| Some(Abandoned { id: JobId::from_slice(id)?, owner, history }));
+    let (server_ms, next_end, work, ids, owners, histories, cancelled): UpkeepReply = run(&call, connection).await?;
+    let abandoned = ids.iter().zip(owners).zip(histories.into_iter().zip(cancelled)).filter_map(
+        |((id, owner), (history, cancelled))| Some(Abandoned { id: JobId::from_slice(id)?, owner, history, cancelled }),
+    );
     Ok(Upkeep {
         server_ms,
         next_lease_end_ms: u64::try_from(next_end).ok(),
@@ -369,11 +500,16 @@ pub(crate) async fn find(
     retention: Retention,
     id: JobId,
 ) -> Result<Option<Found>, Error> {
-    let script = script!(find);
+    let script = script!(find with holder);
     let mut call = script.key(&partition.base);
     call.arg(&id.as_bytes()[..]).arg(retention.bucket(id.created_ms()));
     let found: FindReply = run(&call, connection).await?;
-    Ok(found.map(|(place, record, detail, history)| Found { place, record, detail, history }))
+    let Some((place, mut record, detail, history)) = found else { return Ok(None) };
+    if place == "finished" {
+        let damaged = || Error::Corrupt(format!("the finished record of job {id}"));
+        record = pack::unpack(&record, id).ok_or_else(damaged)?.to_vec();
+    }
+    Ok(Some(Found { place, record, detail, history }))
 }
 
 /// What cancelling did.
@@ -399,7 +535,7 @@ pub(crate) async fn cancel(
 ) -> Result<Cancelled, Error> {
     let bucket = retention.bucket(now_ms);
     let own_key = retention.bucket(id.created_ms()) != bucket;
-    let script = script!(cancel);
+    let script = script!(cancel with holder);
     let mut call = script.key(&partition.base);
     call.arg(&id.as_bytes()[..]).arg(place).arg(finished);
     call.arg(if own_key { String::new() } else { bucket.to_string() })
@@ -423,7 +559,7 @@ pub(crate) async fn revive(
     record: &[u8],
     history: &[u8],
 ) -> Result<bool, Error> {
-    let script = script!(revive);
+    let script = script!(revive with holder);
     let mut call = script.key(&partition.base);
     call.arg(&id.as_bytes()[..]).arg(place).arg(retention.bucket(id.created_ms())).arg(record).arg(history);
     run(&call, connection).await

@@ -20,9 +20,9 @@ use crate::{
     inspect::{ALIVE, About},
     job::Kind,
     keys::{self, Partition},
-    message::{History, JobId},
+    message::{Finished, History, JobId, Record, State},
     owner::{Owner, ReplicaId},
-    scripts::{self, Abandoned, Claim, Release, To},
+    scripts::{self, Abandoned, CancelledRun, Claim, ClaimedJob, Claims, Ending, EndingOwner, Release, To},
     settle::{self, Settlement, Verdict, What},
 };
 
@@ -85,6 +85,25 @@ struct Held {
     claims: HashMap<Arc<str>, HeldClaim>,
 }
 
+impl Held {
+    /// It is written how this job's run ended, or refused.
+    fn let_go(&mut self, id: JobId, owner: &Arc<str>) {
+        if self.jobs.get(&id).is_some_and(|job| job.owner == *owner) {
+            self.jobs.remove(&id);
+        }
+    }
+
+    /// So many more jobs of a claim are settled.
+    fn settled(&mut self, owner: &Arc<str>, n: usize) {
+        if let Some(claim) = self.claims.get_mut(owner) {
+            claim.left = claim.left.saturating_sub(n);
+            if claim.left == 0 {
+                self.claims.remove(owner);
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 struct HeldJob {
     owner: Arc<str>,
@@ -130,6 +149,30 @@ pub struct Session {
     claims: AtomicU64,
     /// The suspect that this replica runs; one at a time.
     suspect: Mutex<Option<JobId>>,
+    /// Claims whose answers were lost: what they took is given back.
+    unanswered: tokio::sync::Mutex<Vec<Unanswered>>,
+    /// What is being written, one batch a partition. After a lost answer the same call is sent again, and nothing before it.
+    sealed: tokio::sync::Mutex<Vec<Sealed>>,
+}
+
+/// A claim whose answer was lost.
+#[derive(Debug)]
+struct Unanswered {
+    partition: Arc<Partition>,
+    owner: Arc<str>,
+}
+
+/// Settlements of one kind and partition that are written in one call.
+#[derive(Debug)]
+struct Sealed {
+    partition: Arc<Partition>,
+    batch: Batch,
+}
+
+#[derive(Debug)]
+enum Batch {
+    Ends { owners: Vec<EndingOwner>, jobs: Vec<Ending> },
+    Releases(Vec<Release>),
 }
 
 impl Session {
@@ -144,6 +187,8 @@ impl Session {
             held: Mutex::default(),
             claims: AtomicU64::new(0),
             suspect: Mutex::new(None),
+            unanswered: tokio::sync::Mutex::default(),
+            sealed: tokio::sync::Mutex::default(),
         }
     }
 
@@ -165,15 +210,15 @@ impl Session {
         keys::control(self.client.redis.prefix(), self.replica.as_str())
     }
 
-    /// Claims up to `want` jobs of `queue`. A job whose lease could not be confirmed because Redis' answer was lost is not
-    /// returned; it runs after the lease has ended.
+    /// Claims up to `want` jobs of `queue`. What was claimed when Redis' answer is lost is given back before the next claim, or
+    /// with the next renewal.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn claim(&self, queue: &str, want: usize) -> Result<ClaimReport, Error> {
         let partition = self.client.directory.of_queue(queue).await?;
-        let connection = self.client.redis.connection();
         let number = self.claims.fetch_add(1, Ordering::Relaxed) + 1;
+        self.give_back_unanswered().await?;
         let now_ms = self.client.clock.now_ms();
         let owner: Arc<str> = self.replica.owner(number, now_ms).to_string().into();
         let ask = Claim {
@@ -184,25 +229,92 @@ impl Session {
             lowest_first: number.is_multiple_of(LOWEST_FIRST_EVERY),
             take_suspect: self.suspect().is_none(),
         };
-        let claims = scripts::claim(&connection, &partition, &ask).await?;
-        let kind = self.client.kind(queue).cloned().unwrap_or_else(|| Kind {
-            name: queue.to_owned(),
-            max_attempts: 3,
-            timeout_s: 60,
-            allow_fallback: false,
-        });
-        let jobs: Vec<Claimed> =
-            claims.jobs.into_iter().map(|job| Claimed::new(job, &partition, &owner, kind.clone(), now_ms)).collect();
-        self.hold(&partition, &owner, &jobs);
-        if claims.suspect
-            && let Some(job) = jobs.first()
-        {
-            // Without the mark the suspect must not run: the whole claim is dropped and its lease ends.
-            self.mark_suspect(job.id()).await.inspect_err(|_| {
-                self.lose(&[owner.to_string()]);
-            })?;
+        let claimed = self.claim_as(&partition, &ask).await;
+        if claimed.is_err() {
+            let (partition, owner) = (partition.clone(), owner.clone());
+            self.unanswered.lock().await.push(Unanswered { partition, owner });
         }
+        let (claims, jobs) = claimed?;
+        let kind = match self.client.kind(queue) {
+            Some(kind) => kind.clone(),
+            None => Arc::new(Kind { name: queue.to_owned(), max_attempts: 3, timeout_s: 60, allow_fallback: false }),
+        };
+        let owner = &owner;
+        let claimed = |(job, record)| Claimed::new(job, record, &partition, owner, kind.clone(), now_ms);
+        let jobs: Vec<Claimed> = jobs.into_iter().map(claimed).collect();
+        self.hold(&partition, owner, &jobs);
         Ok(ClaimReport { jobs, next_due_ms: claims.next_due_ms, left: claims.left })
+    }
+
+    /// Claims, and puts aside what this release cannot run.
+    async fn claim_as(
+        &self,
+        partition: &Partition,
+        ask: &Claim<'_>,
+    ) -> Result<(Claims, Vec<(ClaimedJob, Vec<u8>)>), Error> {
+        let connection = self.client.redis.connection();
+        let mut claims = scripts::claim(&connection, partition, ask).await?;
+        let mut jobs = Vec::with_capacity(claims.jobs.len());
+        let mut aside = Vec::new();
+        let first = claims.jobs.first().map(|job| job.id);
+        for mut job in claims.jobs.drain(..) {
+            let to = match job.record.take() {
+                None => To::Gone,
+                Some(record) if Record::is_newer(&record) => To::Held,
+                Some(record) => {
+                    jobs.push((job, record));
+                    continue;
+                }
+            };
+            aside.push(Release { id: job.id, owner: ask.owner.into(), to, history: None });
+        }
+        if !aside.is_empty() {
+            scripts::release(&connection, partition, ask.now_ms, self.client.retention, &aside).await?;
+        }
+        if claims.suspect
+            && let Some((job, _)) = jobs.first().filter(|(job, _)| Some(job.id) == first)
+        {
+            // Without the mark the suspect must not run.
+            self.mark_suspect(job.id).await?;
+        }
+        Ok((claims, jobs))
+    }
+
+    /// Gives back the jobs of claims whose answers were lost: they were not begun, and others can have them at once.
+    async fn give_back_unanswered(&self) -> Result<(), Error> {
+        let mut unanswered = self.unanswered.lock().await;
+        let connection = self.client.redis.connection();
+        while let Some(claim) = unanswered.last() {
+            let now_ms = self.client.clock.now_ms();
+            if let Some(jobs) = scripts::claimed_by(&connection, &claim.partition, &claim.owner).await? {
+                let release = |job: ClaimedJob| {
+                    let suspect = History::decode(job.history.as_deref()).crashes >= settle::SUSPECT_AFTER;
+                    let to = match job.record {
+                        None => To::Gone,
+                        Some(_) if suspect => To::Suspect,
+                        Some(_) => To::Ready,
+                    };
+                    Release { id: job.id, owner: claim.owner.clone(), to, history: None }
+                };
+                // Each goes to the front, the first one last.
+                let releases: Vec<Release> = jobs.into_iter().rev().map(release).collect();
+                self.release(&claim.partition, now_ms, releases).await?;
+            }
+            unanswered.pop();
+        }
+        Ok(())
+    }
+
+    /// Releases jobs; those that someone cancelled meanwhile come to their end. Returns how many were refused.
+    async fn release(&self, partition: &Partition, now_ms: u64, mut releases: Vec<Release>) -> Result<usize, Error> {
+        let connection = self.client.redis.connection();
+        let mut n_refused = 0;
+        while !releases.is_empty() {
+            let released = scripts::release(&connection, partition, now_ms, self.client.retention, &releases).await?;
+            n_refused += released.refused.len();
+            releases = cancelled(&releases, released.cancelled, now_ms)?;
+        }
+        Ok(n_refused)
     }
 
     fn hold(&self, partition: &Arc<Partition>, owner: &Arc<str>, jobs: &[Claimed]) {
@@ -242,74 +354,148 @@ impl Session {
     /// [`Error::Invalid`] when a result or an error text cannot be encoded.
     pub fn verdict(&self, job: &Claimed, verdict: Verdict, started_ms: u64) -> Result<Settlement, Error> {
         let now_ms = self.client.clock.now_ms();
-        settle::settle(job, verdict, self.worker(), started_ms, now_ms, jitter(job.id(), now_ms))
+        let keep = self.client.retention.ms > 0;
+        settle::settle(job, verdict, self.worker(), started_ms, now_ms, jitter(job.id(), now_ms), keep)
     }
 
-    /// Writes settlements, and returns how many were refused because their lease is lost. When Redis does not answer, those not
-    /// written stay in `settlements` for another call.
+    /// Writes settlements, and returns how many were refused because their lease is lost. Those that cannot be written stay for
+    /// another call: in `settlements`, or here ([`Session::n_sealed`]). A queue whose keys Redis refuses does not hold up others.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
+    /// [`Error::Unavailable`], [`Error::Redis`].
     pub async fn settle(&self, settlements: &mut Vec<Settlement>) -> Result<usize, Error> {
-        let connection = self.client.redis.connection();
-        let mut refused = 0;
-        while let Some(first) = settlements.first() {
-            let partition = first.partition.clone();
-            let ends = matches!(first.what, What::End(_));
-            let mut batch = Vec::new();
-            let mut rest = Vec::new();
-            for settlement in settlements.drain(..) {
-                let same = settlement.partition == partition && matches!(settlement.what, What::End(_)) == ends;
-                if same && batch.len() < scripts::MOST { &mut batch } else { &mut rest }.push(settlement);
+        let mut sealed = self.sealed.lock().await;
+        let mut refused = self.refuse_outdated(settlements);
+        let mut failed = None;
+        for batch in std::mem::take(&mut *sealed) {
+            self.write_all(batch, &mut sealed, &mut refused, &mut failed).await;
+        }
+        while !matches!(failed, Some(Error::Unavailable(_)))
+            && let Some(batch) = self.seal(settlements, &sealed)
+        {
+            self.write_all(batch, &mut sealed, &mut refused, &mut failed).await;
+        }
+        if failed.is_none() {
+            self.forget_suspect().await;
+        }
+        failed.map_or(Ok(refused), Err)
+    }
+
+    /// Drops the ends of runs whose job this replica has claimed again since: their leases were lost. Returns how many.
+    fn refuse_outdated(&self, settlements: &mut Vec<Settlement>) -> usize {
+        let mut held = self.held();
+        let n = settlements.len();
+        settlements.retain(|settlement| {
+            let (id, owner) = settlement.job();
+            let outdated = held.jobs.get(&id).is_some_and(|job| job.owner != *owner);
+            if outdated {
+                held.settled(owner, 1);
             }
-            *settlements = rest;
-            let ended = self.ended_by(&batch);
-            let ended: Vec<&str> = ended.iter().map(|owner| &**owner).collect();
-            let now_ms = self.client.clock.now_ms();
-            let batch: Batch = Batch::from(batch);
-            let written = match &batch {
-                Batch::Ends(jobs) => {
-                    scripts::finish(&connection, &partition, now_ms, self.client.retention, jobs, &ended).await
-                }
-                Batch::Releases(jobs) => scripts::release(&connection, &partition, now_ms, jobs, &ended).await,
-            };
-            match written {
-                Ok(positions) => {
-                    refused += positions.len();
-                    self.let_go(&batch.jobs());
+            !outdated
+        });
+        n - settlements.len()
+    }
+
+    /// Writes a batch; one that failed is put back, to be sent again before anything else of its partition.
+    async fn write_all(
+        &self,
+        batch: Sealed,
+        sealed: &mut Vec<Sealed>,
+        refused: &mut usize,
+        failed: &mut Option<Error>,
+    ) {
+        let mut next = Some(batch);
+        while let Some(batch) = next {
+            match self.write(&batch).await {
+                Ok((n_refused, left)) => {
+                    *refused += n_refused;
+                    next = left;
                 }
                 Err(error) => {
-                    settlements.extend(batch.into_settlements(&partition));
-                    return Err(error);
+                    sealed.push(batch);
+                    *failed = Some(error);
+                    return;
                 }
             }
         }
-        self.forget_suspect().await;
-        Ok(refused)
     }
 
-    /// The claims whose last jobs are in this batch: their leases end with it.
-    fn ended_by(&self, batch: &[Settlement]) -> Vec<Arc<str>> {
-        let mut counts: HashMap<&Arc<str>, usize> = HashMap::new();
-        for settlement in batch {
-            *counts.entry(settlement.owner()).or_default() += 1;
+    /// How many settlements were sent and are not known to be written.
+    pub async fn n_sealed(&self) -> usize {
+        let n = |sealed: &Sealed| match &sealed.batch {
+            Batch::Ends { jobs, .. } => jobs.len(),
+            Batch::Releases(jobs) => jobs.len(),
+        };
+        self.sealed.lock().await.iter().map(n).sum()
+    }
+
+    /// Takes out of `settlements` what goes into one call: those like the first whose partition has none `sealed`, in their order.
+    fn seal(&self, settlements: &mut Vec<Settlement>, sealed: &[Sealed]) -> Option<Sealed> {
+        let waits = |partition: &Arc<Partition>| sealed.iter().any(|sealed| sealed.partition == *partition);
+        let first = settlements.iter().find(|settlement| !waits(&settlement.partition))?;
+        let (partition, ends) = (first.partition.clone(), matches!(first.what, What::End(_)));
+        let mut n = 0;
+        let like_first = |settlement: &mut Settlement| {
+            let same = matches!(settlement.what, What::End(_)) == ends && settlement.partition == partition;
+            n += usize::from(same);
+            same && n <= scripts::MOST
+        };
+        let mut jobs = Vec::new();
+        let mut releases = Vec::new();
+        for settlement in settlements.extract_if(.., like_first) {
+            match settlement.what {
+                What::End(ending) => jobs.push(ending),
+                What::Release(release) => releases.push(release),
+            }
         }
+        let batch =
+            if ends { Batch::Ends { owners: self.owners_of(&mut jobs), jobs } } else { Batch::Releases(releases) };
+        Some(Sealed { partition, batch })
+    }
+
+    /// Orders `jobs` by their owners.
+    fn owners_of(&self, jobs: &mut [Ending]) -> Vec<EndingOwner> {
+        jobs.sort_by(|a, b| a.owner.as_ptr().cmp(&b.owner.as_ptr()));
         let held = self.held();
-        let last = |owner: &Arc<str>, n: usize| held.claims.get(owner).is_none_or(|claim| claim.left <= n);
-        counts.into_iter().filter(|(owner, n)| last(owner, *n)).map(|(owner, _)| owner.clone()).collect()
+        let owners = jobs.chunk_by(|a, b| Arc::ptr_eq(&a.owner, &b.owner)).map(|jobs| {
+            let owner = jobs[0].owner.clone();
+            let left = held.claims.get(&owner).map_or(0, |claim| claim.left);
+            EndingOwner { owner, left, ends: jobs.len() }
+        });
+        owners.collect()
     }
 
-    fn let_go(&self, jobs: &[(JobId, &Arc<str>)]) {
-        let mut held = self.held();
-        for (id, owner) in jobs {
-            if held.jobs.get(id).is_some_and(|job| job.owner == **owner) {
-                held.jobs.remove(id);
-            }
-            if let Some(claim) = held.claims.get_mut(*owner) {
-                claim.left -= 1;
-                if claim.left == 0 {
-                    held.claims.remove(*owner);
+    /// Writes a batch. Returns how many were refused, and what is to be written of it still.
+    async fn write(&self, sealed: &Sealed) -> Result<(usize, Option<Sealed>), Error> {
+        let Sealed { partition, batch } = sealed;
+        let connection = self.client.redis.connection();
+        let now_ms = self.client.clock.now_ms();
+        let retention = self.client.retention;
+        match batch {
+            Batch::Ends { owners, jobs } => {
+                let refused = scripts::finish(&connection, partition, now_ms, retention, owners, jobs).await?;
+                let mut held = self.held();
+                for job in jobs {
+                    held.let_go(job.id, &job.owner);
                 }
+                for EndingOwner { owner, ends, .. } in owners {
+                    held.settled(owner, *ends);
+                }
+                Ok((refused.len(), None))
+            }
+            Batch::Releases(jobs) => {
+                let released = scripts::release(&connection, partition, now_ms, retention, jobs).await?;
+                let mut held = self.held();
+                for (position, job) in jobs.iter().enumerate() {
+                    if released.cancelled.iter().all(|cancelled| cancelled.position != position) {
+                        held.let_go(job.id, &job.owner);
+                        held.settled(&job.owner, 1);
+                    }
+                }
+                let left = cancelled(jobs, released.cancelled, now_ms)?;
+                let left = Sealed { partition: partition.clone(), batch: Batch::Releases(left) };
+                let any = matches!(&left.batch, Batch::Releases(left) if !left.is_empty());
+                Ok((released.refused.len(), any.then_some(left)))
             }
         }
     }
@@ -334,6 +520,11 @@ impl Session {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn renew(&self) -> Result<usize, Error> {
+        // Other queues go on when Redis refuses something of one, but not when it is away.
+        let mut failed = None;
+        if let Err(error) = self.give_back_unanswered().await {
+            failed = Some(refused_only(error)?);
+        }
         let mut by_partition: HashMap<Arc<Partition>, Vec<Arc<str>>> = HashMap::new();
         for (owner, claim) in &self.held().claims {
             by_partition.entry(claim.partition.clone()).or_default().push(owner.clone());
@@ -343,14 +534,18 @@ impl Session {
         for (partition, owners) in by_partition {
             let lease_end_ms = self.client.clock.now_ms() + ms(self.timing.lease);
             for owners in owners.chunks(scripts::MOST) {
-                let (lost, cancels) = scripts::renew(&connection, &partition, lease_end_ms, owners).await?;
-                n_lost += self.lose(&lost);
-                self.stop_each(&cancels, Stop::Cancelled);
+                match scripts::renew(&connection, &partition, lease_end_ms, owners).await {
+                    Ok((lost, cancels)) => {
+                        n_lost += self.lose(&lost);
+                        self.stop_each(&cancels, Stop::Cancelled);
+                    }
+                    Err(error) => failed = Some(refused_only(error)?),
+                }
             }
         }
         // A suspect whose lease is lost is settled by nobody here: without this, this replica would never take another one.
         self.forget_suspect().await;
-        Ok(n_lost)
+        failed.map_or(Ok(n_lost), Err)
     }
 
     /// A lease that ended by itself is lost; one whose last job was settled while the renewal was under way is not.
@@ -436,20 +631,22 @@ impl Session {
             let history = History::decode(job.history.as_deref());
             let (to, history) = settle::crashed(history, &job.owner, &worker, started_ms, now_ms, counted)?;
             tracing::warn!(job.id = %job.id, job.kind = partition.queue, worker, to = ?to, "a worker died or lost its lease");
-            releases.push(Release { id: job.id, owner: job.owner.into(), to, history: Some(history) });
+            let release = Release { id: job.id, owner: job.owner.into(), to, history: Some(history) };
+            releases.push(match job.cancelled {
+                Some(record) if to != To::Dead => end_cancelled(&release, record, None, now_ms)?,
+                _ => release,
+            });
         }
-        let owners: std::collections::HashSet<Arc<str>> =
-            releases.iter().map(|release| release.owner.clone()).collect();
-        // A full page may not be all of them: their leases then end at the next upkeep.
-        let ended: Vec<&str> =
-            if releases.len() < scripts::MOST { owners.iter().map(|owner| &**owner).collect() } else { Vec::new() };
-        let connection = self.client.redis.connection();
-        let refused = scripts::release(&connection, partition, now_ms, &releases, &ended).await?;
         let n_dead = releases.iter().filter(|release| release.to == To::Dead).count();
-        metrics::counter!("queue_jobs_crashed_total", "queue" => partition.queue.clone())
-            .increment((releases.len() - refused.len()) as u64);
+        let mut n_reclaimed = releases.len();
+        while !releases.is_empty() {
+            let rest = releases.split_off(releases.len().min(scripts::MOST));
+            n_reclaimed -= self.release(partition, now_ms, releases).await?;
+            releases = rest;
+        }
+        metrics::counter!("queue_jobs_crashed_total", "queue" => partition.queue.clone()).increment(n_reclaimed as u64);
         metrics::counter!("queue_jobs_quarantined_total", "queue" => partition.queue.clone()).increment(n_dead as u64);
-        Ok(releases.len() - refused.len())
+        Ok(n_reclaimed)
     }
 
     async fn suspect_of(&self, replica: &ReplicaId) -> Result<Option<String>, Error> {
@@ -507,41 +704,31 @@ impl Session {
     }
 }
 
-/// Settlements of one kind and partition.
-enum Batch {
-    Ends(Vec<scripts::Ending>),
-    Releases(Vec<Release>),
+/// The error again, unless it says that Redis is away.
+fn refused_only(error: Error) -> Result<Error, Error> {
+    if matches!(error, Error::Unavailable(_)) { Err(error) } else { Ok(error) }
 }
 
-impl From<Vec<Settlement>> for Batch {
-    fn from(settlements: Vec<Settlement>) -> Self {
-        let mut ends = Vec::new();
-        let mut releases = Vec::new();
-        for settlement in settlements {
-            match settlement.what {
-                What::End(ending) => ends.push(ending),
-                What::Release(release) => releases.push(release),
-            }
-        }
-        if releases.is_empty() { Self::Ends(ends) } else { Self::Releases(releases) }
-    }
+/// The ends of those of `jobs` that someone cancelled while they ran, each with its record.
+fn cancelled(jobs: &[Release], cancelled: Vec<CancelledRun>, now_ms: u64) -> Result<Vec<Release>, Error> {
+    let end = |run: CancelledRun| end_cancelled(&jobs[run.position], run.record, run.history, now_ms);
+    cancelled.into_iter().map(end).collect()
 }
 
-impl Batch {
-    fn jobs(&self) -> Vec<(JobId, &Arc<str>)> {
-        match self {
-            Self::Ends(jobs) => jobs.iter().map(|job| (job.id, &job.owner)).collect(),
-            Self::Releases(jobs) => jobs.iter().map(|job| (job.id, &job.owner)).collect(),
-        }
-    }
-
-    fn into_settlements(self, partition: &Arc<Partition>) -> Vec<Settlement> {
-        let of = |what| Settlement { partition: partition.clone(), what };
-        match self {
-            Self::Ends(jobs) => jobs.into_iter().map(|job| of(What::End(job))).collect(),
-            Self::Releases(jobs) => jobs.into_iter().map(|job| of(What::Release(job))).collect(),
-        }
-    }
+/// In the place of `release`, the end of its job, which has this record and, unless the release brings another, this history.
+fn end_cancelled(release: &Release, record: Vec<u8>, history: Option<Vec<u8>>, now_ms: u64) -> Result<Release, Error> {
+    let by = release.owner.parse::<Owner>().ok();
+    let finished = Finished {
+        record: record.into(),
+        state: State::Cancelled,
+        finished_ms: now_ms,
+        started_ms: by.as_ref().map(|by| by.at_ms),
+        worker: by.map(|by| by.replica.worker().to_owned()),
+        history: release.history.as_ref().or(history.as_ref()).map(|bytes| History::decode(Some(bytes))),
+        success: None,
+    };
+    let history = Some(finished.encode()?);
+    Ok(Release { id: release.id, owner: release.owner.clone(), to: To::Cancelled, history })
 }
 
 fn ms(duration: Duration) -> u64 {

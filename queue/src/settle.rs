@@ -8,7 +8,7 @@ use crate::{
     claimed::Claimed,
     error::Error,
     keys::Partition,
-    message::{Attempt, AttemptError, AttemptOutcome, Finished, History, State},
+    message::{Attempt, AttemptError, AttemptOutcome, Finished, History, JobId, State},
     outcome::{self, Failure, Next, Outcome, Success},
     scripts::{Ending, Release, To},
 };
@@ -43,10 +43,10 @@ pub(crate) enum What {
 }
 
 impl Settlement {
-    pub(crate) fn owner(&self) -> &Arc<str> {
+    pub(crate) fn job(&self) -> (JobId, &Arc<str>) {
         match &self.what {
-            What::End(ending) => &ending.owner,
-            What::Release(release) => &release.owner,
+            What::End(ending) => (ending.id, &ending.owner),
+            What::Release(release) => (release.id, &release.owner),
         }
     }
 
@@ -58,7 +58,8 @@ impl Settlement {
                 To::Retrying { .. } => "retrying",
                 To::Scheduled { .. } => "scheduled",
                 To::Dead => "dead",
-                To::Ready | To::Suspect => "ready",
+                To::Ready | To::Suspect | To::Held | To::Gone => "ready",
+                To::Cancelled => "cancelled",
             },
         }
     }
@@ -68,7 +69,8 @@ impl Settlement {
     }
 }
 
-/// Decides what follows from `verdict` for `job`, which this replica (`worker`) ran from `started_ms` to `now_ms`.
+/// Decides what follows from `verdict` for `job`, which this replica (`worker`) ran from `started_ms` to `now_ms`. `keep`: whether
+/// finished jobs are kept.
 pub(crate) fn settle(
     job: &Claimed,
     verdict: Verdict,
@@ -76,6 +78,7 @@ pub(crate) fn settle(
     started_ms: u64,
     now_ms: u64,
     jitter: f64,
+    keep: bool,
 ) -> Result<Settlement, Error> {
     let mut history = job.history().clone();
     let attempt = |history: &mut History, outcome, error| {
@@ -95,7 +98,7 @@ pub(crate) fn settle(
                         history.draft = None;
                         history
                     });
-                    end(job, State::Succeeded, now_ms, Some((worker, started_ms)), past, Some(&success))
+                    end(job, State::Succeeded, now_ms, Some((worker, started_ms)), past, Some(&success), keep)
                 }
                 Next::Retrying { delay } => {
                     attempt(&mut history, outcome, error);
@@ -118,11 +121,11 @@ pub(crate) fn settle(
         }
         Verdict::Cancelled => {
             attempt(&mut history, AttemptOutcome::Cancelled, None);
-            end(job, State::Cancelled, now_ms, Some((worker, started_ms)), Some(history), None)
+            end(job, State::Cancelled, now_ms, Some((worker, started_ms)), Some(history), None, keep)
         }
         Verdict::Expired => {
             let past = (!history.attempts.is_empty()).then_some(history);
-            end(job, State::Expired, now_ms, None, past, None)
+            end(job, State::Expired, now_ms, None, past, None, keep)
         }
         Verdict::HandedBack { started } => {
             let to = if job.is_suspect() { To::Suspect } else { To::Ready };
@@ -175,17 +178,22 @@ fn end(
     run: Option<(&str, u64)>,
     history: Option<History>,
     success: Option<&Success>,
+    keep: bool,
 ) -> Result<Settlement, Error> {
-    let finished = Finished {
-        record: ByteBuf::from(job.raw_record()),
-        state,
-        finished_ms: now_ms,
-        started_ms: run.map(|(_, started_ms)| started_ms),
-        worker: run.filter(|_| history.is_none()).map(|(worker, _)| worker.to_owned()),
-        history,
-        success: success.filter(|success| **success != Success::default()).map(json).transpose()?,
+    let finished = || {
+        let finished = Finished {
+            record: ByteBuf::from(job.raw_record()),
+            state,
+            finished_ms: now_ms,
+            started_ms: run.map(|(_, started_ms)| started_ms),
+            worker: run.filter(|_| history.is_none()).map(|(worker, _)| worker.to_owned()),
+            history,
+            success: success.filter(|success| **success != Success::default()).map(json).transpose()?,
+        };
+        finished.encode()
     };
-    let ending = Ending { id: job.id(), owner: job.owner().clone(), finished: finished.encode()?, state };
+    let finished = if keep { finished()? } else { Vec::new() };
+    let ending = Ending { id: job.id(), owner: job.owner().clone(), finished, state };
     Ok(Settlement { partition: job.partition().clone(), what: What::End(ending) })
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    client::{Client, prepare},
+    client::{Client, prepare_any},
     error::Error,
     keys,
     message::{JobId, NewJob, State},
@@ -105,7 +105,7 @@ impl Client {
         let key = keys::unique(self.redis.prefix(), &job.tenant, &unique.key);
         let until_ms = job.run_at_ms.map_or(now_ms, |at| at.max(now_ms)) + ms(KEPT);
         let ttl_ms = unique.hold.map_or(until_ms - now_ms, ms).max(1);
-        let push = prepare(job, &partition, now_ms)?;
+        let push = prepare_any(job, &partition, now_ms)?;
         let mark = if unique.hold.is_some() { "+" } else { "" };
         let ours = format!("{}{mark}", push.id);
 

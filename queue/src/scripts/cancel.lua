@@ -8,7 +8,7 @@ local base, id, seen, finished, bucket = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARG
 if redis.call('HEXISTS', base .. ':jobs', id) == 0 then
   return false
 end
-local owner = redis.call('HGET', base .. ':running', id)
+local owner = holder(base, id)
 if seen == 'running' then
   if owner then
     redis.call('SADD', base .. ':cancels', id)

@@ -1,18 +1,18 @@
 #!lua flags=allow-oom
 -- Makes due jobs ready, then hands up to `want` ready jobs to one owner under a lease.
 -- KEYS[1]  base of the partition's keys
--- ARGV     owner, want (at most 1000), now_ms, lease_end_ms, newest envelope version that the worker reads,
---          order of the priorities ('0123'), whether a suspect may be taken ('1' or '0')
--- Reply    { next due_ms or -1, 1 if the first job is a suspect, 1 if ready jobs are left, ids, records,
---            histories (false = none; empty when no job has any) }
+-- ARGV     owner, want (at most 1000), now_ms, lease_end_ms, order of the priorities ('0123'), whether a suspect may be taken
+--          ('1' or '0'), at most so many jobs come with their records: more are read faster outside of a script
+-- Reply    { next due_ms or -1, 1 if the first job is a suspect, 1 if ready jobs are left, 1 if a job may have a history,
+--            the ids in one string, records and histories (false = none; both empty when there are too many jobs) }
 local base = KEYS[1]
 local owner, want, now, lease_end = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
-local version, order, take_suspect = tonumber(ARGV[5]), ARGV[6], ARGV[7] == '1'
-local jobs = base .. ':jobs'
+local order, take_suspect, most_records = ARGV[5], ARGV[6] == '1', tonumber(ARGV[7])
+local jobs, ghosts = base .. ':jobs', base .. ':ghosts'
 
 if redis.call('EXISTS', base .. ':paused') == 1 then
   redis.call('DEL', base .. ':wake')
-  return { -1, 0, 0, {}, {}, {} }
+  return { -1, 0, 0, 0, '', {}, {} }
 end
 
 local next_due = -1
@@ -32,6 +32,16 @@ for _, waiting in ipairs({ base .. ':scheduled', base .. ':retrying' }) do
     next_due = tonumber(first)
   end
 end
+
+-- A key of the wrong type has to end the call here: after the first pop, ids would be lost.
+for _, list in ipairs({ ':suspects', ':ready:0', ':ready:1', ':ready:2', ':ready:3' }) do
+  redis.call('LLEN', base .. list)
+end
+redis.call('HLEN', base .. ':claims')
+redis.call('HLEN', base .. ':left')
+redis.call('HLEN', jobs)
+redis.call('ZCARD', base .. ':leases')
+redis.call('SCARD', ghosts)
 
 local ids, suspect = {}, 0
 if take_suspect and want > 0 then
@@ -55,6 +65,20 @@ for priority in string.gmatch(order, '%d') do
     end
   end
 end
+if #ids > 0 and redis.call('EXISTS', ghosts) == 1 then
+  -- Cancelled while they were ready: only their ids were still in the lists.
+  local cancelled = redis.call('SMISMEMBER', ghosts, unpack(ids))
+  redis.call('SREM', ghosts, unpack(ids))
+  local waiting = {}
+  for i = 1, #ids do
+    if cancelled[i] == 0 then
+      waiting[#waiting + 1] = ids[i]
+    elseif i == 1 then
+      suspect = 0
+    end
+  end
+  ids = waiting
+end
 
 local left = 0
 for priority = 0, 3 do
@@ -68,36 +92,26 @@ elseif redis.call('EXISTS', base .. ':wake') == 0 then
   redis.call('RPUSH', base .. ':wake', '1')
 end
 if #ids == 0 then
-  return { next_due, 0, left, {}, {}, {} }
+  return { next_due, 0, left, 0, '', {}, {} }
 end
 
-local records = redis.call('HMGET', jobs, unpack(ids))
-local taken, taken_records, owned = {}, {}, {}
-for i = 1, #ids do
-  local id, record = ids[i], records[i]
-  if not record then
-    -- Cancelled while it was ready: only its id was still in the list.
-    redis.call('SREM', base .. ':ghosts', id)
-    if i == 1 then suspect = 0 end
-  elseif string.byte(record, 1) > version and #record >= 8 then
-    -- A newer release wrote it: kept aside for a worker that can read it.
-    redis.call('RPUSH', base .. ':held', id)
-    if i == 1 then suspect = 0 end
-  else
-    local k = #taken + 1
-    taken[k] = id
-    taken_records[k] = record
-    owned[2 * k - 1] = id
-    owned[2 * k] = owner
+local claimed = table.concat(ids)
+redis.call('HSET', base .. ':claims', owner, claimed)
+redis.call('HSET', base .. ':left', owner, #ids)
+redis.call('ZADD', base .. ':leases', lease_end, owner)
+if redis.call('EXISTS', base .. ':watched') == 1 then
+  for i = 1, #ids do
+    if redis.call('ZSCORE', base .. ':watched', ids[i]) then
+      redis.call('PUBLISH', base .. ':events', ids[i] .. 'r')
+    end
   end
 end
-if #taken == 0 then
-  return { next_due, 0, left, {}, {}, {} }
+local with_history = redis.call('EXISTS', base .. ':history')
+local records, histories = {}, {}
+if #ids <= most_records then
+  records = redis.call('HMGET', jobs, unpack(ids))
+  if with_history == 1 then
+    histories = redis.call('HMGET', base .. ':history', unpack(ids))
+  end
 end
-redis.call('HSET', base .. ':running', unpack(owned))
-redis.call('ZADD', base .. ':leases', lease_end, owner)
-local histories = {}
-if redis.call('EXISTS', base .. ':history') == 1 then
-  histories = redis.call('HMGET', base .. ':history', unpack(taken))
-end
-return { next_due, suspect, left, taken, taken_records, histories }
+return { next_due, suspect, left, with_history, claimed, records, histories }

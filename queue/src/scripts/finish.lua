@@ -1,60 +1,107 @@
 #!lua flags=allow-oom
 -- Ends running jobs of their owners and keeps what is to be kept of them.
 -- KEYS[1]  base of the partition's keys
--- ARGV     bucket, ttl_ms of the bucket, retention_ms, minute, n (at most 1000), n_ended,
---          where (n letters: 'b' into the bucket, 'k' into a key of its own, '-' not kept),
+-- ARGV     bucket, ttl_ms of the bucket, retention_ms, minute, n_owners, n (at most 1000 jobs),
 --          states (n letters, for those who watch),
---          n ids, n owners, n finished records, n_ended owners whose last jobs these are
+--          n_owners times (owner, jobs that its claim has left, how many of them end here),
+--          n ids, in the order of their owners,
+--          (position of the first job from 1, how many jobs from there, their finished records) of all that is kept: several
+--          jobs share a field of the bucket, one alone has a field, none (0) means that the first has a key of its own
 -- Reply    { position of each job refused because its lease is lost, counted from 1 }
 local base, bucket, ttl, retention, minute = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local n, n_ended, where, states = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8]
-local ids_at, owners_at, kept_at, ended_at = 8, 8 + n, 8 + 2 * n, 8 + 3 * n
-local running, jobs, history = base .. ':running', base .. ':jobs', base .. ':history'
+local n_owners, n, states = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
+local ids_at = 7 + 3 * n_owners
+local claims, left, leases = base .. ':claims', base .. ':left', base .. ':leases'
 
-local owners = redis.call('HMGET', running, unpack(ARGV, ids_at + 1, ids_at + n))
-local refused, done, in_bucket = {}, {}, {}
-local watched = redis.call('EXISTS', base .. ':watched') == 1
-for i = 1, n do
-  local id = ARGV[ids_at + i]
-  if owners[i] ~= ARGV[owners_at + i] then
-    refused[#refused + 1] = i
+local refused, is_refused, position = {}, {}, 0
+for at = 8, ids_at, 3 do
+  local owner, had, ends = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  local has = tonumber(redis.call('HGET', left, owner) or '-1')
+  if has == had then
+    if had == ends then
+      redis.call('HDEL', left, owner)
+      redis.call('HDEL', claims, owner)
+      redis.call('ZREM', leases, owner)
+    else
+      redis.call('HINCRBY', left, owner, -ends)
+    end
   else
-    done[#done + 1] = id
-    local place = string.byte(where, i)
-    if place == 98 then
-      in_bucket[#in_bucket + 1] = id
-      in_bucket[#in_bucket + 1] = ARGV[kept_at + i]
-    elseif place == 107 then
-      redis.call('SET', base .. ':finished:' .. id, ARGV[kept_at + i], 'PX', retention)
+    -- The lease is lost; or this very call was carried out before, and only its answer was lost.
+    for job = position + 1, position + ends do
+      refused[#refused + 1] = job
+      is_refused[job] = true
     end
-    if watched and redis.call('ZSCORE', base .. ':watched', id) then
-      redis.call('PUBLISH', base .. ':events', id .. string.sub(states, i, i))
+  end
+  position = position + ends
+end
+if #refused == n then
+  return refused
+end
+
+-- The ids that are done; in the common case all of them, as they came.
+local done, from, to = ARGV, ids_at + 1, ids_at + n
+if #refused > 0 then
+  done = {}
+  for job = 1, n do
+    if not is_refused[job] then
+      done[#done + 1] = ARGV[ids_at + job]
+    end
+  end
+  from, to = 1, #done
+end
+redis.call('HDEL', base .. ':jobs', unpack(done, from, to))
+for _, sparse in ipairs({ ':history', ':progress' }) do
+  if redis.call('EXISTS', base .. sparse) == 1 then
+    redis.call('HDEL', base .. sparse, unpack(done, from, to))
+  end
+end
+if redis.call('EXISTS', base .. ':cancels') == 1 then
+  redis.call('SREM', base .. ':cancels', unpack(done, from, to))
+end
+
+local fields, key = {}, base .. ':done:' .. bucket
+local new = redis.call('EXISTS', key) == 0
+for at = ids_at + n + 1, #ARGV, 3 do
+  local first, count, kept = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), ARGV[at + 2]
+  if count == 0 then
+    if not is_refused[first] then
+      redis.call('SET', base .. ':finished:' .. ARGV[ids_at + first], kept, 'PX', retention)
+    end
+  elseif count == 1 then
+    if not is_refused[first] then
+      fields[#fields + 1] = ARGV[ids_at + first]
+      fields[#fields + 1] = kept
+    end
+  else
+    local pack = '#' .. redis.call('HINCRBY', key, '#', 1)
+    fields[#fields + 1] = pack
+    fields[#fields + 1] = kept
+    for job = first, first + count - 1 do
+      if not is_refused[job] then
+        fields[#fields + 1] = ARGV[ids_at + job]
+        fields[#fields + 1] = pack
+      end
     end
   end
 end
-if #done > 0 then
-  redis.call('HDEL', running, unpack(done))
-  redis.call('HDEL', jobs, unpack(done))
-  if redis.call('EXISTS', history) == 1 then
-    redis.call('HDEL', history, unpack(done))
-  end
-  if redis.call('EXISTS', base .. ':cancels') == 1 then
-    redis.call('SREM', base .. ':cancels', unpack(done))
-  end
-  if #in_bucket > 0 then
-    local key = base .. ':done:' .. bucket
-    local new = redis.call('EXISTS', key) == 0
-    redis.call('HSET', key, unpack(in_bucket))
-    if new then
-      redis.call('PEXPIRE', key, ttl)
-    end
-  end
-  local counts = base .. ':minute:' .. minute
-  if redis.call('HINCRBY', counts, 'out', #done) == #done then
-    redis.call('EXPIRE', counts, 7200)
+if #fields > 0 then
+  redis.call('HSET', key, unpack(fields))
+  if new then
+    redis.call('PEXPIRE', key, ttl)
   end
 end
-if n_ended > 0 then
-  redis.call('ZREM', base .. ':leases', unpack(ARGV, ended_at + 1, ended_at + n_ended))
+
+local counts = base .. ':minute:' .. minute
+local n_done = to - from + 1
+if redis.call('HINCRBY', counts, 'out', n_done) == n_done then
+  redis.call('EXPIRE', counts, 7200)
+end
+if redis.call('EXISTS', base .. ':watched') == 1 then
+  for job = 1, n do
+    local id = ARGV[ids_at + job]
+    if not is_refused[job] and redis.call('ZSCORE', base .. ':watched', id) then
+      redis.call('PUBLISH', base .. ':events', id .. string.sub(states, job, job))
+    end
+  end
 end
 return refused

@@ -1,25 +1,66 @@
 #!lua flags=allow-oom
--- Takes running jobs from their owners and puts them where they wait next.
+-- Takes running jobs from their owners and puts them where they wait next, or ends them.
 -- KEYS[1]  base of the partition's keys
--- ARGV     now_ms, minute, most dead jobs kept, n, n_ended,
---          n times (id, owner, to, due_ms, history; an empty history leaves what is stored),
---          n_ended owners whose last jobs these are
---          to: 'retrying', 'scheduled', 'dead', 'ready' (to the front), 'suspect'
--- Reply    { position of each job refused because its lease is lost, counted from 1 }
-local base, now, minute, most_dead = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
-local n, n_ended = tonumber(ARGV[4]), tonumber(ARGV[5])
+-- ARGV     now_ms, minute, most dead jobs kept, retention_ms,
+--          for each job (id, owner, to, due_ms, history; an empty history leaves what is stored)
+--          to: 'retrying', 'scheduled', 'dead', 'ready' (to the front), 'suspect', 'held',
+--              'cancelled' (with the finished record in the place of the history), 'gone' (its record is not there)
+-- Reply    { positions refused because their lease is lost, positions left running because someone cancelled them, the records
+--            and the stored histories of these }; positions count from 1
+local base, now, minute, most_dead, retention = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local jobs, history, dead = base .. ':jobs', base .. ':history', base .. ':dead'
-local refused, wake, n_dead = {}, false, 0
+local claims, left = base .. ':claims', base .. ':left'
+local refused, cancelled, records, histories = {}, {}, {}, {}
+local wake, n_dead, n_out = false, 0, 0
 
-for i = 1, n do
-  local at = 6 + (i - 1) * 5
-  local id, owner, to, due, past = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-  if redis.call('HGET', base .. ':running', id) ~= owner then
-    refused[#refused + 1] = i
+-- Takes a job out of its owner's claim. False: it is not in there.
+local function take(owner, id)
+  local ids = redis.call('HGET', claims, owner)
+  local at = ids and string.find(ids, id, 1, true)
+  while at and at % 16 ~= 1 do
+    at = string.find(ids, id, at + 1, true)
+  end
+  if not at then
+    return false
+  end
+  if redis.call('HINCRBY', left, owner, -1) == 0 then
+    redis.call('HDEL', left, owner)
+    redis.call('HDEL', claims, owner)
+    redis.call('ZREM', base .. ':leases', owner)
   else
-    redis.call('HDEL', base .. ':running', id)
+    redis.call('HSET', claims, owner, string.sub(ids, 1, at - 1) .. string.sub(ids, at + 16))
+  end
+  return true
+end
+
+for at = 5, #ARGV, 5 do
+  local position = (at - 5) / 5 + 1
+  local id, owner, to, due, past = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  local record = redis.call('HGET', jobs, id)
+  -- A claim still lists the jobs of it that have finished, but these have no record.
+  if not record and to ~= 'gone' then
+    refused[#refused + 1] = position
+  elseif to ~= 'cancelled' and to ~= 'dead' and redis.call('SISMEMBER', base .. ':cancels', id) == 1 then
+    if redis.call('HEXISTS', left, owner) == 1 then
+      cancelled[#cancelled + 1] = position
+      records[#records + 1] = record or ''
+      histories[#histories + 1] = redis.call('HGET', history, id)
+    else
+      refused[#refused + 1] = position
+    end
+  elseif not take(owner, id) then
+    refused[#refused + 1] = position
+  else
     redis.call('SREM', base .. ':cancels', id)
-    if past ~= '' then
+    redis.call('HDEL', base .. ':progress', id)
+    if to == 'cancelled' then
+      redis.call('HDEL', jobs, id)
+      redis.call('HDEL', history, id)
+      if retention ~= '0' then
+        redis.call('SET', base .. ':finished:' .. id, past, 'PX', retention)
+      end
+      n_out = n_out + 1
+    elseif past ~= '' then
       redis.call('HSET', history, id, past)
     end
     if to == 'retrying' or to == 'scheduled' then
@@ -28,17 +69,17 @@ for i = 1, n do
     elseif to == 'dead' then
       redis.call('ZADD', dead, now, id)
       n_dead = n_dead + 1
-      if redis.call('ZSCORE', base .. ':watched', id) then
-        redis.call('PUBLISH', base .. ':events', id .. 'd')
-      end
     elseif to == 'suspect' then
       redis.call('RPUSH', base .. ':suspects', id)
       wake = true
-    else
-      local record = redis.call('HGET', jobs, id)
-      local priority = record and string.byte(record, 2) or 1
-      redis.call('LPUSH', base .. ':ready:' .. math.min(priority, 3), id)
+    elseif to == 'held' then
+      redis.call('RPUSH', base .. ':held', id)
+    elseif to == 'ready' then
+      redis.call('LPUSH', base .. ':ready:' .. math.min(string.byte(record, 2) or 1, 3), id)
       wake = true
+    end
+    if redis.call('ZSCORE', base .. ':watched', id) then
+      redis.call('PUBLISH', base .. ':events', id .. string.sub(to, 1, 1))
     end
   end
 end
@@ -51,15 +92,13 @@ if n_dead > 0 then
     redis.call('HDEL', jobs, unpack(oldest))
     redis.call('HDEL', history, unpack(oldest))
   end
+end
+if n_dead + n_out > 0 then
   local counts = base .. ':minute:' .. minute
-  redis.call('HINCRBY', counts, 'out', n_dead)
+  redis.call('HINCRBY', counts, 'out', n_dead + n_out)
   redis.call('EXPIRE', counts, 7200)
 end
 if wake and redis.call('EXISTS', base .. ':wake') == 0 then
   redis.call('RPUSH', base .. ':wake', '1')
 end
-if n_ended > 0 then
-  local at = 6 + n * 5
-  redis.call('ZREM', base .. ':leases', unpack(ARGV, at, at + n_ended - 1))
-end
-return refused
+return { refused, cancelled, records, histories }

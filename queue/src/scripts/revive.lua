@@ -12,6 +12,11 @@ if seen == 'finished' then
   if n == 0 then
     return 0
   end
+  -- The claim that ended it may still list it.
+  local owner, ids, at = holder(base, id)
+  if owner then
+    redis.call('HSET', base .. ':claims', owner, string.sub(ids, 1, at - 1) .. string.sub(ids, at + 16))
+  end
   redis.call('HSET', base .. ':jobs', id, record)
 elseif redis.call('ZREM', base .. ':' .. seen, id) == 0 then
   return 0
@@ -21,7 +26,7 @@ if history ~= '' then
 end
 -- A cancelled job's id may still be in its list.
 if redis.call('SREM', base .. ':ghosts', id) == 0 then
-  redis.call('RPUSH', base .. ':ready:' .. math.min(string.byte(record, 2), 3), id)
+  redis.call('RPUSH', base .. ':ready:' .. math.min(string.byte(record, 2) or 1, 3), id)
 end
 if redis.call('EXISTS', base .. ':wake') == 0 then
   redis.call('RPUSH', base .. ':wake', '1')

@@ -7,10 +7,10 @@ local base, n = KEYS[1], 0
 for _ = 1, redis.call('LLEN', base .. ':held') do
   local id = redis.call('LPOP', base .. ':held')
   local record = redis.call('HGET', base .. ':jobs', id)
-  if record and string.byte(record, 1) > tonumber(ARGV[1]) then
+  if record and (string.byte(record, 1) or 0) > tonumber(ARGV[1]) then
     redis.call('RPUSH', base .. ':held', id)
   elseif record then
-    redis.call('LPUSH', base .. ':ready:' .. math.min(string.byte(record, 2), 3), id)
+    redis.call('LPUSH', base .. ':ready:' .. math.min(string.byte(record, 2) or 1, 3), id)
     n = n + 1
   else
     redis.call('SREM', base .. ':ghosts', id)

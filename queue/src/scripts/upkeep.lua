@@ -3,7 +3,8 @@
 -- KEYS[1]  base of the partition's keys
 -- ARGV     now_ms, first and last bucket to free, oldest death_ms that is kept, whether to reclaim ('1' or '0')
 -- Reply    { server time_ms, next lease end_ms or -1, 1 if a claim would find work or a due time,
---            ids, owners and histories (false = none) of the jobs whose lease has expired }
+--            ids, owners and histories (false = none) of the jobs whose lease has expired: whole claims, about 1000 jobs;
+--            the record of each that someone cancelled, false for the others }
 local base, now, reclaim = KEYS[1], tonumber(ARGV[1]), ARGV[5] == '1'
 local jobs, history, dead, leases = base .. ':jobs', base .. ':history', base .. ':dead', base .. ':leases'
 
@@ -18,33 +19,29 @@ if #old > 0 then
 end
 redis.call('ZREMRANGEBYSCORE', base .. ':watched', '-inf', now)
 
-local ids, owners, histories = {}, {}, {}
+local ids, owners, histories, cancelled = {}, {}, {}, {}
 if reclaim then
-  local expired, n_expired = {}, 0
   for _, owner in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 200)) do
-    expired[owner] = 0
-    n_expired = n_expired + 1
-  end
-  if n_expired > 0 then
-    -- Whole, but only after a worker died, and never larger than what all workers hold.
-    local running = redis.call('HGETALL', base .. ':running')
-    for i = 1, #running, 2 do
-      local owner = running[i + 1]
-      if expired[owner] and #ids < 1000 then
-        ids[#ids + 1] = running[i]
+    if #ids >= 1000 then
+      break
+    end
+    local claimed, n_here = redis.call('HGET', base .. ':claims', owner) or '', 0
+    for at = 1, #claimed, 16 do
+      local id = string.sub(claimed, at, at + 15)
+      -- Those of the claim that have finished have no record.
+      if redis.call('HEXISTS', jobs, id) == 1 then
+        n_here = n_here + 1
+        ids[#ids + 1] = id
         owners[#owners + 1] = owner
-      end
-      if expired[owner] then
-        expired[owner] = expired[owner] + 1
-      end
-    end
-    for owner, n in pairs(expired) do
-      if n == 0 then
-        redis.call('ZREM', leases, owner)
+        histories[#histories + 1] = redis.call('HGET', history, id)
+        local is_cancelled = redis.call('SISMEMBER', base .. ':cancels', id) == 1
+        cancelled[#cancelled + 1] = is_cancelled and redis.call('HGET', jobs, id)
       end
     end
-    if #ids > 0 then
-      histories = redis.call('HMGET', history, unpack(ids))
+    if n_here == 0 then
+      redis.call('HDEL', base .. ':claims', owner)
+      redis.call('HDEL', base .. ':left', owner)
+      redis.call('ZREM', leases, owner)
     end
   end
 end
@@ -56,5 +53,5 @@ local time = redis.call('TIME')
 return {
   tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000),
   next_end and tonumber(next_end) or -1,
-  math.min(work, 1), ids, owners, histories,
+  math.min(work, 1), ids, owners, histories, cancelled,
 }

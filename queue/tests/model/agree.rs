@@ -18,19 +18,29 @@ pub(crate) struct Slack {
 }
 
 impl Model {
+    /// `between`: what may be seen besides when the answer was lost, because the step sends several calls.
+    ///
     /// # Errors
     /// What differs.
-    pub(crate) fn agree(&mut self, before: &Self, seen: &Seen, slack: Slack, now_ms: u64) -> Result<(), String> {
+    pub(crate) fn agree(
+        &mut self,
+        before: &Self,
+        between: &[Self],
+        seen: &Seen,
+        slack: Slack,
+        now_ms: u64,
+    ) -> Result<(), String> {
         let old = slack.lost.then_some(before);
+        let between = if slack.lost { between } else { &[] };
         let expected = std::mem::take(&mut self.jobs);
         let numbers: BTreeSet<Number> =
             expected.keys().chain(seen.jobs.keys()).chain(before.jobs.keys()).copied().collect();
         for number in numbers {
             let found = seen.jobs.get(&number);
             let after = expected.get(&number);
-            let job = [Some(after), old.map(|old| old.jobs.get(&number))]
+            let job = [after]
                 .into_iter()
-                .flatten()
+                .chain(old.into_iter().chain(between).map(|old| old.jobs.get(&number)))
                 .find(|job| fits(*job, found, now_ms))
                 .ok_or_else(|| {
                     format!("job {number} ought to be {}, and redis has {}", tell(after), tell_seen(found))
@@ -55,7 +65,7 @@ impl Model {
     fn agree_on_leases(&mut self, old: Option<&Self>, seen: &Seen, now_ms: u64) -> Result<(), String> {
         let claims: BTreeSet<&str> = self.jobs.values().filter_map(Job::claim).collect();
         for (claim, end) in &seen.leases {
-            if !claims.contains(claim.as_str()) && !self.unsure.contains(claim) {
+            if !claims.contains(claim.as_str()) {
                 return Err(format!("the lease of {claim} is without a running job"));
             }
             let new = claims.contains(claim.as_str()).then_some(now_ms + LEASE_MS);

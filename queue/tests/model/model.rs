@@ -81,9 +81,6 @@ pub(crate) struct Model {
     pub(crate) leases: BTreeMap<String, u64>,
     /// Worker → the suspect that it runs.
     pub(crate) marks: BTreeMap<String, Number>,
-    /// Claims of which a settlement's answer was lost: their leases may outlast their last jobs, until that is written again or
-    /// the lease ends.
-    pub(crate) unsure: BTreeSet<String>,
     pub(crate) paused: bool,
     pub(crate) came_in: u64,
     pub(crate) went_out: u64,
@@ -93,6 +90,8 @@ pub(crate) struct Model {
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Taken {
     pub(crate) jobs: Vec<Number>,
+    /// A newer release wrote them.
+    pub(crate) aside: Vec<Number>,
     pub(crate) suspect: bool,
     pub(crate) left: bool,
     pub(crate) next_due_ms: Option<u64>,
@@ -112,7 +111,7 @@ impl Model {
         self.jobs.insert(number, job);
     }
 
-    /// The `count`-th claim of `worker`.
+    /// The `count`-th claim of `worker`, but for what it puts aside then.
     pub(crate) fn claim(&mut self, worker: &str, count: u64, want: usize, suspects: bool, now_ms: u64) -> Taken {
         if self.paused {
             return Taken::default();
@@ -136,19 +135,51 @@ impl Model {
         for number in ids {
             // One that was cancelled is only dropped from its list.
             match self.jobs.get_mut(&number).filter(|job| job.is_waiting()) {
-                Some(job) if job.newer => {
-                    job.place = Place::Listed(HELD);
-                    self.lists[HELD].push_back(number);
-                }
                 Some(job) => {
                     job.place = Place::Running { owner: Owner::NewClaimOf(worker.to_owned()), stop: false };
-                    taken.jobs.push(number);
+                    if !job.newer {
+                        taken.jobs.push(number);
+                    } else {
+                        taken.aside.push(number);
+                    }
                 }
                 None => {}
             }
         }
         taken.suspect = suspect.is_some() && taken.jobs.first() == suspect.as_ref();
         taken
+    }
+
+    /// Puts aside what was claimed and cannot be run.
+    pub(crate) fn hold(&mut self, aside: &[Number]) {
+        for number in aside {
+            if let Some(job) = self.jobs.get_mut(number) {
+                job.place = Place::Listed(HELD);
+                self.lists[HELD].push_back(*number);
+            }
+        }
+    }
+
+    /// Gives back `jobs` of a claim whose answer was lost, in the order in which it has them.
+    pub(crate) fn give_back(&mut self, claim: &str, jobs: &[Number], now_ms: u64) {
+        for number in jobs.iter().rev() {
+            let Some(job) = self.jobs.get(number).filter(|job| job.is_held_by(claim)) else { continue };
+            let suspect = job.past.is_some_and(|past| past.crashes >= 2);
+            if self.end_if_cancelled(*number, now_ms) {
+                continue;
+            }
+            if suspect { self.suspect(*number) } else { self.list(*number, End::Front) }
+        }
+    }
+
+    /// A job that someone cancelled while it ran waits for nothing any more.
+    fn end_if_cancelled(&mut self, number: Number, now_ms: u64) -> bool {
+        let Some(job) = self.jobs.get_mut(&number) else { return false };
+        let stop = matches!(job.place, Place::Running { stop: true, .. });
+        if stop {
+            job.finish(State::Cancelled, now_ms);
+        }
+        stop
     }
 
     /// Makes due jobs ready: scheduled ones first, each by its time and then its id.
@@ -193,6 +224,7 @@ impl Model {
         let Some(job) = self.jobs.get_mut(&number).filter(|job| job.is_held_by(owner)) else { return false };
         let failures = job.past.map_or(0, |past| past.failures);
         let last = failures + 1 >= job.max_attempts;
+        let stop = matches!(job.place, Place::Running { stop: true, .. });
         match ending {
             Ending::Done => {
                 if job.past.is_some() {
@@ -207,6 +239,15 @@ impl Model {
             Ending::Expired => job.finish(State::Expired, now_ms),
             Ending::Retry | Ending::RetryAfter { .. } if last => job.die(now_ms),
             Ending::Dead => job.die(now_ms),
+            Ending::Retry | Ending::RetryAfter { .. } if stop => {
+                job.attempted().failures += 1;
+                job.finish(State::Cancelled, now_ms);
+            }
+            Ending::Snooze { .. } | Ending::HandedBack { started: true } if stop => {
+                job.attempted();
+                job.finish(State::Cancelled, now_ms);
+            }
+            Ending::HandedBack { started: false } if stop => job.finish(State::Cancelled, now_ms),
             Ending::Retry => {
                 job.attempted().failures += 1;
                 let bound_ms = (2_000 << failures.min(10)).min(900_000);
@@ -251,12 +292,6 @@ impl Model {
         self.jobs.retain(|_, job| !matches!(job.place, Place::Dead { at_ms } if too_old(at_ms)));
     }
 
-    /// Ends the expired leases that are without a job.
-    pub(crate) fn end_empty_leases(&mut self, now_ms: u64) {
-        let claims: BTreeSet<&str> = self.jobs.values().filter_map(Job::claim).collect();
-        self.leases.retain(|claim, end| *end > now_ms || claims.contains(claim.as_str()));
-    }
-
     /// Takes the jobs of expired leases from their workers. Returns how many.
     pub(crate) fn reclaim(&mut self, now_ms: u64) -> usize {
         let expired: BTreeSet<String> =
@@ -277,12 +312,13 @@ impl Model {
 
     fn crash(&mut self, number: Number, blamed: bool, now_ms: u64) {
         let Some(job) = self.jobs.get_mut(&number) else { return };
-        let past = job.attempted();
-        past.crashes += u32::from(blamed);
-        match past.crashes {
-            0 | 1 => self.list(number, End::Front),
+        job.attempted().crashes += u32::from(blamed);
+        let crashes = job.past.map_or(0, |past| past.crashes);
+        match crashes {
+            3.. => job.place = Place::Dead { at_ms: now_ms },
+            _ if self.end_if_cancelled(number, now_ms) => {}
             2 => self.suspect(number),
-            _ => job.place = Place::Dead { at_ms: now_ms },
+            _ => self.list(number, End::Front),
         }
     }
 

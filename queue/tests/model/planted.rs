@@ -34,24 +34,26 @@ macro_rules! planted {
 }
 
 planted! {
-    push_lists_nothing:
-        push, "redis.call('RPUSH', base .. ':ready:' .. priority, unpack(ARGV, at, at + n_here - 1))" => "";
-    push_does_not_tell_of_an_earlier_time:
-        push, "if wake and redis.call" => "if false and redis.call";
     claim_leaves_due_jobs_where_they_were:
         claim, "redis.call('ZREM', waiting, unpack(due))" => "";
     claim_takes_no_lease:
         claim, "redis.call('ZADD', base .. ':leases', lease_end, owner)" => "";
     finish_asks_no_owner:
-        finish, "if owners[i] ~= ARGV[owners_at + i] then" => "if false then";
+        finish, "if has == had then" => "if true then";
+    finish_forgets_what_a_claim_has_left:
+        finish, "redis.call('HINCRBY', left, owner, -ends)" => "";
     finish_keeps_the_history:
-        finish, "redis.call('HDEL', history, unpack(done))" => "";
+        finish, "redis.call('HDEL', base .. sparse, unpack(done, from, to))" => "";
     finish_keeps_a_bucket_for_ever:
         finish, "redis.call('PEXPIRE', key, ttl)" => "";
     release_asks_no_owner:
-        release, "if redis.call('HGET', base .. ':running', id) ~= owner then" => "if false then";
+        release, "elseif not take(owner, id) then" => "elseif not take(owner, id) and false then";
     release_keeps_the_lease:
-        release, "if n_ended > 0 then" => "if false then";
+        release, "redis.call('ZREM', base .. ':leases', owner)" => "";
+    release_leaves_the_job_in_its_claim:
+        release, "string.sub(ids, 1, at - 1) .. string.sub(ids, at + 16)" => "ids";
+    release_forgets_a_cancellation:
+        release, "redis.call('SISMEMBER', base .. ':cancels', id) == 1" => "false";
     renew_extends_what_is_lost:
         renew, "if redis.call('ZSCORE', leases, ARGV[i]) then" => "if true then";
     renew_leaves_the_lease_as_it_is:

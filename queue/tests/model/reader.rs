@@ -15,7 +15,8 @@ use crate::{
 
 const LISTS: [&str; 6] = ["ready:0", "ready:1", "ready:2", "ready:3", "suspects", "held"];
 /// The keys that hold only what jobs hold that have not finished.
-const WITH_JOBS: [&str; 8] = ["jobs", "ghosts", "scheduled", "retrying", "running", "leases", "cancels", "history"];
+const WITH_JOBS: [&str; 9] =
+    ["jobs", "ghosts", "scheduled", "retrying", "claims", "left", "leases", "cancels", "history"];
 /// The keys that have a limit.
 const LIMITED: [&str; 3] = ["dead", "wake", "paused"];
 const HOUR_MS: i64 = 3_600_000;
@@ -97,13 +98,49 @@ impl From<&History> for Past {
 /// What the keys hold of jobs that have not finished.
 struct Raw {
     records: HashMap<Id, Vec<u8>>,
+    /// As the claims say.
     running: HashMap<Id, String>,
+    /// How many jobs each claim has left.
+    left: HashMap<String, usize>,
     histories: HashMap<Id, Vec<u8>>,
     ghosts: BTreeSet<Id>,
     cancels: BTreeSet<Id>,
     scheduled: Scores,
     retrying: Scores,
     dead: Scores,
+}
+
+/// What is stored of a finished job, which may lie in a pack with others: there it begins after its length and the id.
+fn unpacked(packs: &HashMap<Id, Vec<u8>>, id: &Id, stored: Vec<u8>) -> Result<Vec<u8>, String> {
+    if stored[0] != b'#' {
+        return Ok(stored);
+    }
+    let pack = packs.get(&stored).ok_or_else(|| format!("the pack of {id:?} is not there"))?;
+    let mut at = 1;
+    while at < pack.len() {
+        let length = u32::from_le_bytes(pack[at..at + 4].try_into().unwrap()) as usize;
+        if pack[at + 4..at + 20] == id[..] {
+            return Ok(pack[at + 20..at + 20 + length].to_vec());
+        }
+        at += 20 + length;
+    }
+    Err(format!("{id:?} is not in its pack"))
+}
+
+/// Which claim has which job: those of its jobs that have finished have no record.
+fn running(claims: &HashMap<String, Vec<u8>>, records: &HashMap<Id, Vec<u8>>) -> Result<HashMap<Id, String>, String> {
+    let mut running = HashMap::new();
+    for (claim, ids) in claims {
+        if ids.len() % 16 != 0 {
+            return Err(format!("the claim {claim} has {} bytes of ids", ids.len()));
+        }
+        for id in ids.chunks(16).filter(|id| records.contains_key(*id)) {
+            if let Some(other) = running.insert(id.to_vec(), claim.clone()) {
+                return Err(format!("{claim} and {other} have the same job {id:?}"));
+            }
+        }
+    }
+    Ok(running)
 }
 
 /// The answers of a pipeline, one after the other.
@@ -136,6 +173,15 @@ impl Reader {
         format!("{}:{suffix}", self.base)
     }
 
+    /// The claims, and the jobs that each still has, in its order.
+    pub(crate) fn claims(&mut self) -> BTreeMap<String, Vec<Number>> {
+        let mut pipe = redis::pipe();
+        pipe.hgetall(self.key("claims")).hkeys(self.key("jobs"));
+        let (claims, jobs): (BTreeMap<String, Vec<u8>>, BTreeSet<Id>) = pipe.query(&mut self.connection).unwrap();
+        let known = |id: &[u8]| jobs.contains(id).then(|| self.known.get(id).map(|known| known.number)).flatten();
+        claims.into_iter().map(|(claim, ids)| (claim, ids.chunks(16).filter_map(known).collect())).collect()
+    }
+
     /// Deletes all that this reader could see.
     pub(crate) fn clean(&mut self) {
         let keys: Vec<Vec<u8>> =
@@ -165,7 +211,7 @@ impl Reader {
     /// All that has not finished. Returns the names of all keys.
     fn read_jobs(&mut self, seen: &mut Seen) -> Result<Vec<Vec<u8>>, String> {
         let mut pipe = redis::pipe();
-        for hash in ["jobs", "running", "history"] {
+        for hash in ["jobs", "claims", "left", "history"] {
             pipe.hgetall(self.key(hash));
         }
         for set in ["ghosts", "cancels"] {
@@ -180,9 +226,11 @@ impl Reader {
         pipe.llen(self.key("wake")).exists(self.key("paused"));
         pipe.cmd("KEYS").arg(format!("{}:*", self.prefix));
         let mut answers = self.ask(&pipe)?;
+        let records: HashMap<Id, Vec<u8>> = answers.next()?;
         let raw = Raw {
-            records: answers.next()?,
-            running: answers.next()?,
+            running: running(&answers.next()?, &records)?,
+            records,
+            left: answers.next()?,
             histories: answers.next()?,
             ghosts: answers.next()?,
             cancels: answers.next()?,
@@ -268,7 +316,14 @@ impl Reader {
         if let Some(id) = raw.cancels.iter().find(|id| !raw.running.contains_key(*id)) {
             return Err(format!("job {} is told to stop, and does not run", self.number(id)?));
         }
-        if let Some(claim) = raw.running.values().find(|claim| !seen.leases.contains_key(*claim)) {
+        let mut left: HashMap<String, usize> = HashMap::new();
+        for claim in raw.running.values() {
+            *left.entry(claim.clone()).or_default() += 1;
+        }
+        if left != raw.left {
+            return Err(format!("the claims have {left:?} jobs left, and are said to have {:?}", raw.left));
+        }
+        if let Some(claim) = left.keys().find(|claim| !seen.leases.contains_key(*claim)) {
             return Err(format!("jobs of {claim} run, and it has no lease"));
         }
         Ok(())
@@ -302,7 +357,11 @@ impl Reader {
             match what {
                 What::Bucket(bucket) => {
                     seen.buckets.push(bucket);
-                    for (id, stored) in answers.next::<HashMap<Id, Vec<u8>>>()? {
+                    let fields: HashMap<Id, Vec<u8>> = answers.next()?;
+                    let (packs, jobs): (HashMap<_, _>, HashMap<_, _>) =
+                        fields.into_iter().partition(|(field, _)| field[0] == b'#');
+                    for (id, stored) in jobs {
+                        let stored = unpacked(&packs, &id, stored)?;
                         let number = self.finish(seen, &mut finished, id.clone(), &stored)?;
                         if self.known[&id].id.created_ms() / WIDTH_MS != bucket {
                             return Err(format!("job {number} is in bucket {bucket}, where nobody looks for it"));

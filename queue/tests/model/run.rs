@@ -7,8 +7,8 @@ use redis::Commands;
 
 use crate::{
     agree::Slack,
-    model::{Job, Model, Number, Refusal},
-    reader::{Reader, bytes, job_id},
+    model::{Job, Model, Number, Refusal, worker_of},
+    reader::{Reader, job_id},
     steps::{Action, DEAD_KEPT_MS, Ending, LEASE_MS, New, Pick, RETENTION_MS, Step, Time, WIDTH_MS, WORKERS},
     wire::Wire,
     worker::{Ended, Worker},
@@ -34,6 +34,8 @@ pub(crate) struct Run {
     /// The wire is to be cut during the call, and was during the last one.
     armed: bool,
     was_cut: bool,
+    /// What the step leads through.
+    between: Vec<Model>,
     /// What was done, to be told when it goes wrong.
     told: Vec<String>,
 }
@@ -65,6 +67,7 @@ impl Run {
             n_deaths: 0,
             armed: false,
             was_cut: false,
+            between: Vec::new(),
             told: Vec::new(),
         };
         for at in 0..WORKERS {
@@ -102,13 +105,14 @@ impl Run {
         let before = self.model.clone();
         self.tell(format!("{:?}", step.action));
         (self.armed, self.was_cut) = (step.cut.is_some(), false);
+        self.between.clear();
         if let (Some(wire), Some(cut)) = (&self.wire, step.cut) {
             wire.arm(cut);
         }
         let slack = self.act(&step.action).await?;
         self.mend().await;
         let seen = self.reader.read()?;
-        self.model.agree(&before, &seen, slack, self.now_ms())?;
+        self.model.agree(&before, &self.between, &seen, slack, self.clock.now_ms())?;
         if self.model.n_ready() > 0 && seen.wake == 0 && !self.model.paused && !self.token_taken {
             return Err("jobs are ready, and no wake token is there: they wait although workers are idle".to_owned());
         }
@@ -289,18 +293,16 @@ impl Run {
             let _: Option<String> = self.reader.command(|redis| redis.lpop(wake, None));
             self.token_taken = true;
         }
+        self.give_back(worker);
         let worker = &mut self.workers[worker];
         worker.n_claims += 1;
         let expected = self.model.claim(&worker.name, worker.n_claims, want, worker.suspect.is_none(), now_ms);
+        self.between.push(self.model.clone());
+        self.model.hold(&expected.aside);
         let answer = worker.session.claim(QUEUE, want).await;
         let name = worker.name.clone();
         let Answer::Came(report) = self.answer(answer)? else {
-            let worker = self.worker_named(&name);
-            worker.mark_unsure |= expected.suspect;
-            if worker.session.n_held() < worker.held.len() {
-                // The mark's answer was lost: the claim is dropped, and with it jobs that it had held before and lost.
-                worker.held.retain(|number, _| !expected.jobs.contains(number));
-            }
+            self.worker_named(&name).mark_unsure |= expected.suspect;
             return Ok(true);
         };
         self.token_taken = false;
@@ -321,11 +323,22 @@ impl Run {
         Ok(false)
     }
 
+    /// The worker gives back what it claimed without knowing.
+    fn give_back(&mut self, at: usize) {
+        let worker = &self.workers[at];
+        let unknown = |claim: &String| worker_of(claim) == worker.name && !worker.claims.contains_key(claim);
+        for (claim, jobs) in self.reader.claims() {
+            if unknown(&claim) {
+                self.model.give_back(&claim, &jobs, self.clock.now_ms());
+            }
+        }
+        self.between.push(self.model.clone());
+    }
+
     /// Which claim has these jobs, as Redis says.
     fn claim_of(&mut self, numbers: &[Number]) -> Option<String> {
-        let id = bytes(self.id(*numbers.first()?));
-        let running = self.reader.key("running");
-        self.reader.command(|redis| redis.hget(running, id))
+        let first = numbers.first()?;
+        self.reader.claims().into_iter().find(|(_, jobs)| jobs.contains(first)).map(|(claim, _)| claim)
     }
 
     fn worker_named(&mut self, name: &str) -> &mut Worker {
@@ -338,35 +351,43 @@ impl Run {
         for (n, ending) in jobs {
             worker.end(*n, *ending, now_ms)?;
         }
-        let (first, second) = worker.calls();
-        let mut refused = 0;
-        for Ended { number, claim, ending, decided_ms } in first.iter().chain(&second) {
-            refused += usize::from(!self.model.settle(*number, claim, *ending, *decided_ms, now_ms));
+        let mut refused = worker.drop_outdated();
+        let calls = worker.calls();
+        let mut stopped = Vec::new();
+        for Ended { number, claim, ending, decided_ms } in calls.iter().flatten() {
+            let is_settled = self.model.settle(*number, claim, *ending, *decided_ms, now_ms);
+            refused += usize::from(!is_settled);
+            let is_cancelled = self.model.jobs.get(number).is_some_and(|job| job.state() == State::Cancelled);
+            if is_settled && is_cancelled && *ending != Ending::Cancelled {
+                stopped.push(*number);
+            }
         }
-        let n_all = worker.settlements.len();
         let answer = worker.session.settle(&mut worker.settlements).await;
-        let n_left = worker.settlements.len();
+        let (n_sealed, n_left) = (worker.session.n_sealed().await, worker.settlements.len());
         let told: Vec<String> =
-            first.iter().chain(&second).map(|ended| format!("{} {:?}", ended.number, ended.ending)).collect();
+            calls.iter().flatten().map(|ended| format!("{} {:?}", ended.number, ended.ending)).collect();
         self.tell(format!("  jobs {}", told.join(", ")));
         let lost = self.expect("settlements refused", answer, &refused)?;
 
         let worker = &mut self.workers[at];
-        let (written, left) = match n_left {
-            0 => ([first, second].concat(), Vec::new()),
-            n if n == n_all => (Vec::new(), [second, first].concat()),
-            _ => (first, second),
-        };
-        written.iter().for_each(|ended| worker.let_go(ended));
-        if lost {
-            self.model.unsure.extend(left.iter().map(|ended| ended.claim.clone()));
-        }
-        for Ended { claim, .. } in &written {
-            if !worker.claims.contains_key(claim) {
-                self.model.unsure.remove(claim);
+        let mut written = Vec::new();
+        let mut after: usize = calls.iter().map(Vec::len).sum();
+        for call in calls {
+            after -= call.len();
+            if n_sealed == 0 || after > n_left || (after == n_left && call.is_empty()) {
+                written.extend(call);
+            } else if after < n_left {
+                worker.ended.extend(call);
+            } else if n_sealed == call.len() {
+                worker.sealed = call;
+            } else {
+                // Only the end of those that someone had cancelled meanwhile was not answered.
+                let (sealed, others) = call.into_iter().partition(|ended| stopped.contains(&ended.number));
+                worker.sealed = sealed;
+                written.extend::<Vec<Ended>>(others);
             }
         }
-        worker.ended = left;
+        written.iter().for_each(|ended| worker.let_go(ended));
         if !lost {
             worker.forget_suspect(self.was_cut);
         }
@@ -375,6 +396,7 @@ impl Run {
 
     async fn renew(&mut self, at: usize) -> Result<bool, String> {
         let now_ms = self.now_ms();
+        self.give_back(at);
         let worker = &self.workers[at];
         let lost = self.model.renew(worker.claims.keys(), now_ms);
         let answer = worker.session.renew().await;
@@ -392,9 +414,6 @@ impl Run {
     async fn upkeep(&mut self, at: usize, reclaim: bool) -> Result<Slack, String> {
         let now_ms = self.now_ms();
         self.model.trim(now_ms);
-        if reclaim {
-            self.model.end_empty_leases(now_ms);
-        }
         let next_end = self.model.leases.values().min().copied();
         let n = if reclaim { self.model.reclaim(now_ms) } else { 0 };
         let answer = self.workers[at].session.upkeep(QUEUE, reclaim).await;

@@ -15,6 +15,8 @@ pub(crate) struct Worker {
     running: Vec<Running>,
     /// Ends of runs that are still to be written, in the order of `settlements`.
     pub(crate) ended: Vec<Ended>,
+    /// Of them, those whose call was sent and not answered: it is sent again first.
+    pub(crate) sealed: Vec<Ended>,
     pub(crate) settlements: Vec<Settlement>,
     /// Claim → how many of its jobs are not settled.
     pub(crate) claims: BTreeMap<String, usize>,
@@ -46,6 +48,7 @@ impl Worker {
             n_claims: 0,
             running: Vec::new(),
             ended: Vec::new(),
+            sealed: Vec::new(),
             settlements: Vec::new(),
             claims: BTreeMap::new(),
             held: BTreeMap::new(),
@@ -84,10 +87,21 @@ impl Worker {
         }
     }
 
-    /// What is to be written, in the two calls in which it is: one for jobs that end, one for those that go back.
-    pub(crate) fn calls(&mut self) -> (Vec<Ended>, Vec<Ended>) {
+    /// Drops the ends of runs whose job it has claimed again since. Returns how many.
+    pub(crate) fn drop_outdated(&mut self) -> usize {
+        let held = &self.held;
+        let is_outdated = |ended: &mut Ended| held.get(&ended.number).is_some_and(|claim| *claim != ended.claim);
+        let outdated: Vec<Ended> = self.ended.extract_if(.., is_outdated).collect();
+        outdated.iter().for_each(|ended| self.let_go(ended));
+        outdated.len()
+    }
+
+    /// What is to be written, in the calls in which it is: the one that was not answered, then one for jobs that end and one for
+    /// those that go back.
+    pub(crate) fn calls(&mut self) -> [Vec<Ended>; 3] {
         let first = self.ended.first().is_some_and(|ended| ends(ended.ending));
-        self.ended.drain(..).partition(|ended| ends(ended.ending) == first)
+        let (first, second) = self.ended.drain(..).partition(|ended| ends(ended.ending) == first);
+        [std::mem::take(&mut self.sealed), first, second]
     }
 
     pub(crate) fn lose(&mut self, claim: &str) {

@@ -1,0 +1,13 @@
+-- The claim that has a job, its ids, and where in them the job's id is; nothing when no claim has it.
+local function holder(base, id)
+  local claims = redis.call('HGETALL', base .. ':claims')
+  for i = 1, #claims, 2 do
+    local at = string.find(claims[i + 1], id, 1, true)
+    while at do
+      if at % 16 == 1 then
+        return claims[i], claims[i + 1], at
+      end
+      at = string.find(claims[i + 1], id, at + 1, true)
+    end
+  end
+end
