@@ -27,6 +27,8 @@ const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 pub struct Options {
     /// How many workers; 2 unless told otherwise.
     pub workers: usize,
+    /// The program that the workers are; `worker` unless told otherwise.
+    pub worker_program: &'static str,
     /// The Redis; the shared one if absent.
     pub redis_url: Option<String>,
     /// The MongoDB; the shared one if absent.
@@ -39,7 +41,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { workers: 2, redis_url: None, mongo_url: None, env: Vec::new(), wait_ready: true }
+        Self {
+            workers: 2,
+            worker_program: "worker",
+            redis_url: None,
+            mongo_url: None,
+            env: Vec::new(),
+            wait_ready: true,
+        }
     }
 }
 
@@ -86,6 +95,7 @@ struct App {
 pub struct System {
     producer: App,
     workers: Vec<App>,
+    worker_program: &'static str,
     variables: Vec<(String, String)>,
     client: Client,
     url: String,
@@ -126,6 +136,7 @@ impl System {
         let mut system = Self {
             producer: start_app("producer", directory.path().join("producer.log"), &variables),
             workers: Vec::new(),
+            worker_program: options.worker_program,
             variables,
             client,
             url: format!("http://{http_addr}"),
@@ -173,7 +184,7 @@ impl System {
     fn launch_worker(&mut self) -> usize {
         let number = self.workers.len();
         let log = self.directory.path().join(format!("worker-{number}.log"));
-        self.workers.push(start_app("worker", log, &self.variables));
+        self.workers.push(start_app(self.worker_program, log, &self.variables));
         number
     }
 
