@@ -91,7 +91,7 @@ impl Client {
         }
     }
 
-    fn finished_view(&self, id: JobId, partition: &Partition, finished: Finished) -> JobView {
+    pub(crate) fn finished_view(&self, id: JobId, partition: &Partition, finished: Finished) -> JobView {
         let history = finished.history.unwrap_or_default();
         let mut view = self.base_view(id, partition, &finished.record, &history, finished.state);
         view.finished_at = Some(Timestamp::from_ms(finished.finished_ms));
