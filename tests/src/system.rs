@@ -431,16 +431,16 @@ impl System {
         output(command).await
     }
 
-    /// Runs a producer with these variables and without any system until it ends by itself.
+    /// Runs `producer` or `worker` with these variables and without any system until it ends by itself.
     ///
     /// # Panics
     /// When it does not end.
-    pub async fn run_producer(variables: Vec<(&str, &str)>) -> Output {
-        let mut command = mortal(&program("producer"));
+    pub async fn run_alone(name: &str, variables: Vec<(&str, &str)>) -> Output {
+        let mut command = mortal(&program(name));
         command.env_clear().envs(own_variables()).envs(variables);
         let address = format!("127.0.0.1:{}", free_port());
         command.env("HTTP_ADDR", &address).env("ADMIN_ADDR", "127.0.0.1:0");
-        tokio::time::timeout(PATIENCE, output(command)).await.expect("the producer ends by itself")
+        tokio::time::timeout(PATIENCE, output(command)).await.expect("the program ends by itself")
     }
 }
 
