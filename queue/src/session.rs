@@ -332,7 +332,7 @@ impl Session {
     /// leases are lost.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
+    /// [`Error::Unavailable`]; [`Error::Redis`] when one queue's keys are damaged: the others' leases are extended all the same.
     pub async fn renew(&self) -> Result<usize, Error> {
         let mut by_partition: HashMap<Arc<Partition>, Vec<Arc<str>>> = HashMap::new();
         for (owner, claim) in &self.held().claims {
@@ -340,17 +340,24 @@ impl Session {
         }
         let connection = self.client.redis.connection();
         let mut n_lost = 0;
+        let mut refused = Ok(());
         for (partition, owners) in by_partition {
             let lease_end_ms = self.client.clock.now_ms() + ms(self.timing.lease);
             for owners in owners.chunks(scripts::MOST) {
-                let (lost, cancels) = scripts::renew(&connection, &partition, lease_end_ms, owners).await?;
-                n_lost += self.lose(&lost);
-                self.stop_each(&cancels, Stop::Cancelled);
+                match scripts::renew(&connection, &partition, lease_end_ms, owners).await {
+                    Ok((lost, cancels)) => {
+                        n_lost += self.lose(&lost);
+                        self.stop_each(&cancels, Stop::Cancelled);
+                    }
+                    Err(error @ Error::Unavailable(_)) => return Err(error),
+                    // What is wrong with one queue's keys must not cost the others their leases.
+                    Err(error) => refused = Err(error),
+                }
             }
         }
         // A suspect whose lease is lost is settled by nobody here: without this, this replica would never take another one.
         self.forget_suspect().await;
-        Ok(n_lost)
+        refused.map(|()| n_lost)
     }
 
     /// A lease that ended by itself is lost; one whose last job was settled while the renewal was under way is not.

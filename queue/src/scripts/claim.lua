@@ -79,7 +79,7 @@ for i = 1, #ids do
     -- Cancelled while it was ready: only its id was still in the list.
     redis.call('SREM', base .. ':ghosts', id)
     if i == 1 then suspect = 0 end
-  elseif string.byte(record, 1) > version and #record >= 8 then
+  elseif #record >= 8 and string.byte(record, 1) > version then
     -- A newer release wrote it: kept aside for a worker that can read it.
     redis.call('RPUSH', base .. ':held', id)
     if i == 1 then suspect = 0 end
