@@ -300,6 +300,7 @@ fn view(app: &App, id: JobId, job: NewJob) -> JobView {
         state: if job.run_at_ms.is_some() { JobState::Scheduled } else { JobState::Ready },
         priority: job.priority,
         payload: serde_json::from_slice(&job.payload).unwrap_or_default(),
+        record_base64: None,
         metadata: job.metadata,
         unique_key: job.unique.map(|unique| unique.key),
         durability: "fast",
