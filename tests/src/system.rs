@@ -244,6 +244,17 @@ impl System {
         end(&self.producer).await
     }
 
+    /// SIGTERM to the producer; waits for its end, starts another one at the same address, and waits until that listens.
+    ///
+    /// # Panics
+    /// When the first does not end well, or the second does not listen.
+    pub async fn restart_producer(&mut self) {
+        self.signal_producer("TERM");
+        assert_eq!(self.producer_end().await.code(), Some(0), "{}", self.producer_log());
+        self.producer = start_app("producer", self.directory.path().join("producer-again.log"), &self.variables);
+        self.wait_until_it_listens().await;
+    }
+
     /// The process ids of the producer and of the workers, and that they run.
     ///
     /// # Panics
@@ -410,14 +421,22 @@ impl System {
         job
     }
 
+    /// A queue as it is.
+    ///
+    /// # Panics
+    /// When the API does not know it.
+    pub async fn queue(&self, name: &str) -> Value {
+        let queues = self.get("/api/queues").await.body;
+        let queue = queues.as_array().and_then(|queues| queues.iter().find(|queue| queue["name"] == name));
+        queue.expect("the queue is listed").clone()
+    }
+
     /// How many jobs of a queue are in each state.
     ///
     /// # Panics
     /// When the API does not know the queue.
     pub async fn depth(&self, queue: &str) -> Value {
-        let queues = self.get("/api/queues").await.body;
-        let queue = queues.as_array().and_then(|queues| queues.iter().find(|other| other["name"] == queue));
-        queue.expect("the queue is listed")["depth"].clone()
+        self.queue(queue).await["depth"].clone()
     }
 
     /// Runs `ecomctl` with address, token and secret of this system, in the workspace's folder.

@@ -1,16 +1,14 @@
 //! Jobs that no handler can read, or that their handler does not survive.
 
-use queue::{Client, NewJob};
+use queue::NewJob;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{Answer, Options, System};
 
-use crate::{assert_ran_once, attempts, outcomes, product};
+use crate::{assert_ran_once, attempts, outcomes, product, push_past_the_api};
 
-/// Pushed past the API, as an older or a foreign program might.
 async fn push(system: &System, payload: &str) -> String {
-    let redis = fleet::Redis::open(&system.redis_url, &system.name).unwrap();
-    Client::new(&redis, Vec::new()).push(NewJob::new("content", payload)).await.unwrap().to_string()
+    push_past_the_api(system, NewJob::new("content", payload)).await
 }
 
 async fn dead(system: &System, queue: &str) -> Vec<Value> {
@@ -73,11 +71,9 @@ async fn a_kind_that_no_worker_knows_stays_ready_untouched() {
     assert_eq!(system.job(&image).await["state"], "ready", "the second worker does not know it either");
 }
 
-/// A job of the kind that only `faulty-worker` knows; pushed past the API, which does not.
+/// A job of the kind that only `faulty-worker` knows.
 async fn push_faulty(system: &System, payload: Value) -> String {
-    let redis = fleet::Redis::open(&system.redis_url, &system.name).unwrap();
-    let job = NewJob { max_attempts: Some(2), ..NewJob::new("faulty", payload.to_string()) };
-    Client::new(&redis, Vec::new()).push(job).await.unwrap().to_string()
+    push_past_the_api(system, NewJob { max_attempts: Some(2), ..NewJob::new("faulty", payload.to_string()) }).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
