@@ -194,6 +194,12 @@ pub(crate) struct BatchLine {
     pub(crate) problem: Option<Problem>,
 }
 
+/// The given token, or that of the file. An empty one is none: `ECOM_TOKEN=` in an environment file means that it is not set.
+fn choose_token(given: Option<String>, file: impl FnOnce() -> Option<String>) -> Option<String> {
+    let text = |token: String| Some(token.trim().to_owned()).filter(|token| !token.is_empty());
+    given.and_then(text).or_else(|| file().and_then(text))
+}
+
 impl Api {
     /// Reads the address, and the token from [`TOKEN_FILE`] when none is given. Does not connect.
     pub(crate) fn new(url: &str, token: Option<String>) -> Result<Self> {
@@ -202,8 +208,7 @@ impl Api {
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
             bail!("ECOM_URL={url:?} is no http or https URL; it looks like http://127.0.0.1:8080");
         }
-        let token = token.or_else(|| std::fs::read_to_string(Path::new(TOKEN_FILE)).ok());
-        let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+        let token = choose_token(token, || std::fs::read_to_string(Path::new(TOKEN_FILE)).ok());
         let mut http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT);
         if is_loopback(&base) {
             // A proxy of the environment cannot know this machine's loopback.
@@ -423,6 +428,19 @@ mod tests {
                         /payload/language: one of fr, en\n  /payload/name: is missing";
         assert_eq!(error.to_string(), expected);
         assert_eq!(error.retry_after(), None);
+    }
+
+    #[test]
+    fn an_empty_token_does_not_hide_that_of_the_file() {
+        let chosen = |given: Option<&str>, file: Option<&str>| {
+            choose_token(given.map(str::to_owned), || file.map(str::to_owned))
+        };
+        assert_eq!(chosen(Some(" given\n"), Some("file")).as_deref(), Some("given"));
+        for empty in [None, Some(""), Some(" \n")] {
+            assert_eq!(chosen(empty, Some("file\n")).as_deref(), Some("file"), "{empty:?}");
+            assert_eq!(chosen(empty, Some("\n")), None);
+            assert_eq!(chosen(empty, None), None);
+        }
     }
 
     #[test]

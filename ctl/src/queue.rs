@@ -58,6 +58,19 @@ struct Queue {
     out_per_s: f64,
     time_to_empty_s: Option<f64>,
     workers: u64,
+    #[serde(default)]
+    error: Option<String>,
+}
+
+impl Queue {
+    /// What an operator has to know beside the numbers.
+    fn note(&self) -> String {
+        match &self.error {
+            Some(error) => format!("DAMAGED: {error}"),
+            None if self.paused => "paused".to_owned(),
+            None => String::new(),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -150,7 +163,7 @@ fn list(queues: &[Queue]) -> Table {
             format!("{:.1}", queue.out_per_s),
             seconds(queue.time_to_empty_s),
             queue.workers.to_string(),
-            if queue.paused { "paused".to_owned() } else { String::new() },
+            queue.note(),
         ]);
         table.row(cells);
     }
@@ -201,6 +214,15 @@ mod tests {
             lines[2],
             "email        0          0        0         0     7       -    0.0         -        0  paused"
         );
+    }
+
+    #[test]
+    fn a_queue_that_cannot_be_looked_at_says_why() {
+        let queue = json!({ "name": "email", "paused": false, "oldest_ready_age_s": null, "out_per_s": 0.0,
+            "time_to_empty_s": null, "workers": 1, "error": "redis refused: WRONGTYPE",
+            "depth": { "ready": 0, "scheduled": 0, "running": 0, "retrying": 0, "dead": 0 } });
+        let text = list(&[serde_json::from_value(queue).unwrap()]).render(120);
+        assert!(text.ends_with("1  DAMAGED: redis refused: WRONGTYPE\n"), "{text}");
     }
 
     #[test]

@@ -13,13 +13,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A command that finds no server fails after this many further tries: whoever sent it knows better whether to wait.
 const RECONNECTS: usize = 1;
 
-/// What can go wrong with a Redis URL.
+/// What can go wrong with a Redis URL or a prefix.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The URL cannot be understood.
     #[error("REDIS_URL cannot be read: {0}")]
     Url(String),
+    /// The prefix is empty.
+    #[error(
+        "REDIS_PREFIX is empty: it keeps our keys apart from those of others; leave it out for `ecom`, or set a name"
+    )]
+    Prefix,
 }
 
 /// A Redis server and the prefix of our keys on it. Cheap to clone; connects at the first command and again whenever the
@@ -35,8 +40,11 @@ impl Redis {
     /// Reads the URL (`redis://`, `rediss://`, `redis+unix://`). Does not connect. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::Url`] when the URL cannot be understood.
+    /// [`Error::Url`] when the URL cannot be understood, [`Error::Prefix`] when the prefix is empty.
     pub fn open(url: &str, prefix: &str) -> Result<Self, Error> {
+        if prefix.trim().is_empty() {
+            return Err(Error::Prefix);
+        }
         let bad = |e: RedisError| Error::Url(e.to_string());
         let client = Client::open(url.into_connection_info().map_err(bad)?).map_err(bad)?;
         let config = ConnectionManagerConfig::new()

@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, process::ExitCode, time::Duration};
 use anyhow::Context;
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
+use queue::Client;
 use store::Store;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -19,6 +20,8 @@ use crate::{app::App, config::Config, metrics, router, watch};
 /// Reading MongoDB's address may need a name server; the listener does not wait for a slow one.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
 const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often a Redis that was away at the start is looked at.
+const CHECK_EVERY: Duration = Duration::from_millis(500);
 /// Metrics that nobody fetches would pile up without it.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
@@ -26,12 +29,13 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// MongoDB: until they are there, `/api/health/ready` says no.
 ///
 /// # Errors
-/// When the configuration cannot work (secret, addresses, URLs) or an address is taken.
+/// When the configuration cannot work (secret, addresses, URLs), an address is taken, or Redis evicts keys.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let secret = config.secret()?;
     let redis = fleet::Redis::open(config.redis_url(), &config.redis_prefix)?;
     let app = App::new(&redis, &secret);
     open_store(&app, &config).await?;
+    let checked = checked_server(&app.client).await?;
 
     let listener = TcpListener::bind(config.http_addr)
         .await
@@ -50,6 +54,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     tokio::spawn(closing.clone().run_until_cancelled_owned(upkeep(handle.clone())));
     tokio::spawn(serve(admin, metrics::router(handle), closing.clone()));
 
+    let client = app.client.clone();
+    let refused = async move { if checked { std::future::pending().await } else { evicting(&client).await } };
     let server = serve(listener, router(app), closing.clone());
     let stop = async {
         shutdown.await;
@@ -59,6 +65,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     };
     tokio::select! {
         result = server => result.context("the listener failed")?,
+        error = refused => return Err(error.into()),
         () = stop => tracing::warn!("some requests took longer than the grace period and were cut off"),
     }
     tracing::info!("stopped");
@@ -73,6 +80,26 @@ async fn open_store(app: &App, config: &Config) -> anyhow::Result<()> {
         Ok(Err(_)) | Err(_) => {}
     }
     Ok(())
+}
+
+/// Refuses a Redis that may lose jobs. False when it is away: the listener does not wait for it.
+async fn checked_server(client: &Client) -> Result<bool, queue::Error> {
+    match timeout(OPEN_TIMEOUT, client.check_server()).await {
+        Ok(Ok(())) => Ok(true),
+        Ok(Err(error @ queue::Error::Invalid(_))) => Err(error),
+        Ok(Err(_)) | Err(_) => Ok(false),
+    }
+}
+
+/// Ends when Redis, once it answers, turns out to be one that may lose jobs.
+async fn evicting(client: &Client) -> queue::Error {
+    loop {
+        match checked_server(client).await {
+            Ok(true) => std::future::pending().await,
+            Ok(false) => sleep(CHECK_EVERY).await,
+            Err(error) => return error,
+        }
+    }
 }
 
 fn announce(listener: &TcpListener, admin: &TcpListener, config: &Config) -> io::Result<()> {

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use redis::AsyncCommands;
-use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Clock,
@@ -21,11 +20,12 @@ use crate::{
 
 /// The largest payload, in bytes.
 pub const MOST_PAYLOAD: usize = 1 << 20;
+/// Whoever waits for a job on a full Redis looks so often.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long finished jobs are kept in Redis.
 pub const RETENTION: Duration = Duration::from_secs(24 * 3600);
-const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
-/// A request that did not even end in an error within this time has died.
-const IDEMPOTENCY_PENDING: Duration = Duration::from_secs(120);
+/// How often cancelling and retrying look again when the job has moved meanwhile.
+const TRIES: u32 = 20;
 
 /// A handle on all queues; clone it freely.
 #[derive(Clone, Debug)]
@@ -36,26 +36,7 @@ pub struct Client {
     pub(crate) retention: Retention,
     kinds: Arc<[Arc<Kind>]>,
     events: Arc<Events>,
-    pusher: Arc<Pusher>,
-}
-
-/// What became of an idempotency key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Idempotency {
-    /// First time: answer, then call [`Client::idempotency_store`] (2xx) or [`Client::idempotency_forget`] (anything else).
-    New,
-    /// The first request is still being answered.
-    InProgress,
-    /// The same key came with another body.
-    Mismatch,
-    /// The first answer, as it was stored.
-    Replay(String),
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredAnswer {
-    fingerprint: String,
-    answer: Option<String>,
+    pub(crate) pusher: Arc<Pusher>,
 }
 
 impl Client {
@@ -197,7 +178,13 @@ impl Client {
         let Some(partition) = self.directory.of_id(id).await? else { return Ok(None) };
         let waiting = self.events.register(id).await;
         let until_ms = self.clock.now_ms() + u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX) + 5_000;
-        let _: () = self.redis.connection().zadd(partition.key("watched"), id.as_bytes().as_slice(), until_ms).await?;
+        let watch = self.redis.connection().zadd(partition.key("watched"), id.as_bytes().as_slice(), until_ms).await;
+        let look_again = match watch.map_err(Error::from) {
+            Ok(()) => timeout,
+            // Nobody can be told of events then.
+            Err(Error::Full) => LOOK_AGAIN,
+            Err(error) => return Err(error),
+        };
         loop {
             let changed = waiting.changed();
             tokio::pin!(changed);
@@ -207,7 +194,8 @@ impl Client {
             if view.as_ref().is_none_or(|view| view.state.is_finished()) {
                 return Ok(view);
             }
-            if tokio::time::timeout_at(deadline, changed).await.is_err() {
+            let look_at = deadline.min(tokio::time::Instant::now() + look_again);
+            if tokio::time::timeout_at(look_at, changed).await.is_err() && look_at == deadline {
                 return self.find(id).await;
             }
         }
@@ -216,10 +204,10 @@ impl Client {
     /// Cancels a job that has not finished. A running one is told to stop and may still be `running` in the answer.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Conflict`] when it has finished, [`Error::Unavailable`].
+    /// [`Error::NotFound`], [`Error::Conflict`] when it has finished, [`Error::Corrupt`] when it is in two places, [`Error::Unavailable`].
     pub async fn cancel(&self, id: JobId) -> Result<JobView, Error> {
         let connection = self.redis.connection();
-        loop {
+        for _ in 0..TRIES {
             let (partition, found) = self.locate(id).await?.ok_or(Error::NotFound)?;
             let view = self.view(id, &partition, &found);
             if view.state.is_finished() {
@@ -235,20 +223,24 @@ impl Client {
                 history: found.history.as_deref().map(|bytes| History::decode(Some(bytes))),
                 success: None,
             };
-            let finished = finished.encode()?;
+            let stored = finished.encode()?;
             let cancelled =
-                scripts::cancel(&connection, &partition, now_ms, self.retention, id, &found.place, &finished).await?;
+                scripts::cancel(&connection, &partition, now_ms, self.retention, id, &found.place, &stored).await?;
             match cancelled {
                 scripts::Cancelled::Moved => {}
-                scripts::Cancelled::Done => return self.find(id).await?.ok_or(Error::NotFound),
+                // Not looked for again: it may not be kept at all.
+                scripts::Cancelled::Done => return Ok(self.finished_view(id, &partition, finished)),
                 scripts::Cancelled::Running(owner) => {
-                    if let Ok(owner) = owner.parse::<Owner>() {
-                        self.tell(owner.replica.as_str()).await?;
+                    if let Ok(owner) = owner.parse::<Owner>()
+                        && let Err(error) = self.tell(owner.replica.as_str()).await
+                    {
+                        tracing::debug!(job.id = %id, %error, "its worker hears of it at its next renewal");
                     }
                     return Ok(view);
                 }
             }
         }
+        Err(in_two_places(id))
     }
 
     /// Has a replica look at once which of its jobs are to stop; otherwise it looks at each renewal of its leases.
@@ -263,9 +255,10 @@ impl Client {
     /// Makes a dead, cancelled, expired or retrying job ready at once, with all its attempts before it.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Conflict`] in any other state, [`Error::Full`], [`Error::Unavailable`].
+    /// [`Error::NotFound`], [`Error::Conflict`] in any other state, [`Error::Corrupt`] when it is in two places, [`Error::Full`],
+    /// [`Error::Unavailable`].
     pub async fn retry(&self, id: JobId) -> Result<JobView, Error> {
-        loop {
+        for _ in 0..TRIES {
             let (partition, found) = self.locate(id).await?.ok_or(Error::NotFound)?;
             let state = self.view(id, &partition, &found).state;
             if !matches!(state, State::Dead | State::Cancelled | State::Expired | State::Retrying) {
@@ -275,6 +268,7 @@ impl Client {
                 return self.find(id).await?.ok_or(Error::NotFound);
             }
         }
+        Err(in_two_places(id))
     }
 
     /// False when the job's state changed meanwhile.
@@ -300,59 +294,15 @@ impl Client {
         let found = scripts::find(&self.redis.connection(), &partition, self.retention, id).await?;
         Ok(found.map(|found| (partition, found)))
     }
-
-    /// Takes the idempotency key of a tenant, whose request body hashes to `fingerprint`; held for 24 h.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`], [`Error::Full`].
-    pub async fn idempotency_take(&self, tenant: &str, key: &str, fingerprint: &str) -> Result<Idempotency, Error> {
-        let redis_key = keys::idempotency(self.redis.prefix(), tenant, key);
-        let pending = encode_answer(fingerprint, None)?;
-        let mut command = redis::cmd("SET");
-        command.arg(&redis_key).arg(pending).arg("NX").arg("GET").arg("EX").arg(IDEMPOTENCY_PENDING.as_secs());
-        let before: Option<String> = command.query_async(&mut self.redis.connection()).await?;
-        let Some(before) = before else { return Ok(Idempotency::New) };
-        let stored: StoredAnswer =
-            serde_json::from_str(&before).map_err(|e| Error::Corrupt(format!("idempotency key {key:?}: {e}")))?;
-        Ok(match stored.answer {
-            _ if stored.fingerprint != fingerprint => Idempotency::Mismatch,
-            None => Idempotency::InProgress,
-            Some(answer) => Idempotency::Replay(answer),
-        })
-    }
-
-    /// Keeps the answer for 24 h.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`], [`Error::Full`].
-    pub async fn idempotency_store(
-        &self,
-        tenant: &str,
-        key: &str,
-        fingerprint: &str,
-        answer: &str,
-    ) -> Result<(), Error> {
-        let redis_key = keys::idempotency(self.redis.prefix(), tenant, key);
-        let stored = encode_answer(fingerprint, Some(answer.to_owned()))?;
-        Ok(self.redis.connection().set_ex(redis_key, stored, IDEMPOTENCY_KEPT.as_secs()).await?)
-    }
-
-    /// Gives the key back, so that the request can be sent again.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn idempotency_forget(&self, tenant: &str, key: &str) -> Result<(), Error> {
-        Ok(self.redis.connection().del(keys::idempotency(self.redis.prefix(), tenant, key)).await?)
-    }
 }
 
-fn encode_answer(fingerprint: &str, answer: Option<String>) -> Result<String, Error> {
-    let stored = StoredAnswer { fingerprint: fingerprint.to_owned(), answer };
-    serde_json::to_string(&stored).map_err(|e| Error::Invalid(e.to_string()))
+/// No job changes its state so often between two calls: what is stored contradicts itself.
+fn in_two_places(id: JobId) -> Error {
+    Error::Corrupt(format!("job {id} is not where it was found, {TRIES} times; it may be in two places at once"))
 }
 
 /// A job that minds no unique key, ready to be pushed.
-fn prepare(job: NewJob, partition: &Partition, now_ms: u64) -> Result<Push, Error> {
+pub(crate) fn prepare(job: NewJob, partition: &Partition, now_ms: u64) -> Result<Push, Error> {
     if job.unique.is_some() {
         return Err(Error::Invalid("a job with a unique key is pushed by itself".to_owned()));
     }

@@ -35,6 +35,10 @@ impl Directory {
                 "{queue:?} is no queue name: lower-case letters, digits and - are allowed"
             )));
         }
+        // A full Redis refuses the script, and a worker that starts then has to find its queues all the same.
+        if let Some(partition) = self.all().await?.into_iter().find(|partition| partition.queue == queue) {
+            return Ok(partition);
+        }
         let table = keys::partitions(self.redis.prefix());
         let number = scripts::partition(&self.redis.connection(), &table, &format!("{queue}.0")).await?;
         Ok(self.remember(number, queue, 0))

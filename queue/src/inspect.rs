@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use redis::AsyncCommands;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -31,19 +32,22 @@ pub(crate) struct About {
     pub(crate) queues: Vec<String>,
 }
 
-/// A record that can be shown, also when it is damaged.
-fn readable(bytes: &[u8]) -> (Record, Value) {
+/// A record that can be shown, also when it is damaged: then its payload as text, as far as it is text, and all its bytes in base64.
+fn readable(bytes: &[u8]) -> (Record, Value, Option<String>) {
+    let text = |bytes: &[u8]| Value::String(String::from_utf8_lossy(bytes).into_owned());
+    let all = || Some(BASE64_STANDARD.encode(bytes));
     match Record::decode(bytes) {
-        Ok(record) => {
-            let payload = serde_json::from_slice(&record.payload)
-                .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&record.payload).into_owned()));
-            (record, payload)
-        }
+        Ok(record) => match serde_json::from_slice(&record.payload) {
+            Ok(payload) => (record, payload, None),
+            Err(_) => {
+                let payload = text(&record.payload);
+                (record, payload, all())
+            }
+        },
         Err(_) => {
-            let raw = Value::String(String::from_utf8_lossy(bytes).into_owned());
             let record =
                 Record { priority: Priority::Normal, options: crate::message::Options::default(), payload: Vec::new() };
-            (record, raw)
+            (record, text(bytes), all())
         }
     }
 }
@@ -91,7 +95,7 @@ impl Client {
         }
     }
 
-    fn finished_view(&self, id: JobId, partition: &Partition, finished: Finished) -> JobView {
+    pub(crate) fn finished_view(&self, id: JobId, partition: &Partition, finished: Finished) -> JobView {
         let history = finished.history.unwrap_or_default();
         let mut view = self.base_view(id, partition, &finished.record, &history, finished.state);
         view.finished_at = Some(Timestamp::from_ms(finished.finished_ms));
@@ -118,7 +122,7 @@ impl Client {
     }
 
     fn base_view(&self, id: JobId, partition: &Partition, record: &[u8], history: &History, state: State) -> JobView {
-        let (record, payload) = readable(record);
+        let (record, payload, record_base64) = readable(record);
         let kind = self.kind(&partition.queue);
         let created_ms = id.created_ms();
         let attempts: Vec<AttemptView> = history.attempts.iter().cloned().map(AttemptView::from).collect();
@@ -134,6 +138,7 @@ impl Client {
             state,
             priority: record.priority,
             payload,
+            record_base64,
             metadata: record.options.metadata.clone().unwrap_or_default(),
             unique_key: record.options.unique_key.clone(),
             durability: "fast",
@@ -165,7 +170,13 @@ impl Client {
         let about = self.alive().await?;
         let mut queues: Vec<QueueView> = self.kinds().iter().map(|kind| empty_queue(&kind.name)).collect();
         for partition in self.directory.all().await? {
-            let part = self.look_at(&partition).await?;
+            let part = match self.look_at(&partition).await {
+                // One queue in trouble must not hide the others.
+                Err(error @ (Error::Redis(_) | Error::Corrupt(_))) => {
+                    QueueView { error: Some(error.to_string()), ..empty_queue(&partition.queue) }
+                }
+                part => part?,
+            };
             match queues.iter_mut().find(|queue| queue.name == partition.queue) {
                 Some(queue) => add_part(queue, &part),
                 None => queues.push(part),
@@ -232,6 +243,7 @@ impl Client {
             out_per_s: rate(now.1, before.1),
             time_to_empty_s: None,
             workers: 0,
+            error: None,
         })
     }
 
@@ -476,6 +488,7 @@ fn empty_queue(name: &str) -> QueueView {
         out_per_s: 0.0,
         time_to_empty_s: None,
         workers: 0,
+        error: None,
     }
 }
 
@@ -492,4 +505,5 @@ fn add_part(queue: &mut QueueView, part: &QueueView) {
     };
     queue.in_per_s += part.in_per_s;
     queue.out_per_s += part.out_per_s;
+    queue.error = queue.error.take().or_else(|| part.error.clone());
 }

@@ -30,6 +30,8 @@ use crate::{
 
 /// Upkeep looks at every queue at least so often.
 const UPKEEP_AT_LEAST: Duration = Duration::from_secs(5);
+/// Workers of an older release may put jobs aside at any time of a rolling upgrade.
+const UNHOLD_EVERY: Duration = Duration::from_secs(60);
 /// A replica says at least so often that it lives; one that has not for three times as long counts as gone.
 const BEAT_AT_LEAST: Duration = Duration::from_secs(4);
 /// Settlements are still written for so long after everything has stopped.
@@ -200,9 +202,7 @@ async fn fetch(shared: &Shared, queue: &str, slots: &Slots, jobs: &mpsc::Sender<
             return;
         }
     };
-    if let Err(error) = shared.session.unhold(queue).await {
-        tracing::debug!(queue, %error, "could not look for jobs put aside");
-    }
+    unhold(shared, queue).await;
     let mut backoff = BACKOFF.0;
     while !shared.stopping() {
         let want = slots.free();
@@ -240,6 +240,12 @@ async fn fetch(shared: &Shared, queue: &str, slots: &Slots, jobs: &mpsc::Sender<
     }
 }
 
+async fn unhold(shared: &Shared, queue: &str) {
+    if let Err(error) = shared.session.unhold(queue).await {
+        tracing::debug!(queue, %error, "could not look for jobs put aside");
+    }
+}
+
 /// Waits until work arrives or is due.
 async fn rest(shared: &Shared, listener: &Listener, next_due_ms: Option<u64>) {
     shared.waker.listen(listener, &shared.session).await;
@@ -259,17 +265,27 @@ async fn rest(shared: &Shared, listener: &Listener, next_due_ms: Option<u64>) {
 async fn collect(shared: Arc<Shared>, mut receiver: mpsc::UnboundedReceiver<Settlement>, stop: CancellationToken) {
     let mut batch = Vec::new();
     let mut backoff = BACKOFF.0;
-    let mut again = false;
-    loop {
-        // What was sent and not answered is sent again first.
-        if batch.is_empty() && !again {
-            tokio::select! {
+    let mut failed: Option<Error> = None;
+    let mut last = false;
+    while !last {
+        let n_before = batch.len();
+        match &failed {
+            None => tokio::select! {
                 biased;
                 n = receiver.recv_many(&mut batch, crate::scripts::MOST) => if n == 0 { return },
                 () = stop.cancelled() => return,
-            }
+            },
+            // Nobody can be served while Redis is away.
+            Some(Error::Unavailable(_)) => last = tokio::time::timeout(backoff, stop.cancelled()).await.is_ok(),
+            // One queue's keys are damaged: the others' settlements do not wait for it.
+            Some(_) => tokio::select! {
+                _ = receiver.recv_many(&mut batch, crate::scripts::MOST) => {}
+                () = tokio::time::sleep(backoff) => {}
+                () = stop.cancelled() => last = true,
+            },
         }
-        count(&batch, again);
+        count(&batch[n_before..]);
+        let again = failed.is_some();
         match shared.session.settle(&mut batch).await {
             Ok(refused) => {
                 // After an unknown outcome a refusal only says that the first call had been carried out.
@@ -278,33 +294,23 @@ async fn collect(shared: Arc<Shared>, mut receiver: mpsc::UnboundedReceiver<Sett
                     tracing::warn!(n_jobs = refused, "late settlements refused: another worker has the jobs");
                 }
                 backoff = BACKOFF.0;
-                again = false;
+                failed = None;
             }
             Err(error) => {
-                if !again {
+                if again {
+                    backoff = (backoff * 2).min(BACKOFF.1);
+                } else {
+                    let queue = batch.last().map(Settlement::queue).unwrap_or_default();
                     let n_jobs = shared.session.n_sealed().await + batch.len();
-                    tracing::warn!(%error, n_jobs, "cannot settle; kept until redis is back");
+                    tracing::warn!(queue, %error, n_jobs, "cannot settle; kept and tried again");
                 }
-                again = true;
-                let cancelled = tokio::time::timeout(backoff, stop.cancelled()).await.is_ok();
-                if cancelled && shared.session.settle(&mut batch).await.is_err() {
-                    return;
-                }
-                let away = matches!(error, Error::Unavailable(_));
-                backoff = if away { (backoff * 2).min(BACKOFF.1) } else { BACKOFF.0 };
-                // Those of other queues can be written although Redis refuses those of one.
-                while let Ok(settlement) = receiver.try_recv() {
-                    batch.push(settlement);
-                }
+                failed = Some(error);
             }
         }
     }
 }
 
-fn count(batch: &[Settlement], again: bool) {
-    if again {
-        return;
-    }
+fn count(batch: &[Settlement]) {
     let mut counts: HashMap<(&str, &'static str), u64> = HashMap::new();
     for settlement in batch {
         *counts.entry((settlement.queue(), settlement.state())).or_default() += 1;
@@ -338,24 +344,39 @@ async fn keep_leases(shared: Arc<Shared>) {
     }
 }
 
+/// When upkeep of a queue may give the jobs of expired leases to others.
+struct Grace {
+    reclaim_from: Instant,
+    last_answer: Option<Instant>,
+    /// When jobs that an older release put aside were looked for.
+    unheld: Instant,
+}
+
 /// Looks after the queues this replica serves, each when its next lease ends, and at least every few seconds.
 async fn keep_up(shared: Arc<Shared>) {
     let lease = shared.session.timing().lease;
     // Shorter than what counts as a gap.
     let at_least = UPKEEP_AT_LEAST.min(lease / 3);
-    // Leases count only while Redis answered: after a gap, as at the start, whoever holds one gets a whole lease to renew it.
-    let mut reclaim_from = Instant::now() + lease;
-    let mut last_answer: Option<Instant> = None;
+    // Leases count only while Redis answered: after a gap, as at the start, whoever holds one gets a whole lease to renew it. Each
+    // queue by itself: damaged keys of one must not keep the jobs of another with the dead.
+    let mut graces: HashMap<String, Grace> = HashMap::new();
     loop {
-        let mut wait = at_least;
-        for queue in shared.queues() {
-            if last_answer.is_some_and(|at| at.elapsed() > lease / 2) {
-                reclaim_from = Instant::now() + lease;
+        let queues = shared.queues();
+        let mut wait = if queues.is_empty() { BACKOFF.0 } else { at_least };
+        for queue in queues {
+            let new = || Grace { reclaim_from: Instant::now() + lease, last_answer: None, unheld: Instant::now() };
+            let grace = graces.entry(queue.clone()).or_insert_with(new);
+            if grace.last_answer.is_some_and(|at| at.elapsed() > lease / 2) {
+                grace.reclaim_from = Instant::now() + lease;
             }
-            let reclaim = Instant::now() >= reclaim_from;
+            let reclaim = Instant::now() >= grace.reclaim_from;
             match shared.session.upkeep(&queue, reclaim).await {
                 Ok(report) => {
-                    last_answer = Some(Instant::now());
+                    grace.last_answer = Some(Instant::now());
+                    if grace.unheld.elapsed() > UNHOLD_EVERY {
+                        grace.unheld = Instant::now();
+                        unhold(&shared, &queue).await;
+                    }
                     if report.work {
                         shared.waker.wake(&queue);
                     }
@@ -364,20 +385,16 @@ async fn keep_up(shared: Arc<Shared>) {
                         wait = wait.min(ends_in.max(Duration::from_millis(200)));
                     }
                 }
-                Err(error @ Error::Unavailable(_)) => {
+                Err(error) => {
                     tracing::debug!(queue, %error, "cannot look after the queue; trying again");
                     // A failed answer begins a gap, however short the server was away for us.
-                    reclaim_from = Instant::now() + lease;
-                    wait = BACKOFF.1;
-                }
-                Err(error) => {
-                    last_answer = Some(Instant::now());
-                    tracing::error!(queue, %error, "cannot look after the queue; the others go on");
+                    grace.reclaim_from = Instant::now() + lease;
+                    wait = wait.min(BACKOFF.1);
                 }
             }
-        }
-        if reclaim_from > Instant::now() {
-            wait = wait.min((reclaim_from - Instant::now()).max(Duration::from_millis(200)));
+            if grace.reclaim_from > Instant::now() {
+                wait = wait.min((grace.reclaim_from - Instant::now()).max(Duration::from_millis(200)));
+            }
         }
         tokio::time::sleep(wait).await;
     }

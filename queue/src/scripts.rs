@@ -599,6 +599,15 @@ pub(crate) async fn partition(connection: &ConnectionManager, table: &str, name:
     run(script!(partition).key(table).arg(name), connection).await
 }
 
+/// Notes in a replica's hash that it is about to run a suspect.
+pub(crate) async fn mark(connection: &ConnectionManager, replica_key: &str, id: JobId) -> Result<(), Error> {
+    let script = script!(mark);
+    let mut call = script.key(replica_key);
+    call.arg(id.to_string()).arg(REPLICA_KEPT_S);
+    let _: String = run(&call, connection).await?;
+    Ok(())
+}
+
 /// A replica says that it lives.
 pub(crate) async fn beat(
     connection: &ConnectionManager,

@@ -331,11 +331,7 @@ impl Session {
     /// Written before the suspect starts, so that whoever finds this replica dead knows whom to blame.
     async fn mark_suspect(&self, id: JobId) -> Result<(), Error> {
         let key = keys::replica(self.client.redis.prefix(), self.replica.as_str());
-        let mut pipe = redis::pipe();
-        // A replica that dies before its first beat must not leave its hash for ever.
-        pipe.atomic().hset(&key, "suspect", id.to_string()).ignore();
-        pipe.expire(&key, i64::from(scripts::REPLICA_KEPT_S)).ignore();
-        let _: () = pipe.query_async(&mut self.client.redis.connection()).await?;
+        scripts::mark(&self.client.redis.connection(), &key, id).await?;
         *self.suspect() = Some(id);
         Ok(())
     }
@@ -518,7 +514,7 @@ impl Session {
     /// leases are lost.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
+    /// [`Error::Unavailable`]; [`Error::Redis`] when one queue's keys are damaged: the others' leases are extended all the same.
     pub async fn renew(&self) -> Result<usize, Error> {
         // Other queues go on when Redis refuses something of one, but not when it is away.
         let mut failed = None;

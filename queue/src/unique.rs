@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    client::{Client, prepare_any},
+    client::{Client, prepare, prepare_any},
     error::Error,
-    keys,
+    keys::{self, Partition},
     message::{JobId, NewJob, State},
-    scripts,
+    scripts::{self, Push},
 };
 
 /// A holder that is in no queue may still be on its way there for so long.
@@ -89,9 +89,24 @@ impl Client {
     /// and it runs.
     pub async fn submit(&self, job: NewJob) -> Result<Pushed, Error> {
         match job.unique.clone() {
-            Some(unique) => self.push_unique(job, &unique).await,
+            Some(unique) => self.push_unique(job, &unique, None).await,
             None => self.push(job).await.map(Pushed::New),
         }
+    }
+
+    /// Like [`Client::submit`], under an id that [`Client::idempotency_take`] gave for a job of this kind. There must be no job
+    /// with this id yet.
+    ///
+    /// # Errors
+    /// As [`Client::submit`]; besides [`Error::Invalid`] for an id of another kind.
+    pub async fn submit_as(&self, id: JobId, job: NewJob) -> Result<Pushed, Error> {
+        if let Some(unique) = job.unique.clone() {
+            return self.push_unique(job, &unique, Some(id)).await;
+        }
+        let partition = self.directory.of_queue(&job.kind).await?;
+        let push = under_id(prepare(job, &partition, self.clock.now_ms())?, id, &partition)?;
+        self.pusher.push(partition, push).await?;
+        Ok(Pushed::New(id))
     }
 
     /// Pushes a job that shall be the only one of its key.
@@ -99,13 +114,16 @@ impl Client {
     /// # Errors
     /// [`Error::Duplicate`] when another job holds the key and `reject` was asked for, or `replace` and it runs; otherwise as
     /// [`Client::push`].
-    async fn push_unique(&self, job: NewJob, unique: &Unique) -> Result<Pushed, Error> {
+    async fn push_unique(&self, job: NewJob, unique: &Unique, id: Option<JobId>) -> Result<Pushed, Error> {
         let partition = self.directory.of_queue(&job.kind).await?;
         let now_ms = self.clock.now_ms();
         let key = keys::unique(self.redis.prefix(), &job.tenant, &unique.key);
         let until_ms = job.run_at_ms.map_or(now_ms, |at| at.max(now_ms)) + ms(KEPT);
         let ttl_ms = unique.hold.map_or(until_ms - now_ms, ms).max(1);
-        let push = prepare_any(job, &partition, now_ms)?;
+        let mut push = prepare_any(job, &partition, now_ms)?;
+        if let Some(id) = id {
+            push = under_id(push, id, &partition)?;
+        }
         let mark = if unique.hold.is_some() { "+" } else { "" };
         let ours = format!("{}{mark}", push.id);
 
@@ -128,6 +146,11 @@ impl Client {
                 seen = String::new();
                 continue;
             };
+            if holder.id == push.id {
+                // An earlier try of ours took the key and did not get as far as the push.
+                seen = holder.text;
+                continue;
+            }
             match self.held_by(&holder).await? {
                 None => seen = holder.text,
                 Some(state) => match unique.on_conflict {
@@ -159,6 +182,13 @@ impl Client {
             None => (holder.id.created_ms() + ms(ON_ITS_WAY) > self.clock.now_ms()).then_some(None),
         })
     }
+}
+
+fn under_id(push: Push, id: JobId, partition: &Partition) -> Result<Push, Error> {
+    if id.partition() != partition.number {
+        return Err(Error::Invalid(format!("the id {id} is not one of the queue {}", partition.queue)));
+    }
+    Ok(Push { id, ..push })
 }
 
 fn ms(duration: Duration) -> u64 {

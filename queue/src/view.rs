@@ -75,6 +75,9 @@ pub struct JobView {
     pub priority: Priority,
     /// As it was given. Text when the stored bytes are no JSON.
     pub payload: Value,
+    /// The stored record in base64, byte for byte, when it is damaged, or this release cannot read it. Absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record_base64: Option<String>,
     /// As it was given.
     pub metadata: Map<String, Value>,
     /// While it has not ended, no other job of its tenant has this key.
@@ -154,6 +157,8 @@ pub struct QueueView {
     pub time_to_empty_s: Option<f64>,
     /// Replicas that serve it.
     pub workers: u64,
+    /// Why the queue cannot be looked at: something foreign or damaged in its keys. Its numbers are 0 then.
+    pub error: Option<String>,
 }
 
 /// A page of a list.

@@ -27,6 +27,8 @@ const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 pub struct Options {
     /// How many workers; 2 unless told otherwise.
     pub workers: usize,
+    /// The program that the workers are; `worker` unless told otherwise.
+    pub worker_program: &'static str,
     /// The Redis; the shared one if absent.
     pub redis_url: Option<String>,
     /// The MongoDB; the shared one if absent.
@@ -39,7 +41,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { workers: 2, redis_url: None, mongo_url: None, env: Vec::new(), wait_ready: true }
+        Self {
+            workers: 2,
+            worker_program: "worker",
+            redis_url: None,
+            mongo_url: None,
+            env: Vec::new(),
+            wait_ready: true,
+        }
     }
 }
 
@@ -86,6 +95,7 @@ struct App {
 pub struct System {
     producer: App,
     workers: Vec<App>,
+    worker_program: &'static str,
     variables: Vec<(String, String)>,
     client: Client,
     url: String,
@@ -126,6 +136,7 @@ impl System {
         let mut system = Self {
             producer: start_app("producer", directory.path().join("producer.log"), &variables),
             workers: Vec::new(),
+            worker_program: options.worker_program,
             variables,
             client,
             url: format!("http://{http_addr}"),
@@ -173,7 +184,7 @@ impl System {
     fn launch_worker(&mut self) -> usize {
         let number = self.workers.len();
         let log = self.directory.path().join(format!("worker-{number}.log"));
-        self.workers.push(start_app("worker", log, &self.variables));
+        self.workers.push(start_app(self.worker_program, log, &self.variables));
         number
     }
 
@@ -231,6 +242,17 @@ impl System {
     /// When it does not end.
     pub async fn producer_end(&self) -> ExitStatus {
         end(&self.producer).await
+    }
+
+    /// SIGTERM to the producer; waits for its end, starts another one at the same address, and waits until that listens.
+    ///
+    /// # Panics
+    /// When the first does not end well, or the second does not listen.
+    pub async fn restart_producer(&mut self) {
+        self.signal_producer("TERM");
+        assert_eq!(self.producer_end().await.code(), Some(0), "{}", self.producer_log());
+        self.producer = start_app("producer", self.directory.path().join("producer-again.log"), &self.variables);
+        self.wait_until_it_listens().await;
     }
 
     /// The process ids of the producer and of the workers, and that they run.
@@ -399,14 +421,22 @@ impl System {
         job
     }
 
+    /// A queue as it is.
+    ///
+    /// # Panics
+    /// When the API does not know it.
+    pub async fn queue(&self, name: &str) -> Value {
+        let queues = self.get("/api/queues").await.body;
+        let queue = queues.as_array().and_then(|queues| queues.iter().find(|queue| queue["name"] == name));
+        queue.expect("the queue is listed").clone()
+    }
+
     /// How many jobs of a queue are in each state.
     ///
     /// # Panics
     /// When the API does not know the queue.
     pub async fn depth(&self, queue: &str) -> Value {
-        let queues = self.get("/api/queues").await.body;
-        let queue = queues.as_array().and_then(|queues| queues.iter().find(|other| other["name"] == queue));
-        queue.expect("the queue is listed")["depth"].clone()
+        self.queue(queue).await["depth"].clone()
     }
 
     /// Runs `ecomctl` with address, token and secret of this system, in the workspace's folder.
@@ -420,16 +450,16 @@ impl System {
         output(command).await
     }
 
-    /// Runs a producer with these variables and without any system until it ends by itself.
+    /// Runs `producer` or `worker` with these variables and without any system until it ends by itself.
     ///
     /// # Panics
     /// When it does not end.
-    pub async fn run_producer(variables: Vec<(&str, &str)>) -> Output {
-        let mut command = mortal(&program("producer"));
+    pub async fn run_alone(name: &str, variables: Vec<(&str, &str)>) -> Output {
+        let mut command = mortal(&program(name));
         command.env_clear().envs(own_variables()).envs(variables);
         let address = format!("127.0.0.1:{}", free_port());
         command.env("HTTP_ADDR", &address).env("ADMIN_ADDR", "127.0.0.1:0");
-        tokio::time::timeout(PATIENCE, output(command)).await.expect("the producer ends by itself")
+        tokio::time::timeout(PATIENCE, output(command)).await.expect("the program ends by itself")
     }
 }
 

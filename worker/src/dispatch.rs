@@ -36,9 +36,17 @@ impl Runner {
     }
 }
 
-/// The kinds of the list.
+/// The kinds that a worker can run; more are added through [`Registry`].
 #[derive(Debug, Default)]
-pub(crate) struct Runners(pub(crate) Vec<Runner>);
+pub struct Runners(pub(crate) Vec<Runner>);
+
+impl Runners {
+    /// The kinds of [`jobs::register`].
+    #[must_use]
+    pub fn all() -> Self {
+        jobs::register(Self::default())
+    }
+}
 
 impl Registry for Runners {
     fn add<J: Handler>(mut self) -> Self {

@@ -1,8 +1,10 @@
-//! Runs jobs and upkeep; any number of replicas. [`run`] is the whole process; `dispatch.rs` is the way of one job.
+//! Runs jobs and upkeep; any number of replicas. [`process`] is the whole process, [`run`] what it does; `dispatch.rs` is the way
+//! of one job.
 
 mod admin;
 mod config;
 mod dispatch;
+mod process;
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,10 +19,12 @@ use tokio_util::sync::CancellationToken;
 
 pub use admin::healthcheck;
 pub use config::{Concurrency, Config};
+pub use dispatch::Runners;
+pub use process::process;
 
 use crate::{
     admin::Health,
-    dispatch::{Runner, Runners, Services},
+    dispatch::{Runner, Services},
 };
 
 /// Away services are named so often.
@@ -28,13 +32,13 @@ const SAY_SO_EVERY: Duration = Duration::from_secs(5);
 /// After the grace period, handlers have so long to notice that they are stopped.
 const ABORT: Duration = Duration::from_secs(2);
 
-/// Runs jobs until `shutdown`; then finishes what fits in the grace period and hands back the rest.
+/// Runs jobs of these kinds until `shutdown`; then finishes what fits in the grace period and hands back the rest.
 ///
 /// # Errors
 /// When the configuration cannot work: URLs, addresses, a Redis that evicts keys.
-pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(config: Config, runners: Runners, shutdown: CancellationToken) -> anyhow::Result<()> {
     let timing = config.timing()?;
-    let runners = chosen(&config)?;
+    let runners = chosen(&config, runners)?;
     let services_config = providers::Config::from_vars(|name| std::env::var(name).ok());
     for complaint in &services_config.complaints {
         tracing::warn!("{complaint}");
@@ -73,16 +77,15 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     Ok(())
 }
 
-/// The kinds that this replica shall run.
-fn chosen(config: &Config) -> anyhow::Result<Vec<Runner>> {
-    let all = jobs::register(Runners::default()).0;
+/// Those of `all` kinds that this replica shall run.
+fn chosen(config: &Config, Runners(all): Runners) -> anyhow::Result<Vec<Runner>> {
     let wanted: Vec<&str> = config.kinds.iter().map(|kind| kind.trim()).filter(|kind| !kind.is_empty()).collect();
     let names: Vec<&str> = all.iter().map(|runner| runner.kind.name.as_str()).collect();
     for name in wanted.iter().copied().chain(config.concurrency.kinds()) {
         ensure!(names.contains(&name), "there is no kind {name:?}; there are {}", names.join(", "));
     }
-    let chosen = all.iter().filter(|runner| wanted.is_empty() || wanted.contains(&runner.kind.name.as_str()));
-    Ok(chosen.cloned().collect())
+    let is_chosen = |runner: &Runner| wanted.is_empty() || wanted.contains(&runner.kind.name.as_str());
+    Ok(all.into_iter().filter(is_chosen).collect())
 }
 
 /// One apalis worker a queue; ends when all have.

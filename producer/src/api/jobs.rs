@@ -83,7 +83,10 @@ pub(crate) async fn create(
     let mut job = app.intake.read(&request::parse(&body)?, &caller, Utc::now())?;
     job.traceparent = request::traceparent(&headers);
     match key {
-        None => push(&app, job).await.map(|(status, answer)| taken(status, &answer)),
+        None => {
+            let (status, answer) = push(&app, job, None).await?;
+            Ok(taken(status, &answer))
+        }
         Some(key) => push_once(app, caller.tenant, key, &body, job).await,
     }
 }
@@ -163,10 +166,14 @@ fn location(id: JobId) -> String {
     format!("/api/jobs/{id}")
 }
 
-/// What a push gives: 202 and the new job, or 200 and the one that holds its unique key.
-async fn push(app: &App, job: NewJob) -> Result<(StatusCode, JobAnswer), Problem> {
+/// What a push gives: 202 and the new job, or 200 and the one that holds its unique key. `id`: push under this one.
+async fn push(app: &App, job: NewJob, id: Option<JobId>) -> Result<(StatusCode, JobAnswer), queue::Error> {
     let asked = job.clone();
-    match app.client.submit(job).await? {
+    let pushed = match id {
+        Some(id) => app.client.submit_as(id, job).await?,
+        None => app.client.submit(job).await?,
+    };
+    match pushed {
         Pushed::New(id) => {
             metrics::accepted(&asked.kind, 1);
             Ok((StatusCode::ACCEPTED, view(app, id, asked).into()))
@@ -188,8 +195,11 @@ fn taken(status: StatusCode, answer: &JobAnswer) -> Response {
 async fn push_once(app: App, tenant: String, key: String, body: &Bytes, job: NewJob) -> Result<Response, Problem> {
     let fingerprint: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
     let task = tokio::spawn(async move {
-        match app.client.idempotency_take(&tenant, &key, &fingerprint).await? {
-            Idempotency::New => push_first(&app, &tenant, &key, &fingerprint, job).await,
+        let taken = app.client.idempotency_take(&tenant, &key, &fingerprint, &job.kind).await?;
+        let once = Once { app, tenant, key, fingerprint };
+        match taken {
+            Idempotency::New(id) => once.push(id, job).await,
+            Idempotency::Again(id) => once.push_again(id, job).await,
             Idempotency::InProgress => {
                 Err(Problem::new(Type::IdempotencyInProgress, "send this request again in a few seconds"))
             }
@@ -205,22 +215,64 @@ async fn push_once(app: App, tenant: String, key: String, body: &Bytes, job: New
     })
 }
 
-async fn push_first(app: &App, tenant: &str, key: &str, fingerprint: &str, job: NewJob) -> Result<Response, Problem> {
-    let (status, answer) = match push(app, job).await {
-        Ok(pushed) => pushed,
-        Err(problem) => {
-            if let Err(error) = app.client.idempotency_forget(tenant, key).await {
-                tracing::warn!(%error, "an idempotency key could not be given back");
+/// A request whose idempotency key is taken.
+struct Once {
+    app: App,
+    tenant: String,
+    key: String,
+    fingerprint: String,
+}
+
+impl Once {
+    async fn push(self, id: JobId, job: NewJob) -> Result<Response, Problem> {
+        match push(&self.app, job, Some(id)).await {
+            Ok((status, answer)) => {
+                self.keep(&answer).await;
+                Ok(taken(status, &answer))
             }
-            return Err(problem);
+            Err(error) => {
+                self.give_back(id, &error).await;
+                Err(error.into())
+            }
         }
-    };
-    let stored = serde_json::to_string(&answer).unwrap_or_default();
-    if let Err(error) = app.client.idempotency_store(tenant, key, fingerprint, &stored).await {
-        // The job is in the queue, so the caller is told so.
-        tracing::warn!(%error, "the answer to an idempotency key could not be kept");
     }
-    Ok(taken(status, &answer))
+
+    /// After a request that had this id and did not come as far as its answer.
+    async fn push_again(self, id: JobId, job: NewJob) -> Result<Response, Problem> {
+        match self.app.client.find(id).await {
+            Ok(None) => self.push(id, job).await,
+            Ok(Some(there)) => {
+                let answer = there.into();
+                replayed(self.keep(&answer).await)
+            }
+            Err(error) => {
+                self.give_back(id, &error).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Keeps the answer under the key, and returns its text.
+    async fn keep(&self, answer: &JobAnswer) -> String {
+        let text = serde_json::to_string(answer).unwrap_or_default();
+        if let Err(error) = self.app.client.idempotency_store(&self.tenant, &self.key, &self.fingerprint, &text).await {
+            // The job is in the queue, so the caller is told so.
+            tracing::warn!(%error, "the answer to an idempotency key could not be kept");
+        }
+        text
+    }
+
+    async fn give_back(&self, id: JobId, error: &queue::Error) {
+        let (client, tenant, key) = (&self.app.client, &self.tenant, &self.key);
+        let given_back = if matches!(error, queue::Error::Unavailable(_)) {
+            client.idempotency_release(tenant, key, &self.fingerprint, id).await
+        } else {
+            client.idempotency_forget(tenant, key).await
+        };
+        if let Err(error) = given_back {
+            tracing::warn!(%error, "an idempotency key could not be given back");
+        }
+    }
 }
 
 fn replayed(answer: String) -> Result<Response, Problem> {
@@ -248,6 +300,7 @@ fn view(app: &App, id: JobId, job: NewJob) -> JobView {
         state: if job.run_at_ms.is_some() { JobState::Scheduled } else { JobState::Ready },
         priority: job.priority,
         payload: serde_json::from_slice(&job.payload).unwrap_or_default(),
+        record_base64: None,
         metadata: job.metadata,
         unique_key: job.unique.map(|unique| unique.key),
         durability: "fast",

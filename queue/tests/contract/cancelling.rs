@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use queue::{AttemptOutcome, Error, State, Verdict};
+use redis::AsyncCommands;
 
 use crate::{
     on_both_servers,
@@ -102,7 +103,28 @@ async fn an_unknown_id_is_not_found(world: World) {
     assert_eq!(world.client.dead(QUEUE, None, None, 10).await.unwrap().items, []);
 }
 
+async fn a_job_in_two_places_is_reported_and_not_looked_for_for_ever(world: World) {
+    let mut new = job();
+    new.run_at_ms = Some(world.clock.now_ms() + 1_000_000);
+    let scheduled = world.client.push(new).await.unwrap();
+    let bytes = uuid::Uuid::parse_str(&scheduled.to_string()).unwrap().into_bytes();
+    let _: () = world.redis().await.zadd(world.key("dead"), bytes.as_slice(), world.clock.now_ms()).await.unwrap();
+    let error = world.client.cancel(scheduled).await.unwrap_err();
+    assert!(matches!(&error, Error::Corrupt(text) if text.contains(&scheduled.to_string())), "{error:?}");
+}
+
+async fn a_cancelled_job_that_is_not_kept_is_answered_all_the_same(world: World) {
+    let client = world.client.clone().with_retention(Duration::ZERO);
+    let id = world.push().await;
+    let view = client.cancel(id).await.unwrap();
+    assert_eq!((view.id, view.state, view.finished_at.is_some()), (id, State::Cancelled, true));
+    assert_eq!(view.payload["to"], "Zoë");
+    assert_eq!(client.find(id).await.unwrap(), None);
+}
+
 on_both_servers!(
+    a_job_in_two_places_is_reported_and_not_looked_for_for_ever,
+    a_cancelled_job_that_is_not_kept_is_answered_all_the_same,
     a_waiting_job_is_cancelled_and_never_run,
     a_running_job_is_told_to_stop_at_the_next_renewal,
     a_job_that_finishes_before_it_hears_of_its_cancellation_has_succeeded,

@@ -6,6 +6,7 @@ mod cancelling;
 mod crashes;
 mod dead_letters;
 mod finishing;
+mod idempotency;
 mod leases;
 mod pushing;
 mod records;

@@ -134,23 +134,6 @@ async fn a_paused_queue_takes_jobs_and_gives_none(world: World) {
     assert_eq!(claim_one(&session).await.id(), id);
 }
 
-async fn an_idempotency_key_gives_the_first_answer_again(world: World) {
-    use queue::Idempotency::{InProgress, Mismatch, New, Replay};
-    let take = |key: &'static str, print: &'static str| {
-        let client = world.client.clone();
-        async move { client.idempotency_take("atelier", key, print).await.unwrap() }
-    };
-    assert_eq!(take("k", "body-1").await, New);
-    assert_eq!(take("k", "body-1").await, InProgress);
-    assert_eq!(take("k", "body-2").await, Mismatch);
-    world.client.idempotency_store("atelier", "k", "body-1", "the answer").await.unwrap();
-    assert_eq!(take("k", "body-1").await, Replay("the answer".to_owned()));
-    assert_eq!(take("k", "body-2").await, Mismatch);
-    assert_eq!(take("other", "body-1").await, New);
-    world.client.idempotency_forget("atelier", "other").await.unwrap();
-    assert_eq!(take("other", "body-9").await, New);
-}
-
 async fn depth_and_rates_of_a_queue_are_counted(world: World) {
     world.client.push_many(vec![job(); 5]).await;
     let mut later = job();
@@ -183,6 +166,5 @@ on_both_servers!(
     a_time_in_the_past_is_now,
     concurrent_claims_share_the_jobs_and_give_each_once,
     a_paused_queue_takes_jobs_and_gives_none,
-    an_idempotency_key_gives_the_first_answer_again,
     depth_and_rates_of_a_queue_are_counted,
 );

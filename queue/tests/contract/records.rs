@@ -1,11 +1,12 @@
 //! Records that are damaged, or that another release wrote.
 
-use queue::{Failure, Outcome, State, Verdict};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use queue::{Failure, JobId, Outcome, State, Verdict};
 use redis::AsyncCommands;
 
 use crate::{
     on_both_servers,
-    world::{QUEUE, World, claim, claim_one, done, settle},
+    world::{QUEUE, World, claim, claim_one, done, failed, job, settle},
 };
 
 async fn a_damaged_record_is_claimed_as_such_and_its_bytes_are_shown(world: World) {
@@ -15,6 +16,7 @@ async fn a_damaged_record_is_claimed_as_such_and_its_bytes_are_shown(world: Worl
     let (field, mut record) = records.into_iter().next().unwrap();
     let last = record.len() - 2;
     record[last] ^= 0x20;
+    let damaged = record.clone();
     let _: () = redis.hset(world.key("jobs"), &field, record).await.unwrap();
 
     let session = world.session("a");
@@ -26,6 +28,137 @@ async fn a_damaged_record_is_claimed_as_such_and_its_bytes_are_shown(world: Worl
     let view = world.view(id).await;
     assert_eq!(view.state, State::Dead);
     assert!(view.payload.as_str().unwrap().contains("{\"to\":"), "{:?}", view.payload);
+    assert_eq!(BASE64_STANDARD.decode(view.record_base64.unwrap()).unwrap(), damaged);
+    let dead = world.client.dead(QUEUE, None, None, 10).await.unwrap().items;
+    assert_eq!(BASE64_STANDARD.decode(dead[0].record_base64.as_ref().unwrap()).unwrap(), damaged);
+}
+
+/// As after a bit error on the way to the disk, or a program that writes into our keys.
+async fn no_damage_to_a_record_takes_other_jobs_with_it(world: World) {
+    let damages: [fn(&mut Vec<u8>); 6] = [
+        Vec::clear,
+        |record| record.truncate(1),
+        |record| record.truncate(7),
+        |record| record[0] = 0,
+        |record| record[1] = 0xff,
+        |record| record[3] = 0xff,
+    ];
+    let mut damaged = Vec::new();
+    for damage in damages {
+        world.push().await;
+        let id = world.push().await;
+        let mut record = stored(&world, id).await;
+        damage(&mut record);
+        store(&world, id, &record).await;
+        damaged.push((id, record));
+    }
+    let session = world.session("a");
+    let jobs = claim(&session, 100).await;
+    assert_eq!(jobs.len(), 2 * damages.len());
+    for job in jobs {
+        let verdict = match job.payload() {
+            Ok(_) => done(),
+            Err(error) => Verdict::Ran(Outcome::Dead(Failure::new("corrupt_record", error.to_string()))),
+        };
+        assert!(settle(&session, &job, verdict).await);
+    }
+    for (id, record) in damaged {
+        let view = world.view(id).await;
+        assert_eq!(view.state, State::Dead);
+        assert_eq!(
+            BASE64_STANDARD.decode(view.record_base64.unwrap()).unwrap(),
+            record,
+            "its bytes are kept and shown"
+        );
+    }
+    assert_eq!((world.count("running").await, world.count("dead").await), (0, damages.len() as u64));
+}
+
+async fn a_payload_that_is_no_text_is_shown_whole(world: World) {
+    let id = world.client.push(queue::NewJob::new(QUEUE, b"\xff\x00\xfe".as_slice())).await.unwrap();
+    let shown = BASE64_STANDARD.decode(world.view(id).await.record_base64.unwrap()).unwrap();
+    assert_eq!(shown, stored(&world, id).await);
+    assert!(shown.ends_with(b"\xff\x00\xfe"));
+    let good = world.push().await;
+    assert_eq!(world.view(good).await.record_base64, None);
+}
+
+fn field(id: JobId) -> [u8; 16] {
+    uuid::Uuid::parse_str(&id.to_string()).unwrap().into_bytes()
+}
+
+/// The record of an unfinished or dead job.
+async fn stored(world: &World, id: JobId) -> Vec<u8> {
+    world.redis().await.hget(world.key("jobs"), field(id).as_slice()).await.unwrap()
+}
+
+async fn store(world: &World, id: JobId, record: &[u8]) {
+    let _: () = world.redis().await.hset(world.key("jobs"), field(id).as_slice(), record).await.unwrap();
+}
+
+/// What a newer release wrote: the same job with the next envelope version.
+async fn renew(world: &World, id: JobId) -> Vec<u8> {
+    let mut record = stored(world, id).await;
+    record[0] = queue::ENVELOPE_VERSION + 1;
+    store(world, id, &record).await;
+    record
+}
+
+/// To a newer release's worker the records are what ours are to us: they get the version that this one reads.
+async fn become_the_newer_release(world: &World, ids: &[JobId]) {
+    for id in ids {
+        let mut record = stored(world, *id).await;
+        record[0] = queue::ENVELOPE_VERSION;
+        store(world, *id, &record).await;
+    }
+}
+
+async fn a_newer_releases_jobs_in_every_state_stay_untouched_and_are_run_by_it(world: World) {
+    let session = world.session("a");
+    let retrying = world.push().await;
+    assert!(settle(&session, &claim_one(&session).await, failed()).await);
+    let dead = world.push().await;
+    let fatal = Verdict::Ran(Outcome::Dead(Failure::new("bad", "no good")));
+    assert!(settle(&session, &claim_one(&session).await, fatal).await);
+    let mut new = job();
+    new.run_at_ms = Some(world.clock.now_ms() + 60_000);
+    let scheduled = world.client.push(new).await.unwrap();
+    let ready = world.push().await;
+    let urgent = world.client.push(queue::NewJob { priority: queue::Priority::High, ..job() }).await.unwrap();
+    let unfinished = [retrying, scheduled, ready, urgent];
+    let all = [retrying, scheduled, ready, urgent, dead];
+    let mut records = Vec::new();
+    for id in all {
+        records.push(renew(&world, id).await);
+    }
+
+    // Once before they are due, once after; whoever looks meanwhile sees them.
+    for _ in 0..2 {
+        assert!(claim(&session, 100).await.is_empty());
+        assert_eq!(session.unhold(QUEUE).await.unwrap(), 0);
+        session.upkeep(QUEUE, true).await.unwrap();
+        for (id, record) in all.iter().zip(&records) {
+            assert_eq!(&stored(&world, *id).await, record, "untouched");
+            assert_eq!(&BASE64_STANDARD.decode(world.view(*id).await.record_base64.unwrap()).unwrap(), record);
+        }
+        world.advance(std::time::Duration::from_secs(3_600));
+    }
+    assert_eq!(world.count("held").await, 4);
+    assert_eq!((world.state(dead).await, world.view(retrying).await.attempts.len()), (State::Dead, 1));
+
+    become_the_newer_release(&world, &all).await;
+    assert_eq!(session.unhold(QUEUE).await.unwrap(), 4);
+    assert_eq!(world.client.replay_dead(QUEUE, None).await.unwrap(), 1);
+    let jobs = claim(&session, 100).await;
+    assert_eq!(jobs[0].id(), urgent, "in the order of their priorities");
+    assert_eq!(jobs.len(), all.len());
+    for job in &jobs {
+        assert!(settle(&session, job, done()).await);
+    }
+    for id in unfinished {
+        assert_eq!(world.state(id).await, State::Succeeded);
+    }
+    assert_eq!((world.view(retrying).await.attempts.len(), world.view(dead).await.attempts.len()), (2, 2));
 }
 
 async fn a_record_of_a_newer_release_is_put_aside_for_a_worker_that_reads_it(world: World) {
@@ -73,6 +206,9 @@ async fn a_job_with_the_kinds_defaults_adds_eight_bytes_to_its_payload(world: Wo
 }
 
 on_both_servers!(
+    no_damage_to_a_record_takes_other_jobs_with_it,
+    a_payload_that_is_no_text_is_shown_whole,
+    a_newer_releases_jobs_in_every_state_stay_untouched_and_are_run_by_it,
     a_damaged_record_is_claimed_as_such_and_its_bytes_are_shown,
     a_record_of_a_newer_release_is_put_aside_for_a_worker_that_reads_it,
     a_kind_that_no_worker_serves_stays_ready,

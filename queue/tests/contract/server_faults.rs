@@ -82,6 +82,36 @@ async fn a_wrong_type_on_one_queues_key_leaves_the_others_alone(kind: RedisKind)
     assert_eq!(session.claim("other", 1).await.unwrap().jobs[0].id(), other);
 }
 
+async fn damaged_keys_of_one_queue_are_told_and_cost_the_others_neither_leases_nor_numbers(kind: RedisKind) {
+    let server = RedisServer::start(kind);
+    let world = World::at(kind, &server.url());
+    let session = world.session("a");
+    world.push().await;
+    let others: Vec<String> = (0..5).map(|n| format!("other-{n}")).collect();
+    claim_one(&session).await;
+    for queue in &others {
+        world.client.push(NewJob::new(queue, "1")).await.unwrap();
+        assert_eq!(session.claim(queue, 1).await.unwrap().jobs.len(), 1);
+    }
+    let mut redis = world.redis().await;
+    let _: () = redis.rename(world.key("leases"), world.key("aside")).await.unwrap();
+    let _: () = redis.set(world.key("leases"), "rubbish").await.unwrap();
+    let _: () = redis.set(world.key("dead"), "rubbish").await.unwrap();
+
+    world.advance(std::time::Duration::from_secs(8));
+    assert!(matches!(session.renew().await, Err(Error::Redis(text)) if text.contains("WRONGTYPE")));
+    world.advance(std::time::Duration::from_secs(8));
+    for queue in &others {
+        assert_eq!(session.upkeep(queue, true).await.unwrap().reclaimed, 0, "the lease of {queue} was extended");
+    }
+    let queues = world.client.queues().await.unwrap();
+    let of = |name: &str| queues.iter().find(|queue| queue.name == name).unwrap();
+    assert!(of(QUEUE).error.as_ref().unwrap().contains("WRONGTYPE"), "{:?}", of(QUEUE));
+    for queue in &others {
+        assert_eq!((of(queue).depth.running, &of(queue).error), (1, &None));
+    }
+}
+
 macro_rules! each_on_a_server_of_its_own {
     ($($test:ident),* $(,)?) => {
         mod valkey {
@@ -110,4 +140,5 @@ each_on_a_server_of_its_own!(
     a_full_redis_refuses_pushes_whole_and_drains,
     a_redis_that_evicts_is_refused,
     a_wrong_type_on_one_queues_key_leaves_the_others_alone,
+    damaged_keys_of_one_queue_are_told_and_cost_the_others_neither_leases_nor_numbers,
 );

@@ -80,6 +80,8 @@ planted! {
         unhold, "redis.call('RPUSH', base .. ':held', id)" => "";
     beat_keeps_a_dead_replica_for_ever:
         beat, "redis.call('EXPIRE', KEYS[2], ARGV[4])" => "";
+    mark_keeps_a_dead_replica_for_ever:
+        mark, "redis.call('EXPIRE', KEYS[1], ARGV[2])" => "";
     find_knows_no_job_that_finished_late:
         find, "redis.call('GET', base .. ':finished:' .. id)" => "false";
 }

@@ -9,21 +9,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tests::{Answer, Options, System};
 
-use crate::product;
-
-/// Every key of the system with its value, as Redis dumps it.
-async fn redis_keys(system: &System) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let client = redis::Client::open(system.redis_url.as_str()).unwrap();
-    let mut redis = client.get_multiplexed_async_connection().await.unwrap();
-    let names: Vec<Vec<u8>> =
-        redis::cmd("KEYS").arg(format!("{}:*", system.name)).query_async(&mut redis).await.unwrap();
-    let mut keys = BTreeMap::new();
-    for name in names {
-        let value: Vec<u8> = redis::cmd("DUMP").arg(&name).query_async(&mut redis).await.unwrap();
-        keys.insert(name, value);
-    }
-    keys
-}
+use crate::{product, redis_keys};
 
 /// A token of our own making.
 fn token(secret: &str, issuer: &str, expires_in_s: i64) -> String {

@@ -1,8 +1,10 @@
 //! What the API promises of accepting jobs: idempotency keys, batches, cancelling.
 
+use queue::{Client, Clock, Idempotency, NewJob};
 use reqwest::Method;
 use serde_json::{Value, json};
 use servers::wait_until;
+use sha2::{Digest, Sha256};
 use tests::{Answer, Gate, Options, PATIENCE, Shop, System};
 
 use crate::{assert_ran_once, outcomes, product};
@@ -44,6 +46,48 @@ async fn a_hundred_requests_with_one_idempotency_key_make_one_job() {
         }
     }
     assert_eq!((ids.len(), &system.depth("content").await["ready"]), (1, &json!(1)));
+}
+
+/// What a producer leaves behind that dies while it answers a request: the key is taken, and the job pushed or not.
+async fn die_over(system: &System, key: &str, body: &str, pushed: bool) -> String {
+    let redis = fleet::Redis::open(&system.redis_url, &system.name).unwrap();
+    let an_hour_ago = Clock::simulated(Clock::default().now_ms() - 3_600_000);
+    let client = Client::with_clock(&redis, Vec::new(), an_hour_ago);
+    let hash: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
+    let Idempotency::New(id) = client.idempotency_take("default", key, &hash, "content").await.unwrap() else {
+        panic!("the key is new")
+    };
+    if pushed {
+        client.submit_as(id, NewJob::new("content", product(1).to_string())).await.unwrap();
+    }
+    id.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_retry_of_a_request_whose_producer_died_adds_no_second_job() {
+    let system = System::start(Options::default().workers(1)).await;
+    let body = json!({ "kind": "content", "payload": product(1) }).to_string();
+    let post = async |key: &str| {
+        let request = system.request(Method::POST, "/api/jobs").header("content-type", "application/json");
+        Answer::to(request.header("Idempotency-Key", key).body(body.clone())).await.unwrap()
+    };
+    let id = die_over(&system, "after the push", &body, true).await;
+    for _ in 0..2 {
+        let again = post("after the push").await;
+        assert_eq!((again.status, again.header("idempotency-replayed")), (200, "true"), "{}", again.body);
+        assert_eq!(again.body["id"], id.as_str());
+        assert_eq!(again.header("location"), format!("/api/jobs/{id}"));
+    }
+    assert_ran_once(&system.wait_job(&id).await);
+
+    let id = die_over(&system, "before the push", &body, false).await;
+    let again = post("before the push").await;
+    assert_eq!((again.status, &again.body["id"]), (202, &json!(id)), "{}", again.body);
+    let again = post("before the push").await;
+    assert_eq!((again.status, &again.body["id"]), (200, &json!(id)), "{}", again.body);
+    assert_ran_once(&system.wait_job(&id).await);
+    let depth = system.depth("content").await;
+    assert!(depth.as_object().unwrap().values().all(|n| *n == 0), "two requests, two jobs: {depth}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,9 +4,12 @@
 
 mod arrows;
 mod bad_input;
+mod damage;
 mod demo;
+mod full_redis;
 mod intake;
 mod killed_worker;
+mod limits;
 mod main_job;
 mod mongo_outage;
 mod openai;
@@ -15,14 +18,18 @@ mod poison;
 mod readme;
 mod redis_outage;
 mod replicas;
+mod restart;
 mod scrape;
 mod shutdown;
 mod smtp;
 mod startup;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
+use redis::AsyncCommands;
 use serde_json::{Value, json};
-use tests::{Gate, Options, standins::openai::OpenAi};
+use tests::{Gate, Options, System, standins::openai::OpenAi};
 
 const MODEL_KEY: &str = "sk-test";
 const MODEL: &str = "gpt-6-luna";
@@ -56,6 +63,48 @@ fn n_asked(model: &OpenAi, n: usize) -> usize {
         input["name"] == name
     };
     model.requests().iter().filter(|request| asked_for(request)).count()
+}
+
+/// A connection to a system's Redis, for looking and writing behind its back.
+async fn redis(system: &System) -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(system.redis_url.as_str()).unwrap();
+    client.get_multiplexed_async_connection().await.unwrap()
+}
+
+/// Every key of the system with its value, as Redis dumps it.
+async fn redis_keys(system: &System) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut redis = redis(system).await;
+    let names: Vec<Vec<u8>> =
+        redis::cmd("KEYS").arg(format!("{}:*", system.name)).query_async(&mut redis).await.unwrap();
+    let mut keys = BTreeMap::new();
+    for name in names {
+        let value: Vec<u8> = redis::cmd("DUMP").arg(&name).query_async(&mut redis).await.unwrap();
+        keys.insert(name, value);
+    }
+    keys
+}
+
+/// The name of a key of a queue's partition.
+fn key(system: &System, queue: &str, suffix: &str) -> String {
+    format!("{}:{{{queue}.0}}:{suffix}", system.name)
+}
+
+/// The stored record of an unfinished or dead job.
+async fn stored(system: &System, queue: &str, id: &str) -> Vec<u8> {
+    let id = uuid::Uuid::parse_str(id).unwrap();
+    redis(system).await.hget(key(system, queue, "jobs"), id.as_bytes().as_slice()).await.unwrap()
+}
+
+/// Writes a record over the stored one.
+async fn store(system: &System, queue: &str, id: &str, record: &[u8]) {
+    let id = uuid::Uuid::parse_str(id).unwrap();
+    let _: () = redis(system).await.hset(key(system, queue, "jobs"), id.as_bytes().as_slice(), record).await.unwrap();
+}
+
+/// Adds a job past the API, as an older or a foreign program might.
+async fn push_past_the_api(system: &System, job: queue::NewJob) -> String {
+    let redis = fleet::Redis::open(&system.redis_url, &system.name).unwrap();
+    queue::Client::new(&redis, Vec::new()).push(job).await.unwrap().to_string()
 }
 
 /// A time of the API.

@@ -56,9 +56,9 @@ fn assert_refused(output: &Output, reason: &str) {
 async fn in_production_the_api_does_not_start_without_a_long_secret_and_says_why() {
     let production = ("APP_ENV", "production");
     let (missing, empty, short) = tokio::join!(
-        System::run_producer(vec![production]),
-        System::run_producer(vec![production, ("JWT_SECRET", "")]),
-        System::run_producer(vec![production, ("JWT_SECRET", "tiny")]),
+        System::run_alone("producer", vec![production]),
+        System::run_alone("producer", vec![production, ("JWT_SECRET", "")]),
+        System::run_alone("producer", vec![production, ("JWT_SECRET", "tiny")]),
     );
     assert_refused(&missing, "JWT_SECRET is not set");
     assert_refused(&empty, "JWT_SECRET is not set");
@@ -69,4 +69,40 @@ async fn in_production_the_api_does_not_start_without_a_long_secret_and_says_why
 async fn in_production_the_api_starts_with_a_long_secret() {
     let system = System::start(Options::default().workers(0).env("APP_ENV", "production")).await;
     system.post_job("content", product(1)).await;
+}
+
+async fn evict(redis: &RedisServer) {
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let set = ["SET", "maxmemory-policy", "allkeys-lru"];
+    let _: () = redis::cmd("CONFIG").arg(&set).query_async(&mut connection).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_evicts_keys_is_refused_at_start() {
+    let redis = RedisServer::start(RedisKind::Valkey);
+    evict(&redis).await;
+    let (url, reason) = (redis.url(), "maxmemory-policy allkeys-lru");
+    let variables = || vec![("REDIS_URL", url.as_str()), ("MONGO_URL", servers::mongo()), ("JWT_SECRET", "x")];
+    let (producer, worker) =
+        tokio::join!(System::run_alone("producer", variables()), System::run_alone("worker", variables()));
+    assert_refused(&producer, reason);
+    assert_refused(&worker, reason);
+    assert!(!String::from_utf8_lossy(&producer.stdout).contains("listening"), "no job is taken before");
+
+    // One that does not answer yet is waited for, and refused when it does.
+    redis.pause();
+    let options = Options { redis_url: Some(url.clone()), wait_ready: false, ..Options::default() };
+    let system = System::start(options.workers(0)).await;
+    redis.resume();
+    assert_eq!(system.producer_end().await.code(), Some(1));
+    assert!(system.producer_log().contains(reason), "{}", system.producer_log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_prefix_of_the_keys_is_refused() {
+    for program in ["producer", "worker"] {
+        let variables = vec![("REDIS_PREFIX", ""), ("JWT_SECRET", "x")];
+        assert_refused(&System::run_alone(program, variables).await, "REDIS_PREFIX is empty");
+    }
 }
