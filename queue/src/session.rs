@@ -22,6 +22,7 @@ use crate::{
     keys::{self, Partition},
     message::{History, JobId},
     owner::{Owner, ReplicaId},
+    progress::{self, Desk},
     scripts::{self, Abandoned, Claim, Release, To},
     settle::{self, Settlement, Verdict, What},
 };
@@ -130,6 +131,7 @@ pub struct Session {
     claims: AtomicU64,
     /// The suspect that this replica runs; one at a time.
     suspect: Mutex<Option<JobId>>,
+    pub(crate) desk: Arc<Desk>,
 }
 
 impl Session {
@@ -138,6 +140,7 @@ impl Session {
     pub fn new(client: Client, host: &str, pid: u32, timing: Timing) -> Self {
         Self {
             started_ms: client.clock.now_ms(),
+            desk: Arc::new(Desk::new(client.clock.clone())),
             client,
             replica: ReplicaId::new(host, pid),
             timing,
@@ -191,8 +194,11 @@ impl Session {
             timeout_s: 60,
             allow_fallback: false,
         });
-        let jobs: Vec<Claimed> =
-            claims.jobs.into_iter().map(|job| Claimed::new(job, &partition, &owner, kind.clone(), now_ms)).collect();
+        let jobs: Vec<Claimed> = claims
+            .jobs
+            .into_iter()
+            .map(|job| Claimed::new(job, &partition, &owner, kind.clone(), now_ms, &self.desk))
+            .collect();
         self.hold(&partition, &owner, &jobs);
         if claims.suspect
             && let Some(job) = jobs.first()
@@ -418,7 +424,9 @@ impl Session {
         let now_ms = self.client.clock.now_ms();
         let mut suspects: HashMap<ReplicaId, Option<String>> = HashMap::new();
         let mut releases = Vec::with_capacity(abandoned.len());
-        for job in abandoned {
+        let ids: Vec<JobId> = abandoned.iter().map(|job| job.id).collect();
+        let reports = progress::kept(&self.client.redis.connection(), partition, &ids).await?;
+        for (job, reports) in abandoned.into_iter().zip(reports) {
             let (replica, worker, started_ms) = match job.owner.parse::<Owner>() {
                 Ok(owner) => (owner.replica.clone(), owner.replica.worker().to_owned(), owner.at_ms),
                 Err(()) => (ReplicaId::new("unknown", 0), "unknown".to_owned(), now_ms),
@@ -433,7 +441,8 @@ impl Session {
             };
             // While a replica ran a suspect, the suspect alone is blamed for its death.
             let counted = suspect.is_none_or(|suspect| suspect == job.id.to_string());
-            let history = History::decode(job.history.as_deref());
+            let mut history = History::decode(job.history.as_deref());
+            history.reports = reports.or(history.reports);
             let (to, history) = settle::crashed(history, &job.owner, &worker, started_ms, now_ms, counted)?;
             tracing::warn!(job.id = %job.id, job.kind = partition.queue, worker, to = ?to, "a worker died or lost its lease");
             releases.push(Release { id: job.id, owner: job.owner.into(), to, history: Some(history) });

@@ -96,6 +96,13 @@ if #taken == 0 then
 end
 redis.call('HSET', base .. ':running', unpack(owned))
 redis.call('ZADD', base .. ':leases', lease_end, owner)
+if redis.call('EXISTS', base .. ':watched') == 1 then
+  for _, id in ipairs(taken) do
+    if redis.call('ZSCORE', base .. ':watched', id) then
+      redis.call('PUBLISH', base .. ':events', id .. 'r')
+    end
+  end
+end
 local histories = {}
 if redis.call('EXISTS', base .. ':history') == 1 then
   histories = redis.call('HMGET', base .. ':history', unpack(taken))

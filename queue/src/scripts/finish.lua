@@ -38,6 +38,9 @@ if #done > 0 then
   if redis.call('EXISTS', history) == 1 then
     redis.call('HDEL', history, unpack(done))
   end
+  if redis.call('EXISTS', base .. ':progress') == 1 then
+    redis.call('HDEL', base .. ':progress', unpack(done))
+  end
   if redis.call('EXISTS', base .. ':cancels') == 1 then
     redis.call('SREM', base .. ':cancels', unpack(done))
   end

@@ -10,6 +10,8 @@ local base, now, minute, most_dead = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]
 local n, n_ended = tonumber(ARGV[4]), tonumber(ARGV[5])
 local jobs, history, dead = base .. ':jobs', base .. ':history', base .. ':dead'
 local refused, wake, n_dead = {}, false, 0
+local reported = redis.call('EXISTS', base .. ':progress') == 1
+local watched = redis.call('EXISTS', base .. ':watched') == 1
 
 for i = 1, n do
   local at = 6 + (i - 1) * 5
@@ -19,6 +21,9 @@ for i = 1, n do
   else
     redis.call('HDEL', base .. ':running', id)
     redis.call('SREM', base .. ':cancels', id)
+    if reported then
+      redis.call('HDEL', base .. ':progress', id)
+    end
     if past ~= '' then
       redis.call('HSET', history, id, past)
     end
@@ -28,9 +33,6 @@ for i = 1, n do
     elseif to == 'dead' then
       redis.call('ZADD', dead, now, id)
       n_dead = n_dead + 1
-      if redis.call('ZSCORE', base .. ':watched', id) then
-        redis.call('PUBLISH', base .. ':events', id .. 'd')
-      end
     elseif to == 'suspect' then
       redis.call('RPUSH', base .. ':suspects', id)
       wake = true
@@ -39,6 +41,9 @@ for i = 1, n do
       local priority = record and string.byte(record, 2) or 1
       redis.call('LPUSH', base .. ':ready:' .. math.min(priority, 3), id)
       wake = true
+    end
+    if watched and redis.call('ZSCORE', base .. ':watched', id) then
+      redis.call('PUBLISH', base .. ':events', id .. string.sub(to, 1, 1))
     end
   end
 end
