@@ -71,8 +71,14 @@ impl Follower {
     async fn look(&mut self) -> Result<Option<JobView>, Error> {
         if Instant::now() >= self.renew_at {
             let watched_for = u64::try_from(WATCHED_FOR.as_millis()).unwrap_or(u64::MAX);
-            self.client.watch(&self.partition, self.id, self.client.clock.now_ms() + watched_for).await?;
-            self.renew_at = Instant::now() + LOOK_EVERY;
+            match self.client.watch(&self.partition, self.id, self.client.clock.now_ms() + watched_for).await {
+                // Nothing is told then, but the job can be looked at.
+                Err(Error::Full) => {}
+                watched => {
+                    watched?;
+                    self.renew_at = Instant::now() + LOOK_EVERY;
+                }
+            }
         }
         self.client.find(self.id).await
     }

@@ -393,7 +393,7 @@ pub(crate) struct Attempt {
     pub(crate) revived_ms: Option<u64>,
 }
 
-/// What only jobs have that were run before: sparse, so that the common job does not pay for it.
+/// What only jobs have that were run before or made ready again: sparse, so that the common job does not pay for it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct History {
     /// Attempts that used up one of `max_attempts`.

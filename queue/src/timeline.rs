@@ -122,11 +122,10 @@ impl JobView {
             AttemptOutcome::Succeeded => State::Succeeded,
             AttemptOutcome::Cancelled => State::Cancelled,
             AttemptOutcome::Snoozed => State::Scheduled,
-            AttemptOutcome::HandedBack => State::Ready,
             AttemptOutcome::Dead => State::Dead,
             AttemptOutcome::TimedOut | AttemptOutcome::Crashed if self.died_of(position, attempt) => State::Dead,
             AttemptOutcome::Retry | AttemptOutcome::TimedOut => State::Retrying,
-            AttemptOutcome::Crashed => State::Ready,
+            AttemptOutcome::Crashed | AttemptOutcome::HandedBack => State::Ready,
         })
     }
 
@@ -183,4 +182,193 @@ impl JobView {
 
 fn id(step: u32, place: u64) -> u64 {
     u64::from(step) * STEP + place
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        message::{Attempt, Finished, JobId, NewJob},
+        progress::{Line, Point},
+        view::Timestamp,
+    };
+
+    const BORN_MS: u64 = 1_760_000_000_000;
+
+    /// A job whose history is built step by step, and looked at as the client would.
+    struct Life {
+        id: JobId,
+        record: Record,
+        history: History,
+    }
+
+    impl Life {
+        fn new() -> Self {
+            let record = Record::new(NewJob::new("parcel", "1"), BORN_MS);
+            Self { id: JobId::new(1, BORN_MS), record, history: History::default() }
+        }
+
+        fn ran(&mut self, outcome: AttemptOutcome) -> &mut Self {
+            let (number, at) = (self.history.attempt(), BORN_MS + u64::from(self.history.steps) * 1_000);
+            self.history.add(Attempt {
+                number,
+                worker: "a/1".to_owned(),
+                started_ms: at + 100,
+                finished_ms: at + 200,
+                outcome,
+                error: None,
+                step: 0,
+                revived_ms: None,
+            });
+            self
+        }
+
+        fn revived(&mut self) -> &mut Self {
+            (self.history.failures, self.history.crashes) = (0, 0);
+            self.history.revive(BORN_MS + 500);
+            self
+        }
+
+        fn logged(&mut self, numbers: std::ops::RangeInclusive<u32>) -> &mut Self {
+            let stamp = |number| Stamp { step: self.history.steps, number, attempt: 1, at_ms: BORN_MS };
+            let lines: Vec<Line> = numbers.map(|n| Line { stamp: stamp(n), text: format!("line {n}") }).collect();
+            self.history.reports.get_or_insert_default().lines.extend(lines);
+            self
+        }
+
+        fn at_percent(&mut self, number: u32, percent: u8) -> &mut Self {
+            let stamp = Stamp { step: self.history.steps, number, attempt: 1, at_ms: BORN_MS };
+            self.history.reports.get_or_insert_default().point =
+                Some(Point { stamp, percent, message: "half".to_owned() });
+            self
+        }
+
+        fn seen(&self, state: State) -> JobView {
+            let redis = fleet::Redis::open("redis://127.0.0.1:1", "unit").unwrap();
+            let client = crate::Client::new(&redis, Vec::new());
+            let partition = crate::keys::Partition::new("unit", 1, "parcel", 0);
+            let (place, record) = match state {
+                State::Succeeded | State::Cancelled | State::Expired => {
+                    let finished = Finished {
+                        record: self.record.encode().unwrap().into(),
+                        state,
+                        finished_ms: BORN_MS + 9_000,
+                        started_ms: None,
+                        worker: None,
+                        history: (self.history != History::default()).then(|| self.history.clone()),
+                        success: None,
+                        reports: None,
+                    };
+                    ("finished", finished.encode().unwrap())
+                }
+                state => (state.name(), self.record.encode().unwrap()),
+            };
+            let detail = (state == State::Running).then(|| format!("a/1/x/1@{BORN_MS}"));
+            let history = Some(self.history.encode().unwrap());
+            let found = crate::scripts::Found { place: place.to_owned(), record, detail, history, reports: None };
+            client.view(self.id, &partition, &found)
+        }
+
+        /// Each event as its id and what it says.
+        fn told(&self, state: State) -> Vec<(u64, String)> {
+            let say = |event: &Event| match event.name {
+                "log" => event.data["message"].as_str().unwrap().to_owned(),
+                "progress" => format!("{} %", event.data["percent"]),
+                "end" => "end".to_owned(),
+                _ => event.data["state"].as_str().unwrap().to_owned(),
+            };
+            self.seen(state).events().iter().map(|event| (event.id, say(event))).collect()
+        }
+    }
+
+    fn expect(told: &[(u64, String)], expected: &[(u64, &str)]) {
+        let told: Vec<(u64, &str)> = told.iter().map(|(id, text)| (*id, text.as_str())).collect();
+        assert_eq!(told, expected);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_succeeds_at_once_has_four_events_and_no_history() {
+        let told = Life::new().told(State::Succeeded);
+        expect(&told, &[(1, "ready"), (2, "running"), (1_000_001, "succeeded"), (1_000_002, "end")]);
+    }
+
+    #[tokio::test]
+    async fn reports_stand_between_the_states_in_which_they_were_made() {
+        let mut life = Life::new();
+        life.logged(1..=2).at_percent(3, 50).ran(AttemptOutcome::Retry);
+        let first = [(1, "ready"), (2, "running"), (3, "line 1"), (4, "line 2"), (5, "50 %"), (1_000_001, "retrying")];
+        expect(&life.told(State::Retrying), &first);
+        life.logged(1..=1).ran(AttemptOutcome::Succeeded);
+        let rest = [(1_000_002, "running"), (1_000_003, "line 1"), (2_000_001, "succeeded"), (2_000_002, "end")];
+        expect(&life.told(State::Succeeded), &[first.as_slice(), &rest].concat());
+    }
+
+    /// Whatever was told at one look is told under the same id at every later one.
+    #[tokio::test]
+    async fn ids_stay_the_same_as_the_job_goes_on() {
+        let outcomes = [
+            (AttemptOutcome::Snoozed, State::Scheduled),
+            (AttemptOutcome::Retry, State::Retrying),
+            (AttemptOutcome::Crashed, State::Ready),
+            (AttemptOutcome::HandedBack, State::Ready),
+            (AttemptOutcome::TimedOut, State::Dead),
+        ];
+        let mut life = Life::new();
+        let mut before = life.told(State::Ready);
+        for (outcome, state) in outcomes {
+            for after in [life.told(State::Running), life.ran(outcome).told(state)] {
+                assert_eq!(after[..before.len()], before, "{outcome:?}");
+                assert!(after.is_sorted_by(|a, b| a.0 < b.0), "{after:?}");
+                before = after;
+            }
+        }
+        assert_eq!(before.last().unwrap().1, "end");
+    }
+
+    #[tokio::test]
+    async fn an_ending_that_was_undone_is_followed_by_the_next_one() {
+        let mut life = Life::new();
+        life.ran(AttemptOutcome::TimedOut);
+        let dead = [(1, "ready"), (2, "running"), (1_000_001, "dead")];
+        expect(&life.told(State::Dead), &[dead.as_slice(), &[(1_000_002, "end")]].concat());
+        life.revived();
+        let ready = [dead.as_slice(), &[(2_000_001, "ready")]].concat();
+        expect(&life.told(State::Ready), &ready);
+        expect(&life.told(State::Running), &[ready.as_slice(), &[(2_000_002, "running")]].concat());
+        let cancelled = [ready.as_slice(), &[(2_000_003, "cancelled"), (2_000_004, "end")]].concat();
+        expect(&life.told(State::Cancelled), &cancelled);
+        life.revived();
+        let again = [dead.as_slice(), &[(3_000_001, "ready")]].concat();
+        expect(&life.told(State::Ready), &again);
+        assert!(life.seen(State::Ready).events_after(2_000_004).iter().all(|event| event.id == 3_000_001));
+    }
+
+    #[tokio::test]
+    async fn a_job_that_ends_without_having_been_run_says_so() {
+        let life = Life::new();
+        expect(&life.told(State::Cancelled), &[(1, "ready"), (3, "cancelled"), (4, "end")]);
+        expect(&life.told(State::Expired), &[(1, "ready"), (3, "expired"), (4, "end")]);
+    }
+
+    #[tokio::test]
+    async fn ids_count_from_totals_when_attempts_are_no_longer_kept() {
+        let mut life = Life::new();
+        for _ in 0..50 {
+            life.ran(AttemptOutcome::Snoozed);
+        }
+        let events = life.seen(State::Scheduled).events();
+        assert_eq!((events.len(), events[0].id), (1 + 20 * 2, 1), "its beginning and the last 20 attempts");
+        assert_eq!((events[1].id, events[40].id), (30_000_002, 50_000_001));
+    }
+
+    #[tokio::test]
+    async fn progress_of_an_earlier_attempt_is_not_shown_while_the_next_one_runs() {
+        let mut life = Life::new();
+        life.at_percent(1, 70);
+        assert_eq!(life.seen(State::Running).progress.unwrap().percent, 70);
+        life.ran(AttemptOutcome::Retry);
+        assert_eq!(life.seen(State::Retrying).progress.unwrap().percent, 70);
+        assert_eq!(life.seen(State::Running).progress, None);
+        assert_eq!(life.seen(State::Ready).events()[1].data["at"], json!(Timestamp::from_ms(BORN_MS + 100)));
+    }
 }

@@ -7,6 +7,7 @@ mod crashes;
 mod dead_letters;
 mod finishing;
 mod leases;
+mod progress;
 mod pushing;
 mod records;
 mod replica;

@@ -15,7 +15,8 @@ use crate::{
 
 const LISTS: [&str; 6] = ["ready:0", "ready:1", "ready:2", "ready:3", "suspects", "held"];
 /// The keys that hold only what jobs hold that have not finished.
-const WITH_JOBS: [&str; 8] = ["jobs", "ghosts", "scheduled", "retrying", "running", "leases", "cancels", "history"];
+const WITH_JOBS: [&str; 9] =
+    ["jobs", "ghosts", "scheduled", "retrying", "running", "leases", "cancels", "history", "progress"];
 /// The keys that have a limit.
 const LIMITED: [&str; 3] = ["dead", "wake", "paused"];
 const HOUR_MS: i64 = 3_600_000;
@@ -101,6 +102,7 @@ struct Raw {
     histories: HashMap<Id, Vec<u8>>,
     ghosts: BTreeSet<Id>,
     cancels: BTreeSet<Id>,
+    reported: BTreeSet<Id>,
     scheduled: Scores,
     retrying: Scores,
     dead: Scores,
@@ -171,6 +173,7 @@ impl Reader {
         for set in ["ghosts", "cancels"] {
             pipe.smembers(self.key(set));
         }
+        pipe.hkeys(self.key("progress"));
         for scores in ["scheduled", "retrying", "dead", "leases"] {
             pipe.zrange_withscores(self.key(scores), 0, -1);
         }
@@ -186,6 +189,7 @@ impl Reader {
             histories: answers.next()?,
             ghosts: answers.next()?,
             cancels: answers.next()?,
+            reported: answers.next()?,
             scheduled: answers.next()?,
             retrying: answers.next()?,
             dead: answers.next()?,
@@ -268,6 +272,9 @@ impl Reader {
         if let Some(id) = raw.cancels.iter().find(|id| !raw.running.contains_key(*id)) {
             return Err(format!("job {} is told to stop, and does not run", self.number(id)?));
         }
+        if let Some(id) = raw.reported.iter().find(|id| !raw.running.contains_key(*id)) {
+            return Err(format!("job {} has progress, and does not run", self.number(id)?));
+        }
         if let Some(claim) = raw.running.values().find(|claim| !seen.leases.contains_key(*claim)) {
             return Err(format!("jobs of {claim} run, and it has no lease"));
         }
@@ -293,6 +300,7 @@ impl Reader {
             };
         }
         if expiring.is_empty() {
+            self.finished.clear();
             return Ok(());
         }
         let mut answers = self.ask(&pipe)?;
