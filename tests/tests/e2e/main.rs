@@ -5,6 +5,7 @@
 mod arrows;
 mod bad_input;
 mod demo;
+mod events;
 mod intake;
 mod killed_worker;
 mod main_job;
