@@ -22,7 +22,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest that one request waits for a job to finish, in seconds.
 const LONGEST_POLL_S: u64 = 30;
 /// How long to wait before a call is repeated, when the API does not say.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 
 /// A connection to the API.
 #[derive(Debug, Clone)]
@@ -69,10 +69,18 @@ pub(crate) struct Job {
     pub(crate) attempt: u32,
     pub(crate) max_attempts: u32,
     pub(crate) attempts: Vec<Attempt>,
+    pub(crate) progress: Option<Progress>,
     pub(crate) provider: Option<String>,
     pub(crate) degraded: bool,
     pub(crate) degraded_reason: Option<String>,
     pub(crate) result: Option<Value>,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub(crate) struct Progress {
+    pub(crate) percent: u8,
+    pub(crate) message: String,
 }
 
 /// One attempt of a job.
@@ -175,7 +183,7 @@ fn hint(status: u16, problem: &Problem) -> String {
 
 impl CallError {
     /// How long to wait before the same call may succeed; `None` when it would fail again.
-    fn retry_after(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unreachable { .. } | Self::Unexpected { status: 502..=504, .. } => Some(PAUSE),
             Self::Refused { status: 429 | 502..=504, retry_after, .. } => Some(retry_after.unwrap_or(PAUSE)),
@@ -330,7 +338,7 @@ impl Api {
         })
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, self.url(path));
         match &self.token {
             Some(token) => request.bearer_auth(token),
@@ -338,13 +346,20 @@ impl Api {
         }
     }
 
+    pub(crate) fn unreachable(&self, error: &reqwest::Error) -> CallError {
+        CallError::Unreachable { base: self.url(""), reason: innermost_reason(error) }
+    }
+
     async fn call<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, CallError> {
-        let unreachable =
-            |error: reqwest::Error| CallError::Unreachable { base: self.url(""), reason: innermost_reason(&error) };
-        let response = request.send().await.map_err(unreachable)?;
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        self.read(response).await
+    }
+
+    /// The answer as JSON, or why there is none.
+    pub(crate) async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, CallError> {
         let (status, url) = (response.status(), response.url().to_string());
         let retry_after = retry_after(&response);
-        let body = response.bytes().await.map_err(unreachable)?;
+        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         if !status.is_success()
             && let Ok(problem) = serde_json::from_slice::<Problem>(&body)
         {
@@ -367,7 +382,7 @@ fn segment(text: &str) -> String {
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
-fn job_path(id: &str) -> String {
+pub(crate) fn job_path(id: &str) -> String {
     format!("/api/jobs/{}", segment(id))
 }
 

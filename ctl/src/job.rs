@@ -2,11 +2,12 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Subcommand;
 
 use crate::{
     client::{Api, Job},
+    events::Event,
     table::{one_line, printable},
 };
 
@@ -20,6 +21,11 @@ pub(crate) enum Verb {
         /// Wait up to so many seconds for it to finish (0 to 60)
         #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=60))]
         wait: Option<u64>,
+    },
+    /// Follow a job until its end, one line for each thing that happens; exits with 1 unless it succeeds
+    Watch {
+        /// Its id
+        id: String,
     },
     /// Cancel a job that has not finished
     Cancel {
@@ -35,6 +41,7 @@ pub(crate) enum Verb {
 
 pub(crate) async fn run(api: &Api, verb: &Verb, json: bool) -> Result<ExitCode> {
     let answer = match verb {
+        Verb::Watch { id } => return watch(api, id, json).await,
         Verb::Get { id, wait } => api.job(id, *wait).await?,
         Verb::Cancel { id } => api.cancel(id).await?,
         Verb::Retry { id } => api.retry(id).await?,
@@ -45,11 +52,38 @@ pub(crate) async fn run(api: &Api, verb: &Verb, json: bool) -> Result<ExitCode> 
     }
     let job: Job = api.understand(answer)?;
     match verb {
-        Verb::Get { .. } => print!("{}", describe(&job)),
+        Verb::Get { .. } | Verb::Watch { .. } => print!("{}", describe(&job)),
         Verb::Cancel { .. } if job.state == "running" => println!("{}  is running and was told to stop", job.id),
         Verb::Cancel { .. } | Verb::Retry { .. } => println!("{}  {}", job.id, job.state),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what happens to a job, until its end.
+async fn watch(api: &Api, id: &str, json: bool) -> Result<ExitCode> {
+    let mut events = api.events(id);
+    while let Some(event) = events.next().await? {
+        println!("{}", if json { event.as_json().to_string() } else { line_of(&event) });
+        if event.name == "end" {
+            let succeeded = event.text("state") == Some("succeeded");
+            return Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+    }
+    bail!("the job {id} is no longer known");
+}
+
+/// When, what, and the rest of an event.
+fn line_of(event: &Event) -> String {
+    let at = event.text("at").unwrap_or_default();
+    let message = event.text("message").unwrap_or_default();
+    let attempt = event.data["attempt"].as_u64().map(|number| format!("attempt {number}")).unwrap_or_default();
+    let rest = match event.name.as_str() {
+        "state" => format!("{}, {attempt}", event.text("state").unwrap_or_default()),
+        "progress" => format!("{} %, {message}", event.data["percent"]),
+        "end" => event.text("state").unwrap_or_default().to_owned(),
+        _ => message.to_owned(),
+    };
+    format!("{:<24}  {:<8}  {}", one_line(at), one_line(&event.name), one_line(&rest))
 }
 
 fn describe(job: &Job) -> String {
@@ -72,6 +106,9 @@ fn describe(job: &Job) -> String {
     if job.degraded {
         line("degraded", job.degraded_reason.as_deref().unwrap_or("yes"));
     }
+    if let Some(progress) = &job.progress {
+        line("progress", &format!("{} %, {}", progress.percent, progress.message));
+    }
     line("attempt", &format!("{} of {}", job.attempt, job.max_attempts));
     for attempt in &job.attempts {
         let outcome = attempt.outcome.as_deref().unwrap_or("running");
@@ -89,7 +126,25 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::client::{Attempt, AttemptError};
+    use crate::client::{Attempt, AttemptError, Progress};
+
+    #[test]
+    fn an_event_is_one_line() {
+        let event = |name: &str, data| Event { id: "7".to_owned(), name: name.to_owned(), data };
+        let at = "2026-01-02T03:04:05.000Z";
+        let lines = [
+            (event("state", json!({ "state": "running", "attempt": 2, "at": at })), "state     running, attempt 2"),
+            (
+                event("progress", json!({ "percent": 40, "message": "page 2 of 5", "at": at })),
+                "progress  40 %, page 2 of 5",
+            ),
+            (event("log", json!({ "message": "two\nlines", "at": at })), "log       two lines"),
+            (event("end", json!({ "state": "dead", "at": at })), "end       dead"),
+        ];
+        for (event, expected) in lines {
+            assert_eq!(line_of(&event), format!("{at}  {expected}"));
+        }
+    }
 
     #[test]
     fn a_job_is_described_line_by_line() {
@@ -105,6 +160,7 @@ mod tests {
             attempt: 2,
             max_attempts: 5,
             attempts: vec![attempt],
+            progress: Some(Progress { percent: 100, message: "stored".to_owned() }),
             degraded: true,
             degraded_reason: Some("openai: out of quota".to_owned()),
             result: Some(json!({ "title": "Käse" })),
@@ -113,7 +169,7 @@ mod tests {
         let expected = "id        0199\nkind      content\ntenant    default\nstate     succeeded\n\
                         created   1970-01-01T00:00:00.000Z\n\
                         finished  1970-01-01T00:00:01.500Z, 1500 ms after its creation\n\
-                        degraded  openai: out of quota\nattempt   2 of 5\n          \
+                        degraded  openai: out of quota\nprogress  100 %, stored\nattempt   2 of 5\n          \
                         1 retry on host-1/7: rate_limited: openai: 429[31m\nresult    {\n  \"title\": \"Käse\"\n}\n";
         assert_eq!(describe(&job), expected);
     }

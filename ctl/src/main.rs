@@ -5,6 +5,7 @@
 mod client;
 mod demo;
 mod enqueue;
+mod events;
 mod job;
 mod queue;
 mod table;
@@ -51,7 +52,7 @@ impl Global {
 enum Noun {
     /// Make a token for the API with `JWT_SECRET`
     Token(token::Token),
-    /// One job: get, cancel, retry
+    /// One job: get, watch, cancel, retry
     #[command(subcommand)]
     Job(job::Verb),
     /// Enqueue jobs
@@ -112,6 +113,7 @@ mod tests {
         for line in [
             "token --scope jobs:write --days 30",
             "job get 0199a1b2-0000-7000-8000-000000000001 --wait 30 --json",
+            "job watch 0199a1b2-0000-7000-8000-000000000001",
             "enqueue content --from catalogue.csv --priority low --wait",
             "enqueue scrape --payload {\"product_id\":\"A\"}",
             "queue replay content",

@@ -30,7 +30,9 @@ impl Handler for Content {
     const COLLECTION: &'static str = "contents";
 
     async fn run(self, context: &Context) -> Result<Done<ContentText>, JobError> {
+        context.progress.set(10, "writing");
         let answer = context.providers.content.call(context.policy(), |provider| provider.write(&self.0)).await?;
+        context.progress.set(90, format!("written by {}", answer.provider));
         Ok(answer.into())
     }
 }

@@ -72,8 +72,10 @@ impl Handler for Email {
     async fn run(self, context: &Context) -> Result<Done<EmailResult>, JobError> {
         let Self { to, to_name, subject, text, html } = self;
         let email = providers::email::Email { key: context.job_id.to_string(), to, to_name, subject, text, html };
+        context.progress.set(10, "sending");
         let sent = context.providers.email.call(context.policy(), |mailer| mailer.send(&email)).await;
         let answer = sent.map_err(|error| once_more(error, context.attempt))?;
+        context.progress.set(90, format!("taken by {}", answer.provider));
         let done = Done::from(answer);
         let receipt = done.result;
         let result =

@@ -3,7 +3,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use providers::{Answer, Policy, ProviderError, Providers};
-use queue::{Failure, Job, JobId, Outcome};
+use queue::{Failure, Job, JobId, Outcome, Reporter};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -22,6 +22,8 @@ pub struct Context {
     pub allow_fallback: bool,
     /// The outside services.
     pub providers: Arc<Providers>,
+    /// Tells how far the job is; see [`Reporter`].
+    pub progress: Reporter,
 }
 
 impl Context {

@@ -79,7 +79,9 @@ impl Handler for Image {
     async fn run(self, context: &Context) -> Result<Done<ImageResult>, JobError> {
         let Self { product_id, name, prompt, style, width, height } = self;
         let request = ImageRequest { name, prompt, style, width, height };
+        context.progress.set(10, "drawing");
         let answer = context.providers.image.call(context.policy(), |provider| provider.draw(&request)).await?;
+        context.progress.set(90, format!("drawn by {}", answer.provider));
         let done = Done::from(answer);
         let picture = done.result;
         let result = ImageResult {

@@ -82,9 +82,11 @@ impl Handler for Publication {
 
     async fn run(self, context: &Context) -> Result<Done<PublicationResult>, JobError> {
         let Self { sku, shop, title, description_html, price, image_url, .. } = self;
+        context.progress.set(10, "publishing");
         let product = Product { sku, shop, title, description_html, price, image_url };
         let answer =
             context.providers.publication.call(context.policy(), |publisher| publisher.publish(&product)).await?;
+        context.progress.set(90, format!("taken by {}", answer.provider));
         let done = Done::from(answer);
         let publication = done.result;
         let result = PublicationResult {

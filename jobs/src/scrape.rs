@@ -1,5 +1,7 @@
 //! Competitors' prices.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use providers::{
@@ -70,7 +72,8 @@ impl Handler for Scrape {
 
     /// Succeeds when at least one page could be fetched; a page without a price counts as fetched.
     async fn run(self, context: &Context) -> Result<Done<ScrapeResult>, JobError> {
-        let answers = join_all(self.urls.iter().map(|url| fetch(url, context))).await;
+        let pages = Pages { n: self.urls.len(), tried: AtomicUsize::new(0) };
+        let answers = join_all(self.urls.iter().map(|url| pages.fetch(url, context))).await;
         if answers.iter().all(Result::is_err) {
             return Err(failure(answers.into_iter().filter_map(Result::err)));
         }
@@ -80,6 +83,26 @@ impl Handler for Scrape {
         let pages = self.urls.into_iter().zip(answers).map(|(url, answer)| ScrapedPage::new(url, answer)).collect();
         let result = ScrapeResult { product_id: self.product_id, pages };
         Ok(Done { result, provider, degraded_reason: degraded_reason.flatten() })
+    }
+}
+
+/// The pages of one job, which are fetched side by side.
+struct Pages {
+    n: usize,
+    tried: AtomicUsize,
+}
+
+impl Pages {
+    async fn fetch(&self, url: &str, context: &Context) -> Result<Answer<PagePrice>, ProviderError> {
+        let answer = fetch(url, context).await;
+        if let Err(error) = &answer {
+            context.progress.log(error.to_string());
+        }
+        let tried = self.tried.fetch_add(1, Ordering::Relaxed) + 1;
+        // What is left is for storing what was read.
+        let percent = u8::try_from(tried * 90 / self.n).unwrap_or(90);
+        context.progress.set(percent, format!("page {tried} of {}", self.n));
+        answer
     }
 }
 

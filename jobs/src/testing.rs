@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use providers::{Config, Providers};
-use queue::{JobId, Kind};
+use queue::{JobId, Kind, Reporter};
 
 use crate::{
     check::{Checks, PayloadError},
@@ -28,6 +28,7 @@ pub(crate) fn context<J: Handler>(providers: Providers) -> Context {
         max_attempts: kind.max_attempts,
         allow_fallback: kind.allow_fallback,
         providers: Arc::new(providers),
+        progress: Reporter::nobody(),
     }
 }
 

@@ -22,7 +22,7 @@ use axum::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use api::{batch, health, jobs, queues};
+use api::{batch, events, health, jobs, queues};
 
 pub use app::App;
 pub use auth::{Scope, SignError, UnknownScope, sign};
@@ -35,6 +35,7 @@ pub fn router(app: App) -> Router {
         .route("/api/jobs", post(jobs::create))
         .route("/api/jobs/batch", post(batch::create))
         .route("/api/jobs/{id}", get(jobs::show))
+        .route("/api/jobs/{id}/events", get(events::stream))
         .route("/api/jobs/{id}/cancel", post(jobs::cancel))
         .route("/api/jobs/{id}/retry", post(jobs::retry))
         .route("/api/queues", get(queues::list))

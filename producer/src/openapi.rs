@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use crate::{
-    api::{batch, health, jobs as job_routes, queues},
+    api::{batch, events, health, jobs as job_routes, queues},
     app::App,
     problem::ProblemBody,
 };
@@ -25,6 +25,7 @@ const PROBLEM: &str = "#/components/schemas/Problem";
         job_routes::create,
         batch::create,
         job_routes::show,
+        events::stream,
         job_routes::cancel,
         job_routes::retry,
         queues::list,

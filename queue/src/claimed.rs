@@ -1,6 +1,6 @@
 //! A job that this replica holds under a lease.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::{
     error::Error,
@@ -8,6 +8,7 @@ use crate::{
     keys::Partition,
     message::{History, JobId, Record},
     outcome::Success,
+    progress::{Desk, Reporter, Reporting, Reports},
     scripts::ClaimedJob,
     settle::SUSPECT_AFTER,
 };
@@ -26,6 +27,18 @@ struct Inner {
     history: History,
     kind: Arc<Kind>,
     claimed_ms: u64,
+    reporting: Mutex<Reporting>,
+    desk: Arc<Desk>,
+}
+
+/// A claimed job, for whoever must not keep it alive.
+#[derive(Debug)]
+pub(crate) struct WeakClaimed(Weak<Inner>);
+
+impl WeakClaimed {
+    pub(crate) fn upgrade(&self) -> Option<Claimed> {
+        self.0.upgrade().map(Claimed)
+    }
 }
 
 impl Claimed {
@@ -36,6 +49,7 @@ impl Claimed {
         owner: &Arc<str>,
         kind: Arc<Kind>,
         claimed_ms: u64,
+        desk: &Arc<Desk>,
     ) -> Self {
         Self(Arc::new(Inner {
             id: job.id,
@@ -46,6 +60,8 @@ impl Claimed {
             history: History::decode(job.history.as_deref()),
             kind,
             claimed_ms,
+            reporting: Mutex::default(),
+            desk: desk.clone(),
         }))
     }
 
@@ -109,6 +125,31 @@ impl Claimed {
     #[must_use]
     pub fn draft(&self) -> Option<Success> {
         self.0.history.draft()
+    }
+
+    /// What the handler reports its progress with.
+    #[must_use]
+    pub fn reporter(&self) -> Reporter {
+        Reporter::of(self.clone())
+    }
+
+    pub(crate) fn reporting(&self) -> MutexGuard<'_, Reporting> {
+        self.0.reporting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that was reported, in this attempt and before; nothing more is taken from now on.
+    pub(crate) fn end_of_reports(&self) -> Option<Reports> {
+        let mut reporting = self.reporting();
+        reporting.close();
+        reporting.reports().or(self.0.history.reports.as_ref()).cloned()
+    }
+
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.0.desk
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakClaimed {
+        WeakClaimed(Arc::downgrade(&self.0))
     }
 
     pub(crate) fn expires_at_ms(&self) -> Option<u64> {

@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use redis::AsyncCommands;
-
 use crate::{
     clock::Clock,
     directory::Directory,
@@ -35,7 +33,7 @@ pub struct Client {
     pub(crate) clock: Clock,
     pub(crate) retention: Retention,
     kinds: Arc<[Arc<Kind>]>,
-    events: Arc<Events>,
+    pub(crate) events: Arc<Events>,
     pub(crate) pusher: Arc<Pusher>,
 }
 
@@ -178,8 +176,7 @@ impl Client {
         let Some(partition) = self.directory.of_id(id).await? else { return Ok(None) };
         let waiting = self.events.register(id).await;
         let until_ms = self.clock.now_ms() + u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX) + 5_000;
-        let watch = self.redis.connection().zadd(partition.key("watched"), id.as_bytes().as_slice(), until_ms).await;
-        let look_again = match watch.map_err(Error::from) {
+        let look_again = match self.watch(&partition, id, until_ms).await {
             Ok(()) => timeout,
             // Nobody can be told of events then.
             Err(Error::Full) => LOOK_AGAIN,
@@ -222,6 +219,7 @@ impl Client {
                 worker: None,
                 history: found.history.as_deref().map(|bytes| History::decode(Some(bytes))),
                 success: None,
+                reports: None,
             };
             let stored = finished.encode()?;
             let cancelled =
@@ -275,7 +273,9 @@ impl Client {
     pub(crate) async fn revive(&self, partition: &Partition, id: JobId, found: &Found) -> Result<bool, Error> {
         let (record, mut history) = if found.place == "finished" {
             let finished = Finished::decode(&found.record)?;
-            (finished.record.into_vec(), finished.history.unwrap_or_default())
+            let mut history = finished.history.unwrap_or_default();
+            history.reports = finished.reports.or(history.reports);
+            (finished.record.into_vec(), history)
         } else {
             (found.record.clone(), History::decode(found.history.as_deref()))
         };
@@ -283,8 +283,8 @@ impl Client {
             history.failures = 0;
             history.crashes = 0;
         }
-        history.due_ms = None;
-        let history = if history == History::default() { Vec::new() } else { history.encode()? };
+        history.revive(self.clock.now_ms());
+        let history = history.encode()?;
         let connection = self.redis.connection();
         scripts::revive(&connection, partition, self.retention, id, &found.place, &record, &history).await
     }

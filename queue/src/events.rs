@@ -1,4 +1,4 @@
-//! Tells waiting callers that a watched job has come to an end. One connection a client, opened when somebody first waits.
+//! Tells waiting callers that something has happened to a watched job. One connection a client, opened when somebody first waits.
 
 use std::{
     collections::HashMap,
@@ -102,6 +102,11 @@ impl Waiting {
     /// Completes at the next event of the job after this call.
     pub(crate) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.notify.notified()
+    }
+
+    /// The same, to be kept.
+    pub(crate) fn changed_owned(&self) -> tokio::sync::futures::OwnedNotified {
+        self.notify.clone().notified_owned()
     }
 }
 

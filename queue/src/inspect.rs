@@ -14,7 +14,9 @@ use crate::{
     message::{Attempt, AttemptOutcome, Finished, History, JobId, Priority, Record, State},
     outcome::Success,
     owner::Owner,
+    progress::Reports,
     scripts::{self, Found},
+    timeline::Trace,
     view::{AttemptView, Depth, JobView, Page, QueueView, Timestamp},
 };
 
@@ -61,6 +63,8 @@ impl From<Attempt> for AttemptView {
             finished_at: Some(Timestamp::from_ms(attempt.finished_ms)),
             outcome: Some(attempt.outcome),
             error: attempt.error,
+            step: attempt.step,
+            revived_at: attempt.revived_ms.map(Timestamp::from_ms),
         }
     }
 }
@@ -85,7 +89,10 @@ impl Client {
                 let mut view = self.base_view(id, partition, &found.record, &history, state);
                 let detail = found.detail.as_deref().unwrap_or_default();
                 match state {
-                    State::Running => add_running_attempt(&mut view, detail),
+                    State::Running => {
+                        add_running_attempt(&mut view, detail);
+                        view.set_reports(found.reports.as_deref().and_then(Reports::decode));
+                    }
                     State::Dead => view.finished_at = score(detail),
                     State::Scheduled | State::Retrying => view.run_at = score(detail).unwrap_or(view.run_at),
                     _ => {}
@@ -98,6 +105,7 @@ impl Client {
     pub(crate) fn finished_view(&self, id: JobId, partition: &Partition, finished: Finished) -> JobView {
         let history = finished.history.unwrap_or_default();
         let mut view = self.base_view(id, partition, &finished.record, &history, finished.state);
+        view.set_reports(finished.reports);
         view.finished_at = Some(Timestamp::from_ms(finished.finished_ms));
         view.started_at = finished.started_ms.map(Timestamp::from_ms).or(view.started_at);
         if view.attempts.is_empty() && finished.state == State::Succeeded {
@@ -109,7 +117,10 @@ impl Client {
                 finished_ms: finished.finished_ms,
                 outcome: AttemptOutcome::Succeeded,
                 error: None,
+                step: 0,
+                revived_ms: None,
             }));
+            view.trace.steps = 1;
         }
         if let Some(success) = finished.success.and_then(|json| serde_json::from_slice::<Success>(&json).ok()) {
             view.result = Some(success.result).filter(|result| !result.is_null());
@@ -130,7 +141,7 @@ impl Client {
             Some(last) if state.is_finished() => last.number,
             _ => history.attempt(),
         };
-        JobView {
+        let mut view = JobView {
             id,
             kind: partition.queue.clone(),
             queue: partition.queue.clone(),
@@ -159,7 +170,10 @@ impl Client {
             result: None,
             stored_in: None,
             estimated_start_at: None,
-        }
+            trace: Trace::new(&record, history),
+        };
+        view.set_reports(history.reports.clone());
+        view
     }
 
     /// All queues: those of the kinds that this client knows, and those that any process has used.
@@ -430,7 +444,7 @@ impl Client {
         let mut counts = HashMap::new();
         let left: Vec<u64> = connection.hvals(partition.key("left")).await?;
         counts.insert("running".to_owned(), left.iter().sum());
-        for suffix in ["jobs", "claims", "history"] {
+        for suffix in ["jobs", "claims", "history", "progress"] {
             counts.insert(suffix.to_owned(), connection.hlen(partition.key(suffix)).await?);
         }
         for suffix in ["leases", "scheduled", "retrying", "dead", "watched"] {
@@ -461,6 +475,8 @@ fn add_running_attempt(view: &mut JobView, owner: &str) {
         finished_at: None,
         outcome: None,
         error: None,
+        step: view.trace.steps,
+        revived_at: view.trace.revived_at,
     });
 }
 

@@ -14,14 +14,15 @@
 //! | `running` | hash id → owner | jobs that a worker has | with the job |
 //! | `leases` | sorted set owner → lease end ms | one entry a claim, not a job: renewing costs a claim | with its last job |
 //! | `cancels` | set of ids | running jobs that are to stop | with the job |
-//! | `history` | hash id → attempts | only jobs that were run before | with the job |
+//! | `history` | hash id → attempts | only jobs that were run before, or made ready again | with the job |
+//! | `progress` | hash id → reports | running jobs whose handlers reported something | with the run |
 //! | `dead` | sorted set, score = death ms | dead letters, at most 10,000 and 180 days | oldest first |
 //! | `done:<bucket>` | hash id → finished job | bucket = time of the id ÷ (retention ÷ 24) | one expiry for the hash |
 //! | `finished:<id>` | string | a job that finished in a later bucket than its id's | own expiry |
 //! | `minute:<m>` | hash | `in` and `out` of that minute | 2 h |
 //! | `wake` | list of at most one token | an idle fetcher blocks on it | by the claim that leaves nothing |
 //! | `watched` | sorted set, score = until ms | ids that someone waits for | upkeep |
-//! | `events` | channel | id and state letter of watched jobs | – |
+//! | `events` | channel | id and a letter, at each change of a watched job | – |
 //! | `paused` | string | claiming is stopped while it exists | on resume |
 //!
 //! Reserved, not built yet: `waiting` (hash id → parents left) and `children:<id>` for flows; `tenants` (list of tenants in turn) and

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::{
     error::Error,
     outcome::{Failure, Success},
+    progress::Reports,
     unique::Unique,
 };
 
@@ -389,9 +390,15 @@ pub(crate) struct Attempt {
     pub(crate) outcome: AttemptOutcome,
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<AttemptError>,
+    /// How many steps (see [`History::steps`]) the job had made before it. Set by [`History::add`].
+    #[serde(rename = "i", default)]
+    pub(crate) step: u32,
+    /// When someone made the job ready for it. Set by [`History::add`].
+    #[serde(rename = "v", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) revived_ms: Option<u64>,
 }
 
-/// What only jobs have that were run before: sparse, so that the common job does not pay for it.
+/// What only jobs have that were run before or made ready again: sparse, so that the common job does not pay for it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct History {
     /// Attempts that used up one of `max_attempts`.
@@ -409,10 +416,23 @@ pub(crate) struct History {
     /// A result that could not be stored yet.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub(crate) draft: Option<ByteBuf>,
+    /// Attempts of any outcome, and times that someone made the job ready again; also those no longer kept. Never falls, so
+    /// that ids of events count from it.
+    #[serde(rename = "i", default)]
+    pub(crate) steps: u32,
+    /// When someone made the job ready, if it was not run since.
+    #[serde(rename = "v", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) revived_ms: Option<u64>,
+    /// What handlers have reported.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reports: Option<Reports>,
 }
 
 impl History {
-    pub(crate) fn add(&mut self, attempt: Attempt) {
+    pub(crate) fn add(&mut self, mut attempt: Attempt) {
+        attempt.step = self.steps;
+        attempt.revived_ms = self.revived_ms.take();
+        self.steps += 1;
         if attempt.outcome.uses_attempt() && attempt.outcome != AttemptOutcome::Succeeded {
             self.failures += 1;
         }
@@ -422,6 +442,13 @@ impl History {
         self.attempts.push(attempt);
         let surplus = self.attempts.len().saturating_sub(ATTEMPTS_KEPT);
         self.attempts.drain(..surplus);
+    }
+
+    /// Someone made the job ready again.
+    pub(crate) fn revive(&mut self, now_ms: u64) {
+        self.due_ms = None;
+        self.steps += 1;
+        self.revived_ms = Some(now_ms);
     }
 
     /// The number of the attempt that runs now or comes next.
@@ -463,6 +490,9 @@ pub(crate) struct Finished {
     /// JSON of a [`Success`], because its result is JSON.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub(crate) success: Option<ByteBuf>,
+    /// What the handler reported, when there is no history that has it.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reports: Option<Reports>,
 }
 
 impl Finished {

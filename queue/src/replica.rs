@@ -23,6 +23,7 @@ use crate::{
     claimed::Claimed,
     client::Client,
     error::Error,
+    progress,
     session::{Session, Timing},
     settle::{Settlement, Verdict},
     waker::{Listener, Waker},
@@ -117,6 +118,7 @@ impl Replica {
         keepers.spawn(until(stop_keepers.clone(), keep_leases(shared.clone())));
         keepers.spawn(until(stop_keepers.clone(), keep_up(shared.clone())));
         keepers.spawn(until(stop_keepers.clone(), beat(shared.clone())));
+        keepers.spawn(until(stop_keepers.clone(), progress::keep_reporting(shared.clone())));
         let mut claimers = JoinSet::new();
         let waiting = shared.clone();
         claimers.spawn(async move { waiting.waker.run(&waiting.session, &waiting.cancels, &waiting.stop).await });

@@ -489,9 +489,11 @@ pub(crate) struct Found {
     /// A time in ms, or the owner of a running job.
     pub(crate) detail: Option<String>,
     pub(crate) history: Option<Vec<u8>>,
+    /// Of a running job.
+    pub(crate) reports: Option<Vec<u8>>,
 }
 
-type FindReply = Option<(String, Vec<u8>, Option<String>, Option<Vec<u8>>)>;
+type FindReply = Option<(String, Vec<u8>, Option<String>, Option<Vec<u8>>, Option<Vec<u8>>)>;
 
 /// Finds a job wherever it is.
 pub(crate) async fn find(
@@ -504,12 +506,12 @@ pub(crate) async fn find(
     let mut call = script.key(&partition.base);
     call.arg(&id.as_bytes()[..]).arg(retention.bucket(id.created_ms()));
     let found: FindReply = run(&call, connection).await?;
-    let Some((place, mut record, detail, history)) = found else { return Ok(None) };
+    let Some((place, mut record, detail, history, reports)) = found else { return Ok(None) };
     if place == "finished" {
         let damaged = || Error::Corrupt(format!("the finished record of job {id}"));
         record = pack::unpack(&record, id).ok_or_else(damaged)?.to_vec();
     }
-    Ok(Some(Found { place, record, detail, history }))
+    Ok(Some(Found { place, record, detail, history, reports }))
 }
 
 /// What cancelling did.
@@ -623,6 +625,29 @@ pub(crate) async fn beat(
     call.key(replica_key).arg(replica).arg(now_ms).arg(about).arg(REPLICA_KEPT_S).arg(oldest_ms);
     let _: String = run(&call, connection).await?;
     Ok(())
+}
+
+/// What the handler of a running job has reported, to be kept.
+#[derive(Debug)]
+pub(crate) struct Reported {
+    pub(crate) id: JobId,
+    pub(crate) owner: std::sync::Arc<str>,
+    pub(crate) reports: Vec<u8>,
+}
+
+/// Keeps what handlers have reported of up to [`MOST`] running jobs. Returns the positions of the refused.
+pub(crate) async fn progress(
+    connection: &ConnectionManager,
+    partition: &Partition,
+    jobs: &[Reported],
+) -> Result<Vec<usize>, Error> {
+    let script = script!(progress);
+    let mut call = script.key(&partition.base);
+    for job in jobs {
+        call.arg(&job.id.as_bytes()[..]).arg(&*job.owner).arg(&job.reports[..]);
+    }
+    let refused: Vec<usize> = run(&call, connection).await?;
+    Ok(refused.into_iter().map(|position| position - 1).collect())
 }
 
 fn minute(ms: u64) -> u64 {

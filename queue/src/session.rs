@@ -22,6 +22,7 @@ use crate::{
     keys::{self, Partition},
     message::{Finished, History, JobId, Record, State},
     owner::{Owner, ReplicaId},
+    progress::{self, Desk},
     scripts::{self, Abandoned, CancelledRun, Claim, ClaimedJob, Claims, Ending, EndingOwner, Release, To},
     settle::{self, Settlement, Verdict, What},
 };
@@ -153,6 +154,7 @@ pub struct Session {
     unanswered: tokio::sync::Mutex<Vec<Unanswered>>,
     /// What is being written, one batch a partition. After a lost answer the same call is sent again, and nothing before it.
     sealed: tokio::sync::Mutex<Vec<Sealed>>,
+    pub(crate) desk: Arc<Desk>,
 }
 
 /// A claim whose answer was lost.
@@ -181,6 +183,7 @@ impl Session {
     pub fn new(client: Client, host: &str, pid: u32, timing: Timing) -> Self {
         Self {
             started_ms: client.clock.now_ms(),
+            desk: Arc::new(Desk::new(client.clock.clone())),
             client,
             replica: ReplicaId::new(host, pid),
             timing,
@@ -240,7 +243,7 @@ impl Session {
             None => Arc::new(Kind { name: queue.to_owned(), max_attempts: 3, timeout_s: 60, allow_fallback: false }),
         };
         let owner = &owner;
-        let claimed = |(job, record)| Claimed::new(job, record, &partition, owner, kind.clone(), now_ms);
+        let claimed = |(job, record)| Claimed::new(job, record, &partition, owner, kind.clone(), now_ms, &self.desk);
         let jobs: Vec<Claimed> = jobs.into_iter().map(claimed).collect();
         self.hold(&partition, owner, &jobs);
         Ok(ClaimReport { jobs, next_due_ms: claims.next_due_ms, left: claims.left })
@@ -609,7 +612,9 @@ impl Session {
         let now_ms = self.client.clock.now_ms();
         let mut suspects: HashMap<ReplicaId, Option<String>> = HashMap::new();
         let mut releases = Vec::with_capacity(abandoned.len());
-        for job in abandoned {
+        let ids: Vec<JobId> = abandoned.iter().map(|job| job.id).collect();
+        let reports = progress::kept(&self.client.redis.connection(), partition, &ids).await?;
+        for (job, reports) in abandoned.into_iter().zip(reports) {
             let (replica, worker, started_ms) = match job.owner.parse::<Owner>() {
                 Ok(owner) => (owner.replica.clone(), owner.replica.worker().to_owned(), owner.at_ms),
                 Err(()) => (ReplicaId::new("unknown", 0), "unknown".to_owned(), now_ms),
@@ -624,7 +629,8 @@ impl Session {
             };
             // While a replica ran a suspect, the suspect alone is blamed for its death.
             let counted = suspect.is_none_or(|suspect| suspect == job.id.to_string());
-            let history = History::decode(job.history.as_deref());
+            let mut history = History::decode(job.history.as_deref());
+            history.reports = reports.or(history.reports);
             let (to, history) = settle::crashed(history, &job.owner, &worker, started_ms, now_ms, counted)?;
             tracing::warn!(job.id = %job.id, job.kind = partition.queue, worker, to = ?to, "a worker died or lost its lease");
             let release = Release { id: job.id, owner: job.owner.into(), to, history: Some(history) };
@@ -722,6 +728,7 @@ fn end_cancelled(release: &Release, record: Vec<u8>, history: Option<Vec<u8>>, n
         worker: by.map(|by| by.replica.worker().to_owned()),
         history: release.history.as_ref().or(history.as_ref()).map(|bytes| History::decode(Some(bytes))),
         success: None,
+        reports: None,
     };
     let history = Some(finished.encode()?);
     Ok(Release { id: release.id, owner: release.owner.clone(), to: To::Cancelled, history })

@@ -81,19 +81,23 @@ pub(crate) fn settle(
     keep: bool,
 ) -> Result<Settlement, Error> {
     let mut history = job.history().clone();
+    history.due_ms = None;
+    let has_past = history != History::default();
+    // Its last report goes with the settlement, so that whoever sees the end has seen all of it.
+    history.reports = job.end_of_reports();
     let attempt = |history: &mut History, outcome, error| {
         let number = history.attempt();
         let worker = worker.to_owned();
-        history.add(Attempt { number, worker, started_ms, finished_ms: now_ms, outcome, error });
+        let (step, revived_ms) = (0, None);
+        history.add(Attempt { number, worker, started_ms, finished_ms: now_ms, outcome, error, step, revived_ms });
     };
     let due = |delay: std::time::Duration| now_ms + u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-    history.due_ms = None;
     match verdict {
         Verdict::Ran(outcome) => {
             let (next, outcome, error) = outcome::decide(outcome, history.failures, job.max_attempts(), jitter);
             match next {
                 Next::Succeeded(success) => {
-                    let past = (!history.attempts.is_empty()).then(|| {
+                    let past = has_past.then(|| {
                         attempt(&mut history, outcome, error);
                         history.draft = None;
                         history
@@ -124,7 +128,7 @@ pub(crate) fn settle(
             end(job, State::Cancelled, now_ms, Some((worker, started_ms)), Some(history), None, keep)
         }
         Verdict::Expired => {
-            let past = (!history.attempts.is_empty()).then_some(history);
+            let past = has_past.then_some(history);
             end(job, State::Expired, now_ms, None, past, None, keep)
         }
         Verdict::HandedBack { started } => {
@@ -161,7 +165,16 @@ pub(crate) fn crashed(
     let error = Some(AttemptError::from(Failure::new("worker_died", text)));
     let number = history.attempt();
     let worker = worker.to_owned();
-    history.add(Attempt { number, worker, started_ms, finished_ms: now_ms, outcome: AttemptOutcome::Crashed, error });
+    history.add(Attempt {
+        number,
+        worker,
+        started_ms,
+        finished_ms: now_ms,
+        outcome: AttemptOutcome::Crashed,
+        error,
+        step: 0,
+        revived_ms: None,
+    });
     history.crashes = crashes;
     let to = match crashes {
         DEAD_AFTER.. => To::Dead,
@@ -187,6 +200,7 @@ fn end(
             finished_ms: now_ms,
             started_ms: run.map(|(_, started_ms)| started_ms),
             worker: run.filter(|_| history.is_none()).map(|(worker, _)| worker.to_owned()),
+            reports: if history.is_none() { job.end_of_reports() } else { None },
             history,
             success: success.filter(|success| **success != Success::default()).map(json).transpose()?,
         };

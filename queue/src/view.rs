@@ -5,7 +5,10 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::message::{AttemptError, AttemptOutcome, JobId, Priority, State};
+use crate::{
+    message::{AttemptError, AttemptOutcome, JobId, Priority, State},
+    timeline::Trace,
+};
 
 /// A moment, written as RFC 3339 in UTC with milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
@@ -47,9 +50,14 @@ pub struct AttemptView {
     pub outcome: Option<AttemptOutcome>,
     /// Why it failed.
     pub error: Option<AttemptError>,
+    /// See [`Trace`].
+    #[serde(skip)]
+    pub(crate) step: u32,
+    #[serde(skip)]
+    pub(crate) revived_at: Option<Timestamp>,
 }
 
-/// How far a running job is.
+/// How far a job is, or was when it was last run.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Progress {
     /// 0 to 100.
@@ -119,6 +127,9 @@ pub struct JobView {
     pub stored_in: Option<String>,
     /// Not built yet: always absent.
     pub estimated_start_at: Option<Timestamp>,
+    /// What only its events need.
+    #[serde(skip)]
+    pub trace: Trace,
 }
 
 /// How many jobs are in each unfinished state, and dead.

@@ -84,6 +84,7 @@ async fn call<J: Handler>(job: &Claimed, services: &Services) -> Result<Success,
         max_attempts: job.max_attempts(),
         allow_fallback: job.allow_fallback(),
         providers: services.providers.clone(),
+        progress: job.reporter(),
     };
     let done: Done<J::Output> = payload.run(&context).await.map_err(Outcome::from)?;
     let result = serde_json::to_value(done.result)
@@ -120,6 +121,10 @@ async fn keep<J: Handler>(job: &Claimed, store: &Store, mut success: Success) ->
     };
     match store.put_result(J::COLLECTION, result).await {
         Ok(()) => {
+            let progress = job.reporter();
+            if progress.has_reported() {
+                progress.set(100, "stored");
+            }
             if success.result.to_string().len() > MOST_RESULT_IN_REDIS {
                 success.result = Value::Null;
                 success.stored_in = Some(J::COLLECTION.to_owned());

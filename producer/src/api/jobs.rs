@@ -11,7 +11,7 @@ use axum::{
 };
 use bytes::Bytes;
 use chrono::Utc;
-use queue::{Idempotency, JobId, JobView, NewJob, Pushed, State as JobState, Timestamp};
+use queue::{Idempotency, JobId, JobView, NewJob, Pushed, State as JobState, Timestamp, Trace};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -43,11 +43,14 @@ pub(crate) struct Links {
     /// The job itself.
     #[serde(rename = "self")]
     itself: String,
+    /// What happens to it, as server-sent events.
+    events: String,
 }
 
 impl From<JobView> for JobAnswer {
     fn from(job: JobView) -> Self {
-        Self { links: Links { itself: location(job.id) }, job }
+        let itself = location(job.id);
+        Self { links: Links { events: format!("{itself}/events"), itself }, job }
     }
 }
 
@@ -156,7 +159,7 @@ pub(crate) async fn retry(
 }
 
 /// Finds a job that the caller may see; another tenant's job is as good as none.
-async fn find(app: &App, caller: &Caller, id: &str) -> Result<JobView, Problem> {
+pub(crate) async fn find(app: &App, caller: &Caller, id: &str) -> Result<JobView, Problem> {
     let parsed: JobId = id.parse().map_err(|_| Problem::no_such_job(id))?;
     let job = app.client.find(parsed).await?.filter(|job| caller.may_see(&job.tenant));
     job.ok_or_else(|| Problem::no_such_job(id))
@@ -321,6 +324,7 @@ fn view(app: &App, id: JobId, job: NewJob) -> JobView {
         result: None,
         stored_in: None,
         estimated_start_at: None,
+        trace: Trace::default(),
         kind: job.kind,
     }
 }

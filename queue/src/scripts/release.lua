@@ -12,6 +12,8 @@ local jobs, history, dead = base .. ':jobs', base .. ':history', base .. ':dead'
 local claims, left = base .. ':claims', base .. ':left'
 local refused, cancelled, records, histories = {}, {}, {}, {}
 local wake, n_dead, n_out = false, 0, 0
+local reported = redis.call('EXISTS', base .. ':progress') == 1
+local watched = redis.call('EXISTS', base .. ':watched') == 1
 
 -- Takes a job out of its owner's claim. False: it is not in there.
 local function take(owner, id)
@@ -52,7 +54,9 @@ for at = 5, #ARGV, 5 do
     refused[#refused + 1] = position
   else
     redis.call('SREM', base .. ':cancels', id)
-    redis.call('HDEL', base .. ':progress', id)
+    if reported then
+      redis.call('HDEL', base .. ':progress', id)
+    end
     if to == 'cancelled' then
       redis.call('HDEL', jobs, id)
       redis.call('HDEL', history, id)
@@ -78,7 +82,7 @@ for at = 5, #ARGV, 5 do
       redis.call('LPUSH', base .. ':ready:' .. math.min(string.byte(record, 2) or 1, 3), id)
       wake = true
     end
-    if redis.call('ZSCORE', base .. ':watched', id) then
+    if watched and redis.call('ZSCORE', base .. ':watched', id) then
       redis.call('PUBLISH', base .. ':events', id .. string.sub(to, 1, 1))
     end
   end

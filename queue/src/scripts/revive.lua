@@ -28,6 +28,9 @@ end
 if redis.call('SREM', base .. ':ghosts', id) == 0 then
   redis.call('RPUSH', base .. ':ready:' .. math.min(string.byte(record, 2) or 1, 3), id)
 end
+if redis.call('ZSCORE', base .. ':watched', id) then
+  redis.call('PUBLISH', base .. ':events', id .. 'r')
+end
 if redis.call('EXISTS', base .. ':wake') == 0 then
   redis.call('RPUSH', base .. ':wake', '1')
 end

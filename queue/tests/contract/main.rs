@@ -8,6 +8,7 @@ mod dead_letters;
 mod finishing;
 mod idempotency;
 mod leases;
+mod progress;
 mod pushing;
 mod records;
 mod replica;

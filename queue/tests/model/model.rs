@@ -219,6 +219,10 @@ impl Model {
         }
     }
 
+    pub(crate) fn is_held(&self, number: Number, owner: &str) -> bool {
+        self.jobs.get(&number).is_some_and(|job| job.is_held_by(owner))
+    }
+
     /// False: refused, because `owner` no longer has the job. `decided_ms`: when the run ended.
     pub(crate) fn settle(&mut self, number: Number, owner: &str, ending: Ending, decided_ms: u64, now_ms: u64) -> bool {
         let Some(job) = self.jobs.get_mut(&number).filter(|job| job.is_held_by(owner)) else { return false };
@@ -363,9 +367,8 @@ impl Model {
         if !job.is_retryable() {
             return Err(Refusal::Conflict(job.state().name()));
         }
-        if !matches!(job.place, Place::Retrying { .. })
-            && let Some(past) = &mut job.past
-        {
+        let past = job.past.get_or_insert_default();
+        if !matches!(job.place, Place::Retrying { .. }) {
             (past.failures, past.crashes) = (0, 0);
         }
         // A cancelled job may still be in its list.

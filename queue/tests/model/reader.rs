@@ -15,8 +15,8 @@ use crate::{
 
 const LISTS: [&str; 6] = ["ready:0", "ready:1", "ready:2", "ready:3", "suspects", "held"];
 /// The keys that hold only what jobs hold that have not finished.
-const WITH_JOBS: [&str; 9] =
-    ["jobs", "ghosts", "scheduled", "retrying", "claims", "left", "leases", "cancels", "history"];
+const WITH_JOBS: [&str; 10] =
+    ["jobs", "ghosts", "scheduled", "retrying", "claims", "left", "leases", "cancels", "history", "progress"];
 /// The keys that have a limit.
 const LIMITED: [&str; 3] = ["dead", "wake", "paused"];
 const HOUR_MS: i64 = 3_600_000;
@@ -105,6 +105,7 @@ struct Raw {
     histories: HashMap<Id, Vec<u8>>,
     ghosts: BTreeSet<Id>,
     cancels: BTreeSet<Id>,
+    reported: BTreeSet<Id>,
     scheduled: Scores,
     retrying: Scores,
     dead: Scores,
@@ -217,6 +218,7 @@ impl Reader {
         for set in ["ghosts", "cancels"] {
             pipe.smembers(self.key(set));
         }
+        pipe.hkeys(self.key("progress"));
         for scores in ["scheduled", "retrying", "dead", "leases"] {
             pipe.zrange_withscores(self.key(scores), 0, -1);
         }
@@ -234,6 +236,7 @@ impl Reader {
             histories: answers.next()?,
             ghosts: answers.next()?,
             cancels: answers.next()?,
+            reported: answers.next()?,
             scheduled: answers.next()?,
             retrying: answers.next()?,
             dead: answers.next()?,
@@ -316,6 +319,9 @@ impl Reader {
         if let Some(id) = raw.cancels.iter().find(|id| !raw.running.contains_key(*id)) {
             return Err(format!("job {} is told to stop, and does not run", self.number(id)?));
         }
+        if let Some(id) = raw.reported.iter().find(|id| !raw.running.contains_key(*id)) {
+            return Err(format!("job {} has progress, and does not run", self.number(id)?));
+        }
         let mut left: HashMap<String, usize> = HashMap::new();
         for claim in raw.running.values() {
             *left.entry(claim.clone()).or_default() += 1;
@@ -348,6 +354,7 @@ impl Reader {
             };
         }
         if expiring.is_empty() {
+            self.finished.clear();
             return Ok(());
         }
         let mut answers = self.ask(&pipe)?;

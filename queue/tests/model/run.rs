@@ -150,6 +150,7 @@ impl Run {
             Action::PushNewer { priority } => self.push_newer(*priority),
             Action::Claim { worker, want, woken } => slack.lost = self.claim(*worker, *want, *woken).await?,
             Action::Settle { worker, jobs } => slack.lost = self.settle(*worker, jobs).await?,
+            Action::Report { worker, n } => self.report(*worker, *n).await?,
             Action::Renew { worker } => slack.lost = self.renew(*worker).await?,
             Action::Upkeep { worker, reclaim } => slack = self.upkeep(*worker, *reclaim).await?,
             Action::Die { worker } => {
@@ -421,6 +422,21 @@ impl Run {
         self.tell(format!("  {n} jobs are reclaimed"));
         let lost = self.expect("(jobs reclaimed, next lease's end)", answer, &(n, next_end))?;
         Ok(Slack { lost, unordered: n > 1 })
+    }
+
+    async fn report(&mut self, at: usize, n: u8) -> Result<(), String> {
+        self.workers[at].report(n);
+        let jobs: Vec<_> = self.workers[at].reporting().map(|(number, _)| number).collect();
+        self.tell(format!("  jobs {jobs:?} report"));
+        let n_refused = {
+            let is_refused = |(number, claim): (Number, &str)| !self.model.is_held(number, claim);
+            self.workers[at].reporting().filter(|job| is_refused(*job)).count()
+        };
+        let answer = self.workers[at].session.report().await;
+        if !self.expect("reports refused", answer, &n_refused)? {
+            self.workers[at].reported(|number, claim| !self.model.is_held(number, claim));
+        }
+        Ok(())
     }
 
     /// As a worker of an older release does that meets a record it cannot read.

@@ -44,6 +44,11 @@ pub(crate) enum Action {
         worker: usize,
         jobs: Vec<(u8, Ending)>,
     },
+    /// The handler of one of its jobs reports, and it writes what handlers have reported.
+    Report {
+        worker: usize,
+        n: u8,
+    },
     Renew {
         worker: usize,
     },
@@ -141,6 +146,7 @@ fn action() -> impl Strategy<Value = Action> {
             .prop_map(|(worker, want, woken)| Action::Claim { worker, want, woken }),
         22 => (worker.clone(), vec((any::<u8>(), ending()), 1..=4))
             .prop_map(|(worker, jobs)| Action::Settle { worker, jobs }),
+        6 => (worker.clone(), any::<u8>()).prop_map(|(worker, n)| Action::Report { worker, n }),
         4 => worker.clone().prop_map(|worker| Action::Renew { worker }),
         8 => (worker.clone(), prop_oneof![3 => Just(true), 1 => Just(false)])
             .prop_map(|(worker, reclaim)| Action::Upkeep { worker, reclaim }),

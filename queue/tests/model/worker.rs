@@ -30,6 +30,16 @@ struct Running {
     number: Number,
     claim: String,
     job: Claimed,
+    reports: Reports,
+}
+
+/// What became of what its handler has reported.
+#[derive(PartialEq)]
+enum Reports {
+    Written,
+    Waiting,
+    /// It is no longer asked.
+    Refused,
 }
 
 #[derive(Clone)]
@@ -62,18 +72,42 @@ impl Worker {
         self.claims.insert(claim.to_owned(), numbers.len());
         for (number, job) in numbers.into_iter().zip(jobs) {
             self.held.insert(number, claim.to_owned());
-            self.running.push(Running { number, claim: claim.to_owned(), job });
+            self.running.push(Running { number, claim: claim.to_owned(), job, reports: Reports::Written });
         }
     }
 
     /// The run of the `n`-th of its jobs ends.
     pub(crate) fn end(&mut self, n: u8, ending: Ending, now_ms: u64) -> Result<(), String> {
         let Some(at) = usize::from(n).checked_rem(self.running.len()) else { return Ok(()) };
-        let Running { number, claim, job } = self.running.remove(at);
+        let Running { number, claim, job, .. } = self.running.remove(at);
         let settlement = self.session.verdict(&job, verdict(ending), now_ms).map_err(|e| e.to_string())?;
         self.settlements.push(settlement);
         self.ended.push(Ended { number, claim, ending, decided_ms: now_ms });
         Ok(())
+    }
+
+    /// The handler of the `n`-th of its jobs reports.
+    pub(crate) fn report(&mut self, n: u8) {
+        let Some(at) = usize::from(n).checked_rem(self.running.len()) else { return };
+        let running = &mut self.running[at];
+        running.job.reporter().set(n, "weighing");
+        if running.reports != Reports::Refused {
+            running.reports = Reports::Waiting;
+        }
+    }
+
+    /// The jobs whose reports are to be written, and their claims.
+    pub(crate) fn reporting(&self) -> impl Iterator<Item = (Number, &str)> {
+        let waiting = self.running.iter().filter(|running| running.reports == Reports::Waiting);
+        waiting.map(|running| (running.number, running.claim.as_str()))
+    }
+
+    /// All reports are written, but those that were refused.
+    pub(crate) fn reported(&mut self, is_refused: impl Fn(Number, &str) -> bool) {
+        for running in self.running.iter_mut().filter(|running| running.reports == Reports::Waiting) {
+            let refused = is_refused(running.number, &running.claim);
+            running.reports = if refused { Reports::Refused } else { Reports::Written };
+        }
     }
 
     /// Once it no longer holds the suspect, its mark is cleared; that fails without a word, and is tried again.

@@ -6,6 +6,7 @@ mod arrows;
 mod bad_input;
 mod damage;
 mod demo;
+mod events;
 mod full_redis;
 mod intake;
 mod killed_worker;

@@ -33,9 +33,11 @@ async fn a_content_job_is_accepted_run_stored_and_answered() {
     assert_eq!((&job["priority"], &job["durability"]), (&json!("normal"), &json!("fast")));
     assert_eq!((&job["max_attempts"], &job["timeout_s"]), (&json!(5), &json!(120)));
     assert_eq!((&job["provider"], &job["degraded"]), (&json!("mock"), &json!(false)));
-    for field in ["unique_key", "expires_at", "progress", "degraded_reason", "estimated_start_at"] {
+    for field in ["unique_key", "expires_at", "degraded_reason", "estimated_start_at"] {
         assert_eq!(job.get(field), Some(&Value::Null), "{field} is there and null: {job}");
     }
+    assert_eq!(job["progress"], json!({ "percent": 100, "message": "stored" }));
+    assert_eq!(job["links"]["events"], format!("{location}/events"));
     let times = ["created_at", "run_at", "started_at", "finished_at"].map(|field| crate::time(&job[field]));
     assert!(times[0] <= times[1] && times[2] <= times[3], "{job}");
 

@@ -1,0 +1,31 @@
+#!lua
+-- Keeps what handlers have reported of running jobs. Refused at maxmemory: a report is no reason to fill Redis further.
+-- KEYS[1]  base of the partition's keys
+-- ARGV     (id, owner, reports) of each job
+-- Reply    { position of each job refused because its lease is lost, counted from 1 }
+local base = KEYS[1]
+
+-- A claim still lists the jobs of it that have finished, but these have no record.
+local function owns(id, owner)
+  local ids = redis.call('HGET', base .. ':claims', owner)
+  local at = ids and string.find(ids, id, 1, true)
+  while at and at % 16 ~= 1 do
+    at = string.find(ids, id, at + 1, true)
+  end
+  return at and redis.call('HEXISTS', base .. ':jobs', id) == 1
+end
+
+local refused = {}
+local watched = redis.call('EXISTS', base .. ':watched') == 1
+for i = 1, #ARGV, 3 do
+  local id = ARGV[i]
+  if not owns(id, ARGV[i + 1]) then
+    refused[#refused + 1] = (i + 2) / 3
+  else
+    redis.call('HSET', base .. ':progress', id, ARGV[i + 2])
+    if watched and redis.call('ZSCORE', base .. ':watched', id) then
+      redis.call('PUBLISH', base .. ':events', id .. 'p')
+    end
+  end
+end
+return refused
