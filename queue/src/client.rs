@@ -14,7 +14,7 @@ use crate::{
     keys::{self, Partition},
     message::{Finished, History, JobId, NewJob, Record, State},
     owner::Owner,
-    scripts::{self, Found, Push, Retention},
+    scripts::{self, Cancel, Found, Push, Retention},
     view::JobView,
 };
 
@@ -35,6 +35,8 @@ pub struct Client {
     pub(crate) retention: Retention,
     kinds: Arc<[Kind]>,
     events: Arc<Events>,
+    /// Told when this client has ended jobs of which history is kept.
+    pub(crate) ended: Arc<tokio::sync::Notify>,
 }
 
 /// What became of an idempotency key.
@@ -73,6 +75,7 @@ impl Client {
             retention: Retention { ms: u64::try_from(RETENTION.as_millis()).unwrap_or(u64::MAX) },
             kinds: kinds.into(),
             events: Events::new(redis),
+            ended: Arc::default(),
         }
     }
 
@@ -235,8 +238,9 @@ impl Client {
                 success: None,
             };
             let finished = finished.encode()?;
-            let cancelled =
-                scripts::cancel(&connection, &partition, now_ms, self.retention, id, &found.place, &finished).await?;
+            let history = self.keeps_history(&partition.queue);
+            let job = Cancel { id, place: &found.place, finished: &finished, history };
+            let cancelled = scripts::cancel(&connection, &partition, now_ms, self.retention, &job).await?;
             match cancelled {
                 scripts::Cancelled::Moved => {}
                 scripts::Cancelled::Done => return self.find(id).await?.ok_or(Error::NotFound),

@@ -15,6 +15,8 @@
 //! | `leases` | sorted set owner → lease end ms | one entry a claim, not a job: renewing costs a claim | with its last job |
 //! | `cancels` | set of ids | running jobs that are to stop | with the job |
 //! | `history` | hash id → attempts | only jobs that were run before | with the job |
+//! | `unrecorded` | list of ids, at most 1,000,000 | ended jobs whose history is not in MongoDB yet | when it is |
+//! | `recorder` | string | the replica that writes history now | 10 s |
 //! | `dead` | sorted set, score = death ms | dead letters, at most 10,000 and 180 days | oldest first |
 //! | `done:<bucket>` | hash id → finished job | bucket = time of the id ÷ (retention ÷ 24) | one expiry for the hash |
 //! | `finished:<id>` | string | a job that finished in a later bucket than its id's | own expiry |

@@ -190,6 +190,7 @@ impl Session {
             max_attempts: 3,
             timeout_s: 60,
             allow_fallback: false,
+            history: false,
         });
         let jobs: Vec<Claimed> =
             claims.jobs.into_iter().map(|job| Claimed::new(job, &partition, &owner, kind.clone(), now_ms)).collect();
@@ -266,17 +267,21 @@ impl Session {
             let ended = self.ended_by(&batch);
             let ended: Vec<&str> = ended.iter().map(|owner| &**owner).collect();
             let now_ms = self.client.clock.now_ms();
+            let history = self.client.keeps_history(&partition.queue);
             let batch: Batch = Batch::from(batch);
             let written = match &batch {
                 Batch::Ends(jobs) => {
-                    scripts::finish(&connection, &partition, now_ms, self.client.retention, jobs, &ended).await
+                    scripts::finish(&connection, &partition, now_ms, self.client.retention, jobs, &ended, history).await
                 }
-                Batch::Releases(jobs) => scripts::release(&connection, &partition, now_ms, jobs, &ended).await,
+                Batch::Releases(jobs) => scripts::release(&connection, &partition, now_ms, jobs, &ended, history).await,
             };
             match written {
                 Ok(positions) => {
                     refused += positions.len();
                     self.let_go(&batch.jobs());
+                    if history {
+                        self.client.ended.notify_one();
+                    }
                 }
                 Err(error) => {
                     settlements.extend(batch.into_settlements(&partition));
@@ -444,7 +449,8 @@ impl Session {
         let ended: Vec<&str> =
             if releases.len() < scripts::MOST { owners.iter().map(|owner| &**owner).collect() } else { Vec::new() };
         let connection = self.client.redis.connection();
-        let refused = scripts::release(&connection, partition, now_ms, &releases, &ended).await?;
+        let history = self.client.keeps_history(&partition.queue);
+        let refused = scripts::release(&connection, partition, now_ms, &releases, &ended, history).await?;
         let n_dead = releases.iter().filter(|release| release.to == To::Dead).count();
         metrics::counter!("queue_jobs_crashed_total", "queue" => partition.queue.clone())
             .increment((releases.len() - refused.len()) as u64);

@@ -3,12 +3,12 @@
 -- KEYS[1]  base of the partition's keys
 -- ARGV     bucket, ttl_ms of the bucket, retention_ms, minute, n (at most 1000), n_ended,
 --          where (n letters: 'b' into the bucket, 'k' into a key of its own, '-' not kept),
---          states (n letters, for those who watch),
+--          states (n letters, for those who watch), whether history is kept of them ('1' or '0'),
 --          n ids, n owners, n finished records, n_ended owners whose last jobs these are
 -- Reply    { position of each job refused because its lease is lost, counted from 1 }
 local base, bucket, ttl, retention, minute = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local n, n_ended, where, states = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8]
-local ids_at, owners_at, kept_at, ended_at = 8, 8 + n, 8 + 2 * n, 8 + 3 * n
+local ids_at, owners_at, kept_at, ended_at = 9, 9 + n, 9 + 2 * n, 9 + 3 * n
 local running, jobs, history = base .. ':running', base .. ':jobs', base .. ':history'
 
 local owners = redis.call('HMGET', running, unpack(ARGV, ids_at + 1, ids_at + n))
@@ -48,6 +48,9 @@ if #done > 0 then
     if new then
       redis.call('PEXPIRE', key, ttl)
     end
+  end
+  if ARGV[9] == '1' and redis.call('RPUSH', base .. ':unrecorded', unpack(done)) > 1000000 then
+    redis.call('LTRIM', base .. ':unrecorded', -1000000, -1)
   end
   local counts = base .. ':minute:' .. minute
   if redis.call('HINCRBY', counts, 'out', #done) == #done then

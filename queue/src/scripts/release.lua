@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Takes running jobs from their owners and puts them where they wait next.
 -- KEYS[1]  base of the partition's keys
--- ARGV     now_ms, minute, most dead jobs kept, n, n_ended,
+-- ARGV     now_ms, minute, most dead jobs kept, n, n_ended, whether history is kept of the dead ('1' or '0'),
 --          n times (id, owner, to, due_ms, history; an empty history leaves what is stored),
 --          n_ended owners whose last jobs these are
 --          to: 'retrying', 'scheduled', 'dead', 'ready' (to the front), 'suspect'
@@ -9,10 +9,10 @@
 local base, now, minute, most_dead = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local n, n_ended = tonumber(ARGV[4]), tonumber(ARGV[5])
 local jobs, history, dead = base .. ':jobs', base .. ':history', base .. ':dead'
-local refused, wake, n_dead = {}, false, 0
+local refused, wake, n_dead, died = {}, false, 0, {}
 
 for i = 1, n do
-  local at = 6 + (i - 1) * 5
+  local at = 7 + (i - 1) * 5
   local id, owner, to, due, past = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   if redis.call('HGET', base .. ':running', id) ~= owner then
     refused[#refused + 1] = i
@@ -28,6 +28,7 @@ for i = 1, n do
     elseif to == 'dead' then
       redis.call('ZADD', dead, now, id)
       n_dead = n_dead + 1
+      died[n_dead] = id
       if redis.call('ZSCORE', base .. ':watched', id) then
         redis.call('PUBLISH', base .. ':events', id .. 'd')
       end
@@ -44,6 +45,9 @@ for i = 1, n do
 end
 
 if n_dead > 0 then
+  if ARGV[6] == '1' and redis.call('RPUSH', base .. ':unrecorded', unpack(died)) > 1000000 then
+    redis.call('LTRIM', base .. ':unrecorded', -1000000, -1)
+  end
   local surplus = redis.call('ZCARD', dead) - most_dead
   if surplus > 0 then
     local oldest = redis.call('ZRANGE', dead, 0, surplus - 1)
@@ -59,7 +63,7 @@ if wake and redis.call('EXISTS', base .. ':wake') == 0 then
   redis.call('RPUSH', base .. ':wake', '1')
 end
 if n_ended > 0 then
-  local at = 6 + n * 5
+  local at = 7 + n * 5
   redis.call('ZREM', base .. ':leases', unpack(ARGV, at, at + n_ended - 1))
 end
 return refused
