@@ -45,6 +45,15 @@ impl Client {
         self.ended.notified().await;
     }
 
+    /// How many ends of jobs of `queue` are not recorded yet.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn n_unrecorded(&self, queue: &str) -> Result<u64, Error> {
+        let partition = self.directory.of_queue(queue).await?;
+        Ok(self.redis.connection().llen(partition.key("unrecorded")).await?)
+    }
+
     /// Up to `n` jobs of `queue` that ended and are not recorded yet, the oldest first; fewer when they are large.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 mod admin;
 mod config;
 mod dispatch;
+mod record;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,6 +22,7 @@ pub use config::{Concurrency, Config};
 use crate::{
     admin::Health,
     dispatch::{Runner, Runners, Services},
+    record::Recorder,
 };
 
 /// Away services are named so often.
@@ -61,7 +63,12 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         }
     });
     background.spawn(watch_redis(client.clone()));
-    background.spawn(prepare_store(store, runners.iter().map(|runner| runner.collection).collect()));
+    let collections = runners.iter().map(|runner| runner.collection).collect();
+    let recorder = Recorder::new(client.clone(), store.clone(), &runners);
+    background.spawn(async move {
+        prepare_store(store, collections).await;
+        recorder.run().await;
+    });
 
     if let Some(checked) = shutdown.run_until_cancelled(checked_server(&client)).await {
         checked?;
