@@ -163,6 +163,18 @@ impl Client {
         }
     }
 
+    /// The names of all queues: those of the kinds that this client knows, and those that any process has used.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn queue_names(&self) -> Result<Vec<String>, Error> {
+        let mut names: Vec<String> = self.kinds().iter().map(|kind| kind.name.clone()).collect();
+        names.extend(self.directory.all().await?.iter().map(|partition| partition.queue.clone()));
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
     async fn candidates(
         &self,
         state: State,

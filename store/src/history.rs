@@ -142,7 +142,7 @@ pub struct PastQuery {
     pub created_from_ms: Option<u64>,
     /// Only those created at this time or before, in Unix milliseconds.
     pub created_to_ms: Option<u64>,
-    /// Only with this unique key.
+    /// Only with this unique key; name the tenant too.
     pub unique_key: Option<String>,
     /// Only those whose errors have all these words, as [`words`] gives them.
     pub words: Vec<String>,
@@ -262,7 +262,8 @@ impl Store {
         document.map(|document| read(document).map_err(|reason| Error::Refused { what, reason })).transpose()
     }
 
-    /// Jobs that have ended, the last created first. Looks at `limit` documents at most, each found by an index.
+    /// Jobs that have ended, the last created first. Looks at `limit` documents at most, each found by an index, if all kinds
+    /// and states are named or one of the other fields is.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later, [`Error::Refused`] when a document was damaged.
@@ -280,7 +281,7 @@ impl Store {
         let more = documents.len() > limit;
         documents.truncate(limit);
         let last = documents.last().and_then(|last| last.get_str("_id").ok()).map(str::to_owned);
-        let matching = documents.into_iter().filter(|document| has_words(document, &query.words));
+        let matching = documents.into_iter().filter(|document| matches(document, query));
         let jobs =
             matching.map(|document| read(document).map_err(|reason| Error::Refused { what: what.clone(), reason }));
         Ok(PastPage { jobs: jobs.collect::<Result<_, _>>()?, next: last.filter(|_| more) })
@@ -300,7 +301,7 @@ impl Store {
                 .build(),
             index("list", doc! { "kind": 1, "state": 1, "_id": -1 }),
             index("tenant_list", doc! { "tenant": 1, "kind": 1, "state": 1, "_id": -1 }),
-            sparse("unique_key", doc! { "unique_key": 1, "_id": -1 }, "unique_key"),
+            sparse("unique_key", doc! { "tenant": 1, "unique_key": 1, "_id": -1 }, "unique_key"),
             sparse("fingerprint", doc! { "fingerprint": 1, "_id": -1 }, "fingerprint"),
             sparse("words", doc! { "words": 1, "_id": -1 }, "words"),
             sparse("tenant_words", doc! { "tenant": 1, "words": 1, "_id": -1 }, "words"),
@@ -356,25 +357,33 @@ fn read(mut document: Document) -> Result<PastJob, String> {
     Ok(PastJob { payload, metadata, ..job })
 }
 
-fn has_words(document: &Document, wanted: &[String]) -> bool {
-    let Ok(words) = document.get_array("words") else { return wanted.is_empty() };
-    wanted.iter().all(|word| words.iter().any(|other| other.as_str() == Some(word)))
+/// What [`filter`] leaves to be looked at.
+fn matches(document: &Document, query: &PastQuery) -> bool {
+    let among = |field, allowed: &[String]| {
+        let value = document.get_str(field).unwrap_or_default();
+        allowed.is_empty() || allowed.iter().any(|other| other == value)
+    };
+    let words = document.get_array("words").map_or(&[][..], Vec::as_slice);
+    let has = |word: &String| words.iter().any(|other| other.as_str() == Some(word));
+    among("kind", &query.kinds) && among("state", &query.states) && query.words.iter().all(has)
 }
 
+/// What an index can answer. The rest is left to [`matches`], so that a page looks at no more documents than it was told to.
 fn filter(query: &PastQuery) -> Document {
     let mut filter = Document::new();
     if let Some(tenant) = &query.tenant {
         filter.insert("tenant", tenant);
     }
+    let by_list = query.unique_key.is_none() && query.words.is_empty();
     for (field, allowed) in [("kind", &query.kinds), ("state", &query.states)] {
-        if !allowed.is_empty() {
+        if by_list && !allowed.is_empty() {
             filter.insert(field, doc! { "$in": allowed });
         }
     }
     if let Some(key) = &query.unique_key {
         filter.insert("unique_key", key);
     }
-    // The longest is likely the rarest; the others are looked for in what it finds, so that a page looks at few documents.
+    // The longest is likely the rarest.
     if let Some(word) = query.words.iter().max_by_key(|word| word.len()) {
         filter.insert("words", word);
     }

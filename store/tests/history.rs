@@ -165,7 +165,8 @@ async fn jobs_are_found_by_unique_key_and_by_words_of_their_errors() {
     let keyed = PastJob { unique_key: Some("order 7".to_owned()), ..job(1) };
     let (a, b) = (failed(2, "openai: 429 \"Too many\""), failed(3, "fal: 429 too slow"));
     record(&store, vec![keyed.clone(), a.clone(), b.clone(), job(4)]).await;
-    let by_key = PastQuery { unique_key: Some("order 7".to_owned()), ..PastQuery::default() };
+    let (tenant, unique_key) = (Some("acme".to_owned()), Some("order 7".to_owned()));
+    let by_key = PastQuery { tenant, unique_key, ..PastQuery::default() };
     assert_eq!(all(&store, &by_key, 10).await, [keyed.id]);
     for (text, expected) in [
         ("429", vec![&b.id, &a.id]),
@@ -217,7 +218,7 @@ async fn no_page_scans() {
         doc! { "tenant": "common", "kind": "email", "state": states.clone(), "_id": { "$lt": &middle } },
         doc! { "tenant": "common", "kind": kinds.clone(), "state": "expired" },
         doc! { "kind": kinds, "state": "dead", "_id": { "$lt": &middle } },
-        doc! { "unique_key": "order 3000" },
+        doc! { "tenant": "rare", "unique_key": "order 3000" },
         doc! { "words": "429", "_id": { "$lt": &middle } },
         doc! { "tenant": "rare", "words": "429" },
     ] {

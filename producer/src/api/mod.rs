@@ -3,4 +3,5 @@
 pub(crate) mod batch;
 pub(crate) mod health;
 pub(crate) mod jobs;
+pub(crate) mod list;
 pub(crate) mod queues;
