@@ -5,6 +5,7 @@
 mod arrows;
 mod bad_input;
 mod demo;
+mod history;
 mod intake;
 mod killed_worker;
 mod main_job;
