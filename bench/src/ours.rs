@@ -134,7 +134,7 @@ pub(crate) async fn push_bulk(client: &Client, jobs: usize, run_at_ms: Option<u6
 /// A client that has connected and knows the queue.
 pub(crate) async fn client(url: &str, retention: Duration) -> anyhow::Result<Client> {
     let redis = fleet::Redis::open(url, "bench")?;
-    let kind = Kind { name: QUEUE.to_owned(), max_attempts: 3, timeout_s: 60, allow_fallback: false };
+    let kind = Kind { name: QUEUE.to_owned(), max_attempts: 3, timeout_s: 60, allow_fallback: false, history: false };
     let client = Client::new(&redis, vec![kind]).with_retention(retention);
     client.ping().await?;
     client.counts(QUEUE).await?;

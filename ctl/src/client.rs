@@ -300,6 +300,15 @@ impl Api {
         self.call(self.request(Method::POST, &format!("{}/retry", job_path(id)))).await
     }
 
+    pub(crate) async fn run_now(&self, id: &str) -> Result<Value, CallError> {
+        self.call(self.request(Method::POST, &format!("{}/run-now", job_path(id)))).await
+    }
+
+    /// A page of jobs; `filters` are the query's parameters.
+    pub(crate) async fn jobs(&self, filters: &impl Serialize) -> Result<Value, CallError> {
+        self.call(self.request(Method::GET, "/api/jobs").query(filters)).await
+    }
+
     pub(crate) async fn queues(&self) -> Result<Value, CallError> {
         self.call(self.request(Method::GET, "/api/queues")).await
     }

@@ -1,19 +1,23 @@
-//! `ecomctl job`: one job.
+//! `ecomctl job`: one job, or a list of them.
 
 use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::{Result, bail};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     client::{Api, Job},
     events::Event,
-    table::{one_line, printable},
+    table::{Align, Table, one_line, output_width, printable},
 };
 
 /// What can be done with a job.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Show many jobs, newest first
+    List(List),
     /// Show a job
     Get {
         /// Its id
@@ -37,14 +41,57 @@ pub(crate) enum Verb {
         /// Its id
         id: String,
     },
+    /// Run a scheduled or retrying job now, before its time
+    RunNow {
+        /// Its id
+        id: String,
+    },
+}
+
+/// Which jobs are shown.
+#[derive(Debug, Args, Serialize)]
+pub(crate) struct List {
+    /// Only in this state: scheduled, ready, running, retrying, succeeded, dead, cancelled or expired
+    #[arg(long)]
+    state: Option<String>,
+    /// Only of this kind
+    #[arg(long)]
+    kind: Option<String>,
+    /// Only of this tenant
+    #[arg(long)]
+    tenant: Option<String>,
+    /// Only created then or later, like 2026-01-31T12:00:00Z
+    #[arg(long)]
+    created_from: Option<String>,
+    /// Only created then or before
+    #[arg(long)]
+    created_to: Option<String>,
+    /// Only with this id, this unique key, or these words in their errors
+    #[arg(short)]
+    q: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=200))]
+    limit: u64,
+    /// Go on where another list ended
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
+/// A page of a list.
+#[derive(Debug, Deserialize)]
+struct Page {
+    items: Vec<Job>,
+    next_cursor: Option<String>,
 }
 
 pub(crate) async fn run(api: &Api, verb: &Verb, json: bool) -> Result<ExitCode> {
     let answer = match verb {
         Verb::Watch { id } => return watch(api, id, json).await,
+        Verb::List(list) => return show_list(api, list, json).await,
         Verb::Get { id, wait } => api.job(id, *wait).await?,
         Verb::Cancel { id } => api.cancel(id).await?,
         Verb::Retry { id } => api.retry(id).await?,
+        Verb::RunNow { id } => api.run_now(id).await?,
     };
     if json {
         println!("{answer:#}");
@@ -52,9 +99,9 @@ pub(crate) async fn run(api: &Api, verb: &Verb, json: bool) -> Result<ExitCode> 
     }
     let job: Job = api.understand(answer)?;
     match verb {
-        Verb::Get { .. } | Verb::Watch { .. } => print!("{}", describe(&job)),
+        Verb::List(_) | Verb::Get { .. } | Verb::Watch { .. } => print!("{}", describe(&job)),
         Verb::Cancel { .. } if job.state == "running" => println!("{}  is running and was told to stop", job.id),
-        Verb::Cancel { .. } | Verb::Retry { .. } => println!("{}  {}", job.id, job.state),
+        Verb::Cancel { .. } | Verb::Retry { .. } | Verb::RunNow { .. } => println!("{}  {}", job.id, job.state),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -84,6 +131,32 @@ fn line_of(event: &Event) -> String {
         _ => message.to_owned(),
     };
     format!("{:<24}  {:<8}  {}", one_line(at), one_line(&event.name), one_line(&rest))
+}
+
+async fn show_list(api: &Api, list: &List, json: bool) -> Result<ExitCode> {
+    let answer: Value = api.jobs(list).await?;
+    if json {
+        println!("{answer:#}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let page: Page = api.understand(answer)?;
+    print!("{}", table(&page.items).render(output_width()));
+    if let Some(cursor) = page.next_cursor {
+        println!("more: --cursor {}", one_line(&cursor));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(jobs: &[Job]) -> Table {
+    let header = ["id", "kind", "tenant", "state", "created", "attempt", "provider or error"];
+    let mut table = Table::new(&header.map(|name| (name, Align::Left)));
+    for job in jobs {
+        let what = job.provider.clone().or_else(|| job.last_error()).unwrap_or_default();
+        let created = job.created_at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        let attempt = format!("{} of {}", job.attempt, job.max_attempts);
+        table.row([job.id.clone(), job.kind.clone(), job.tenant.clone(), job.state.clone(), created, attempt, what]);
+    }
+    table
 }
 
 fn describe(job: &Job) -> String {

@@ -52,7 +52,7 @@ impl Global {
 enum Noun {
     /// Make a token for the API with `JWT_SECRET`
     Token(token::Token),
-    /// One job: get, watch, cancel, retry
+    /// Jobs: list, get, watch, cancel, retry, run now
     #[command(subcommand)]
     Job(job::Verb),
     /// Enqueue jobs
@@ -116,6 +116,8 @@ mod tests {
             "job watch 0199a1b2-0000-7000-8000-000000000001",
             "enqueue content --from catalogue.csv --priority low --wait",
             "enqueue scrape --payload {\"product_id\":\"A\"}",
+            "job list --state dead --kind content -q timeout --limit 20",
+            "job run-now 0199a1b2-0000-7000-8000-000000000001",
             "queue replay content",
             "queue replay content 0199a1b2-0000-7000-8000-000000000001",
             "demo --catalogue c.csv --shops http://127.0.0.1:4000 --url http://127.0.0.1:8080",

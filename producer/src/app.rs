@@ -3,12 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use jobs::Checks;
-use queue::{Client, JobView};
+use queue::{Client, JobId, JobView};
 use secrecy::SecretString;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::{auth::Auth, intake::Intake, openapi, problem::Problem};
+use crate::{auth::Auth, history, intake::Intake, openapi, problem::Problem};
 
 /// What the handlers share; cheap to clone.
 #[derive(Clone)]
@@ -47,11 +47,22 @@ impl App {
         self.store.get()
     }
 
+    /// The store, or the answer that it is away.
+    pub(crate) fn open_store(&self) -> Result<&Store, Problem> {
+        self.store().ok_or_else(|| Problem::store_away("its address cannot be looked up"))
+    }
+
+    /// A job that ended and is remembered in the history.
+    pub(crate) async fn past_job(&self, id: JobId) -> Result<Option<JobView>, Problem> {
+        let job = self.open_store()?.past_job(&id.to_string()).await.map_err(Problem::store_away)?;
+        Ok(job.and_then(history::view))
+    }
+
     /// Fills in a result that is too large for Redis.
     pub(crate) async fn with_result(&self, mut job: JobView) -> Result<JobView, Problem> {
         if let Some(collection) = job.stored_in.take() {
-            let store = self.store().ok_or_else(|| Problem::store_away("its address cannot be looked up"))?;
-            job.result = store.result(&collection, &job.id.to_string()).await.map_err(Problem::store_away)?;
+            job.result =
+                self.open_store()?.result(&collection, &job.id.to_string()).await.map_err(Problem::store_away)?;
         }
         Ok(job)
     }

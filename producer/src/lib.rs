@@ -7,6 +7,7 @@ mod api;
 mod app;
 mod auth;
 mod config;
+mod history;
 mod intake;
 mod metrics;
 mod observe;
@@ -22,7 +23,7 @@ use axum::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use api::{batch, events, health, jobs, queues};
+use api::{batch, events, health, jobs, list, queues};
 
 pub use app::App;
 pub use auth::{Scope, SignError, UnknownScope, sign};
@@ -32,12 +33,13 @@ pub use serve::{Signals, healthcheck, run};
 /// Every route of the public listener.
 pub fn router(app: App) -> Router {
     Router::new()
-        .route("/api/jobs", post(jobs::create))
+        .route("/api/jobs", post(jobs::create).get(list::list))
         .route("/api/jobs/batch", post(batch::create))
         .route("/api/jobs/{id}", get(jobs::show))
         .route("/api/jobs/{id}/events", get(events::stream))
         .route("/api/jobs/{id}/cancel", post(jobs::cancel))
         .route("/api/jobs/{id}/retry", post(jobs::retry))
+        .route("/api/jobs/{id}/run-now", post(jobs::run_now))
         .route("/api/queues", get(queues::list))
         .route("/api/queues/{queue}/pause", post(queues::pause))
         .route("/api/queues/{queue}/resume", post(queues::resume))

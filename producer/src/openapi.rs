@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use crate::{
-    api::{batch, events, health, jobs as job_routes, queues},
+    api::{batch, events, health, jobs as job_routes, list, queues},
     app::App,
     problem::ProblemBody,
 };
@@ -23,11 +23,13 @@ const PROBLEM: &str = "#/components/schemas/Problem";
     info(title = "ECOMSIMPLY jobs", description = "Takes jobs, tells how they stand, and gives their results."),
     paths(
         job_routes::create,
+        list::list,
         batch::create,
         job_routes::show,
         events::stream,
         job_routes::cancel,
         job_routes::retry,
+        job_routes::run_now,
         queues::list,
         queues::dead,
         queues::delete_dead,

@@ -55,7 +55,7 @@ impl Type {
             Self::NotFound => ("not-found", 404, "There is no such thing"),
             Self::MethodNotAllowed => ("method-not-allowed", 405, "The method is not known here"),
             Self::QueueUnavailable => ("queue-unavailable", 503, "The queue takes no jobs at the moment"),
-            Self::StoreUnavailable => ("store-unavailable", 503, "The store of results does not answer"),
+            Self::StoreUnavailable => ("store-unavailable", 503, "The store of results and history does not answer"),
             Self::Internal => ("internal", 500, "Something went wrong on our side"),
         }
     }
@@ -119,12 +119,20 @@ impl Problem {
     }
 
     pub(crate) fn store_away(error: impl fmt::Display) -> Self {
-        Self::new(Type::StoreUnavailable, format!("mongodb, which holds this result, does not answer: {error}"))
+        Self::new(Type::StoreUnavailable, format!("mongodb, which holds results and history, does not answer: {error}"))
     }
 
     /// Whether the queue takes nothing at the moment, so that trying the next job makes no sense.
     pub(crate) fn is_queue_unavailable(&self) -> bool {
         self.kind == Type::QueueUnavailable
+    }
+
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.kind == Type::NotFound
+    }
+
+    pub(crate) fn is_store_unavailable(&self) -> bool {
+        self.kind == Type::StoreUnavailable
     }
 
     pub(crate) fn with_request_id(mut self, id: &str) -> Self {

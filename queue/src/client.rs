@@ -12,7 +12,7 @@ use crate::{
     message::{Finished, History, JobId, NewJob, Record, State},
     owner::Owner,
     pusher::Pusher,
-    scripts::{self, Found, Push, Retention},
+    scripts::{self, Cancel, Found, Push, Retention},
     view::JobView,
 };
 
@@ -35,6 +35,8 @@ pub struct Client {
     kinds: Arc<[Arc<Kind>]>,
     pub(crate) events: Arc<Events>,
     pub(crate) pusher: Arc<Pusher>,
+    /// Told when this client has ended jobs of which history is kept.
+    pub(crate) ended: Arc<tokio::sync::Notify>,
 }
 
 impl Client {
@@ -55,6 +57,7 @@ impl Client {
             retention: Retention { ms: u64::try_from(RETENTION.as_millis()).unwrap_or(u64::MAX) },
             kinds: kinds.into_iter().map(Arc::new).collect(),
             events: Events::new(redis),
+            ended: Arc::default(),
         }
     }
 
@@ -222,8 +225,9 @@ impl Client {
                 reports: None,
             };
             let stored = finished.encode()?;
-            let cancelled =
-                scripts::cancel(&connection, &partition, now_ms, self.retention, id, &found.place, &stored).await?;
+            let history = self.keeps_history(&partition.queue);
+            let job = Cancel { id, place: &found.place, finished: &stored, history };
+            let cancelled = scripts::cancel(&connection, &partition, now_ms, self.retention, &job).await?;
             match cancelled {
                 scripts::Cancelled::Moved => {}
                 // Not looked for again: it may not be kept at all.

@@ -108,6 +108,8 @@ impl Client {
         view.set_reports(finished.reports);
         view.finished_at = Some(Timestamp::from_ms(finished.finished_ms));
         view.started_at = finished.started_ms.map(Timestamp::from_ms).or(view.started_at);
+        // One that was run before its time.
+        view.run_at = view.started_at.map_or(view.run_at, |started_at| view.run_at.min(started_at));
         if view.attempts.is_empty() && finished.state == State::Succeeded {
             let started_ms = finished.started_ms.unwrap_or(finished.finished_ms);
             view.attempts.push(AttemptView::from(Attempt {

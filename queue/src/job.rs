@@ -17,6 +17,8 @@ pub trait Job: Serialize + DeserializeOwned + ToSchema + Send + Sync + 'static {
     const ALLOW_FALLBACK: bool = false;
     /// How many of these jobs one replica runs at a time, unless a variable says otherwise.
     const CONCURRENCY: usize = 4;
+    /// Whether jobs that have ended are also kept in the long history.
+    const HISTORY: bool = true;
 
     /// Rules that the schema cannot express. Empty when the payload is good.
     fn check(&self) -> Vec<FieldError> {
@@ -51,6 +53,8 @@ pub struct Kind {
     pub timeout_s: u64,
     /// See [`Job::ALLOW_FALLBACK`].
     pub allow_fallback: bool,
+    /// See [`Job::HISTORY`].
+    pub history: bool,
 }
 
 impl Kind {
@@ -62,6 +66,7 @@ impl Kind {
             max_attempts: J::MAX_ATTEMPTS,
             timeout_s: J::TIMEOUT_S,
             allow_fallback: J::ALLOW_FALLBACK,
+            history: J::HISTORY,
         }
     }
 }

@@ -11,13 +11,16 @@
 //! | `held` | list of ids | ready jobs that a newer release wrote | when empty |
 //! | `ghosts` | set of ids | cancelled jobs whose id is still in a list | when a claim meets them |
 //! | `scheduled`, `retrying` | sorted sets, score = due ms | jobs that wait for their time | when empty |
-//! | `running` | hash id → owner | jobs that a worker has | with the job |
+//! | `claims` | hash owner → ids, one behind the other | the jobs of each claim that a worker has, and those of it that have finished | with the claim's last job |
+//! | `left` | hash owner → number | how many jobs of the claim have not ended | with the claim's last job |
 //! | `leases` | sorted set owner → lease end ms | one entry a claim, not a job: renewing costs a claim | with its last job |
 //! | `cancels` | set of ids | running jobs that are to stop | with the job |
 //! | `history` | hash id → attempts | only jobs that were run before, or made ready again | with the job |
 //! | `progress` | hash id → reports | running jobs whose handlers reported something | with the run |
+//! | `unrecorded` | list of ids, at most 1,000,000 | ended jobs whose history is not in MongoDB yet | when it is |
+//! | `recorder` | string | the replica that writes history now | 10 s |
 //! | `dead` | sorted set, score = death ms | dead letters, at most 10,000 and 180 days | oldest first |
-//! | `done:<bucket>` | hash id → finished job | bucket = time of the id ÷ (retention ÷ 24) | one expiry for the hash |
+//! | `done:<bucket>` | hash id → finished job, or the field `#<n>` in which it lies with others; `#` counts these fields | bucket = time of the id ÷ (retention ÷ 24) | one expiry for the hash |
 //! | `finished:<id>` | string | a job that finished in a later bucket than its id's | own expiry |
 //! | `minute:<m>` | hash | `in` and `out` of that minute | 2 h |
 //! | `wake` | list of at most one token | an idle fetcher blocks on it | by the claim that leaves nothing |

@@ -14,6 +14,10 @@ pub(crate) const REPLICA_KEPT_S: u32 = 900;
 const COUNTS_KEPT_S: i64 = 7200;
 /// A claim of more jobs reads their records in a second call.
 const MOST_RECORDS: usize = 16;
+/// A reply with many records ends when it is so large.
+const MOST_BYTES: usize = 4 << 20;
+/// How many ids of a list are looked through at a time for the place where a page ended.
+const LOOK_AROUND: u32 = 10_000;
 /// The most dead jobs a queue keeps.
 const MOST_DEAD: u32 = 10_000;
 
@@ -281,6 +285,7 @@ pub(crate) async fn finish(
     retention: Retention,
     owners: &[EndingOwner],
     jobs: &[Ending],
+    history: bool,
 ) -> Result<Vec<usize>, Error> {
     let bucket = retention.bucket(now_ms);
     let script = script!(finish);
@@ -291,7 +296,8 @@ pub(crate) async fn finish(
         .arg(minute(now_ms))
         .arg(owners.len())
         .arg(jobs.len())
-        .arg(jobs.iter().map(|job| &job.state.name()[..1]).collect::<String>());
+        .arg(jobs.iter().map(|job| &job.state.name()[..1]).collect::<String>())
+        .arg(u8::from(history));
     for owner in owners {
         call.arg(&*owner.owner).arg(owner.left).arg(owner.ends);
     }
@@ -384,10 +390,11 @@ pub(crate) async fn release(
     now_ms: u64,
     retention: Retention,
     jobs: &[Release],
+    history: bool,
 ) -> Result<Released, Error> {
     let script = script!(release);
     let mut call = script.key(&partition.base);
-    call.arg(now_ms).arg(minute(now_ms)).arg(MOST_DEAD).arg(retention.ms);
+    call.arg(now_ms).arg(minute(now_ms)).arg(MOST_DEAD).arg(retention.ms).arg(u8::from(history));
     for job in jobs {
         let (to, due_ms) = match job.to {
             To::Retrying { due_ms } => ("retrying", due_ms),
@@ -502,16 +509,7 @@ pub(crate) async fn find(
     retention: Retention,
     id: JobId,
 ) -> Result<Option<Found>, Error> {
-    let script = script!(find with holder);
-    let mut call = script.key(&partition.base);
-    call.arg(&id.as_bytes()[..]).arg(retention.bucket(id.created_ms()));
-    let found: FindReply = run(&call, connection).await?;
-    let Some((place, mut record, detail, history, reports)) = found else { return Ok(None) };
-    if place == "finished" {
-        let damaged = || Error::Corrupt(format!("the finished record of job {id}"));
-        record = pack::unpack(&record, id).ok_or_else(damaged)?.to_vec();
-    }
-    Ok(Some(Found { place, record, detail, history, reports }))
+    Ok(look(connection, partition, retention, &[id]).await?.pop().flatten())
 }
 
 /// What cancelling did.
@@ -525,24 +523,35 @@ pub(crate) enum Cancelled {
     Moved,
 }
 
-/// Cancels a job that was seen in `place`.
+/// A job to cancel.
+#[derive(Debug)]
+pub(crate) struct Cancel<'a> {
+    pub(crate) id: JobId,
+    /// Where it was seen.
+    pub(crate) place: &'a str,
+    /// What is kept of it.
+    pub(crate) finished: &'a [u8],
+    /// Whether history is kept of it.
+    pub(crate) history: bool,
+}
+
+/// Cancels a job that is still where it was seen.
 pub(crate) async fn cancel(
     connection: &ConnectionManager,
     partition: &Partition,
     now_ms: u64,
     retention: Retention,
-    id: JobId,
-    place: &str,
-    finished: &[u8],
+    job: &Cancel<'_>,
 ) -> Result<Cancelled, Error> {
     let bucket = retention.bucket(now_ms);
-    let own_key = retention.bucket(id.created_ms()) != bucket;
+    let own_key = retention.bucket(job.id.created_ms()) != bucket;
     let script = script!(cancel with holder);
     let mut call = script.key(&partition.base);
-    call.arg(&id.as_bytes()[..]).arg(place).arg(finished);
+    call.arg(&job.id.as_bytes()[..]).arg(job.place).arg(job.finished);
     call.arg(if own_key { String::new() } else { bucket.to_string() })
         .arg(retention.ttl_ms(bucket, now_ms))
-        .arg(retention.ms);
+        .arg(retention.ms)
+        .arg(u8::from(job.history));
     let reply: Option<String> = run(&call, connection).await?;
     Ok(match reply {
         None => Cancelled::Moved,
@@ -648,6 +657,98 @@ pub(crate) async fn progress(
     }
     let refused: Vec<usize> = run(&call, connection).await?;
     Ok(refused.into_iter().map(|position| position - 1).collect())
+}
+
+/// Finds many jobs; the reply may end before the last, but not before the first.
+pub(crate) async fn look(
+    connection: &ConnectionManager,
+    partition: &Partition,
+    retention: Retention,
+    ids: &[JobId],
+) -> Result<Vec<Option<Found>>, Error> {
+    let script = script!(find with holder);
+    let mut call = script.key(&partition.base);
+    call.arg(MOST_BYTES);
+    for id in ids {
+        call.arg(&id.as_bytes()[..]).arg(retention.bucket(id.created_ms()));
+    }
+    let found: Vec<FindReply> = run(&call, connection).await?;
+    let job = |(place, record, detail, history, reports)| Found { place, record, detail, history, reports };
+    Ok(found.into_iter().map(|found| found.map(job)).collect())
+}
+
+/// The next `n` of a sorted set with their scores, the highest first, after a score and an id.
+pub(crate) async fn scored(
+    connection: &ConnectionManager,
+    partition: &Partition,
+    set: &str,
+    n: usize,
+    after: Option<(u64, JobId)>,
+) -> Result<Vec<(JobId, u64)>, Error> {
+    let script = script!(scored);
+    let mut call = script.key(&partition.base);
+    call.arg(set).arg(n);
+    match &after {
+        Some((score, id)) => call.arg(*score).arg(&id.as_bytes()[..]),
+        None => call.arg("").arg(""),
+    };
+    let found: Vec<(Vec<u8>, f64)> = run(&call, connection).await?;
+    Ok(found.iter().filter_map(|(id, score)| Some((JobId::from_slice(id)?, *score as u64))).collect())
+}
+
+/// A list of ready jobs, and the id to begin after with the index that it had.
+pub(crate) type ListAfter<'a> = (&'a str, Option<(JobId, u32)>);
+
+/// What comes next in a list of ready jobs.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// The ids, the last pushed first, and the index of the first of them, counted from the end of the list.
+    Ids(u32, Vec<JobId>),
+    /// The anchor was not found yet: look on from this index.
+    LookOn(u32),
+}
+
+/// The next `n` of each list of ready jobs, after the id that was at an index.
+pub(crate) async fn waiting(
+    connection: &ConnectionManager,
+    partition: &Partition,
+    n: usize,
+    lists: &[ListAfter<'_>],
+) -> Result<Vec<Next>, Error> {
+    let script = script!(waiting);
+    let mut call = script.key(&partition.base);
+    call.arg(n).arg(LOOK_AROUND);
+    for (list, anchor) in lists {
+        call.arg(*list);
+        match anchor {
+            Some((id, index)) => call.arg(&id.as_bytes()[..]).arg(*index),
+            None => call.arg("").arg(0),
+        };
+    }
+    let replies: Vec<Vec<redis::Value>> = run(&call, connection).await?;
+    let next = |reply: Vec<redis::Value>| {
+        let mut reply = reply.into_iter();
+        let index = reply.next().map_or(Ok(0), redis::from_redis_value)?;
+        let Some(ids) = reply.next() else { return Ok(Next::LookOn(index)) };
+        let ids: Vec<Vec<u8>> = redis::from_redis_value(ids)?;
+        Ok(Next::Ids(index, ids.iter().rev().filter_map(|id| JobId::from_slice(id)).collect()))
+    };
+    let read: Result<Vec<Next>, redis::ParsingError> = replies.into_iter().map(next).collect();
+    read.map_err(|error| Error::Redis(format!("unexpected answer: {error}")))
+}
+
+/// Takes those off the list of unrecorded jobs that still stand at its head. Returns how many.
+pub(crate) async fn recorded(
+    connection: &ConnectionManager,
+    partition: &Partition,
+    ids: &[JobId],
+) -> Result<usize, Error> {
+    let script = script!(recorded);
+    let mut call = script.key(&partition.base);
+    for id in ids {
+        call.arg(&id.as_bytes()[..]);
+    }
+    run(&call, connection).await
 }
 
 fn minute(ms: u64) -> u64 {

@@ -240,7 +240,13 @@ impl Session {
         let (claims, jobs) = claimed?;
         let kind = match self.client.kind(queue) {
             Some(kind) => kind.clone(),
-            None => Arc::new(Kind { name: queue.to_owned(), max_attempts: 3, timeout_s: 60, allow_fallback: false }),
+            None => Arc::new(Kind {
+                name: queue.to_owned(),
+                max_attempts: 3,
+                timeout_s: 60,
+                allow_fallback: false,
+                history: false,
+            }),
         };
         let owner = &owner;
         let claimed = |(job, record)| Claimed::new(job, record, &partition, owner, kind.clone(), now_ms, &self.desk);
@@ -272,7 +278,7 @@ impl Session {
             aside.push(Release { id: job.id, owner: ask.owner.into(), to, history: None });
         }
         if !aside.is_empty() {
-            scripts::release(&connection, partition, ask.now_ms, self.client.retention, &aside).await?;
+            scripts::release(&connection, partition, ask.now_ms, self.client.retention, &aside, false).await?;
         }
         if claims.suspect
             && let Some((job, _)) = jobs.first().filter(|(job, _)| Some(job.id) == first)
@@ -311,9 +317,11 @@ impl Session {
     /// Releases jobs; those that someone cancelled meanwhile come to their end. Returns how many were refused.
     async fn release(&self, partition: &Partition, now_ms: u64, mut releases: Vec<Release>) -> Result<usize, Error> {
         let connection = self.client.redis.connection();
+        let history = self.client.keeps_history(&partition.queue);
         let mut n_refused = 0;
         while !releases.is_empty() {
-            let released = scripts::release(&connection, partition, now_ms, self.client.retention, &releases).await?;
+            let retention = self.client.retention;
+            let released = scripts::release(&connection, partition, now_ms, retention, &releases, history).await?;
             n_refused += released.refused.len();
             releases = cancelled(&releases, released.cancelled, now_ms)?;
         }
@@ -408,6 +416,9 @@ impl Session {
             match self.write(&batch).await {
                 Ok((n_refused, left)) => {
                     *refused += n_refused;
+                    if self.client.keeps_history(&batch.partition.queue) {
+                        self.client.ended.notify_one();
+                    }
                     next = left;
                 }
                 Err(error) => {
@@ -470,9 +481,10 @@ impl Session {
         let connection = self.client.redis.connection();
         let now_ms = self.client.clock.now_ms();
         let retention = self.client.retention;
+        let history = self.client.keeps_history(&partition.queue);
         match batch {
             Batch::Ends { owners, jobs } => {
-                let refused = scripts::finish(&connection, partition, now_ms, retention, owners, jobs).await?;
+                let refused = scripts::finish(&connection, partition, now_ms, retention, owners, jobs, history).await?;
                 let mut held = self.held();
                 for job in jobs {
                     held.let_go(job.id, &job.owner);
@@ -483,7 +495,7 @@ impl Session {
                 Ok((refused.len(), None))
             }
             Batch::Releases(jobs) => {
-                let released = scripts::release(&connection, partition, now_ms, retention, jobs).await?;
+                let released = scripts::release(&connection, partition, now_ms, retention, jobs, history).await?;
                 let mut held = self.held();
                 for (position, job) in jobs.iter().enumerate() {
                     if released.cancelled.iter().all(|cancelled| cancelled.position != position) {

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use redis::AsyncCommands;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -170,6 +171,16 @@ impl Client {
             }
         }
         Err(Error::Unavailable(format!("too many pushes compete for the unique key {:?}", unique.key)))
+    }
+
+    /// The job that holds a tenant's unique key, or held it last; it may have ended.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn holder(&self, tenant: &str, key: &str) -> Result<Option<JobId>, Error> {
+        let holder: Option<String> =
+            self.redis.connection().get(keys::unique(self.redis.prefix(), tenant, key)).await?;
+        Ok(holder.and_then(Holder::read).map(|holder| holder.id))
     }
 
     /// The state of a holder that still holds its key (`Some(None)`: on its way into the queue); `None` when it does not.

@@ -50,11 +50,12 @@ pub struct AttemptView {
     pub outcome: Option<AttemptOutcome>,
     /// Why it failed.
     pub error: Option<AttemptError>,
-    /// See [`Trace`].
+    /// Where it stands among the job's events; see [`Trace`].
     #[serde(skip)]
-    pub(crate) step: u32,
+    pub step: u32,
+    /// When someone made the job ready for it.
     #[serde(skip)]
-    pub(crate) revived_at: Option<Timestamp>,
+    pub revived_at: Option<Timestamp>,
 }
 
 /// How far a job is, or was when it was last run.

@@ -5,7 +5,7 @@ use mongodb::error::{
     TRANSIENT_TRANSACTION_ERROR, WriteFailure,
 };
 
-const DUPLICATE_KEY: i32 = 11000;
+pub(crate) const DUPLICATE_KEY: i32 = 11000;
 
 /// Why MongoDB could not do it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +50,15 @@ impl Error {
     pub(crate) fn from_driver(what: String, error: &DriverError) -> Self {
         let reason = error.kind.to_string();
         match class(error) {
+            Class::Unavailable => Self::Unavailable { what, reason },
+            Class::Misconfigured => Self::Misconfigured { what, reason },
+            Class::Refused => Self::Refused { what, reason },
+        }
+    }
+
+    /// One write of a batch, by the code that the server gave.
+    pub(crate) fn from_code(what: String, code: i32, reason: String) -> Self {
+        match class_of_code(Some(code)) {
             Class::Unavailable => Self::Unavailable { what, reason },
             Class::Misconfigured => Self::Misconfigured { what, reason },
             Class::Refused => Self::Refused { what, reason },

@@ -1,9 +1,11 @@
-//! MongoDB: the connection here, then one file a collection family ([`results`](Store::put_result)).
+//! MongoDB: the connection here, then one file a collection family ([`results`](Store::put_result),
+//! [`history`](Store::record_jobs)).
 //!
 //! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`Store::run`): a caller
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
 
 mod error;
+mod history;
 mod json;
 mod results;
 
@@ -20,6 +22,7 @@ use mongodb::{
 };
 
 pub use error::Error;
+pub use history::{Moment, PastAttempt, PastError, PastJob, PastPage, PastQuery, words};
 pub use results::NewResult;
 
 /// The driver's own 30 s would hold a worker's slot for half a minute at each attempt.
@@ -81,7 +84,7 @@ impl Store {
         Ok(started.elapsed())
     }
 
-    /// Creates the indexes of the given collections of results. May be repeated.
+    /// Creates the indexes of the given collections of results, and of the history. May be repeated.
     ///
     /// # Errors
     /// As MongoDB gives them; nothing has to be undone before the next call.
@@ -89,7 +92,7 @@ impl Store {
         for collection in result_collections {
             self.prepare_results(collection).await?;
         }
-        Ok(())
+        self.prepare_history().await
     }
 
     fn collection(&self, name: &str) -> Collection<Document> {

@@ -4,6 +4,9 @@
 //! BSON, so that its fields can be queried; where BSON would change it (see `json.rs`), the document has `result_json`, its
 //! text, in its place.
 
+use std::collections::HashMap;
+
+use futures::TryStreamExt;
 use mongodb::{
     Collection, IndexModel,
     bson::{Bson, DateTime, Document, doc},
@@ -62,6 +65,26 @@ impl Store {
         };
         let document = run(what.clone(), ANSWER_TIMEOUT, find).await?;
         document.map(|document| read(document).map_err(|reason| Error::Refused { what, reason })).transpose()
+    }
+
+    /// The stored results of several jobs, by the jobs' ids.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later, [`Error::Refused`] when a document was damaged.
+    pub async fn results(&self, collection: &str, job_ids: &[String]) -> Result<HashMap<String, Value>, Error> {
+        let what = format!("read the results of {} jobs from {collection}", job_ids.len());
+        let collection = self.collection(collection);
+        let filter = doc! { "_id": { "$in": job_ids } };
+        let find = async move {
+            let wanted = doc! { "result": 1, "result_json": 1 };
+            collection.find(filter).projection(wanted).max_time(MAX_TIME).await?.try_collect::<Vec<_>>().await
+        };
+        let documents = run(what.clone(), ANSWER_TIMEOUT, find).await?;
+        let read = |document: Document| {
+            let id = document.get_str("_id").unwrap_or_default().to_owned();
+            Ok((id, read(document).map_err(|reason| Error::Refused { what: what.clone(), reason })?))
+        };
+        documents.into_iter().map(read).collect()
     }
 
     /// Lists of a tenant's results begin with the newest.

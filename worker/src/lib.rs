@@ -5,6 +5,7 @@ mod admin;
 mod config;
 mod dispatch;
 mod process;
+mod record;
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,6 +26,7 @@ pub use process::process;
 use crate::{
     admin::Health,
     dispatch::{Runner, Services},
+    record::Recorder,
 };
 
 /// Away services are named so often.
@@ -65,7 +67,12 @@ pub async fn run(config: Config, runners: Runners, shutdown: CancellationToken) 
         }
     });
     background.spawn(watch_redis(client.clone()));
-    background.spawn(prepare_store(store, runners.iter().map(|runner| runner.collection).collect()));
+    let collections = runners.iter().map(|runner| runner.collection).collect();
+    let recorder = Recorder::new(client.clone(), store.clone(), &runners);
+    background.spawn(async move {
+        prepare_store(store, collections).await;
+        recorder.run().await;
+    });
 
     if let Some(checked) = shutdown.run_until_cancelled(checked_server(&client)).await {
         checked?;

@@ -1,4 +1,4 @@
-//! One job: enqueue, look, wait, cancel, retry.
+//! One job: enqueue, look, wait, cancel, retry, run now.
 
 use std::time::Duration;
 
@@ -120,7 +120,10 @@ pub(crate) async fn show(
         let wait = app.client.wait(job.id, Duration::from_secs_f64(wait_s));
         // Whoever waits must not hold up the end of the process: they get the job as it was found.
         if let Some(waited) = app.closing.run_until_cancelled(wait).await {
-            job = waited?.ok_or_else(|| Problem::no_such_job(&id))?;
+            job = match waited? {
+                Some(job) => job,
+                None => find(&app, &caller, &id).await?,
+            };
         }
     }
     Ok(Json(app.with_result(job).await?.into()))
@@ -139,7 +142,7 @@ pub(crate) async fn cancel(
 ) -> Result<Json<JobAnswer>, Problem> {
     caller.require(Scope::JobsWrite)?;
     let job = find(&app, &caller, &id).await?;
-    Ok(Json(app.client.cancel(job.id).await?.into()))
+    Ok(Json(app.client.cancel(job.id).await.map_err(refused)?.into()))
 }
 
 /// Makes a dead, cancelled, expired or retrying job ready at once.
@@ -155,14 +158,43 @@ pub(crate) async fn retry(
 ) -> Result<Json<JobAnswer>, Problem> {
     caller.require(Scope::JobsWrite)?;
     let job = find(&app, &caller, &id).await?;
-    Ok(Json(app.client.retry(job.id).await?.into()))
+    Ok(Json(app.client.retry(job.id).await.map_err(refused)?.into()))
 }
 
-/// Finds a job that the caller may see; another tenant's job is as good as none.
+/// Makes a scheduled or retrying job ready at once; its count of attempts stays.
+#[utoipa::path(
+    post, path = "/api/jobs/{id}/run-now", tag = "jobs",
+    params(("id" = String, Path, description = "The job")),
+    responses((status = 200, description = "The job; one that was ready is unchanged", body = JobAnswer))
+)]
+pub(crate) async fn run_now(
+    State(app): State<App>,
+    caller: Caller,
+    PathPart(id): PathPart,
+) -> Result<Json<JobAnswer>, Problem> {
+    caller.require(Scope::JobsWrite)?;
+    let job = find(&app, &caller, &id).await?;
+    Ok(Json(app.client.run_now(job.id).await.map_err(refused)?.into()))
+}
+
+/// Finds a job that the caller may see, in the queue or else in the history; another tenant's job is as good as none.
 pub(crate) async fn find(app: &App, caller: &Caller, id: &str) -> Result<JobView, Problem> {
     let parsed: JobId = id.parse().map_err(|_| Problem::no_such_job(id))?;
-    let job = app.client.find(parsed).await?.filter(|job| caller.may_see(&job.tenant));
-    job.ok_or_else(|| Problem::no_such_job(id))
+    let job = match app.client.find(parsed).await? {
+        Some(job) => Some(job),
+        None => app.past_job(parsed).await?,
+    };
+    job.filter(|job| caller.may_see(&job.tenant)).ok_or_else(|| Problem::no_such_job(id))
+}
+
+/// A job that was found, but not in the queue, is history.
+fn refused(error: queue::Error) -> Problem {
+    match error {
+        queue::Error::NotFound => {
+            Problem::new(Type::Conflict, "the job has ended so long ago that only its history is left")
+        }
+        error => error.into(),
+    }
 }
 
 fn location(id: JobId) -> String {

@@ -4,4 +4,5 @@ pub(crate) mod batch;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod jobs;
+pub(crate) mod list;
 pub(crate) mod queues;

@@ -2,7 +2,7 @@
 -- Cancels a job that waits, or marks a running one.
 -- KEYS[1]  base of the partition's keys
 -- ARGV     id, state that the caller saw, finished record, bucket or '' for a key of its own, ttl_ms of the bucket,
---          retention_ms (0: not kept)
+--          retention_ms (0: not kept), whether history is kept of it ('1' or '0')
 -- Reply    'cancelled', the owner of a running job, or nothing when the job's state is no longer the one seen
 local base, id, seen, finished, bucket = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if redis.call('HEXISTS', base .. ':jobs', id) == 0 then
@@ -40,6 +40,9 @@ if ARGV[6] ~= '0' then
       redis.call('PEXPIRE', key, ARGV[5])
     end
   end
+end
+if ARGV[7] == '1' and redis.call('RPUSH', base .. ':unrecorded', id) > 1000000 then
+  redis.call('LTRIM', base .. ':unrecorded', -1000000, -1)
 end
 if redis.call('ZSCORE', base .. ':watched', id) then
   redis.call('PUBLISH', base .. ':events', id .. 'c')

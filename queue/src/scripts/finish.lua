@@ -2,7 +2,7 @@
 -- Ends running jobs of their owners and keeps what is to be kept of them.
 -- KEYS[1]  base of the partition's keys
 -- ARGV     bucket, ttl_ms of the bucket, retention_ms, minute, n_owners, n (at most 1000 jobs),
---          states (n letters, for those who watch),
+--          states (n letters, for those who watch), whether history is kept of them ('1' or '0'),
 --          n_owners times (owner, jobs that its claim has left, how many of them end here),
 --          n ids, in the order of their owners,
 --          (position of the first job from 1, how many jobs from there, their finished records) of all that is kept: several
@@ -10,11 +10,11 @@
 -- Reply    { position of each job refused because its lease is lost, counted from 1 }
 local base, bucket, ttl, retention, minute = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local n_owners, n, states = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
-local ids_at = 7 + 3 * n_owners
+local ids_at = 8 + 3 * n_owners
 local claims, left, leases = base .. ':claims', base .. ':left', base .. ':leases'
 
 local refused, is_refused, position = {}, {}, 0
-for at = 8, ids_at, 3 do
+for at = 9, ids_at, 3 do
   local owner, had, ends = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   local has = tonumber(redis.call('HGET', left, owner) or '-1')
   if has == had then
@@ -91,6 +91,9 @@ if #fields > 0 then
   end
 end
 
+if ARGV[8] == '1' and redis.call('RPUSH', base .. ':unrecorded', unpack(done, from, to)) > 1000000 then
+  redis.call('LTRIM', base .. ':unrecorded', -1000000, -1)
+end
 local counts = base .. ':minute:' .. minute
 local n_done = to - from + 1
 if redis.call('HINCRBY', counts, 'out', n_done) == n_done then

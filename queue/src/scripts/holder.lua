@@ -1,6 +1,8 @@
+local claims
+
 -- The claim that has a job, its ids, and where in them the job's id is; nothing when no claim has it.
 local function holder(base, id)
-  local claims = redis.call('HGETALL', base .. ':claims')
+  claims = claims or redis.call('HGETALL', base .. ':claims')
   for i = 1, #claims, 2 do
     local at = string.find(claims[i + 1], id, 1, true)
     while at do

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Takes running jobs from their owners and puts them where they wait next, or ends them.
 -- KEYS[1]  base of the partition's keys
--- ARGV     now_ms, minute, most dead jobs kept, retention_ms,
+-- ARGV     now_ms, minute, most dead jobs kept, retention_ms, whether history is kept of those that end ('1' or '0'),
 --          for each job (id, owner, to, due_ms, history; an empty history leaves what is stored)
 --          to: 'retrying', 'scheduled', 'dead', 'ready' (to the front), 'suspect', 'held',
 --              'cancelled' (with the finished record in the place of the history), 'gone' (its record is not there)
@@ -11,7 +11,7 @@ local base, now, minute, most_dead, retention = KEYS[1], ARGV[1], ARGV[2], tonum
 local jobs, history, dead = base .. ':jobs', base .. ':history', base .. ':dead'
 local claims, left = base .. ':claims', base .. ':left'
 local refused, cancelled, records, histories = {}, {}, {}, {}
-local wake, n_dead, n_out = false, 0, 0
+local wake, n_dead, ended = false, 0, {}
 local reported = redis.call('EXISTS', base .. ':progress') == 1
 local watched = redis.call('EXISTS', base .. ':watched') == 1
 
@@ -35,8 +35,8 @@ local function take(owner, id)
   return true
 end
 
-for at = 5, #ARGV, 5 do
-  local position = (at - 5) / 5 + 1
+for at = 6, #ARGV, 5 do
+  local position = (at - 6) / 5 + 1
   local id, owner, to, due, past = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   local record = redis.call('HGET', jobs, id)
   -- A claim still lists the jobs of it that have finished, but these have no record.
@@ -63,7 +63,7 @@ for at = 5, #ARGV, 5 do
       if retention ~= '0' then
         redis.call('SET', base .. ':finished:' .. id, past, 'PX', retention)
       end
-      n_out = n_out + 1
+      ended[#ended + 1] = id
     elseif past ~= '' then
       redis.call('HSET', history, id, past)
     end
@@ -73,6 +73,7 @@ for at = 5, #ARGV, 5 do
     elseif to == 'dead' then
       redis.call('ZADD', dead, now, id)
       n_dead = n_dead + 1
+      ended[#ended + 1] = id
     elseif to == 'suspect' then
       redis.call('RPUSH', base .. ':suspects', id)
       wake = true
@@ -97,10 +98,13 @@ if n_dead > 0 then
     redis.call('HDEL', history, unpack(oldest))
   end
 end
-if n_dead + n_out > 0 then
+if #ended > 0 then
   local counts = base .. ':minute:' .. minute
-  redis.call('HINCRBY', counts, 'out', n_dead + n_out)
+  redis.call('HINCRBY', counts, 'out', #ended)
   redis.call('EXPIRE', counts, 7200)
+  if ARGV[5] == '1' and redis.call('RPUSH', base .. ':unrecorded', unpack(ended)) > 1000000 then
+    redis.call('LTRIM', base .. ':unrecorded', -1000000, -1)
+  end
 end
 if wake and redis.call('EXISTS', base .. ':wake') == 0 then
   redis.call('RPUSH', base .. ':wake', '1')

@@ -1,7 +1,7 @@
 #!lua
--- Makes a job ready at once that is dead, retrying, cancelled or expired.
+-- Makes a job ready at once that is dead, retrying, scheduled, cancelled or expired.
 -- KEYS[1]  base of the partition's keys
--- ARGV     id, state that the caller saw ('dead', 'retrying', 'finished'), bucket of the id, record, history or ''
+-- ARGV     id, state that the caller saw ('dead', 'retrying', 'scheduled', 'finished'), bucket of the id, record, history or ''
 -- Reply    1, or 0 when the job's state is no longer the one seen
 local base, id, seen, record, history = KEYS[1], ARGV[1], ARGV[2], ARGV[4], ARGV[5]
 if seen == 'finished' then

@@ -19,7 +19,7 @@ pub(crate) struct World {
 }
 
 pub(crate) fn kinds() -> Vec<Kind> {
-    vec![Kind { name: QUEUE.to_owned(), max_attempts: 3, timeout_s: 60, allow_fallback: false }]
+    vec![Kind { name: QUEUE.to_owned(), max_attempts: 3, timeout_s: 60, allow_fallback: false, history: false }]
 }
 
 impl World {

@@ -52,7 +52,8 @@ impl Run {
     pub(crate) async fn new(url: &str, wire: Option<Wire>) -> Self {
         let prefix = servers::prefix();
         let redis = fleet::Redis::open(wire.as_ref().map_or(url, Wire::url), &prefix).unwrap();
-        let kind = Kind { name: QUEUE.to_owned(), max_attempts: 3, timeout_s: 60, allow_fallback: false };
+        let kind =
+            Kind { name: QUEUE.to_owned(), max_attempts: 3, timeout_s: 60, allow_fallback: false, history: false };
         let clock = Clock::simulated(START_MS);
         let client = Client::with_clock(&redis, vec![kind], clock.clone());
         let mut run = Self {

@@ -8,6 +8,7 @@ mod damage;
 mod demo;
 mod events;
 mod full_redis;
+mod history;
 mod intake;
 mod killed_worker;
 mod limits;

@@ -1,0 +1,332 @@
+//! Jobs in one state, in pages. Each page costs the same however deep it is: a page begins behind the last job of the page before,
+//! which is found by rank in a sorted set, and by its index, corrected for the pushes since then, in a list.
+
+use std::collections::{HashMap, VecDeque};
+
+use futures::future::try_join_all;
+use redis::AsyncCommands;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    client::Client,
+    error::Error,
+    keys::Partition,
+    message::{JobId, State},
+    scripts::{self, Found, ListAfter, Next},
+    view::JobView,
+};
+
+const MOST_IN_A_PAGE: usize = 200;
+/// A page looks at so many jobs at most, however few of them pass the filter.
+const MOST_EXAMINED: usize = 1_000;
+/// So many jobs are looked at in one go when most of them may not pass the filter.
+const BATCH: usize = 250;
+/// Where ready jobs wait.
+const LISTS: [&str; 6] = ["ready:0", "ready:1", "ready:2", "ready:3", "suspects", "held"];
+
+/// Which jobs are listed; what is absent does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListFilter {
+    /// Only of this queue.
+    pub queue: Option<String>,
+    /// Only of this tenant.
+    pub tenant: Option<String>,
+    /// Only those created at this time or later, in Unix milliseconds.
+    pub created_from_ms: Option<u64>,
+    /// Only those created at this time or before, in Unix milliseconds.
+    pub created_to_ms: Option<u64>,
+}
+
+impl ListFilter {
+    /// Whether the time in an id passes.
+    #[must_use]
+    pub fn takes_time_of(&self, id: JobId) -> bool {
+        let created_ms = id.created_ms();
+        self.created_from_ms.is_none_or(|from| from <= created_ms)
+            && self.created_to_ms.is_none_or(|to| created_ms <= to)
+    }
+
+    fn is_selective(&self) -> bool {
+        self.tenant.is_some() || self.created_from_ms.is_some() || self.created_to_ms.is_some()
+    }
+}
+
+/// A page of a list of jobs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListPage {
+    /// The jobs. There may be fewer than asked for, or none, although more follow.
+    pub items: Vec<JobView>,
+    /// Where the next page begins; absent on the last.
+    pub next: Option<Position>,
+}
+
+/// Where a page ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position(Place);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum Place {
+    /// In sorted sets, behind this score and id.
+    #[serde(rename = "s")]
+    Scored(u64, JobId),
+    /// Behind this id.
+    #[serde(rename = "i")]
+    Id(JobId),
+    /// In the lists of ready jobs.
+    #[serde(rename = "r")]
+    Ready(Vec<Anchor>),
+}
+
+/// Where a page ended in one list; the id tells the partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Anchor {
+    #[serde(rename = "l")]
+    list: usize,
+    /// The last one listed of it.
+    id: JobId,
+    /// How far it was from the end of its list.
+    #[serde(rename = "n")]
+    index: u32,
+}
+
+/// What may come next, in order, each with its place.
+struct Batch {
+    candidates: Vec<(JobId, Step)>,
+    /// Nothing is behind the last candidate.
+    last: bool,
+    /// The place of a list is still looked for.
+    searching: bool,
+}
+
+/// How the position moves when a candidate was passed.
+#[derive(Clone, Copy)]
+enum Step {
+    Scored(u64),
+    Id,
+    Ready { list: usize, index: u32 },
+}
+
+impl Client {
+    /// Jobs in `state`, the newest first: by creation the running ones, in the order of their lists the ready ones, by their
+    /// time the scheduled, retrying and dead ones. At most `limit` (at most 200), begun behind `after`. Of a state that Redis
+    /// keeps no list of, none.
+    ///
+    /// A job that stays in this state is listed once, whatever is pushed and claimed between two pages.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when `after` is of another state's list, [`Error::Corrupt`] for a partition that cannot be read,
+    /// [`Error::Unavailable`].
+    pub async fn list(
+        &self,
+        state: State,
+        filter: &ListFilter,
+        after: Option<&Position>,
+        limit: usize,
+    ) -> Result<ListPage, Error> {
+        let limit = limit.clamp(1, MOST_IN_A_PAGE);
+        let partitions = self.directory.all().await?;
+        let partitions =
+            partitions.iter().filter(|part| filter.queue.as_ref().is_none_or(|queue| *queue == part.queue));
+        let partitions: Vec<&Partition> = partitions.map(|partition| &**partition).collect();
+        let mut position = after.map(|after| after.0.clone());
+        let mut items: Vec<JobView> = Vec::new();
+        let mut n_examined = 0;
+        loop {
+            // One more than needed tells whether there is a next page.
+            let n = if filter.is_selective() { BATCH } else { limit - items.len() + 1 };
+            let batch = self.candidates(state, &partitions, &mut position, n).await?;
+            let ids = batch.candidates.iter().map(|(id, _)| *id).filter(|id| filter.takes_time_of(*id));
+            let looked = self.look_at_all(&partitions, ids).await?;
+            let n_candidates = batch.candidates.len();
+            for (at, (id, step)) in batch.candidates.into_iter().enumerate() {
+                if filter.takes_time_of(id) {
+                    // What was too large for this page begins the next one.
+                    let Some(found) = looked.get(&id) else { return Ok(page(items, position)) };
+                    items.extend(found.as_ref().and_then(|(partition, found)| {
+                        let view = self.view(id, partition, found);
+                        let of_tenant = filter.tenant.as_ref().is_none_or(|tenant| *tenant == view.tenant);
+                        (view.state == state && of_tenant).then_some(view)
+                    }));
+                }
+                pass(&mut position, id, step);
+                if items.len() == limit && (at + 1 < n_candidates || !batch.last) {
+                    return Ok(page(items, position));
+                }
+            }
+            n_examined += n_candidates;
+            if batch.last {
+                return Ok(page(items, None));
+            }
+            if batch.searching || n_examined >= MOST_EXAMINED {
+                return Ok(page(items, position));
+            }
+        }
+    }
+
+    /// The names of all queues: those of the kinds that this client knows, and those that any process has used.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn queue_names(&self) -> Result<Vec<String>, Error> {
+        let mut names: Vec<String> = self.kinds().iter().map(|kind| kind.name.clone()).collect();
+        names.extend(self.directory.all().await?.iter().map(|partition| partition.queue.clone()));
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    async fn candidates(
+        &self,
+        state: State,
+        partitions: &[&Partition],
+        position: &mut Option<Place>,
+        n: usize,
+    ) -> Result<Batch, Error> {
+        match (state, &mut *position) {
+            (State::Scheduled | State::Retrying | State::Dead, None) => self.scored(state, partitions, None, n).await,
+            (State::Scheduled | State::Retrying | State::Dead, Some(Place::Scored(score, id))) => {
+                self.scored(state, partitions, Some((*score, *id)), n).await
+            }
+            (State::Running, None) => self.running(partitions, None, n).await,
+            (State::Running, Some(Place::Id(id))) => self.running(partitions, Some(*id), n).await,
+            (State::Ready, None) => {
+                let anchors = &mut Vec::new();
+                self.ready(partitions, anchors, n).await
+            }
+            (State::Ready, Some(Place::Ready(anchors))) => self.ready(partitions, anchors, n).await,
+            (State::Waiting | State::Succeeded | State::Cancelled | State::Expired, None) => {
+                Ok(Batch { candidates: Vec::new(), last: true, searching: false })
+            }
+            _ => Err(Error::Invalid(format!("this cursor is not of a list of {} jobs", state.name()))),
+        }
+    }
+
+    /// Of sorted sets: the highest score first, and the highest id among equals.
+    async fn scored(
+        &self,
+        state: State,
+        partitions: &[&Partition],
+        after: Option<(u64, JobId)>,
+        n: usize,
+    ) -> Result<Batch, Error> {
+        let connection = self.redis.connection();
+        let pages = partitions.iter().map(|partition| scripts::scored(&connection, partition, state.name(), n, after));
+        let mut all: Vec<(JobId, u64)> = try_join_all(pages).await?.into_iter().flatten().collect();
+        all.sort_by_key(|(id, score)| std::cmp::Reverse((*score, *id)));
+        let last = all.len() < n;
+        all.truncate(n);
+        let candidates = all.into_iter().map(|(id, score)| (id, Step::Scored(score))).collect();
+        Ok(Batch { candidates, last, searching: false })
+    }
+
+    /// Of running jobs: the highest id first. There are never more of them than all workers hold.
+    async fn running(&self, partitions: &[&Partition], after: Option<JobId>, n: usize) -> Result<Batch, Error> {
+        let ids = try_join_all(partitions.iter().map(|partition| self.running_ids(partition))).await?;
+        let mut ids: Vec<JobId> =
+            ids.into_iter().flatten().filter(|id| after.is_none_or(|after| *id < after)).collect();
+        ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
+        let last = ids.len() <= n;
+        ids.truncate(n);
+        Ok(Batch { candidates: ids.into_iter().map(|id| (id, Step::Id)).collect(), last, searching: false })
+    }
+
+    /// The ids of the running jobs of a partition, in any order; some may have ended meanwhile.
+    async fn running_ids(&self, partition: &Partition) -> Result<Vec<JobId>, Error> {
+        let claims: Vec<Vec<u8>> = self.redis.connection().hvals(partition.key("claims")).await?;
+        Ok(claims.iter().flat_map(|ids| scripts::split_ids(ids)).collect())
+    }
+
+    /// Of the lists of ready jobs: each list from its end, and of the lists' next jobs always the newest.
+    async fn ready(&self, partitions: &[&Partition], anchors: &mut [Anchor], n: usize) -> Result<Batch, Error> {
+        let connection = self.redis.connection();
+        let asked: Vec<Vec<ListAfter<'_>>> = partitions
+            .iter()
+            .map(|partition| {
+                let anchor = |list| anchors.iter().find(|anchor| anchor.is_of(list, partition));
+                let lists = LISTS.iter().enumerate();
+                lists.map(|(list, name)| (*name, anchor(list).map(|anchor| (anchor.id, anchor.index)))).collect()
+            })
+            .collect();
+        let answers = partitions.iter().zip(&asked);
+        let answers = answers.map(|(partition, lists)| scripts::waiting(&connection, partition, n, lists));
+        let mut searching = false;
+        let mut lists: Vec<VecDeque<(JobId, Step)>> = Vec::new();
+        for (partition, nexts) in partitions.iter().zip(try_join_all(answers).await?) {
+            for (list, next) in nexts.into_iter().enumerate() {
+                match next {
+                    Next::Ids(first, ids) => {
+                        let with_index = ids.into_iter().zip(first..);
+                        lists.push(with_index.map(|(id, index)| (id, Step::Ready { list, index })).collect());
+                    }
+                    Next::LookOn(index) => {
+                        searching = true;
+                        if let Some(anchor) = anchors.iter_mut().find(|anchor| anchor.is_of(list, partition)) {
+                            anchor.index = index;
+                        }
+                    }
+                }
+            }
+        }
+        let mut candidates = Vec::with_capacity(n);
+        while candidates.len() < n {
+            let newest = lists.iter_mut().max_by_key(|list| list.front().map(|(id, _)| *id));
+            let Some(next) = newest.and_then(VecDeque::pop_front) else { break };
+            candidates.push(next);
+        }
+        let last = candidates.len() < n && !searching;
+        Ok(Batch { candidates, last, searching })
+    }
+
+    /// Finds jobs of a partition; not all when they are large, but at least the first.
+    pub(crate) async fn look(&self, partition: &Partition, ids: &[JobId]) -> Result<Vec<Option<Found>>, Error> {
+        scripts::look(&self.redis.connection(), partition, self.retention, ids).await
+    }
+
+    /// Finds jobs of several partitions; those are absent that were too large.
+    async fn look_at_all<'a>(
+        &self,
+        partitions: &[&'a Partition],
+        ids: impl Iterator<Item = JobId>,
+    ) -> Result<HashMap<JobId, Option<(&'a Partition, Found)>>, Error> {
+        let mut by_partition: HashMap<u16, Vec<JobId>> = HashMap::new();
+        for id in ids {
+            by_partition.entry(id.partition()).or_default().push(id);
+        }
+        let asked = partitions.iter().filter_map(|part| Some((*part, by_partition.remove(&part.number)?)));
+        let looks = asked.map(async |(partition, ids)| {
+            let found = self.look(partition, &ids).await?;
+            let found = found.into_iter().map(move |found| found.map(|found| (partition, found)));
+            Ok::<Vec<_>, Error>(ids.into_iter().zip(found).collect())
+        });
+        Ok(try_join_all(looks).await?.into_iter().flatten().collect())
+    }
+}
+
+impl Anchor {
+    fn is_of(&self, list: usize, partition: &Partition) -> bool {
+        self.list == list && self.id.partition() == partition.number
+    }
+}
+
+fn page(items: Vec<JobView>, position: Option<Place>) -> ListPage {
+    ListPage { items, next: position.map(Position) }
+}
+
+/// Moves the position behind a candidate.
+fn pass(position: &mut Option<Place>, id: JobId, step: Step) {
+    match step {
+        Step::Scored(score) => *position = Some(Place::Scored(score, id)),
+        Step::Id => *position = Some(Place::Id(id)),
+        Step::Ready { list, index } => {
+            let anchor = Anchor { list, id, index };
+            let Some(Place::Ready(anchors)) = position else {
+                *position = Some(Place::Ready(vec![anchor]));
+                return;
+            };
+            match anchors.iter_mut().find(|other| other.list == list && other.id.partition() == id.partition()) {
+                Some(other) => *other = anchor,
+                None => anchors.push(anchor),
+            }
+        }
+    }
+}

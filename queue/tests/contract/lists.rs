@@ -1,0 +1,317 @@
+//! Lists of jobs in pages, and jobs that are run before their time.
+
+use std::{collections::HashSet, time::Duration};
+
+use queue::{Error, Failure, JobId, JobView, ListFilter, NewJob, Outcome, Position, Priority, State, Verdict};
+
+use crate::{
+    on_both_servers,
+    world::{QUEUE, START_MS, World, claim, claim_one, done, failed, job, settle},
+};
+
+const OTHER: &str = "letter";
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A cursor goes through the hands of callers as text.
+fn through_text(position: &Position) -> Position {
+    serde_json::from_str(&serde_json::to_string(position).unwrap()).unwrap()
+}
+
+/// All pages; between two of them something happens.
+async fn pages(
+    world: &World,
+    state: State,
+    filter: &ListFilter,
+    limit: usize,
+    mut between: impl AsyncFnMut(),
+) -> Vec<Vec<JobView>> {
+    let (mut pages, mut after) = (Vec::new(), None);
+    loop {
+        let page = world.client.list(state, filter, after.as_ref(), limit).await.unwrap();
+        assert!(page.items.len() <= limit);
+        pages.push(page.items);
+        after = page.next.as_ref().map(through_text);
+        if after.is_none() {
+            return pages;
+        }
+        between().await;
+    }
+}
+
+async fn all(world: &World, state: State, filter: &ListFilter, limit: usize) -> Vec<JobId> {
+    let pages = pages(world, state, filter, limit, async || {}).await;
+    pages.into_iter().flatten().map(|job| job.id).collect()
+}
+
+async fn push_many(world: &World, job: NewJob, n: usize) -> Vec<JobId> {
+    world.client.push_many(vec![job; n]).await.into_iter().map(Result::unwrap).collect()
+}
+
+fn newest_first(mut ids: Vec<JobId>) -> Vec<JobId> {
+    ids.sort_by(|a, b| b.cmp(a));
+    ids
+}
+
+async fn settle_all(world: &World, n: usize, verdict: fn() -> Verdict) {
+    let session = world.session("a");
+    let mut left = n;
+    while left > 0 {
+        let jobs = claim(&session, left).await;
+        left -= jobs.len();
+        let mut settlements = jobs.iter().map(|job| session.verdict(job, verdict(), 0).unwrap()).collect();
+        assert_eq!(session.settle(&mut settlements).await.unwrap(), 0);
+    }
+}
+
+fn fatal() -> Verdict {
+    Verdict::Ran(Outcome::Dead(Failure::new("bad", "no good")))
+}
+
+async fn every_state_is_listed_and_each_job_in_its_own(world: World) {
+    let session = world.session("a");
+    let push = async || {
+        world.advance(SECOND);
+        world.push().await
+    };
+    let (dead, retrying, running) = (push().await, push().await, push().await);
+    let jobs = claim(&session, 3).await;
+    assert!(settle(&session, &jobs[0], fatal()).await);
+    assert!(settle(&session, &jobs[1], failed()).await);
+    let ready = push().await;
+    let cancelled = push().await;
+    world.client.cancel(cancelled).await.unwrap();
+    let later = NewJob { run_at_ms: Some(world.clock.now_ms() + 60_000), ..job() };
+    let scheduled = world.client.push(later).await.unwrap();
+    for (state, expected) in [
+        (State::Dead, vec![dead]),
+        (State::Retrying, vec![retrying]),
+        (State::Running, vec![running]),
+        (State::Ready, vec![ready]),
+        (State::Scheduled, vec![scheduled]),
+        (State::Waiting, vec![]),
+        (State::Cancelled, vec![]),
+        (State::Succeeded, vec![]),
+        (State::Expired, vec![]),
+    ] {
+        assert_eq!(all(&world, state, &ListFilter::default(), 10).await, expected, "{state:?}");
+    }
+    let page = world.client.list(State::Running, &ListFilter::default(), None, 1).await.unwrap();
+    assert_eq!((page.items[0].attempts[0].worker.as_str(), page.next), ("a/1", None));
+    assert_eq!(page.items[0].payload["to"], "Zoë");
+}
+
+async fn ready_jobs_are_listed_newest_first_over_all_lists_and_queues(world: World) {
+    let mut expected = Vec::new();
+    for n in 0..60 {
+        let priority = Priority::ALL[n % 4];
+        let kind = if n % 3 == 0 { OTHER } else { QUEUE };
+        let job = NewJob { priority, ..NewJob::new(kind, "{}") };
+        expected.push(world.client.push(job).await.unwrap());
+        world.advance(SECOND);
+    }
+    expected.reverse();
+    for limit in [1, 7, 60, 200] {
+        assert_eq!(all(&world, State::Ready, &ListFilter::default(), limit).await, expected, "{limit} a page");
+    }
+    let of_one = ListFilter { queue: Some(OTHER.to_owned()), ..ListFilter::default() };
+    assert_eq!(all(&world, State::Ready, &of_one, 6).await.len(), 20);
+    let of_none = ListFilter { queue: Some("nobody".to_owned()), ..ListFilter::default() };
+    assert!(all(&world, State::Ready, &of_none, 6).await.is_empty());
+}
+
+async fn sorted_states_are_listed_by_time_also_when_all_times_are_the_same(world: World) {
+    let at = |s: u64| NewJob { run_at_ms: Some(START_MS + s * 1000), ..job() };
+    let mut expected = newest_first(push_many(&world, at(90), 5).await);
+    expected.extend(newest_first(push_many(&world, at(60), 300).await));
+    expected.extend(newest_first(push_many(&world, at(30), 3).await));
+    for limit in [1, 7, 50, 200] {
+        assert_eq!(all(&world, State::Scheduled, &ListFilter::default(), limit).await, expected, "{limit} a page");
+    }
+}
+
+async fn a_sorted_page_begins_right_although_its_job_has_left(world: World) {
+    let at = |s: u64| NewJob { run_at_ms: Some(START_MS + s * 1000), ..job() };
+    let ids = newest_first(push_many(&world, at(60), 100).await);
+    let first = world.client.list(State::Scheduled, &ListFilter::default(), None, 40).await.unwrap();
+    for id in &ids[35..45] {
+        world.client.cancel(*id).await.unwrap();
+    }
+    let next = first.next.as_ref().map(through_text);
+    let second = world.client.list(State::Scheduled, &ListFilter::default(), next.as_ref(), 100).await.unwrap();
+    assert_eq!(second.items.iter().map(|job| job.id).collect::<Vec<_>>(), ids[45..]);
+    assert_eq!(second.next, None);
+}
+
+async fn pages_are_complete_and_list_nothing_twice_while_jobs_are_pushed_and_claimed(world: World) {
+    let ids = push_many(&world, job(), 600).await;
+    let session = world.session("a");
+    let mut claimed = HashSet::new();
+    let pages = pages(&world, State::Ready, &ListFilter::default(), 25, async || {
+        push_many(&world, job(), 40).await;
+        push_many(&world, NewJob { priority: Priority::High, ..job() }, 3).await;
+        for job in claim(&session, 10).await {
+            claimed.insert(job.id());
+            assert!(settle(&session, &job, done()).await);
+        }
+    })
+    .await;
+    let listed: Vec<JobId> = pages.iter().flatten().map(|job| job.id).collect();
+    let distinct: HashSet<JobId> = listed.iter().copied().collect();
+    assert_eq!(listed.len(), distinct.len(), "nothing twice");
+    for id in ids {
+        assert!(distinct.contains(&id) || claimed.contains(&id), "{id} was waiting all the time");
+    }
+    assert!(pages.len() > 10);
+}
+
+async fn a_page_finds_its_place_after_more_pushes_than_are_looked_through_at_a_time(world: World) {
+    let ids = newest_first(push_many(&world, job(), 50).await);
+    world.advance(SECOND);
+    let mut pushed = false;
+    let pages = pages(&world, State::Ready, &ListFilter::default(), 20, async || {
+        if !pushed {
+            for _ in 0..25 {
+                push_many(&world, job(), 1_000).await;
+            }
+        }
+        pushed = true;
+    })
+    .await;
+    assert!(pages.iter().any(Vec::is_empty), "it was searched for more than once");
+    let mut listed: Vec<JobId> = pages.into_iter().flatten().map(|job| job.id).collect();
+    listed.sort();
+    listed.reverse();
+    assert_eq!(listed, ids);
+}
+
+async fn a_list_whose_next_job_was_claimed_has_come_to_its_end(world: World) {
+    push_many(&world, job(), 30).await;
+    let first = world.client.list(State::Ready, &ListFilter::default(), None, 10).await.unwrap();
+    settle_all(&world, 25, done).await;
+    push_many(&world, job(), 5).await;
+    let next = first.next.as_ref().map(through_text);
+    let second = world.client.list(State::Ready, &ListFilter::default(), next.as_ref(), 10).await.unwrap();
+    assert_eq!((second.items.len(), second.next), (0, None));
+}
+
+async fn a_page_looks_at_a_thousand_jobs_and_may_be_empty_where_few_pass_the_filter(world: World) {
+    let of = |tenant: &str| NewJob { tenant: tenant.to_owned(), ..job() };
+    let rare = newest_first(push_many(&world, of("rare"), 3).await);
+    world.advance(SECOND);
+    for _ in 0..3 {
+        push_many(&world, of("common"), 1_000).await;
+    }
+    let filter = ListFilter { tenant: Some("rare".to_owned()), ..ListFilter::default() };
+    let pages = pages(&world, State::Ready, &filter, 50, async || {}).await;
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [0, 0, 0, 3]);
+    assert_eq!(newest_first(pages[3].iter().map(|job| job.id).collect()), rare);
+}
+
+async fn lists_are_filtered_by_the_time_of_creation(world: World) {
+    let mut ids = Vec::new();
+    for _ in 0..10 {
+        ids.push(world.push().await);
+        world.advance(SECOND);
+    }
+    let filter = |from, to| ListFilter { created_from_ms: from, created_to_ms: to, ..ListFilter::default() };
+    let listed = all(&world, State::Ready, &filter(Some(START_MS + 3_000), Some(START_MS + 5_000)), 2).await;
+    assert_eq!(listed, [ids[5], ids[4], ids[3]]);
+    assert_eq!(all(&world, State::Ready, &filter(Some(START_MS + 8_000), None), 2).await, [ids[9], ids[8]]);
+    assert_eq!(all(&world, State::Ready, &filter(None, Some(START_MS)), 2).await, [ids[0]]);
+}
+
+/// How many commands that read were carried out, those inside scripts included.
+async fn cost(world: &World) -> u64 {
+    let stats: String = redis::cmd("INFO").arg("commandstats").query_async(&mut world.redis().await).await.unwrap();
+    let calls = |line: &str| {
+        let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+        let measured = ["lrange", "lindex", "zrevrange", "zcount", "hget", "get", "zscore", "evalsha", "hgetall"];
+        measured.contains(&name).then(|| rest.split(',').next()?.parse::<u64>().ok()).flatten()
+    };
+    stats.lines().filter_map(calls).sum()
+}
+
+async fn a_page_costs_the_same_at_any_depth(world: World) {
+    // A server of its own, because its counters are read.
+    let server = servers::RedisServer::start(world.kind);
+    let world = World::at(world.kind, &server.url());
+    for _ in 0..20 {
+        push_many(&world, job(), 1_000).await;
+        push_many(&world, NewJob { run_at_ms: Some(START_MS + 60_000), ..job() }, 1_000).await;
+    }
+    for state in [State::Ready, State::Scheduled] {
+        let (mut after, mut costs) = (None, Vec::new());
+        loop {
+            let before = cost(&world).await;
+            let page = world.client.list(state, &ListFilter::default(), after.as_ref(), 200).await.unwrap();
+            costs.push(cost(&world).await - before);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(costs.len(), 100, "{state:?}");
+        let (first, most) = (costs[0], costs.iter().max().unwrap());
+        assert!(*most <= first + 30, "{state:?}: the first page took {first} commands, the dearest {most}");
+    }
+}
+
+async fn a_cursor_of_another_list_is_refused(world: World) {
+    push_many(&world, job(), 3).await;
+    let page = world.client.list(State::Ready, &ListFilter::default(), None, 1).await.unwrap();
+    for state in [State::Scheduled, State::Running, State::Dead, State::Succeeded] {
+        let error = world.client.list(state, &ListFilter::default(), page.next.as_ref(), 1).await.unwrap_err();
+        assert!(matches!(error, Error::Invalid(_)), "{error:?}");
+    }
+}
+
+async fn a_scheduled_job_is_run_at_once_when_told_to(world: World) {
+    let later = NewJob { run_at_ms: Some(START_MS + 3_600_000), ..job() };
+    let id = world.client.push(later).await.unwrap();
+    world.advance(SECOND);
+    let view = world.client.run_now(id).await.unwrap();
+    assert_eq!((view.state, view.attempt, view.run_at.ms()), (State::Ready, 1, START_MS + 1_000));
+    assert_eq!(world.client.run_now(id).await.unwrap(), view, "it is ready already");
+    let session = world.session("a");
+    let job = claim_one(&session).await;
+    assert!(matches!(world.client.run_now(id).await, Err(Error::Conflict("running"))));
+    assert!(settle(&session, &job, done()).await);
+    assert!(matches!(world.client.run_now(id).await, Err(Error::Conflict("succeeded"))));
+    let view = world.view(id).await;
+    assert!(view.run_at <= view.started_at.unwrap());
+    for key in ["jobs", "scheduled", "history"] {
+        assert_eq!(world.count(key).await, 0, "{key}");
+    }
+}
+
+async fn a_retrying_job_that_is_run_now_keeps_its_count_of_attempts(world: World) {
+    let id = world.push().await;
+    let session = world.session("a");
+    for attempt in 1..=2 {
+        let job = claim_one(&session).await;
+        assert!(settle(&session, &job, failed()).await);
+        let view = world.client.run_now(id).await.unwrap();
+        assert_eq!((view.state, view.attempt, view.attempts.len()), (State::Ready, attempt + 1, attempt as usize));
+    }
+    let job = claim_one(&session).await;
+    assert!(settle(&session, &job, failed()).await);
+    assert!(matches!(world.client.run_now(id).await, Err(Error::Conflict("dead"))));
+    let unknown: JobId = "0199a1b2-0000-7000-8000-000000000001".parse().unwrap();
+    assert!(matches!(world.client.run_now(unknown).await, Err(Error::NotFound)));
+}
+
+on_both_servers!(
+    every_state_is_listed_and_each_job_in_its_own,
+    ready_jobs_are_listed_newest_first_over_all_lists_and_queues,
+    sorted_states_are_listed_by_time_also_when_all_times_are_the_same,
+    a_sorted_page_begins_right_although_its_job_has_left,
+    pages_are_complete_and_list_nothing_twice_while_jobs_are_pushed_and_claimed,
+    a_page_finds_its_place_after_more_pushes_than_are_looked_through_at_a_time,
+    a_list_whose_next_job_was_claimed_has_come_to_its_end,
+    a_page_looks_at_a_thousand_jobs_and_may_be_empty_where_few_pass_the_filter,
+    lists_are_filtered_by_the_time_of_creation,
+    a_page_costs_the_same_at_any_depth,
+    a_cursor_of_another_list_is_refused,
+    a_scheduled_job_is_run_at_once_when_told_to,
+    a_retrying_job_that_is_run_now_keeps_its_count_of_attempts,
+);

@@ -1,0 +1,431 @@
+//! What became of jobs: the collection `jobs`, one document a job that has ended, kept for 90 days after its end.
+//!
+//! An id is a UUIDv7, so ids are in the order of creation: lists begin with the greatest id, a page begins behind the last id of
+//! the page before, and a range of times is a range of ids. `payload` and `metadata` are JSON as BSON; where BSON would change
+//! them, `payload_json` or `metadata_json` hold the text. `words` are those of the errors of all attempts.
+
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use mongodb::{
+    IndexModel,
+    bson::{self, Bson, DateTime, Document, doc},
+    options::IndexOptions,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{ANSWER_TIMEOUT, Error, MAJORITY_TIMEOUT, MAX_TIME, Store, error::DUPLICATE_KEY, json, run};
+
+const COLLECTION: &str = "jobs";
+/// How long a job is remembered after its end.
+const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+/// A larger payload is left out.
+const MOST_PAYLOAD: usize = 64 << 10;
+/// The bytes of documents in one command; the server takes 16 MiB.
+const MOST_BYTES: usize = 8 << 20;
+/// The most words of errors that a job is found by.
+const MOST_WORDS: usize = 100;
+const WORD_LENGTHS: std::ops::RangeInclusive<usize> = 2..=40;
+
+/// A time, in the database a date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Moment(DateTime);
+
+impl Moment {
+    /// From Unix milliseconds.
+    #[must_use]
+    pub fn from_ms(ms: u64) -> Self {
+        Self(DateTime::from_millis(i64::try_from(ms).unwrap_or(i64::MAX)))
+    }
+
+    /// In Unix milliseconds.
+    #[must_use]
+    pub fn ms(self) -> u64 {
+        u64::try_from(self.0.timestamp_millis()).unwrap_or(0)
+    }
+}
+
+/// A job that has ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PastJob {
+    /// A UUIDv7 as lower-case text.
+    #[serde(rename = "_id")]
+    pub id: String,
+    /// What it did.
+    pub kind: String,
+    /// Where it waited.
+    pub queue: String,
+    /// Whom it belongs to.
+    pub tenant: String,
+    /// How it ended.
+    pub state: String,
+    /// How urgent it was.
+    pub priority: String,
+    /// As it was given; null when it is larger than 64 KB.
+    #[serde(skip)]
+    pub payload: Value,
+    /// As it was given.
+    #[serde(skip)]
+    pub metadata: Value,
+    /// No other job of its tenant had this key while it was under way.
+    pub unique_key: Option<String>,
+    /// When it was taken.
+    pub created_at: Moment,
+    /// When it might run.
+    pub run_at: Moment,
+    /// When its last attempt began.
+    pub started_at: Option<Moment>,
+    /// When it ended.
+    pub finished_at: Moment,
+    /// When it was no longer worth running.
+    pub expires_at: Option<Moment>,
+    /// Its last attempt.
+    pub attempt: u32,
+    /// How many attempts might fail.
+    pub max_attempts: u32,
+    /// How often a worker died with it.
+    pub crashes: u32,
+    /// How long one attempt might run.
+    pub timeout_s: u64,
+    /// The last ones.
+    pub attempts: Vec<PastAttempt>,
+    /// Who made the result.
+    pub provider: Option<String>,
+    /// Whether a stand-in made it.
+    pub degraded: bool,
+    /// Why a stand-in made it.
+    pub degraded_reason: Option<String>,
+    /// The collection that holds its result.
+    pub stored_in: Option<String>,
+}
+
+/// One attempt of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastAttempt {
+    /// Counts from 1.
+    pub number: u32,
+    /// Who ran it.
+    pub worker: String,
+    /// When it began.
+    pub started_at: Moment,
+    /// When it ended.
+    pub finished_at: Option<Moment>,
+    /// How it ended.
+    pub outcome: Option<String>,
+    /// Why it failed.
+    pub error: Option<PastError>,
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastError {
+    /// Stable code.
+    pub code: String,
+    /// Text for people.
+    pub message: String,
+    /// Equal for errors of the same kind.
+    pub fingerprint: String,
+}
+
+/// Which jobs are looked for; what is absent or empty does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PastQuery {
+    /// Only of this tenant.
+    pub tenant: Option<String>,
+    /// Only of these kinds.
+    pub kinds: Vec<String>,
+    /// Only in these states.
+    pub states: Vec<String>,
+    /// Only those created at this time or later, in Unix milliseconds.
+    pub created_from_ms: Option<u64>,
+    /// Only those created at this time or before, in Unix milliseconds.
+    pub created_to_ms: Option<u64>,
+    /// Only with this unique key; name the tenant too.
+    pub unique_key: Option<String>,
+    /// Only those whose errors have all these words, as [`words`] gives them.
+    pub words: Vec<String>,
+    /// Only those listed behind this id.
+    pub after: Option<String>,
+}
+
+/// A page of jobs, the newest first.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PastPage {
+    /// The jobs; maybe fewer than were asked for, although more follow.
+    pub jobs: Vec<PastJob>,
+    /// The `after` of the next page; absent on the last.
+    pub next: Option<String>,
+}
+
+/// The words of a text that jobs are found by: letters and digits, in lower case, each once.
+#[must_use]
+pub fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for word in text.split(|character: char| !character.is_alphanumeric()) {
+        let word = word.to_lowercase();
+        if WORD_LENGTHS.contains(&word.chars().count()) && !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    words
+}
+
+impl Store {
+    /// Remembers jobs that have ended. May be repeated: of one job, the later end stays. Returns the ids of those that can never
+    /// be stored, with the reason.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Misconfigured`] when some may not have been stored; the same call may be repeated.
+    pub async fn record_jobs(&self, jobs: Vec<PastJob>) -> Result<Vec<(String, String)>, Error> {
+        let mut refused = Vec::new();
+        let mut updates: Vec<Document> = Vec::new();
+        let mut n_bytes = 0;
+        for job in jobs {
+            let id = job.id.clone();
+            let finished_at = job.finished_at.0;
+            let update = document(&job).and_then(|document| {
+                let size = bson::serialize_to_vec(&document)?.len();
+                Ok((document, size))
+            });
+            let (document, size) = match update {
+                Ok(update) => update,
+                Err(error) => {
+                    refused.push((id, error.to_string()));
+                    continue;
+                }
+            };
+            if n_bytes + size > MOST_BYTES {
+                self.write(std::mem::take(&mut updates), &mut refused).await?;
+                n_bytes = 0;
+            }
+            n_bytes += size;
+            // A later end is in nobody's way: then no document matches, and none can be added under the same id.
+            let filter = doc! { "_id": id, "finished_at": { "$lte": finished_at } };
+            updates.push(doc! { "q": filter, "u": document, "upsert": true });
+        }
+        self.write(updates, &mut refused).await?;
+        Ok(refused)
+    }
+
+    /// As a command, because the driver's own writes of many documents need a later server.
+    async fn write(&self, updates: Vec<Document>, refused: &mut Vec<(String, String)>) -> Result<(), Error> {
+        if updates.is_empty() {
+            return Ok(());
+        }
+        let what = format!("record {} jobs", updates.len());
+        let id_of =
+            |update: &Document| update.get_document("q").and_then(|filter| filter.get_str("_id")).map(str::to_owned);
+        let ids: Vec<String> = updates.iter().map(|update| id_of(update).unwrap_or_default()).collect();
+        let limit_ms = |limit: Duration| i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
+        let command = doc! {
+            "update": COLLECTION,
+            "updates": updates,
+            "ordered": false,
+            "maxTimeMS": limit_ms(MAX_TIME),
+            "writeConcern": { "w": "majority", "wtimeout": limit_ms(MAJORITY_TIMEOUT) },
+        };
+        let database = self.database.clone();
+        let answer = run(what.clone(), ANSWER_TIMEOUT, async move { database.run_command(command).await }).await?;
+        if let Ok(error) = answer.get_document("writeConcernError") {
+            return Err(Error::Unavailable { what, reason: error.to_string() });
+        }
+        for error in answer.get_array("writeErrors").into_iter().flatten().filter_map(Bson::as_document) {
+            let code = error.get_i32("code").unwrap_or_default();
+            if code == DUPLICATE_KEY {
+                continue;
+            }
+            let reason = error.get_str("errmsg").unwrap_or("no reason").to_owned();
+            match Error::from_code(what.clone(), code, reason) {
+                Error::Refused { reason, .. } => {
+                    let at = error.get_i32("index").ok().and_then(|index| usize::try_from(index).ok());
+                    let id = at.and_then(|at| ids.get(at)).cloned().unwrap_or_default();
+                    refused.push((id, reason));
+                }
+                error => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// A job that has ended, if it is remembered.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later, [`Error::Refused`] when the document was damaged.
+    pub async fn past_job(&self, id: &str) -> Result<Option<PastJob>, Error> {
+        let what = format!("read job {id} from {COLLECTION}");
+        let collection = self.collection(COLLECTION);
+        let filter = doc! { "_id": id };
+        let find = async move { collection.find_one(filter).max_time(MAX_TIME).await };
+        let document = run(what.clone(), ANSWER_TIMEOUT, find).await?;
+        document.map(|document| read(document).map_err(|reason| Error::Refused { what, reason })).transpose()
+    }
+
+    /// Jobs that have ended, the last created first. Looks at `limit` documents at most, each found by an index, if all kinds
+    /// and states are named or one of the other fields is.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later, [`Error::Refused`] when a document was damaged.
+    pub async fn past_jobs(&self, query: &PastQuery, limit: usize) -> Result<PastPage, Error> {
+        let what = format!("list jobs of {COLLECTION}");
+        let collection = self.collection(COLLECTION);
+        let filter = filter(query);
+        // One more than needed tells whether there is a next page.
+        let n = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+        let find = async move {
+            let found = collection.find(filter).sort(doc! { "_id": -1 }).limit(n).max_time(MAX_TIME).await?;
+            found.try_collect::<Vec<_>>().await
+        };
+        let mut documents = run(what.clone(), ANSWER_TIMEOUT, find).await?;
+        let more = documents.len() > limit;
+        documents.truncate(limit);
+        let last = documents.last().and_then(|last| last.get_str("_id").ok()).map(str::to_owned);
+        let matching = documents.into_iter().filter(|document| matches(document, query));
+        let jobs =
+            matching.map(|document| read(document).map_err(|reason| Error::Refused { what: what.clone(), reason }));
+        Ok(PastPage { jobs: jobs.collect::<Result<_, _>>()?, next: last.filter(|_| more) })
+    }
+
+    pub(crate) async fn prepare_history(&self) -> Result<(), Error> {
+        let named = |name: &str| IndexOptions::builder().name(name.to_owned());
+        let index = |name: &str, keys: Document| IndexModel::builder().keys(keys).options(named(name).build()).build();
+        let sparse = |name: &str, keys: Document, field: &str| {
+            let options = named(name).partial_filter_expression(doc! { field: { "$exists": true } });
+            IndexModel::builder().keys(keys).options(options.build()).build()
+        };
+        let indexes = vec![
+            IndexModel::builder()
+                .keys(doc! { "finished_at": 1 })
+                .options(named("kept").expire_after(KEPT).build())
+                .build(),
+            index("list", doc! { "kind": 1, "state": 1, "_id": -1 }),
+            index("tenant_list", doc! { "tenant": 1, "kind": 1, "state": 1, "_id": -1 }),
+            sparse("unique_key", doc! { "tenant": 1, "unique_key": 1, "_id": -1 }, "unique_key"),
+            sparse("fingerprint", doc! { "fingerprint": 1, "_id": -1 }, "fingerprint"),
+            sparse("words", doc! { "words": 1, "_id": -1 }, "words"),
+            sparse("tenant_words", doc! { "tenant": 1, "words": 1, "_id": -1 }, "words"),
+        ];
+        let collection = self.collection(COLLECTION);
+        let what = format!("create the indexes of {COLLECTION}");
+        run(what, ANSWER_TIMEOUT, async move { collection.create_indexes(indexes).await }).await?;
+        Ok(())
+    }
+}
+
+fn document(job: &PastJob) -> bson::error::Result<Document> {
+    let mut document = bson::serialize_to_document(job)?;
+    if job.unique_key.is_none() {
+        document.remove("unique_key");
+    }
+    let errors: Vec<&PastError> = job.attempts.iter().filter_map(|attempt| attempt.error.as_ref()).collect();
+    if let Some(last) = errors.last() {
+        document.insert("fingerprint", &last.fingerprint);
+        // The last error's words come first, should there be too many.
+        let text: Vec<String> = errors.iter().rev().map(|error| format!("{} {}", error.code, error.message)).collect();
+        let mut words = words(&text.join(" "));
+        words.truncate(MOST_WORDS);
+        document.insert("words", words);
+    }
+    if job.payload.to_string().len() <= MOST_PAYLOAD {
+        insert_json(&mut document, "payload", &job.payload);
+    }
+    insert_json(&mut document, "metadata", &job.metadata);
+    Ok(document)
+}
+
+fn insert_json(document: &mut Document, field: &str, value: &Value) {
+    match json::to_bson(value) {
+        Some(bson) => document.insert(field, bson),
+        None => document.insert(format!("{field}_json"), value.to_string()),
+    };
+}
+
+fn take_json(document: &mut Document, field: &str) -> Result<Value, String> {
+    match document.remove(format!("{field}_json")) {
+        Some(Bson::String(text)) => {
+            serde_json::from_str(&text).map_err(|error| format!("{field}_json is no JSON: {error}"))
+        }
+        Some(other) => Err(format!("{field}_json is no text but {:?}", other.element_type())),
+        None => Ok(document.remove(field).map_or(Value::Null, json::from_bson)),
+    }
+}
+
+fn read(mut document: Document) -> Result<PastJob, String> {
+    let (payload, metadata) = (take_json(&mut document, "payload")?, take_json(&mut document, "metadata")?);
+    let job: PastJob = bson::deserialize_from_document(document).map_err(|error| error.to_string())?;
+    Ok(PastJob { payload, metadata, ..job })
+}
+
+/// What [`filter`] leaves to be looked at.
+fn matches(document: &Document, query: &PastQuery) -> bool {
+    let among = |field, allowed: &[String]| {
+        let value = document.get_str(field).unwrap_or_default();
+        allowed.is_empty() || allowed.iter().any(|other| other == value)
+    };
+    let words = document.get_array("words").map_or(&[][..], Vec::as_slice);
+    let has = |word: &String| words.iter().any(|other| other.as_str() == Some(word));
+    among("kind", &query.kinds) && among("state", &query.states) && query.words.iter().all(has)
+}
+
+/// What an index can answer. The rest is left to [`matches`], so that a page looks at no more documents than it was told to.
+fn filter(query: &PastQuery) -> Document {
+    let mut filter = Document::new();
+    if let Some(tenant) = &query.tenant {
+        filter.insert("tenant", tenant);
+    }
+    let by_list = query.unique_key.is_none() && query.words.is_empty();
+    for (field, allowed) in [("kind", &query.kinds), ("state", &query.states)] {
+        if by_list && !allowed.is_empty() {
+            filter.insert(field, doc! { "$in": allowed });
+        }
+    }
+    if let Some(key) = &query.unique_key {
+        filter.insert("unique_key", key);
+    }
+    // The longest is likely the rarest.
+    if let Some(word) = query.words.iter().max_by_key(|word| word.len()) {
+        filter.insert("words", word);
+    }
+    let mut ids = Document::new();
+    if let Some(from_ms) = query.created_from_ms {
+        ids.insert("$gte", first_id(from_ms));
+    }
+    let before = query.created_to_ms.map(|to_ms| first_id(to_ms.saturating_add(1)));
+    if let Some(before) = before.into_iter().chain(query.after.clone()).min() {
+        ids.insert("$lt", before);
+    }
+    if !ids.is_empty() {
+        filter.insert("_id", ids);
+    }
+    filter
+}
+
+/// A text that is not after any id made at this time, and after all that were made before.
+fn first_id(ms: u64) -> String {
+    let ms = ms.min((1 << 48) - 1);
+    format!("{:08x}-{:04x}", ms >> 16, ms & 0xffff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_letters_and_digits_in_lower_case_each_once() {
+        assert_eq!(
+            words("rate_limited openai: 429 Too Many (too many) requests"),
+            ["rate", "limited", "openai", "429", "too", "many", "requests"]
+        );
+        assert!(words("a — ! \"").is_empty() && words(&"x".repeat(41)).is_empty());
+        assert_eq!(words("Größe"), ["größe"]);
+    }
+
+    #[test]
+    fn a_time_stands_before_the_ids_made_at_it_and_after_those_before() {
+        let id = "0199a1b2-c3d4-7000-8000-000000000001";
+        let ms = 0x0199_a1b2_c3d4;
+        assert!(first_id(ms).as_str() <= id && id < first_id(ms + 1).as_str());
+        assert!(first_id(u64::MAX).starts_with("ffffffff-ffff"));
+    }
+}

@@ -1,0 +1,172 @@
+//! Writes the history of jobs: what has ended goes from Redis, which forgets it after a day, to MongoDB.
+//!
+//! Jobs leave the outbox in Redis only after they were written, and writing one twice changes nothing. So any number of replicas
+//! may do this, and may die while they do; MongoDB being away only delays it.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    time::Duration,
+};
+
+use queue::{AttemptView, Client, JobView, State};
+use serde::Serialize;
+use serde_json::Value;
+use store::{Moment, PastAttempt, PastError, PastJob, Store};
+use tokio::time::{sleep, timeout};
+
+use crate::dispatch::Runner;
+
+/// Jobs of one write.
+const BATCH: usize = 500;
+/// Jobs that end within this time are written together.
+const GATHER: Duration = Duration::from_millis(200);
+/// The outbox is looked at so often, give or take a quarter, although this replica has ended no job: others may have.
+const AT_LEAST: Duration = Duration::from_secs(8);
+/// When another replica is writing, it is looked again so soon whether it has left anything.
+const BUSY: Duration = Duration::from_secs(1);
+/// The wait after a failure, doubled up to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
+
+/// Writes the history of the queues that this replica serves.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    client: Client,
+    store: Store,
+    /// Each queue, and the collection of its results.
+    queues: Vec<(String, &'static str)>,
+}
+
+/// Why jobs were not written.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Queue(#[from] queue::Error),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+impl Recorder {
+    pub(crate) fn new(client: Client, store: Store, runners: &[Runner]) -> Self {
+        let recorded = runners.iter().filter(|runner| runner.kind.history);
+        let queues = recorded.map(|runner| (runner.kind.name.clone(), runner.collection)).collect();
+        Self { client, store, queues }
+    }
+
+    /// Runs until it is dropped.
+    pub(crate) async fn run(self) {
+        let mut backoff = BACKOFF.0;
+        let mut wait = Duration::ZERO;
+        loop {
+            if timeout(wait, self.client.ended()).await.is_ok() {
+                sleep(GATHER).await;
+            }
+            match self.record_all().await {
+                Ok(all_done) => {
+                    if backoff > BACKOFF.0 {
+                        tracing::info!("the history of jobs is written again");
+                    }
+                    backoff = BACKOFF.0;
+                    wait = if all_done { AT_LEAST.mul_f64(0.75 + random() / 2.0) } else { BUSY };
+                }
+                Err(error) => {
+                    // Told once an outage.
+                    if backoff == BACKOFF.0 {
+                        tracing::warn!(%error, "the history of jobs cannot be written; it waits in redis");
+                    }
+                    sleep(backoff).await;
+                    backoff = (backoff * 2).min(BACKOFF.1);
+                    wait = Duration::ZERO;
+                }
+            }
+        }
+    }
+
+    /// False when another replica was writing.
+    async fn record_all(&self) -> Result<bool, Error> {
+        let mut all_done = true;
+        for (queue, collection) in &self.queues {
+            if self.client.n_unrecorded(queue).await? == 0 {
+                continue;
+            }
+            if !self.client.lock_recording(queue).await? {
+                all_done = false;
+                continue;
+            }
+            let recorded = self.record(queue, collection).await;
+            self.client.unlock_recording(queue).await?;
+            recorded?;
+        }
+        Ok(all_done)
+    }
+
+    async fn record(&self, queue: &str, collection: &'static str) -> Result<(), Error> {
+        loop {
+            let unrecorded = self.client.unrecorded(queue, BATCH).await?;
+            if unrecorded.is_empty() {
+                return Ok(());
+            }
+            let jobs = unrecorded.jobs.iter().filter_map(|job| past_job(job, collection)).collect();
+            for (id, reason) in self.store.record_jobs(jobs).await? {
+                tracing::error!(job.id = id, reason, "the history of a job cannot be written and is lost");
+            }
+            self.client.recorded(queue, &unrecorded).await?;
+        }
+    }
+}
+
+/// A job as it is remembered. None for one that a newer release finished: what became of it cannot be read.
+fn past_job(job: &JobView, collection: &'static str) -> Option<PastJob> {
+    let moment = |time: queue::Timestamp| Moment::from_ms(time.ms());
+    Some(PastJob {
+        id: job.id.to_string(),
+        kind: job.kind.clone(),
+        queue: job.queue.clone(),
+        tenant: job.tenant.clone(),
+        state: job.state.name().to_owned(),
+        priority: name(&job.priority),
+        payload: job.payload.clone(),
+        metadata: Value::Object(job.metadata.clone()),
+        unique_key: job.unique_key.clone(),
+        created_at: moment(job.created_at),
+        run_at: moment(job.run_at),
+        started_at: job.started_at.map(moment),
+        finished_at: moment(job.finished_at?),
+        expires_at: job.expires_at.map(moment),
+        attempt: job.attempt,
+        max_attempts: job.max_attempts,
+        crashes: job.crashes,
+        timeout_s: job.timeout_s,
+        attempts: job.attempts.iter().map(past_attempt).collect(),
+        provider: job.provider.clone(),
+        degraded: job.degraded,
+        degraded_reason: job.degraded_reason.clone(),
+        stored_in: (job.state == State::Succeeded).then(|| collection.to_owned()),
+    })
+}
+
+fn past_attempt(attempt: &AttemptView) -> PastAttempt {
+    let error = attempt.error.as_ref().map(|error| PastError {
+        code: error.code.clone(),
+        message: error.message.clone(),
+        fingerprint: error.fingerprint.clone(),
+    });
+    PastAttempt {
+        number: attempt.number,
+        worker: attempt.worker.clone(),
+        started_at: Moment::from_ms(attempt.started_at.ms()),
+        finished_at: attempt.finished_at.map(|at| Moment::from_ms(at.ms())),
+        outcome: attempt.outcome.as_ref().map(name),
+        error,
+    }
+}
+
+/// The name of a variant, as the API has it.
+fn name(variant: &impl Serialize) -> String {
+    let json = serde_json::to_value(variant).unwrap_or_default();
+    json.as_str().unwrap_or_default().to_owned()
+}
+
+/// A number in `0..1`, so that replicas that started together do not look together.
+fn random() -> f64 {
+    f64::from(RandomState::new().hash_one(0_u8) as u32) / f64::from(u32::MAX)
+}
