@@ -16,6 +16,7 @@ mod readme;
 mod redis_outage;
 mod replicas;
 mod scrape;
+mod selftest;
 mod shutdown;
 mod smtp;
 mod startup;
