@@ -55,6 +55,8 @@ const STUCK: Duration = Duration::from_secs(20);
 const COMPANIONS: u64 = 100;
 /// Look-ups at a time.
 const LOOKS: usize = 64;
+/// The folder is removed with so many tries.
+const REMOVALS: u32 = 8;
 const SETUP_PROBLEM: u8 = 2;
 const INTERRUPTED: u8 = 130;
 
@@ -139,8 +141,15 @@ impl Drop for Folder {
     fn drop(&mut self) {
         if self.keep {
             eprintln!("kept: {}", self.path.display());
-        } else if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            eprintln!("could not remove {}: {error}", self.path.display());
+            return;
+        }
+        // A server that was killed in the middle of its restart may still write.
+        let removed = (0..REMOVALS).any(|turn| {
+            std::thread::sleep(TICK * turn);
+            std::fs::remove_dir_all(&self.path).is_ok()
+        });
+        if !removed {
+            eprintln!("could not remove {}", self.path.display());
         }
     }
 }
@@ -322,7 +331,7 @@ impl Test {
                 return Ok(Vec::new());
             }
             self.runs.refresh()?;
-            let now = Some((left, self.runs.n_done(), self.crew.is_whole()));
+            let now = Some((left, self.runs.n_done()));
             if now != before {
                 (before, changed) = (now, Instant::now());
             }
