@@ -18,6 +18,7 @@ mod worker;
 use std::{
     collections::{HashSet, VecDeque},
     io::{IsTerminal, Write as _, stderr},
+    ops::Range,
     path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
@@ -32,7 +33,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::{
     crew::{Crew, SUSPECT},
     judge::{Found, Job, judge},
-    plan::{Fault, Planned},
+    plan::{Fault, Numbered, Planned},
     proxy::Proxy,
     pusher::Answers,
     report::{Faults, Report},
@@ -53,6 +54,8 @@ const START: Duration = Duration::from_secs(30);
 const STUCK: Duration = Duration::from_secs(20);
 /// Jobs that are pushed with each poison job, to see that none of them is blamed for what it does.
 const COMPANIONS: u64 = 100;
+/// How far apart overlapping poison jobs are.
+const OVERLAP_MS: u64 = 1300;
 /// Look-ups at a time.
 const LOOKS: usize = 64;
 /// The folder is removed with so many tries.
@@ -95,6 +98,9 @@ pub(crate) struct Selftest {
     /// Keep the folder with logs and data
     #[arg(long)]
     keep: bool,
+    /// Poison jobs come 1.3 s apart instead of one after the other, so that they are in all stages at once
+    #[arg(long, hide = true)]
+    poison_overlap: bool,
     /// Deletes one waiting job behind the queue's back: shows that the loss is found
     #[arg(long, hide = true)]
     plant_loss: bool,
@@ -203,9 +209,13 @@ impl Test {
         }
         (&mut pushing).await?;
         let mut findings = test.drain().await?;
-        for turn in 0..n_poison {
-            let first = n_first + turn * companions;
-            findings.extend(test.poison(n_jobs + turn, first..(first + companions).min(n_jobs)).await?);
+        if selftest.poison_overlap {
+            findings.extend(test.poison_overlap(n_jobs..n_jobs + n_poison, n_first..n_jobs).await?);
+        } else {
+            for turn in 0..n_poison {
+                let first = n_first + turn * companions;
+                findings.extend(test.poison(n_jobs + turn, first..(first + companions).min(n_jobs)).await?);
+            }
         }
         test.report(selftest, n_jobs..n_jobs + n_poison, findings).await
     }
@@ -349,9 +359,26 @@ impl Test {
     }
 
     /// Pushes a job that takes its worker down, among others that do nothing, and waits for the end of all.
-    async fn poison(&mut self, number: u64, companions: std::ops::Range<u64>) -> Result<Vec<String>> {
-        let mut jobs: Vec<plan::Numbered> = companions.map(|number| plan::job(self.seed, number)).collect();
+    async fn poison(&mut self, number: u64, companions: Range<u64>) -> Result<Vec<String>> {
+        let mut jobs: Vec<Numbered> = companions.map(|number| plan::job(self.seed, number)).collect();
         jobs.insert(jobs.len() / 2, plan::poison(number));
+        self.push_and_drain(jobs).await
+    }
+
+    /// The same with all poison jobs at once, at a distance, while the others come evenly and take their time.
+    async fn poison_overlap(&mut self, poison: Range<u64>, companions: Range<u64>) -> Result<Vec<String>> {
+        let apart = OVERLAP_MS * (poison.end - poison.start) / (companions.end - companions.start).max(1);
+        let poison = poison.zip(0..).map(|(number, turn)| (plan::poison(number), turn * OVERLAP_MS));
+        let companions = companions.zip(0..).map(|(number, turn)| (plan::job(self.seed, number), turn * apart));
+        let jobs = poison.chain(companions).map(|(mut job, delay_ms)| {
+            job.work.ms = job.work.ms.max(300);
+            job.delay_ms = Some(1 + delay_ms);
+            job
+        });
+        self.push_and_drain(jobs.collect()).await
+    }
+
+    async fn push_and_drain(&mut self, jobs: Vec<Numbered>) -> Result<Vec<String>> {
         ensure!(
             pusher::push(&self.client, &Clock::default(), jobs, &self.answers).await,
             "jobs were refused while nothing was done to the server"
@@ -372,12 +399,7 @@ impl Test {
         Ok(())
     }
 
-    async fn report(
-        &mut self,
-        selftest: &Selftest,
-        poison: std::ops::Range<u64>,
-        findings: Vec<String>,
-    ) -> Result<Report> {
+    async fn report(&mut self, selftest: &Selftest, poison: Range<u64>, findings: Vec<String>) -> Result<Report> {
         self.runs.refresh()?;
         let pushed = self.answers.pushed();
         let client = &self.client;
