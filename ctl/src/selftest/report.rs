@@ -54,7 +54,11 @@ impl Report {
         row("run", verdict.n_run, "accepted and brought to their end");
         row("LOST", verdict.n_lost, "accepted and not brought to their end");
         row("run again", verdict.n_run_again, "started more than once");
-        row("done again", verdict.n_done_again, "the worker died between the end of the work and its acknowledgement");
+        row(
+            "done again",
+            verdict.n_done_again,
+            "the worker was hit between the end of the work and its acknowledgement",
+        );
         row("innocents quarantined", verdict.n_innocents_quarantined, "dead letters that did nothing to their workers");
         row("poison quarantined", verdict.n_poison_quarantined, &format!("of {}", self.n_poison));
         let mut runs = Table::new(&[("", Align::Left), ("runs", Align::Right), ("", Align::Left)]);
