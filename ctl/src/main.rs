@@ -8,6 +8,7 @@ mod enqueue;
 mod events;
 mod job;
 mod queue;
+mod selftest;
 mod table;
 mod token;
 
@@ -62,6 +63,11 @@ enum Noun {
     Queue(queue::Verb),
     /// Run the main job on a catalogue and show what came of it
     Demo(demo::Demo),
+    Selftest(selftest::Selftest),
+    #[command(hide = true)]
+    SelftestWorker(selftest::Worker),
+    #[command(hide = true)]
+    SelftestMortal(selftest::Mortal),
 }
 
 #[tokio::main]
@@ -84,6 +90,9 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Noun::Enqueue(enqueue) => enqueue::run(&global.api()?, &enqueue, global.json).await,
         Noun::Queue(verb) => queue::run(&global.api()?, &verb, global.json).await,
         Noun::Demo(demo) => demo::run(global.api()?, &demo, global.json).await,
+        Noun::Selftest(selftest) => selftest::run(&selftest, global.json).await,
+        Noun::SelftestWorker(worker) => selftest::run_worker(&worker).await,
+        Noun::SelftestMortal(mortal) => selftest::become_mortal(&mortal),
     }
 }
 
@@ -100,9 +109,15 @@ mod tests {
 
     #[test]
     fn wrong_usage_exits_with_2() {
-        for line in
-            ["", "jobs", "job get", "enqueue content", "enqueue scrape --payload {", "token --scope admin --days 0"]
-        {
+        for line in [
+            "",
+            "jobs",
+            "job get",
+            "enqueue content",
+            "enqueue scrape --payload {",
+            "token --scope admin --days 0",
+            "selftest --workers 1",
+        ] {
             let error = Cli::try_parse_from(["ecomctl"].into_iter().chain(line.split_whitespace())).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}: {error}");
         }
@@ -121,6 +136,8 @@ mod tests {
             "queue replay content",
             "queue replay content 0199a1b2-0000-7000-8000-000000000001",
             "demo --catalogue c.csv --shops http://127.0.0.1:4000 --url http://127.0.0.1:8080",
+            "selftest --quick --seed 7 --server .dev/bin/valkey-server --fsync always --json",
+            "selftest-mortal --parent 1 /bin/true --port 1",
         ] {
             Cli::try_parse_from(["ecomctl"].into_iter().chain(line.split_whitespace())).unwrap();
         }

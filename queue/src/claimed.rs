@@ -97,6 +97,12 @@ impl Claimed {
         self.0.history.attempt()
     }
 
+    /// How often a worker died with it before.
+    #[must_use]
+    pub fn crashes(&self) -> u32 {
+        self.0.history.crashes
+    }
+
     /// How many attempts may fail.
     #[must_use]
     pub fn max_attempts(&self) -> u32 {

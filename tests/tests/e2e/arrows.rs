@@ -14,7 +14,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("schedules", &["queue", "jobs", "store"]),
     ("producer", &["fleet", "queue", "providers", "store", "jobs", "schedules"]),
     ("worker", &["fleet", "queue", "providers", "store", "jobs", "schedules"]),
-    ("ctl", &["producer", "providers", "schedules", "queue", "worker"]),
+    ("ctl", &["fleet", "producer", "providers", "schedules", "queue", "worker"]),
     ("bench", &["fleet", "queue", "jobs", "worker"]),
     ("servers", &[]),
     ("tests", &["fleet", "queue", "providers", "store", "jobs", "schedules", "producer", "worker", "ctl", "servers"]),

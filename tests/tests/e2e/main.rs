@@ -22,6 +22,7 @@ mod redis_outage;
 mod replicas;
 mod restart;
 mod scrape;
+mod selftest;
 mod shutdown;
 mod smtp;
 mod startup;
