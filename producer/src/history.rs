@@ -1,6 +1,6 @@
 //! A job of the history as the API shows it.
 
-use queue::{AttemptError, AttemptView, JobView, Timestamp, Trace};
+use queue::{AttemptError, AttemptView, JobView, Progress, Timestamp, Trace};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use store::{Moment, PastAttempt, PastJob};
@@ -30,7 +30,7 @@ pub(crate) fn view(job: PastJob) -> Option<JobView> {
         max_attempts: job.max_attempts,
         crashes: job.crashes,
         timeout_s: job.timeout_s,
-        progress: None,
+        progress: job.progress.map(|progress| Progress { percent: progress.percent, message: progress.message }),
         attempts: job.attempts.into_iter().map(attempt).collect(),
         provider: job.provider,
         degraded: job.degraded,

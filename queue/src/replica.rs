@@ -302,7 +302,7 @@ async fn collect(shared: Arc<Shared>, mut receiver: mpsc::UnboundedReceiver<Sett
                 if again {
                     backoff = (backoff * 2).min(BACKOFF.1);
                 } else {
-                    let queue = batch.last().map(Settlement::queue).unwrap_or_default();
+                    let queue = shared.session.sealed_queue().await.unwrap_or_default();
                     let n_jobs = shared.session.n_sealed().await + batch.len();
                     tracing::warn!(queue, %error, n_jobs, "cannot settle; kept and tried again");
                 }

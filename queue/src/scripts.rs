@@ -21,20 +21,14 @@ const LOOK_AROUND: u32 = 10_000;
 /// The most dead jobs a queue keeps.
 const MOST_DEAD: u32 = 10_000;
 
-/// The script of this name; `with`: after the function of another file.
+/// The script of this name, behind the functions that several scripts use.
 macro_rules! script {
-    ($name:ident) => {
-        script!($name with "")
-    };
-    ($name:ident with holder) => {
-        script!($name with include_str!("scripts/holder.lua"))
-    };
-    ($name:ident with $function:expr) => {{
+    ($name:ident) => {{
         static SCRIPT: LazyLock<Script> = LazyLock::new(|| {
             let text = text(stringify!($name), include_str!(concat!("scripts/", stringify!($name), ".lua")));
             // The first line tells the server what the script may do.
             let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
-            Script::new(&format!("{first}\n{}{rest}", $function))
+            Script::new(&format!("{first}\n{}{rest}", include_str!("scripts/common.lua")))
         });
         &*SCRIPT
     }};
@@ -545,7 +539,7 @@ pub(crate) async fn cancel(
 ) -> Result<Cancelled, Error> {
     let bucket = retention.bucket(now_ms);
     let own_key = retention.bucket(job.id.created_ms()) != bucket;
-    let script = script!(cancel with holder);
+    let script = script!(cancel);
     let mut call = script.key(&partition.base);
     call.arg(&job.id.as_bytes()[..]).arg(job.place).arg(job.finished);
     call.arg(if own_key { String::new() } else { bucket.to_string() })
@@ -570,7 +564,7 @@ pub(crate) async fn revive(
     record: &[u8],
     history: &[u8],
 ) -> Result<bool, Error> {
-    let script = script!(revive with holder);
+    let script = script!(revive);
     let mut call = script.key(&partition.base);
     call.arg(&id.as_bytes()[..]).arg(place).arg(retention.bucket(id.created_ms())).arg(record).arg(history);
     run(&call, connection).await
@@ -666,7 +660,7 @@ pub(crate) async fn look(
     retention: Retention,
     ids: &[JobId],
 ) -> Result<Vec<Option<Found>>, Error> {
-    let script = script!(find with holder);
+    let script = script!(find);
     let mut call = script.key(&partition.base);
     call.arg(MOST_BYTES);
     for id in ids {

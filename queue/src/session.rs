@@ -430,6 +430,11 @@ impl Session {
         }
     }
 
+    /// The first queue of which a settlement was sent that is not known to be written.
+    pub(crate) async fn sealed_queue(&self) -> Option<String> {
+        self.sealed.lock().await.first().map(|sealed| sealed.partition.queue.clone())
+    }
+
     /// How many settlements were sent and are not known to be written.
     pub async fn n_sealed(&self) -> usize {
         let n = |sealed: &Sealed| match &sealed.batch {

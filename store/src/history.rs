@@ -99,6 +99,18 @@ pub struct PastJob {
     pub degraded_reason: Option<String>,
     /// The collection that holds its result.
     pub stored_in: Option<String>,
+    /// What its handler reported last.
+    #[serde(default)]
+    pub progress: Option<PastProgress>,
+}
+
+/// How far a job was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastProgress {
+    /// 0 to 100.
+    pub percent: u8,
+    /// What it was doing.
+    pub message: String,
 }
 
 /// One attempt of a job.

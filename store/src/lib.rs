@@ -22,7 +22,7 @@ use mongodb::{
 };
 
 pub use error::Error;
-pub use history::{Moment, PastAttempt, PastError, PastJob, PastPage, PastQuery, words};
+pub use history::{Moment, PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, words};
 pub use results::NewResult;
 
 /// The driver's own 30 s would hold a worker's slot for half a minute at each attempt.

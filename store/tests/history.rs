@@ -8,7 +8,7 @@ use mongodb::{
 };
 use serde_json::{Value, json};
 use servers::MongoServer;
-use store::{Moment, PastAttempt, PastError, PastJob, PastQuery, Store, words};
+use store::{Moment, PastAttempt, PastError, PastJob, PastProgress, PastQuery, Store, words};
 
 const START_MS: u64 = 1_760_000_000_000;
 
@@ -52,6 +52,7 @@ fn job(n: u64) -> PastJob {
         degraded: false,
         degraded_reason: None,
         stored_in: Some("contents".to_owned()),
+        progress: Some(PastProgress { percent: 100, message: "stored".to_owned() }),
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use queue::{AttemptView, Client, JobView, State};
 use serde::Serialize;
 use serde_json::Value;
-use store::{Moment, PastAttempt, PastError, PastJob, Store};
+use store::{Moment, PastAttempt, PastError, PastJob, PastProgress, Store};
 use tokio::time::{sleep, timeout};
 
 use crate::dispatch::Runner;
@@ -140,6 +140,10 @@ fn past_job(job: &JobView, collection: &'static str) -> Option<PastJob> {
         provider: job.provider.clone(),
         degraded: job.degraded,
         degraded_reason: job.degraded_reason.clone(),
+        progress: job
+            .progress
+            .clone()
+            .map(|progress| PastProgress { percent: progress.percent, message: progress.message }),
         stored_in: (job.state == State::Succeeded).then(|| collection.to_owned()),
     })
 }

@@ -39,7 +39,7 @@ pub(crate) struct Worker {
 
 /// A client that knows the queue of the selftest.
 pub(crate) fn client(url: &str) -> Result<Client> {
-    let kind = Kind { name: QUEUE.to_owned(), max_attempts: 3, timeout_s: 30, allow_fallback: false };
+    let kind = Kind { name: QUEUE.to_owned(), max_attempts: 3, timeout_s: 30, allow_fallback: false, history: false };
     Ok(Client::new(&fleet::Redis::open(url, PREFIX)?, vec![kind]))
 }
 

@@ -8,6 +8,10 @@ local base, id, seen, finished, bucket = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARG
 if redis.call('HEXISTS', base .. ':jobs', id) == 0 then
   return false
 end
+check(base, 'SCARD', { ':cancels', ':ghosts' })
+check(base, 'HLEN', { ':history', ':done:' .. bucket })
+check(base, 'ZCARD', { ':watched' })
+check(base, 'LLEN', { ':unrecorded' })
 local owner = holder(base, id)
 if seen == 'running' then
   if owner then

@@ -15,6 +15,10 @@ if redis.call('EXISTS', base .. ':paused') == 1 then
   return { -1, 0, 0, 0, '', {}, {} }
 end
 
+check(base, 'LLEN', { ':suspects', ':ready:0', ':ready:1', ':ready:2', ':ready:3', ':wake' })
+check(base, 'HLEN', { ':jobs', ':claims', ':left', ':history' })
+check(base, 'ZCARD', { ':leases', ':scheduled', ':retrying', ':watched' })
+check(base, 'SCARD', { ':ghosts' })
 local next_due = -1
 for _, waiting in ipairs({ base .. ':scheduled', base .. ':retrying' }) do
   local due = redis.call('ZRANGEBYSCORE', waiting, '-inf', now, 'LIMIT', 0, 500)
@@ -32,16 +36,6 @@ for _, waiting in ipairs({ base .. ':scheduled', base .. ':retrying' }) do
     next_due = tonumber(first)
   end
 end
-
--- A key of the wrong type has to end the call here: after the first pop, ids would be lost.
-for _, list in ipairs({ ':suspects', ':ready:0', ':ready:1', ':ready:2', ':ready:3' }) do
-  redis.call('LLEN', base .. list)
-end
-redis.call('HLEN', base .. ':claims')
-redis.call('HLEN', base .. ':left')
-redis.call('HLEN', jobs)
-redis.call('ZCARD', base .. ':leases')
-redis.call('SCARD', ghosts)
 
 local ids, suspect = {}, 0
 if take_suspect and want > 0 then

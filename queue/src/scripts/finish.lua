@@ -13,6 +13,10 @@ local n_owners, n, states = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local ids_at = 8 + 3 * n_owners
 local claims, left, leases = base .. ':claims', base .. ':left', base .. ':leases'
 
+check(base, 'HLEN', { ':jobs', ':claims', ':left', ':history', ':progress', ':minute:' .. minute, ':done:' .. bucket })
+check(base, 'ZCARD', { ':leases', ':watched' })
+check(base, 'SCARD', { ':cancels' })
+check(base, 'LLEN', { ':unrecorded' })
 local refused, is_refused, position = {}, {}, 0
 for at = 9, ids_at, 3 do
   local owner, had, ends = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])

@@ -15,6 +15,11 @@ local wake, n_dead, ended = false, 0, {}
 local reported = redis.call('EXISTS', base .. ':progress') == 1
 local watched = redis.call('EXISTS', base .. ':watched') == 1
 
+check(base, 'HLEN', { ':jobs', ':claims', ':left', ':history', ':progress', ':minute:' .. minute })
+check(base, 'ZCARD', { ':leases', ':scheduled', ':retrying', ':dead', ':watched' })
+check(base, 'SCARD', { ':cancels' })
+check(base, 'LLEN', { ':suspects', ':held', ':ready:0', ':ready:1', ':ready:2', ':ready:3', ':wake', ':unrecorded' })
+
 -- Takes a job out of its owner's claim. False: it is not in there.
 local function take(owner, id)
   local ids = redis.call('HGET', claims, owner)

@@ -4,6 +4,9 @@
 -- ARGV     id, state that the caller saw ('dead', 'retrying', 'scheduled', 'finished'), bucket of the id, record, history or ''
 -- Reply    1, or 0 when the job's state is no longer the one seen
 local base, id, seen, record, history = KEYS[1], ARGV[1], ARGV[2], ARGV[4], ARGV[5]
+check(base, 'HLEN', { ':jobs', ':history', ':claims', ':done:' .. ARGV[3] })
+check(base, 'SCARD', { ':ghosts' })
+check(base, 'LLEN', { ':ready:0', ':ready:1', ':ready:2', ':ready:3', ':wake' })
 if seen == 'finished' then
   if redis.call('HEXISTS', base .. ':jobs', id) == 1 then
     return 0

@@ -1,3 +1,10 @@
+-- Ends the script with an error if one of these keys is of another type: after the first write that would be too late.
+local function check(base, command, keys)
+  for i = 1, #keys do
+    redis.call(command, base .. keys[i])
+  end
+end
+
 local claims
 
 -- The claim that has a job, its ids, and where in them the job's id is; nothing when no claim has it.
