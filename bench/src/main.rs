@@ -94,6 +94,10 @@ enum Part {
     Hang { system: String, url: String },
 }
 
+/// As in the worker.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt()

@@ -7,6 +7,10 @@ use clap::Parser;
 use producer::{Config, Signals};
 use tracing_subscriber::EnvFilter;
 
+/// Small pieces of memory are taken and given back all the time; this allocator is faster at it than the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let config = Config::parse();

@@ -69,7 +69,7 @@ pub(crate) struct Slots {
 }
 
 /// The most jobs that are claimed ahead of the running ones.
-const MOST_AHEAD: usize = 512;
+const MOST_AHEAD: usize = 2048;
 /// Jobs are claimed ahead only as far as they are expected to start within this time, so that a busy replica does not sit on
 /// jobs that an idle one could run.
 const AHEAD_US: usize = 5_000;
