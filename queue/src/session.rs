@@ -468,9 +468,9 @@ impl Session {
         Some(Sealed { partition, batch })
     }
 
-    /// Orders `jobs` by their owners.
+    /// Orders `jobs` by their owners, and those of one owner by their pages.
     fn owners_of(&self, jobs: &mut [Ending]) -> Vec<EndingOwner> {
-        jobs.sort_by(|a, b| a.owner.as_ptr().cmp(&b.owner.as_ptr()));
+        jobs.sort_by_key(|job| (job.owner.as_ptr(), job.id.page()));
         let held = self.held();
         let owners = jobs.chunk_by(|a, b| Arc::ptr_eq(&a.owner, &b.owner)).map(|jobs| {
             let owner = jobs[0].owner.clone();

@@ -8,7 +8,7 @@
 local base = KEYS[1]
 local owner, want, now, lease_end = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local order, take_suspect, most_records = ARGV[5], ARGV[6] == '1', tonumber(ARGV[7])
-local jobs, ghosts = base .. ':jobs', base .. ':ghosts'
+local ghosts = base .. ':ghosts'
 
 if redis.call('EXISTS', base .. ':paused') == 1 then
   redis.call('DEL', base .. ':wake')
@@ -16,19 +16,22 @@ if redis.call('EXISTS', base .. ':paused') == 1 then
 end
 
 check(base, 'LLEN', { ':suspects', ':ready:0', ':ready:1', ':ready:2', ':ready:3', ':wake' })
-check(base, 'HLEN', { ':jobs', ':claims', ':left', ':history' })
+check(base, 'HLEN', { ':claims', ':left', ':history' })
 check(base, 'ZCARD', { ':leases', ':scheduled', ':retrying', ':watched' })
 check(base, 'SCARD', { ':ghosts' })
 local next_due = -1
 for _, waiting in ipairs({ base .. ':scheduled', base .. ':retrying' }) do
   local due = redis.call('ZRANGEBYSCORE', waiting, '-inf', now, 'LIMIT', 0, 500)
   if #due > 0 then
-    redis.call('ZREM', waiting, unpack(due))
-    local records = redis.call('HMGET', jobs, unpack(due))
+    local priorities = {}
     for i, id in ipairs(due) do
       -- The second byte of a record is its priority; a damaged one must not lose the job.
-      local priority = records[i] and string.byte(records[i], 2) or 1
-      redis.call('RPUSH', base .. ':ready:' .. math.min(priority, 3), id)
+      local record = redis.call('HGET', page(base, id), id)
+      priorities[i] = math.min(record and string.byte(record, 2) or 1, 3)
+    end
+    redis.call('ZREM', waiting, unpack(due))
+    for i, id in ipairs(due) do
+      redis.call('RPUSH', base .. ':ready:' .. priorities[i], id)
     end
   end
   local first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')[2]
@@ -103,8 +106,16 @@ end
 local with_history = redis.call('EXISTS', base .. ':history')
 local records, histories = {}, {}
 if #ids <= most_records then
-  records = redis.call('HMGET', jobs, unpack(ids))
-  if with_history == 1 then
+  for i, id in ipairs(ids) do
+    -- After the first pop nothing may fail any more: what cannot be read here is read again outside, and fails there.
+    local record = redis.pcall('HGET', page(base, id), id)
+    if type(record) == 'table' then
+      records = {}
+      break
+    end
+    records[i] = record
+  end
+  if with_history == 1 and #records > 0 then
     histories = redis.call('HMGET', base .. ':history', unpack(ids))
   end
 end

@@ -283,7 +283,8 @@ impl Run {
         self.tell(format!("  job {}", self.next_number));
         self.next_number += 1;
         let mut pipe = redis::pipe();
-        pipe.hset(self.reader.key("jobs"), &id, record).rpush(self.reader.key(&format!("ready:{priority}")), &id);
+        pipe.hset(self.reader.key(&format!("jobs:{}", id[9])), &id, record)
+            .rpush(self.reader.key(&format!("ready:{priority}")), &id);
         pipe.del(self.reader.key("wake")).rpush(self.reader.key("wake"), 1).ignore();
         let _: redis::Value = self.reader.command(|redis| pipe.query(redis));
     }
