@@ -136,9 +136,11 @@ pub(crate) struct ClaimedJob {
 #[derive(Debug)]
 pub(crate) struct Claims {
     pub(crate) next_due_ms: Option<u64>,
-    /// The first job is a suspect.
+    /// The only job is a suspect.
     pub(crate) suspect: bool,
-    /// Ready jobs are left.
+    /// Suspects wait for a replica without other jobs.
+    pub(crate) suspects_wait: bool,
+    /// More could be claimed.
     pub(crate) left: bool,
     pub(crate) jobs: Vec<ClaimedJob>,
 }
@@ -175,6 +177,7 @@ pub(crate) async fn claim(
     Ok(Claims {
         next_due_ms: u64::try_from(next_due).ok(),
         suspect: suspect == 1,
+        suspects_wait: suspect == 2,
         left: left == 1,
         jobs: jobs.collect(),
     })

@@ -2,8 +2,9 @@
 -- Makes due jobs ready, then hands up to `want` ready jobs to one owner under a lease.
 -- KEYS[1]  base of the partition's keys
 -- ARGV     owner, want (at most 1000), now_ms, lease_end_ms, order of the priorities ('0123'), whether a suspect may be taken
---          ('1' or '0'), at most so many jobs come with their records: more are read faster outside of a script
--- Reply    { next due_ms or -1, 1 if the first job is a suspect, 1 if ready jobs are left, 1 if a job may have a history,
+--          ('1' or '0': it comes by itself), at most so many jobs come with their records: more are read faster outside of a script
+-- Reply    { next due_ms or -1, 1 if the only job is a suspect or 2 if suspects wait for a replica without other jobs, 1 if more
+--            could be claimed, 1 if a job may have a history,
 --            the ids in one string, records and histories (false = none; both empty when there are too many jobs) }
 local base = KEYS[1]
 local owner, want, now, lease_end = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
@@ -49,7 +50,7 @@ if take_suspect and want > 0 then
   end
 end
 for priority in string.gmatch(order, '%d') do
-  if #ids < want then
+  if suspect == 0 and #ids < want then
     local got = redis.call('LPOP', base .. ':ready:' .. priority, want - #ids)
     if got then
       if #ids == 0 then
@@ -78,6 +79,13 @@ if #ids > 0 and redis.call('EXISTS', ghosts) == 1 then
 end
 
 local left = 0
+if redis.call('EXISTS', base .. ':suspects') == 1 then
+  if take_suspect then
+    left = 1
+  elseif suspect == 0 then
+    suspect = 2
+  end
+end
 for priority = 0, 3 do
   if redis.call('EXISTS', base .. ':ready:' .. priority) == 1 then
     left = 1
@@ -89,7 +97,7 @@ elseif redis.call('EXISTS', base .. ':wake') == 0 then
   redis.call('RPUSH', base .. ':wake', '1')
 end
 if #ids == 0 then
-  return { next_due, 0, left, 0, '', {}, {} }
+  return { next_due, suspect, left, 0, '', {}, {} }
 end
 
 local claimed = table.concat(ids)

@@ -125,13 +125,15 @@ impl Model {
             order.reverse();
         }
         for priority in order {
-            while ids.len() < want
+            while suspect.is_none()
+                && ids.len() < want
                 && let Some(number) = self.lists[priority].pop_front()
             {
                 ids.push(number);
             }
         }
-        let mut taken = Taken { left: self.n_ready() > 0, next_due_ms: self.next_due_ms(), ..Taken::default() };
+        let left = self.n_ready() > 0 || (suspects && !self.lists[SUSPECTS].is_empty());
+        let mut taken = Taken { left, next_due_ms: self.next_due_ms(), ..Taken::default() };
         for number in ids {
             // One that was cancelled is only dropped from its list.
             match self.jobs.get_mut(&number).filter(|job| job.is_waiting()) {
