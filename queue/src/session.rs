@@ -268,7 +268,7 @@ impl Session {
             }),
         };
         let owner = &owner;
-        let claimed = |(job, record)| Claimed::new(job, record, &partition, owner, kind.clone(), now_ms, &self.desk);
+        let claimed = |(job, record)| Claimed::new(&job, record, &partition, owner, kind.clone(), now_ms, &self.desk);
         let jobs: Vec<Claimed> = jobs.into_iter().map(claimed).collect();
         self.hold(&partition, owner, &jobs);
         let Claims { next_due_ms, left, suspects_wait, .. } = claims;
@@ -762,12 +762,12 @@ fn refused_only(error: Error) -> Result<Error, Error> {
 
 /// The ends of those of `jobs` that someone cancelled while they ran, each with its record.
 fn cancelled(jobs: &[Release], cancelled: Vec<CancelledRun>, now_ms: u64) -> Result<Vec<Release>, Error> {
-    let end = |run: CancelledRun| end_cancelled(&jobs[run.position], run.record, run.history, now_ms);
+    let end = |run: CancelledRun| end_cancelled(&jobs[run.position], run.record, run.history.as_ref(), now_ms);
     cancelled.into_iter().map(end).collect()
 }
 
 /// In the place of `release`, the end of its job, which has this record and, unless the release brings another, this history.
-fn end_cancelled(release: &Release, record: Vec<u8>, history: Option<Vec<u8>>, now_ms: u64) -> Result<Release, Error> {
+fn end_cancelled(release: &Release, record: Vec<u8>, history: Option<&Vec<u8>>, now_ms: u64) -> Result<Release, Error> {
     let by = release.owner.parse::<Owner>().ok();
     let finished = Finished {
         record: record.into(),
@@ -775,7 +775,7 @@ fn end_cancelled(release: &Release, record: Vec<u8>, history: Option<Vec<u8>>, n
         finished_ms: now_ms,
         started_ms: by.as_ref().map(|by| by.at_ms),
         worker: by.map(|by| by.replica.worker().to_owned()),
-        history: release.history.as_ref().or(history.as_ref()).map(|bytes| History::decode(Some(bytes))),
+        history: release.history.as_ref().or(history).map(|bytes| History::decode(Some(bytes))),
         success: None,
         reports: None,
     };

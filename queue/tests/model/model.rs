@@ -136,16 +136,9 @@ impl Model {
         let mut taken = Taken { left, next_due_ms: self.next_due_ms(), ..Taken::default() };
         for number in ids {
             // One that was cancelled is only dropped from its list.
-            match self.jobs.get_mut(&number).filter(|job| job.is_waiting()) {
-                Some(job) => {
-                    job.place = Place::Running { owner: Owner::NewClaimOf(worker.to_owned()), stop: false };
-                    if !job.newer {
-                        taken.jobs.push(number);
-                    } else {
-                        taken.aside.push(number);
-                    }
-                }
-                None => {}
+            if let Some(job) = self.jobs.get_mut(&number).filter(|job| job.is_waiting()) {
+                job.place = Place::Running { owner: Owner::NewClaimOf(worker.to_owned()), stop: false };
+                if job.newer { &mut taken.aside } else { &mut taken.jobs }.push(number);
             }
         }
         taken.suspect = suspect.is_some() && taken.jobs.first() == suspect.as_ref();
