@@ -48,11 +48,12 @@ impl Python {
         }
         let mut command = tokio::process::Command::from(server::mortal(&self.python));
         command.args(["-c", SCRIPT, &task.to_string()]).env("PYTHONPATH", modules);
-        let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true).output();
+        let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
         let output = tokio::time::timeout(PATIENCE, output)
             .await
             .with_context(|| format!("{system}: {what} takes too long"))??;
-        anyhow::ensure!(output.status.success(), "{system}: {what} failed with {}", output.status);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "{system}: {what} failed with {}:\n{errors}", output.status);
         let text = String::from_utf8_lossy(&output.stdout);
         let line = text.lines().last().with_context(|| format!("{system}: {what} said nothing"))?;
         Ok(serde_json::from_str::<Answer<T>>(line)?.result)

@@ -11,10 +11,10 @@ import mmap
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import redis
 
@@ -40,6 +40,8 @@ jobs = task.get("jobs", 0)
 started = shared(jobs + 1)
 # When a worker began to take jobs.
 ready = shared(1)
+# The processes that run jobs.
+workers = []
 
 
 def note_start(number):
@@ -53,6 +55,7 @@ def fork(run):
         return child
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    workers.clear()
     code = 1
     try:
         run()
@@ -68,6 +71,8 @@ def wait_until(condition, what):
     while not condition():
         if time.monotonic() > deadline:
             sys.exit(f"{what} takes too long")
+        if any(os.waitpid(abs(worker), os.WNOHANG)[0] for worker in workers):
+            sys.exit("a worker ended by itself")
         time.sleep(POLL_S)
 
 
@@ -104,21 +109,17 @@ class Celery:
 
     def push_all(self, clients, numbers, until):
         """Each client pushes one job after another while numbers last; how many were pushed before the time."""
-        pushed = [0] * clients
-
-        def client(index):
+        def client(_):
+            pushed = 0
             for number in numbers:
                 if time.monotonic() >= until:
-                    return
+                    break
                 self.job.apply_async(kwargs=payload(number))
-                pushed[index] += 1
+                pushed += 1
+            return pushed
 
-        threads = [threading.Thread(target=client, args=[index]) for index in range(clients)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return sum(pushed)
+        with ThreadPoolExecutor(clients) as threads:
+            return sum(threads.map(client, range(clients)))
 
     def push_evenly(self, per_second, pushed):
         began = time.monotonic()
@@ -128,7 +129,7 @@ class Celery:
             self.job.apply_async(kwargs=payload(number))
 
     def work(self, processes):
-        """Starts the worker, whose pool has the processes; what to kill."""
+        """Starts the worker, whose pool has the processes; the process to kill, negative as the head of a group."""
         from celery.signals import worker_ready
 
         def run():
@@ -253,7 +254,7 @@ def fill():
 
 def drain():
     server = redis.Redis.from_url(url)
-    workers = peer.work(task["processes"])
+    workers.extend(peer.work(task["processes"]))
     first_left = 0
 
     def ended():
@@ -264,12 +265,12 @@ def drain():
 
     wait_until(ended, "running the jobs")
     rate = jobs / (time.monotonic() - ready[0])
-    end(workers)
+    end_workers()
     return rate
 
 
 def start():
-    workers = peer.work(task["processes"])
+    workers.extend(peer.work(task["processes"]))
     pushed = shared(jobs)
     wait_until(lambda: ready[0], "the start of the worker")
 
@@ -282,11 +283,11 @@ def start():
     if os.waitpid(pusher, 0)[1] != 0:
         sys.exit("the process that pushes failed")
     wait_until(lambda: all(started), "running the jobs")
-    end(workers)
+    end_workers()
     return [(started[number] - pushed[number]) * 1000 for number in range(jobs)]
 
 
-def end(workers):
+def end_workers():
     for worker in workers:
         (os.killpg if worker < 0 else os.kill)(abs(worker), signal.SIGKILL)
         os.waitpid(abs(worker), 0)
