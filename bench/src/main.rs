@@ -10,11 +10,15 @@ mod figures;
 mod floors;
 mod ours;
 mod payload;
+mod peers;
 mod progress;
 mod proxy;
+mod python;
 mod recovery;
 mod report;
 mod run;
+#[cfg(feature = "rusty-sidekiq")]
+mod rusty_sidekiq;
 mod samples;
 mod server;
 mod soak;
@@ -31,10 +35,8 @@ use futures::future::try_join_all;
 
 use crate::{
     apalis_redis::ApalisRedis,
-    bare::Bare,
-    bullmq::BullMq,
     figures::{FIGURES, Measure, Values},
-    ours::Ours,
+    peers::Peer,
     run::{Scale, Way},
     server::Server,
     system::System,
@@ -55,7 +57,10 @@ struct Arguments {
     /// Only these figures, separated by commas; an unknown one lists them all.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// Only these systems: ours, bare-redis, bullmq, apalis-redis, apalis-redis-default.
+    /// Beside which other systems: bullmq, apalis-redis, rusty-sidekiq, celery, taskiq, or all.
+    #[arg(long, value_delimiter = ',', value_name = "LIST", default_value = "bullmq,apalis-redis")]
+    peers: Vec<Peer>,
+    /// Only these systems of those: ours, bare-redis, bullmq, apalis-redis, apalis-redis-default, …
     #[arg(long, value_delimiter = ',')]
     systems: Vec<String>,
     /// How often everything is measured.
@@ -85,6 +90,12 @@ struct Arguments {
     /// The folder in which npm installed BullMQ.
     #[arg(long, env = "BENCH_MODULES", default_value = ".dev/bench")]
     modules: PathBuf,
+    /// Python, for Celery and taskiq.
+    #[arg(long, env = "BENCH_PYTHON")]
+    python: Option<PathBuf>,
+    /// The folder in which pip installed Celery and taskiq.
+    #[arg(long, env = "BENCH_PYTHON_MODULES", default_value = ".dev/bench-python")]
+    python_modules: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -187,15 +198,7 @@ fn measures(arguments: &Arguments) -> anyhow::Result<Vec<Measure>> {
 }
 
 fn systems(arguments: &Arguments) -> anyhow::Result<Vec<Box<dyn System>>> {
-    let mut all: Vec<Box<dyn System>> = vec![Box::new(Ours), Box::new(Bare)];
-    match &arguments.node {
-        Some(node) if arguments.modules.join("node_modules/bullmq").exists() => {
-            all.push(Box::new(BullMq { node: node.clone(), modules: arguments.modules.clone() }));
-        }
-        _ => eprintln!("NOT RUN: BullMQ, because --node or --modules is not there; `./dev bench` brings both"),
-    }
-    all.push(Box::new(ApalisRedis { tuned: true }));
-    all.push(Box::new(ApalisRedis { tuned: false }));
+    let all = peers::with_ours(arguments);
     let names: Vec<&str> = all.iter().map(|system| system.name()).collect();
     for wanted in &arguments.systems {
         ensure!(names.contains(&wanted.as_str()), "there is no system {wanted:?} here; there are {}", names.join(", "));

@@ -99,6 +99,8 @@ pub(crate) async fn measure(
     match measure {
         Measure::PushOne => Ok(vec![system.push(&url, 1, scale.push_time).await?]),
         Measure::Push64 => Ok(vec![system.push(&url, 64, scale.push_time).await?]),
+        Measure::PushBulk if !system.has_bulk() => Ok(Vec::new()),
+        Measure::DrainKept if !system.keeps_results() => Ok(Vec::new()),
         Measure::PushBulk => Ok(vec![system.fill(&url, at_most(scale.bulk_jobs)).await?]),
         Measure::DrainKept | Measure::DrainDropped => {
             let jobs = at_most(scale.drain_jobs);
@@ -122,7 +124,7 @@ pub(crate) async fn measure(
             let counted = way.counted(server)?;
             let url = server::url(counted.port);
             system.fill(&url, jobs).await?;
-            system.drain(&url, jobs, true).await?;
+            system.drain(&url, jobs, system.keeps_results()).await?;
             Ok(vec![counted.n_commands() as f64 / jobs as f64])
         }
         Measure::Idle | Measure::Soak if system.name() != "ours" => Ok(Vec::new()),

@@ -15,6 +15,16 @@ pub(crate) trait System: Sync {
         usize::MAX
     }
 
+    /// Whether it has a way to push in bulk; without, [`Self::fill`] pushes one by one and is not measured.
+    fn has_bulk(&self) -> bool {
+        true
+    }
+
+    /// Whether it can keep results.
+    fn keeps_results(&self) -> bool {
+        true
+    }
+
     /// Jobs a second when `clients` push one job after another for `time`.
     async fn push(&self, url: &str, clients: usize, time: Duration) -> anyhow::Result<f64>;
 

@@ -43,7 +43,7 @@ impl WeakClaimed {
 
 impl Claimed {
     pub(crate) fn new(
-        job: ClaimedJob,
+        job: &ClaimedJob,
         record: Vec<u8>,
         partition: &Arc<Partition>,
         owner: &Arc<str>,

@@ -118,7 +118,7 @@ impl Client {
         for id in ids {
             if let Some(partition) = self.directory.of_id(*id).await? {
                 let bytes = id.as_bytes().as_slice();
-                pipe.hexists(partition.key("jobs"), bytes).zscore(partition.key("dead"), bytes);
+                pipe.hexists(partition.page_of(*id), bytes).zscore(partition.key("dead"), bytes);
                 asked.push(*id);
             }
         }

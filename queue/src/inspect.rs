@@ -446,7 +446,13 @@ impl Client {
         let mut counts = HashMap::new();
         let left: Vec<u64> = connection.hvals(partition.key("left")).await?;
         counts.insert("running".to_owned(), left.iter().sum());
-        for suffix in ["jobs", "claims", "history", "progress"] {
+        let mut pipe = redis::pipe();
+        for page in 0..=u8::MAX {
+            pipe.hlen(partition.key(&format!("jobs:{page}")));
+        }
+        let pages: Vec<u64> = pipe.query_async(&mut connection).await?;
+        counts.insert("jobs".to_owned(), pages.iter().sum());
+        for suffix in ["claims", "history", "progress"] {
             counts.insert(suffix.to_owned(), connection.hlen(partition.key(suffix)).await?);
         }
         for suffix in ["leases", "scheduled", "retrying", "dead", "watched"] {

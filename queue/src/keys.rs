@@ -5,9 +5,9 @@
 //!
 //! | suffix | type | holds | goes away |
 //! |---|---|---|---|
-//! | `jobs` | hash id → record | every job that has not finished, and dead ones | with the job |
+//! | `jobs:0` … `jobs:255` | hashes id → record | every job that has not finished, and dead ones, by the page in its id | with the job |
 //! | `ready:0` … `ready:3` | lists of ids | jobs that wait for a worker, by priority | by the claim |
-//! | `suspects` | list of ids | ready jobs that two workers died with; one at a time a replica | by the claim |
+//! | `suspects` | list of ids | ready jobs that two workers died with; each runs by itself in a replica | by the claim |
 //! | `held` | list of ids | ready jobs that a newer release wrote | by a worker that reads them |
 //! | `ghosts` | set of ids | cancelled jobs whose id is still in a list of ready jobs | when a claim meets them |
 //! | `scheduled`, `retrying` | sorted sets, score = due ms | jobs that wait for their time | by the claim after it |
@@ -34,6 +34,8 @@
 //!
 //! Keys of no partition: the table of partition numbers, the replicas, unique and idempotency keys (below).
 
+use crate::message::JobId;
+
 /// A partition of a queue: the unit that one set of keys serves.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Partition {
@@ -47,6 +49,11 @@ pub(crate) struct Partition {
 impl Partition {
     pub(crate) fn new(prefix: &str, number: u16, queue: &str, index: u16) -> Self {
         Self { number, queue: queue.to_owned(), base: format!("{prefix}:{{{queue}.{index}}}") }
+    }
+
+    /// The hash that holds a job's record.
+    pub(crate) fn page_of(&self, id: JobId) -> String {
+        format!("{}:jobs:{}", self.base, id.page())
     }
 
     pub(crate) fn key(&self, suffix: &str) -> String {

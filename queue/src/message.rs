@@ -3,9 +3,12 @@
 //! A record is `version u8 · priority u8 · length of the options u16 LE · CRC-32 of the rest u32 LE · options · payload`.
 //! The options are a MessagePack map of what differs from the kind's defaults (none: no byte), the payload is JSON as it
 //! came. Scripts read the priority, where a job becomes ready again, and `unhold.lua` the version; nothing else. An id is a UUIDv7
-//! whose 12 bits after the version hold the number of the partition.
+//! whose 12 bits after the version hold the number of the partition, and whose tenth byte holds the page.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -23,6 +26,10 @@ use crate::{
 /// The envelope version that this release writes, and the newest that it reads.
 pub const ENVELOPE_VERSION: u8 = 1;
 const HEADER: usize = 8;
+/// How many jobs, or milliseconds, before the next page.
+const JOBS_A_PAGE: u64 = 1 << 16;
+/// The byte of an id that holds its page.
+const PAGE: usize = 9;
 /// Only the last so many attempts of a job are kept in full.
 const ATTEMPTS_KEPT: usize = 20;
 /// The longest error text that is kept, in characters.
@@ -36,13 +43,19 @@ pub struct JobId(Uuid);
 
 impl JobId {
     /// A new id in the partition `number`, created at `now_ms` (Unix milliseconds).
+    ///
+    /// Its page changes after so many ids of this process, and about every minute: then a page has the jobs of one time, and is as
+    /// small and as close together in memory however many jobs wait.
     pub(crate) fn new(partition: u16, now_ms: u64) -> Self {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let page = (now_ms / JOBS_A_PAGE + MADE.fetch_add(1, Ordering::Relaxed) / JOBS_A_PAGE) as u8;
         let random = Uuid::new_v4().into_bytes();
         let mut bytes = [0; 16];
         bytes[..6].copy_from_slice(&now_ms.to_be_bytes()[2..]);
         bytes[6] = 0x70 | (partition >> 8) as u8;
         bytes[7] = (partition & 0xff) as u8;
         bytes[8..].copy_from_slice(&random[8..]);
+        bytes[PAGE] = page;
         Self(Uuid::from_bytes(bytes))
     }
 
@@ -50,6 +63,11 @@ impl JobId {
     pub(crate) fn partition(self) -> u16 {
         let bytes = self.0.as_bytes();
         u16::from(bytes[6] & 0x0f) << 8 | u16::from(bytes[7])
+    }
+
+    /// Which of the hashes of records has the job.
+    pub(crate) fn page(self) -> u8 {
+        self.0.as_bytes()[PAGE]
     }
 
     /// When the id was made, in Unix milliseconds.

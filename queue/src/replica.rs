@@ -40,6 +40,45 @@ const FLUSH: Duration = Duration::from_secs(5);
 /// The first wait after Redis failed, doubled up to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
+/// So long a replica claims nothing, so that a suspect can run by itself; if its jobs last longer, it tries again later.
+const QUIET_FOR: Duration = Duration::from_secs(20);
+const QUIET_AGAIN_AFTER: Duration = Duration::from_secs(200);
+/// How often a fetcher that may not claim looks whether it may again.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// A replica that lets its jobs end, so that a suspect of a queue can run by itself.
+#[derive(Debug, Default)]
+struct Quiet {
+    queue: String,
+    until: Option<Instant>,
+    not_before: Option<Instant>,
+}
+
+impl Quiet {
+    /// A suspect of `queue` waits.
+    fn ask(&mut self, queue: &str, now: Instant) {
+        if self.not_before.is_none_or(|at| now >= at) {
+            *self = Self {
+                queue: queue.to_owned(),
+                until: Some(now + QUIET_FOR),
+                not_before: Some(now + QUIET_AGAIN_AFTER),
+            };
+        }
+    }
+
+    /// Whether a fetcher of `queue` may claim.
+    fn allows(&self, queue: &str, n_held: usize, now: Instant) -> bool {
+        self.until.is_none_or(|until| now >= until) || (n_held == 0 && self.queue == queue)
+    }
+
+    /// The queue has claimed: one that got a suspect may get the next one soon.
+    fn end(&mut self, queue: &str, n_held: usize) {
+        if self.until.is_some() && self.queue == queue && n_held == 0 {
+            *self = Self::default();
+        }
+    }
+}
+
 /// What the parts of a replica share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -51,6 +90,7 @@ pub(crate) struct Shared {
     waker: Waker,
     cancels: Notify,
     queues: Mutex<Vec<String>>,
+    quiet: Mutex<Quiet>,
     /// Told when a queue is added, so that the next beat does not leave it out until the one after.
     queues_changed: Notify,
 }
@@ -79,6 +119,10 @@ impl Shared {
             Ok(settlement) => drop(self.settlements.send(settlement)),
             Err(error) => tracing::error!(job.id = %job.id(), %error, "the end of a job cannot be written"),
         }
+    }
+
+    fn quiet(&self) -> std::sync::MutexGuard<'_, Quiet> {
+        self.quiet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn queues(&self) -> Vec<String> {
@@ -111,6 +155,7 @@ impl Replica {
             waker: Waker::default(),
             cancels: Notify::new(),
             queues: Mutex::default(),
+            quiet: Mutex::default(),
             queues_changed: Notify::new(),
         });
         let stop_keepers = CancellationToken::new();
@@ -207,6 +252,19 @@ async fn fetch(shared: &Shared, queue: &str, slots: &Slots, jobs: &mpsc::Sender<
     unhold(shared, queue).await;
     let mut backoff = BACKOFF.0;
     while !shared.stopping() {
+        let allowed = || shared.quiet().allows(queue, shared.session.n_held(), Instant::now());
+        if !allowed() {
+            Waker::ignore(&listener);
+            let passed_on = shared.session.wake_another(&listener.partition).await;
+            if let Err(error) = passed_on {
+                tracing::debug!(queue, %error, "could not leave work to other replicas; they look by themselves");
+            }
+            while !allowed() && !shared.stopping() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            continue;
+        }
+        let n_held = shared.session.n_held();
         let want = slots.free();
         if want == 0 {
             Waker::ignore(&listener);
@@ -223,6 +281,17 @@ async fn fetch(shared: &Shared, queue: &str, slots: &Slots, jobs: &mpsc::Sender<
             }
             Ok(report) => {
                 backoff = BACKOFF.0;
+                shared.quiet().end(queue, n_held);
+                if report.suspects_wait {
+                    shared.quiet().ask(queue, Instant::now());
+                }
+                if report.busy {
+                    Waker::ignore(&listener);
+                    while shared.session.runs_a_suspect() && !shared.stopping() {
+                        tokio::time::sleep(LOOK_AGAIN).await;
+                    }
+                    continue;
+                }
                 let got = report.jobs.len();
                 slots.take(got);
                 for job in report.jobs {

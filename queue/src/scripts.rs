@@ -97,11 +97,13 @@ fn transaction(partition: &Partition, now_ms: u64, jobs: &[Push]) -> redis::Pipe
         }
         set.ignore();
     }
-    let records = pipe.cmd("HSET").arg(partition.key("jobs"));
-    for job in jobs {
-        records.arg(&job.id.as_bytes()[..]).arg(&job.record[..]);
+    for jobs in jobs.chunk_by(|a, b| a.id.page() == b.id.page()) {
+        let records = pipe.cmd("HSET").arg(partition.page_of(jobs[0].id));
+        for job in jobs {
+            records.arg(&job.id.as_bytes()[..]).arg(&job.record[..]);
+        }
+        records.ignore();
     }
-    records.ignore();
     // One token, however many there were. A scheduled job, too, may be due before the time that a fetcher waits for.
     let wake = partition.key("wake");
     pipe.rpush(&wake, 1).ignore().ltrim(&wake, 0, 0).ignore();
@@ -135,9 +137,11 @@ pub(crate) struct ClaimedJob {
 #[derive(Debug)]
 pub(crate) struct Claims {
     pub(crate) next_due_ms: Option<u64>,
-    /// The first job is a suspect.
+    /// The only job is a suspect.
     pub(crate) suspect: bool,
-    /// Ready jobs are left.
+    /// Suspects wait for a replica without other jobs.
+    pub(crate) suspects_wait: bool,
+    /// More could be claimed.
     pub(crate) left: bool,
     pub(crate) jobs: Vec<ClaimedJob>,
 }
@@ -174,6 +178,7 @@ pub(crate) async fn claim(
     Ok(Claims {
         next_due_ms: u64::try_from(next_due).ok(),
         suspect: suspect == 1,
+        suspects_wait: suspect == 2,
         left: left == 1,
         jobs: jobs.collect(),
     })
@@ -186,17 +191,30 @@ async fn read(
     ids: &[JobId],
     with_history: bool,
 ) -> Result<(Fields, Fields), Error> {
+    // In the order of their pages, so that each page is asked once.
+    let mut by_page: Vec<usize> = (0..ids.len()).collect();
+    by_page.sort_by_key(|position| ids[*position].page());
     let mut pipe = redis::pipe();
-    let keys = if with_history { &["jobs", "history"][..] } else { &["jobs"] };
-    for key in keys {
-        let fields = pipe.cmd("HMGET").arg(partition.key(key));
-        for id in ids {
-            fields.arg(&id.as_bytes()[..]);
-        }
+    for run in by_page.chunk_by(|a, b| ids[*a].page() == ids[*b].page()) {
+        fields(&mut pipe, &partition.page_of(ids[run[0]]), run.iter().map(|position| ids[*position]));
+    }
+    if with_history {
+        fields(&mut pipe, &partition.key("history"), ids.iter().copied());
     }
     let mut answers: Vec<Fields> = pipe.query_async(&mut connection.clone()).await?;
-    let histories = if with_history { answers.pop() } else { None };
-    Ok((answers.pop().unwrap_or_default(), histories.unwrap_or_default()))
+    let histories = if with_history { answers.pop().unwrap_or_default() } else { Vec::new() };
+    let mut records: Fields = vec![None; ids.len()];
+    for (position, record) in by_page.into_iter().zip(answers.into_iter().flatten()) {
+        records[position] = record;
+    }
+    Ok((records, histories))
+}
+
+fn fields(pipe: &mut redis::Pipeline, key: &str, ids: impl Iterator<Item = JobId>) {
+    let fields = pipe.cmd("HMGET").arg(key);
+    for id in ids {
+        fields.arg(&id.as_bytes()[..]);
+    }
 }
 
 /// The jobs of a claim whose answer was lost; `None` when there is no such claim.
@@ -290,11 +308,15 @@ pub(crate) async fn finish(
         .arg(retention.ms)
         .arg(minute(now_ms))
         .arg(owners.len())
+        .arg(jobs.chunk_by(same_page).count())
         .arg(jobs.len())
         .arg(jobs.iter().map(|job| &job.state.name()[..1]).collect::<String>())
         .arg(u8::from(history));
     for owner in owners {
         call.arg(&*owner.owner).arg(owner.left).arg(owner.ends);
+    }
+    for run in jobs.chunk_by(same_page) {
+        call.arg(run[0].id.page()).arg(run.len());
     }
     for job in jobs {
         call.arg(&job.id.as_bytes()[..]);
@@ -304,6 +326,10 @@ pub(crate) async fn finish(
     }
     let refused: Vec<usize> = run(&call, connection).await?;
     Ok(refused.into_iter().map(|position| position - 1).collect())
+}
+
+fn same_page(a: &Ending, b: &Ending) -> bool {
+    a.id.page() == b.id.page()
 }
 
 /// Adds what is kept of finished jobs to a call: in packs, as far as they are `in_bucket`.

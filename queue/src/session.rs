@@ -124,8 +124,12 @@ pub struct ClaimReport {
     pub jobs: Vec<Claimed>,
     /// When the next job is due.
     pub next_due_ms: Option<u64>,
-    /// Whether ready jobs were left.
+    /// Whether more could be claimed.
     pub left: bool,
+    /// Whether jobs that two workers died with wait until this replica, or another one, has no other jobs.
+    pub suspects_wait: bool,
+    /// This replica runs such a job, and claims nothing beside it.
+    pub busy: bool,
 }
 
 /// What upkeep of one queue found.
@@ -148,7 +152,9 @@ pub struct Session {
     started_ms: u64,
     held: Mutex<Held>,
     claims: AtomicU64,
-    /// The suspect that this replica runs; one at a time.
+    /// A suspect is claimed while no other claim is under way.
+    claiming: tokio::sync::RwLock<()>,
+    /// The suspect that this replica runs, by itself: whatever takes the replica down then was this job.
     suspect: Mutex<Option<JobId>>,
     /// Claims whose answers were lost: what they took is given back.
     unanswered: tokio::sync::Mutex<Vec<Unanswered>>,
@@ -189,6 +195,7 @@ impl Session {
             timing,
             held: Mutex::default(),
             claims: AtomicU64::new(0),
+            claiming: tokio::sync::RwLock::default(),
             suspect: Mutex::new(None),
             unanswered: tokio::sync::Mutex::default(),
             sealed: tokio::sync::Mutex::default(),
@@ -213,8 +220,8 @@ impl Session {
         keys::control(self.client.redis.prefix(), self.replica.as_str())
     }
 
-    /// Claims up to `want` jobs of `queue`. What was claimed when Redis' answer is lost is given back before the next claim, or
-    /// with the next renewal.
+    /// Claims up to `want` jobs of `queue`; or, when this replica has no jobs, one that two workers died with, which then runs by
+    /// itself. What was claimed when Redis' answer is lost is given back before the next claim, or with the next renewal.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -222,6 +229,18 @@ impl Session {
         let partition = self.client.directory.of_queue(queue).await?;
         let number = self.claims.fetch_add(1, Ordering::Relaxed) + 1;
         self.give_back_unanswered().await?;
+        let alone = self.claiming.try_write().ok().filter(|_| self.n_held() == 0);
+        let _beside_others = if alone.is_none() { Some(self.claiming.read().await) } else { None };
+        if self.runs_a_suspect() {
+            self.wake_another(&partition).await?;
+            return Ok(ClaimReport {
+                jobs: Vec::new(),
+                next_due_ms: None,
+                left: false,
+                suspects_wait: false,
+                busy: true,
+            });
+        }
         let now_ms = self.client.clock.now_ms();
         let owner: Arc<str> = self.replica.owner(number, now_ms).to_string().into();
         let ask = Claim {
@@ -230,7 +249,7 @@ impl Session {
             now_ms,
             lease_end_ms: now_ms + ms(self.timing.lease),
             lowest_first: number.is_multiple_of(LOWEST_FIRST_EVERY),
-            take_suspect: self.suspect().is_none(),
+            take_suspect: alone.is_some() && self.suspect().is_none(),
         };
         let claimed = self.claim_as(&partition, &ask).await;
         if claimed.is_err() {
@@ -249,10 +268,11 @@ impl Session {
             }),
         };
         let owner = &owner;
-        let claimed = |(job, record)| Claimed::new(job, record, &partition, owner, kind.clone(), now_ms, &self.desk);
+        let claimed = |(job, record)| Claimed::new(&job, record, &partition, owner, kind.clone(), now_ms, &self.desk);
         let jobs: Vec<Claimed> = jobs.into_iter().map(claimed).collect();
         self.hold(&partition, owner, &jobs);
-        Ok(ClaimReport { jobs, next_due_ms: claims.next_due_ms, left: claims.left })
+        let Claims { next_due_ms, left, suspects_wait, .. } = claims;
+        Ok(ClaimReport { jobs, next_due_ms, left, suspects_wait, busy: false })
     }
 
     /// Claims, and puts aside what this release cannot run.
@@ -468,9 +488,9 @@ impl Session {
         Some(Sealed { partition, batch })
     }
 
-    /// Orders `jobs` by their owners.
+    /// Orders `jobs` by their owners, and those of one owner by their pages.
     fn owners_of(&self, jobs: &mut [Ending]) -> Vec<EndingOwner> {
-        jobs.sort_by(|a, b| a.owner.as_ptr().cmp(&b.owner.as_ptr()));
+        jobs.sort_by_key(|job| (job.owner.as_ptr(), job.id.page()));
         let held = self.held();
         let owners = jobs.chunk_by(|a, b| Arc::ptr_eq(&a.owner, &b.owner)).map(|jobs| {
             let owner = jobs[0].owner.clone();
@@ -514,6 +534,18 @@ impl Session {
                 Ok((released.refused.len(), any.then_some(left)))
             }
         }
+    }
+
+    /// Leaves a token for other replicas: whoever took it may not claim.
+    pub(crate) async fn wake_another(&self, partition: &Partition) -> Result<(), Error> {
+        let wake = partition.key("wake");
+        let mut pipe = redis::pipe();
+        pipe.atomic().rpush(&wake, 1).ignore().ltrim(&wake, 0, 0).ignore();
+        Ok(pipe.query_async(&mut self.client.redis.connection()).await?)
+    }
+
+    pub(crate) fn runs_a_suspect(&self) -> bool {
+        self.suspect().is_some_and(|id| self.held().jobs.contains_key(&id))
     }
 
     /// Clears the mark of a suspect that is no longer held.
@@ -730,12 +762,12 @@ fn refused_only(error: Error) -> Result<Error, Error> {
 
 /// The ends of those of `jobs` that someone cancelled while they ran, each with its record.
 fn cancelled(jobs: &[Release], cancelled: Vec<CancelledRun>, now_ms: u64) -> Result<Vec<Release>, Error> {
-    let end = |run: CancelledRun| end_cancelled(&jobs[run.position], run.record, run.history, now_ms);
+    let end = |run: CancelledRun| end_cancelled(&jobs[run.position], run.record, run.history.as_ref(), now_ms);
     cancelled.into_iter().map(end).collect()
 }
 
 /// In the place of `release`, the end of its job, which has this record and, unless the release brings another, this history.
-fn end_cancelled(release: &Release, record: Vec<u8>, history: Option<Vec<u8>>, now_ms: u64) -> Result<Release, Error> {
+fn end_cancelled(release: &Release, record: Vec<u8>, history: Option<&Vec<u8>>, now_ms: u64) -> Result<Release, Error> {
     let by = release.owner.parse::<Owner>().ok();
     let finished = Finished {
         record: record.into(),
@@ -743,7 +775,7 @@ fn end_cancelled(release: &Release, record: Vec<u8>, history: Option<Vec<u8>>, n
         finished_ms: now_ms,
         started_ms: by.as_ref().map(|by| by.at_ms),
         worker: by.map(|by| by.replica.worker().to_owned()),
-        history: release.history.as_ref().or(history.as_ref()).map(|bytes| History::decode(Some(bytes))),
+        history: release.history.as_ref().or(history).map(|bytes| History::decode(Some(bytes))),
         success: None,
         reports: None,
     };

@@ -25,7 +25,7 @@ const RECONNECT: Duration = Duration::from_millis(300);
 /// A queue that can be woken.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    partition: Arc<Partition>,
+    pub(crate) partition: Arc<Partition>,
     pub(crate) wake: Notify,
     listening: AtomicBool,
     covered: AtomicBool,

@@ -394,7 +394,7 @@ impl Test {
         pusher::push(&self.client, &Clock::default(), vec![job.clone()], &answers).await;
         let Some((_, id)) = answers.pushed().accepted.first().copied() else { bail!("the planted job was refused") };
         let bytes = uuid::Uuid::parse_str(&id.to_string())?.into_bytes();
-        self.server.delete_field(&format!("{PREFIX}:{{{QUEUE}.0}}:jobs"), &bytes).await?;
+        self.server.delete_field(&format!("{PREFIX}:{{{QUEUE}.0}}:jobs:{}", bytes[9]), &bytes).await?;
         self.answers.accept(number, id);
         Ok(())
     }

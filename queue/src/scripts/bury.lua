@@ -6,7 +6,7 @@
 local n = 0
 for _, id in ipairs(ARGV) do
   if redis.call('ZREM', KEYS[1] .. ':dead', id) == 1 then
-    redis.call('HDEL', KEYS[1] .. ':jobs', id)
+    redis.call('HDEL', page(KEYS[1], id), id)
     redis.call('HDEL', KEYS[1] .. ':history', id)
     n = n + 1
   end

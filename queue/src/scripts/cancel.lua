@@ -5,7 +5,7 @@
 --          retention_ms (0: not kept), whether history is kept of it ('1' or '0')
 -- Reply    'cancelled', the owner of a running job, or nothing when the job's state is no longer the one seen
 local base, id, seen, finished, bucket = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-if redis.call('HEXISTS', base .. ':jobs', id) == 0 then
+if redis.call('HEXISTS', page(base, id), id) == 0 then
   return false
 end
 check(base, 'SCARD', { ':cancels', ':ghosts' })
@@ -31,7 +31,7 @@ if seen == 'ready' then
 elseif redis.call('ZREM', base .. ':' .. seen, id) == 0 then
   return false
 end
-redis.call('HDEL', base .. ':jobs', id)
+redis.call('HDEL', page(base, id), id)
 redis.call('HDEL', base .. ':history', id)
 if ARGV[6] ~= '0' then
   if bucket == '' then

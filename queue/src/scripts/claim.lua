@@ -2,13 +2,14 @@
 -- Makes due jobs ready, then hands up to `want` ready jobs to one owner under a lease.
 -- KEYS[1]  base of the partition's keys
 -- ARGV     owner, want (at most 1000), now_ms, lease_end_ms, order of the priorities ('0123'), whether a suspect may be taken
---          ('1' or '0'), at most so many jobs come with their records: more are read faster outside of a script
--- Reply    { next due_ms or -1, 1 if the first job is a suspect, 1 if ready jobs are left, 1 if a job may have a history,
+--          ('1' or '0': it comes by itself), at most so many jobs come with their records: more are read faster outside of a script
+-- Reply    { next due_ms or -1, 1 if the only job is a suspect or 2 if suspects wait for a replica without other jobs, 1 if more
+--            could be claimed, 1 if a job may have a history,
 --            the ids in one string, records and histories (false = none; both empty when there are too many jobs) }
 local base = KEYS[1]
 local owner, want, now, lease_end = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local order, take_suspect, most_records = ARGV[5], ARGV[6] == '1', tonumber(ARGV[7])
-local jobs, ghosts = base .. ':jobs', base .. ':ghosts'
+local ghosts = base .. ':ghosts'
 
 if redis.call('EXISTS', base .. ':paused') == 1 then
   redis.call('DEL', base .. ':wake')
@@ -16,19 +17,22 @@ if redis.call('EXISTS', base .. ':paused') == 1 then
 end
 
 check(base, 'LLEN', { ':suspects', ':ready:0', ':ready:1', ':ready:2', ':ready:3', ':wake' })
-check(base, 'HLEN', { ':jobs', ':claims', ':left', ':history' })
+check(base, 'HLEN', { ':claims', ':left', ':history' })
 check(base, 'ZCARD', { ':leases', ':scheduled', ':retrying', ':watched' })
 check(base, 'SCARD', { ':ghosts' })
 local next_due = -1
 for _, waiting in ipairs({ base .. ':scheduled', base .. ':retrying' }) do
   local due = redis.call('ZRANGEBYSCORE', waiting, '-inf', now, 'LIMIT', 0, 500)
   if #due > 0 then
-    redis.call('ZREM', waiting, unpack(due))
-    local records = redis.call('HMGET', jobs, unpack(due))
+    local priorities = {}
     for i, id in ipairs(due) do
       -- The second byte of a record is its priority; a damaged one must not lose the job.
-      local priority = records[i] and string.byte(records[i], 2) or 1
-      redis.call('RPUSH', base .. ':ready:' .. math.min(priority, 3), id)
+      local record = redis.call('HGET', page(base, id), id)
+      priorities[i] = math.min(record and string.byte(record, 2) or 1, 3)
+    end
+    redis.call('ZREM', waiting, unpack(due))
+    for i, id in ipairs(due) do
+      redis.call('RPUSH', base .. ':ready:' .. priorities[i], id)
     end
   end
   local first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')[2]
@@ -46,7 +50,7 @@ if take_suspect and want > 0 then
   end
 end
 for priority in string.gmatch(order, '%d') do
-  if #ids < want then
+  if suspect == 0 and #ids < want then
     local got = redis.call('LPOP', base .. ':ready:' .. priority, want - #ids)
     if got then
       if #ids == 0 then
@@ -75,6 +79,13 @@ if #ids > 0 and redis.call('EXISTS', ghosts) == 1 then
 end
 
 local left = 0
+if redis.call('EXISTS', base .. ':suspects') == 1 then
+  if take_suspect then
+    left = 1
+  elseif suspect == 0 then
+    suspect = 2
+  end
+end
 for priority = 0, 3 do
   if redis.call('EXISTS', base .. ':ready:' .. priority) == 1 then
     left = 1
@@ -86,7 +97,7 @@ elseif redis.call('EXISTS', base .. ':wake') == 0 then
   redis.call('RPUSH', base .. ':wake', '1')
 end
 if #ids == 0 then
-  return { next_due, 0, left, 0, '', {}, {} }
+  return { next_due, suspect, left, 0, '', {}, {} }
 end
 
 local claimed = table.concat(ids)
@@ -103,8 +114,16 @@ end
 local with_history = redis.call('EXISTS', base .. ':history')
 local records, histories = {}, {}
 if #ids <= most_records then
-  records = redis.call('HMGET', jobs, unpack(ids))
-  if with_history == 1 then
+  for i, id in ipairs(ids) do
+    -- After the first pop nothing may fail any more: what cannot be read here is read again outside, and fails there.
+    local record = redis.pcall('HGET', page(base, id), id)
+    if type(record) == 'table' then
+      records = {}
+      break
+    end
+    records[i] = record
+  end
+  if with_history == 1 and #records > 0 then
     histories = redis.call('HMGET', base .. ':history', unpack(ids))
   end
 end

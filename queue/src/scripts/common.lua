@@ -20,3 +20,8 @@ local function holder(base, id)
     end
   end
 end
+
+-- The hash that holds a job's record. The tenth byte of an id is its page.
+local function page(base, id)
+  return base .. ':jobs:' .. (string.byte(id, 10) or 0)
+end

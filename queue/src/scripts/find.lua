@@ -23,7 +23,7 @@ local function unpacked(key, field, id)
 end
 
 local function find(id, bucket)
-  local record = redis.call('HGET', base .. ':jobs', id)
+  local record = redis.call('HGET', page(base, id), id)
   if not record then
     local key = base .. ':done:' .. bucket
     local finished = redis.call('HGET', key, id) or redis.call('GET', base .. ':finished:' .. id)

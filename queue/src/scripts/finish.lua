@@ -1,24 +1,28 @@
 #!lua flags=allow-oom
 -- Ends running jobs of their owners and keeps what is to be kept of them.
 -- KEYS[1]  base of the partition's keys
--- ARGV     bucket, ttl_ms of the bucket, retention_ms, minute, n_owners, n (at most 1000 jobs),
+-- ARGV     bucket, ttl_ms of the bucket, retention_ms, minute, n_owners, n_runs, n (at most 1000 jobs),
 --          states (n letters, for those who watch), whether history is kept of them ('1' or '0'),
 --          n_owners times (owner, jobs that its claim has left, how many of them end here),
---          n ids, in the order of their owners,
+--          n_runs times (page, how many of the next ids are on it), n ids, in the order of their owners,
 --          (position of the first job from 1, how many jobs from there, their finished records) of all that is kept: several
 --          jobs share a field of the bucket, one alone has a field, none (0) means that the first has a key of its own
 -- Reply    { position of each job refused because its lease is lost, counted from 1 }
 local base, bucket, ttl, retention, minute = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local n_owners, n, states = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
-local ids_at = 8 + 3 * n_owners
+local n_owners, n_runs, n, states = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+local runs_at = 9 + 3 * n_owners
+local ids_at = runs_at + 2 * n_runs
 local claims, left, leases = base .. ':claims', base .. ':left', base .. ':leases'
 
-check(base, 'HLEN', { ':jobs', ':claims', ':left', ':history', ':progress', ':minute:' .. minute, ':done:' .. bucket })
+for at = runs_at + 1, ids_at, 2 do
+  redis.call('HLEN', base .. ':jobs:' .. ARGV[at])
+end
+check(base, 'HLEN', { ':claims', ':left', ':history', ':progress', ':minute:' .. minute, ':done:' .. bucket })
 check(base, 'ZCARD', { ':leases', ':watched' })
 check(base, 'SCARD', { ':cancels' })
 check(base, 'LLEN', { ':unrecorded' })
 local refused, is_refused, position = {}, {}, 0
-for at = 9, ids_at, 3 do
+for at = 10, runs_at, 3 do
   local owner, had, ends = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   local has = tonumber(redis.call('HGET', left, owner) or '-1')
   if has == had then
@@ -52,8 +56,16 @@ if #refused > 0 then
     end
   end
   from, to = 1, #done
+  for _, id in ipairs(done) do
+    redis.call('HDEL', page(base, id), id)
+  end
+else
+  local first = from
+  for at = runs_at + 1, ids_at, 2 do
+    redis.call('HDEL', base .. ':jobs:' .. ARGV[at], unpack(ARGV, first, first + ARGV[at + 1] - 1))
+    first = first + ARGV[at + 1]
+  end
 end
-redis.call('HDEL', base .. ':jobs', unpack(done, from, to))
 for _, sparse in ipairs({ ':history', ':progress' }) do
   if redis.call('EXISTS', base .. sparse) == 1 then
     redis.call('HDEL', base .. sparse, unpack(done, from, to))
@@ -95,7 +107,7 @@ if #fields > 0 then
   end
 end
 
-if ARGV[8] == '1' and redis.call('RPUSH', base .. ':unrecorded', unpack(done, from, to)) > 1000000 then
+if ARGV[9] == '1' and redis.call('RPUSH', base .. ':unrecorded', unpack(done, from, to)) > 1000000 then
   redis.call('LTRIM', base .. ':unrecorded', -1000000, -1)
 end
 local counts = base .. ':minute:' .. minute

@@ -12,7 +12,7 @@ local function owns(id, owner)
   while at and at % 16 ~= 1 do
     at = string.find(ids, id, at + 1, true)
   end
-  return at and redis.call('HEXISTS', base .. ':jobs', id) == 1
+  return at and redis.call('HEXISTS', page(base, id), id) == 1
 end
 
 local refused = {}

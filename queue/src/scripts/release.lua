@@ -8,14 +8,14 @@
 -- Reply    { positions refused because their lease is lost, positions left running because someone cancelled them, the records
 --            and the stored histories of these }; positions count from 1
 local base, now, minute, most_dead, retention = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local jobs, history, dead = base .. ':jobs', base .. ':history', base .. ':dead'
+local history, dead = base .. ':history', base .. ':dead'
 local claims, left = base .. ':claims', base .. ':left'
 local refused, cancelled, records, histories = {}, {}, {}, {}
 local wake, n_dead, ended = false, 0, {}
 local reported = redis.call('EXISTS', base .. ':progress') == 1
 local watched = redis.call('EXISTS', base .. ':watched') == 1
 
-check(base, 'HLEN', { ':jobs', ':claims', ':left', ':history', ':progress', ':minute:' .. minute })
+check(base, 'HLEN', { ':claims', ':left', ':history', ':progress', ':minute:' .. minute })
 check(base, 'ZCARD', { ':leases', ':scheduled', ':retrying', ':dead', ':watched' })
 check(base, 'SCARD', { ':cancels' })
 check(base, 'LLEN', { ':suspects', ':held', ':ready:0', ':ready:1', ':ready:2', ':ready:3', ':wake', ':unrecorded' })
@@ -43,7 +43,7 @@ end
 for at = 6, #ARGV, 5 do
   local position = (at - 6) / 5 + 1
   local id, owner, to, due, past = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-  local record = redis.call('HGET', jobs, id)
+  local record = redis.call('HGET', page(base, id), id)
   -- A claim still lists the jobs of it that have finished, but these have no record.
   if not record and to ~= 'gone' then
     refused[#refused + 1] = position
@@ -63,7 +63,7 @@ for at = 6, #ARGV, 5 do
       redis.call('HDEL', base .. ':progress', id)
     end
     if to == 'cancelled' then
-      redis.call('HDEL', jobs, id)
+      redis.call('HDEL', page(base, id), id)
       redis.call('HDEL', history, id)
       if retention ~= '0' then
         redis.call('SET', base .. ':finished:' .. id, past, 'PX', retention)
@@ -99,7 +99,9 @@ if n_dead > 0 then
   if surplus > 0 then
     local oldest = redis.call('ZRANGE', dead, 0, surplus - 1)
     redis.call('ZREM', dead, unpack(oldest))
-    redis.call('HDEL', jobs, unpack(oldest))
+    for _, id in ipairs(oldest) do
+      redis.call('HDEL', page(base, id), id)
+    end
     redis.call('HDEL', history, unpack(oldest))
   end
 end

@@ -4,11 +4,12 @@
 -- ARGV     id, state that the caller saw ('dead', 'retrying', 'scheduled', 'finished'), bucket of the id, record, history or ''
 -- Reply    1, or 0 when the job's state is no longer the one seen
 local base, id, seen, record, history = KEYS[1], ARGV[1], ARGV[2], ARGV[4], ARGV[5]
-check(base, 'HLEN', { ':jobs', ':history', ':claims', ':done:' .. ARGV[3] })
+redis.call('HLEN', page(base, id))
+check(base, 'HLEN', { ':history', ':claims', ':done:' .. ARGV[3] })
 check(base, 'SCARD', { ':ghosts' })
 check(base, 'LLEN', { ':ready:0', ':ready:1', ':ready:2', ':ready:3', ':wake' })
 if seen == 'finished' then
-  if redis.call('HEXISTS', base .. ':jobs', id) == 1 then
+  if redis.call('HEXISTS', page(base, id), id) == 1 then
     return 0
   end
   local n = redis.call('HDEL', base .. ':done:' .. ARGV[3], id) + redis.call('DEL', base .. ':finished:' .. id)
@@ -20,7 +21,7 @@ if seen == 'finished' then
   if owner then
     redis.call('HSET', base .. ':claims', owner, string.sub(ids, 1, at - 1) .. string.sub(ids, at + 16))
   end
-  redis.call('HSET', base .. ':jobs', id, record)
+  redis.call('HSET', page(base, id), id, record)
 elseif redis.call('ZREM', base .. ':' .. seen, id) == 0 then
   return 0
 end

@@ -4,12 +4,12 @@
 -- ARGV     newest envelope version that the worker reads
 -- Reply    how many are ready again
 local base, n = KEYS[1], 0
-check(base, 'HLEN', { ':jobs' })
 check(base, 'SCARD', { ':ghosts' })
 check(base, 'LLEN', { ':ready:0', ':ready:1', ':ready:2', ':ready:3', ':wake' })
 for _ = 1, redis.call('LLEN', base .. ':held') do
-  local id = redis.call('LPOP', base .. ':held')
-  local record = redis.call('HGET', base .. ':jobs', id)
+  local id = redis.call('LINDEX', base .. ':held', 0)
+  local record = redis.call('HGET', page(base, id), id)
+  redis.call('LPOP', base .. ':held')
   if record and (string.byte(record, 1) or 0) > tonumber(ARGV[1]) then
     redis.call('RPUSH', base .. ':held', id)
   elseif record then

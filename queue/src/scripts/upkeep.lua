@@ -6,7 +6,7 @@
 --            ids, owners and histories (false = none) of the jobs whose lease has expired: whole claims, about 1000 jobs;
 --            the record of each that someone cancelled, false for the others }
 local base, now, reclaim = KEYS[1], tonumber(ARGV[1]), ARGV[5] == '1'
-local jobs, history, dead, leases = base .. ':jobs', base .. ':history', base .. ':dead', base .. ':leases'
+local history, dead, leases = base .. ':history', base .. ':dead', base .. ':leases'
 
 for bucket = tonumber(ARGV[2]), tonumber(ARGV[3]) do
   redis.call('UNLINK', base .. ':done:' .. bucket)
@@ -14,7 +14,9 @@ end
 local old = redis.call('ZRANGEBYSCORE', dead, '-inf', ARGV[4], 'LIMIT', 0, 500)
 if #old > 0 then
   redis.call('ZREM', dead, unpack(old))
-  redis.call('HDEL', jobs, unpack(old))
+  for _, id in ipairs(old) do
+    redis.call('HDEL', page(base, id), id)
+  end
   redis.call('HDEL', history, unpack(old))
 end
 redis.call('ZREMRANGEBYSCORE', base .. ':watched', '-inf', now)
@@ -29,13 +31,13 @@ if reclaim then
     for at = 1, #claimed, 16 do
       local id = string.sub(claimed, at, at + 15)
       -- Those of the claim that have finished have no record.
-      if redis.call('HEXISTS', jobs, id) == 1 then
+      if redis.call('HEXISTS', page(base, id), id) == 1 then
         n_here = n_here + 1
         ids[#ids + 1] = id
         owners[#owners + 1] = owner
         histories[#histories + 1] = redis.call('HGET', history, id)
         local is_cancelled = redis.call('SISMEMBER', base .. ':cancels', id) == 1
-        cancelled[#cancelled + 1] = is_cancelled and redis.call('HGET', jobs, id)
+        cancelled[#cancelled + 1] = is_cancelled and redis.call('HGET', page(base, id), id)
       end
     end
     if n_here == 0 then

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use queue::{JobId, Session, State};
+use queue::{JobId, Session, State, Verdict};
 
 use crate::{
     on_both_servers,
-    world::{QUEUE, World, claim, done, settle},
+    world::{QUEUE, World, claim, claim_one, done, settle},
 };
 
 const LEASE: Duration = Duration::from_secs(12);
@@ -58,22 +58,49 @@ async fn a_job_that_took_its_worker_down_three_times_is_dead_and_no_innocent_is(
     }
 }
 
-async fn only_the_suspect_is_blamed_for_the_death_of_its_worker(world: World) {
-    let killer = world.push().await;
+async fn a_suspect_runs_by_itself_and_is_alone_blamed(world: World) {
+    let suspect = world.push().await;
     let survivor = world.session("survivor");
     for n in 0..2 {
         let victim = world.session(&format!("victim-{n}"));
         claim(&victim, 1).await;
         dies(&world, victim, &survivor).await;
     }
-    let innocent = world.push().await;
+    let other = world.push().await;
+    let busy = world.session("busy");
     let victim = world.session("victim-2");
-    assert_eq!(claim(&victim, 10).await.len(), 2, "the suspect and one that was never with a dead worker");
+    let report = victim.claim(QUEUE, 10).await.unwrap();
+    assert_eq!(report.jobs.iter().map(queue::Claimed::id).collect::<Vec<_>>(), [suspect], "it comes by itself");
+    assert!(report.left && !report.busy);
+    assert!(victim.claim(QUEUE, 10).await.unwrap().busy, "and nothing is claimed beside it");
+    let beside = claim_one(&busy).await;
+    assert_eq!(beside.id(), other, "other replicas go on");
+    assert!(settle(&busy, &beside, done()).await);
     dies(&world, victim, &survivor).await;
-    assert_eq!(world.state(killer).await, State::Dead);
-    let view = world.view(innocent).await;
-    assert_eq!((view.state, view.crashes), (State::Ready, 0));
-    assert_eq!(view.attempts.len(), 1, "that its worker died is still told");
+    assert_eq!(world.state(suspect).await, State::Dead);
+    assert_eq!(world.state(other).await, State::Succeeded);
+}
+
+async fn no_suspect_is_claimed_beside_other_jobs(world: World) {
+    let suspect = world.push().await;
+    let survivor = world.session("survivor");
+    for n in 0..2 {
+        let victim = world.session(&format!("victim-{n}"));
+        claim_one(&victim).await;
+        dies(&world, victim, &survivor).await;
+    }
+    let ordinary = world.push().await;
+    let taken = claim_one(&survivor).await;
+    assert_eq!(taken.id(), suspect);
+    let worker = world.session("worker");
+    let other = claim_one(&worker).await;
+    assert_eq!(other.id(), ordinary);
+    assert!(settle(&survivor, &taken, Verdict::HandedBack { started: false }).await);
+
+    let report = worker.claim(QUEUE, 10).await.unwrap();
+    assert!(report.jobs.is_empty() && report.suspects_wait, "it has a job, and is told that a suspect waits");
+    assert!(settle(&worker, &other, done()).await);
+    assert_eq!(claim_one(&worker).await.id(), suspect);
 }
 
 async fn a_crash_uses_no_attempt(world: World) {
@@ -102,7 +129,8 @@ async fn a_replayed_quarantined_job_starts_with_a_clean_slate(world: World) {
 
 on_both_servers!(
     a_job_that_took_its_worker_down_three_times_is_dead_and_no_innocent_is,
-    only_the_suspect_is_blamed_for_the_death_of_its_worker,
+    a_suspect_runs_by_itself_and_is_alone_blamed,
+    no_suspect_is_claimed_beside_other_jobs,
     a_crash_uses_no_attempt,
     a_replayed_quarantined_job_starts_with_a_clean_slate,
 );

@@ -11,13 +11,11 @@ use crate::{
 
 async fn a_damaged_record_is_claimed_as_such_and_its_bytes_are_shown(world: World) {
     let id = world.push().await;
-    let mut redis = world.redis().await;
-    let records: std::collections::HashMap<Vec<u8>, Vec<u8>> = redis.hgetall(world.key("jobs")).await.unwrap();
-    let (field, mut record) = records.into_iter().next().unwrap();
+    let mut record = stored(&world, id).await;
     let last = record.len() - 2;
     record[last] ^= 0x20;
     let damaged = record.clone();
-    let _: () = redis.hset(world.key("jobs"), &field, record).await.unwrap();
+    store(&world, id, &record).await;
 
     let session = world.session("a");
     let job = claim_one(&session).await;
@@ -87,13 +85,18 @@ fn field(id: JobId) -> [u8; 16] {
     uuid::Uuid::parse_str(&id.to_string()).unwrap().into_bytes()
 }
 
+/// The key that holds a job's record: the tenth byte of an id is its page.
+fn page(world: &World, id: JobId) -> String {
+    world.key(&format!("jobs:{}", field(id)[9]))
+}
+
 /// The record of an unfinished or dead job.
 async fn stored(world: &World, id: JobId) -> Vec<u8> {
-    world.redis().await.hget(world.key("jobs"), field(id).as_slice()).await.unwrap()
+    world.redis().await.hget(page(world, id), field(id).as_slice()).await.unwrap()
 }
 
 async fn store(world: &World, id: JobId, record: &[u8]) {
-    let _: () = world.redis().await.hset(world.key("jobs"), field(id).as_slice(), record).await.unwrap();
+    let _: () = world.redis().await.hset(page(world, id), field(id).as_slice(), record).await.unwrap();
 }
 
 /// What a newer release wrote: the same job with the next envelope version.
@@ -164,15 +167,7 @@ async fn a_newer_releases_jobs_in_every_state_stay_untouched_and_are_run_by_it(w
 async fn a_record_of_a_newer_release_is_put_aside_for_a_worker_that_reads_it(world: World) {
     let newer = world.push().await;
     let ours = world.push().await;
-    let mut redis = world.redis().await;
-    let fields: Vec<Vec<u8>> = redis.hkeys(world.key("jobs")).await.unwrap();
-    for field in fields {
-        let mut record: Vec<u8> = redis.hget(world.key("jobs"), &field).await.unwrap();
-        if uuid::Uuid::from_slice(&field).unwrap().to_string() == newer.to_string() {
-            record[0] = queue::ENVELOPE_VERSION + 1;
-            let _: () = redis.hset(world.key("jobs"), &field, record).await.unwrap();
-        }
-    }
+    renew(&world, newer).await;
     let session = world.session("a");
     let jobs = claim(&session, 10).await;
     assert_eq!(jobs.iter().map(queue::Claimed::id).collect::<Vec<_>>(), [ours]);
@@ -180,10 +175,9 @@ async fn a_record_of_a_newer_release_is_put_aside_for_a_worker_that_reads_it(wor
     assert_eq!(session.unhold(QUEUE).await.unwrap(), 0, "this release still cannot read it");
 
     // What the newer release's worker finds at its start.
-    let field = uuid::Uuid::parse_str(&newer.to_string()).unwrap();
-    let mut record: Vec<u8> = redis.hget(world.key("jobs"), field.as_bytes().as_slice()).await.unwrap();
+    let mut record = stored(&world, newer).await;
     record[0] = queue::ENVELOPE_VERSION;
-    let _: () = redis.hset(world.key("jobs"), field.as_bytes().as_slice(), record).await.unwrap();
+    store(&world, newer, &record).await;
     assert_eq!(session.unhold(QUEUE).await.unwrap(), 1);
     let job = claim_one(&session).await;
     assert_eq!(job.id(), newer);
@@ -200,9 +194,8 @@ async fn a_kind_that_no_worker_serves_stays_ready(world: World) {
 
 async fn a_job_with_the_kinds_defaults_adds_eight_bytes_to_its_payload(world: World) {
     let payload = format!("\"{}\"", "x".repeat(198));
-    world.client.push(queue::NewJob::new(QUEUE, payload)).await.unwrap();
-    let records: Vec<Vec<u8>> = world.redis().await.hvals(world.key("jobs")).await.unwrap();
-    assert_eq!(records[0].len(), 208, "a header, and nothing else");
+    let id = world.client.push(queue::NewJob::new(QUEUE, payload)).await.unwrap();
+    assert_eq!(stored(&world, id).await.len(), 208, "a header, and nothing else");
 }
 
 on_both_servers!(

@@ -125,25 +125,20 @@ impl Model {
             order.reverse();
         }
         for priority in order {
-            while ids.len() < want
+            while suspect.is_none()
+                && ids.len() < want
                 && let Some(number) = self.lists[priority].pop_front()
             {
                 ids.push(number);
             }
         }
-        let mut taken = Taken { left: self.n_ready() > 0, next_due_ms: self.next_due_ms(), ..Taken::default() };
+        let left = self.n_ready() > 0 || (suspects && !self.lists[SUSPECTS].is_empty());
+        let mut taken = Taken { left, next_due_ms: self.next_due_ms(), ..Taken::default() };
         for number in ids {
             // One that was cancelled is only dropped from its list.
-            match self.jobs.get_mut(&number).filter(|job| job.is_waiting()) {
-                Some(job) => {
-                    job.place = Place::Running { owner: Owner::NewClaimOf(worker.to_owned()), stop: false };
-                    if !job.newer {
-                        taken.jobs.push(number);
-                    } else {
-                        taken.aside.push(number);
-                    }
-                }
-                None => {}
+            if let Some(job) = self.jobs.get_mut(&number).filter(|job| job.is_waiting()) {
+                job.place = Place::Running { owner: Owner::NewClaimOf(worker.to_owned()), stop: false };
+                if job.newer { &mut taken.aside } else { &mut taken.jobs }.push(number);
             }
         }
         taken.suspect = suspect.is_some() && taken.jobs.first() == suspect.as_ref();

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use queue::{JobId, State};
-use redis::{Connection, FromRedisValue, RedisResult};
+use redis::{Commands, Connection, FromRedisValue, RedisResult};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_bytes::ByteBuf;
 
@@ -15,8 +15,8 @@ use crate::{
 
 const LISTS: [&str; 6] = ["ready:0", "ready:1", "ready:2", "ready:3", "suspects", "held"];
 /// The keys that hold only what jobs hold that have not finished.
-const WITH_JOBS: [&str; 10] =
-    ["jobs", "ghosts", "scheduled", "retrying", "claims", "left", "leases", "cancels", "history", "progress"];
+const WITH_JOBS: [&str; 9] =
+    ["ghosts", "scheduled", "retrying", "claims", "left", "leases", "cancels", "history", "progress"];
 /// The keys that have a limit.
 const LIMITED: [&str; 3] = ["dead", "wake", "paused"];
 const HOUR_MS: i64 = 3_600_000;
@@ -174,11 +174,26 @@ impl Reader {
         format!("{}:{suffix}", self.base)
     }
 
+    /// The names of all keys.
+    fn names(&mut self) -> Vec<Vec<u8>> {
+        redis::cmd("KEYS").arg(format!("{}:*", self.prefix)).query(&mut self.connection).unwrap()
+    }
+
+    /// Whether a key holds records.
+    fn is_page(&self, name: &[u8]) -> bool {
+        name.starts_with(self.key("jobs:").as_bytes())
+    }
+
     /// The claims, and the jobs that each still has, in its order.
     pub(crate) fn claims(&mut self) -> BTreeMap<String, Vec<Number>> {
-        let mut pipe = redis::pipe();
-        pipe.hgetall(self.key("claims")).hkeys(self.key("jobs"));
-        let (claims, jobs): (BTreeMap<String, Vec<u8>>, BTreeSet<Id>) = pipe.query(&mut self.connection).unwrap();
+        let names = self.names();
+        let mut jobs: BTreeSet<Id> = BTreeSet::new();
+        let pages: Vec<&Vec<u8>> = names.iter().filter(|name| self.is_page(name)).collect();
+        for page in pages {
+            let ids: Vec<Id> = self.connection.hkeys(page).unwrap();
+            jobs.extend(ids);
+        }
+        let claims: BTreeMap<String, Vec<u8>> = self.connection.hgetall(self.key("claims")).unwrap();
         let known = |id: &[u8]| jobs.contains(id).then(|| self.known.get(id).map(|known| known.number)).flatten();
         claims.into_iter().map(|(claim, ids)| (claim, ids.chunks(16).filter_map(known).collect())).collect()
     }
@@ -211,8 +226,13 @@ impl Reader {
 
     /// All that has not finished. Returns the names of all keys.
     fn read_jobs(&mut self, seen: &mut Seen) -> Result<Vec<Vec<u8>>, String> {
+        let names = self.names();
         let mut pipe = redis::pipe();
-        for hash in ["jobs", "claims", "left", "history"] {
+        let pages: Vec<&Vec<u8>> = names.iter().filter(|name| self.is_page(name)).collect();
+        for page in &pages {
+            pipe.hgetall(page);
+        }
+        for hash in ["claims", "left", "history"] {
             pipe.hgetall(self.key(hash));
         }
         for set in ["ghosts", "cancels"] {
@@ -226,9 +246,15 @@ impl Reader {
             pipe.lrange(self.key(list), 0, -1);
         }
         pipe.llen(self.key("wake")).exists(self.key("paused"));
-        pipe.cmd("KEYS").arg(format!("{}:*", self.prefix));
         let mut answers = self.ask(&pipe)?;
-        let records: HashMap<Id, Vec<u8>> = answers.next()?;
+        let mut records: HashMap<Id, Vec<u8>> = HashMap::new();
+        for page in pages {
+            let here: HashMap<Id, Vec<u8>> = answers.next()?;
+            if let Some(id) = here.keys().find(|id| !page.ends_with(format!(":{}", id[9]).as_bytes())) {
+                return Err(format!("the record of {id:?} is on a page where nobody looks for it"));
+            }
+            records.extend(here);
+        }
         let raw = Raw {
             running: running(&answers.next()?, &records)?,
             records,
@@ -268,7 +294,7 @@ impl Reader {
         }
         self.place_others(seen, &raw)?;
         self.check(seen, &raw)?;
-        answers.next()
+        Ok(names)
     }
 
     fn place_others(&mut self, seen: &mut Seen, raw: &Raw) -> Result<(), String> {
@@ -430,7 +456,7 @@ impl Reader {
         let own = name.strip_prefix(self.base.as_bytes()).and_then(|rest| rest.strip_prefix(b":"));
         if let Some(own) = own {
             let lasting = LISTS.iter().chain(&WITH_JOBS).chain(&LIMITED).any(|key| key.as_bytes() == own);
-            if lasting {
+            if lasting || own.starts_with(b"jobs:") {
                 return Ok(None);
             }
             if let Some(id) = own.strip_prefix(b"finished:") {

@@ -7,7 +7,7 @@ use redis::Commands;
 
 use crate::{
     agree::Slack,
-    model::{Job, Model, Number, Refusal, worker_of},
+    model::{Job, Model, Number, Refusal, Taken, worker_of},
     reader::{Reader, job_id},
     steps::{Action, DEAD_KEPT_MS, Ending, LEASE_MS, New, Pick, RETENTION_MS, Step, Time, WIDTH_MS, WORKERS},
     wire::Wire,
@@ -283,7 +283,8 @@ impl Run {
         self.tell(format!("  job {}", self.next_number));
         self.next_number += 1;
         let mut pipe = redis::pipe();
-        pipe.hset(self.reader.key("jobs"), &id, record).rpush(self.reader.key(&format!("ready:{priority}")), &id);
+        pipe.hset(self.reader.key(&format!("jobs:{}", id[9])), &id, record)
+            .rpush(self.reader.key(&format!("ready:{priority}")), &id);
         pipe.del(self.reader.key("wake")).rpush(self.reader.key("wake"), 1).ignore();
         let _: redis::Value = self.reader.command(|redis| pipe.query(redis));
     }
@@ -298,7 +299,12 @@ impl Run {
         self.give_back(worker);
         let worker = &mut self.workers[worker];
         worker.n_claims += 1;
-        let expected = self.model.claim(&worker.name, worker.n_claims, want, worker.suspect.is_none(), now_ms);
+        let suspects = worker.held.is_empty() && worker.suspect.is_none();
+        let expected = if worker.suspect.is_some_and(|suspect| worker.held.contains_key(&suspect)) {
+            Taken::default()
+        } else {
+            self.model.claim(&worker.name, worker.n_claims, want, suspects, now_ms)
+        };
         self.between.push(self.model.clone());
         self.model.hold(&expected.aside);
         let answer = worker.session.claim(QUEUE, want).await;

@@ -93,16 +93,21 @@ fn key(system: &System, queue: &str, suffix: &str) -> String {
     format!("{}:{{{queue}.0}}:{suffix}", system.name)
 }
 
+/// The key that holds a job's record: the tenth byte of an id is its page.
+fn page(system: &System, queue: &str, id: uuid::Uuid) -> String {
+    key(system, queue, &format!("jobs:{}", id.as_bytes()[9]))
+}
+
 /// The stored record of an unfinished or dead job.
 async fn stored(system: &System, queue: &str, id: &str) -> Vec<u8> {
     let id = uuid::Uuid::parse_str(id).unwrap();
-    redis(system).await.hget(key(system, queue, "jobs"), id.as_bytes().as_slice()).await.unwrap()
+    redis(system).await.hget(page(system, queue, id), id.as_bytes().as_slice()).await.unwrap()
 }
 
 /// Writes a record over the stored one.
 async fn store(system: &System, queue: &str, id: &str, record: &[u8]) {
     let id = uuid::Uuid::parse_str(id).unwrap();
-    let _: () = redis(system).await.hset(key(system, queue, "jobs"), id.as_bytes().as_slice(), record).await.unwrap();
+    let _: () = redis(system).await.hset(page(system, queue, id), id.as_bytes().as_slice(), record).await.unwrap();
 }
 
 /// Adds a job past the API, as an older or a foreign program might.

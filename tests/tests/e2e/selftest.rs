@@ -7,7 +7,7 @@ use servers::{Process, wait_until};
 use tests::{PATIENCE, program, workspace};
 use tokio::process::Command;
 
-const SMALL: [&str; 8] = ["selftest", "--jobs", "500", "--seconds", "10", "--workers", "3", "--json"];
+const SMALL: [&str; 6] = ["selftest", "--jobs", "500", "--workers", "3", "--json"];
 
 /// Runs it where `.dev/bin` is; its output and report.
 async fn selftest(arguments: &[&str]) -> (Output, Value) {
@@ -25,7 +25,7 @@ fn number(report: &Value, name: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_selftest_loses_nothing_and_says_what_it_did() {
-    let (output, report) = selftest(&["--poison", "1", "--seed", "1"]).await;
+    let (output, report) = selftest(&["--seconds", "10", "--poison", "1", "--seed", "1"]).await;
     assert_eq!(output.status.code(), Some(0), "{report:#}");
     assert_eq!((&report["ok"], &report["findings"], &report["seed"]), (&json!(true), &json!([]), &json!(1)));
     for fault in ["kills", "stops", "cuts", "restarts"] {
@@ -41,8 +41,16 @@ async fn a_selftest_loses_nothing_and_says_what_it_did() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn poison_jobs_in_all_stages_at_once_quarantine_no_innocent() {
+    let (output, report) = selftest(&["--seconds", "1", "--poison", "4", "--poison-overlap", "--seed", "2"]).await;
+    assert_eq!(output.status.code(), Some(0), "{report:#}");
+    assert_eq!((number(&report, "n_poison_quarantined"), number(&report, "n_innocents_quarantined")), (4, 0));
+    assert_eq!(number(&report, "n_lost"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_selftest_finds_a_job_that_was_deleted_behind_the_queues_back() {
-    let (output, report) = selftest(&["--poison", "0", "--plant-loss"]).await;
+    let (output, report) = selftest(&["--seconds", "10", "--poison", "0", "--plant-loss"]).await;
     assert_eq!(output.status.code(), Some(1), "{report:#}");
     assert_eq!((&report["ok"], number(&report, "n_lost")), (&json!(false), 1));
     let findings = report["findings"].as_array().unwrap();
