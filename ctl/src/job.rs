@@ -36,7 +36,7 @@ pub(crate) enum Verb {
         /// Its id
         id: String,
     },
-    /// Run a dead, cancelled, expired or waiting job again now
+    /// Run a dead, cancelled, expired or retrying job again now
     Retry {
         /// Its id
         id: String,

@@ -1,4 +1,4 @@
-//! Looks at jobs and queues, and moves dead letters: for the API and the operator.
+//! Looks at jobs and queues, moves dead letters, and pauses queues: for the API and the operator.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -6,33 +6,33 @@
 //! | suffix | type | holds | goes away |
 //! |---|---|---|---|
 //! | `jobs:0` … `jobs:255` | hashes id → record | every job that has not finished, and dead ones, by the page in its id | with the job |
-//! | `ready:0` … `ready:3` | lists of ids | jobs that wait for a worker, by priority | when empty |
-//! | `suspects` | list of ids | ready jobs that two workers died with; one at a time a replica | when empty |
-//! | `held` | list of ids | ready jobs that a newer release wrote | when empty |
-//! | `ghosts` | set of ids | cancelled jobs whose id is still in a list | when a claim meets them |
-//! | `scheduled`, `retrying` | sorted sets, score = due ms | jobs that wait for their time | when empty |
-//! | `claims` | hash owner → ids, one behind the other | the jobs of each claim that a worker has, and those of it that have finished | with the claim's last job |
+//! | `ready:0` … `ready:3` | lists of ids | jobs that wait for a worker, by priority | by the claim |
+//! | `suspects` | list of ids | ready jobs that two workers died with; each runs by itself in a replica | by the claim |
+//! | `held` | list of ids | ready jobs that a newer release wrote | by a worker that reads them |
+//! | `ghosts` | set of ids | cancelled jobs whose id is still in a list of ready jobs | when a claim meets them |
+//! | `scheduled`, `retrying` | sorted sets, score = due ms | jobs that wait for their time | by the claim after it |
+//! | `claims` | hash owner → ids, one behind the other | the jobs of each claim that a worker has, and those of it that have finished: these have no record | with the claim's last job |
 //! | `left` | hash owner → number | how many jobs of the claim have not ended | with the claim's last job |
-//! | `leases` | sorted set owner → lease end ms | one entry a claim, not a job: renewing costs a claim | with its last job |
-//! | `cancels` | set of ids | running jobs that are to stop | with the job |
-//! | `history` | hash id → attempts | only jobs that were run before, or made ready again | with the job |
+//! | `leases` | sorted set, score = lease end ms | owners: one entry a claim, not a job | with the claim's last job |
+//! | `cancels` | set of ids | running jobs that are to stop | with the run |
+//! | `history` | hash id → attempts, counts, draft, reports | only jobs that were run before, or made ready again | with the job |
 //! | `progress` | hash id → reports | running jobs whose handlers reported something | with the run |
 //! | `unrecorded` | list of ids, at most 1,000,000 | ended jobs whose history is not in MongoDB yet | when it is |
-//! | `recorder` | string | the replica that writes history now | 10 s |
+//! | `recorder` | string | somebody writes history now | 10 s |
 //! | `dead` | sorted set, score = death ms | dead letters, at most 10,000 and 180 days | oldest first |
-//! | `done:<bucket>` | hash id → finished job, or the field `#<n>` in which it lies with others; `#` counts these fields | bucket = time of the id ÷ (retention ÷ 24) | one expiry for the hash |
-//! | `finished:<id>` | string | a job that finished in a later bucket than its id's | own expiry |
+//! | `done:<bucket>` | hash id → finished job, or the field `#<n>` in which it lies with others; `#` counts these fields | jobs that finished in the bucket of their id: its time ÷ (retention ÷ 24) | one expiry for the hash |
+//! | `finished:<id>` | string | a job that finished in a later bucket than its id's, or that was released to its end | own expiry |
 //! | `minute:<m>` | hash | `in` and `out` of that minute | 2 h |
-//! | `wake` | list of at most one token | an idle fetcher blocks on it | by the claim that leaves nothing |
+//! | `wake` | list of one token, rarely more | an idle replica blocks on it | by the claim that leaves nothing |
 //! | `watched` | sorted set, score = until ms | ids that someone waits for | upkeep |
 //! | `events` | channel | id and a letter, at each change of a watched job | – |
-//! | `paused` | string | claiming is stopped while it exists | on resume |
+//! | `paused` | string | since when claiming is stopped | on resume |
 //!
-//! Reserved, not built yet: `waiting` (hash id → parents left) and `children:<id>` for flows; `tenants` (list of tenants in turn) and
-//! `ready:<priority>:<tenant>`, which exist only while two or more tenants wait; `{limit.<queue>}:…` token budgets in a slot
-//! of their own, taken in batches before a claim.
+//! Who writes each, and why it is so, is told in `ARCHITECTURE.md`. Reserved and not built yet: `waiting` (hash id → parents left) and
+//! `children:<id>` for flows; `tenants` (list of tenants in turn) and `ready:<priority>:<tenant>`, which exist only while two or more
+//! tenants wait; `{limit.<queue>}:…` token budgets in a slot of their own, taken in batches before a claim.
 //!
-//! Keys of no partition: the table of partition numbers, the replicas, idempotency keys (below).
+//! Keys of no partition: the table of partition numbers, the replicas, unique and idempotency keys (below).
 
 use crate::message::JobId;
 
@@ -76,17 +76,18 @@ pub(crate) fn replica(prefix: &str, replica: &str) -> String {
     format!("{prefix}:{{fleet}}:replica:{replica}")
 }
 
-/// List of messages to one replica; expires after a minute.
+/// List of messages that end a replica's blocking call, `listen` and `cancel`; expires after a minute.
 pub(crate) fn control(prefix: &str, replica: &str) -> String {
     format!("{prefix}:{{fleet}}:control:{replica}")
 }
 
-/// String: the answer given to an idempotency key, 24 h.
+/// String: hash of the request's body, id of its job, and the answer (JSON), 24 h.
 pub(crate) fn idempotency(prefix: &str, tenant: &str, key: &str) -> String {
     format!("{prefix}:{{idempotency}}:{tenant}:{key}")
 }
 
-/// String: the job that holds a tenant's unique key; hashed, because keys are the callers' words. In a slot of its own.
+/// String: the job that holds a tenant's unique key, with a `+` behind it when it is held for a set time. Hashed, because keys are the
+/// callers' words; in a slot of its own.
 pub(crate) fn unique(prefix: &str, tenant: &str, key: &str) -> String {
     use sha2::{Digest, Sha256};
     let hash: String = Sha256::digest(key).iter().take(16).map(|byte| format!("{byte:02x}")).collect();

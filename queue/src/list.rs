@@ -1,5 +1,6 @@
 //! Jobs in one state, in pages. Each page costs the same however deep it is: a page begins behind the last job of the page before,
-//! which is found by rank in a sorted set, and by its index, corrected for the pushes since then, in a list.
+//! which is found by rank in a sorted set, and by its index, corrected for the pushes since then, in a list. Of running jobs, which are
+//! never many, each page reads all ids.
 
 use std::collections::{HashMap, VecDeque};
 

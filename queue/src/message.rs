@@ -2,8 +2,8 @@
 //!
 //! A record is `version u8 · priority u8 · length of the options u16 LE · CRC-32 of the rest u32 LE · options · payload`.
 //! The options are a MessagePack map of what differs from the kind's defaults (none: no byte), the payload is JSON as it
-//! came. Scripts read the first two bytes and nothing else. An id is a UUIDv7 whose 12 bits after the version hold the number
-//! of the partition, and whose tenth byte holds the page.
+//! came. Scripts read the priority, where a job becomes ready again, and `unhold.lua` the version; nothing else. An id is a UUIDv7
+//! whose 12 bits after the version hold the number of the partition, and whose tenth byte holds the page.
 
 use std::{
     fmt,

@@ -1,7 +1,7 @@
 //! A worker process's side of the queue: the background tasks around a [`Session`].
 //!
-//! One task a queue claims, one collects and writes settlements, one renews leases, one blocks in Redis until work arrives,
-//! one does upkeep, one says that the replica lives. No Redis call is made per job under load.
+//! One task a queue claims. For all queues, one collects and writes settlements, one renews leases, one blocks in Redis until work
+//! arrives, one does upkeep, one writes what handlers report, one says that the replica lives. No Redis call is made per job under load.
 
 use std::{
     collections::HashMap,

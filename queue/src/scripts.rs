@@ -1,4 +1,5 @@
-//! One typed function a script: Rust in, Rust out. The only place that runs scripts.
+//! One typed function a script: Rust in, Rust out. The only place that runs scripts. A push is no script, but a transaction of plain
+//! commands; it is here because it writes the same keys.
 
 use std::sync::LazyLock;
 

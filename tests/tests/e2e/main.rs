@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions included")]
 
+mod architecture;
 mod arrows;
 mod bad_input;
 mod damage;
