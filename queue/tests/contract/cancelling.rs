@@ -92,6 +92,27 @@ async fn a_retrying_job_can_be_run_now_without_losing_its_past(world: World) {
     assert_eq!(claim_one(&session).await.attempt(), 2);
 }
 
+async fn a_cancelled_run_that_fails_or_loses_its_worker_ends_as_cancelled(world: World) {
+    let (fails, loses) = (world.push().await, world.push().await);
+    let (session, victim) = (world.session("a"), world.session("victim"));
+    let job = claim_one(&session).await;
+    assert_eq!((job.id(), claim_one(&victim).await.id()), (fails, loses));
+    for id in [fails, loses] {
+        assert_eq!(world.client.cancel(id).await.unwrap().state, State::Running);
+    }
+    assert!(settle(&session, &job, failed()).await);
+    let view = world.view(fails).await;
+    assert_eq!((view.state, view.attempts.len()), (State::Cancelled, 1), "its failure is still told");
+
+    drop(victim);
+    world.advance(Duration::from_secs(12));
+    assert_eq!(session.upkeep(QUEUE, true).await.unwrap().reclaimed, 1);
+    let view = world.view(loses).await;
+    assert_eq!((view.state, view.crashes), (State::Cancelled, 1));
+    assert!(claim(&session, 10).await.is_empty());
+    assert_eq!((world.count("cancels").await, world.count("jobs").await), (0, 0));
+}
+
 async fn an_unknown_id_is_not_found(world: World) {
     let foreign: queue::JobId = "0199a1b2-0fff-7fff-8000-000000000001".parse().unwrap();
     assert_eq!(world.client.find(foreign).await.unwrap(), None);
@@ -131,5 +152,6 @@ on_both_servers!(
     a_dead_job_cannot_be_cancelled,
     a_cancelled_job_can_be_retried_and_runs_once,
     a_retrying_job_can_be_run_now_without_losing_its_past,
+    a_cancelled_run_that_fails_or_loses_its_worker_ends_as_cancelled,
     an_unknown_id_is_not_found,
 );
