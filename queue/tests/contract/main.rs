@@ -10,6 +10,7 @@ mod history;
 mod idempotency;
 mod leases;
 mod lists;
+mod planted;
 mod progress;
 mod pushing;
 mod records;

@@ -1,0 +1,56 @@
+//! The test of these tests, for the scripts that the model test does not reach: a bug in each is found by the test named. The bug is
+//! planted in a process of its own, this same test binary, because the scripts of a process are the same for all its tests.
+
+use std::process::Command;
+
+macro_rules! planted {
+    ($($test:ident: $script:ident, $from:literal => $to:literal, found by $found_by:literal;)*) => {
+        $(
+            #[test]
+            fn $test() {
+                let text = include_str!(concat!("../../src/scripts/", stringify!($script), ".lua"));
+                assert_eq!(text.matches($from).count(), 1, "{:?} is once in the script", $from);
+                let bug = concat!(stringify!($script), "\n", $from, "\n", $to);
+                assert_eq!(run($found_by, bug).0, Some(101), "the bug is not found");
+            }
+        )*
+
+        #[test]
+        fn without_the_bugs_nothing_is_found() {
+            for test in [$($found_by),*] {
+                let (code, told) = run(test, "");
+                assert_eq!(code, Some(0), "{told}");
+                assert!(told.contains("1 passed"), "{test} is there: {told}");
+            }
+        }
+    };
+}
+
+planted! {
+    unique_gives_a_held_key_away:
+        unique, "if holder ~= ARGV[1] then" => "if false then",
+        found by "unique_keys::valkey::a_held_key_returns_the_existing_job_or_is_refused";
+    partition_gives_all_queues_one_number:
+        partition, "local number = #names / 2 + 1" => "local number = 1",
+        found by "lists::valkey::ready_jobs_are_listed_newest_first_over_all_lists_and_queues";
+    recorded_drops_what_nobody_wrote:
+        recorded, "head[n + 1] == ARGV[n + 1]" => "true",
+        found by "history::valkey::two_recorders_never_drop_a_job_that_neither_wrote";
+    scored_leaves_out_those_of_the_same_time:
+        scored, "'(' .. score" => "score",
+        found by "lists::valkey::sorted_states_are_listed_by_time_also_when_all_times_are_the_same";
+    waiting_lists_the_last_job_twice:
+        waiting, "return at + #ids - i + 1" => "return at + #ids - i",
+        found by "lists::valkey::pages_are_complete_and_list_nothing_twice_while_jobs_are_pushed_and_claimed";
+}
+
+/// The exit code of a test with this bug, and what it said.
+fn run(test: &str, bug: &str) -> (Option<i32>, String) {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test])
+        .env("QUEUE_PLANTED_BUG", bug)
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
