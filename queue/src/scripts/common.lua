@@ -5,18 +5,24 @@ local function check(base, command, keys)
   end
 end
 
+-- Where in the ids of a claim, which lie one behind the other, an id is.
+local function index_of(ids, id)
+  local at = string.find(ids, id, 1, true)
+  while at and at % 16 ~= 1 do
+    at = string.find(ids, id, at + 1, true)
+  end
+  return at
+end
+
 local claims
 
 -- The claim that has a job, its ids, and where in them the job's id is; nothing when no claim has it.
 local function holder(base, id)
   claims = claims or redis.call('HGETALL', base .. ':claims')
   for i = 1, #claims, 2 do
-    local at = string.find(claims[i + 1], id, 1, true)
-    while at do
-      if at % 16 == 1 then
-        return claims[i], claims[i + 1], at
-      end
-      at = string.find(claims[i + 1], id, at + 1, true)
+    local at = index_of(claims[i + 1], id)
+    if at then
+      return claims[i], claims[i + 1], at
     end
   end
 end

@@ -8,10 +8,7 @@ local base = KEYS[1]
 -- A claim still lists the jobs of it that have finished, but these have no record.
 local function owns(id, owner)
   local ids = redis.call('HGET', base .. ':claims', owner)
-  local at = ids and string.find(ids, id, 1, true)
-  while at and at % 16 ~= 1 do
-    at = string.find(ids, id, at + 1, true)
-  end
+  local at = ids and index_of(ids, id)
   return at and redis.call('HEXISTS', page(base, id), id) == 1
 end
 

@@ -23,10 +23,7 @@ check(base, 'LLEN', { ':suspects', ':held', ':ready:0', ':ready:1', ':ready:2', 
 -- Takes a job out of its owner's claim. False: it is not in there.
 local function take(owner, id)
   local ids = redis.call('HGET', claims, owner)
-  local at = ids and string.find(ids, id, 1, true)
-  while at and at % 16 ~= 1 do
-    at = string.find(ids, id, at + 1, true)
-  end
+  local at = ids and index_of(ids, id)
   if not at then
     return false
   end
