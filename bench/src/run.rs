@@ -145,18 +145,18 @@ async fn start(system: &dyn System, url: &str, per_second: u32, jobs: usize) -> 
     Ok([50.0, 95.0, 99.0, 100.0].iter().filter_map(|percent| samples::percentile(&waited, *percent)).collect())
 }
 
-/// The same number of jobs is run from a shallow and from a deep queue.
+/// The same number of jobs is run from a shallow and from a deep queue, each on a new server: only the depth differs.
 async fn deep(system: &dyn System, server: &mut Server, url: &str, scale: &Scale) -> anyhow::Result<Vec<f64>> {
     let direct = server.url();
     let (mut ran, mut took) = (0, Duration::ZERO);
     while ran < scale.drain_jobs {
-        server.flush().await?;
+        server.restart().await?;
         system.fill(&direct, SHALLOW).await?;
         took += Duration::from_secs_f64(SHALLOW as f64 / system.drain(url, SHALLOW, true).await?);
         ran += SHALLOW;
     }
     let shallow = ran as f64 / took.as_secs_f64();
-    server.flush().await?;
+    server.restart().await?;
     system.fill(&direct, scale.deep_jobs).await?;
     if system.name() == "ours" {
         let client = ours::client(&direct, Duration::from_secs(1)).await?;
