@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use fleet::Clock;
+
 use crate::{
-    clock::Clock,
     directory::Directory,
     error::Error,
     events::Events,

@@ -3,7 +3,6 @@
 mod backend;
 mod claimed;
 mod client;
-mod clock;
 mod directory;
 mod error;
 mod events;
@@ -34,8 +33,8 @@ mod waker;
 pub use backend::{RedisBackend, SettleLayer, SettleService};
 pub use claimed::Claimed;
 pub use client::{Client, MOST_PAYLOAD, RETENTION};
-pub use clock::Clock;
 pub use error::Error;
+pub use fleet::Clock;
 pub use follow::Follower;
 pub use history::Unrecorded;
 pub use idempotency::Idempotency;
