@@ -251,7 +251,16 @@ impl Front {
     /// # Errors
     /// When the port cannot be bound.
     pub async fn start(port: u16, routes: Router) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+        Self::on(std::net::TcpListener::bind(("127.0.0.1", port))?, routes)
+    }
+
+    /// Starts it on a port that is bound already, for a vendor whose routes need to know it.
+    ///
+    /// # Errors
+    /// When the listener cannot be used.
+    pub fn on(listener: std::net::TcpListener, routes: Router) -> anyhow::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
         let (address, faults) = (listener.local_addr()?, Faults::default());
         let server = tokio::spawn(accept(listener, routes, faults.clone()));
         Ok(Self { address, faults, server })

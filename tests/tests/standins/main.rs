@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions included")]
 
 mod fault;
+mod smtp;
+mod woocommerce;
 
 use reqwest::Client;
 
