@@ -224,6 +224,7 @@ impl Client {
                 history: found.history.as_deref().map(|bytes| History::decode(Some(bytes))),
                 success: None,
                 reports: None,
+                replaced_ms: None,
             };
             let stored = finished.encode()?;
             let history = self.keeps_history(&partition.queue);

@@ -19,6 +19,7 @@ mod owner;
 mod pack;
 mod progress;
 mod pusher;
+mod replace;
 mod replica;
 mod run_now;
 mod scripts;
