@@ -166,7 +166,7 @@ impl<P: Provider + ?Sized> Service<P> {
                     return Ok(Answer { value, provider: real.name(), degraded_reason: first });
                 }
                 Err(error) if policy.allow_fallback && error.passes_on(policy.last_attempt) => {
-                    tracing::warn!(service = self.name, provider = real.name(), %error, "cannot answer, the next one is asked");
+                    tracing::debug!(service = self.name, provider = real.name(), %error, "cannot answer, the next one is asked");
                     first.get_or_insert(error.to_string());
                 }
                 Err(error) => return Err(error),

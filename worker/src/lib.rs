@@ -55,7 +55,7 @@ pub async fn run(config: Config, runners: Runners, shutdown: CancellationToken) 
     let redis = fleet::Redis::open(&config.redis_url, &config.redis_prefix)?;
     let client = Client::new(&redis, runners.iter().map(|runner| runner.kind.clone()).collect());
     let store = Store::open(&config.mongo_url, &config.db_name).await?;
-    let fleet = Fleet::start(&redis);
+    let fleet = Fleet::with_settings(&redis, config.breakers());
     let services = Services {
         providers: Arc::new(Providers::from_config(&services_config, &fleet)?),
         store: store.clone(),
@@ -94,6 +94,7 @@ pub async fn run(config: Config, runners: Runners, shutdown: CancellationToken) 
         serve_queues(&config, &mut replica, runners, &services, &shutdown).await;
     }
     replica.close().await;
+    fleet.close().await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -16,6 +16,7 @@ mod limits;
 mod main_job;
 mod mongo_outage;
 mod openai;
+mod outage;
 mod packaging;
 mod poison;
 mod readme;
