@@ -9,9 +9,10 @@ mod error;
 pub mod image;
 pub mod publication;
 pub mod scraping;
+pub mod services;
 
 pub use chain::{Answer, Policy, Provider, Service};
-pub use config::{Config, OpenAi, Scraping, Smtp, SmtpTls};
+pub use config::{Config, OpenAi, Scraping, ServiceState, Smtp, SmtpTls};
 pub use error::ProviderError;
 
 /// All outside services, one field each.

@@ -37,7 +37,7 @@ pub trait ContentProvider: Provider + Debug {
 /// # Errors
 /// [`ProviderError::Misconfigured`] when the key cannot be sent as a header or no HTTP client can be built.
 pub fn service(config: &Config) -> Result<Service<dyn ContentProvider>, ProviderError> {
-    let real = match &config.openai {
+    let real = match config.openai.as_ref().filter(|_| config.is_real("ai")) {
         Some(settings) => Some(openai(settings, REQUEST_TIMEOUT)?),
         None => None,
     };

@@ -73,7 +73,7 @@ pub fn address_problem(address: &str) -> Option<&'static str> {
 }
 
 pub(crate) fn service(config: &Config) -> Result<Service<dyn Mailer>, ProviderError> {
-    let real = match &config.smtp {
+    let real = match config.smtp.as_ref().filter(|_| config.is_real("email")) {
         Some(smtp) => Some(Arc::new(smtp::SmtpMailer::new(smtp)?) as Arc<dyn Mailer>),
         None => None,
     };

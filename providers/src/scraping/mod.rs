@@ -67,7 +67,7 @@ pub enum Method {
 }
 
 pub(crate) fn service(config: &Config) -> Result<Service<dyn Scraper>, ProviderError> {
-    let real = match &config.scraping {
+    let real = match config.scraping.as_ref().filter(|_| config.is_real("scraping")) {
         Some(scraping) => Some(Arc::new(direct::Direct::new(scraping)?) as Arc<dyn Scraper>),
         None => None,
     };

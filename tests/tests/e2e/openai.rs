@@ -187,7 +187,7 @@ async fn a_service_that_hangs_or_is_away_is_transient() {
 #[tokio::test]
 async fn templates_stand_in_when_the_account_is_unusable_or_attempts_are_used_up() {
     let standin = standin([Reply::OutOfQuota, Reply::ServerError, Reply::ServerError]).await;
-    let config = Config { openai: Some(settings(standin.url())), ..Config::mock() };
+    let config = Config { openai: Some(settings(standin.url())), ..Config::mock() }.with_real("ai");
     let service = content::service(&config).unwrap();
     let product = product();
     let call =
