@@ -19,6 +19,10 @@ pub struct Config {
     pub scraping: Option<Scraping>,
     /// E-mail; `None` = not configured.
     pub smtp: Option<Smtp>,
+    /// Limits and spending.
+    pub pace: crate::Pace,
+    /// Services with a mock that the variables ask to be real.
+    pub real: Vec<&'static str>,
     /// Every service of the catalogue, in its order.
     pub services: Vec<ServiceState>,
     /// What is asked for but cannot be, with the variable that is missing or malformed; told at start.
@@ -30,8 +34,6 @@ pub struct Config {
 pub struct ServiceState {
     /// Its name in the catalogue.
     pub service: &'static str,
-    /// Whether it is asked to be real.
-    pub real: bool,
     /// What is there and what is not.
     pub state: State,
 }
@@ -87,15 +89,6 @@ impl Config {
         Self::from_vars(|_| None)
     }
 
-    /// The same with a service real.
-    #[must_use]
-    pub fn with_real(mut self, service: &str) -> Self {
-        if let Some(state) = self.services.iter_mut().find(|state| state.service == service) {
-            state.real = true;
-        }
-        self
-    }
-
     /// Reads the variables through `var`, so that tests need not touch the process's own.
     ///
     /// A service's settings are there whenever its variables are there and good, whatever the mode says, because the mode can
@@ -112,19 +105,22 @@ impl Config {
             }),
         };
         let mock_all = flag("MOCK_MODE", true);
+        let is_real = |entry: &&Entry| entry.switch.is_some_and(|switch| !flag(switch, mock_all));
+        let real: Vec<_> = SERVICES.iter().filter(is_real).map(|entry| entry.name).collect();
         let services: Vec<ServiceState> = SERVICES
             .iter()
-            .map(|entry| ServiceState {
-                service: entry.name,
-                real: entry.switch.is_none_or(|switch| !flag(switch, mock_all)),
-                state: entry.state(&environment),
-            })
+            .map(|entry| ServiceState { service: entry.name, state: entry.state(&environment) })
             .collect();
-        complaints.extend(SERVICES.iter().zip(&services).filter_map(|(entry, service)| complaint(entry, service)));
-        if services[SCRAPING].real && scraping(&environment).is_none() && services[SCRAPING].state.configured {
+        for (entry, service) in SERVICES.iter().zip(&services) {
+            if entry.switch.is_none() || real.contains(&entry.name) {
+                complaints.extend(complaint(entry, &service.state));
+            }
+        }
+        if real.contains(&"scraping") && scraping(&environment).is_none() && services[SCRAPING].state.configured {
             let provider = environment.get("PROXY_PROVIDER").unwrap_or_default();
             complaints.push(format!("scraping stays mock: PROXY_PROVIDER={provider:?} is not built yet, only direct"));
         }
+        let pace = crate::Pace::from_vars(|name| environment.get(name), &mut complaints);
         let configured = |index: usize| services[index].state.configured.then_some(&environment);
         Self {
             openai: configured(AI).and_then(openai),
@@ -132,6 +128,8 @@ impl Config {
             content_routes: environment.get("CONTENT_ROUTES").map(PathBuf::from),
             scraping: configured(SCRAPING).and_then(scraping),
             smtp: configured(EMAIL).and_then(smtp),
+            pace,
+            real,
             services,
             complaints,
         }
@@ -141,7 +139,7 @@ impl Config {
     /// always real, unknown ones never.
     #[must_use]
     pub fn is_real(&self, service: &str) -> bool {
-        self.service(service).is_some_and(|state| state.real)
+        self.real.contains(&service) || Entry::named(service).is_some_and(|entry| entry.switch.is_none())
     }
 
     /// Whether everything is there that the service needs to be real.
@@ -180,11 +178,7 @@ const EMAIL: usize = 4;
 const SCRAPING: usize = 5;
 
 /// What is wrong with a service that is asked to be real.
-fn complaint(entry: &Entry, service: &ServiceState) -> Option<String> {
-    let state = &service.state;
-    if !service.real {
-        return None;
-    }
+fn complaint(entry: &Entry, state: &State) -> Option<String> {
     let unset = (!state.missing.is_empty()).then(|| match entry.accounts {
         Accounts::AnyOf(_) if !state.configured && state.present.is_empty() => {
             format!("none of its accounts is set ({})", state.missing.join(", "))
