@@ -80,10 +80,9 @@ fn every_script_and_every_file_of_the_queue_is_named() {
 fn every_key_and_every_script_of_the_fleet_is_named() {
     let architecture = read("ARCHITECTURE.md");
     let scripts = stems("fleet/src/scripts", ".lua");
-    let mut keys: BTreeSet<String> = words_behind(&read("fleet/src/keys.rs"), "}}}}:").map(str::to_owned).collect();
+    let mut keys: BTreeSet<String> = words_behind(&read("fleet/src/keys.rs"), "}}:").map(str::to_owned).collect();
     for script in &scripts {
         let text = read(&format!("fleet/src/scripts/{script}.lua"));
-        // Fields of a hash end with such a word, too; they are made of a name, and not of the base.
         keys.extend(words_behind(&text, "base .. ':").chain(words_behind(&text, "KEYS[1] .. ':")).map(str::to_owned));
     }
     assert!(scripts.len() > 5 && keys.len() > 6, "{scripts:?} {keys:?}");
