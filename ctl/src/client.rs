@@ -337,6 +337,15 @@ impl Api {
         self.call(self.request(Method::POST, &format!("{path}/{verb}"))).await
     }
 
+    /// Which services are mock and which are real.
+    pub(crate) async fn mode(&self) -> Result<Value, CallError> {
+        self.call(self.request(Method::GET, "/api/mode")).await
+    }
+
+    pub(crate) async fn switch_mode(&self, switch: &impl Serialize) -> Result<Value, CallError> {
+        self.call(self.request(Method::PUT, "/api/mode").json(switch)).await
+    }
+
     /// An answer of the API as a type of ours.
     pub(crate) fn understand<T: DeserializeOwned>(&self, answer: Value) -> Result<T, CallError> {
         let body = answer.to_string();

@@ -7,6 +7,7 @@ mod demo;
 mod enqueue;
 mod events;
 mod job;
+mod mode;
 mod queue;
 mod selftest;
 mod table;
@@ -61,6 +62,9 @@ enum Noun {
     /// Queues and their dead letters
     #[command(subcommand)]
     Queue(queue::Verb),
+    /// Which services are mock and which are real: get, set
+    #[command(subcommand)]
+    Mode(mode::Verb),
     /// Run the main job on a catalogue and show what came of it
     Demo(demo::Demo),
     Selftest(selftest::Selftest),
@@ -89,6 +93,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Noun::Job(verb) => job::run(&global.api()?, &verb, global.json).await,
         Noun::Enqueue(enqueue) => enqueue::run(&global.api()?, &enqueue, global.json).await,
         Noun::Queue(verb) => queue::run(&global.api()?, &verb, global.json).await,
+        Noun::Mode(verb) => mode::run(&global.api()?, &verb, global.json).await,
         Noun::Demo(demo) => demo::run(global.api()?, &demo, global.json).await,
         Noun::Selftest(selftest) => selftest::run(&selftest, global.json).await,
         Noun::SelftestWorker(worker) => selftest::run_worker(&worker).await,
@@ -116,6 +121,7 @@ mod tests {
             "enqueue content",
             "enqueue scrape --payload {",
             "token --scope admin --days 0",
+            "mode set live",
             "selftest --workers 1",
         ] {
             let error = Cli::try_parse_from(["ecomctl"].into_iter().chain(line.split_whitespace())).unwrap_err();
@@ -137,6 +143,8 @@ mod tests {
             "queue replay content 0199a1b2-0000-7000-8000-000000000001",
             "demo --catalogue c.csv --shops http://127.0.0.1:4000 --url http://127.0.0.1:8080",
             "selftest --quick --seed 7 --server .dev/bin/valkey-server --fsync always --json",
+            "mode get --json",
+            "mode set real --service email --reason because --force",
             "selftest-mortal --parent 1 /bin/true --port 1",
         ] {
             Cli::try_parse_from(["ecomctl"].into_iter().chain(line.split_whitespace())).unwrap();

@@ -143,6 +143,7 @@ impl Auth {
     fn caller(&self, token: &str) -> Result<Caller, Problem> {
         #[derive(Deserialize)]
         struct Token {
+            sub: String,
             tenant: Option<String>,
             #[serde(default)]
             scope: String,
@@ -157,7 +158,7 @@ impl Auth {
         }
         // Scopes of a later release mean nothing here.
         let scopes = token.claims.scope.split_whitespace().filter_map(|name| name.parse().ok()).collect();
-        Ok(Caller { tenant, scopes })
+        Ok(Caller { subject: token.claims.sub, tenant, scopes })
     }
 }
 
@@ -170,6 +171,7 @@ fn is_tenant(name: &str) -> bool {
 /// Who sent the request. As an argument of a handler it refuses a request without a good token.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
+    pub(crate) subject: String,
     pub(crate) tenant: String,
     scopes: Vec<Scope>,
 }

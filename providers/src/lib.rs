@@ -10,9 +10,10 @@ pub mod image;
 mod pace;
 pub mod publication;
 pub mod scraping;
+pub mod services;
 
 pub use chain::{Answer, Ask, Limits, Policy, Provider, Service, Shared, Usage};
-pub use config::{Config, OpenAi, Scraping, Smtp, SmtpTls};
+pub use config::{Config, OpenAi, Scraping, ServiceState, Smtp, SmtpTls};
 pub use error::{Hold, ProviderError};
 pub use pace::{Pace, micro_usd};
 
