@@ -64,6 +64,18 @@ impl Config {
         self.mongo_url.expose_secret()
     }
 
+    /// What the variables say of the services. What was given as a flag counts as its variable.
+    pub(crate) fn services(&self) -> providers::Config {
+        providers::Config::from_vars(|name| match name {
+            "REDIS_URL" => Some(self.redis_url().to_owned()),
+            "MONGO_URL" => Some(self.mongo_url().to_owned()),
+            "DB_NAME" => Some(self.db_name.clone()),
+            "JWT_SECRET" => self.jwt_secret.as_ref().map(|secret| secret.expose_secret().to_owned()),
+            "APP_ENV" => (self.app_env == AppEnv::Production).then(|| "production".to_owned()),
+            name => std::env::var(name).ok(),
+        })
+    }
+
     /// The secret of the tokens. In development a missing one is made up, and tokens end with the process.
     ///
     /// # Errors
