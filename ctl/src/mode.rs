@@ -132,7 +132,8 @@ fn show(report: &Report, width: usize) -> String {
     }
     let mut text = format!("mode: {}\n{}", report.mode, services.render(width));
     if !report.changes.is_empty() {
-        let mut changes = Table::new(&["last switches", "service", "to", "by", "reason"].map(|name| (name, Align::Left)));
+        let mut changes =
+            Table::new(&["last switches", "service", "to", "by", "reason"].map(|name| (name, Align::Left)));
         for change in &report.changes {
             let service = change.service.clone().unwrap_or_else(|| "all".to_owned());
             let mode = change.mode.name().to_owned();
@@ -164,12 +165,17 @@ mod tests {
         ai["missing"] = json!(["OPENAI_API_KEY"]);
         ai["configured"] = json!(false);
         let mut email = service("email");
-        for (name, value) in
-            [("mode", "real"), ("decided_by", "switch"), ("since", "2026-01-02T03:04:05.000Z"), ("by", "anna"), ("reason", "go live")]
-        {
+        for (name, value) in [
+            ("mode", "real"),
+            ("decided_by", "switch"),
+            ("since", "2026-01-02T03:04:05.000Z"),
+            ("by", "anna"),
+            ("reason", "go live"),
+        ] {
             email[name] = json!(value);
         }
-        let change = json!({ "at": "2026-01-02T03:04:05.000Z", "service": null, "mode": "real", "by": "anna", "reason": "x" });
+        let change =
+            json!({ "at": "2026-01-02T03:04:05.000Z", "service": null, "mode": "real", "by": "anna", "reason": "x" });
         let report = json!({ "mode": "mixed", "services": [ai, email], "changes": [change] });
         let text = show(&serde_json::from_value(report).unwrap(), 120);
         let lines: Vec<_> = text.lines().collect();

@@ -12,6 +12,7 @@ mod intake;
 mod metrics;
 mod observe;
 mod openapi;
+mod probe;
 mod problem;
 mod request;
 mod serve;
@@ -28,6 +29,7 @@ use api::{batch, events, health, jobs, list, mode, queues, status};
 pub use app::App;
 pub use auth::{Scope, SignError, UnknownScope, sign};
 pub use config::{AppEnv, Config};
+pub use probe::probe;
 pub use serve::{Signals, healthcheck, run};
 
 /// Every route of the public listener.
