@@ -117,8 +117,7 @@ impl Problem {
 
     /// A switch to real that cannot work: the variables that are not set, and all that is wrong.
     pub(crate) fn not_configured(missing: Vec<&'static str>, errors: Vec<FieldError>) -> Self {
-        let why: Vec<_> = errors.iter().map(|error| error.message.as_str()).collect();
-        let detail = format!("{}; set what is missing and restart, or switch with \"force\": true", why.join(", "));
+        let detail = "set what is missing or malformed and restart, or switch with \"force\": true";
         Self { missing, errors, ..Self::new(Type::NotConfigured, detail) }
     }
 

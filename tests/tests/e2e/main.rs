@@ -14,6 +14,7 @@ mod intake;
 mod killed_worker;
 mod limits;
 mod main_job;
+mod mode;
 mod mongo_outage;
 mod openai;
 mod packaging;
