@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::ensure;
 use clap::Parser;
 use queue::Timing;
+use secrecy::SecretString;
 
 /// Runs jobs and upkeep; any number of replicas.
 ///
@@ -14,13 +15,13 @@ use queue::Timing;
 pub struct Config {
     /// Redis, which holds the queues.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, default_value = "redis://127.0.0.1:6379")]
-    pub redis_url: String,
+    pub redis_url: SecretString,
     /// What all our keys in Redis begin with.
     #[arg(long, env = "REDIS_PREFIX", default_value = "ecom")]
     pub redis_prefix: String,
     /// MongoDB, which holds the results.
     #[arg(long, env = "MONGO_URL", hide_env_values = true, default_value = "mongodb://127.0.0.1:27017")]
-    pub mongo_url: String,
+    pub mongo_url: SecretString,
     /// The database.
     #[arg(long, env = "DB_NAME", default_value = "ecomsimply")]
     pub db_name: String,
