@@ -22,6 +22,8 @@ pub struct Context {
     pub allow_fallback: bool,
     /// The outside services.
     pub providers: Arc<Providers>,
+    /// MongoDB; `None` in tests without one.
+    pub store: Option<store::Store>,
     /// Tells how far the job is; see [`Reporter`].
     pub progress: Reporter,
 }

@@ -5,6 +5,7 @@ pub mod content;
 pub mod email;
 mod handler;
 pub mod image;
+mod once;
 pub mod publication;
 pub mod scrape;
 mod shape;
@@ -13,6 +14,7 @@ mod testing;
 
 pub use check::{Checks, KindSchema, PayloadError};
 pub use handler::{Context, Done, Handler, JobError, Registry};
+pub use once::{Found, OnceError};
 pub use shape::{Schemas, Shape, schemas_of};
 
 /// Every job kind. The worker, the API and the tests all read this list.

@@ -28,6 +28,7 @@ pub(crate) fn context<J: Handler>(providers: Providers) -> Context {
         max_attempts: kind.max_attempts,
         allow_fallback: kind.allow_fallback,
         providers: Arc::new(providers),
+        store: None,
         progress: Reporter::nobody(),
     }
 }

@@ -1,5 +1,5 @@
 //! MongoDB: the connection here, then one file a collection family ([`results`](Store::put_result),
-//! [`history`](Store::record_jobs)).
+//! [`receipts`](Store::begin_receipt), [`history`](Store::record_jobs)).
 //!
 //! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`Store::run`): a caller
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
@@ -7,6 +7,7 @@
 mod error;
 mod history;
 mod json;
+mod receipts;
 mod results;
 
 use std::{
@@ -23,6 +24,7 @@ use mongodb::{
 
 pub use error::Error;
 pub use history::{Moment, PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, words};
+pub use receipts::Receipt;
 pub use results::NewResult;
 
 /// The driver's own 30 s would hold a worker's slot for half a minute at each attempt.
@@ -84,7 +86,7 @@ impl Store {
         Ok(started.elapsed())
     }
 
-    /// Creates the indexes of the given collections of results, and of the history. May be repeated.
+    /// Creates the indexes of the given collections of results, of the receipts and of the history. May be repeated.
     ///
     /// # Errors
     /// As MongoDB gives them; nothing has to be undone before the next call.
@@ -92,6 +94,7 @@ impl Store {
         for collection in result_collections {
             self.prepare_results(collection).await?;
         }
+        self.prepare_receipts().await?;
         self.prepare_history().await
     }
 

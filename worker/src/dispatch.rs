@@ -84,6 +84,7 @@ async fn call<J: Handler>(job: &Claimed, services: &Services) -> Result<Success,
         max_attempts: job.max_attempts(),
         allow_fallback: job.allow_fallback(),
         providers: services.providers.clone(),
+        store: Some(services.store.clone()),
         progress: job.reporter(),
     };
     let done: Done<J::Output> = payload.run(&context).await.map_err(Outcome::from)?;

@@ -25,6 +25,7 @@ fn context(allow_hosts: &str) -> Context {
         max_attempts: Scrape::MAX_ATTEMPTS,
         allow_fallback: Scrape::ALLOW_FALLBACK,
         providers: Arc::new(Providers::from_config(&config).unwrap()),
+        store: None,
         progress: queue::Reporter::nobody(),
     }
 }

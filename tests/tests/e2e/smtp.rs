@@ -25,6 +25,7 @@ fn context(port: u16) -> Context {
         max_attempts: Email::MAX_ATTEMPTS,
         allow_fallback: Email::ALLOW_FALLBACK,
         providers: Arc::new(Providers::from_config(&config).unwrap()),
+        store: None,
         progress: queue::Reporter::nobody(),
     }
 }
