@@ -21,6 +21,7 @@ mod outage;
 mod packaging;
 mod poison;
 mod readme;
+mod receipts;
 mod redis_outage;
 mod replicas;
 mod restart;
