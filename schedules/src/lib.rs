@@ -7,3 +7,6 @@ mod expression;
 
 pub use clocktime::next_instant;
 pub use expression::{Expression, ExpressionError};
+
+/// A time zone of the IANA database.
+pub use chrono_tz::Tz as Zone;
