@@ -7,6 +7,7 @@ mod clock;
 mod directory;
 mod error;
 mod events;
+mod fixed;
 mod follow;
 mod history;
 mod idempotency;

@@ -36,6 +36,9 @@ planted! {
     recorded_drops_what_nobody_wrote:
         recorded, "head[n + 1] == ARGV[n + 1]" => "true",
         found by "history::valkey::two_recorders_never_drop_a_job_that_neither_wrote";
+    push_absent_forgets_the_finished:
+        push_absent, "or redis.call('EXISTS', base .. ':finished:' .. id) == 1" => "",
+        found by "fixed_ids::valkey::a_job_that_ends_hours_after_its_time_is_known_too";
     scored_leaves_out_those_of_the_same_time:
         scored, "'(' .. score" => "score",
         found by "lists::valkey::sorted_states_are_listed_by_time_also_when_all_times_are_the_same";
