@@ -3,8 +3,6 @@
 //! Both have the same data of zones (`chrono_tz::IANA_TZDB_VERSION`), and there are no differences. Morocco's changes around
 //! Ramadan are announced year by year, so other versions of the data differ there.
 
-#![expect(clippy::unwrap_used, reason = "clippy does not count plain functions here as test code")]
-
 use chrono::{DateTime, Utc};
 use chrono_tz::{IANA_TZDB_VERSION, Tz};
 use proptest::prelude::*;
