@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use crate::{
-    api::{batch, events, health, jobs as job_routes, list, queues},
+    api::{batch, events, health, jobs as job_routes, list, queues, schedules},
     app::App,
     problem::ProblemBody,
 };
@@ -36,6 +36,15 @@ const PROBLEM: &str = "#/components/schemas/Problem";
         queues::replay_dead,
         queues::pause,
         queues::resume,
+        schedules::list,
+        schedules::show,
+        schedules::put,
+        schedules::delete,
+        schedules::run,
+        schedules::pause,
+        schedules::resume,
+        schedules::next,
+        schedules::runs,
         health::report,
         health::live,
         health::ready,

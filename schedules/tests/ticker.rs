@@ -224,7 +224,8 @@ async fn missed_ticks_follow_the_policy_once_for_all_replicas() {
         let (a, b) = (world.ticker(), world.ticker());
         for _ in 0..3 {
             let (a, b) = tokio::join!(a.look(), b.look());
-            (a.unwrap(), b.unwrap());
+            a.unwrap();
+            b.unwrap();
         }
         assert_eq!(world.ticks().await, pushed(expected), "{missed}");
         assert_eq!(world.schedule().await.next_tick, Some(Moment::from_ms(START_MS + 4 * 3600 * 1000)), "{missed}");
@@ -330,7 +331,8 @@ async fn the_timetable_is_written_once_and_brought_up_to_date() {
     let with = |rows: Vec<Row>| Ticker::with_timetable(world.client.clone(), world.store.clone(), rows);
     let old = with(vec![row("nightly", "0 3 * * *"), row("gone", "@daily")]);
     let (a, b) = tokio::join!(old.prepare(), old.prepare());
-    (a.unwrap(), b.unwrap());
+    a.unwrap();
+    b.unwrap();
     let id = schedule_id("default", "nightly");
     let mut nightly = world.store.schedule(&id).await.unwrap().unwrap();
     assert_eq!((nightly.revision, nightly.built_in), (1, true));
