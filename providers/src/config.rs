@@ -12,6 +12,10 @@ pub struct Config {
     pub scraping: Option<Scraping>,
     /// E-mail; `None` = mock.
     pub smtp: Option<Smtp>,
+    /// Limits and spending.
+    pub pace: crate::Pace,
+    /// Services that the variables ask to be real.
+    pub real: Vec<&'static str>,
     /// What is asked for but cannot be, with the variable that is missing or malformed; told at start.
     pub complaints: Vec<String>,
 }
@@ -64,7 +68,14 @@ impl Config {
     /// Everything mocked, as on a fresh checkout.
     #[must_use]
     pub fn mock() -> Self {
-        Self { openai: None, scraping: None, smtp: None, complaints: Vec::new() }
+        Self {
+            openai: None,
+            scraping: None,
+            smtp: None,
+            pace: crate::Pace::default(),
+            real: Vec::new(),
+            complaints: Vec::new(),
+        }
     }
 
     /// Reads the variables through `var`, so that tests need not touch the process's own.
@@ -145,6 +156,18 @@ impl Config {
                 complaints.push(format!("{name}: the real service is not built yet; it stays mock"));
             }
         }
-        Self { openai, scraping, smtp, complaints }
+        let pace = crate::Pace::from_vars(var, &mut complaints);
+        let real = [("ai", real[0]), ("scraping", real[1]), ("email", real[2])]
+            .into_iter()
+            .filter(|(_, real)| *real)
+            .map(|(name, _)| name)
+            .collect();
+        Self { openai, scraping, smtp, pace, real, complaints }
+    }
+
+    /// Whether the variables ask for the real service.
+    #[must_use]
+    pub fn is_real(&self, service: &str) -> bool {
+        self.real.contains(&service)
     }
 }

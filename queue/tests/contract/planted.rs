@@ -39,6 +39,9 @@ planted! {
     push_absent_forgets_the_finished:
         push_absent, "or redis.call('EXISTS', base .. ':finished:' .. id) == 1" => "",
         found by "fixed_ids::valkey::a_job_that_ends_hours_after_its_time_is_known_too";
+    replace_keeps_a_job_for_ever:
+        replace, "ARGV[3], 'KEEPTTL')" => "ARGV[3])",
+        found by "replacing::valkey::a_job_that_finished_long_after_its_push_is_replaced_and_kept_no_longer";
     scored_leaves_out_those_of_the_same_time:
         scored, "'(' .. score" => "score",
         found by "lists::valkey::sorted_states_are_listed_by_time_also_when_all_times_are_the_same";
