@@ -355,6 +355,39 @@ impl Api {
         self.call(self.request(Method::PUT, "/api/mode").json(switch)).await
     }
 
+    /// All schedules.
+    pub(crate) async fn schedules(&self) -> Result<Vec<Value>, CallError> {
+        #[derive(Deserialize)]
+        struct Page {
+            items: Vec<Value>,
+            next_cursor: Option<String>,
+        }
+        let (mut schedules, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let mut request = self.request(Method::GET, "/api/schedules").query(&[("limit", 200)]);
+            if let Some(cursor) = cursor {
+                request = request.query(&[("cursor", cursor)]);
+            }
+            let page: Page = self.understand(self.call(request).await?)?;
+            schedules.extend(page.items);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                return Ok(schedules);
+            }
+        }
+    }
+
+    /// `run`, `pause` or `resume` of a schedule.
+    pub(crate) async fn post_schedule(&self, name: &str, verb: &str) -> Result<Value, CallError> {
+        self.call(self.request(Method::POST, &format!("{}/{verb}", schedule_path(name)))).await
+    }
+
+    /// The next instants of a schedule.
+    pub(crate) async fn next_of_schedule(&self, name: &str, n: u32) -> Result<Vec<String>, CallError> {
+        let request = self.request(Method::GET, &format!("{}/next", schedule_path(name))).query(&[("n", n)]);
+        self.understand(self.call(request).await?)
+    }
+
     /// An answer of the API as a type of ours.
     pub(crate) fn understand<T: DeserializeOwned>(&self, answer: Value) -> Result<T, CallError> {
         let body = answer.to_string();
@@ -411,6 +444,10 @@ fn segment(text: &str) -> String {
 
 pub(crate) fn job_path(id: &str) -> String {
     format!("/api/jobs/{}", segment(id))
+}
+
+fn schedule_path(name: &str) -> String {
+    format!("/api/schedules/{}", segment(name))
 }
 
 fn dead_path(queue: &str) -> String {

@@ -10,6 +10,7 @@ mod events;
 mod job;
 mod mode;
 mod queue;
+mod schedule;
 mod selftest;
 mod status;
 mod table;
@@ -70,6 +71,9 @@ enum Noun {
     Mode(mode::Verb),
     Status(status::Status),
     CheckEnv(check_env::CheckEnv),
+    /// Recurring jobs, and the times of cron expressions
+    #[command(subcommand)]
+    Schedule(schedule::Verb),
     /// Run the main job on a catalogue and show what came of it
     Demo(demo::Demo),
     Selftest(selftest::Selftest),
@@ -101,6 +105,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Noun::Mode(verb) => mode::run(&global.api()?, &verb, global.json).await,
         Noun::Status(status) => status::run(&global.api()?, &status, global.json).await,
         Noun::CheckEnv(check) => check_env::run(&check, global.json).await,
+        Noun::Schedule(verb) => schedule::run(&global, &verb).await,
         Noun::Demo(demo) => demo::run(global.api()?, &demo, global.json).await,
         Noun::Selftest(selftest) => selftest::run(&selftest, global.json).await,
         Noun::SelftestWorker(worker) => selftest::run_worker(&worker).await,
@@ -131,6 +136,10 @@ mod tests {
             "mode set live",
             "check-env --mode staging",
             "selftest --workers 1",
+            "schedule next",
+            "schedule next --cron @never",
+            "schedule next --cron @daily --zone Europe/Atlantis",
+            "schedule next prices --cron @daily",
         ] {
             let error = Cli::try_parse_from(["ecomctl"].into_iter().chain(line.split_whitespace())).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}: {error}");
@@ -148,6 +157,9 @@ mod tests {
             "job list --state dead --kind content -q timeout --limit 20",
             "job run-now 0199a1b2-0000-7000-8000-000000000001",
             "queue replay content",
+            "schedule next --cron @daily --zone Europe/Paris --from 2026-03-28T00:00:00+01:00 -n 3",
+            "schedule next prices -n 3",
+            "schedule run prices --json",
             "queue replay content 0199a1b2-0000-7000-8000-000000000001",
             "demo --catalogue c.csv --shops http://127.0.0.1:4000 --url http://127.0.0.1:8080",
             "selftest --quick --seed 7 --server .dev/bin/valkey-server --fsync always --json",

@@ -7,4 +7,5 @@ pub(crate) mod jobs;
 pub(crate) mod list;
 pub(crate) mod mode;
 pub(crate) mod queues;
+pub(crate) mod schedules;
 pub(crate) mod status;
