@@ -1,16 +1,32 @@
-//! E-mail to one recipient.
+//! E-mail to one recipient: `data.rs` has what the templates are filled with.
 
+mod data;
+mod locale;
+mod render;
+
+use chrono_tz::Tz;
 use providers::{
     ProviderError,
+    content::Language,
     email::{SendStatus, address_problem},
 };
 use queue::{FieldError, Job};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
+
+pub use data::{
+    JobFailedData, PaymentFailedData, PriceAlertData, PriceChange, Template, TemplateName, TrialEndingData,
+    WeeklySummaryData, WelcomeData,
+};
+use locale::Locale;
 
 use crate::handler::{Context, Done, Handler, JobError};
 
-/// Sends one message to one recipient.
+/// What is said of a field that may have no control characters.
+const ONE_LINE: &str = "must be one line without control characters";
+
+/// Sends one message to one recipient: either `subject`, `text` and perhaps `html` as they are, or a `template` filled with `data`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Email {
@@ -21,16 +37,121 @@ pub struct Email {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 100, example = "Zoé Müller")]
     pub to_name: Option<String>,
-    /// One line.
+    /// One line; not with `template`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 200, example = "Your product texts are ready")]
-    pub subject: String,
-    /// Plain text.
+    pub subject: Option<String>,
+    /// Plain text; not with `template`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 100_000)]
-    pub text: String,
-    /// The same as HTML.
+    pub text: Option<String>,
+    /// The same as HTML; not with `template`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 300_000)]
     pub html: Option<String>,
+    /// A text that only needs to be filled in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateName>,
+    /// The language of the template, which needs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<Language>,
+    /// IANA name of the recipient's time zone, for times in the template; UTC if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 64, example = "Europe/Paris")]
+    pub time_zone: Option<String>,
+    /// What the template is filled with: the fields of the schema that is named like the template, `TrialEndingData` for
+    /// `trial_ending`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub data: Option<Map<String, Value>>,
+}
+
+impl Email {
+    /// A filled-in template for `to`; times in it are those of `time_zone`, an IANA name, or of UTC.
+    #[must_use]
+    pub fn from_template(
+        to: impl Into<String>,
+        to_name: Option<String>,
+        language: Language,
+        time_zone: Option<String>,
+        template: &Template,
+    ) -> Self {
+        Self {
+            to: to.into(),
+            to_name,
+            subject: None,
+            text: None,
+            html: None,
+            template: Some(template.name()),
+            language: Some(language),
+            time_zone,
+            data: Some(template.data()),
+        }
+    }
+
+    /// The message as it goes to the mailer. `key` makes its Message-ID, `unsubscribe_url` is offered if it is a reminder.
+    fn compose(self, key: String, unsubscribe_url: Option<String>) -> Result<providers::email::Email, JobError> {
+        let (subject, text, html) = match (self.template, self.language) {
+            (Some(template), Some(language)) => {
+                let time_zone = self.time_zone.as_ref().map_or(Ok(Tz::UTC), |name| name.parse());
+                let time_zone = time_zone.map_err(|_| invalid("/time_zone is no name of a time zone".to_owned()))?;
+                let locale = Locale { language, time_zone };
+                let rendered = render::render(&self, template, locale, unsubscribe_url.as_deref());
+                let rendered = rendered.map_err(|error| invalid(format!("{}: {error:#}", template.name())))?;
+                (rendered.subject, rendered.text, Some(rendered.html))
+            }
+            _ => (self.subject.unwrap_or_default(), self.text.unwrap_or_default(), self.html),
+        };
+        Ok(providers::email::Email { key, to: self.to, to_name: self.to_name, subject, text, html })
+    }
+
+    /// What is wrong with the fields of a message that is sent as it is.
+    fn errors_as_written(&self) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        for (pointer, given) in [("/subject", self.subject.is_some()), ("/text", self.text.is_some())] {
+            if !given {
+                errors.push(FieldError::new(pointer, "is required without template"));
+            }
+        }
+        let only_with_template = [
+            ("/language", self.language.is_some()),
+            ("/time_zone", self.time_zone.is_some()),
+            ("/data", self.data.is_some()),
+        ];
+        for (pointer, _) in only_with_template.into_iter().filter(|(_, given)| *given) {
+            errors.push(FieldError::new(pointer, "needs template"));
+        }
+        if self.subject.as_ref().is_some_and(|subject| subject.chars().any(char::is_control)) {
+            errors.push(FieldError::new("/subject", ONE_LINE));
+        }
+        for (pointer, text) in [("/text", &self.text), ("/html", &self.html)] {
+            if text.as_ref().is_some_and(|text| text.contains('\0')) {
+                errors.push(FieldError::new(pointer, "must have no NUL character"));
+            }
+        }
+        errors
+    }
+
+    /// What is wrong with the fields of a message that is made from `template`.
+    fn errors_of_template(&self, template: TemplateName) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        let as_written =
+            [("/subject", self.subject.is_some()), ("/text", self.text.is_some()), ("/html", self.html.is_some())];
+        for (pointer, _) in as_written.into_iter().filter(|(_, given)| *given) {
+            errors.push(FieldError::new(pointer, "cannot be given together with template, which has its own"));
+        }
+        if self.language.is_none() {
+            errors.push(FieldError::new("/language", "is required with template: one of fr, en"));
+        }
+        if self.time_zone.as_ref().is_some_and(|name| name.parse::<Tz>().is_err()) {
+            errors.push(FieldError::new("/time_zone", "must be an IANA name of a time zone, such as Europe/Paris"));
+        }
+        let empty = Map::new();
+        let of_data = template.errors(self.data.as_ref().unwrap_or(&empty));
+        errors
+            .extend(of_data.into_iter().map(|error| FieldError::new(format!("/data{}", error.pointer), error.message)));
+        errors
+    }
 }
 
 /// What became of the message.
@@ -55,12 +176,13 @@ impl Job for Email {
         if let Some(problem) = address_problem(&self.to) {
             errors.push(FieldError::new("/to", problem));
         }
-        let name = self.to_name.as_deref().unwrap_or_default();
-        for (pointer, text) in [("/to_name", name), ("/subject", &self.subject)] {
-            if text.chars().any(char::is_control) {
-                errors.push(FieldError::new(pointer, "must be one line without control characters"));
-            }
+        if self.to_name.as_ref().is_some_and(|name| name.chars().any(char::is_control)) {
+            errors.push(FieldError::new("/to_name", ONE_LINE));
         }
+        errors.extend(match self.template {
+            Some(template) => self.errors_of_template(template),
+            None => self.errors_as_written(),
+        });
         errors
     }
 }
@@ -70,8 +192,7 @@ impl Handler for Email {
     const COLLECTION: &'static str = "emails";
 
     async fn run(self, context: &Context) -> Result<Done<EmailResult>, JobError> {
-        let Self { to, to_name, subject, text, html } = self;
-        let email = providers::email::Email { key: context.job_id.to_string(), to, to_name, subject, text, html };
+        let email = self.compose(context.job_id.to_string(), None)?;
         context.progress.set(10, "sending");
         let sent = context.providers.email.call(context.policy(), |mailer| mailer.send(&email)).await;
         let answer = sent.map_err(|error| once_more(error, context.attempt))?;
@@ -82,6 +203,11 @@ impl Handler for Email {
             EmailResult { message_id: receipt.message_id, status: receipt.status, server_reply: receipt.server_reply };
         Ok(Done { result, provider: done.provider, degraded_reason: done.degraded_reason })
     }
+}
+
+/// A payload that the API would have refused.
+fn invalid(message: String) -> JobError {
+    JobError::Fatal { code: "invalid_payload", message }
 }
 
 /// A message that may have been delivered is sent once more, and not a third time.
