@@ -102,7 +102,7 @@ impl Email {
             }
             _ => (self.subject.unwrap_or_default(), self.text.unwrap_or_default(), self.html),
         };
-        Ok(providers::email::Email { key, to: self.to, to_name: self.to_name, subject, text, html })
+        Ok(providers::email::Email { key, to: self.to, to_name: self.to_name, subject, text, html, unsubscribe_url })
     }
 
     /// What is wrong with the fields of a message that is sent as it is.

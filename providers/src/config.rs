@@ -12,6 +12,8 @@ pub struct Config {
     pub scraping: Option<Scraping>,
     /// E-mail; `None` = mock.
     pub smtp: Option<Smtp>,
+    /// `PUBLIC_URL` without a slash at its end: where the API is reached from outside.
+    pub public_url: Option<String>,
     /// What is asked for but cannot be, with the variable that is missing or malformed; told at start.
     pub complaints: Vec<String>,
 }
@@ -47,6 +49,12 @@ pub struct Smtp {
     pub tls: SmtpTls,
     /// `SENDER_EMAIL`.
     pub sender: String,
+    /// `SMTP_CA_FILE`: certificates in PEM that are trusted besides the public ones.
+    pub ca_file: Option<String>,
+    /// `SMTP_HELO`: what we call ourselves in EHLO; the machine's name if absent.
+    pub helo: Option<String>,
+    /// `SMTP_PER_HOUR`: messages an hour, over all replicas.
+    pub per_hour: Option<u32>,
 }
 
 /// How an SMTP connection is protected.
@@ -64,7 +72,7 @@ impl Config {
     /// Everything mocked, as on a fresh checkout.
     #[must_use]
     pub fn mock() -> Self {
-        Self { openai: None, scraping: None, smtp: None, complaints: Vec::new() }
+        Self { openai: None, scraping: None, smtp: None, public_url: None, complaints: Vec::new() }
     }
 
     /// Reads the variables through `var`, so that tests need not touch the process's own.
@@ -127,24 +135,127 @@ impl Config {
             Some(Scraping { allow_hosts: allow_hosts.collect() })
         });
         let smtp = smtp.flatten().and_then(|(host, port, sender)| {
-            let Ok(port) = port.parse() else {
-                complaints.push(format!("email stays mock: SMTP_PORT={port:?} is no port"));
-                return None;
-            };
-            let loopback = matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
-            let tls = match (use_ssl, loopback || allow_plain) {
-                (true, _) => SmtpTls::Implicit,
-                (false, true) => SmtpTls::Plain,
-                (false, false) => SmtpTls::StartTls,
-            };
-            let credentials = var("SMTP_USERNAME").zip(var("SMTP_PASSWORD").map(SecretString::from));
-            Some(Smtp { host, port, credentials, tls, sender })
+            let smtp = Smtp::read(host, &port, sender, use_ssl, allow_plain, &var);
+            smtp.map_err(|complaint| complaints.push(format!("email stays mock: {complaint}"))).ok()
         });
+        let public_url = var("PUBLIC_URL").filter(|url| {
+            let good = Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+            if !good {
+                complaints.push(format!("PUBLIC_URL={url:?} is no http or https URL; it is not used"));
+            }
+            good
+        });
+        let public_url = public_url.map(|url| url.trim_end_matches('/').to_owned());
         for (name, real) in unbuilt {
             if real {
                 complaints.push(format!("{name}: the real service is not built yet; it stays mock"));
             }
         }
-        Self { openai, scraping, smtp, complaints }
+        Self { openai, scraping, smtp, public_url, complaints }
+    }
+}
+
+impl Smtp {
+    fn read(
+        host: String,
+        port: &str,
+        sender: String,
+        use_ssl: bool,
+        allow_plain: bool,
+        var: &impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, String> {
+        let port = port.parse().map_err(|_| format!("SMTP_PORT={port:?} is no port"))?;
+        // A server that waits for TLS and a client that waits for a greeting would wait for each other.
+        match (use_ssl, port) {
+            (true, 25 | 587 | 2525) => {
+                return Err(format!(
+                    "SMTP_USE_SSL=true does not fit SMTP_PORT={port}, which begins in clear text: set SMTP_USE_SSL=false \
+                     (STARTTLS is insisted on), or the port for TLS, mostly 465"
+                ));
+            }
+            (false, 465) => {
+                return Err("SMTP_PORT=465 speaks TLS from the first byte: set SMTP_USE_SSL=true".to_owned());
+            }
+            _ => {}
+        }
+        let ca_file = var("SMTP_CA_FILE");
+        // Who names an authority wants TLS, on loopback too.
+        let plain = ca_file.is_none() && (allow_plain || matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1"));
+        let tls = match (use_ssl, plain) {
+            (true, _) => SmtpTls::Implicit,
+            (false, true) => SmtpTls::Plain,
+            (false, false) => SmtpTls::StartTls,
+        };
+        let credentials = match (var("SMTP_USERNAME"), var("SMTP_PASSWORD")) {
+            (Some(user), Some(password)) => Some((user, SecretString::from(password))),
+            (None, None) => None,
+            (Some(_), None) => return Err("SMTP_USERNAME is set and SMTP_PASSWORD is not".to_owned()),
+            (None, Some(_)) => return Err("SMTP_PASSWORD is set and SMTP_USERNAME is not".to_owned()),
+        };
+        let per_hour = match var("SMTP_PER_HOUR").map(|text| (text.parse(), text)) {
+            None => None,
+            Some((Ok(limit @ 1..), _)) => Some(limit),
+            Some((_, text)) => return Err(format!("SMTP_PER_HOUR={text:?} is no whole number above 0")),
+        };
+        let helo = var("SMTP_HELO");
+        if let Some(name) = helo.as_ref().filter(|name| !name.bytes().all(|byte| byte.is_ascii_graphic())) {
+            return Err(format!("SMTP_HELO={name:?} is no name of a machine"));
+        }
+        Ok(Self { host, port, credentials, tls, sender, ca_file, helo, per_hour })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn email(more: &[(&str, &str)]) -> Config {
+        let all: HashMap<&str, &str> = [
+            ("MOCK_MODE_EMAIL", "false"),
+            ("SMTP_SERVER", "mail.example"),
+            ("SMTP_PORT", "587"),
+            ("SENDER_EMAIL", "shop@ecomsimply.example"),
+        ]
+        .into_iter()
+        .chain(more.iter().copied())
+        .collect();
+        Config::from_vars(|name| all.get(name).map(|value| (*value).to_owned()))
+    }
+
+    #[test]
+    fn the_port_and_the_kind_of_tls_must_fit() {
+        let tls = |more: &[(&str, &str)]| email(more).smtp.map(|smtp| smtp.tls);
+        assert_eq!(tls(&[]), Some(SmtpTls::StartTls));
+        assert_eq!(tls(&[("SMTP_PORT", "465"), ("SMTP_USE_SSL", "true")]), Some(SmtpTls::Implicit));
+        assert_eq!(tls(&[("SMTP_SERVER", "127.0.0.1"), ("SMTP_PORT", "1025")]), Some(SmtpTls::Plain));
+        let with_authority = [("SMTP_SERVER", "127.0.0.1"), ("SMTP_PORT", "1025"), ("SMTP_CA_FILE", "ca.pem")];
+        assert_eq!(tls(&with_authority), Some(SmtpTls::StartTls));
+        for (more, told) in [
+            (&[("SMTP_USE_SSL", "true")][..], "SMTP_USE_SSL=true does not fit SMTP_PORT=587"),
+            (&[("SMTP_PORT", "465")], "set SMTP_USE_SSL=true"),
+            (&[("SMTP_PORT", "smtp")], "is no port"),
+            (&[("SMTP_USERNAME", "shop")], "SMTP_PASSWORD is not"),
+            (&[("SMTP_PASSWORD", "hush")], "SMTP_USERNAME is not"),
+            (&[("SMTP_PER_HOUR", "0")], "SMTP_PER_HOUR"),
+            (&[("SMTP_HELO", "my host")], "SMTP_HELO"),
+        ] {
+            let config = email(more);
+            assert!(config.smtp.is_none(), "{more:?}");
+            let [complaint] = config.complaints.as_slice() else { panic!("{more:?}: {:?}", config.complaints) };
+            assert!(complaint.starts_with("email stays mock: ") && complaint.contains(told), "{complaint}");
+            assert!(!complaint.contains("hush"), "{complaint}");
+        }
+    }
+
+    #[test]
+    fn the_public_address_is_one() {
+        assert_eq!(
+            email(&[("PUBLIC_URL", "https://jobs.example/")]).public_url.as_deref(),
+            Some("https://jobs.example")
+        );
+        let bad = email(&[("PUBLIC_URL", "jobs.example")]);
+        assert!(bad.public_url.is_none() && bad.complaints[0].contains("PUBLIC_URL"), "{:?}", bad.complaints);
     }
 }

@@ -27,6 +27,8 @@ pub struct Providers {
     pub email: Service<dyn email::Mailer>,
     /// Products to shops.
     pub publication: Service<dyn publication::Publisher>,
+    /// Where the API is reached from outside, without a slash at its end.
+    pub public_url: Option<String>,
 }
 
 impl Providers {
@@ -41,6 +43,7 @@ impl Providers {
             scraping: scraping::service(config)?,
             email: email::service(config)?,
             publication: publication::service(config)?,
+            public_url: config.public_url.clone(),
         })
     }
 }

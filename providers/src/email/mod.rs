@@ -1,16 +1,20 @@
 //! E-mail: one message to one recipient.
 
+mod message;
 mod mock;
 mod smtp;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use lettre::Address;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{Config, Provider, ProviderError, Service};
+
+pub use message::headers;
+
+const SERVICE: &str = "email";
 
 /// Sends e-mail.
 pub trait Mailer: Provider + Debug {
@@ -37,6 +41,8 @@ pub struct Email {
     pub text: String,
     /// The same as HTML.
     pub html: Option<String>,
+    /// Where the recipient asks for no more messages of this kind; for its headers.
+    pub unsubscribe_url: Option<String>,
 }
 
 /// What became of a message.
@@ -58,18 +64,15 @@ pub enum SendStatus {
     Sent,
     /// It did not leave the system.
     Mock,
+    /// It was not sent, because the recipient wants no more reminders.
+    Unsubscribed,
 }
 
-/// Why `address` cannot be written to, if so. Only plain ASCII addresses are taken: international domains in their ASCII form.
+/// Why `address` cannot be written to, if so. An international domain is taken as it is or in its ASCII form; before the `@` only
+/// ASCII is.
 #[must_use]
 pub fn address_problem(address: &str) -> Option<&'static str> {
-    if !address.is_ascii() {
-        return Some("must be ASCII; write an international domain in its xn-- form");
-    }
-    match address.parse::<Address>() {
-        Ok(_) => None,
-        Err(_) => Some("is no e-mail address"),
-    }
+    message::ascii_address(address).err()
 }
 
 pub(crate) fn service(config: &Config) -> Result<Service<dyn Mailer>, ProviderError> {
@@ -78,5 +81,5 @@ pub(crate) fn service(config: &Config) -> Result<Service<dyn Mailer>, ProviderEr
         None => None,
     };
     // The mailer's own timeout is shorter: only it knows whether a message may have been sent.
-    Ok(Service::new("email", real, Arc::new(mock::NoMail), Duration::from_secs(28)))
+    Ok(Service::new(SERVICE, real, Arc::new(mock::NoMail), Duration::from_secs(28)))
 }
