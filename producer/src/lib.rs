@@ -23,7 +23,7 @@ use axum::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use api::{batch, events, health, jobs, list, queues};
+use api::{batch, emails, events, health, jobs, list, queues};
 
 pub use app::App;
 pub use auth::{Scope, SignError, UnknownScope, sign};
@@ -45,6 +45,10 @@ pub fn router(app: App) -> Router {
         .route("/api/queues/{queue}/resume", post(queues::resume))
         .route("/api/queues/{queue}/dead", get(queues::dead).delete(queues::delete_dead))
         .route("/api/queues/{queue}/dead/replay", post(queues::replay_dead))
+        .route("/api/emails", get(emails::list))
+        .route("/api/emails/preview", post(emails::preview))
+        .route("/api/emails/{id}", get(emails::show))
+        .route("/api/emails/{id}/unsubscribe", get(emails::ask_to_unsubscribe).post(emails::unsubscribe))
         .route("/api/health", get(health::report))
         .route("/api/health/live", get(health::live))
         .route("/api/health/ready", get(health::ready))

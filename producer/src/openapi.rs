@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use crate::{
-    api::{batch, events, health, jobs as job_routes, list, queues},
+    api::{batch, emails, events, health, jobs as job_routes, list, queues},
     app::App,
     problem::ProblemBody,
 };
@@ -36,6 +36,11 @@ const PROBLEM: &str = "#/components/schemas/Problem";
         queues::replay_dead,
         queues::pause,
         queues::resume,
+        emails::list,
+        emails::preview,
+        emails::show,
+        emails::ask_to_unsubscribe,
+        emails::unsubscribe,
         health::report,
         health::live,
         health::ready,

@@ -33,7 +33,7 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let secret = config.secret()?;
     let redis = fleet::Redis::open(config.redis_url(), &config.redis_prefix)?;
-    let app = App::new(&redis, &secret);
+    let app = App::new(&redis, &secret).with_letterhead(config.sender(), config.public_url());
     open_store(&app, &config).await?;
     let checked = checked_server(&app.client).await?;
 

@@ -4,6 +4,7 @@
 //! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`Store::run`): a caller
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
 
+mod emails;
 mod error;
 mod history;
 mod json;
@@ -21,6 +22,7 @@ use mongodb::{
     options::{Acknowledgment, ClientOptions, WriteConcern},
 };
 
+pub use emails::{EmailPage, EmailQuery, StoredEmail};
 pub use error::Error;
 pub use history::{Moment, PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, words};
 pub use results::NewResult;
@@ -92,6 +94,7 @@ impl Store {
         for collection in result_collections {
             self.prepare_results(collection).await?;
         }
+        self.prepare_emails().await?;
         self.prepare_history().await
     }
 
