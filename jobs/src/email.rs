@@ -190,11 +190,12 @@ impl Job for Email {
 impl Handler for Email {
     type Output = EmailResult;
     const COLLECTION: &'static str = "emails";
+    const SERVICE: Option<&'static str> = Some("email");
 
     async fn run(self, context: &Context) -> Result<Done<EmailResult>, JobError> {
         let email = self.compose(context.job_id.to_string(), None)?;
         context.progress.set(10, "sending");
-        let sent = context.providers.email.call(context.policy(), |mailer| mailer.send(&email)).await;
+        let sent = context.providers.email.call(context.policy(), &email).await;
         let answer = sent.map_err(|error| once_more(error, context.attempt))?;
         context.progress.set(90, format!("taken by {}", answer.provider));
         let done = Done::from(answer);

@@ -4,7 +4,9 @@ mod check;
 pub mod content;
 pub mod email;
 mod handler;
+mod heal;
 pub mod image;
+pub mod maintenance;
 pub mod publication;
 pub mod scrape;
 mod shape;
@@ -13,6 +15,7 @@ mod testing;
 
 pub use check::{Checks, KindSchema, PayloadError};
 pub use handler::{Context, Done, Handler, JobError, Registry};
+pub use heal::{Healed, healable};
 pub use shape::{Schemas, Shape, schemas_of};
 
 /// Every job kind. The worker, the API and the tests all read this list.
@@ -23,4 +26,5 @@ pub fn register<R: Registry>(registry: R) -> R {
         .add::<scrape::Scrape>()
         .add::<email::Email>()
         .add::<publication::Publication>()
+        .add::<maintenance::Maintenance>()
 }

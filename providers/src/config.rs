@@ -14,6 +14,10 @@ pub struct Config {
     pub smtp: Option<Smtp>,
     /// `PUBLIC_URL` without a slash at its end: where the API is reached from outside.
     pub public_url: Option<String>,
+    /// Limits and spending.
+    pub pace: crate::Pace,
+    /// Services that the variables ask to be real.
+    pub real: Vec<&'static str>,
     /// What is asked for but cannot be, with the variable that is missing or malformed; told at start.
     pub complaints: Vec<String>,
 }
@@ -72,7 +76,15 @@ impl Config {
     /// Everything mocked, as on a fresh checkout.
     #[must_use]
     pub fn mock() -> Self {
-        Self { openai: None, scraping: None, smtp: None, public_url: None, complaints: Vec::new() }
+        Self {
+            openai: None,
+            scraping: None,
+            smtp: None,
+            public_url: None,
+            pace: crate::Pace::default(),
+            real: Vec::new(),
+            complaints: Vec::new(),
+        }
     }
 
     /// Reads the variables through `var`, so that tests need not touch the process's own.
@@ -151,7 +163,19 @@ impl Config {
                 complaints.push(format!("{name}: the real service is not built yet; it stays mock"));
             }
         }
-        Self { openai, scraping, smtp, public_url, complaints }
+        let pace = crate::Pace::from_vars(var, &mut complaints);
+        let real = [("ai", real[0]), ("scraping", real[1]), ("email", real[2])]
+            .into_iter()
+            .filter(|(_, real)| *real)
+            .map(|(name, _)| name)
+            .collect();
+        Self { openai, scraping, smtp, public_url, pace, real, complaints }
+    }
+
+    /// Whether the variables ask for the real service.
+    #[must_use]
+    pub fn is_real(&self, service: &str) -> bool {
+        self.real.contains(&service)
     }
 }
 

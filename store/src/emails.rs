@@ -104,8 +104,7 @@ impl Store {
         let collection = self.collection(UNSUBSCRIBED);
         let filter = doc! { "_id": unsubscribed_id(tenant, address) };
         let update = doc! { "$setOnInsert": { "at": DateTime::now() } };
-        let write =
-            async move { collection.find_one_and_update(filter, update).upsert(true).max_time(MAX_TIME).await };
+        let write = async move { collection.find_one_and_update(filter, update).upsert(true).max_time(MAX_TIME).await };
         run(what, ANSWER_TIMEOUT, write).await?;
         Ok(())
     }

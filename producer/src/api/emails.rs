@@ -172,10 +172,7 @@ pub(crate) async fn preview(
     params(("id" = String, Path, description = "The job that sent the reminder")),
     responses((status = 200, description = "A page with a button", body = String, content_type = "text/html"))
 )]
-pub(crate) async fn ask_to_unsubscribe(
-    Shared(app): Shared<App>,
-    PathPart(id): PathPart,
-) -> Result<Response, Problem> {
+pub(crate) async fn ask_to_unsubscribe(Shared(app): Shared<App>, PathPart(id): PathPart) -> Result<Response, Problem> {
     let (_, reminder) = reminder(app.open_store()?, &id).await?;
     Ok(if reminder.is_french() {
         page("fr", "Ne plus recevoir de rappels", Some("Ne plus recevoir de rappels à cette adresse"))
@@ -214,7 +211,10 @@ async fn find(store: &Store, id: &str) -> Result<Option<StoredEmail>, Problem> {
 }
 
 fn no_such_email(id: &str) -> Problem {
-    Problem::new(Type::NotFound, format!("there is no e-mail {id:?}; its id is that of its job, once that has succeeded"))
+    Problem::new(
+        Type::NotFound,
+        format!("there is no e-mail {id:?}; its id is that of its job, once that has succeeded"),
+    )
 }
 
 fn read(email: &StoredEmail) -> Result<email::EmailResult, Problem> {
@@ -226,7 +226,8 @@ fn read(email: &StoredEmail) -> Result<email::EmailResult, Problem> {
 
 fn answer(email: StoredEmail) -> Result<EmailAnswer, Problem> {
     let result = read(&email)?;
-    let links = EmailLinks { itself: format!("/api/emails/{}", email.job_id), job: format!("/api/jobs/{}", email.job_id) };
+    let links =
+        EmailLinks { itself: format!("/api/emails/{}", email.job_id), job: format!("/api/jobs/{}", email.job_id) };
     Ok(EmailAnswer {
         id: email.job_id,
         tenant: email.tenant,
@@ -246,7 +247,8 @@ fn read_cursor(text: &str) -> Result<String, Problem> {
 }
 
 fn page(language: &str, title: &str, button: Option<&str>) -> Response {
-    let button = button.map(|label| format!("<form method=\"post\"><button>{label}</button></form>")).unwrap_or_default();
+    let button =
+        button.map(|label| format!("<form method=\"post\"><button>{label}</button></form>")).unwrap_or_default();
     let html = format!(
         "<!doctype html><html lang=\"{language}\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
          <meta name=\"robots\" content=\"noindex\"><title>{title}</title><body style=\"font-family:sans-serif;margin:3em auto;\

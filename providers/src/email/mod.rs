@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{Config, Provider, ProviderError, Service};
+use crate::{Ask, Config, Provider, ProviderError, Service};
 
 pub use message::headers;
 
@@ -75,11 +75,19 @@ pub fn address_problem(address: &str) -> Option<&'static str> {
     message::ascii_address(address).err()
 }
 
+impl<'p> Ask<dyn Mailer + 'p> for Email {
+    type Value = Receipt;
+
+    fn ask<'a>(&'a self, provider: &'a (dyn Mailer + 'p)) -> BoxFuture<'a, Result<Receipt, ProviderError>> {
+        provider.send(self)
+    }
+}
+
 pub(crate) fn service(config: &Config) -> Result<Service<dyn Mailer>, ProviderError> {
-    let real = match &config.smtp {
-        Some(smtp) => Some(Arc::new(smtp::SmtpMailer::new(smtp)?) as Arc<dyn Mailer>),
-        None => None,
-    };
+    let mut reals: Vec<Arc<dyn Mailer>> = Vec::new();
+    if let Some(smtp) = &config.smtp {
+        reals.push(Arc::new(smtp::SmtpMailer::new(smtp)?));
+    }
     // The mailer's own timeout is shorter: only it knows whether a message may have been sent.
-    Ok(Service::new(SERVICE, real, Arc::new(mock::NoMail), Duration::from_secs(28)))
+    Ok(Service::new(SERVICE, config.is_real(SERVICE), reals, Arc::new(mock::NoMail), Duration::from_secs(28)))
 }

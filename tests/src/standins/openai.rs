@@ -1,7 +1,7 @@
 //! A stand-in of `OpenAI`'s API: `POST /v1/responses` with structured output, and `GET /v1/models/{id}`.
 //!
 //! It refuses what the real one refuses (key, model, a format that is no strict JSON schema), counts requests, and can be told
-//! how to answer each of the next ones.
+//! how to answer each of the next ones. Faults of the connection, and those that a person sets from outside, are in `fault.rs`.
 
 use std::{
     collections::VecDeque,
@@ -16,8 +16,8 @@ use axum::{
     routing::{get, post},
 };
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinHandle};
 
+use super::fault::{About, Faults, Front};
 use crate::Gate;
 
 /// How one request for a text is answered, once key, model and format are good.
@@ -52,13 +52,13 @@ pub enum Reply {
 pub struct OpenAi {
     url: String,
     shared: Arc<Shared>,
-    server: JoinHandle<()>,
+    front: Front,
 }
 
 #[derive(Debug)]
 struct Shared {
     key: String,
-    model: String,
+    models: Vec<String>,
     gate: Gate,
     state: Mutex<Remembered>,
 }
@@ -84,19 +84,23 @@ impl OpenAi {
     /// # Errors
     /// When no port can be bound.
     pub async fn behind(gate: Gate, key: &str, model: &str) -> anyhow::Result<Self> {
+        Self::on(0, gate, key, &[model]).await
+    }
+
+    /// The same on a given port (0 is a free one), with several models.
+    ///
+    /// # Errors
+    /// When the port cannot be bound.
+    pub async fn on(port: u16, gate: Gate, key: &str, models: &[&str]) -> anyhow::Result<Self> {
         let state = Mutex::new(Remembered { next: VecDeque::new(), otherwise: Reply::Good, requests: Vec::new() });
-        let shared = Arc::new(Shared { key: key.to_owned(), model: model.to_owned(), gate, state });
+        let models = models.iter().map(|&model| model.to_owned()).collect();
+        let shared = Arc::new(Shared { key: key.to_owned(), models, gate, state });
         let routes = Router::new()
             .route("/v1/responses", post(respond))
             .route("/v1/models/{id}", get(model_card))
             .with_state(Arc::clone(&shared));
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("http://{}/v1", listener.local_addr()?);
-        let server = tokio::spawn(async move {
-            // It ends only by being aborted.
-            let _ = axum::serve(listener, routes).await;
-        });
-        Ok(Self { url, shared, server })
+        let front = Front::start(port, routes).await?;
+        Ok(Self { url: format!("{}/v1", front.url()), shared, front })
     }
 
     /// What belongs into `OPENAI_BASE_URL`.
@@ -115,7 +119,13 @@ impl OpenAi {
         self.shared.state().otherwise = reply;
     }
 
-    /// How many requests for a text came, refused ones included.
+    /// Fails whole requests, and counts them. Good texts are counted by the product's id: [`Faults::n_answered`].
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        self.front.faults()
+    }
+
+    /// How many requests for a text came, refused ones included; those that a fault of `fault.rs` hit before are not.
     #[must_use]
     pub fn n_requests(&self) -> usize {
         self.shared.state().requests.len()
@@ -125,12 +135,6 @@ impl OpenAi {
     #[must_use]
     pub fn requests(&self) -> Vec<Value> {
         self.shared.state().requests.clone()
-    }
-}
-
-impl Drop for OpenAi {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 
@@ -156,7 +160,7 @@ async fn respond(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: St
             "Incorrect API key provided",
         );
     }
-    if request["model"] != shared.model.as_str() {
+    if !shared.models.iter().any(|model| request["model"] == model.as_str()) {
         return refuse(StatusCode::NOT_FOUND, "invalid_request_error", "model_not_found", "The model does not exist");
     }
     if let Err(fault) = check(&request) {
@@ -167,7 +171,12 @@ async fn respond(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: St
         state.next.pop_front().unwrap_or_else(|| state.otherwise.clone())
     };
     shared.gate.pass().await;
-    answer(reply, &request).await
+    let is_good = reply == Reply::Good;
+    let mut response = answer(reply, &request).await;
+    if let Some(product) = product(&request)["product_id"].as_str().filter(|_| is_good) {
+        response.extensions_mut().insert(About(product.to_owned()));
+    }
+    response
 }
 
 async fn model_card(State(shared): State<Arc<Shared>>, headers: HeaderMap, Path(id): Path<String>) -> Response {
@@ -179,7 +188,7 @@ async fn model_card(State(shared): State<Arc<Shared>>, headers: HeaderMap, Path(
             "Incorrect API key provided",
         );
     }
-    if id != shared.model {
+    if !shared.models.contains(&id) {
         return refuse(StatusCode::NOT_FOUND, "invalid_request_error", "model_not_found", "The model does not exist");
     }
     Json(json!({ "id": id, "object": "model", "created": 1_790_000_000, "owned_by": "system", "shutdown_date": null }))
@@ -297,10 +306,14 @@ fn check_schema(schema: &Value) -> Result<(), String> {
     }
 }
 
+/// The product in the request's input.
+fn product(request: &Value) -> Value {
+    request["input"].as_str().and_then(|input| serde_json::from_str(input).ok()).unwrap_or_default()
+}
+
 /// Texts for the product in the request's input, in the language that the schema asks for.
 fn texts(request: &Value) -> Value {
-    let product: Value =
-        request["input"].as_str().and_then(|input| serde_json::from_str(input).ok()).unwrap_or_default();
+    let product = product(request);
     let name = product["name"].as_str().unwrap_or("?");
     let language = &request["text"]["format"]["schema"]["properties"]["language"]["enum"][0];
     let short_name: String = name.chars().take(40).collect();

@@ -1,0 +1,13 @@
+//! The stand-ins, driven as the vendors' documents say, without any of our own programs.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions included")]
+
+mod fault;
+mod smtp;
+mod woocommerce;
+
+use reqwest::Client;
+
+fn client() -> Client {
+    Client::builder().no_proxy().build().unwrap()
+}
