@@ -3,6 +3,8 @@
 use secrecy::SecretString;
 use url::Url;
 
+use crate::email::SMALLEST_PER_HOUR;
+
 /// Which services are real, and how they are reached.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -218,8 +220,10 @@ impl Smtp {
         };
         let per_hour = match var("SMTP_PER_HOUR").map(|text| (text.parse(), text)) {
             None => None,
-            Some((Ok(limit @ 1..), _)) => Some(limit),
-            Some((_, text)) => return Err(format!("SMTP_PER_HOUR={text:?} is no whole number above 0")),
+            Some((Ok(limit @ SMALLEST_PER_HOUR..), _)) => Some(limit),
+            Some((_, text)) => {
+                return Err(format!("SMTP_PER_HOUR={text:?} is no whole number of at least {SMALLEST_PER_HOUR}"));
+            }
         };
         let helo = var("SMTP_HELO");
         if let Some(name) = helo.as_ref().filter(|name| !name.bytes().all(|byte| byte.is_ascii_graphic())) {
@@ -262,7 +266,7 @@ mod tests {
             (&[("SMTP_PORT", "smtp")], "is no port"),
             (&[("SMTP_USERNAME", "shop")], "SMTP_PASSWORD is not"),
             (&[("SMTP_PASSWORD", "hush")], "SMTP_USERNAME is not"),
-            (&[("SMTP_PER_HOUR", "0")], "SMTP_PER_HOUR"),
+            (&[("SMTP_PER_HOUR", "99")], "SMTP_PER_HOUR"),
             (&[("SMTP_HELO", "my host")], "SMTP_HELO"),
         ] {
             let config = email(more);

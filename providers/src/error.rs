@@ -16,6 +16,14 @@ pub enum ProviderError {
         /// The wait that the service asked for.
         retry_after: Option<Duration>,
     },
+    /// The service works, and asks to try this input later: greylisting, a full mailbox.
+    #[error("{service}: {message}")]
+    Deferred {
+        /// Who asked.
+        service: &'static str,
+        /// For which input, and why.
+        message: String,
+    },
     /// Too many requests.
     #[error("{service}: {message}")]
     RateLimited {
@@ -96,6 +104,7 @@ impl ProviderError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Transient { .. } => "provider_unavailable",
+            Self::Deferred { .. } => "deferred",
             Self::RateLimited { .. } => "rate_limited",
             Self::Rejected { .. } => "provider_rejected",
             Self::Misconfigured { .. } => "provider_misconfigured",
@@ -111,7 +120,7 @@ impl ProviderError {
         match self {
             Self::Rejected { .. } | Self::UnknownOutcome { .. } | Self::Held { hold: Hold::Limit, .. } => false,
             Self::Misconfigured { .. } | Self::Held { .. } => true,
-            Self::Transient { .. } | Self::RateLimited { .. } => last_attempt,
+            Self::Transient { .. } | Self::Deferred { .. } | Self::RateLimited { .. } => last_attempt,
         }
     }
 }

@@ -52,7 +52,7 @@ impl Providers {
             content: content::service(config)?.sharing(&shared, config.pace.limits("ai")),
             image: image::service(config)?.sharing(&shared, config.pace.limits("images")),
             scraping: scraping::service(config)?.sharing(&shared, config.pace.limits("scraping")),
-            email: email::service(config)?.sharing(&shared, config.pace.limits("email")),
+            email: email::service(config)?.sharing(&shared, email::limits(config)),
             publication: publication::service(config)?.sharing(&shared, config.pace.limits("publication")),
             public_url: config.public_url.clone(),
         })

@@ -7,14 +7,19 @@ mod smtp;
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Ask, Config, Provider, ProviderError, Service};
+use crate::{Ask, Config, Limits, Provider, ProviderError, Service, Usage};
 
 pub use message::headers;
 
 const SERVICE: &str = "email";
+/// With as many tokens a minute as messages an hour are allowed. One more than 60, because the first minute begins with a minute's worth
+/// in hand.
+const TOKENS_A_MESSAGE: u64 = 61;
+/// A minute's worth of a smaller limit would be less than one message.
+pub(crate) const SMALLEST_PER_HOUR: u32 = 100;
 
 /// Sends e-mail.
 pub trait Mailer: Provider + Debug {
@@ -57,7 +62,7 @@ pub struct Receipt {
 }
 
 /// Whether a message was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SendStatus {
     /// The server took it.
@@ -81,6 +86,17 @@ impl<'p> Ask<dyn Mailer + 'p> for Email {
     fn ask<'a>(&'a self, provider: &'a (dyn Mailer + 'p)) -> BoxFuture<'a, Result<Receipt, ProviderError>> {
         provider.send(self)
     }
+
+    /// So that the limit an hour is kept as one of tokens a minute.
+    fn estimate(&self, _: &(dyn Mailer + 'p)) -> Usage {
+        Usage { tokens: TOKENS_A_MESSAGE, micro_usd: None }
+    }
+}
+
+/// The limits of the account: those of every service, and `SMTP_PER_HOUR`.
+pub(crate) fn limits(config: &Config) -> Limits {
+    let tokens_per_min = config.smtp.as_ref().and_then(|smtp| smtp.per_hour);
+    Limits { tokens_per_min, ..config.pace.limits(SERVICE) }
 }
 
 pub(crate) fn service(config: &Config) -> Result<Service<dyn Mailer>, ProviderError> {

@@ -191,9 +191,10 @@ fn failure(step: Step, error: &Error) -> ProviderError {
     let message = cut(&format!("{} refused: {code} {words}", step.name()));
     match (step, code) {
         // RFC 5321 lets 552 to a recipient mean that there are too many of them just now.
-        (_, 400..=499) | (Step::Recipient, 552) => {
-            ProviderError::Transient { service: SERVICE, message, retry_after: None }
+        (Step::Recipient | Step::Data | Step::Text, 400..=420 | 422..=499) | (Step::Recipient, 552) => {
+            ProviderError::Deferred { service: SERVICE, message }
         }
+        (_, 400..=499) => ProviderError::Transient { service: SERVICE, message, retry_after: None },
         // The account is refused, or we as sender are: so would the next message be.
         (_, 530 | 534 | 535 | 538) | (Step::Connect | Step::Login | Step::Sender, _) => {
             ProviderError::Misconfigured { service: SERVICE, message }
@@ -422,16 +423,23 @@ mod tests {
 
     #[tokio::test]
     async fn replies_are_sorted_by_what_follows() {
-        let later: [Script; 5] = [
+        let later: [Script; 2] = [
             |command| if command == "HELLO" { Some("421 busy") } else { friendly(command) },
+            |command| if command == "MAIL" { Some("451 4.3.0 try later") } else { friendly(command) },
+        ];
+        for script in later {
+            let error = error_of(script).await;
+            assert!(matches!(error, ProviderError::Transient { .. }), "{error:?}");
+        }
+        let this_one_later: [Script; 4] = [
             |command| if command == "RCPT" { Some("450 4.2.1 greylisted") } else { friendly(command) },
             |command| if command == "RCPT" { Some("552 5.2.2 too many") } else { friendly(command) },
             |command| if command == "DATA" { Some("451 4.3.0 try later") } else { friendly(command) },
             |command| if command == "." { Some("451 4.3.0 try later") } else { friendly(command) },
         ];
-        for script in later {
+        for script in this_one_later {
             let error = error_of(script).await;
-            assert!(matches!(error, ProviderError::Transient { .. }), "{error:?}");
+            assert!(matches!(error, ProviderError::Deferred { .. }), "{error:?}");
         }
         let never: [Script; 2] = [
             |command| if command == "RCPT" { Some("550 5.1.1 no such user") } else { friendly(command) },

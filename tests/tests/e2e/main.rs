@@ -19,6 +19,7 @@ mod openai;
 mod packaging;
 mod poison;
 mod readme;
+mod receipts;
 mod redis_outage;
 mod replicas;
 mod restart;
