@@ -4,6 +4,7 @@
 
 mod client;
 mod demo;
+mod email;
 mod enqueue;
 mod events;
 mod job;
@@ -58,6 +59,9 @@ enum Noun {
     Job(job::Verb),
     /// Enqueue jobs
     Enqueue(enqueue::Enqueue),
+    /// E-mails: list, get, preview
+    #[command(subcommand)]
+    Email(email::Verb),
     /// Queues and their dead letters
     #[command(subcommand)]
     Queue(queue::Verb),
@@ -88,6 +92,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Noun::Token(token) => token::print(&token),
         Noun::Job(verb) => job::run(&global.api()?, &verb, global.json).await,
         Noun::Enqueue(enqueue) => enqueue::run(&global.api()?, &enqueue, global.json).await,
+        Noun::Email(verb) => email::run(&global.api()?, &verb, global.json).await,
         Noun::Queue(verb) => queue::run(&global.api()?, &verb, global.json).await,
         Noun::Demo(demo) => demo::run(global.api()?, &demo, global.json).await,
         Noun::Selftest(selftest) => selftest::run(&selftest, global.json).await,
@@ -133,6 +138,8 @@ mod tests {
             "enqueue scrape --payload {\"product_id\":\"A\"}",
             "job list --state dead --kind content -q timeout --limit 20",
             "job run-now 0199a1b2-0000-7000-8000-000000000001",
+            "email list --to zoe@customer.example --limit 20",
+            "email preview --payload {\"to\":\"z@c.example\"} --html mail.html",
             "queue replay content",
             "queue replay content 0199a1b2-0000-7000-8000-000000000001",
             "demo --catalogue c.csv --shops http://127.0.0.1:4000 --url http://127.0.0.1:8080",
