@@ -312,6 +312,20 @@ impl Api {
         self.call(self.request(Method::GET, "/api/jobs").query(filters)).await
     }
 
+    /// A page of e-mails; `filters` are the query's parameters.
+    pub(crate) async fn emails(&self, filters: &impl Serialize) -> Result<Value, CallError> {
+        self.call(self.request(Method::GET, "/api/emails").query(filters)).await
+    }
+
+    pub(crate) async fn email(&self, id: &str) -> Result<Value, CallError> {
+        self.call(self.request(Method::GET, &format!("/api/emails/{}", segment(id)))).await
+    }
+
+    /// How the e-mail of this payload would look.
+    pub(crate) async fn preview_email(&self, payload: &Value) -> Result<Value, CallError> {
+        self.call(self.request(Method::POST, "/api/emails/preview").json(payload)).await
+    }
+
     pub(crate) async fn queues(&self) -> Result<Value, CallError> {
         self.call(self.request(Method::GET, "/api/queues")).await
     }

@@ -5,6 +5,7 @@
 mod check_env;
 mod client;
 mod demo;
+mod email;
 mod enqueue;
 mod events;
 mod job;
@@ -63,6 +64,9 @@ enum Noun {
     Job(job::Verb),
     /// Enqueue jobs
     Enqueue(enqueue::Enqueue),
+    /// E-mails: list, get, preview
+    #[command(subcommand)]
+    Email(email::Verb),
     /// Queues and their dead letters
     #[command(subcommand)]
     Queue(queue::Verb),
@@ -101,6 +105,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Noun::Token(token) => token::print(&token),
         Noun::Job(verb) => job::run(&global.api()?, &verb, global.json).await,
         Noun::Enqueue(enqueue) => enqueue::run(&global.api()?, &enqueue, global.json).await,
+        Noun::Email(verb) => email::run(&global.api()?, &verb, global.json).await,
         Noun::Queue(verb) => queue::run(&global.api()?, &verb, global.json).await,
         Noun::Mode(verb) => mode::run(&global.api()?, &verb, global.json).await,
         Noun::Status(status) => status::run(&global.api()?, &status, global.json).await,
@@ -156,6 +161,8 @@ mod tests {
             "enqueue scrape --payload {\"product_id\":\"A\"}",
             "job list --state dead --kind content -q timeout --limit 20",
             "job run-now 0199a1b2-0000-7000-8000-000000000001",
+            "email list --to zoe@customer.example --limit 20",
+            "email preview --payload {\"to\":\"z@c.example\"} --html mail.html",
             "queue replay content",
             "schedule next --cron @daily --zone Europe/Paris --from 2026-03-28T00:00:00+01:00 -n 3",
             "schedule next prices -n 3",

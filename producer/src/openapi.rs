@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use crate::{
-    api::{batch, events, health, jobs as job_routes, list, mode, queues, schedules, status},
+    api::{batch, emails, events, health, jobs as job_routes, list, mode, queues, schedules, status},
     app::App,
     problem::ProblemBody,
 };
@@ -49,6 +49,11 @@ const PROBLEM: &str = "#/components/schemas/Problem";
         schedules::resume,
         schedules::next,
         schedules::runs,
+        emails::list,
+        emails::preview,
+        emails::show,
+        emails::ask_to_unsubscribe,
+        emails::unsubscribe,
         health::report,
         health::live,
         health::ready,

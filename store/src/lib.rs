@@ -6,6 +6,7 @@
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
 
 mod degraded;
+mod emails;
 mod error;
 mod history;
 mod json;
@@ -26,6 +27,7 @@ use mongodb::{
 };
 
 pub use degraded::{Degraded, Replacement};
+pub use emails::{EmailPage, EmailQuery, StoredEmail};
 pub use error::Error;
 pub use history::{Moment, PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, words};
 pub use receipts::Receipt;
@@ -100,6 +102,7 @@ impl Store {
             self.prepare_results(collection).await?;
             self.prepare_degraded(collection).await?;
         }
+        self.prepare_emails().await?;
         self.prepare_receipts().await?;
         self.prepare_history().await
     }

@@ -7,6 +7,7 @@ mod arrows;
 mod bad_input;
 mod damage;
 mod demo;
+mod email;
 mod events;
 mod full_redis;
 mod history;
