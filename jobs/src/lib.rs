@@ -8,6 +8,7 @@ mod heal;
 pub mod image;
 pub mod maintenance;
 pub mod publication;
+pub mod recurring;
 pub mod scrape;
 mod shape;
 #[cfg(test)]

@@ -56,7 +56,8 @@ fn our_crates_depend_on_each_other_only_along_the_arrows() {
         // A crate may depend on itself, to build its own tests with a feature.
         let ours = dependencies.iter().filter(|(dependency, _)| dependency != name && crates.contains_key(dependency));
         for (dependency, for_tests) in ours {
-            let starts_servers = *for_tests && FOR_TESTS.contains(&dependency.as_str()) && STARTS_SERVERS.contains(&name.as_str());
+            let starts_servers =
+                *for_tests && FOR_TESTS.contains(&dependency.as_str()) && STARTS_SERVERS.contains(&name.as_str());
             assert!(allowed.contains(&dependency.as_str()) || starts_servers, "{name} must not know {dependency}");
         }
     }

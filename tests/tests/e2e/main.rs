@@ -22,6 +22,7 @@ mod readme;
 mod redis_outage;
 mod replicas;
 mod restart;
+mod schedules;
 mod scrape;
 mod selftest;
 mod shutdown;
