@@ -71,10 +71,19 @@ async fn three_replicas_enqueue_one_job_a_second_while_they_are_killed_and_resta
     let all: Vec<i64> = (seconds[0]..seconds[0] + i64::try_from(seconds.len()).unwrap()).collect();
     assert_eq!(seconds, all, "each second once");
     let ids: BTreeSet<&str> = runs.iter().map(|run| run["job"].as_str().unwrap()).collect();
-    let listed = system.get("/api/jobs?kind=email&limit=200").await.body;
-    let listed: BTreeSet<&str> =
-        listed["items"].as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap()).collect();
-    assert_eq!(listed, ids, "a tick is one job, and there are no others");
+    let mut listed = BTreeSet::new();
+    wait_until("the history of all jobs is written", JOB_PATIENCE, async || {
+        let page = system.get("/api/jobs?kind=email&limit=200").await.body;
+        let jobs = page["items"].as_array().unwrap().iter();
+        listed = jobs.map(|job| job["id"].as_str().unwrap().to_owned()).collect();
+        listed.len() >= ids.len()
+    })
+    .await;
+    assert_eq!(
+        listed.iter().map(String::as_str).collect::<BTreeSet<_>>(),
+        ids,
+        "a tick is one job, and there are no others"
+    );
 }
 
 #[tokio::test]
