@@ -32,7 +32,7 @@ pub use error::Error;
 pub use history::{Moment, PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, words};
 pub use receipts::Receipt;
 pub use results::NewResult;
-pub use schedules::{Advance, Monitor, MonitorCursor, StoredSchedule, Tick, TickOutcome, Trial};
+pub use schedules::{Advance, Cursor, Monitor, StoredSchedule, Tenant, Tick, TickOutcome};
 
 /// The driver's own 30 s would hold a worker's slot for half a minute at each attempt.
 const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(3);

@@ -26,6 +26,7 @@ mod receipts;
 mod redis_outage;
 mod replicas;
 mod restart;
+mod schedules;
 mod scrape;
 mod selftest;
 mod shutdown;
