@@ -7,7 +7,9 @@ pub mod fal;
 pub mod fault;
 pub mod openai;
 pub mod scraping;
+pub mod shopify;
 pub mod smtp;
+pub mod stripe;
 pub mod woocommerce;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -5,7 +5,9 @@
 mod fal;
 mod fault;
 mod scraping;
+mod shopify;
 mod smtp;
+mod stripe;
 mod woocommerce;
 
 use reqwest::Client;
