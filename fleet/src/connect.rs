@@ -7,25 +7,13 @@ use redis::{
     aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
 };
 
+use crate::error::Error;
+
 /// The crate's own default of 500 ms is shorter than a busy server's longest script.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A command that finds no server fails after this many further tries: whoever sent it knows better whether to wait.
 const RECONNECTS: usize = 1;
-
-/// What can go wrong with a Redis URL or a prefix.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The URL cannot be understood.
-    #[error("REDIS_URL cannot be read: {0}")]
-    Url(String),
-    /// The prefix is empty.
-    #[error(
-        "REDIS_PREFIX is empty: it keeps our keys apart from those of others; leave it out for `ecom`, or set a name"
-    )]
-    Prefix,
-}
 
 /// A Redis server and the prefix of our keys on it. Cheap to clone; connects at the first command and again whenever the
 /// connection is lost. A command that was under way when it was lost is not repeated.

@@ -46,6 +46,7 @@ type Check = Box<dyn Fn(&Value) -> Vec<FieldError> + Send + Sync>;
 struct Entry {
     schema: KindSchema,
     collection: &'static str,
+    for_operators: bool,
     schemas: Schemas,
     check: Check,
 }
@@ -77,6 +78,12 @@ impl Checks {
     #[must_use]
     pub fn collection(&self, kind: &str) -> Option<&'static str> {
         self.entry(kind).map(|entry| entry.collection)
+    }
+
+    /// Whether only operators may push jobs of this kind.
+    #[must_use]
+    pub fn is_for_operators(&self, kind: &str) -> bool {
+        self.entry(kind).is_some_and(|entry| entry.for_operators)
     }
 
     /// Which schemas belong to which kind.
@@ -112,6 +119,7 @@ impl Registry for Checks {
                 result: <J::Output as utoipa::ToSchema>::name().into_owned(),
             },
             collection: J::COLLECTION,
+            for_operators: J::FOR_OPERATORS,
             schemas,
             check: Box::new(move |payload| check(&shape, payload)),
         });

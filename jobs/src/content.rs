@@ -28,10 +28,11 @@ impl Job for Content {
 impl Handler for Content {
     type Output = ContentText;
     const COLLECTION: &'static str = "contents";
+    const SERVICE: Option<&'static str> = Some("ai");
 
     async fn run(self, context: &Context) -> Result<Done<ContentText>, JobError> {
         context.progress.set(10, "writing");
-        let answer = context.providers.content.call(context.policy(), |provider| provider.write(&self.0)).await?;
+        let answer = context.providers.content.call(context.policy(), &self.0).await?;
         context.progress.set(90, format!("written by {}", answer.provider));
         Ok(answer.into())
     }

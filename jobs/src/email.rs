@@ -68,12 +68,13 @@ impl Job for Email {
 impl Handler for Email {
     type Output = EmailResult;
     const COLLECTION: &'static str = "emails";
+    const SERVICE: Option<&'static str> = Some("email");
 
     async fn run(self, context: &Context) -> Result<Done<EmailResult>, JobError> {
         let Self { to, to_name, subject, text, html } = self;
         let email = providers::email::Email { key: context.job_id.to_string(), to, to_name, subject, text, html };
         context.progress.set(10, "sending");
-        let sent = context.providers.email.call(context.policy(), |mailer| mailer.send(&email)).await;
+        let sent = context.providers.email.call(context.policy(), &email).await;
         let answer = sent.map_err(|error| once_more(error, context.attempt))?;
         context.progress.set(90, format!("taken by {}", answer.provider));
         let done = Done::from(answer);

@@ -3,9 +3,15 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use providers::{Answer, Policy, ProviderError, Providers};
-use queue::{Failure, Job, JobId, Outcome, Reporter};
+use queue::{Client, Failure, Job, JobId, Outcome, Reporter};
 use serde::Serialize;
+use store::Store;
 use utoipa::ToSchema;
+
+/// The part of an attempt's time that outside services get; the rest is for storing what they answered.
+const TIME_TO_CALL: f64 = 0.9;
+/// When a job is tried again whose service has an unusable account.
+const PARKED: Duration = Duration::from_secs(30);
 
 /// What a handler may use.
 #[derive(Debug, Clone)]
@@ -18,21 +24,47 @@ pub struct Context {
     pub attempt: u32,
     /// After this many the job is dead.
     pub max_attempts: u32,
+    /// How long this attempt may take.
+    pub timeout: Duration,
     /// Whether a stand-in may answer.
     pub allow_fallback: bool,
     /// The outside services.
     pub providers: Arc<Providers>,
-    /// MongoDB; `None` in tests without one.
-    pub store: Option<store::Store>,
+    /// MongoDB; `None` in tests that need none.
+    pub store: Option<Store>,
+    /// The queue; `None` in tests that need none.
+    pub client: Option<Client>,
     /// Tells how far the job is; see [`Reporter`].
     pub progress: Reporter,
 }
 
 impl Context {
+    /// The first attempt of a job of kind `J` with the kind's defaults, for the tenant `default`, without MongoDB and queue.
+    #[must_use]
+    pub fn first_attempt<J: Job>(job_id: JobId, providers: Providers) -> Self {
+        Self {
+            job_id,
+            tenant: "default".to_owned(),
+            attempt: 1,
+            max_attempts: J::MAX_ATTEMPTS,
+            timeout: Duration::from_secs(J::TIMEOUT_S),
+            allow_fallback: J::ALLOW_FALLBACK,
+            providers: Arc::new(providers),
+            store: None,
+            client: None,
+            progress: Reporter::nobody(),
+        }
+    }
+
     /// What this attempt allows a service to do.
     #[must_use]
-    pub fn policy(&self) -> Policy {
-        Policy { allow_fallback: self.allow_fallback, last_attempt: self.attempt >= self.max_attempts }
+    pub fn policy(&self) -> Policy<'_> {
+        Policy {
+            allow_fallback: self.allow_fallback,
+            last_attempt: self.attempt >= self.max_attempts,
+            tenant: &self.tenant,
+            time: self.timeout.mul_f64(TIME_TO_CALL),
+        }
     }
 }
 
@@ -59,6 +91,10 @@ pub trait Handler: Job {
     type Output: Serialize + ToSchema + Send;
     /// The MongoDB collection of its results.
     const COLLECTION: &'static str;
+    /// The outside service that makes it, if there is one; see [`providers::Providers`].
+    const SERVICE: Option<&'static str> = None;
+    /// Whether only operators may push it.
+    const FOR_OPERATORS: bool = false;
 
     /// Runs one job. May be called again for the same job after a crash.
     fn run(self, context: &Context) -> impl Future<Output = Result<Done<Self::Output>, JobError>> + Send;
@@ -111,9 +147,9 @@ impl From<ProviderError> for JobError {
         match error {
             ProviderError::Transient { retry_after: after, .. }
             | ProviderError::RateLimited { retry_after: after, .. } => Self::Retry { code, message, after },
-            ProviderError::Misconfigured { .. } | ProviderError::UnknownOutcome { .. } => {
-                Self::Retry { code, message, after: None }
-            }
+            // Its breaker is open from now on; the next attempt hears for how long.
+            ProviderError::Misconfigured { .. } => Self::Snooze { code, message, after: PARKED },
+            ProviderError::Held { retry_in, .. } => Self::Snooze { code, message, after: retry_in },
             ProviderError::Rejected { .. } => Self::Fatal { code, message },
             _ => Self::Retry { code, message, after: None },
         }

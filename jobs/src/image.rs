@@ -75,12 +75,13 @@ impl Job for Image {
 impl Handler for Image {
     type Output = ImageResult;
     const COLLECTION: &'static str = "images";
+    const SERVICE: Option<&'static str> = Some("images");
 
     async fn run(self, context: &Context) -> Result<Done<ImageResult>, JobError> {
         let Self { product_id, name, prompt, style, width, height } = self;
         let request = ImageRequest { name, prompt, style, width, height };
         context.progress.set(10, "drawing");
-        let answer = context.providers.image.call(context.policy(), |provider| provider.draw(&request)).await?;
+        let answer = context.providers.image.call(context.policy(), &request).await?;
         context.progress.set(90, format!("drawn by {}", answer.provider));
         let done = Done::from(answer);
         let picture = done.result;

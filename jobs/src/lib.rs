@@ -4,7 +4,9 @@ mod check;
 pub mod content;
 pub mod email;
 mod handler;
+mod heal;
 pub mod image;
+pub mod maintenance;
 mod once;
 pub mod publication;
 pub mod scrape;
@@ -14,6 +16,7 @@ mod testing;
 
 pub use check::{Checks, KindSchema, PayloadError};
 pub use handler::{Context, Done, Handler, JobError, Registry};
+pub use heal::{Healed, healable};
 pub use once::{Found, OnceError};
 pub use shape::{Schemas, Shape, schemas_of};
 
@@ -25,4 +28,5 @@ pub fn register<R: Registry>(registry: R) -> R {
         .add::<scrape::Scrape>()
         .add::<email::Email>()
         .add::<publication::Publication>()
+        .add::<maintenance::Maintenance>()
 }

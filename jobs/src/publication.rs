@@ -79,13 +79,13 @@ impl Job for Publication {
 impl Handler for Publication {
     type Output = PublicationResult;
     const COLLECTION: &'static str = "publications";
+    const SERVICE: Option<&'static str> = Some("publication");
 
     async fn run(self, context: &Context) -> Result<Done<PublicationResult>, JobError> {
         let Self { sku, shop, title, description_html, price, image_url, .. } = self;
         context.progress.set(10, "publishing");
         let product = Product { sku, shop, title, description_html, price, image_url };
-        let answer =
-            context.providers.publication.call(context.policy(), |publisher| publisher.publish(&product)).await?;
+        let answer = context.providers.publication.call(context.policy(), &product).await?;
         context.progress.set(90, format!("taken by {}", answer.provider));
         let done = Done::from(answer);
         let publication = done.result;

@@ -69,6 +69,7 @@ impl Job for Scrape {
 impl Handler for Scrape {
     type Output = ScrapeResult;
     const COLLECTION: &'static str = "prices";
+    const SERVICE: Option<&'static str> = Some("scraping");
 
     /// Succeeds when at least one page could be fetched; a page without a price counts as fetched.
     async fn run(self, context: &Context) -> Result<Done<ScrapeResult>, JobError> {
@@ -126,7 +127,7 @@ impl ScrapedPage {
 async fn fetch(url: &str, context: &Context) -> Result<Answer<PagePrice>, ProviderError> {
     let url = page_url(url)
         .map_err(|problem| ProviderError::Rejected { service: "scraping", message: format!("{url:?} {problem}") })?;
-    context.providers.scraping.call(context.policy(), |scraper| scraper.fetch_price(&url)).await
+    context.providers.scraping.call(context.policy(), &url).await
 }
 
 /// The failure of a job none of whose pages could be fetched: worth another try as soon as one page may be had later.
@@ -207,8 +208,13 @@ mod tests {
 
     /// Pages as [`Web`] has them, and [`Made`] behind it.
     fn web() -> Providers {
-        let scraping =
-            Service::new("scraping", Some(Arc::new(Web) as Arc<dyn Scraper>), Arc::new(Made), Duration::from_secs(5));
+        let scraping = Service::new(
+            "scraping",
+            true,
+            vec![Arc::new(Web) as Arc<dyn Scraper>],
+            Arc::new(Made),
+            Duration::from_secs(5),
+        );
         Providers { scraping, ..mocks() }
     }
 

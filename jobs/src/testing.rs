@@ -1,9 +1,9 @@
 //! What the tests of every kind need.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
+use fleet::Fleet;
 use providers::{Config, Providers};
-use queue::{JobId, Kind, Reporter};
 
 use crate::{
     check::{Checks, PayloadError},
@@ -14,23 +14,12 @@ pub(crate) const JOB_ID: &str = "0199a1b2-0000-7000-8000-000000000000";
 
 /// All services mocked.
 pub(crate) fn mocks() -> Providers {
-    Providers::from_config(&Config::mock()).unwrap()
+    Providers::from_config(&Config::mock(), &Fleet::alone()).unwrap()
 }
 
 /// The first attempt of a job of kind `J`, with its defaults.
 pub(crate) fn context<J: Handler>(providers: Providers) -> Context {
-    let kind = Kind::of::<J>();
-    let job_id: JobId = JOB_ID.parse().unwrap();
-    Context {
-        job_id,
-        tenant: "default".to_owned(),
-        attempt: 1,
-        max_attempts: kind.max_attempts,
-        allow_fallback: kind.allow_fallback,
-        providers: Arc::new(providers),
-        store: None,
-        progress: Reporter::nobody(),
-    }
+    Context::first_attempt::<J>(JOB_ID.parse().unwrap(), providers)
 }
 
 /// A payload as it comes out of the queue.

@@ -107,6 +107,10 @@ impl Intake {
         if options.tenant.is_some() && !caller.is_admin() {
             return Err(Problem::new(Type::Forbidden, "/options/tenant needs a token with the scope admin"));
         }
+        if self.checks.is_for_operators(&read.kind) && !caller.is_admin() {
+            let detail = format!("jobs of the kind {} need a token with the scope admin", read.kind);
+            return Err(Problem::new(Type::Forbidden, detail));
+        }
         let payload = read.payload.to_string().into_bytes();
         if payload.len() > request::JOB_LIMIT {
             return Err(Problem::new(Type::TooLarge, "the payload is larger than 1 MB"));

@@ -1,33 +1,112 @@
-//! The way of every call to an outside service: mode → the real provider with a timeout → the mock.
+//! The way of every call to an outside service: mode → breaker and limits → the call, with a timeout → what its outcome means →
+//! the next provider, or the mock.
+//!
+//! What all replicas must agree on (the mode switched at run time, breakers, limits, spending) is in [`Fleet`]: it is asked once before
+//! a call and told afterwards.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use fleet::{Admission, Call, Clock, Fleet, Mode, Permit, Reported, Reserved};
 use futures::future::BoxFuture;
 
-use crate::error::ProviderError;
+use crate::{
+    error::{Hold, ProviderError},
+    secrets::Secrets,
+};
 
-/// One outside service: the real provider when it is configured and the mode says so, and the mock.
+/// A wait known before the call that is longer than this puts the job off instead of holding a worker's slot.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// One outside service: its real providers in the order in which they are asked, and the mock.
 #[derive(Debug)]
 pub struct Service<P: ?Sized> {
     name: &'static str,
-    real: Option<Arc<P>>,
+    real_by_variables: bool,
+    reals: Vec<Arc<P>>,
     mock: Arc<P>,
     timeout: Duration,
+    limits: Limits,
+    shared: Shared,
+}
+
+/// What all services of a process share.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// Mode, breakers, limits, spending.
+    pub fleet: Fleet,
+    /// What a tenant may spend in a UTC day, in millionths of a US dollar; `None`: as much as it takes.
+    pub spending_cap: Option<u64>,
+    /// What no error may show.
+    pub secrets: Secrets,
+}
+
+/// How often an account of a service may be asked; `None`: as often as it answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests in a minute.
+    pub requests_per_min: Option<u32>,
+    /// Tokens of language models in a minute.
+    pub tokens_per_min: Option<u32>,
 }
 
 /// What every provider tells of itself.
 pub trait Provider: Send + Sync {
     /// The name that results carry: `openai`, `smtp`, `mock`, …
     fn name(&self) -> &'static str;
+
+    /// For how long the headers of its last answer say that nothing is left; told once.
+    fn take_pause(&self) -> Option<Duration> {
+        None
+    }
 }
 
-/// What one job allows.
+/// What a service is asked.
+pub trait Ask<P: ?Sized>: Sync {
+    /// What it answers.
+    type Value: Send;
+
+    /// Asks `provider`.
+    fn ask<'a>(&'a self, provider: &'a P) -> BoxFuture<'a, Result<Self::Value, ProviderError>>;
+
+    /// Whose breaker and limits hold, when that is not the whole of `provider`: the part behind its name.
+    fn account(&self) -> Option<&str> {
+        None
+    }
+
+    /// What it will use at most.
+    fn estimate(&self, _provider: &P) -> Usage {
+        Usage::default()
+    }
+
+    /// What it has used; `None` when that is not known.
+    fn used(&self, _value: &Self::Value) -> Option<Usage> {
+        None
+    }
+}
+
+/// What a call uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens of a language model.
+    pub tokens: u64,
+    /// Money, in millionths of a US dollar; `None` when the price is not known.
+    pub micro_usd: Option<u64>,
+}
+
+/// What one attempt of a job allows.
 #[derive(Debug, Clone, Copy)]
-pub struct Policy {
-    /// Whether the mock may answer when the real provider cannot.
+pub struct Policy<'a> {
+    /// Whether another provider or the mock may answer when the first cannot.
     pub allow_fallback: bool,
-    /// Whether this is the last attempt, after which only the mock is left.
+    /// Whether this is the last attempt, after which only they are left.
     pub last_attempt: bool,
+    /// Who pays.
+    pub tenant: &'a str,
+    /// How long the call may take in all.
+    pub time: Duration,
 }
 
 /// An answer, and who gave it.
@@ -37,51 +116,235 @@ pub struct Answer<T> {
     pub value: T,
     /// Who made it.
     pub provider: &'static str,
-    /// Why the real provider did not, when it should have.
+    /// Why the first real provider did not, when it should have.
     pub degraded_reason: Option<String>,
 }
 
 impl<P: Provider + ?Sized> Service<P> {
-    /// A service named `name`. `real` is `None` when the mode is mock.
-    pub fn new(name: &'static str, real: Option<Arc<P>>, mock: Arc<P>, timeout: Duration) -> Self {
-        Self { name, real, mock, timeout }
+    /// The service `name`, one of those in the catalogue. `real_by_variables`: what the variables ask for. `reals`: those that are
+    /// configured, whatever the mode.
+    pub fn new(
+        name: &'static str,
+        real_by_variables: bool,
+        reals: Vec<Arc<P>>,
+        mock: Arc<P>,
+        timeout: Duration,
+    ) -> Self {
+        let shared = Shared { fleet: Fleet::alone(), spending_cap: None, secrets: Secrets::default() };
+        Self { name, real_by_variables, reals, mock, timeout, limits: Limits::default(), shared }
     }
 
-    /// Whether the real provider answers.
+    /// The same service, with what it shares with other processes.
+    #[must_use]
+    pub fn sharing(self, shared: &Shared, limits: Limits) -> Self {
+        Self { shared: shared.clone(), limits, ..self }
+    }
+
+    /// Whether a real provider is to answer: as switched at run time; else as the variables say, if one is configured.
     #[must_use]
     pub fn is_real(&self) -> bool {
-        self.real.is_some()
+        match self.shared.fleet.mode(self.name) {
+            Some(mode) => mode == Mode::Real,
+            None => self.real_by_variables && !self.reals.is_empty(),
+        }
     }
 
-    /// Asks the real provider, or the mock when the mode says so. When the real one cannot answer and the job allows it, the
-    /// mock answers at the last attempt, or at once when the account is unusable; such an answer is degraded.
+    /// Asks the real providers in their order, or the mock when the mode says so.
+    ///
+    /// The next one is asked, and the mock at last, when the job allows it and the one before cannot answer: not configured, its
+    /// breaker open, its account unusable, the tenant's money spent, or any failure at the last attempt. Such an answer is degraded.
     ///
     /// # Errors
-    /// The real provider's, when nothing may stand in for it.
-    pub async fn call<'a, T>(
-        &'a self,
-        policy: Policy,
-        ask: impl Fn(&'a P) -> BoxFuture<'a, Result<T, ProviderError>> + Send,
-    ) -> Result<Answer<T>, ProviderError> {
-        let Some(real) = &self.real else {
-            let value = ask(&self.mock).await?;
-            return Ok(Answer { value, provider: self.mock.name(), degraded_reason: None });
-        };
-        let error = match tokio::time::timeout(self.timeout, ask(real)).await {
-            Ok(Ok(value)) => return Ok(Answer { value, provider: real.name(), degraded_reason: None }),
-            Ok(Err(error)) => error,
-            Err(_) => ProviderError::Transient {
-                service: self.name,
-                message: format!("no answer within {} s", self.timeout.as_secs()),
-                retry_after: None,
-            },
-        };
-        let hopeless = policy.last_attempt || matches!(error, ProviderError::Misconfigured { .. });
-        if !(policy.allow_fallback && hopeless && error.allows_fallback()) {
-            return Err(error);
+    /// The first provider's, when nothing may stand in for it. [`ProviderError::Held`] when nothing was asked.
+    pub async fn call<A: Ask<P>>(&self, policy: Policy<'_>, what: &A) -> Result<Answer<A::Value>, ProviderError> {
+        if !self.is_real() {
+            return self.mocked(what, None).await;
         }
-        tracing::warn!(service = self.name, %error, "the mock stands in");
-        let value = ask(&self.mock).await?;
-        Ok(Answer { value, provider: self.mock.name(), degraded_reason: Some(error.to_string()) })
+        let deadline = Instant::now() + policy.time.min(self.timeout);
+        let mut first = None;
+        for (position, real) in self.reals.iter().enumerate() {
+            // Each gets an equal share of what is left, so that one that hangs leaves time for the others.
+            let left = deadline.saturating_duration_since(Instant::now());
+            let share = left / u32::try_from(self.reals.len() - position).unwrap_or(1);
+            match self.ask(real, share, policy, what).await {
+                Ok(value) => {
+                    return Ok(Answer { value, provider: real.name(), degraded_reason: first });
+                }
+                Err(error) if policy.allow_fallback && error.passes_on(policy.last_attempt) => {
+                    tracing::debug!(service = self.name, provider = real.name(), %error, "cannot answer, the next one is asked");
+                    first.get_or_insert(error.to_string());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if !policy.allow_fallback {
+            // Only if there is none: the errors of others were returned.
+            return Err(ProviderError::Held {
+                service: self.name,
+                hold: Hold::NotConfigured,
+                message: "switched to real, but not configured; see `ecomctl check-env`".to_owned(),
+                retry_in: Duration::from_secs(60),
+            });
+        }
+        let reason = first.unwrap_or_else(|| format!("{}: switched to real, but not configured", self.name));
+        self.mocked(what, Some(reason)).await
     }
+
+    async fn mocked<A: Ask<P>>(
+        &self,
+        what: &A,
+        degraded_reason: Option<String>,
+    ) -> Result<Answer<A::Value>, ProviderError> {
+        let value = what.ask(&self.mock).await?;
+        Ok(Answer { value, provider: self.mock.name(), degraded_reason })
+    }
+
+    /// Asks one real provider, if it may be asked now.
+    async fn ask<A: Ask<P>>(
+        &self,
+        real: &P,
+        time: Duration,
+        policy: Policy<'_>,
+        what: &A,
+    ) -> Result<A::Value, ProviderError> {
+        let estimate = what.estimate(real);
+        let account = match what.account() {
+            Some(part) => format!("{}/{part}", real.name()),
+            None => real.name().to_owned(),
+        };
+        let reserved = self.reserve(policy.tenant, estimate).await?;
+        let Limits { requests_per_min, tokens_per_min } = self.limits;
+        let call =
+            Call { service: self.name, account: &account, requests_per_min, tokens_per_min, tokens: estimate.tokens };
+        let permit = match admitted(&self.shared.fleet, self.name, &call).await {
+            Ok(permit) => permit,
+            Err(error) => {
+                self.settle(reserved, 0).await;
+                return Err(error);
+            }
+        };
+        let under_way = UnderWay { fleet: &self.shared.fleet, permit: Some(permit) };
+        let result = match tokio::time::timeout(time, what.ask(real)).await {
+            Ok(result) => result,
+            Err(_) => Err(ProviderError::Transient {
+                service: real.name(),
+                message: format!("no answer within {:.0} s", time.as_secs_f64().ceil()),
+                retry_after: None,
+            }),
+        };
+        // A vendor may quote what it was sent; from here on the error is logged, stored and shown.
+        let result = result.map_err(|error| error.redacted(&self.shared.secrets));
+        let used = result.as_ref().ok().and_then(|value| what.used(value));
+        under_way.ended(reported(result.as_ref().err(), used, real.take_pause()));
+        // What a failed call cost is not known: a refusal was paid for, no answer most likely not.
+        let spent = match &result {
+            Ok(_) => used.unwrap_or(estimate).micro_usd,
+            Err(ProviderError::Rejected { .. }) => estimate.micro_usd,
+            Err(_) => None,
+        };
+        self.settle(reserved, spent.unwrap_or(0)).await;
+        result
+    }
+
+    /// Sets the money aside that a call will cost at most. Redis being away stops no call.
+    async fn reserve(&self, tenant: &str, estimate: Usage) -> Result<Option<Reserved>, ProviderError> {
+        let (Some(cap), Some(micro_usd)) = (self.shared.spending_cap, estimate.micro_usd) else { return Ok(None) };
+        match self.shared.fleet.reserve(tenant, micro_usd, cap).await {
+            Ok(reserved) => Ok(Some(reserved)),
+            Err(fleet::Error::OverCap { .. }) => Err(ProviderError::Held {
+                service: self.name,
+                hold: Hold::SpendingCap,
+                message: format!("tenant {tenant} has spent what it may in a day"),
+                retry_in: until_midnight(),
+            }),
+            Err(error) => {
+                tracing::warn!(%error, "spending is not limited");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn settle(&self, reserved: Option<Reserved>, micro_usd: u64) {
+        let Some(reserved) = reserved else { return };
+        if let Err(error) = self.shared.fleet.settle(reserved, micro_usd).await {
+            tracing::warn!(%error, "what a call cost is counted as it was estimated");
+        }
+    }
+}
+
+/// Waits until the next result of a stand-in of `service` may be replaced, in all replicas together.
+pub(crate) async fn pace(fleet: &Fleet, service: &'static str, limits: Limits) -> Result<(), ProviderError> {
+    let account = format!("healing/{service}");
+    let Limits { requests_per_min, tokens_per_min } = limits;
+    let call = Call { service: "healing", account: &account, requests_per_min, tokens_per_min, tokens: 0 };
+    let permit = admitted(fleet, service, &call).await?;
+    fleet.report(permit, Reported::Answered { tokens: None, pause: None });
+    Ok(())
+}
+
+/// Waits for a permit if that is short.
+async fn admitted(fleet: &Fleet, service: &'static str, call: &Call<'_>) -> Result<Permit, ProviderError> {
+    let until = Instant::now() + LONGEST_WAIT;
+    let held = |hold, message, retry_in| Err(ProviderError::Held { service, hold, message, retry_in });
+    loop {
+        match fleet.admit(call).await {
+            Admission::Go(permit) => return Ok(permit),
+            Admission::Wait(wait) if Instant::now() + wait <= until => tokio::time::sleep(wait).await,
+            Admission::Wait(wait) => {
+                let message = format!("{} may not be asked for another {:.1} s", call.account, wait.as_secs_f64());
+                return held(Hold::Limit, message, wait);
+            }
+            Admission::Open { retry_in, reason } => {
+                return held(Hold::BreakerOpen, format!("breaker of {} is open: {reason}", call.account), retry_in);
+            }
+        }
+    }
+}
+
+/// A call that was let through. Dropped before its end (its job was cancelled or its worker stops), it tells nothing of the
+/// provider.
+struct UnderWay<'a> {
+    fleet: &'a Fleet,
+    permit: Option<Permit>,
+}
+
+impl UnderWay<'_> {
+    fn ended(mut self, reported: Reported) {
+        if let Some(permit) = self.permit.take() {
+            self.fleet.report(permit, reported);
+        }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            self.fleet.report(permit, Reported::Unused);
+        }
+    }
+}
+
+/// What the outcome of a call says of the provider.
+fn reported(error: Option<&ProviderError>, used: Option<Usage>, pause: Option<Duration>) -> Reported {
+    let reason = || error.map(ToString::to_string).unwrap_or_default();
+    match error {
+        None => Reported::Answered { tokens: used.map(|used| used.tokens), pause },
+        Some(ProviderError::Rejected { .. } | ProviderError::Held { .. }) => Reported::Answered { tokens: None, pause },
+        Some(ProviderError::RateLimited { retry_after, .. }) => {
+            Reported::Limited { pause: retry_after.or(pause).unwrap_or(LONGEST_WAIT), reason: reason() }
+        }
+        Some(ProviderError::Misconfigured { .. }) => Reported::Parked { reason: reason() },
+        Some(ProviderError::Transient { retry_after: Some(wait), .. }) => {
+            Reported::Limited { pause: *wait, reason: reason() }
+        }
+        Some(ProviderError::Transient { .. } | ProviderError::UnknownOutcome { .. }) => {
+            Reported::Failed { reason: reason() }
+        }
+    }
+}
+
+/// The time to the next UTC day, with the day's first seconds left to others.
+fn until_midnight() -> Duration {
+    let now = Clock::default().now_ms() / 1000;
+    Duration::from_secs(24 * 3600 - now % (24 * 3600) + 5)
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::secrets::Secrets;
+
 /// Why a provider could not answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -42,6 +44,18 @@ pub enum ProviderError {
         /// What is wrong with the account.
         message: String,
     },
+    /// Nothing was asked, and nothing is wrong with the input: it shall wait.
+    #[error("{service}: {message}")]
+    Held {
+        /// The service.
+        service: &'static str,
+        /// What it waits for.
+        hold: Hold,
+        /// The same for people, with its reason.
+        message: String,
+        /// When it may be worth asking.
+        retry_in: Duration,
+    },
     /// It may have been done or not: look it up before repeating.
     #[error("{service}: {message}")]
     UnknownOutcome {
@@ -52,7 +66,46 @@ pub enum ProviderError {
     },
 }
 
+/// Why nothing was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// The service has failed too often, or its account is unusable.
+    BreakerOpen,
+    /// Its limit is reached, or it asked for a wait.
+    Limit,
+    /// The tenant has spent its money of the day.
+    SpendingCap,
+    /// The mode was switched to real without the variables.
+    NotConfigured,
+}
+
+impl Hold {
+    /// A stable code for the attempt's error.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::BreakerOpen => "breaker_open",
+            Self::Limit => "rate_limited",
+            Self::SpendingCap => "spending_cap",
+            Self::NotConfigured => "not_configured",
+        }
+    }
+}
+
 impl ProviderError {
+    /// The same without secrets in its message.
+    #[must_use]
+    pub fn redacted(mut self, secrets: &Secrets) -> Self {
+        let (Self::Transient { message, .. }
+        | Self::RateLimited { message, .. }
+        | Self::Rejected { message, .. }
+        | Self::Misconfigured { message, .. }
+        | Self::UnknownOutcome { message, .. }
+        | Self::Held { message, .. }) = &mut self;
+        *message = secrets.redact(std::mem::take(message));
+        self
+    }
+
     /// A stable code for the attempt's error.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -62,13 +115,18 @@ impl ProviderError {
             Self::Rejected { .. } => "provider_rejected",
             Self::Misconfigured { .. } => "provider_misconfigured",
             Self::UnknownOutcome { .. } => "unknown_outcome",
+            Self::Held { hold, .. } => hold.code(),
         }
     }
 
-    /// Whether another provider may stand in: everything but an input that no provider would take, and a write that may
-    /// already have happened.
+    /// Whether another provider may stand in now. Never for an input that no provider would take, for a write that may already
+    /// have happened, and where waiting a while is all that is needed.
     #[must_use]
-    pub fn allows_fallback(&self) -> bool {
-        !matches!(self, Self::Rejected { .. } | Self::UnknownOutcome { .. })
+    pub fn passes_on(&self, last_attempt: bool) -> bool {
+        match self {
+            Self::Rejected { .. } | Self::UnknownOutcome { .. } | Self::Held { hold: Hold::Limit, .. } => false,
+            Self::Misconfigured { .. } | Self::Held { .. } => true,
+            Self::Transient { .. } | Self::RateLimited { .. } => last_attempt,
+        }
     }
 }

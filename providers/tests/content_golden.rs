@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions included")]
 
+use std::time::Duration;
+
 use providers::{
     Config, Policy,
     content::{self, ContentRequest, Language},
@@ -16,7 +18,8 @@ fn catalogue() -> Vec<ContentRequest> {
 #[tokio::test]
 async fn templates_for_the_catalogue() {
     let service = content::service(&Config::mock()).unwrap();
-    let policy = Policy { allow_fallback: false, last_attempt: false };
+    let time = Duration::from_secs(60);
+    let policy = Policy { allow_fallback: false, last_attempt: false, tenant: "default", time };
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);
     settings.set_snapshot_path("snapshots/content");
@@ -25,7 +28,7 @@ async fn templates_for_the_catalogue() {
         for (language, suffix) in [(Language::Fr, "fr"), (Language::En, "en")] {
             let name = format!("{}_{suffix}", product.product_id);
             let request = ContentRequest { language, ..product.clone() };
-            let answer = service.call(policy, |provider| provider.write(&request)).await.unwrap();
+            let answer = service.call(policy, &request).await.unwrap();
             assert_eq!((answer.provider, &answer.degraded_reason), ("mock", &None));
             settings.bind(|| insta::assert_json_snapshot!(name, answer.value));
         }

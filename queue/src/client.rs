@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use fleet::Clock;
+
 use crate::{
-    clock::Clock,
     directory::Directory,
     error::Error,
     events::Events,
@@ -223,6 +224,7 @@ impl Client {
                 history: found.history.as_deref().map(|bytes| History::decode(Some(bytes))),
                 success: None,
                 reports: None,
+                replaced_ms: None,
             };
             let stored = finished.encode()?;
             let history = self.keeps_history(&partition.queue);

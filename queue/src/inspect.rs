@@ -124,6 +124,7 @@ impl Client {
             }));
             view.trace.steps = 1;
         }
+        view.trace.replaced_at = finished.replaced_ms.map(Timestamp::from_ms);
         if let Some(success) = finished.success.and_then(|json| serde_json::from_slice::<Success>(&json).ok()) {
             view.result = Some(success.result).filter(|result| !result.is_null());
             view.stored_in = success.stored_in;

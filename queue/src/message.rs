@@ -511,6 +511,9 @@ pub(crate) struct Finished {
     /// What the handler reported, when there is no history that has it.
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     pub(crate) reports: Option<Reports>,
+    /// When its result was replaced by a better one.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replaced_ms: Option<u64>,
 }
 
 impl Finished {

@@ -53,6 +53,21 @@ pub struct Success {
     pub degraded_reason: Option<String>,
 }
 
+/// A larger result stays where it was stored, and Redis keeps the reference; in bytes of JSON.
+const MOST_RESULT: usize = 4 * 1024;
+
+impl Success {
+    /// As Redis keeps it: a large result is left out, and `collection` named in its place.
+    #[must_use]
+    pub fn shortened(mut self, collection: &str) -> Self {
+        if self.result.to_string().len() > MOST_RESULT {
+            self.result = Value::Null;
+            self.stored_in = Some(collection.to_owned());
+        }
+        self
+    }
+}
+
 /// Why an attempt failed: a stable code and a text for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {

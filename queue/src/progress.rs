@@ -11,13 +11,13 @@ use std::{
     time::Duration,
 };
 
+use fleet::Clock;
 use redis::{AsyncCommands, aio::ConnectionManager};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::{
     claimed::{Claimed, WeakClaimed},
-    clock::Clock,
     error::Error,
     keys::Partition,
     message::JobId,

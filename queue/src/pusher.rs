@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
+use fleet::Clock;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    clock::Clock,
     error::Error,
     keys::Partition,
     scripts::{self, Push},

@@ -597,6 +597,20 @@ pub(crate) async fn revive(
     run(&call, connection).await
 }
 
+/// Writes a finished job anew. False when it is kept no more.
+pub(crate) async fn replace(
+    connection: &ConnectionManager,
+    partition: &Partition,
+    retention: Retention,
+    id: JobId,
+    finished: &[u8],
+) -> Result<bool, Error> {
+    let script = script!(replace);
+    let mut call = script.key(&partition.base);
+    call.arg(id.as_bytes().as_slice()).arg(retention.bucket(id.created_ms())).arg(finished);
+    run(&call, connection).await
+}
+
 /// Deletes those of `ids` (at most [`MOST`]) that are dead. Returns how many.
 pub(crate) async fn bury(connection: &ConnectionManager, partition: &Partition, ids: &[JobId]) -> Result<u64, Error> {
     let script = script!(bury);

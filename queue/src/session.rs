@@ -778,6 +778,7 @@ fn end_cancelled(release: &Release, record: Vec<u8>, history: Option<&Vec<u8>>, 
         history: release.history.as_ref().or(history).map(|bytes| History::decode(Some(bytes))),
         success: None,
         reports: None,
+        replaced_ms: None,
     };
     let history = Some(finished.encode()?);
     Ok(Release { id: release.id, owner: release.owner.clone(), to: To::Cancelled, history })

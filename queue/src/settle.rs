@@ -203,6 +203,7 @@ fn end(
             reports: if history.is_none() { job.end_of_reports() } else { None },
             history,
             success: success.filter(|success| **success != Success::default()).map(json).transpose()?,
+            replaced_ms: None,
         };
         finished.encode()
     };

@@ -35,6 +35,8 @@ pub struct Trace {
     /// When someone made it ready, if it was not run since.
     pub(crate) revived_at: Option<Timestamp>,
     pub(crate) reports: Reports,
+    /// When its result was replaced by a better one.
+    pub(crate) replaced_at: Option<Timestamp>,
 }
 
 impl Trace {
@@ -45,6 +47,7 @@ impl Trace {
             next_attempt: history.attempt(),
             revived_at: history.revived_ms.map(Timestamp::from_ms),
             reports: Reports::default(),
+            replaced_at: None,
         }
     }
 }
@@ -54,14 +57,16 @@ impl Trace {
 pub struct Event {
     /// Rises from event to event of a job.
     pub id: u64,
-    /// `state`, `progress`, `log` or `end`.
+    /// `state`, `progress`, `log`, `end` or `replaced`.
     pub name: &'static str,
-    /// `job`, `at`, and by its name: `state` and `attempt`; `percent`, `message` and `attempt`; `message` and `attempt`; `state`.
+    /// `job`, `at`, and by its name: `state` and `attempt`; `percent`, `message` and `attempt`; `message` and `attempt`; `state`;
+    /// `provider`.
     pub data: Value,
 }
 
 impl JobView {
-    /// All events that the record holds, in rising order of their ids. The last is `end` when the job has come to an end.
+    /// All events that the record holds, in rising order of their ids. The last is `end` when the job has come to an end; after it
+    /// may come `replaced`.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         let mut events = self.waiting_events();
@@ -173,6 +178,10 @@ impl JobView {
         };
         let data = json!({ "job": self.id, "state": self.state, "at": self.finished_at });
         events.push(Event { id: last_id + 1, name: "end", data });
+        if let Some(at) = self.trace.replaced_at {
+            let data = json!({ "job": self.id, "provider": self.provider, "at": at });
+            events.push(Event { id: last_id + 2, name: "replaced", data });
+        }
     }
 
     fn state_event(&self, id: u64, state: State, attempt: u32, at: Option<Timestamp>) -> Event {
@@ -258,6 +267,7 @@ mod tests {
                         history: (self.history != History::default()).then(|| self.history.clone()),
                         success: None,
                         reports: None,
+                        replaced_ms: None,
                     };
                     ("finished", finished.encode().unwrap())
                 }

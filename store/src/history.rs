@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::{ANSWER_TIMEOUT, Error, MAJORITY_TIMEOUT, MAX_TIME, Store, error::DUPLICATE_KEY, json, run};
 
-const COLLECTION: &str = "jobs";
+pub(crate) const COLLECTION: &str = "jobs";
 /// How long a job is remembered after its end.
 const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// A larger payload is left out.

@@ -1,9 +1,10 @@
 //! MongoDB: the connection here, then one file a collection family ([`results`](Store::put_result),
-//! [`receipts`](Store::begin_receipt), [`history`](Store::record_jobs)).
+//! of stand-ins [`degraded`](Store::take_degraded), [`receipts`](Store::begin_receipt), [`history`](Store::record_jobs)).
 //!
 //! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`Store::run`): a caller
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
 
+mod degraded;
 mod error;
 mod history;
 mod json;
@@ -22,6 +23,7 @@ use mongodb::{
     options::{Acknowledgment, ClientOptions, WriteConcern},
 };
 
+pub use degraded::{Degraded, Replacement};
 pub use error::Error;
 pub use history::{Moment, PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, words};
 pub use receipts::Receipt;
@@ -93,6 +95,7 @@ impl Store {
     pub async fn prepare(&self, result_collections: &[&str]) -> Result<(), Error> {
         for collection in result_collections {
             self.prepare_results(collection).await?;
+            self.prepare_degraded(collection).await?;
         }
         self.prepare_receipts().await?;
         self.prepare_history().await

@@ -15,7 +15,7 @@ use mongodb::{
 };
 use serde_json::Value;
 
-use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Store, error::is_duplicate_key, json, run};
+use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Store, degraded, error::is_duplicate_key, json, run};
 
 /// Two writers of the same new document can make one of them fail; the second time it is an update.
 const UPSERT_TRIES: u32 = 3;
@@ -35,12 +35,15 @@ pub struct NewResult {
     pub degraded: bool,
     /// Why a stand-in made it.
     pub degraded_reason: Option<String>,
+    /// What the job was asked for; kept with a stand-in's result, so that a real one can take its place.
+    pub payload: Option<Value>,
     /// What the handler made.
     pub result: Value,
 }
 
 impl Store {
-    /// Stores a job's result. A second result of the same job replaces the first and keeps its `created_at`.
+    /// Stores a job's result. A second result of the same job replaces the first and keeps its `created_at`; but a stand-in's
+    /// never replaces a real one.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later (and may have happened), [`Error::Refused`] when it never will: the document
@@ -100,22 +103,28 @@ impl Store {
 
 /// `find_one_and_update`, because `update_one` knows no `max_time`.
 async fn upsert(collection: &Collection<Document>, new: NewResult) -> DriverResult<()> {
-    let filter = doc! { "_id": &new.job_id };
+    let mut filter = doc! { "_id": &new.job_id };
+    let degraded = new.degraded;
+    if degraded {
+        filter.insert("degraded", doc! { "$ne": false });
+    }
     let update = update(new);
     let mut tries_left = UPSERT_TRIES;
     loop {
         tries_left -= 1;
         let call = collection.find_one_and_update(filter.clone(), update.clone());
         match call.upsert(true).projection(doc! { "_id": 1 }).max_time(MAX_TIME).await {
-            Ok(_) => return Ok(()),
             Err(error) if is_duplicate_key(&error) && tries_left > 0 => {}
-            Err(error) => return Err(error),
+            // A real result is there: it stays.
+            Err(error) if is_duplicate_key(&error) && degraded => return Ok(()),
+            written => return written.map(drop),
         }
     }
 }
 
 fn update(new: NewResult) -> Document {
     let now = DateTime::now();
+    let (waits, mut unset) = degraded::fields(&new);
     let mut set = doc! {
         "tenant": new.tenant,
         "kind": new.kind,
@@ -134,7 +143,9 @@ fn update(new: NewResult) -> Document {
             "result"
         }
     };
-    doc! { "$set": set, "$unset": { other: "" }, "$setOnInsert": { "created_at": now } }
+    set.extend(waits);
+    unset.insert(other, "");
+    doc! { "$set": set, "$unset": unset, "$setOnInsert": { "created_at": now } }
 }
 
 fn read(mut document: Document) -> Result<Value, String> {

@@ -272,6 +272,7 @@ async fn results_of_many_jobs_are_read_at_once() {
             provider: None,
             degraded: false,
             degraded_reason: None,
+            payload: None,
             result: json!({ "of": id }),
         };
         store.put_result("contents", result).await.unwrap();

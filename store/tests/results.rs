@@ -21,6 +21,7 @@ fn new_result(job_id: &str, result: Value) -> NewResult {
         provider: Some("mock".to_owned()),
         degraded: false,
         degraded_reason: None,
+        payload: None,
         result,
     }
 }
@@ -54,13 +55,13 @@ async fn a_second_result_of_the_same_job_replaces_the_first_and_keeps_its_creati
     store.put_result("contents", new_result(JOB, json!({ "title": "first", "old": true }))).await.unwrap();
     let first = raw(&database, "contents", JOB).await;
     let mut second = new_result(JOB, json!({ "title": "second" }));
-    (second.degraded, second.degraded_reason) = (true, Some("openai: out of quota".to_owned()));
+    second.provider = Some("openai".to_owned());
     store.put_result("contents", second).await.unwrap();
     assert_eq!(store.result("contents", JOB).await.unwrap(), Some(json!({ "title": "second" })));
     let second = raw(&database, "contents", JOB).await;
     assert_eq!(second.get_datetime("created_at").unwrap(), first.get_datetime("created_at").unwrap());
     assert!(second.get_datetime("updated_at").unwrap() >= first.get_datetime("updated_at").unwrap());
-    assert_eq!(second.get_str("degraded_reason").unwrap(), "openai: out of quota");
+    assert_eq!(second.get_str("provider").unwrap(), "openai");
     assert_eq!(second.get_str("tenant").unwrap(), "acme");
 }
 
@@ -129,7 +130,7 @@ async fn preparing_twice_gives_the_index_once() {
     let client = Client::with_uri_str(servers::mongo()).await.unwrap();
     for collection in ["contents", "images"] {
         let names = client.database(&database).collection::<Document>(collection).list_index_names().await.unwrap();
-        assert_eq!(names, ["_id_", "tenant_created_at"]);
+        assert_eq!(names, ["_id_", "tenant_created_at", "heal_at"]);
     }
 }
 

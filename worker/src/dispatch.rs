@@ -5,12 +5,9 @@ use std::{sync::Arc, time::Duration};
 use futures::{FutureExt, future::BoxFuture};
 use jobs::{Context, Done, Handler, Registry};
 use providers::Providers;
-use queue::{Claimed, Failure, Kind, Outcome, Success};
-use serde_json::Value;
+use queue::{Claimed, Client, Failure, Kind, Outcome, Success};
 use store::{NewResult, Store};
 
-/// A larger result stays in MongoDB, and Redis keeps the reference.
-const MOST_RESULT_IN_REDIS: usize = 4 * 1024;
 /// When a result cannot be stored, the next try comes after this time, give or take a half.
 const STORE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
@@ -19,6 +16,7 @@ const STORE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 pub(crate) struct Services {
     pub(crate) providers: Arc<Providers>,
     pub(crate) store: Store,
+    pub(crate) client: Client,
 }
 
 /// One kind, ready to run.
@@ -82,12 +80,14 @@ async fn call<J: Handler>(job: &Claimed, services: &Services) -> Result<Success,
         tenant: job.tenant().to_owned(),
         attempt: job.attempt(),
         max_attempts: job.max_attempts(),
+        timeout: Duration::from_secs(job.timeout_s()),
         allow_fallback: job.allow_fallback(),
         providers: services.providers.clone(),
         store: Some(services.store.clone()),
+        client: Some(services.client.clone()),
         progress: job.reporter(),
     };
-    let done: Done<J::Output> = payload.run(&context).await.map_err(Outcome::from)?;
+    let done: Done<J::Output> = payload.run(&context).await.map_err(|error| spread_out(error.into(), job))?;
     let result = serde_json::to_value(done.result)
         .map_err(|error| dead("unstorable", format!("the result is no JSON: {error}")))?;
     Ok(Success {
@@ -110,7 +110,7 @@ fn decode<J: Handler>(payload: &[u8]) -> Result<J, String> {
 
 /// Stores the result before the job is acknowledged. When MongoDB is away, the job is put off with its result as a draft, so
 /// that what was done (and paid for) is not done again.
-async fn keep<J: Handler>(job: &Claimed, store: &Store, mut success: Success) -> Outcome {
+async fn keep<J: Handler>(job: &Claimed, store: &Store, success: Success) -> Outcome {
     let result = NewResult {
         job_id: job.id().to_string(),
         tenant: job.tenant().to_owned(),
@@ -118,6 +118,12 @@ async fn keep<J: Handler>(job: &Claimed, store: &Store, mut success: Success) ->
         provider: success.provider.clone(),
         degraded: success.degraded,
         degraded_reason: success.degraded_reason.clone(),
+        // Only then is it needed again.
+        payload: job
+            .payload()
+            .ok()
+            .filter(|_| success.degraded)
+            .and_then(|payload| serde_json::from_slice(payload).ok()),
         result: success.result.clone(),
     };
     match store.put_result(J::COLLECTION, result).await {
@@ -126,11 +132,7 @@ async fn keep<J: Handler>(job: &Claimed, store: &Store, mut success: Success) ->
             if progress.has_reported() {
                 progress.set(100, "stored");
             }
-            if success.result.to_string().len() > MOST_RESULT_IN_REDIS {
-                success.result = Value::Null;
-                success.stored_in = Some(J::COLLECTION.to_owned());
-            }
-            Outcome::Done(success)
+            Outcome::Done(success.shortened(J::COLLECTION))
         }
         // Wrong credentials too are mended outside, without a new attempt.
         Err(error) if error.is_unavailable() || matches!(error, store::Error::Misconfigured { .. }) => {
@@ -141,6 +143,17 @@ async fn keep<J: Handler>(job: &Claimed, store: &Store, mut success: Success) ->
             }
         }
         Err(error) => Outcome::Dead(Failure::new("unstorable", error.to_string())),
+    }
+}
+
+/// Puts a job off for up to a fifth longer, so that those that wait for the same do not come back at the same moment.
+fn spread_out(outcome: Outcome, job: &Claimed) -> Outcome {
+    match outcome {
+        Outcome::Snooze { error, after, draft } => {
+            let last = job.id().to_string().bytes().last().unwrap_or_default();
+            Outcome::Snooze { error, after: after.mul_f64(1.0 + f64::from(last % 16) / 80.0), draft }
+        }
+        other => other,
     }
 }
 

@@ -4,16 +4,23 @@
 mod admin;
 mod config;
 mod dispatch;
+mod heal;
 mod process;
 mod record;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, ensure};
 use apalis::prelude::{BoxDynError, Task, WorkerBuilder};
+use fleet::Fleet;
 use futures::FutureExt;
 use providers::Providers;
 use queue::{Client, Error, Outcome, Replica};
+use secrecy::ExposeSecret;
 use store::Store;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +33,7 @@ pub use process::process;
 use crate::{
     admin::Health,
     dispatch::{Runner, Services},
+    heal::Healer,
     record::Recorder,
 };
 
@@ -45,10 +53,15 @@ pub async fn run(config: Config, runners: Runners, shutdown: CancellationToken) 
     for complaint in &services_config.complaints {
         tracing::warn!("{complaint}");
     }
-    let redis = fleet::Redis::open(&config.redis_url, &config.redis_prefix)?;
+    let redis = fleet::Redis::open(config.redis_url.expose_secret(), &config.redis_prefix)?;
     let client = Client::new(&redis, runners.iter().map(|runner| runner.kind.clone()).collect());
-    let store = Store::open(&config.mongo_url, &config.db_name).await?;
-    let services = Services { providers: Arc::new(Providers::from_config(&services_config)?), store: store.clone() };
+    let store = Store::open(config.mongo_url.expose_secret(), &config.db_name).await?;
+    let fleet = Fleet::with_settings(&redis, config.breakers());
+    let services = Services {
+        providers: Arc::new(Providers::from_config(&services_config, &fleet)?),
+        store: store.clone(),
+        client: client.clone(),
+    };
 
     let metrics = admin::install_metrics()?;
     let listener = admin::bind(config.admin_addr)
@@ -61,6 +74,8 @@ pub async fn run(config: Config, runners: Runners, shutdown: CancellationToken) 
     let mut replica = Replica::start(client.clone(), &host(), timing);
     let health = Health { client: client.clone(), store: store.clone(), worker: replica.worker().into() };
     let mut background = JoinSet::new();
+    let healer = Healer { providers: services.providers.clone(), client: client.clone(), store: store.clone() };
+    background.spawn(healer.run());
     background.spawn(async move {
         if let Err(error) = admin::serve(listener, health, metrics).await {
             tracing::error!(%error, "the admin listener failed");
@@ -80,6 +95,7 @@ pub async fn run(config: Config, runners: Runners, shutdown: CancellationToken) 
         serve_queues(&config, &mut replica, runners, &services, &shutdown).await;
     }
     replica.close().await;
+    fleet.close().await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -168,6 +184,12 @@ async fn prepare_store(store: Store, collections: Vec<&'static str>) {
         tracing::warn!(%error, "mongodb is away: results cannot be stored and jobs wait");
         tokio::time::sleep(SAY_SO_EVERY).await;
     }
+}
+
+/// This time, give or take a quarter, so that replicas that started together do not act together.
+fn about(time: Duration) -> Duration {
+    let random = f64::from(RandomState::new().hash_one(0_u8) as u32) / f64::from(u32::MAX);
+    time.mul_f64(0.75 + random / 2.0)
 }
 
 fn host() -> String {

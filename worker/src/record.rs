@@ -3,10 +3,7 @@
 //! Jobs leave the outbox in Redis only after they were written, and writing one twice changes nothing. So any number of replicas
 //! may do this, and may die while they do; MongoDB being away only delays it.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    time::Duration,
-};
+use std::time::Duration;
 
 use queue::{AttemptView, Client, JobView, State};
 use serde::Serialize;
@@ -66,7 +63,7 @@ impl Recorder {
                         tracing::info!("the history of jobs is written again");
                     }
                     backoff = BACKOFF.0;
-                    wait = if all_done { AT_LEAST.mul_f64(0.75 + random() / 2.0) } else { BUSY };
+                    wait = if all_done { crate::about(AT_LEAST) } else { BUSY };
                 }
                 Err(error) => {
                     // Told once an outage.
@@ -168,9 +165,4 @@ fn past_attempt(attempt: &AttemptView) -> PastAttempt {
 fn name(variant: &impl Serialize) -> String {
     let json = serde_json::to_value(variant).unwrap_or_default();
     json.as_str().unwrap_or_default().to_owned()
-}
-
-/// A number in `0..1`, so that replicas that started together do not look together.
-fn random() -> f64 {
-    f64::from(RandomState::new().hash_one(0_u8) as u32) / f64::from(u32::MAX)
 }

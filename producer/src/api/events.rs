@@ -29,10 +29,12 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Events that wait for a slow reader.
 const AHEAD: usize = 16;
 
-/// Follows a job: its events so far, then each as it happens. The stream ends after `end`.
+/// Follows a job: its events so far, then each as it happens. The stream ends after `end`, or after `replaced`, which comes
+/// later when a real provider's result has taken the place of a stand-in's.
 ///
 /// `state`: `job`, `state`, `attempt`, `at`. `progress`: `job`, `percent`, `message`, `attempt`, `at`; each replaces the one before.
-/// `log`: `job`, `message`, `attempt`, `at`. `end`: `job`, `state`, `at`. Ids rise, and are the same in every process: a stream that
+/// `log`: `job`, `message`, `attempt`, `at`. `end`: `job`, `state`, `at`.
+/// `replaced`: `job`, `provider`, `at`. Ids rise, and are the same in every process: a stream that
 /// was cut off goes on where `Last-Event-ID` says. The last 20 attempts, the last 100 log lines and the last progress can be told.
 #[utoipa::path(
     get, path = "/api/jobs/{id}/events", tag = "jobs",
@@ -77,9 +79,12 @@ async fn tell(mut follower: Follower, mut last: u64, sender: mpsc::Sender<Event>
             for event in job.events_after(last) {
                 last = event.id;
                 let text = Event::default().id(event.id.to_string()).event(event.name).data(event.data.to_string());
-                if sender.send(text).await.is_err() || event.name == "end" {
+                if sender.send(text).await.is_err() {
                     return;
                 }
+            }
+            if job.state.is_finished() {
+                return;
             }
         }
     };

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 pub use catalogue::{CsvError, from_csv};
 
-use crate::{Config, OpenAi, Provider, ProviderError, Service};
+use crate::{Ask, Config, OpenAi, Provider, ProviderError, Service};
 
 /// Under the 120 s of a job's attempt, so that a stand-in can still answer within the last one.
 const SERVICE_TIMEOUT: Duration = Duration::from_secs(110);
@@ -37,11 +37,11 @@ pub trait ContentProvider: Provider + Debug {
 /// # Errors
 /// [`ProviderError::Misconfigured`] when the key cannot be sent as a header or no HTTP client can be built.
 pub fn service(config: &Config) -> Result<Service<dyn ContentProvider>, ProviderError> {
-    let real = match &config.openai {
-        Some(settings) => Some(openai(settings, REQUEST_TIMEOUT)?),
-        None => None,
-    };
-    Ok(Service::new("openai", real, Arc::new(template::Template), SERVICE_TIMEOUT))
+    let mut reals = Vec::new();
+    if let Some(settings) = &config.openai {
+        reals.push(openai(settings, REQUEST_TIMEOUT)?);
+    }
+    Ok(Service::new("ai", config.is_real("ai"), reals, Arc::new(template::Template), SERVICE_TIMEOUT))
 }
 
 /// `OpenAI`, each request to which may take `timeout` in all.
@@ -50,6 +50,17 @@ pub fn service(config: &Config) -> Result<Service<dyn ContentProvider>, Provider
 /// Like [`service`].
 pub fn openai(settings: &OpenAi, timeout: Duration) -> Result<Arc<dyn ContentProvider>, ProviderError> {
     Ok(Arc::new(openai::OpenAi::new(settings, timeout)?))
+}
+
+impl<'p> Ask<dyn ContentProvider + 'p> for ContentRequest {
+    type Value = ContentText;
+
+    fn ask<'a>(
+        &'a self,
+        provider: &'a (dyn ContentProvider + 'p),
+    ) -> BoxFuture<'a, Result<ContentText, ProviderError>> {
+        provider.write(self)
+    }
 }
 
 /// The product, and how its texts shall be.

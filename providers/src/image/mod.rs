@@ -6,7 +6,7 @@ use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 
-use crate::{Config, Provider, ProviderError, Service};
+use crate::{Ask, Config, Provider, ProviderError, Service};
 
 /// Makes pictures of products.
 pub trait ImageProvider: Provider + Debug {
@@ -49,7 +49,21 @@ pub struct Picture {
     pub mock: bool,
 }
 
+impl<'p> Ask<dyn ImageProvider + 'p> for ImageRequest {
+    type Value = Picture;
+
+    fn ask<'a>(&'a self, provider: &'a (dyn ImageProvider + 'p)) -> BoxFuture<'a, Result<Picture, ProviderError>> {
+        provider.draw(self)
+    }
+}
+
 #[expect(clippy::unnecessary_wraps, reason = "every service is built by a function of this form")]
-pub(crate) fn service(_config: &Config) -> Result<Service<dyn ImageProvider>, ProviderError> {
-    Ok(Service::new("images", None, Arc::new(mock::Placeholder), Duration::from_secs(280)))
+pub(crate) fn service(config: &Config) -> Result<Service<dyn ImageProvider>, ProviderError> {
+    Ok(Service::new(
+        "images",
+        config.is_real("images"),
+        Vec::new(),
+        Arc::new(mock::Placeholder),
+        Duration::from_secs(280),
+    ))
 }

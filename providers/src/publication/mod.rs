@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Config, Provider, ProviderError, Service, content::Price};
+use crate::{Ask, Config, Provider, ProviderError, Service, content::Price};
 
 /// Puts products into shops.
 pub trait Publisher: Provider + Debug {
@@ -81,7 +81,21 @@ pub enum PublicationStatus {
     Mock,
 }
 
+impl<'p> Ask<dyn Publisher + 'p> for Product {
+    type Value = Publication;
+
+    fn ask<'a>(&'a self, provider: &'a (dyn Publisher + 'p)) -> BoxFuture<'a, Result<Publication, ProviderError>> {
+        provider.publish(self)
+    }
+}
+
 #[expect(clippy::unnecessary_wraps, reason = "every service is built by a function of this form")]
-pub(crate) fn service(_config: &Config) -> Result<Service<dyn Publisher>, ProviderError> {
-    Ok(Service::new("publication", None, Arc::new(mock::NoShop), Duration::from_secs(110)))
+pub(crate) fn service(config: &Config) -> Result<Service<dyn Publisher>, ProviderError> {
+    Ok(Service::new(
+        "publication",
+        config.is_real("publication"),
+        Vec::new(),
+        Arc::new(mock::NoShop),
+        Duration::from_secs(110),
+    ))
 }

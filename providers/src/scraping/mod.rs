@@ -15,7 +15,7 @@ use serde::Serialize;
 use url::Url;
 use utoipa::ToSchema;
 
-use crate::{Config, Provider, ProviderError, Service};
+use crate::{Ask, Config, Provider, ProviderError, Service};
 
 /// Fetches product pages.
 pub trait Scraper: Provider + Debug {
@@ -66,11 +66,24 @@ pub enum Method {
     Mock,
 }
 
+impl<'p> Ask<dyn Scraper + 'p> for Url {
+    type Value = PagePrice;
+
+    fn ask<'a>(&'a self, provider: &'a (dyn Scraper + 'p)) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
+        provider.fetch_price(self)
+    }
+
+    /// Each shop by itself: one that is down says nothing of the others.
+    fn account(&self) -> Option<&str> {
+        self.host_str()
+    }
+}
+
 pub(crate) fn service(config: &Config) -> Result<Service<dyn Scraper>, ProviderError> {
-    let real = match &config.scraping {
-        Some(scraping) => Some(Arc::new(direct::Direct::new(scraping)?) as Arc<dyn Scraper>),
-        None => None,
-    };
+    let mut reals: Vec<Arc<dyn Scraper>> = Vec::new();
+    if let Some(scraping) = &config.scraping {
+        reals.push(Arc::new(direct::Direct::new(scraping)?));
+    }
     // Longer than one fetch takes: pages of one host wait for each other.
-    Ok(Service::new("scraping", real, Arc::new(mock::NoFetch), Duration::from_secs(55)))
+    Ok(Service::new("scraping", config.is_real("scraping"), reals, Arc::new(mock::NoFetch), Duration::from_secs(55)))
 }

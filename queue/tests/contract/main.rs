@@ -14,6 +14,7 @@ mod planted;
 mod progress;
 mod pushing;
 mod records;
+mod replacing;
 mod replica;
 mod server_faults;
 mod unique_keys;

@@ -36,6 +36,9 @@ planted! {
     recorded_drops_what_nobody_wrote:
         recorded, "head[n + 1] == ARGV[n + 1]" => "true",
         found by "history::valkey::two_recorders_never_drop_a_job_that_neither_wrote";
+    replace_keeps_a_job_for_ever:
+        replace, "ARGV[3], 'KEEPTTL')" => "ARGV[3])",
+        found by "replacing::valkey::a_job_that_finished_long_after_its_push_is_replaced_and_kept_no_longer";
     scored_leaves_out_those_of_the_same_time:
         scored, "'(' .. score" => "score",
         found by "lists::valkey::sorted_states_are_listed_by_time_also_when_all_times_are_the_same";

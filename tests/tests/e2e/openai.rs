@@ -123,7 +123,7 @@ async fn two_bad_answers_are_an_error() {
     let (refused, n_requests) = outcome([Reply::Refusal, Reply::Refusal]).await;
     let refused = refused.unwrap_err();
     assert_eq!((refused.code(), n_requests), ("provider_rejected", 2));
-    assert!(!refused.allows_fallback());
+    assert!(!refused.passes_on(true));
 }
 
 #[tokio::test]
@@ -187,11 +187,14 @@ async fn a_service_that_hangs_or_is_away_is_transient() {
 #[tokio::test]
 async fn templates_stand_in_when_the_account_is_unusable_or_attempts_are_used_up() {
     let standin = standin([Reply::OutOfQuota, Reply::ServerError, Reply::ServerError]).await;
-    let config = Config { openai: Some(settings(standin.url())), ..Config::mock() };
-    let service = content::service(&config).unwrap();
+    let config = Config { openai: Some(settings(standin.url())), real: vec!["ai"], ..Config::mock() };
     let product = product();
-    let call =
-        |last_attempt| service.call(Policy { allow_fallback: true, last_attempt }, |provider| provider.write(&product));
+    // Each time with a breaker of its own.
+    let call = async |last_attempt| {
+        let service = content::service(&config).unwrap();
+        let time = Duration::from_secs(60);
+        service.call(Policy { allow_fallback: true, last_attempt, tenant: "default", time }, &product).await
+    };
 
     let out_of_quota = call(false).await.unwrap();
     assert_eq!((out_of_quota.provider, out_of_quota.value.model.as_str()), ("mock", "template"));

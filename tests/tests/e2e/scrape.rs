@@ -1,10 +1,11 @@
 //! Scrape jobs against shops on loopback.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
+use fleet::Fleet;
 use jobs::{Context, Handler, JobError, scrape::Scrape};
 use providers::{Config, Providers};
-use queue::Job;
+
 use serde_json::{Value, json};
 use tests::Shop;
 
@@ -18,16 +19,8 @@ fn context(allow_hosts: &str) -> Context {
     let vars = HashMap::from([("MOCK_MODE_SCRAPING", "false"), ("SCRAPE_ALLOW_HOSTS", allow_hosts)]);
     let config = Config::from_vars(|name| vars.get(name).map(|value| (*value).to_owned()));
     assert!(config.complaints.is_empty(), "{:?}", config.complaints);
-    Context {
-        job_id: "0199a1b2-0000-7000-8000-000000000000".parse().unwrap(),
-        tenant: "default".to_owned(),
-        attempt: 1,
-        max_attempts: Scrape::MAX_ATTEMPTS,
-        allow_fallback: Scrape::ALLOW_FALLBACK,
-        providers: Arc::new(Providers::from_config(&config).unwrap()),
-        store: None,
-        progress: queue::Reporter::nobody(),
-    }
+    let job_id = "0199a1b2-0000-7000-8000-000000000000".parse().unwrap();
+    Context::first_attempt::<Scrape>(job_id, Providers::from_config(&config, &Fleet::alone()).unwrap())
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! E-mail jobs against a real SMTP server.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
+use fleet::Fleet;
 use jobs::{Context, Handler, JobError, email::Email};
 use providers::{Config, Providers};
+
 use queue::Job;
 use serde_json::json;
 use servers::SmtpServer;
@@ -18,16 +20,8 @@ fn context(port: u16) -> Context {
     ]);
     let config = Config::from_vars(|name| vars.get(name).cloned());
     assert!(config.complaints.is_empty(), "{:?}", config.complaints);
-    Context {
-        job_id: "0199a1b2-0000-7000-8000-000000000000".parse().unwrap(),
-        tenant: "default".to_owned(),
-        attempt: 1,
-        max_attempts: Email::MAX_ATTEMPTS,
-        allow_fallback: Email::ALLOW_FALLBACK,
-        providers: Arc::new(Providers::from_config(&config).unwrap()),
-        store: None,
-        progress: queue::Reporter::nobody(),
-    }
+    let job_id = "0199a1b2-0000-7000-8000-000000000000".parse().unwrap();
+    Context::first_attempt::<Email>(job_id, Providers::from_config(&config, &Fleet::alone()).unwrap())
 }
 
 fn email() -> Email {

@@ -8,7 +8,7 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// Where the queue reads the time from. The real one runs on the monotonic clock and is set after the Redis server's, so that
+/// Where time is read from. The real one runs on the monotonic clock and is set after the Redis server's, so that
 /// replicas whose clocks differ agree.
 #[derive(Debug, Clone)]
 pub struct Clock(Arc<Kind>);
@@ -51,7 +51,7 @@ impl Clock {
     }
 
     /// Sets a real clock after the server's.
-    pub(crate) fn follow(&self, server_ms: u64) {
+    pub fn follow(&self, server_ms: u64) {
         if let Kind::Real { started, started_ms } = &*self.0 {
             started_ms.store(server_ms.saturating_sub(elapsed_ms(*started)), Ordering::Relaxed);
         }

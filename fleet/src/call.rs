@@ -1,0 +1,207 @@
+//! What is asked before a call to an outside service, and what is said after it.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{fleet::Backend, settings::ms};
+
+/// A call that somebody wants to make.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// The service, such as `ai`.
+    pub service: &'a str,
+    /// Whose limits and breaker count, such as `openai`: the vendor, or one account of ours with it. Without braces.
+    pub account: &'a str,
+    /// Requests per minute that the account may make, in all replicas together; `None` or 0 is no limit.
+    pub requests_per_min: Option<u32>,
+    /// Tokens per minute that the account may use, in all replicas together; `None` or 0 is no limit.
+    pub tokens_per_min: Option<u32>,
+    /// How many tokens the call will use, estimated.
+    pub tokens: u64,
+}
+
+/// Whether a call may be made now.
+#[derive(Debug)]
+#[must_use]
+pub enum Admission {
+    /// It may. What came of it is to be told with [`Fleet::report`](crate::Fleet::report).
+    Go(Permit),
+    /// Not before this time has passed: a limit is reached, or the vendor asked for a pause.
+    Wait(Duration),
+    /// The breaker is open, or another call is the probe.
+    Open {
+        /// Ask again after so long.
+        retry_in: Duration,
+        /// What opened it.
+        reason: String,
+    },
+}
+
+/// The right to make one call. Dropped without a report it counts for nothing, and gives a probe back.
+#[derive(Debug)]
+#[must_use]
+pub struct Permit {
+    pub(crate) account: String,
+    pub(crate) service: String,
+    pub(crate) admitted_ms: u64,
+    /// What was taken from the account's requests.
+    pub(crate) requests: u32,
+    /// What was taken from the account's tokens.
+    pub(crate) tokens: u64,
+    /// Its name, when it is the one call that a breaker lets through to see whether the service works again.
+    pub(crate) probe: Option<String>,
+    /// Taken out by the report.
+    pub(crate) backend: Option<Arc<Backend>>,
+}
+
+impl Permit {
+    /// Whether it is the one call that an open breaker lets through.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.probe.is_some()
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(backend) = self.backend.take_if(|_| self.probe.is_some()) {
+            backend.report(Report::of(self, Outcome::Unused));
+        }
+    }
+}
+
+/// What came of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reported {
+    /// The service answered; an input that it refused is an answer, too.
+    Answered {
+        /// Tokens that were really used, where the answer says so.
+        tokens: Option<u64>,
+        /// Its headers say that nothing is left until then; holds for all replicas.
+        pause: Option<Duration>,
+    },
+    /// It could not be reached, or failed; counts for the breaker.
+    Failed {
+        /// What happened, for people.
+        reason: String,
+    },
+    /// It asked to be left alone (429); holds for all replicas, and is no failure for the breaker.
+    Limited {
+        /// For how long.
+        pause: Duration,
+        /// What it said, for people.
+        reason: String,
+    },
+    /// The account is unusable (credentials, quota, plan): the breaker opens at once, and for long.
+    Parked {
+        /// What it said, for people.
+        reason: String,
+    },
+    /// Nothing was asked: gives the probe, the request and the tokens back.
+    Unused,
+}
+
+/// How the accounts of a service are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// Of the account that is worst off.
+    pub breaker: BreakerState,
+    /// Calls of the last hour.
+    pub calls_1h: u64,
+    /// Those that were answered.
+    pub succeeded_1h: u64,
+}
+
+/// Whether calls go through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BreakerState {
+    /// They do.
+    Closed,
+    /// None does.
+    Open {
+        /// Until then, in Unix milliseconds.
+        until: u64,
+        /// The account and what opened it.
+        reason: String,
+    },
+    /// One does, to see whether the service works again; it may be under way.
+    HalfOpen,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Answered,
+    Failed,
+    Limited,
+    Parked,
+    Unused,
+}
+
+impl Outcome {
+    /// As scripts name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::Limited => "limited",
+            Self::Parked => "parked",
+            Self::Unused => "unused",
+        }
+    }
+}
+
+/// What came of a call, as it is written.
+#[derive(Debug, Clone)]
+pub(crate) struct Report {
+    pub(crate) account: String,
+    pub(crate) service: String,
+    pub(crate) outcome: Outcome,
+    pub(crate) at_ms: u64,
+    pub(crate) admitted_ms: u64,
+    pub(crate) probe: Option<String>,
+    pub(crate) requests_back: u32,
+    /// Below zero when more were used than estimated.
+    pub(crate) tokens_back: i64,
+    pub(crate) pause_ms: u64,
+    pub(crate) reason: String,
+}
+
+impl Report {
+    /// Without a time, a pause, and anything given back.
+    fn of(permit: &mut Permit, outcome: Outcome) -> Self {
+        Self {
+            account: std::mem::take(&mut permit.account),
+            service: std::mem::take(&mut permit.service),
+            outcome,
+            at_ms: 0,
+            admitted_ms: permit.admitted_ms,
+            probe: permit.probe.take(),
+            requests_back: 0,
+            tokens_back: 0,
+            pause_ms: 0,
+            reason: String::new(),
+        }
+    }
+
+    pub(crate) fn new(permit: &mut Permit, reported: Reported) -> Self {
+        let (requests, tokens) = (permit.requests, signed(permit.tokens));
+        match reported {
+            Reported::Answered { tokens: used, pause } => Self {
+                tokens_back: used.map_or(0, |used| tokens.saturating_sub(signed(used))),
+                pause_ms: pause.map_or(0, ms),
+                ..Self::of(permit, Outcome::Answered)
+            },
+            Reported::Failed { reason } => Self { reason, ..Self::of(permit, Outcome::Failed) },
+            Reported::Limited { pause, reason } => {
+                Self { pause_ms: ms(pause), reason, ..Self::of(permit, Outcome::Limited) }
+            }
+            Reported::Parked { reason } => Self { reason, ..Self::of(permit, Outcome::Parked) },
+            Reported::Unused => {
+                Self { requests_back: requests, tokens_back: tokens, ..Self::of(permit, Outcome::Unused) }
+            }
+        }
+    }
+}
+
+fn signed(tokens: u64) -> i64 {
+    i64::try_from(tokens).unwrap_or(i64::MAX)
+}

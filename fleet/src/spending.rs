@@ -1,0 +1,14 @@
+//! What a tenant spends a UTC day, in micro-USD.
+
+pub(crate) const DAY_MS: u64 = 24 * 3600 * 1000;
+
+/// Money set aside for one call; [`Fleet::settle`](crate::Fleet::settle) replaces it by what the call cost. If that is never
+/// called, it counts as spent until its UTC day is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Reserved {
+    pub(crate) tenant: String,
+    /// Days since 1970.
+    pub(crate) day: u64,
+    pub(crate) micro_usd: u64,
+}

@@ -1,0 +1,108 @@
+//! What the system does for itself.
+
+use std::time::Duration;
+
+use queue::{FieldError, Job};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    handler::{Context, Done, Handler, JobError},
+    heal::{Healed, heal},
+};
+
+/// One task of the system itself. Only operators may push it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Maintenance {
+    /// What to do.
+    pub task: Task,
+    /// For which service; `heal` needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "ai")]
+    pub service: Option<String>,
+}
+
+/// What there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// Puts real results in the place of those that stand-ins made while a service could not answer.
+    Heal,
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MaintenanceResult {
+    /// The task.
+    pub task: Task,
+    /// What `heal` did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healed: Option<Healed>,
+}
+
+impl Maintenance {
+    /// The job that heals the results of `service`.
+    #[must_use]
+    pub fn heal(service: &str) -> Self {
+        Self { task: Task::Heal, service: Some(service.to_owned()) }
+    }
+}
+
+impl Job for Maintenance {
+    const KIND: &'static str = "maintenance";
+    const MAX_ATTEMPTS: u32 = 3;
+    const TIMEOUT_S: u64 = 600;
+    const CONCURRENCY: usize = 4;
+
+    fn check(&self) -> Vec<FieldError> {
+        match (self.task, self.service.as_deref()) {
+            (Task::Heal, service) if service.is_none_or(|service| crate::heal::kinds_of(service).is_empty()) => {
+                vec![FieldError::new("/service", "must be a service with stand-ins: ai, images or scraping")]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Handler for Maintenance {
+    type Output = MaintenanceResult;
+    const COLLECTION: &'static str = "maintenance";
+    const FOR_OPERATORS: bool = true;
+
+    async fn run(self, context: &Context) -> Result<Done<MaintenanceResult>, JobError> {
+        let Self { task, service } = self;
+        let healed = match task {
+            Task::Heal => heal(service.as_deref().unwrap_or_default(), context).await?,
+        };
+        let result = MaintenanceResult { task, healed: Some(healed) };
+        Ok(Done { result, provider: None, degraded_reason: None })
+    }
+}
+
+/// How long a task goes on before it makes room for others and comes again.
+pub(crate) fn time_for_a_task(context: &Context) -> Duration {
+    context.timeout.mul_f64(0.5)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{complaints, refused};
+
+    #[test]
+    fn a_task_that_cannot_be_done_is_refused() {
+        assert_eq!(
+            refused::<Maintenance>(&json!({ "task": "dance", "service": 1, "x": 2 })),
+            ["/service", "/task", "/x"]
+        );
+        for bad in [json!({ "task": "heal" }), json!({ "task": "heal", "service": "email" })] {
+            assert_eq!(complaints::<Maintenance>(bad), ["/service"]);
+        }
+        for service in ["ai", "images", "scraping"] {
+            assert!(complaints::<Maintenance>(json!({ "task": "heal", "service": service })).is_empty(), "{service}");
+        }
+    }
+}

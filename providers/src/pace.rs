@@ -1,0 +1,112 @@
+//! How fast and for how much money services are asked, by variables.
+
+use std::collections::HashMap;
+
+use rust_decimal::{Decimal, prelude::ToPrimitive};
+
+use crate::chain::Limits;
+
+/// Services that have limits, with the beginning of their variables' names.
+const LIMITED: [(&str, &str); 6] = [
+    ("ai", "AI"),
+    ("images", "IMAGES"),
+    ("payments", "PAYMENTS"),
+    ("publication", "PUBLICATION"),
+    ("email", "EMAIL"),
+    ("scraping", "SCRAPING"),
+];
+/// Results of stand-ins that are replaced in a minute, unless told otherwise.
+const HEAL_PER_MIN: u32 = 120;
+
+/// What [`Config`](crate::Config) has of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pace {
+    /// `<SERVICE>_REQUESTS_PER_MIN` and `AI_TOKENS_PER_MIN`, of each account of the service.
+    limits: HashMap<&'static str, Limits>,
+    /// `SPENDING_CAP_USD`: what a tenant may spend in a UTC day, in millionths of a US dollar.
+    pub spending_cap: Option<u64>,
+    /// `HEAL_PER_MIN`: how many results of stand-ins are replaced in a minute, for each service.
+    pub heal_per_min: u32,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { limits: HashMap::new(), spending_cap: None, heal_per_min: HEAL_PER_MIN }
+    }
+}
+
+impl Pace {
+    /// Reads the variables; says in `complaints` which ones cannot be used.
+    pub(crate) fn from_vars(var: impl Fn(&str) -> Option<String>, complaints: &mut Vec<String>) -> Self {
+        let mut number = |name: &str| {
+            let text = var(name)?;
+            let number = text.parse::<u32>().ok().filter(|number| *number > 0);
+            if number.is_none() {
+                complaints.push(format!("{name}={text:?} is no number over 0; there is no such limit"));
+            }
+            number
+        };
+        let mut limits = HashMap::new();
+        for (service, name) in LIMITED {
+            let requests_per_min = number(&format!("{name}_REQUESTS_PER_MIN"));
+            let tokens_per_min = if service == "ai" { number("AI_TOKENS_PER_MIN") } else { None };
+            limits.insert(service, Limits { requests_per_min, tokens_per_min });
+        }
+        let heal_per_min = number("HEAL_PER_MIN").unwrap_or(HEAL_PER_MIN);
+        let cap = var("SPENDING_CAP_USD");
+        let spending_cap = cap.as_ref().and_then(|text| micro_usd(text.parse().ok()?));
+        if let (Some(text), None) = (cap, spending_cap) {
+            complaints.push(format!("SPENDING_CAP_USD={text:?} is no amount such as 2.50; spending is not limited"));
+        }
+        Self { limits, spending_cap, heal_per_min }
+    }
+
+    /// Of each account of a service.
+    #[must_use]
+    pub fn limits(&self, service: &str) -> Limits {
+        self.limits.get(service).copied().unwrap_or_default()
+    }
+}
+
+/// Millionths of a US dollar, rounded up; `None` below 0 and for more than there is.
+#[must_use]
+pub fn micro_usd(usd: Decimal) -> Option<u64> {
+    (usd.checked_mul(Decimal::from(1_000_000))?).ceil().to_u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> (Pace, Vec<String>) {
+        let mut complaints = Vec::new();
+        let var = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        (Pace::from_vars(var, &mut complaints), complaints)
+    }
+
+    #[test]
+    fn limits_and_the_cap_are_read_and_nonsense_is_named() {
+        let (pace, complaints) = read(&[
+            ("AI_REQUESTS_PER_MIN", "60"),
+            ("AI_TOKENS_PER_MIN", "90000"),
+            ("EMAIL_REQUESTS_PER_MIN", "0"),
+            ("SPENDING_CAP_USD", "2.5000001"),
+        ]);
+        assert_eq!(pace.limits("ai"), Limits { requests_per_min: Some(60), tokens_per_min: Some(90_000) });
+        assert_eq!((pace.limits("email"), pace.heal_per_min), (Limits::default(), HEAL_PER_MIN));
+        assert_eq!(pace.spending_cap, Some(2_500_001));
+        assert!(complaints.len() == 1 && complaints[0].starts_with("EMAIL_REQUESTS_PER_MIN=\"0\""), "{complaints:?}");
+        for bad in ["much", "-1"] {
+            assert_eq!(read(&[("SPENDING_CAP_USD", bad)]).0.spending_cap, None);
+            assert!(read(&[("SPENDING_CAP_USD", bad)]).1[0].contains(bad));
+        }
+        assert_eq!(read(&[]), (Pace::default().with_all_services(), vec![]));
+    }
+
+    impl Pace {
+        fn with_all_services(mut self) -> Self {
+            self.limits = LIMITED.iter().map(|(service, _)| (*service, Limits::default())).collect();
+            self
+        }
+    }
+}
