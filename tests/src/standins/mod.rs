@@ -5,7 +5,9 @@
 
 pub mod fal;
 pub mod fault;
+pub mod heartbeat;
 pub mod openai;
+pub mod prestashop;
 pub mod scraping;
 pub mod shopify;
 pub mod smtp;

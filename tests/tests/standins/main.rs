@@ -4,6 +4,8 @@
 
 mod fal;
 mod fault;
+mod heartbeat;
+mod prestashop;
 mod scraping;
 mod shopify;
 mod smtp;
