@@ -1,5 +1,7 @@
 //! The variables of the outside services.
 
+use std::path::PathBuf;
+
 use secrecy::SecretString;
 use url::Url;
 
@@ -8,6 +10,10 @@ use url::Url;
 pub struct Config {
     /// Product texts; `None` = mock.
     pub openai: Option<OpenAi>,
+    /// A second end point that speaks the same protocol, asked when the first cannot answer.
+    pub openai_second: Option<OpenAi>,
+    /// `CONTENT_ROUTES`: the file with the table of models; `None` = the one compiled in.
+    pub content_routes: Option<PathBuf>,
     /// Fetching of competitors' pages; `None` = mock.
     pub scraping: Option<Scraping>,
     /// E-mail; `None` = mock.
@@ -27,8 +33,8 @@ pub struct OpenAi {
     pub api_key: SecretString,
     /// `OPENAI_BASE_URL`, with its version: `https://api.openai.com/v1`.
     pub base_url: String,
-    /// `OPENAI_MODEL`.
-    pub model: String,
+    /// `OPENAI_MODEL`; `None` = as the table of models says.
+    pub model: Option<String>,
 }
 
 /// `PROXY_PROVIDER` and what belongs to it. Only `direct` is built.
@@ -70,6 +76,8 @@ impl Config {
     pub fn mock() -> Self {
         Self {
             openai: None,
+            openai_second: None,
+            content_routes: None,
             scraping: None,
             smtp: None,
             pace: crate::Pace::default(),
@@ -110,7 +118,12 @@ impl Config {
         let openai = real[0].then(|| {
             let api_key = SecretString::from(need("ai", "OPENAI_API_KEY")?);
             let base_url = var("OPENAI_BASE_URL").unwrap_or_else(|| "https://api.openai.com/v1".to_owned());
-            let model = var("OPENAI_MODEL").unwrap_or_else(|| "gpt-6-luna".to_owned());
+            Some(OpenAi { api_key, base_url: base_url.trim_end_matches('/').to_owned(), model: var("OPENAI_MODEL") })
+        });
+        let second = var("OPENAI_SECOND_BASE_URL").filter(|_| real[0]).and_then(|base_url| {
+            let model = Some(need("ai: the second end point", "OPENAI_SECOND_MODEL")?);
+            // One of our own may want no key.
+            let api_key = SecretString::from(var("OPENAI_SECOND_API_KEY").unwrap_or_default());
             Some(OpenAi { api_key, base_url: base_url.trim_end_matches('/').to_owned(), model })
         });
         let smtp = real[2].then(|| {
@@ -127,6 +140,16 @@ impl Config {
             }
             good
         });
+        let openai_second = second.filter(|second| {
+            let good = Url::parse(&second.base_url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+            if !good {
+                complaints.push(
+                    "ai: the second end point is not used: OPENAI_SECOND_BASE_URL is no http or https URL".to_owned(),
+                );
+            }
+            good
+        });
+        let content_routes = var("CONTENT_ROUTES").map(PathBuf::from);
         let scraping = scraping.and_then(|provider| {
             if provider != "direct" {
                 complaints
@@ -162,7 +185,7 @@ impl Config {
             .filter(|(_, real)| *real)
             .map(|(name, _)| name)
             .collect();
-        Self { openai, scraping, smtp, pace, real, complaints }
+        Self { openai, openai_second, content_routes, scraping, smtp, pace, real, complaints }
     }
 
     /// Whether the variables ask for the real service.

@@ -1,14 +1,17 @@
 //! MongoDB: the connection here, then one file a collection family ([`results`](Store::put_result),
-//! of stand-ins [`degraded`](Store::take_degraded), [`history`](Store::record_jobs)).
+//! of stand-ins [`degraded`](Store::take_degraded), [`flights`](Store::board), [`usage`](Store::count_usage),
+//! [`history`](Store::record_jobs)).
 //!
 //! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`Store::run`): a caller
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
 
 mod degraded;
 mod error;
+mod flights;
 mod history;
 mod json;
 mod results;
+mod usage;
 
 use std::{
     fmt,
@@ -24,8 +27,10 @@ use mongodb::{
 
 pub use degraded::{Degraded, Replacement};
 pub use error::Error;
+pub use flights::Flight;
 pub use history::{Moment, PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, words};
 pub use results::NewResult;
+pub use usage::{DayUsage, NewUsage};
 
 /// The driver's own 30 s would hold a worker's slot for half a minute at each attempt.
 const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(3);
@@ -86,7 +91,7 @@ impl Store {
         Ok(started.elapsed())
     }
 
-    /// Creates the indexes of the given collections of results, and of the history. May be repeated.
+    /// Creates the indexes of the given collections of results, of kept answers, of usage and of the history. May be repeated.
     ///
     /// # Errors
     /// As MongoDB gives them; nothing has to be undone before the next call.
@@ -95,6 +100,8 @@ impl Store {
             self.prepare_results(collection).await?;
             self.prepare_degraded(collection).await?;
         }
+        self.prepare_flights().await?;
+        self.prepare_usage().await?;
         self.prepare_history().await
     }
 
