@@ -11,6 +11,7 @@ mod queue;
 mod selftest;
 mod table;
 mod token;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -61,6 +62,8 @@ enum Noun {
     /// Queues and their dead letters
     #[command(subcommand)]
     Queue(queue::Verb),
+    /// What was used of language models: calls, tokens, cost, by day, tenant and model
+    Usage(usage::Usage),
     /// Run the main job on a catalogue and show what came of it
     Demo(demo::Demo),
     Selftest(selftest::Selftest),
@@ -89,6 +92,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Noun::Job(verb) => job::run(&global.api()?, &verb, global.json).await,
         Noun::Enqueue(enqueue) => enqueue::run(&global.api()?, &enqueue, global.json).await,
         Noun::Queue(verb) => queue::run(&global.api()?, &verb, global.json).await,
+        Noun::Usage(usage) => usage::run(&global.api()?, &usage, global.json).await,
         Noun::Demo(demo) => demo::run(global.api()?, &demo, global.json).await,
         Noun::Selftest(selftest) => selftest::run(&selftest, global.json).await,
         Noun::SelftestWorker(worker) => selftest::run_worker(&worker).await,
@@ -134,6 +138,7 @@ mod tests {
             "job list --state dead --kind content -q timeout --limit 20",
             "job run-now 0199a1b2-0000-7000-8000-000000000001",
             "queue replay content",
+            "usage --from 2026-11-01 --to 2026-11-30 --tenant acme",
             "queue replay content 0199a1b2-0000-7000-8000-000000000001",
             "demo --catalogue c.csv --shops http://127.0.0.1:4000 --url http://127.0.0.1:8080",
             "selftest --quick --seed 7 --server .dev/bin/valkey-server --fsync always --json",

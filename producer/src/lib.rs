@@ -23,7 +23,7 @@ use axum::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use api::{batch, events, health, jobs, list, queues};
+use api::{batch, events, health, jobs, list, queues, usage};
 
 pub use app::App;
 pub use auth::{Scope, SignError, UnknownScope, sign};
@@ -45,6 +45,7 @@ pub fn router(app: App) -> Router {
         .route("/api/queues/{queue}/resume", post(queues::resume))
         .route("/api/queues/{queue}/dead", get(queues::dead).delete(queues::delete_dead))
         .route("/api/queues/{queue}/dead/replay", post(queues::replay_dead))
+        .route("/api/usage", get(usage::show))
         .route("/api/health", get(health::report))
         .route("/api/health/live", get(health::live))
         .route("/api/health/ready", get(health::ready))

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use crate::{
-    api::{batch, events, health, jobs as job_routes, list, queues},
+    api::{batch, events, health, jobs as job_routes, list, queues, usage},
     app::App,
     problem::ProblemBody,
 };
@@ -36,6 +36,7 @@ const PROBLEM: &str = "#/components/schemas/Problem";
         queues::replay_dead,
         queues::pause,
         queues::resume,
+        usage::show,
         health::report,
         health::live,
         health::ready,

@@ -21,7 +21,7 @@ async fn store() -> (Store, String) {
 }
 
 async fn board(store: &Store, writer: &str, lease: Duration) -> Flight {
-    store.board(KEY, "acme", writer, lease).await.unwrap()
+    store.board(KEY, "acme", writer, lease).await.expect("MongoDB answers")
 }
 
 #[tokio::test]

@@ -6,3 +6,4 @@ pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod list;
 pub(crate) mod queues;
+pub(crate) mod usage;

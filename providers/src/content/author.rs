@@ -157,7 +157,7 @@ impl<W: Wire> Author<W> {
             service: self.account.service,
             model: &choice.model,
             tokens: reply.tokens,
-            usd: rate.map(|rate| rate.of(reply.tokens)),
+            nano_usd: rate.map(|rate| rate.nano_usd(reply.tokens)),
         });
         let tokens = spent.plus(reply.tokens);
         let origin = Origin {

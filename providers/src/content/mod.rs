@@ -88,8 +88,8 @@ pub enum Step<'a> {
         model: &'a str,
         /// What this answer took.
         tokens: Tokens,
-        /// What it cost in US dollars; `None` when the price is not known.
-        usd: Option<Decimal>,
+        /// What it cost, in billionths of a US dollar; `None` when the price is not known.
+        nano_usd: Option<u64>,
     },
 }
 
@@ -454,7 +454,7 @@ impl ContentRequest {
                 complain("/price/currency".to_owned(), "must be a currency code of ISO 4217, such as EUR");
             }
         }
-        if self.max_cost.is_some() && !self.most_cost().is_some_and(|most| most > Decimal::ZERO) {
+        if self.max_cost.is_some() && self.most_cost().is_none_or(|most| most <= Decimal::ZERO) {
             complain("/max_cost".to_owned(), "must be a decimal number of US dollars over 0, such as 0.005");
         }
         problems

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rust_decimal::{Decimal, RoundingStrategy};
+use rust_decimal::{Decimal, RoundingStrategy, prelude::ToPrimitive};
 use serde::Deserialize;
 
 use super::{ContentRequest, Cost, LENGTHS, Language, Tier, Tokens, prompt};
@@ -104,6 +104,10 @@ impl Rate {
     pub fn of(&self, tokens: Tokens) -> Decimal {
         let exact = self.input * Decimal::from(tokens.input) + self.output * Decimal::from(tokens.output);
         (exact / Decimal::from(1_000_000)).round_dp_with_strategy(DIGITS, RoundingStrategy::AwayFromZero).normalize()
+    }
+
+    pub(super) fn nano_usd(&self, tokens: Tokens) -> u64 {
+        (self.of(tokens) * Decimal::from(1_000_000_000)).to_u64().unwrap_or(u64::MAX)
     }
 
     pub(super) fn cost(&self, tokens: Tokens) -> Cost {
