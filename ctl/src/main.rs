@@ -2,13 +2,16 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+mod check_env;
 mod client;
 mod demo;
 mod enqueue;
 mod events;
 mod job;
+mod mode;
 mod queue;
 mod selftest;
+mod status;
 mod table;
 mod token;
 mod usage;
@@ -17,6 +20,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
+use secrecy::SecretString;
 
 use crate::client::Api;
 
@@ -38,7 +42,7 @@ struct Global {
     url: String,
     /// Token for the API; when absent, `.dev/token` of the current folder is read
     #[arg(long, global = true, env = "ECOM_TOKEN", hide_env_values = true)]
-    token: Option<String>,
+    token: Option<SecretString>,
     /// Print JSON for machines
     #[arg(long, global = true)]
     json: bool,
@@ -62,6 +66,11 @@ enum Noun {
     /// Queues and their dead letters
     #[command(subcommand)]
     Queue(queue::Verb),
+    /// Which services are mock and which are real: get, set
+    #[command(subcommand)]
+    Mode(mode::Verb),
+    Status(status::Status),
+    CheckEnv(check_env::CheckEnv),
     /// What was used of language models: calls, tokens, cost, by day, tenant and model
     Usage(usage::Usage),
     /// Run the main job on a catalogue and show what came of it
@@ -92,6 +101,9 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Noun::Job(verb) => job::run(&global.api()?, &verb, global.json).await,
         Noun::Enqueue(enqueue) => enqueue::run(&global.api()?, &enqueue, global.json).await,
         Noun::Queue(verb) => queue::run(&global.api()?, &verb, global.json).await,
+        Noun::Mode(verb) => mode::run(&global.api()?, &verb, global.json).await,
+        Noun::Status(status) => status::run(&global.api()?, &status, global.json).await,
+        Noun::CheckEnv(check) => check_env::run(&check, global.json).await,
         Noun::Usage(usage) => usage::run(&global.api()?, &usage, global.json).await,
         Noun::Demo(demo) => demo::run(global.api()?, &demo, global.json).await,
         Noun::Selftest(selftest) => selftest::run(&selftest, global.json).await,
@@ -120,6 +132,8 @@ mod tests {
             "enqueue content",
             "enqueue scrape --payload {",
             "token --scope admin --days 0",
+            "mode set live",
+            "check-env --mode staging",
             "selftest --workers 1",
         ] {
             let error = Cli::try_parse_from(["ecomctl"].into_iter().chain(line.split_whitespace())).unwrap_err();
@@ -142,6 +156,11 @@ mod tests {
             "queue replay content 0199a1b2-0000-7000-8000-000000000001",
             "demo --catalogue c.csv --shops http://127.0.0.1:4000 --url http://127.0.0.1:8080",
             "selftest --quick --seed 7 --server .dev/bin/valkey-server --fsync always --json",
+            "mode get --json",
+            "status --json",
+            "status email",
+            "check-env --mode production --strict --probe --json",
+            "mode set real --service email --reason because --force",
             "selftest-mortal --parent 1 /bin/true --port 1",
         ] {
             Cli::try_parse_from(["ecomctl"].into_iter().chain(line.split_whitespace())).unwrap();

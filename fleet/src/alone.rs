@@ -12,7 +12,7 @@ use crate::{
     error::Error,
     fleet::{Event, Verdict},
     limiter::{Ask, Limiter},
-    mode::{CHANGES_KEPT, Switch},
+    mode::{CHANGES_KEPT, Modes, Switch},
     settings::{Settings, ms},
     spending::Reserved,
 };
@@ -28,6 +28,7 @@ pub(crate) struct Alone(Mutex<Memory>);
 struct Memory {
     accounts: HashMap<String, Account>,
     services: HashMap<String, Calls>,
+    modes: Modes,
     changes: Vec<Switch>,
     spent: HashMap<(String, u64), u64>,
 }
@@ -107,8 +108,13 @@ impl Alone {
 
     pub(crate) fn switch(&self, switch: Switch) {
         let mut memory = self.memory();
+        memory.modes.apply(switch.clone());
         memory.changes.insert(0, switch);
         memory.changes.truncate(CHANGES_KEPT);
+    }
+
+    pub(crate) fn modes(&self) -> Modes {
+        self.memory().modes.clone()
     }
 
     pub(crate) fn changes(&self) -> Vec<Switch> {

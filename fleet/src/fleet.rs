@@ -2,13 +2,14 @@
 
 use std::{
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use tokio::sync::broadcast;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     alone::Alone,
@@ -16,8 +17,10 @@ use crate::{
     connect::Redis,
     error::Error,
     limiter::Ask,
-    mode::{Mode, Modes, Switch},
+    mode::{Mode, Switch},
+    news, outbox,
     settings::Settings,
+    shared::Shared,
     spending::{DAY_MS, Reserved},
 };
 
@@ -60,12 +63,22 @@ pub struct Fleet {
 #[derive(Debug)]
 pub(crate) struct Backend {
     settings: Settings,
-    store: Alone,
-    modes: RwLock<Modes>,
+    store: Store,
     events: broadcast::Sender<Event>,
-    /// Names this process's probes.
+    /// Names this process among the replicas.
     sender: String,
     n_calls: AtomicU64,
+}
+
+#[derive(Debug)]
+enum Store {
+    Alone(Alone),
+    Shared {
+        shared: Arc<Shared>,
+        /// The last clone that is dropped ends what runs in the background.
+        stop: CancellationToken,
+        _guard: DropGuard,
+    },
 }
 
 /// What the store says of a call.
@@ -76,7 +89,8 @@ pub(crate) enum Verdict {
 }
 
 impl Fleet {
-    /// Shares what is in this Redis, with the default times. Does not wait for Redis. Must be called inside a tokio runtime.
+    /// Shares what is in this Redis, with the default times. Does not wait for Redis: until it has answered first, [`Self::mode`] knows
+    /// of no switch. Must be called inside a tokio runtime.
     #[must_use]
     pub fn start(redis: &Redis) -> Self {
         Self::with_settings(redis, Settings::default())
@@ -84,8 +98,13 @@ impl Fleet {
 
     /// The same with these times.
     #[must_use]
-    pub fn with_settings(_redis: &Redis, settings: Settings) -> Self {
-        Self::alone_with(settings)
+    pub fn with_settings(redis: &Redis, settings: Settings) -> Self {
+        Self::new(settings, |settings, sender, events| {
+            let (shared, stop) = (Shared::new(redis, settings, sender, events), CancellationToken::new());
+            tokio::spawn(news::follow(shared.clone(), redis.clone(), stop.clone()));
+            tokio::spawn(outbox::write(shared.clone(), stop.clone()));
+            Store::Shared { shared, stop: stop.clone(), _guard: stop.drop_guard() }
+        })
     }
 
     /// Without Redis, for tests and tools: the same rules, kept in this process.
@@ -97,21 +116,23 @@ impl Fleet {
     /// The same with these times.
     #[must_use]
     pub fn alone_with(settings: Settings) -> Self {
-        let backend = Backend {
-            settings,
-            store: Alone::default(),
-            modes: RwLock::default(),
-            events: broadcast::Sender::new(EVENTS_KEPT),
-            sender: uuid::Uuid::new_v4().simple().to_string(),
-            n_calls: AtomicU64::new(0),
-        };
-        Self { backend: Arc::new(backend) }
+        Self::new(settings, |_, _, _| Store::Alone(Alone::default()))
+    }
+
+    fn new(settings: Settings, store: impl FnOnce(Settings, String, broadcast::Sender<Event>) -> Store) -> Self {
+        let events = broadcast::Sender::new(EVENTS_KEPT);
+        let sender = uuid::Uuid::new_v4().simple().to_string();
+        let store = store(settings.clone(), sender.clone(), events.clone());
+        Self { backend: Arc::new(Backend { settings, store, events, sender, n_calls: AtomicU64::new(0) }) }
     }
 
     /// What the service was switched to at run time; `None`: what the variables say. Costs nothing.
     #[must_use]
     pub fn mode(&self, service: &str) -> Option<Mode> {
-        self.backend.modes.read().unwrap_or_else(PoisonError::into_inner).of(service)
+        match &self.backend.store {
+            Store::Alone(alone) => alone.modes().of(service),
+            Store::Shared { shared, .. } => shared.with_modes(|modes| modes.of(service)).flatten(),
+        }
     }
 
     /// The switches now in force: at most one a service, and one of all (`service: None`) for those without.
@@ -119,7 +140,13 @@ impl Fleet {
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Corrupt`].
     pub async fn switches(&self) -> Result<Vec<Switch>, Error> {
-        Ok(self.backend.modes.read().unwrap_or_else(PoisonError::into_inner).switches())
+        Ok(match &self.backend.store {
+            Store::Alone(alone) => alone.modes().switches(),
+            Store::Shared { shared, .. } => {
+                shared.read_modes().await?;
+                shared.modes().switches()
+            }
+        })
     }
 
     /// The last 100 switches, newest first.
@@ -127,7 +154,10 @@ impl Fleet {
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Corrupt`].
     pub async fn changes(&self) -> Result<Vec<Switch>, Error> {
-        Ok(self.backend.store.changes())
+        match &self.backend.store {
+            Store::Alone(alone) => Ok(alone.changes()),
+            Store::Shared { shared, .. } => shared.changes().await,
+        }
     }
 
     /// Switches a service, or all of them (`None`; this ends the switches of single ones). Takes effect in every replica within
@@ -143,10 +173,14 @@ impl Fleet {
             by: by.to_owned(),
             reason: reason.to_owned(),
         };
-        self.backend.store.switch(switch.clone());
-        self.backend.modes.write().unwrap_or_else(PoisonError::into_inner).apply(switch);
-        let _ = self.backend.events.send(Event::ModeChanged { service: service.map(str::to_owned), mode });
-        Ok(())
+        match &self.backend.store {
+            Store::Alone(alone) => {
+                alone.switch(switch);
+                self.backend.tell(Event::ModeChanged { service: service.map(str::to_owned), mode });
+                Ok(())
+            }
+            Store::Shared { shared, .. } => shared.switch(&switch).await,
+        }
     }
 
     /// What happens from now on, in this replica and all others. An event may be lost while Redis is away, but no change of mode:
@@ -161,19 +195,32 @@ impl Fleet {
     pub async fn admit(&self, call: &Call<'_>) -> Admission {
         let backend = &self.backend;
         let now_ms = backend.settings.clock.now_ms();
-        let probe = format!("{}/{}", backend.sender, backend.n_calls.fetch_add(1, Ordering::Relaxed));
-        match backend.store.admit(call, &probe, now_ms, &backend.settings) {
-            Verdict::Go { is_probe } => Admission::Go(Permit {
-                account: call.account.to_owned(),
-                service: call.service.to_owned(),
-                admitted_ms: now_ms,
-                requests: u32::from(call.requests_per_min.is_some()),
-                tokens: Ask::new(call.tokens, call.tokens_per_min).map_or(0, |ask| ask.need),
-                probe: is_probe.then_some(probe),
-                backend: Some(backend.clone()),
-            }),
-            Verdict::Wait(wait) => Admission::Wait(wait),
-            Verdict::Open { retry_in, reason } => Admission::Open { retry_in, reason },
+        let name = format!("{}/{}", backend.sender, backend.n_calls.fetch_add(1, Ordering::Relaxed));
+        let verdict = match &backend.store {
+            Store::Alone(alone) => Some(alone.admit(call, &name, now_ms, &backend.settings)),
+            Store::Shared { shared, .. } => shared.admit(call, &name, now_ms).await,
+        };
+        let mut permit = Permit {
+            account: call.account.to_owned(),
+            service: call.service.to_owned(),
+            admitted_ms: now_ms,
+            requests: u32::from(call.requests_per_min.is_some()),
+            tokens: Ask::new(call.tokens, call.tokens_per_min).map_or(0, |ask| ask.need),
+            probe: None,
+            backend: Some(backend.clone()),
+        };
+        match verdict {
+            Some(Verdict::Go { is_probe }) => {
+                permit.probe = is_probe.then_some(name);
+                Admission::Go(permit)
+            }
+            Some(Verdict::Wait(wait)) => Admission::Wait(wait),
+            Some(Verdict::Open { retry_in, reason }) => Admission::Open { retry_in, reason },
+            None => {
+                // Nothing was taken, as far as we know.
+                (permit.requests, permit.tokens) = (0, 0);
+                Admission::Go(permit)
+            }
         }
     }
 
@@ -183,12 +230,15 @@ impl Fleet {
         self.backend.report(Report::new(&mut permit, outcome));
     }
 
-    /// How the accounts of a service are.
+    /// How the accounts of a service are: the 100 that were used last.
     ///
     /// # Errors
-    /// [`Error::Unavailable`], [`Error::Corrupt`].
+    /// [`Error::Unavailable`].
     pub async fn health(&self, service: &str) -> Result<Health, Error> {
-        Ok(self.backend.store.health(service, self.backend.settings.clock.now_ms()))
+        match &self.backend.store {
+            Store::Alone(alone) => Ok(alone.health(service, self.backend.settings.clock.now_ms())),
+            Store::Shared { shared, .. } => shared.health(service).await,
+        }
     }
 
     /// Sets money aside for a call, if the tenant's spending of this UTC day stays within the cap; of many that ask at once, no more
@@ -199,7 +249,10 @@ impl Fleet {
     pub async fn reserve(&self, tenant: &str, micro_usd: u64, cap_micro_usd: u64) -> Result<Reserved, Error> {
         let day = self.backend.settings.clock.now_ms() / DAY_MS;
         let reserved = Reserved { tenant: tenant.to_owned(), day, micro_usd };
-        self.backend.store.reserve(reserved, cap_micro_usd)
+        match &self.backend.store {
+            Store::Alone(alone) => alone.reserve(reserved, cap_micro_usd),
+            Store::Shared { shared, .. } => shared.reserve(reserved, cap_micro_usd).await,
+        }
     }
 
     /// Replaces what was set aside by what the call really cost; 0 gives it back.
@@ -207,23 +260,45 @@ impl Fleet {
     /// # Errors
     /// [`Error::Unavailable`]: it may be settled or not; if not, it counts as spent until its day is over.
     pub async fn settle(&self, reserved: Reserved, actual_micro_usd: u64) -> Result<(), Error> {
-        self.backend.store.settle(&reserved, actual_micro_usd);
+        match &self.backend.store {
+            Store::Alone(alone) => alone.settle(&reserved, actual_micro_usd),
+            Store::Shared { shared, .. } => shared.settle(&reserved, actual_micro_usd).await?,
+        }
         Ok(())
     }
 
-    /// Writes what is not written yet.
-    pub async fn flush(&self) {}
+    /// Waits until all reports are written; gives up after 3 s.
+    pub async fn flush(&self) {
+        if let Store::Shared { shared, .. } = &self.backend.store {
+            shared.outbox.flush().await;
+        }
+    }
 
-    /// Writes what is not written yet, and ends what runs in the background.
-    pub async fn close(&self) {}
+    /// Waits until all reports are written, 3 s at most, and ends what runs in the background: the mode is no longer followed. Without
+    /// this the last clone that is dropped has the reports written in the background.
+    pub async fn close(&self) {
+        self.flush().await;
+        if let Store::Shared { stop, .. } = &self.backend.store {
+            stop.cancel();
+        }
+    }
 }
 
 impl Backend {
+    fn tell(&self, event: Event) {
+        // Nobody may be listening.
+        let _ = self.events.send(event);
+    }
+
     pub(crate) fn report(&self, mut report: Report) {
-        let now_ms = self.settings.clock.now_ms();
-        report.at_ms = now_ms;
-        if let Some(event) = self.store.report(&report, now_ms, &self.settings) {
-            let _ = self.events.send(event);
+        report.at_ms = self.settings.clock.now_ms();
+        match &self.store {
+            Store::Alone(alone) => {
+                if let Some(event) = alone.report(&report, report.at_ms, &self.settings) {
+                    self.tell(event);
+                }
+            }
+            Store::Shared { shared, .. } => shared.outbox.put(report),
         }
     }
 }

@@ -9,11 +9,15 @@ mod call;
 mod clock;
 mod connect;
 mod error;
-#[expect(clippy::module_inception, reason = "named after its type")]
 mod fleet;
+mod keys;
 mod limiter;
 mod mode;
+mod news;
+mod outbox;
+mod scripts;
 mod settings;
+mod shared;
 mod spending;
 
 pub use crate::fleet::{Event, Fleet};

@@ -4,8 +4,14 @@
 /// What an account has left of its requests and tokens.
 #[derive(Debug, Default)]
 pub(crate) struct Limiter {
-    requests: Option<f64>,
-    tokens: Option<f64>,
+    requests: Option<Bucket>,
+    tokens: Option<Bucket>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    left: f64,
+    /// When so much was left.
     at_ms: u64,
 }
 
@@ -30,33 +36,38 @@ impl Ask {
 impl Limiter {
     /// Takes one request and the tokens, or says after how many milliseconds there will be enough of both.
     pub(crate) fn take(&mut self, requests: Option<Ask>, tokens: Option<Ask>, now_ms: u64) -> Result<(), u64> {
-        let passed_ms = now_ms.saturating_sub(self.at_ms);
-        let requests_left = requests.map(|ask| refilled(self.requests, ask, passed_ms));
-        let tokens_left = tokens.map(|ask| refilled(self.tokens, ask, passed_ms));
-        let wait = [requests.zip(requests_left), tokens.zip(tokens_left)].into_iter().flatten();
-        let wait_ms = wait.map(|(ask, left)| missing_ms(ask, left)).max().unwrap_or(0);
+        let mut asks = [(&mut self.requests, requests), (&mut self.tokens, tokens)];
+        let wait_ms =
+            asks.iter().filter_map(|(bucket, ask)| Some(missing_ms((*ask)?, left(**bucket, (*ask)?, now_ms))));
+        let wait_ms = wait_ms.max().unwrap_or(0);
         if wait_ms > 0 {
             return Err(wait_ms);
         }
-        let take = |ask: Option<Ask>, left: Option<f64>| ask.zip(left).map(|(ask, left)| left - number(ask.need));
-        self.requests = take(requests, requests_left);
-        self.tokens = take(tokens, tokens_left);
-        self.at_ms = now_ms;
+        for (bucket, ask) in &mut asks {
+            if let Some(ask) = *ask {
+                **bucket = Some(Bucket { left: left(**bucket, ask, now_ms) - number(ask.need), at_ms: now_ms });
+            }
+        }
         Ok(())
     }
 
     /// Gives back what was not used; below zero takes what was used besides.
     pub(crate) fn give_back(&mut self, requests: u32, tokens: i64) {
-        self.requests = self.requests.map(|left| left + f64::from(requests));
         #[expect(clippy::cast_precision_loss, reason = "no call uses 2^52 tokens")]
-        let tokens = tokens as f64;
-        self.tokens = self.tokens.map(|left| left + tokens);
+        let amounts = [(&mut self.requests, f64::from(requests)), (&mut self.tokens, tokens as f64)];
+        for (bucket, amount) in amounts {
+            if let Some(bucket) = bucket {
+                bucket.left += amount;
+            }
+        }
     }
 }
 
-fn refilled(left: Option<f64>, ask: Ask, passed_ms: u64) -> f64 {
+fn left(bucket: Option<Bucket>, ask: Ask, now_ms: u64) -> f64 {
     let full = f64::from(ask.per_min);
-    left.map_or(full, |left| (left + number(passed_ms) * full / 60_000.0).min(full))
+    bucket.map_or(full, |Bucket { left, at_ms }| {
+        (left + number(now_ms.saturating_sub(at_ms)) * full / 60_000.0).min(full)
+    })
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the time of a bucket, never below zero")]

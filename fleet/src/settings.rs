@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 
-/// How breakers behave. Must be the same in all replicas.
+/// Times of breakers and the like. Must be the same in all replicas.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// How long a breaker stays open after failures, at first. 30 s.
@@ -17,6 +17,8 @@ pub struct Settings {
     pub parked_at_most: Duration,
     /// A probe that nothing is heard of for so long was lost, and another may go. Longer than most calls take. 60 s.
     pub probe_lease: Duration,
+    /// An admission that takes longer is given unasked. 100 ms.
+    pub answer_within: Duration,
     /// Where time is read from; it is set after the Redis server's.
     pub clock: Clock,
 }
@@ -29,6 +31,7 @@ impl Default for Settings {
             parked: Duration::from_secs(300),
             parked_at_most: Duration::from_secs(3600),
             probe_lease: Duration::from_secs(60),
+            answer_within: Duration::from_millis(100),
             clock: Clock::default(),
         }
     }

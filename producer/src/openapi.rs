@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use crate::{
-    api::{batch, events, health, jobs as job_routes, list, queues, usage},
+    api::{batch, events, health, jobs as job_routes, list, mode, queues, status, usage},
     app::App,
     problem::ProblemBody,
 };
@@ -36,6 +36,10 @@ const PROBLEM: &str = "#/components/schemas/Problem";
         queues::replay_dead,
         queues::pause,
         queues::resume,
+        mode::show,
+        mode::switch,
+        status::all,
+        status::one,
         usage::show,
         health::report,
         health::live,

@@ -1,6 +1,6 @@
 //! MongoDB: the connection here, then one file a collection family ([`results`](Store::put_result),
 //! of stand-ins [`degraded`](Store::take_degraded), [`flights`](Store::board), [`usage`](Store::count_usage),
-//! [`history`](Store::record_jobs)).
+//! [`receipts`](Store::begin_receipt), [`history`](Store::record_jobs)).
 //!
 //! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`Store::run`): a caller
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
@@ -10,6 +10,7 @@ mod error;
 mod flights;
 mod history;
 mod json;
+mod receipts;
 mod results;
 mod usage;
 
@@ -29,6 +30,7 @@ pub use degraded::{Degraded, Replacement};
 pub use error::Error;
 pub use flights::Flight;
 pub use history::{Moment, PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, words};
+pub use receipts::Receipt;
 pub use results::NewResult;
 pub use usage::{DayUsage, NewUsage};
 
@@ -91,7 +93,7 @@ impl Store {
         Ok(started.elapsed())
     }
 
-    /// Creates the indexes of the given collections of results, of kept answers, of usage and of the history. May be repeated.
+    /// Creates the indexes of the given collections of results, and of all others. May be repeated.
     ///
     /// # Errors
     /// As MongoDB gives them; nothing has to be undone before the next call.
@@ -100,6 +102,7 @@ impl Store {
             self.prepare_results(collection).await?;
             self.prepare_degraded(collection).await?;
         }
+        self.prepare_receipts().await?;
         self.prepare_flights().await?;
         self.prepare_usage().await?;
         self.prepare_history().await

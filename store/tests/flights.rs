@@ -61,7 +61,8 @@ async fn a_writer_that_died_is_taken_over_after_its_lease_and_not_before() {
     let began = std::time::Instant::now();
     assert_eq!(board(&store, "dead", lease).await, Flight::Ours);
     assert_eq!(board(&store, "next", LONG).await, Flight::UnderWay);
-    servers::wait_until("the lease is over", PATIENCE, async || board(&store, "next", LONG).await == Flight::Ours).await;
+    servers::wait_until("the lease is over", PATIENCE, async || board(&store, "next", LONG).await == Flight::Ours)
+        .await;
     assert!(began.elapsed() >= lease);
     assert_eq!(board(&store, "dead", LONG).await, Flight::UnderWay, "it has lost its place");
 }

@@ -16,9 +16,9 @@ use crate::ProviderError;
 
 const ACCOUNT: Account = Account {
     service: "openai-second",
-    key: "OPENAI_SECOND_API_KEY",
-    base_url: "OPENAI_SECOND_BASE_URL",
-    model: "OPENAI_SECOND_MODEL",
+    key: "OPENAI_FALLBACK_API_KEY",
+    base_url: "OPENAI_FALLBACK_BASE_URL",
+    model: "OPENAI_FALLBACK_MODEL",
 };
 
 /// The protocol.

@@ -135,6 +135,12 @@ fn real_providers(config: &Config, timeout: Duration) -> Result<Vec<Arc<dyn Cont
     Ok(providers)
 }
 
+/// The model of `OpenAI` that writes texts of the usual length and tier.
+pub(crate) fn usual_model(config: &Config) -> String {
+    let only = config.openai.as_ref().and_then(|openai| openai.model.clone());
+    only.unwrap_or_else(|| routes::usual_model(config.content_routes.as_deref()))
+}
+
 /// A request, and who hears of the steps on the way to its texts.
 #[derive(Clone, Copy)]
 pub struct Writing<'w> {

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -153,6 +153,14 @@ impl Routes {
         }
         Ok(Plan { route: "OPENAI_MODEL".to_owned(), choices: vec![choice] })
     }
+}
+
+/// The model that is asked first for texts of the usual length and tier, by the table as it is now.
+pub(super) fn usual_model(path: Option<&Path>) -> String {
+    let text = path.and_then(|path| fs::read_to_string(path).ok());
+    let table = text.and_then(|text| Table::parse(&text).ok()).unwrap_or_else(compiled_in);
+    let usual = |route: &&Route| route.takes(Tier::default(), Language::En, super::default_target_length());
+    table.routes.iter().find(usual).and_then(|route| route.models.first().cloned()).unwrap_or_default()
 }
 
 impl State {
@@ -426,5 +434,6 @@ mod tests {
         assert_eq!(routes.plan(&request()).unwrap().route, "rest");
         let missing = Routes::open(Some(path), None);
         assert_eq!(missing.plan(&request()).unwrap().route, "standard", "the one compiled in stays");
+        assert_eq!(usual_model(missing.path.as_deref()), "gpt-6-luna");
     }
 }

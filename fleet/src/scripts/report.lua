@@ -1,0 +1,134 @@
+#!lua flags=allow-oom
+-- Writes what came of calls to one account, once.
+-- KEYS[1]  base of the account's keys
+-- ARGV     sender, number of the batch, now_ms, channel, account, seconds that the state is kept,
+--          ms that failures open it, at most; ms that parking opens it, at most; buckets of the window, ms of one, failures at least;
+--          then nine for each report, in order: outcome, service, at_ms, admitted_ms, name of the probe or '', requests and tokens to
+--          give back, ms of a pause, reason
+-- Reply    1, or 0 when this batch was written before
+local base, now = KEYS[1], tonumber(ARGV[3])
+local buckets, bucket_ms, failures_at_least = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13])
+local lengths = {
+  failures = { tonumber(ARGV[7]), tonumber(ARGV[8]) },
+  parked = { tonumber(ARGV[9]), tonumber(ARGV[10]) },
+}
+
+local state = {}
+local fields = redis.call('HGETALL', base .. ':state')
+for i = 1, #fields, 2 do
+  state[fields[i]] = fields[i + 1]
+end
+local batch = base .. ':batch:' .. ARGV[1]
+if tonumber(redis.call('GET', batch) or 0) >= tonumber(ARGV[2]) then
+  return 0
+end
+
+local function number(name)
+  return tonumber(state[name] or 0)
+end
+
+local function window(bucket)
+  return base .. ':window:' .. bucket
+end
+
+local function count_in_window(at, field)
+  local key = window(math.floor(at / bucket_ms))
+  redis.call('HINCRBY', key, field, 1)
+  redis.call('PEXPIRE', key, (buckets + 1) * bucket_ms)
+end
+
+local function fails_too_often()
+  local answered, failed = 0, 0
+  local last = math.floor(now / bucket_ms)
+  for bucket = last - buckets + 1, last do
+    local counts = redis.call('HMGET', window(bucket), 'answered', 'failed')
+    answered, failed = answered + (counts[1] or 0), failed + (counts[2] or 0)
+  end
+  return failed >= failures_at_least and failed >= answered
+end
+
+local function tell(news)
+  redis.call('PUBLISH', ARGV[4], cjson.encode(news))
+end
+
+local function open(cause, reason)
+  local before, length = state.cause, lengths[cause][1]
+  if before == cause then
+    length = math.min(2 * number('open_ms'), lengths[cause][2])
+  end
+  state.cause, state.reason, state.open_ms, state.open_until = cause, reason, length, now + length
+  state.probe, state.probe_until = nil, nil
+  if before ~= cause then
+    tell({ breaker_opened = { account = ARGV[5], reason = reason } })
+  end
+end
+
+local function close(service)
+  state.cause, state.reason, state.open_ms, state.open_until = nil, nil, nil, nil
+  state.probe, state.probe_until, state.closed_at = nil, nil, now
+  local last = math.floor(now / bucket_ms)
+  for bucket = last - buckets, last do
+    redis.call('DEL', window(bucket))
+  end
+  tell({ breaker_closed = { service = service, account = ARGV[5] } })
+end
+
+local function give_back(field, amount)
+  if state[field] and tonumber(amount) ~= 0 then
+    state[field] = state[field] + tonumber(amount)
+  end
+end
+
+local function count_call(service, at, answered)
+  local key = base .. ':calls:' .. math.floor(at / 60000)
+  redis.call('HINCRBY', key, service .. ':all', 1)
+  if answered then
+    redis.call('HINCRBY', key, service .. ':answered', 1)
+  end
+  redis.call('EXPIRE', key, 3720)
+end
+
+for i = 14, #ARGV, 9 do
+  local outcome, service, at, admitted, probe, requests, tokens, pause, reason = unpack(ARGV, i, i + 8)
+  at, pause = tonumber(at), tonumber(pause)
+  give_back('requests', requests)
+  give_back('tokens', tokens)
+  if pause > 0 then
+    state.paused_until = math.max(number('paused_until'), at + pause)
+  end
+  local is_probe = state.cause and probe ~= '' and state.probe == probe
+  if is_probe then
+    state.probe, state.probe_until = nil, nil
+  end
+  -- What failed of the calls that were admitted before the breaker closed says nothing about now.
+  local counts = tonumber(admitted) >= number('closed_at')
+  if outcome == 'answered' then
+    count_in_window(at, 'answered')
+    if state.cause and probe ~= '' then
+      close(service)
+    end
+  elseif outcome == 'failed' and counts then
+    count_in_window(at, 'failed')
+    if is_probe or (not state.cause and fails_too_often()) then
+      open('failures', reason)
+    end
+  elseif outcome == 'parked' and counts and (is_probe or state.cause ~= 'parked') then
+    open('parked', reason)
+  end
+  if outcome ~= 'unused' then
+    count_call(service, at, outcome == 'answered')
+  end
+end
+
+local after = {}
+for name, value in pairs(state) do
+  after[#after + 1] = name
+  after[#after + 1] = value
+end
+redis.call('DEL', base .. ':state')
+if #after > 0 then
+  redis.call('HSET', base .. ':state', unpack(after))
+  redis.call('EXPIRE', base .. ':state', ARGV[6])
+end
+redis.call('SET', batch, ARGV[2], 'EX', 3600)
+return 1

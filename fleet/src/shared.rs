@@ -1,0 +1,176 @@
+//! What replicas share, in Redis.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use redis::AsyncCommands;
+use tokio::{sync::broadcast, time::timeout};
+
+use crate::{
+    alone::{HOUR_MINUTES, MINUTE_MS, worst},
+    call::{BreakerState, Call, Health, Report},
+    connect::Redis,
+    error::Error,
+    fleet::{Event, Verdict},
+    keys,
+    mode::{Modes, Switch},
+    news::OnceAMinute,
+    outbox::Outbox,
+    scripts::Server,
+    settings::Settings,
+    spending::Reserved,
+};
+
+/// A service's health is that of so many accounts, those used last.
+const MOST_ACCOUNTS: isize = 100;
+
+/// What replicas share, in Redis.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    server: Server,
+    settings: Settings,
+    sender: String,
+    /// As it was last read; `None`: not yet.
+    modes: RwLock<Option<Modes>>,
+    /// Held while it is read, so that what was read later is kept.
+    reading: tokio::sync::Mutex<()>,
+    events: broadcast::Sender<Event>,
+    pub(crate) outbox: Outbox,
+    slow: OnceAMinute,
+}
+
+impl Shared {
+    pub(crate) const ACCOUNT_SAID_AGAIN_MS: u64 = 10 * 60 * 1000;
+
+    pub(crate) fn new(
+        redis: &Redis,
+        settings: Settings,
+        sender: String,
+        events: broadcast::Sender<Event>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            server: Server { connection: redis.connection(), prefix: redis.prefix().to_owned() },
+            settings,
+            sender,
+            modes: RwLock::default(),
+            reading: tokio::sync::Mutex::default(),
+            events,
+            outbox: Outbox::default(),
+            slow: OnceAMinute::default(),
+        })
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.settings.clock.now_ms()
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        // Nobody may be listening.
+        let _ = self.events.send(event);
+    }
+
+    pub(crate) fn modes(&self) -> Modes {
+        self.modes.read().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
+    }
+
+    pub(crate) fn with_modes<T>(&self, look: impl FnOnce(&Modes) -> T) -> Option<T> {
+        self.modes.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(look)
+    }
+
+    /// Reads what is in force, tells of what changed, and sets the clock after the server's.
+    pub(crate) async fn read_modes(&self) -> Result<(), Error> {
+        let _reading = self.reading.lock().await;
+        let mut pipe = redis::pipe();
+        pipe.cmd("TIME").hgetall(keys::modes(&self.server.prefix));
+        let ((seconds, micros), switches): ((u64, u64), HashMap<String, String>) =
+            pipe.query_async(&mut self.server.connection.clone()).await?;
+        self.settings.clock.follow(seconds * 1000 + micros / 1000);
+        let after = Modes::new(switches.values().filter_map(|json| readable(json)));
+        let before = self.modes.write().unwrap_or_else(PoisonError::into_inner).replace(after.clone());
+        for switch in before.iter().flat_map(|before| after.news(before)) {
+            self.tell(Event::ModeChanged { service: switch.service.clone(), mode: switch.mode });
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn changes(&self) -> Result<Vec<Switch>, Error> {
+        let key = keys::mode_changes(&self.server.prefix);
+        let changes: Vec<String> = self.server.connection.clone().lrange(key, 0, -1).await?;
+        Ok(changes.iter().filter_map(|json| readable(json)).collect())
+    }
+
+    pub(crate) async fn switch(&self, switch: &Switch) -> Result<(), Error> {
+        self.server.switch(switch).await?;
+        self.read_modes().await
+    }
+
+    /// `None`: Redis did not say.
+    pub(crate) async fn admit(&self, call: &Call<'_>, name: &str, now_ms: u64) -> Option<Verdict> {
+        let asked = timeout(self.settings.answer_within, self.server.admit(call, name, now_ms, &self.settings)).await;
+        let error = match asked {
+            Ok(Ok(verdict)) => return Some(verdict),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer from redis within {} ms", self.settings.answer_within.as_millis()),
+        };
+        if self.slow.now() {
+            tracing::warn!(error, "calls to outside services go out without shared limits and breakers for now");
+        }
+        None
+    }
+
+    pub(crate) async fn write(&self, account: &str, number: u64, reports: &[Report]) -> Result<(), Error> {
+        self.server.report(account, (&self.sender, number), reports, self.now_ms(), &self.settings).await
+    }
+
+    pub(crate) async fn add_account(&self, service: &str, account: &str) -> Result<(), Error> {
+        self.server.used(service, account, self.now_ms()).await
+    }
+
+    pub(crate) async fn health(&self, service: &str) -> Result<Health, Error> {
+        let key = keys::accounts(&self.server.prefix, service);
+        let accounts: Vec<String> = self.server.connection.clone().zrevrange(key, 0, MOST_ACCOUNTS - 1).await?;
+        let now_ms = self.now_ms();
+        let (mut states, mut calls_1h, mut succeeded_1h) = (Vec::new(), 0, 0);
+        for account in &accounts {
+            let (until, reason, calls, answered) =
+                self.server.health(account, service, now_ms / MINUTE_MS, HOUR_MINUTES).await?;
+            calls_1h += calls;
+            succeeded_1h += answered;
+            let state = match until {
+                0 => BreakerState::Closed,
+                until if until > now_ms => BreakerState::Open { until, reason },
+                _ => BreakerState::HalfOpen,
+            };
+            states.push((account.as_str(), state));
+        }
+        Ok(Health { breaker: worst(states.into_iter()), calls_1h, succeeded_1h })
+    }
+
+    pub(crate) async fn reserve(&self, reserved: Reserved, cap_micro_usd: u64) -> Result<Reserved, Error> {
+        let Reserved { tenant, day, micro_usd } = &reserved;
+        let asked = i64::try_from(*micro_usd).unwrap_or(i64::MAX);
+        let (added, spent_micro_usd) = self.server.spend(tenant, *day, asked, Some(cap_micro_usd)).await?;
+        if added {
+            return Ok(reserved);
+        }
+        let asked_micro_usd = reserved.micro_usd;
+        Err(Error::OverCap { tenant: reserved.tenant, spent_micro_usd, asked_micro_usd, cap_micro_usd })
+    }
+
+    pub(crate) async fn settle(&self, reserved: &Reserved, actual_micro_usd: u64) -> Result<(), Error> {
+        let difference = i128::from(actual_micro_usd) - i128::from(reserved.micro_usd);
+        let difference = i64::try_from(difference).unwrap_or(i64::MAX);
+        self.server.spend(&reserved.tenant, reserved.day, difference, None).await.map(|_| ())
+    }
+}
+
+/// One that a newer release wrote, or that is damaged, does not hide the others.
+fn readable(json: &str) -> Option<Switch> {
+    serde_json::from_str(json)
+        .inspect_err(
+            |error| tracing::warn!(%error, "a switch of the mode in redis cannot be read and is left out: {json}"),
+        )
+        .ok()
+}
