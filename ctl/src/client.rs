@@ -326,6 +326,11 @@ impl Api {
         self.call(self.request(Method::POST, "/api/emails/preview").json(payload)).await
     }
 
+    /// What was used of language models; `filters` are the query's parameters.
+    pub(crate) async fn usage(&self, filters: &impl Serialize) -> Result<Value, CallError> {
+        self.call(self.request(Method::GET, "/api/usage").query(filters)).await
+    }
+
     pub(crate) async fn queues(&self) -> Result<Value, CallError> {
         self.call(self.request(Method::GET, "/api/queues")).await
     }

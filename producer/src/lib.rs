@@ -24,7 +24,7 @@ use axum::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use api::{batch, emails, events, health, jobs, list, mode, queues, schedules, status};
+use api::{batch, emails, events, health, jobs, list, mode, queues, schedules, status, usage};
 
 pub use app::App;
 pub use auth::{Scope, SignError, UnknownScope, sign};
@@ -61,6 +61,7 @@ pub fn router(app: App) -> Router {
         .route("/api/emails/preview", post(emails::preview))
         .route("/api/emails/{id}", get(emails::show))
         .route("/api/emails/{id}/unsubscribe", get(emails::ask_to_unsubscribe).post(emails::unsubscribe))
+        .route("/api/usage", get(usage::show))
         .route("/api/health", get(health::report))
         .route("/api/health/live", get(health::live))
         .route("/api/health/ready", get(health::ready))

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use crate::{
-    api::{batch, emails, events, health, jobs as job_routes, list, mode, queues, schedules, status},
+    api::{batch, emails, events, health, jobs as job_routes, list, mode, queues, schedules, status, usage},
     app::App,
     problem::ProblemBody,
 };
@@ -54,6 +54,7 @@ const PROBLEM: &str = "#/components/schemas/Problem";
         emails::show,
         emails::ask_to_unsubscribe,
         emails::unsubscribe,
+        usage::show,
         health::report,
         health::live,
         health::ready,

@@ -181,7 +181,8 @@ impl Mailer for SmtpMailer {
 pub(crate) async fn probe(config: &Smtp, login: bool) -> Result<(), String> {
     let credentials = config.credentials.clone().filter(|_| login);
     let mailer = SmtpMailer::new(&Smtp { credentials, ..config.clone() }).map_err(|e| e.to_string())?;
-    let mut connection = mailer.connect(&Progress::default()).await.map_err(|e| failure(Step::Connect, &e).to_string())?;
+    let mut connection =
+        mailer.connect(&Progress::default()).await.map_err(|e| failure(Step::Connect, &e).to_string())?;
     // It has shown that it works; how it takes leave does not matter.
     let _ = connection.quit().await;
     Ok(())

@@ -5,6 +5,7 @@
 mod architecture;
 mod arrows;
 mod bad_input;
+mod content;
 mod damage;
 mod demo;
 mod email;
