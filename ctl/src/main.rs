@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+mod check_env;
 mod client;
 mod demo;
 mod enqueue;
@@ -10,6 +11,7 @@ mod job;
 mod mode;
 mod queue;
 mod selftest;
+mod status;
 mod table;
 mod token;
 
@@ -17,6 +19,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
+use secrecy::SecretString;
 
 use crate::client::Api;
 
@@ -38,7 +41,7 @@ struct Global {
     url: String,
     /// Token for the API; when absent, `.dev/token` of the current folder is read
     #[arg(long, global = true, env = "ECOM_TOKEN", hide_env_values = true)]
-    token: Option<String>,
+    token: Option<SecretString>,
     /// Print JSON for machines
     #[arg(long, global = true)]
     json: bool,
@@ -65,6 +68,8 @@ enum Noun {
     /// Which services are mock and which are real: get, set
     #[command(subcommand)]
     Mode(mode::Verb),
+    Status(status::Status),
+    CheckEnv(check_env::CheckEnv),
     /// Run the main job on a catalogue and show what came of it
     Demo(demo::Demo),
     Selftest(selftest::Selftest),
@@ -94,6 +99,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Noun::Enqueue(enqueue) => enqueue::run(&global.api()?, &enqueue, global.json).await,
         Noun::Queue(verb) => queue::run(&global.api()?, &verb, global.json).await,
         Noun::Mode(verb) => mode::run(&global.api()?, &verb, global.json).await,
+        Noun::Status(status) => status::run(&global.api()?, &status, global.json).await,
+        Noun::CheckEnv(check) => check_env::run(&check, global.json).await,
         Noun::Demo(demo) => demo::run(global.api()?, &demo, global.json).await,
         Noun::Selftest(selftest) => selftest::run(&selftest, global.json).await,
         Noun::SelftestWorker(worker) => selftest::run_worker(&worker).await,
@@ -122,6 +129,7 @@ mod tests {
             "enqueue scrape --payload {",
             "token --scope admin --days 0",
             "mode set live",
+            "check-env --mode staging",
             "selftest --workers 1",
         ] {
             let error = Cli::try_parse_from(["ecomctl"].into_iter().chain(line.split_whitespace())).unwrap_err();
@@ -144,6 +152,9 @@ mod tests {
             "demo --catalogue c.csv --shops http://127.0.0.1:4000 --url http://127.0.0.1:8080",
             "selftest --quick --seed 7 --server .dev/bin/valkey-server --fsync always --json",
             "mode get --json",
+            "status --json",
+            "status email",
+            "check-env --mode production --strict --probe --json",
             "mode set real --service email --reason because --force",
             "selftest-mortal --parent 1 /bin/true --port 1",
         ] {

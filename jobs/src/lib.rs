@@ -7,6 +7,7 @@ mod handler;
 mod heal;
 pub mod image;
 pub mod maintenance;
+mod once;
 pub mod publication;
 pub mod scrape;
 mod shape;
@@ -16,6 +17,7 @@ mod testing;
 pub use check::{Checks, KindSchema, PayloadError};
 pub use handler::{Context, Done, Handler, JobError, Registry};
 pub use heal::{Healed, healable};
+pub use once::{Found, OnceError};
 pub use shape::{Schemas, Shape, schemas_of};
 
 /// Every job kind. The worker, the API and the tests all read this list.

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::{auth::Auth, history, intake::Intake, openapi, problem::Problem};
+use crate::{api::status::Board, auth::Auth, history, intake::Intake, openapi, problem::Problem};
 
 /// What the handlers share; cheap to clone.
 #[derive(Clone)]
@@ -21,6 +21,7 @@ pub struct App {
     pub(crate) fleet: Fleet,
     /// What the variables say of the outside services.
     pub(crate) services: Arc<providers::Config>,
+    pub(crate) status: Arc<Board>,
     /// Cancelled when the process shall end: whoever waits for a job stops waiting.
     pub(crate) closing: CancellationToken,
     /// Empty until MongoDB's address could be looked up.
@@ -38,6 +39,7 @@ impl App {
             openapi: openapi::build(&checks),
             fleet: Fleet::start(redis),
             services: Arc::new(services),
+            status: Arc::default(),
             intake: Arc::new(Intake::new(checks)),
             auth: Arc::new(Auth::new(secret)),
             closing: CancellationToken::new(),

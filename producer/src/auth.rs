@@ -1,6 +1,10 @@
 //! Who calls: JSON Web Tokens (HS256).
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    str::FromStr,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::FromRequestParts,
@@ -127,6 +131,7 @@ pub(crate) fn sign_until(
 pub(crate) struct Auth {
     key: DecodingKey,
     validation: Validation,
+    secret: SecretString,
 }
 
 impl Auth {
@@ -137,7 +142,15 @@ impl Auth {
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[ISSUER]);
         validation.set_required_spec_claims(&["sub", "exp", "iss", "aud"]);
-        Self { key: DecodingKey::from_secret(secret.expose_secret().as_bytes()), validation }
+        Self { key: DecodingKey::from_secret(secret.expose_secret().as_bytes()), validation, secret: secret.clone() }
+    }
+
+    /// Signs a token and checks it: how long that took, or what does not work.
+    pub(crate) fn self_test(&self) -> Result<Duration, String> {
+        let started = Instant::now();
+        let token = sign(&self.secret, "self-test", None, &[], Duration::from_secs(1)).map_err(|e| e.to_string())?;
+        self.caller(&token).map_err(|_| "a token that was just signed is refused".to_owned())?;
+        Ok(started.elapsed())
     }
 
     fn caller(&self, token: &str) -> Result<Caller, Problem> {

@@ -12,6 +12,7 @@ mod intake;
 mod metrics;
 mod observe;
 mod openapi;
+mod probe;
 mod problem;
 mod request;
 mod serve;
@@ -23,11 +24,12 @@ use axum::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use api::{batch, events, health, jobs, list, mode, queues};
+use api::{batch, events, health, jobs, list, mode, queues, status};
 
 pub use app::App;
 pub use auth::{Scope, SignError, UnknownScope, sign};
 pub use config::{AppEnv, Config};
+pub use probe::probe;
 pub use serve::{Signals, healthcheck, run};
 
 /// Every route of the public listener.
@@ -46,6 +48,8 @@ pub fn router(app: App) -> Router {
         .route("/api/queues/{queue}/dead", get(queues::dead).delete(queues::delete_dead))
         .route("/api/queues/{queue}/dead/replay", post(queues::replay_dead))
         .route("/api/mode", get(mode::show).put(mode::switch))
+        .route("/api/status", get(status::all))
+        .route("/api/status/{service}", get(status::one))
         .route("/api/health", get(health::report))
         .route("/api/health/live", get(health::live))
         .route("/api/health/ready", get(health::ready))

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use crate::{
-    api::{batch, events, health, jobs as job_routes, list, mode, queues},
+    api::{batch, events, health, jobs as job_routes, list, mode, queues, status},
     app::App,
     problem::ProblemBody,
 };
@@ -38,6 +38,8 @@ const PROBLEM: &str = "#/components/schemas/Problem";
         queues::resume,
         mode::show,
         mode::switch,
+        status::all,
+        status::one,
         health::report,
         health::live,
         health::ready,

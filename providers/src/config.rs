@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use secrecy::SecretString;
 
-use crate::services::{Accounts, Entry, Environment, Malformed, SERVICES, State, is_loopback, truth};
+use crate::{
+    Secrets,
+    services::{Accounts, Entry, Environment, Malformed, SERVICES, State, is_loopback, truth},
+};
 
 /// How the services are reached, and which are asked to be real.
 #[derive(Debug, Clone)]
@@ -25,6 +28,8 @@ pub struct Config {
     pub real: Vec<&'static str>,
     /// Every service of the catalogue, in its order.
     pub services: Vec<ServiceState>,
+    /// What no text may show.
+    pub secrets: Secrets,
     /// What is asked for but cannot be, with the variable that is missing or malformed; told at start.
     pub complaints: Vec<String>,
 }
@@ -129,6 +134,7 @@ impl Config {
             scraping: configured(SCRAPING).and_then(scraping),
             smtp: configured(EMAIL).and_then(smtp),
             pace,
+            secrets: Secrets::of(&environment),
             real,
             services,
             complaints,

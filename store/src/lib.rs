@@ -1,5 +1,5 @@
 //! MongoDB: the connection here, then one file a collection family ([`results`](Store::put_result),
-//! of stand-ins [`degraded`](Store::take_degraded), [`history`](Store::record_jobs)).
+//! of stand-ins [`degraded`](Store::take_degraded), [`receipts`](Store::begin_receipt), [`history`](Store::record_jobs)).
 //!
 //! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`Store::run`): a caller
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
@@ -8,6 +8,7 @@ mod degraded;
 mod error;
 mod history;
 mod json;
+mod receipts;
 mod results;
 
 use std::{
@@ -25,6 +26,7 @@ use mongodb::{
 pub use degraded::{Degraded, Replacement};
 pub use error::Error;
 pub use history::{Moment, PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, words};
+pub use receipts::Receipt;
 pub use results::NewResult;
 
 /// The driver's own 30 s would hold a worker's slot for half a minute at each attempt.
@@ -86,7 +88,7 @@ impl Store {
         Ok(started.elapsed())
     }
 
-    /// Creates the indexes of the given collections of results, and of the history. May be repeated.
+    /// Creates the indexes of the given collections of results, of the receipts and of the history. May be repeated.
     ///
     /// # Errors
     /// As MongoDB gives them; nothing has to be undone before the next call.
@@ -95,6 +97,7 @@ impl Store {
             self.prepare_results(collection).await?;
             self.prepare_degraded(collection).await?;
         }
+        self.prepare_receipts().await?;
         self.prepare_history().await
     }
 

@@ -7,3 +7,4 @@ pub(crate) mod jobs;
 pub(crate) mod list;
 pub(crate) mod mode;
 pub(crate) mod queues;
+pub(crate) mod status;

@@ -3,6 +3,8 @@
 mod mock;
 mod smtp;
 
+pub(crate) use smtp::probe;
+
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;

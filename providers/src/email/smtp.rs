@@ -186,6 +186,16 @@ impl Mailer for SmtpMailer {
     }
 }
 
+/// Connects and takes leave; logs in between if told to.
+pub(crate) async fn probe(config: &Smtp, login: bool) -> Result<(), String> {
+    let credentials = config.credentials.clone().filter(|_| login);
+    let mailer = SmtpMailer::new(&Smtp { credentials, ..config.clone() }).map_err(|e| e.to_string())?;
+    let mut connection = mailer.connect().await.map_err(|e| failure(Step::Connect, &e).to_string())?;
+    // It has shown that it works; how it takes leave does not matter.
+    let _ = connection.quit().await;
+    Ok(())
+}
+
 /// What follows from a failure at this step.
 fn failure(step: Step, error: &Error) -> ProviderError {
     let Some(code) = error.status().map(u16::from) else {

@@ -19,7 +19,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("servers", &[]),
     ("tests", &["fleet", "queue", "providers", "store", "jobs", "schedules", "producer", "worker", "ctl", "servers"]),
 ];
-const STARTS_SERVERS: [&str; 4] = ["fleet", "queue", "store", "tests"];
+const STARTS_SERVERS: [&str; 5] = ["fleet", "jobs", "queue", "store", "tests"];
 
 /// Libraries that only some of ours may speak to.
 const GUARDED: [(&str, &[&str]); 3] = [
