@@ -94,6 +94,9 @@ impl Shared {
         let after = Modes::new(switches.values().filter_map(|json| readable(json)));
         let before = self.modes.write().unwrap_or_else(PoisonError::into_inner).replace(after.clone());
         let known = before.clone().unwrap_or_default();
+        if after.is_empty() && !known.is_empty() {
+            tracing::warn!("redis has lost which services were switched: what the variables say is in force again");
+        }
         for switch in after.news(&known) {
             let Switch { service, mode, by, reason, .. } = switch;
             let named = service.as_deref().unwrap_or("all services");
