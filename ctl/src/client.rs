@@ -173,6 +173,7 @@ fn hint(status: u16, problem: &Problem) -> String {
                 ECOM_TOKEN=$(JWT_SECRET=… ecomctl token --scope admin); after `./dev` one is in .dev/token"
             .to_owned(),
         403 => "\nthe token lacks the scope; make one with `ecomctl token --scope …`".to_owned(),
+        409 if problem.kind.ends_with("/not-configured") => "\n--force switches all the same".to_owned(),
         429 | 503 => "\ntry again in a moment".to_owned(),
         _ => String::new(),
     };
