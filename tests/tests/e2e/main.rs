@@ -5,6 +5,7 @@
 mod architecture;
 mod arrows;
 mod bad_input;
+mod check_env;
 mod damage;
 mod demo;
 mod events;
@@ -24,10 +25,12 @@ mod redis_outage;
 mod replicas;
 mod restart;
 mod scrape;
+mod secrets;
 mod selftest;
 mod shutdown;
 mod smtp;
 mod startup;
+mod status;
 
 use std::collections::BTreeMap;
 
