@@ -7,7 +7,9 @@ mod handler;
 mod heal;
 pub mod image;
 pub mod maintenance;
+mod once;
 pub mod publication;
+pub mod recurring;
 pub mod scrape;
 mod shape;
 #[cfg(test)]
@@ -16,6 +18,7 @@ mod testing;
 pub use check::{Checks, KindSchema, PayloadError};
 pub use handler::{Context, Done, Handler, JobError, Registry};
 pub use heal::{Healed, healable};
+pub use once::{Found, OnceError};
 pub use shape::{Schemas, Shape, schemas_of};
 
 /// Every job kind. The worker, the API and the tests all read this list.

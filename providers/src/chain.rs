@@ -171,7 +171,7 @@ impl<P: Provider + ?Sized> Service<P> {
                     return Ok(Answer { value, provider: real.name(), degraded_reason: first });
                 }
                 Err(error) if policy.allow_fallback && error.passes_on(policy.last_attempt) => {
-                    tracing::warn!(service = self.name, provider = real.name(), %error, "cannot answer, the next one is asked");
+                    tracing::debug!(service = self.name, provider = real.name(), %error, "cannot answer, the next one is asked");
                     first.get_or_insert(error.to_string());
                 }
                 Err(error) => return Err(error),
@@ -329,7 +329,9 @@ fn reported(error: Option<&ProviderError>, used: Option<Usage>, pause: Option<Du
     let reason = || error.map(ToString::to_string).unwrap_or_default();
     match error {
         None => Reported::Answered { tokens: used.map(|used| used.tokens), pause },
-        Some(ProviderError::Rejected { .. } | ProviderError::Held { .. }) => Reported::Answered { tokens: None, pause },
+        Some(ProviderError::Rejected { .. } | ProviderError::Deferred { .. } | ProviderError::Held { .. }) => {
+            Reported::Answered { tokens: None, pause }
+        }
         Some(ProviderError::RateLimited { retry_after, .. }) => {
             Reported::Limited { pause: retry_after.or(pause).unwrap_or(LONGEST_WAIT), reason: reason() }
         }

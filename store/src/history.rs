@@ -346,14 +346,14 @@ fn document(job: &PastJob) -> bson::error::Result<Document> {
     Ok(document)
 }
 
-fn insert_json(document: &mut Document, field: &str, value: &Value) {
+pub(crate) fn insert_json(document: &mut Document, field: &str, value: &Value) {
     match json::to_bson(value) {
         Some(bson) => document.insert(field, bson),
         None => document.insert(format!("{field}_json"), value.to_string()),
     };
 }
 
-fn take_json(document: &mut Document, field: &str) -> Result<Value, String> {
+pub(crate) fn take_json(document: &mut Document, field: &str) -> Result<Value, String> {
     match document.remove(format!("{field}_json")) {
         Some(Bson::String(text)) => {
             serde_json::from_str(&text).map_err(|error| format!("{field}_json is no JSON: {error}"))

@@ -37,6 +37,10 @@ pub struct Config {
     /// At shutdown, running jobs may take so long before they are handed back, in seconds.
     #[arg(long, env = "SHUTDOWN_GRACE_S", default_value_t = 25)]
     pub shutdown_grace_s: u64,
+    /// An outside service that fails is left alone for so long at first, in seconds, and up to ten times as long; ten times as
+    /// long, too, when its account is unusable. The same in all replicas.
+    #[arg(long, env = "BREAKER_OPEN_S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    pub breaker_open_s: u64,
     /// Jobs at a time, by kind: `content=32,image=4`; the rest has its default.
     #[arg(long, env = "CONCURRENCY", default_value = "", value_parser = parse_concurrency)]
     pub concurrency: Concurrency,
@@ -75,6 +79,19 @@ fn parse_concurrency(text: &str) -> Result<Concurrency, String> {
 }
 
 impl Config {
+    /// How breakers behave.
+    #[must_use]
+    pub fn breakers(&self) -> fleet::Settings {
+        let open = Duration::from_secs(self.breaker_open_s);
+        fleet::Settings {
+            open,
+            open_at_most: 10 * open,
+            parked: 10 * open,
+            parked_at_most: 120 * open,
+            ..fleet::Settings::default()
+        }
+    }
+
     /// The lease's timing.
     ///
     /// # Errors

@@ -1,10 +1,14 @@
-//! `faulty-worker`: the worker as it is, with one kind more. Its handler fails as no real one does when asked to.
+//! `faulty-worker`: the worker as it is, with two kinds more: one whose handler fails as no real one does when asked to, and one
+//! that writes to a shop, once.
 
 use std::process::ExitCode;
 
-use jobs::{Context, Done, Handler, JobError, Registry};
+use jobs::{Context, Done, Found, Handler, JobError, Registry};
+use providers::ProviderError;
 use queue::Job;
+use reqwest::{Client, Method, RequestBuilder};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use worker::Runners;
 
@@ -38,7 +42,79 @@ impl Handler for Faulty {
     }
 }
 
+/// Creates one product in a stand-in of a WooCommerce shop.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Once {
+    shop: String,
+    sku: String,
+    /// A page that is fetched after the write, to hold the job there.
+    then: Option<String>,
+}
+
+/// The product in the shop.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+struct Created {
+    id: u64,
+}
+
+impl Job for Once {
+    const KIND: &'static str = "once";
+    const MAX_ATTEMPTS: u32 = 5;
+}
+
+impl Handler for Once {
+    type Output = Created;
+    const COLLECTION: &'static str = "created";
+
+    async fn run(self, context: &Context) -> Result<Done<Created>, JobError> {
+        let client = Client::builder().no_proxy().build().map_err(|error| not_sent(&error))?;
+        let created = context.once("create", &self.sku, || self.look_up(&client), || self.create(&client)).await?;
+        if let Some(page) = &self.then {
+            client.get(page).send().await.map_err(|error| not_sent(&error))?;
+        }
+        Ok(Done { result: created, provider: Some("woocommerce"), degraded_reason: None })
+    }
+}
+
+impl Once {
+    fn call(&self, client: &Client, method: Method) -> RequestBuilder {
+        client.request(method, format!("{}/wp-json/wc/v3/products", self.shop)).basic_auth("ck_test", Some("cs_test"))
+    }
+
+    async fn look_up(&self, client: &Client) -> Result<Found<Created>, ProviderError> {
+        let request = self.call(client, Method::GET).query(&[("sku", self.sku.as_str()), ("status", "any")]);
+        let found: Vec<Created> = answer(request).await.map_err(|(error, _)| not_sent(&error))?;
+        Ok(found.into_iter().next().map_or(Found::NotThere, Found::There))
+    }
+
+    async fn create(&self, client: &Client) -> Result<Created, ProviderError> {
+        let product: Value = json!({ "name": "Mug", "sku": self.sku, "regular_price": "12.50" });
+        answer(self.call(client, Method::POST).json(&product)).await.map_err(|(error, answered)| {
+            // A server that answered 500 says that it failed; without an answer nobody knows.
+            if answered || error.is_connect() {
+                return not_sent(&error);
+            }
+            ProviderError::UnknownOutcome {
+                service: "woocommerce",
+                message: format!("no answer to the write: {error}"),
+            }
+        })
+    }
+}
+
+/// The answer, or the error and whether an answer came.
+async fn answer<T: serde::de::DeserializeOwned>(request: RequestBuilder) -> Result<T, (reqwest::Error, bool)> {
+    let answer = request.send().await.map_err(|error| (error, false))?;
+    let answer = answer.error_for_status().map_err(|error| (error, true))?;
+    answer.json().await.map_err(|error| (error, false))
+}
+
+fn not_sent(error: &reqwest::Error) -> ProviderError {
+    ProviderError::Transient { service: "woocommerce", message: error.to_string(), retry_after: None }
+}
+
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
-    Ok(worker::process(Runners::all().add::<Faulty>()).await?)
+    Ok(worker::process(Runners::all().add::<Faulty>().add::<Once>()).await?)
 }

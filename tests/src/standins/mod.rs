@@ -3,9 +3,15 @@
 //! One file a vendor; `fault.rs` has what all share. Each checks what it is sent, remembers what it carried out, and ends when it
 //! is dropped. `tests/src/bin/standins.rs` starts them all for a person.
 
+pub mod fal;
 pub mod fault;
+pub mod heartbeat;
 pub mod openai;
+pub mod prestashop;
+pub mod scraping;
+pub mod shopify;
 pub mod smtp;
+pub mod stripe;
 pub mod woocommerce;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -2,8 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions included")]
 
+mod fal;
 mod fault;
+mod heartbeat;
+mod prestashop;
+mod scraping;
+mod shopify;
 mod smtp;
+mod stripe;
 mod woocommerce;
 
 use reqwest::Client;
