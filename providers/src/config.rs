@@ -185,7 +185,7 @@ impl Config {
 impl ServiceState {
     /// Whether something is wrong with the second end point.
     fn names_fallback(&self) -> bool {
-        self.state.malformed.iter().any(|malformed| malformed.variable.starts_with("OPENAI_FALLBACK_"))
+        self.state.malformed.iter().any(|malformed| malformed.variable.contains("_FALLBACK_"))
     }
 }
 
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_service_own_switch_wins() {
-        let config = config(&[("MOCK_MODE", "false"), ("MOCK_MODE_AI", "TRUE"), ("MOCK_MODE_EMAIL", "maybe")]);
+        let config = config(&[("MOCK_MODE", "false"), ("MOCK_MODE_AI", "Yes"), ("MOCK_MODE_EMAIL", "maybe")]);
         assert!(!config.is_real("ai") && config.is_real("email") && config.is_real("scraping"));
         assert!(!config.is_real("teleport"));
         assert_eq!(config.complaints[0], "MOCK_MODE_EMAIL=\"maybe\" is neither true nor false; false is used");

@@ -6,6 +6,7 @@ mod architecture;
 mod arrows;
 mod bad_input;
 mod content;
+mod check_env;
 mod damage;
 mod demo;
 mod email;
@@ -29,10 +30,12 @@ mod replicas;
 mod restart;
 mod schedules;
 mod scrape;
+mod secrets;
 mod selftest;
 mod shutdown;
 mod smtp;
 mod startup;
+mod status;
 
 use std::collections::BTreeMap;
 
