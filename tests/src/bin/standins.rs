@@ -11,6 +11,7 @@ use tests::{
         heartbeat::Heartbeat,
         openai::OpenAi,
         prestashop::PrestaShop,
+        s3::S3,
         scraping::{BrightData, Pages, ScraperApi},
         shopify::Shopify,
         smtp::Smtp,
@@ -19,7 +20,7 @@ use tests::{
     },
 };
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "openai",
     "shops",
     "smtp",
@@ -30,6 +31,7 @@ const NAMES: [&str; 11] = [
     "stripe",
     "scraperapi",
     "brightdata",
+    "s3",
     "heartbeat",
 ];
 const OPENAI_MODELS: [&str; 6] =
@@ -108,6 +110,18 @@ async fn start(name: &str, port: u16) -> anyhow::Result<Running> {
                 given("STRIPE_PRICE_ID_PREMIUM", "price_premium"),
             ];
             (Box::new(stripe), url, variables)
+        }
+        "s3" => {
+            let s3 = S3::start(port, "backups", KEY, KEY).await?;
+            let url = s3.url();
+            let variables = vec![
+                given("BACKUP_S3_BUCKET", "backups"),
+                given("AWS_ACCESS_KEY_ID", KEY),
+                given("AWS_SECRET_ACCESS_KEY", KEY),
+                given("AWS_REGION", "us-east-1"),
+                ("AWS_ENDPOINT_URL", url.clone()),
+            ];
+            (Box::new(s3), url, variables)
         }
         "heartbeat" => {
             let service = Heartbeat::start(port, KEY).await?;

@@ -8,6 +8,7 @@ pub mod fault;
 pub mod heartbeat;
 pub mod openai;
 pub mod prestashop;
+pub mod s3;
 pub mod scraping;
 pub mod shopify;
 pub mod smtp;

@@ -6,6 +6,7 @@ mod fal;
 mod fault;
 mod heartbeat;
 mod prestashop;
+mod s3;
 mod scraping;
 mod shopify;
 mod smtp;
