@@ -149,7 +149,8 @@ async fn a_job_is_followed_through_a_retry_and_a_stream_that_was_cut_off_goes_on
     events.extend(stream.rest().await);
 
     let told = said(&events);
-    assert_eq!(told[..5], ["ready", "running", "10 %", "retrying", "running"]);
+    let states: Vec<&String> = told.iter().filter(|said| !said.ends_with('%')).collect();
+    assert_eq!(states, ["ready", "running", "retrying", "running", "succeeded", "end"]);
     assert_eq!(told[told.len() - 3..], ["100 %", "succeeded", "end"]);
     assert!(ids(&events).is_sorted_by(|a, b| a < b), "none is repeated: {events:?}");
     assert!(events.iter().all(|event| event.data["job"] == *id), "{events:?}");
