@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
 use reqwest::{Method, RequestBuilder, Response, Url, header::RETRY_AFTER};
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -29,7 +30,7 @@ pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Api {
     http: reqwest::Client,
     base: Url,
-    token: Option<String>,
+    token: Option<SecretString>,
 }
 
 /// A job to be enqueued.
@@ -203,20 +204,22 @@ pub(crate) struct BatchLine {
 }
 
 /// The given token, or that of the file. An empty one is none: `ECOM_TOKEN=` in an environment file means that it is not set.
-fn choose_token(given: Option<String>, file: impl FnOnce() -> Option<String>) -> Option<String> {
-    let text = |token: String| Some(token.trim().to_owned()).filter(|token| !token.is_empty());
+fn choose_token(given: Option<SecretString>, file: impl FnOnce() -> Option<SecretString>) -> Option<SecretString> {
+    let text = |token: SecretString| {
+        Some(token.expose_secret().trim()).filter(|token| !token.is_empty()).map(SecretString::from)
+    };
     given.and_then(text).or_else(|| file().and_then(text))
 }
 
 impl Api {
     /// Reads the address, and the token from [`TOKEN_FILE`] when none is given. Does not connect.
-    pub(crate) fn new(url: &str, token: Option<String>) -> Result<Self> {
+    pub(crate) fn new(url: &str, token: Option<SecretString>) -> Result<Self> {
         let base = Url::parse(url)
             .with_context(|| format!("ECOM_URL={url:?} is no URL; it looks like http://127.0.0.1:8080"))?;
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
             bail!("ECOM_URL={url:?} is no http or https URL; it looks like http://127.0.0.1:8080");
         }
-        let token = choose_token(token, || std::fs::read_to_string(Path::new(TOKEN_FILE)).ok());
+        let token = choose_token(token, || Some(std::fs::read_to_string(Path::new(TOKEN_FILE)).ok()?.into()));
         let mut http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT);
         if is_loopback(&base) {
             // A proxy of the environment cannot know this machine's loopback.
@@ -351,6 +354,54 @@ impl Api {
         self.call(self.request(Method::POST, &format!("{path}/{verb}"))).await
     }
 
+    /// How all services stand, or one.
+    pub(crate) async fn status(&self, service: Option<&str>) -> Result<Value, CallError> {
+        let path = service.map_or_else(String::new, |service| format!("/{}", segment(service)));
+        self.call(self.request(Method::GET, &format!("/api/status{path}"))).await
+    }
+
+    /// Which services are mock and which are real.
+    pub(crate) async fn mode(&self) -> Result<Value, CallError> {
+        self.call(self.request(Method::GET, "/api/mode")).await
+    }
+
+    pub(crate) async fn switch_mode(&self, switch: &impl Serialize) -> Result<Value, CallError> {
+        self.call(self.request(Method::PUT, "/api/mode").json(switch)).await
+    }
+
+    /// All schedules.
+    pub(crate) async fn schedules(&self) -> Result<Vec<Value>, CallError> {
+        #[derive(Deserialize)]
+        struct Page {
+            items: Vec<Value>,
+            next_cursor: Option<String>,
+        }
+        let (mut schedules, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let mut request = self.request(Method::GET, "/api/schedules").query(&[("limit", 200)]);
+            if let Some(cursor) = cursor {
+                request = request.query(&[("cursor", cursor)]);
+            }
+            let page: Page = self.understand(self.call(request).await?)?;
+            schedules.extend(page.items);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                return Ok(schedules);
+            }
+        }
+    }
+
+    /// `run`, `pause` or `resume` of a schedule.
+    pub(crate) async fn post_schedule(&self, name: &str, verb: &str) -> Result<Value, CallError> {
+        self.call(self.request(Method::POST, &format!("{}/{verb}", schedule_path(name)))).await
+    }
+
+    /// The next instants of a schedule.
+    pub(crate) async fn next_of_schedule(&self, name: &str, n: u32) -> Result<Vec<String>, CallError> {
+        let request = self.request(Method::GET, &format!("{}/next", schedule_path(name))).query(&[("n", n)]);
+        self.understand(self.call(request).await?)
+    }
+
     /// An answer of the API as a type of ours.
     pub(crate) fn understand<T: DeserializeOwned>(&self, answer: Value) -> Result<T, CallError> {
         let body = answer.to_string();
@@ -364,7 +415,7 @@ impl Api {
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, self.url(path));
         match &self.token {
-            Some(token) => request.bearer_auth(token),
+            Some(token) => request.bearer_auth(token.expose_secret()),
             None => request,
         }
     }
@@ -407,6 +458,10 @@ fn segment(text: &str) -> String {
 
 pub(crate) fn job_path(id: &str) -> String {
     format!("/api/jobs/{}", segment(id))
+}
+
+fn schedule_path(name: &str) -> String {
+    format!("/api/schedules/{}", segment(name))
 }
 
 fn dead_path(queue: &str) -> String {
@@ -471,7 +526,8 @@ mod tests {
     #[test]
     fn an_empty_token_does_not_hide_that_of_the_file() {
         let chosen = |given: Option<&str>, file: Option<&str>| {
-            choose_token(given.map(str::to_owned), || file.map(str::to_owned))
+            choose_token(given.map(SecretString::from), || file.map(SecretString::from))
+                .map(|token| token.expose_secret().to_owned())
         };
         assert_eq!(chosen(Some(" given\n"), Some("file")).as_deref(), Some("given"));
         for empty in [None, Some(""), Some(" \n")] {
@@ -491,7 +547,7 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_is_not_there_is_named() {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let api = Api::new(&format!("http://127.0.0.1:{port}/"), Some("t".to_owned())).unwrap();
+        let api = Api::new(&format!("http://127.0.0.1:{port}/"), Some("t".into())).unwrap();
         let error = api.queues().await.unwrap_err();
         let text = error.to_string();
         assert!(text.starts_with(&format!("http://127.0.0.1:{port} cannot be reached: ")), "{text}");
@@ -545,7 +601,7 @@ mod tests {
     #[tokio::test]
     async fn a_job_is_followed_over_an_outage() {
         let server = away_once(succeeded()).await;
-        let api = Api::new(&server.uri(), Some(" secret\n".to_owned())).unwrap();
+        let api = Api::new(&server.uri(), Some(" secret\n".into())).unwrap();
         assert!(api.finished_job("j").await.unwrap().succeeded());
         let requests = server.received_requests().await.unwrap();
         assert_eq!(requests.len(), 2);
@@ -556,7 +612,7 @@ mod tests {
     #[tokio::test]
     async fn a_job_that_is_pushed_again_keeps_its_idempotency_key() {
         let server = away_once(succeeded()).await;
-        let api = Api::new(&server.uri(), Some("t".to_owned())).unwrap();
+        let api = Api::new(&server.uri(), Some("t".into())).unwrap();
         let job = NewJob { kind: "image".to_owned(), payload: json!({ "name": "x" }), options: None };
         assert_eq!(api.push_patiently(&job).await.unwrap().id, "j");
         let requests = server.received_requests().await.unwrap();
@@ -570,7 +626,7 @@ mod tests {
         let server = MockServer::start().await;
         let page = ResponseTemplate::new(404).set_body_string("<html>nginx</html>");
         Mock::given(any()).respond_with(page).mount(&server).await;
-        let error = Api::new(&server.uri(), Some("t".to_owned())).unwrap().queues().await.unwrap_err();
+        let error = Api::new(&server.uri(), Some("t".into())).unwrap().queues().await.unwrap_err();
         assert!(matches!(&error, CallError::Unexpected { status: 404, .. }), "{error:?}");
         assert!(error.to_string().contains("nginx") && error.to_string().contains("ECOM_URL"), "{error}");
     }

@@ -139,7 +139,7 @@ mod tests {
             let answer = ResponseTemplate::new(status).insert_header("Retry-After", "0").set_body_string(body);
             Mock::given(any()).respond_with(answer).up_to_n_times(1).mount(&server).await;
         }
-        let api = Api::new(&server.uri(), Some("t".to_owned())).unwrap();
+        let api = Api::new(&server.uri(), Some("t".into())).unwrap();
         let mut events = api.events("j");
         let mut told = Vec::new();
         while let Some(event) = events.next().await.unwrap() {

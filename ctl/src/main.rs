@@ -2,14 +2,18 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+mod check_env;
 mod client;
 mod demo;
 mod email;
 mod enqueue;
 mod events;
 mod job;
+mod mode;
 mod queue;
+mod schedule;
 mod selftest;
+mod status;
 mod table;
 mod token;
 
@@ -17,6 +21,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
+use secrecy::SecretString;
 
 use crate::client::Api;
 
@@ -38,7 +43,7 @@ struct Global {
     url: String,
     /// Token for the API; when absent, `.dev/token` of the current folder is read
     #[arg(long, global = true, env = "ECOM_TOKEN", hide_env_values = true)]
-    token: Option<String>,
+    token: Option<SecretString>,
     /// Print JSON for machines
     #[arg(long, global = true)]
     json: bool,
@@ -65,6 +70,14 @@ enum Noun {
     /// Queues and their dead letters
     #[command(subcommand)]
     Queue(queue::Verb),
+    /// Which services are mock and which are real: get, set
+    #[command(subcommand)]
+    Mode(mode::Verb),
+    Status(status::Status),
+    CheckEnv(check_env::CheckEnv),
+    /// Recurring jobs, and the times of cron expressions
+    #[command(subcommand)]
+    Schedule(schedule::Verb),
     /// Run the main job on a catalogue and show what came of it
     Demo(demo::Demo),
     Selftest(selftest::Selftest),
@@ -94,6 +107,10 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Noun::Enqueue(enqueue) => enqueue::run(&global.api()?, &enqueue, global.json).await,
         Noun::Email(verb) => email::run(&global.api()?, &verb, global.json).await,
         Noun::Queue(verb) => queue::run(&global.api()?, &verb, global.json).await,
+        Noun::Mode(verb) => mode::run(&global.api()?, &verb, global.json).await,
+        Noun::Status(status) => status::run(&global.api()?, &status, global.json).await,
+        Noun::CheckEnv(check) => check_env::run(&check, global.json).await,
+        Noun::Schedule(verb) => schedule::run(&global, &verb).await,
         Noun::Demo(demo) => demo::run(global.api()?, &demo, global.json).await,
         Noun::Selftest(selftest) => selftest::run(&selftest, global.json).await,
         Noun::SelftestWorker(worker) => selftest::run_worker(&worker).await,
@@ -121,7 +138,13 @@ mod tests {
             "enqueue content",
             "enqueue scrape --payload {",
             "token --scope admin --days 0",
+            "mode set live",
+            "check-env --mode staging",
             "selftest --workers 1",
+            "schedule next",
+            "schedule next --cron @never",
+            "schedule next --cron @daily --zone Europe/Atlantis",
+            "schedule next prices --cron @daily",
         ] {
             let error = Cli::try_parse_from(["ecomctl"].into_iter().chain(line.split_whitespace())).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}: {error}");
@@ -141,9 +164,17 @@ mod tests {
             "email list --to zoe@customer.example --limit 20",
             "email preview --payload {\"to\":\"z@c.example\"} --html mail.html",
             "queue replay content",
+            "schedule next --cron @daily --zone Europe/Paris --from 2026-03-28T00:00:00+01:00 -n 3",
+            "schedule next prices -n 3",
+            "schedule run prices --json",
             "queue replay content 0199a1b2-0000-7000-8000-000000000001",
             "demo --catalogue c.csv --shops http://127.0.0.1:4000 --url http://127.0.0.1:8080",
             "selftest --quick --seed 7 --server .dev/bin/valkey-server --fsync always --json",
+            "mode get --json",
+            "status --json",
+            "status email",
+            "check-env --mode production --strict --probe --json",
+            "mode set real --service email --reason because --force",
             "selftest-mortal --parent 1 /bin/true --port 1",
         ] {
             Cli::try_parse_from(["ecomctl"].into_iter().chain(line.split_whitespace())).unwrap();

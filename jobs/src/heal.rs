@@ -25,8 +25,8 @@ use crate::{
 const AT_A_TIME: usize = 4;
 /// A service that asks for a shorter wait is waited for.
 const SHORT: Duration = Duration::from_secs(5);
-/// A result that could not be made is tried again after this time.
-const LATER: Duration = Duration::from_secs(5 * 60);
+/// A result that could not be made is tried again after this time, doubled each time, up to the second.
+const LATER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(15 * 60));
 /// So many failures in a row, and the service counts as away.
 const AWAY: u64 = 3;
 /// Then it is tried again after this time.
@@ -253,7 +253,7 @@ impl Healing<'_> {
 
     /// A result could not be made.
     async fn failed(&self, healer: &Healer, degraded: &Degraded, error: JobError) -> Result<(), Stop> {
-        tracing::warn!(job.id = degraded.job_id, service = self.service, %error, "a stand-in's result could not be replaced");
+        tracing::debug!(job.id = degraded.job_id, service = self.service, %error, "a stand-in's result could not be replaced");
         match error {
             JobError::Fatal { message, .. } => self.leave_alone(healer, degraded, &message).await,
             JobError::Snooze { code, after, .. } if code == Hold::SpendingCap.code() => {
@@ -266,8 +266,15 @@ impl Healing<'_> {
                 self.put_off(healer, degraded, Duration::ZERO).await?;
                 Err(Stop::Away(error))
             }
+            JobError::Retry { code, message, after: Some(after) } => {
+                self.put_off(healer, degraded, Duration::ZERO).await?;
+                Err(Stop::Away(JobError::Snooze { code, message, after }))
+            }
             error @ JobError::Retry { .. } => {
-                self.put_off(healer, degraded, LATER).await?;
+                self.put_off.fetch_add(1, Ordering::Relaxed);
+                let wait = LATER.0.saturating_mul(1 << degraded.failures.min(20)).min(LATER.1);
+                let until = later(wait);
+                self.store.failed_degraded(healer.collection, &degraded.job_id, until).await.map_err(away)?;
                 if self.failures.fetch_add(1, Ordering::Relaxed) + 1 < AWAY {
                     return Ok(());
                 }

@@ -2,22 +2,14 @@
 
 use std::sync::{Arc, OnceLock};
 
+use fleet::Fleet;
 use jobs::Checks;
 use queue::{Client, JobId, JobView};
 use secrecy::SecretString;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::{auth::Auth, history, intake::Intake, openapi, problem::Problem};
-
-/// What stands on e-mails, for previews of them.
-#[derive(Debug, Default)]
-pub(crate) struct Letterhead {
-    /// `SENDER_EMAIL`.
-    pub(crate) sender: Option<String>,
-    /// `PUBLIC_URL`, without a slash at its end.
-    pub(crate) public_url: Option<String>,
-}
+use crate::{api::status::Board, auth::Auth, history, intake::Intake, openapi, problem::Problem};
 
 /// What the handlers share; cheap to clone.
 #[derive(Clone)]
@@ -26,33 +18,33 @@ pub struct App {
     pub(crate) intake: Arc<Intake>,
     pub(crate) auth: Arc<Auth>,
     pub(crate) openapi: bytes::Bytes,
+    pub(crate) fleet: Fleet,
+    /// What the variables say of the outside services.
+    pub(crate) services: Arc<providers::Config>,
+    pub(crate) status: Arc<Board>,
     /// Cancelled when the process shall end: whoever waits for a job stops waiting.
     pub(crate) closing: CancellationToken,
-    pub(crate) letterhead: Arc<Letterhead>,
     /// Empty until MongoDB's address could be looked up.
     store: Arc<OnceLock<Store>>,
 }
 
 impl App {
-    /// The API on this Redis, with all kinds of `jobs`. Does not wait for Redis. `secret` signs the tokens.
+    /// The API on this Redis, with all kinds of `jobs`. Does not wait for Redis. `secret` signs the tokens, `services` is what the
+    /// variables say of the outside services. Must be called inside a tokio runtime.
     #[must_use]
-    pub fn new(redis: &fleet::Redis, secret: &SecretString) -> Self {
+    pub fn new(redis: &fleet::Redis, secret: &SecretString, services: providers::Config) -> Self {
         let checks = Checks::all();
         Self {
             client: Client::new(redis, checks.kinds()),
             openapi: openapi::build(&checks),
+            fleet: Fleet::start(redis),
+            services: Arc::new(services),
+            status: Arc::default(),
             intake: Arc::new(Intake::new(checks)),
             auth: Arc::new(Auth::new(secret)),
             closing: CancellationToken::new(),
-            letterhead: Arc::default(),
             store: Arc::default(),
         }
-    }
-
-    /// Says what stands on e-mails.
-    #[must_use]
-    pub fn with_letterhead(self, sender: Option<String>, public_url: Option<String>) -> Self {
-        Self { letterhead: Arc::new(Letterhead { sender, public_url }), ..self }
     }
 
     /// Gives it the database; the first one stays.

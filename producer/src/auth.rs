@@ -1,6 +1,10 @@
 //! Who calls: JSON Web Tokens (HS256).
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    str::FromStr,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::FromRequestParts,
@@ -127,6 +131,7 @@ pub(crate) fn sign_until(
 pub(crate) struct Auth {
     key: DecodingKey,
     validation: Validation,
+    secret: SecretString,
 }
 
 impl Auth {
@@ -137,12 +142,21 @@ impl Auth {
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[ISSUER]);
         validation.set_required_spec_claims(&["sub", "exp", "iss", "aud"]);
-        Self { key: DecodingKey::from_secret(secret.expose_secret().as_bytes()), validation }
+        Self { key: DecodingKey::from_secret(secret.expose_secret().as_bytes()), validation, secret: secret.clone() }
+    }
+
+    /// Signs a token and checks it: how long that took, or what does not work.
+    pub(crate) fn self_test(&self) -> Result<Duration, String> {
+        let started = Instant::now();
+        let token = sign(&self.secret, "self-test", None, &[], Duration::from_secs(1)).map_err(|e| e.to_string())?;
+        self.caller(&token).map_err(|_| "a token that was just signed is refused".to_owned())?;
+        Ok(started.elapsed())
     }
 
     fn caller(&self, token: &str) -> Result<Caller, Problem> {
         #[derive(Deserialize)]
         struct Token {
+            sub: String,
             tenant: Option<String>,
             #[serde(default)]
             scope: String,
@@ -157,7 +171,7 @@ impl Auth {
         }
         // Scopes of a later release mean nothing here.
         let scopes = token.claims.scope.split_whitespace().filter_map(|name| name.parse().ok()).collect();
-        Ok(Caller { tenant, scopes })
+        Ok(Caller { subject: token.claims.sub, tenant, scopes })
     }
 }
 
@@ -170,6 +184,7 @@ fn is_tenant(name: &str) -> bool {
 /// Who sent the request. As an argument of a handler it refuses a request without a good token.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
+    pub(crate) subject: String,
     pub(crate) tenant: String,
     scopes: Vec<Scope>,
 }

@@ -6,6 +6,10 @@ use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
+/// The servers of a machine that has them all.
+pub(crate) const REDIS_URL: &str = "redis://127.0.0.1:6379";
+pub(crate) const MONGO_URL: &str = "mongodb://127.0.0.1:27017";
+pub(crate) const DB_NAME: &str = "ecomsimply";
 /// A shorter secret can be guessed by trying.
 const SECRET_AT_LEAST: usize = 32;
 const HOW_TO_MAKE_ONE: &str = "make one with: openssl rand -base64 48";
@@ -30,26 +34,20 @@ pub struct Config {
     #[arg(long, env = "ADMIN_ADDR", default_value = "127.0.0.1:9100")]
     pub admin_addr: SocketAddr,
     /// Redis or Valkey.
-    #[arg(long, env = "REDIS_URL", default_value = "redis://127.0.0.1:6379", hide_env_values = true)]
+    #[arg(long, env = "REDIS_URL", default_value = REDIS_URL, hide_env_values = true)]
     redis_url: SecretString,
     /// What all our keys in Redis begin with.
     #[arg(long, env = "REDIS_PREFIX", default_value = "ecom")]
     pub redis_prefix: String,
     /// MongoDB.
-    #[arg(long, env = "MONGO_URL", default_value = "mongodb://127.0.0.1:27017", hide_env_values = true)]
+    #[arg(long, env = "MONGO_URL", default_value = MONGO_URL, hide_env_values = true)]
     mongo_url: SecretString,
     /// Our database in MongoDB.
-    #[arg(long, env = "DB_NAME", default_value = "ecomsimply")]
+    #[arg(long, env = "DB_NAME", default_value = DB_NAME)]
     pub db_name: String,
     /// Signs the tokens; at least 32 bytes.
     #[arg(long, env = "JWT_SECRET", hide_env_values = true)]
     jwt_secret: Option<SecretString>,
-    /// Whom e-mails are from; only for previews of them.
-    #[arg(long, env = "SENDER_EMAIL")]
-    sender_email: Option<String>,
-    /// Where this API is reached from outside; only for previews of e-mails.
-    #[arg(long, env = "PUBLIC_URL")]
-    public_url: Option<String>,
     /// `production` makes a missing or weak secret fatal.
     #[arg(long, env = "APP_ENV", value_enum, default_value = "development")]
     pub app_env: AppEnv,
@@ -70,13 +68,16 @@ impl Config {
         self.mongo_url.expose_secret()
     }
 
-    pub(crate) fn sender(&self) -> Option<String> {
-        self.sender_email.clone().filter(|sender| !sender.is_empty())
-    }
-
-    pub(crate) fn public_url(&self) -> Option<String> {
-        let url = self.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned());
-        url.filter(|url| !url.is_empty())
+    /// What the variables say of the services. What was given as a flag counts as its variable.
+    pub(crate) fn services(&self) -> providers::Config {
+        providers::Config::from_vars(|name| match name {
+            "REDIS_URL" => Some(self.redis_url().to_owned()),
+            "MONGO_URL" => Some(self.mongo_url().to_owned()),
+            "DB_NAME" => Some(self.db_name.clone()),
+            "JWT_SECRET" => self.jwt_secret.as_ref().map(|secret| secret.expose_secret().to_owned()),
+            "APP_ENV" => (self.app_env == AppEnv::Production).then(|| "production".to_owned()),
+            name => std::env::var(name).ok(),
+        })
     }
 
     /// The secret of the tokens. In development a missing one is made up, and tokens end with the process.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use crate::{
-    api::{batch, emails, events, health, jobs as job_routes, list, queues},
+    api::{batch, emails, events, health, jobs as job_routes, list, mode, queues, schedules, status},
     app::App,
     problem::ProblemBody,
 };
@@ -41,6 +41,19 @@ const PROBLEM: &str = "#/components/schemas/Problem";
         emails::show,
         emails::ask_to_unsubscribe,
         emails::unsubscribe,
+        mode::show,
+        mode::switch,
+        status::all,
+        status::one,
+        schedules::list,
+        schedules::show,
+        schedules::put,
+        schedules::delete,
+        schedules::run,
+        schedules::pause,
+        schedules::resume,
+        schedules::next,
+        schedules::runs,
         health::report,
         health::live,
         health::ready,

@@ -23,6 +23,7 @@ pub(crate) enum Type {
     TooLarge,
     UnsupportedFormat,
     Conflict,
+    PreconditionFailed,
     IdempotencyMismatch,
     IdempotencyInProgress,
     Unauthorized,
@@ -30,6 +31,7 @@ pub(crate) enum Type {
     Forbidden,
     NotFound,
     MethodNotAllowed,
+    NotConfigured,
     QueueUnavailable,
     StoreUnavailable,
     Internal,
@@ -45,6 +47,7 @@ impl Type {
             Self::TooLarge => ("too-large", 413, "The request is too large"),
             Self::UnsupportedFormat => ("unsupported-media-type", 415, "The content type is not understood here"),
             Self::Conflict => ("conflict", 409, "The job's state does not allow it"),
+            Self::PreconditionFailed => ("precondition-failed", 412, "It was changed meanwhile"),
             Self::IdempotencyMismatch => ("idempotency-mismatch", 422, "The idempotency key came with another body"),
             Self::IdempotencyInProgress => {
                 ("idempotency-in-progress", 409, "The first request with this idempotency key is still under way")
@@ -54,6 +57,7 @@ impl Type {
             Self::Forbidden => ("forbidden", 403, "The token does not allow it"),
             Self::NotFound => ("not-found", 404, "There is no such thing"),
             Self::MethodNotAllowed => ("method-not-allowed", 405, "The method is not known here"),
+            Self::NotConfigured => ("not-configured", 409, "The real service cannot be used yet"),
             Self::QueueUnavailable => ("queue-unavailable", 503, "The queue takes no jobs at the moment"),
             Self::StoreUnavailable => ("store-unavailable", 503, "The store of results and history does not answer"),
             Self::Internal => ("internal", 500, "Something went wrong on our side"),
@@ -71,6 +75,7 @@ pub(crate) struct Problem {
     kind: Type,
     detail: String,
     errors: Vec<FieldError>,
+    missing: Vec<&'static str>,
     request_id: Option<String>,
 }
 
@@ -90,6 +95,9 @@ pub(crate) struct ProblemBody<'a> {
     /// Each bad field.
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     errors: &'a [FieldError],
+    /// The variables that are not set, when a switch to real is refused.
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    missing: &'a [&'a str],
     /// The same as in the header `x-request-id` and in the logs.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
@@ -97,7 +105,7 @@ pub(crate) struct ProblemBody<'a> {
 
 impl Problem {
     pub(crate) fn new(kind: Type, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new(), request_id: None }
+        Self { kind, detail: detail.into(), errors: Vec::new(), missing: Vec::new(), request_id: None }
     }
 
     /// Bad fields, all of them; the pointers begin at the request's body.
@@ -107,6 +115,26 @@ impl Problem {
             several => format!("{} fields are bad, see errors", several.len()),
         };
         Self { errors, ..Self::new(Type::InvalidPayload, detail) }
+    }
+
+    /// A switch to real that cannot work: the variables that are not set, and all that is wrong.
+    pub(crate) fn not_configured(missing: Vec<&'static str>, errors: Vec<FieldError>) -> Self {
+        let detail = "set what is missing or malformed and restart, or switch with \"force\": true";
+        Self { missing, errors, ..Self::new(Type::NotConfigured, detail) }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn missing(&self) -> &[&'static str] {
+        &self.missing
+    }
+
+    /// The same problem of a part of the body, beside `others` of the rest.
+    pub(crate) fn under(mut self, pointer: &str, others: Vec<FieldError>) -> Self {
+        for error in &mut self.errors {
+            error.pointer = format!("{pointer}{}", error.pointer);
+        }
+        self.errors.extend(others);
+        if self.kind == Type::InvalidPayload { Self::invalid(self.errors) } else { self }
     }
 
     pub(crate) fn unknown_kind(kind: &str, known: &[String]) -> Self {
@@ -148,6 +176,7 @@ impl Problem {
             status,
             detail: &self.detail,
             errors: &self.errors,
+            missing: &self.missing,
             request_id: self.request_id.as_deref(),
         }
     }
@@ -192,6 +221,18 @@ impl From<queue::Error> for Problem {
             error => {
                 tracing::error!(%error, "the queue cannot do what was asked");
                 Self::new(Type::Internal, "the queue cannot do what was asked; the log has the reason")
+            }
+        }
+    }
+}
+
+impl From<fleet::Error> for Problem {
+    fn from(error: fleet::Error) -> Self {
+        match error {
+            fleet::Error::Unavailable(_) => Self::new(Type::QueueUnavailable, error.to_string()),
+            error => {
+                tracing::error!(%error, "what replicas share cannot be used");
+                Self::new(Type::Internal, "what replicas share cannot be used; the log has the reason")
             }
         }
     }

@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, process::ExitCode, time::Duration};
 use anyhow::Context;
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
+use providers::services::SERVICES;
 use queue::Client;
 use store::Store;
 use tokio::{
@@ -15,7 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, config::Config, metrics, router, watch};
+use crate::{api::status, app::App, config::Config, metrics, router, watch};
 
 /// Reading MongoDB's address may need a name server; the listener does not wait for a slow one.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -33,7 +34,11 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let secret = config.secret()?;
     let redis = fleet::Redis::open(config.redis_url(), &config.redis_prefix)?;
-    let app = App::new(&redis, &secret).with_letterhead(config.sender(), config.public_url());
+    let services = config.services();
+    for complaint in &services.complaints {
+        tracing::warn!("{complaint}");
+    }
+    let app = App::new(&redis, &secret, services);
     open_store(&app, &config).await?;
     let checked = checked_server(&app.client).await?;
 
@@ -50,6 +55,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     // All three end with `closing`, which the guard cancels on every way out of here.
     let _guard = closing.clone().drop_guard();
     let grace = Duration::from_secs(config.shutdown_grace_s);
+    status::refresh(&app, &SERVICES);
     tokio::spawn(watch::watch(app.clone(), config));
     tokio::spawn(closing.clone().run_until_cancelled_owned(upkeep(handle.clone())));
     tokio::spawn(serve(admin, metrics::router(handle), closing.clone()));

@@ -45,7 +45,7 @@ impl Answer {
 /// The API with nobody behind it: the ports are never in use.
 fn api() -> Router {
     let redis = fleet::Redis::open("redis://127.0.0.1:1", "test").unwrap();
-    router(App::new(&redis, &SECRET.into()))
+    router(App::new(&redis, &SECRET.into(), providers::Config::mock()))
 }
 
 async fn send(request: Request<Body>) -> Answer {
@@ -459,4 +459,40 @@ fn each_reference(value: &Value, look: &mut impl FnMut(&str)) {
         Value::Array(entries) => entries.iter().for_each(|entry| each_reference(entry, look)),
         _ => {}
     }
+}
+
+async fn get(path: &str, scopes: &[Scope]) -> Answer {
+    send(Request::get(path).header(header::AUTHORIZATION, bearer(scopes)).body(Body::empty()).unwrap()).await
+}
+
+#[tokio::test]
+async fn every_part_of_the_status_has_every_field_while_redis_and_mongodb_are_away() {
+    let answer = get("/api/status", &[Scope::JobsRead]).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["mode"]), (200, &json!("mock")));
+    let services = answer.body["services"].as_array().unwrap();
+    let names = services.iter().map(|service| service["service"].as_str().unwrap());
+    let listed = "ai images payments publication email scraping mongodb redis backup monitoring security";
+    assert_eq!(names.collect::<Vec<_>>().join(" "), listed);
+    for service in services {
+        let mut fields: Vec<_> = service.as_object().unwrap().keys().map(String::as_str).collect();
+        fields.sort_unstable();
+        let expected = "breaker breaker_reason calls_1h configured degraded_waiting hints malformed missing mode probe risk \
+            risk_text service success_rate_1h";
+        assert_eq!(fields.join(" "), expected);
+        let mocked = !["mongodb", "redis", "security"].contains(&service["service"].as_str().unwrap());
+        assert_eq!(service["mode"], if mocked { "mock" } else { "real" });
+        assert!(service["risk_text"].is_string() && ["P0", "P1", "P2"].iter().any(|risk| service["risk"] == *risk));
+    }
+    let one = get("/api/status/email", &[Scope::JobsRead]).await.body;
+    assert_eq!(one["missing"], json!(["SMTP_SERVER", "SMTP_PORT", "SENDER_EMAIL"]));
+    assert_eq!((&one["risk"], &one["risk_text"]), (&json!("P1"), &json!("notifications are late")));
+    assert_eq!((&one["configured"], &one["probe"]), (&json!(false), &json!(null)));
+}
+
+#[tokio::test]
+async fn the_status_needs_a_scope_and_a_service_that_exists() {
+    get("/api/status", &[Scope::JobsWrite]).await.assert_problem(403, "forbidden");
+    let unknown = get("/api/status/teleport", &[Scope::JobsRead]).await;
+    unknown.assert_problem(404, "not-found");
+    assert!(unknown.body["detail"].as_str().unwrap().contains("scraping"), "{}", unknown.body);
 }

@@ -12,7 +12,10 @@ use std::{
 use fleet::{Admission, Call, Clock, Fleet, Mode, Permit, Reported, Reserved};
 use futures::future::BoxFuture;
 
-use crate::error::{Hold, ProviderError};
+use crate::{
+    error::{Hold, ProviderError},
+    secrets::Secrets,
+};
 
 /// A wait known before the call that is longer than this puts the job off instead of holding a worker's slot.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
@@ -36,6 +39,8 @@ pub struct Shared {
     pub fleet: Fleet,
     /// What a tenant may spend in a UTC day, in millionths of a US dollar; `None`: as much as it takes.
     pub spending_cap: Option<u64>,
+    /// What no error may show.
+    pub secrets: Secrets,
 }
 
 /// How often an account of a service may be asked; `None`: as often as it answers.
@@ -125,7 +130,7 @@ impl<P: Provider + ?Sized> Service<P> {
         mock: Arc<P>,
         timeout: Duration,
     ) -> Self {
-        let shared = Shared { fleet: Fleet::alone(), spending_cap: None };
+        let shared = Shared { fleet: Fleet::alone(), spending_cap: None, secrets: Secrets::default() };
         Self { name, real_by_variables, reals, mock, timeout, limits: Limits::default(), shared }
     }
 
@@ -166,7 +171,7 @@ impl<P: Provider + ?Sized> Service<P> {
                     return Ok(Answer { value, provider: real.name(), degraded_reason: first });
                 }
                 Err(error) if policy.allow_fallback && error.passes_on(policy.last_attempt) => {
-                    tracing::warn!(service = self.name, provider = real.name(), %error, "cannot answer, the next one is asked");
+                    tracing::debug!(service = self.name, provider = real.name(), %error, "cannot answer, the next one is asked");
                     first.get_or_insert(error.to_string());
                 }
                 Err(error) => return Err(error),
@@ -227,6 +232,8 @@ impl<P: Provider + ?Sized> Service<P> {
                 retry_after: None,
             }),
         };
+        // A vendor may quote what it was sent; from here on the error is logged, stored and shown.
+        let result = result.map_err(|error| error.redacted(&self.shared.secrets));
         let used = result.as_ref().ok().and_then(|value| what.used(value));
         under_way.ended(reported(result.as_ref().err(), used, real.take_pause()));
         // What a failed call cost is not known: a refusal was paid for, no answer most likely not.

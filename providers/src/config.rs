@@ -1,30 +1,51 @@
 //! The variables of the outside services.
 
+use std::path::PathBuf;
+
 use secrecy::SecretString;
-use url::Url;
 
-use crate::email::SMALLEST_PER_HOUR;
+use crate::{
+    Secrets,
+    services::{Accounts, Entry, Environment, Malformed, SERVICES, State, is_loopback, truth, web_url},
+};
 
-/// Which services are real, and how they are reached.
+/// How the services are reached, and which are asked to be real.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Product texts; `None` = mock.
+    /// Product texts; `None` = not configured.
     pub openai: Option<OpenAi>,
-    /// Fetching of competitors' pages; `None` = mock.
+    /// Another end point of the same protocol, which stands in before the templates; `None` = there is none.
+    pub openai_second: Option<OpenAi>,
+    /// `CONTENT_ROUTES`: the file with the table of models; `None` = the built-in one.
+    pub content_routes: Option<PathBuf>,
+    /// Fetching of competitors' pages; `None` = not configured.
     pub scraping: Option<Scraping>,
-    /// E-mail; `None` = mock.
+    /// E-mail; `None` = not configured.
     pub smtp: Option<Smtp>,
     /// `PUBLIC_URL` without a slash at its end: where the API is reached from outside.
     pub public_url: Option<String>,
     /// Limits and spending.
     pub pace: crate::Pace,
-    /// Services that the variables ask to be real.
+    /// Services with a mock that the variables ask to be real.
     pub real: Vec<&'static str>,
+    /// Every service of the catalogue, in its order.
+    pub services: Vec<ServiceState>,
+    /// What no text may show.
+    pub secrets: Secrets,
     /// What is asked for but cannot be, with the variable that is missing or malformed; told at start.
     pub complaints: Vec<String>,
 }
 
-/// `OPENAI_*`.
+/// What the variables say of a service.
+#[derive(Debug, Clone)]
+pub struct ServiceState {
+    /// Its name in the catalogue.
+    pub service: &'static str,
+    /// What is there and what is not.
+    pub state: State,
+}
+
+/// `OPENAI_*` or `OPENAI_FALLBACK_*`.
 #[derive(Debug, Clone)]
 pub struct OpenAi {
     /// `OPENAI_API_KEY`.
@@ -78,212 +99,270 @@ impl Config {
     /// Everything mocked, as on a fresh checkout.
     #[must_use]
     pub fn mock() -> Self {
-        Self {
-            openai: None,
-            scraping: None,
-            smtp: None,
-            public_url: None,
-            pace: crate::Pace::default(),
-            real: Vec::new(),
-            complaints: Vec::new(),
-        }
+        Self::from_vars(|_| None)
     }
 
     /// Reads the variables through `var`, so that tests need not touch the process's own.
     ///
-    /// A service is real when `MOCK_MODE=false` or its own `MOCK_MODE_AI|SCRAPING|EMAIL=false` says so (its own wins) and its
-    /// variables are there; one that is asked for but half configured stays mock and is named in [`Config::complaints`].
+    /// A service's settings are there whenever its variables are there and good, whatever the mode says, because the mode can
+    /// be switched at run time. One that is asked to be real but half configured is named in [`Config::complaints`].
     pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Self {
-        let var = |name: &str| var(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        let production = var("APP_ENV").is_some_and(|value| value.trim() == "production");
+        let environment = Environment::new(production, &var);
         let mut complaints = Vec::new();
-        let mut flag = |name: &str, default: bool| match var(name).as_deref() {
+        let mut flag = |name: &str, default: bool| match environment.get(name) {
             None => default,
-            Some("true" | "1" | "yes") => true,
-            Some("false" | "0" | "no") => false,
-            Some(other) => {
-                complaints.push(format!("{name}={other:?} is neither true nor false; {default} is used"));
+            Some(value) => truth(&value).unwrap_or_else(|| {
+                complaints.push(format!("{name}={value:?} is neither true nor false; {default} is used"));
                 default
-            }
+            }),
         };
         let mock_all = flag("MOCK_MODE", true);
-        let real = ["MOCK_MODE_AI", "MOCK_MODE_SCRAPING", "MOCK_MODE_EMAIL"].map(|name| !flag(name, mock_all));
-        let unbuilt = ["MOCK_MODE_IMAGES", "MOCK_MODE_PUBLICATION"].map(|name| (name, !flag(name, mock_all)));
-        let use_ssl = flag("SMTP_USE_SSL", false);
-        let allow_plain = flag("SMTP_ALLOW_PLAIN", false);
-
-        let mut need = |service: &str, name: &str| {
-            let value = var(name);
-            if value.is_none() {
-                complaints.push(format!("{service} stays mock: {name} is not set"));
-            }
-            value
-        };
-        let openai = real[0].then(|| {
-            let api_key = SecretString::from(need("ai", "OPENAI_API_KEY")?);
-            let base_url = var("OPENAI_BASE_URL").unwrap_or_else(|| "https://api.openai.com/v1".to_owned());
-            let model = var("OPENAI_MODEL").unwrap_or_else(|| "gpt-6-luna".to_owned());
-            Some(OpenAi { api_key, base_url: base_url.trim_end_matches('/').to_owned(), model })
-        });
-        let smtp = real[2].then(|| {
-            let (host, port, sender) =
-                (need("email", "SMTP_SERVER"), need("email", "SMTP_PORT"), need("email", "SENDER_EMAIL"));
-            Some((host?, port?, sender?))
-        });
-        let scraping = real[1].then(|| var("PROXY_PROVIDER").unwrap_or_else(|| "direct".to_owned()));
-
-        let openai = openai.flatten().filter(|openai| {
-            let good = Url::parse(&openai.base_url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
-            if !good {
-                complaints.push("ai stays mock: OPENAI_BASE_URL is no http or https URL".to_owned());
-            }
-            good
-        });
-        let scraping = scraping.and_then(|provider| {
-            if provider != "direct" {
-                complaints
-                    .push(format!("scraping stays mock: PROXY_PROVIDER={provider:?} is not built yet, only direct"));
-                return None;
-            }
-            let hosts = var("SCRAPE_ALLOW_HOSTS").unwrap_or_default();
-            let allow_hosts = hosts.split(',').map(|host| host.trim().to_lowercase()).filter(|host| !host.is_empty());
-            Some(Scraping { allow_hosts: allow_hosts.collect() })
-        });
-        let smtp = smtp.flatten().and_then(|(host, port, sender)| {
-            let smtp = Smtp::read(host, &port, sender, use_ssl, allow_plain, &var);
-            smtp.map_err(|complaint| complaints.push(format!("email stays mock: {complaint}"))).ok()
-        });
-        let public_url = var("PUBLIC_URL").filter(|url| {
-            let good = Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
-            if !good {
-                complaints.push(format!("PUBLIC_URL={url:?} is no http or https URL; it is not used"));
-            }
-            good
-        });
-        let public_url = public_url.map(|url| url.trim_end_matches('/').to_owned());
-        for (name, real) in unbuilt {
-            if real {
-                complaints.push(format!("{name}: the real service is not built yet; it stays mock"));
+        let is_real = |entry: &&Entry| entry.switch.is_some_and(|switch| !flag(switch, mock_all));
+        let real: Vec<_> = SERVICES.iter().filter(is_real).map(|entry| entry.name).collect();
+        let services: Vec<ServiceState> = SERVICES
+            .iter()
+            .map(|entry| ServiceState { service: entry.name, state: entry.state(&environment) })
+            .collect();
+        for (entry, service) in SERVICES.iter().zip(&services) {
+            if entry.switch.is_none() || real.contains(&entry.name) {
+                complaints.extend(complaint(entry, &service.state));
             }
         }
-        let pace = crate::Pace::from_vars(var, &mut complaints);
-        let real = [("ai", real[0]), ("scraping", real[1]), ("email", real[2])]
-            .into_iter()
-            .filter(|(_, real)| *real)
-            .map(|(name, _)| name)
-            .collect();
-        Self { openai, scraping, smtp, public_url, pace, real, complaints }
+        if real.contains(&"scraping") && scraping(&environment).is_none() && services[SCRAPING].state.configured {
+            let provider = environment.get("PROXY_PROVIDER").unwrap_or_default();
+            complaints.push(format!("scraping stays mock: PROXY_PROVIDER={provider:?} is not built yet, only direct"));
+        }
+        let pace = crate::Pace::from_vars(|name| environment.get(name), &mut complaints);
+        let configured = |index: usize| services[index].state.configured.then_some(&environment);
+        Self {
+            openai: configured(AI).and_then(openai),
+            openai_second: openai_second(&environment).filter(|_| !services[AI].names_fallback()),
+            content_routes: environment.get("CONTENT_ROUTES").map(PathBuf::from),
+            scraping: configured(SCRAPING).and_then(scraping),
+            smtp: configured(EMAIL).and_then(smtp),
+            public_url: environment
+                .get("PUBLIC_URL")
+                .filter(|url| web_url(url).is_some())
+                .map(|url| without_slash(&url)),
+            pace,
+            secrets: Secrets::of(&environment),
+            real,
+            services,
+            complaints,
+        }
     }
 
-    /// Whether the variables ask for the real service.
+    /// What `MOCK_MODE` and the service's own `MOCK_MODE_…` ask for, of which the latter wins. Services without a mock are
+    /// always real, unknown ones never.
     #[must_use]
     pub fn is_real(&self, service: &str) -> bool {
-        self.real.contains(&service)
+        self.real.contains(&service) || Entry::named(service).is_some_and(|entry| entry.switch.is_none())
+    }
+
+    /// Whether everything is there that the service needs to be real.
+    #[must_use]
+    pub fn is_configured(&self, service: &str) -> bool {
+        self.service(service).is_some_and(|state| state.state.configured)
+    }
+
+    /// The variables that the service needs and has not.
+    #[must_use]
+    pub fn missing(&self, service: &str) -> &[&'static str] {
+        self.service(service).map_or(&[], |state| &state.state.missing)
+    }
+
+    /// The variables of the service whose values cannot be right.
+    #[must_use]
+    pub fn malformed(&self, service: &str) -> &[Malformed] {
+        self.service(service).map_or(&[], |state| &state.state.malformed)
+    }
+
+    fn service(&self, service: &str) -> Option<&ServiceState> {
+        self.services.iter().find(|state| state.service == service)
     }
 }
 
-impl Smtp {
-    fn read(
-        host: String,
-        port: &str,
-        sender: String,
-        use_ssl: bool,
-        allow_plain: bool,
-        var: &impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, String> {
-        let port = port.parse().map_err(|_| format!("SMTP_PORT={port:?} is no port"))?;
-        // A server that waits for TLS and a client that waits for a greeting would wait for each other.
-        match (use_ssl, port) {
-            (true, 25 | 587 | 2525) => {
-                return Err(format!(
-                    "SMTP_USE_SSL=true does not fit SMTP_PORT={port}, which begins in clear text: set SMTP_USE_SSL=false \
-                     (STARTTLS is insisted on), or the port for TLS, mostly 465"
-                ));
-            }
-            (false, 465) => {
-                return Err("SMTP_PORT=465 speaks TLS from the first byte: set SMTP_USE_SSL=true".to_owned());
-            }
-            _ => {}
-        }
-        let ca_file = var("SMTP_CA_FILE");
-        // Who names an authority wants TLS, on loopback too.
-        let plain = ca_file.is_none() && (allow_plain || matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1"));
-        let tls = match (use_ssl, plain) {
-            (true, _) => SmtpTls::Implicit,
-            (false, true) => SmtpTls::Plain,
-            (false, false) => SmtpTls::StartTls,
-        };
-        let credentials = match (var("SMTP_USERNAME"), var("SMTP_PASSWORD")) {
-            (Some(user), Some(password)) => Some((user, SecretString::from(password))),
-            (None, None) => None,
-            (Some(_), None) => return Err("SMTP_USERNAME is set and SMTP_PASSWORD is not".to_owned()),
-            (None, Some(_)) => return Err("SMTP_PASSWORD is set and SMTP_USERNAME is not".to_owned()),
-        };
-        let per_hour = match var("SMTP_PER_HOUR").map(|text| (text.parse(), text)) {
-            None => None,
-            Some((Ok(limit @ SMALLEST_PER_HOUR..), _)) => Some(limit),
-            Some((_, text)) => {
-                return Err(format!("SMTP_PER_HOUR={text:?} is no whole number of at least {SMALLEST_PER_HOUR}"));
-            }
-        };
-        let helo = var("SMTP_HELO");
-        if let Some(name) = helo.as_ref().filter(|name| !name.bytes().all(|byte| byte.is_ascii_graphic())) {
-            return Err(format!("SMTP_HELO={name:?} is no name of a machine"));
-        }
-        Ok(Self { host, port, credentials, tls, sender, ca_file, helo, per_hour })
+impl ServiceState {
+    /// Whether something is wrong with the second end point.
+    fn names_fallback(&self) -> bool {
+        self.state.malformed.iter().any(|malformed| malformed.variable.starts_with("OPENAI_FALLBACK_"))
     }
+}
+
+/// Where they stand in [`SERVICES`].
+const AI: usize = 0;
+const EMAIL: usize = 4;
+const SCRAPING: usize = 5;
+
+/// What is wrong with a service that is asked to be real.
+fn complaint(entry: &Entry, state: &State) -> Option<String> {
+    let unset = (!state.missing.is_empty()).then(|| match entry.accounts {
+        Accounts::AnyOf(_) if !state.configured && state.present.is_empty() => {
+            format!("none of its accounts is set ({})", state.missing.join(", "))
+        }
+        _ if state.missing.len() == 1 => format!("{} is not set", state.missing[0]),
+        _ => format!("{} are not set", state.missing.join(", ")),
+    });
+    let faults: Vec<String> = unset.into_iter().chain(state.malformed.iter().map(Malformed::to_string)).collect();
+    let name = entry.name;
+    match (entry.switch, faults.is_empty()) {
+        (Some(_), _) if !entry.built => Some(format!("{name} stays mock: the real service is not built yet")),
+        (_, true) => None,
+        (Some(_), false) if !state.configured => Some(format!("{name} stays mock: {}", faults.join("; "))),
+        _ => Some(format!("{name}: {}", faults.join("; "))),
+    }
+}
+
+fn openai(environment: &Environment<'_>) -> Option<OpenAi> {
+    let base_url = environment.get("OPENAI_BASE_URL").unwrap_or_else(|| "https://api.openai.com/v1".to_owned());
+    Some(OpenAi {
+        api_key: environment.get("OPENAI_API_KEY")?.into(),
+        base_url: base_url.trim_end_matches('/').to_owned(),
+        model: environment.get("OPENAI_MODEL").unwrap_or_else(|| "gpt-6-luna".to_owned()),
+    })
+}
+
+fn openai_second(environment: &Environment<'_>) -> Option<OpenAi> {
+    Some(OpenAi {
+        api_key: environment.get("OPENAI_FALLBACK_API_KEY")?.into(),
+        base_url: environment.get("OPENAI_FALLBACK_BASE_URL")?.trim_end_matches('/').to_owned(),
+        model: environment.get("OPENAI_FALLBACK_MODEL")?,
+    })
+}
+
+fn scraping(environment: &Environment<'_>) -> Option<Scraping> {
+    if environment.get("PROXY_PROVIDER").is_some_and(|provider| provider != "direct") {
+        return None;
+    }
+    let hosts = environment.get("SCRAPE_ALLOW_HOSTS").unwrap_or_default();
+    let allow_hosts = hosts.split(',').map(|host| host.trim().to_lowercase()).filter(|host| !host.is_empty());
+    Some(Scraping { allow_hosts: allow_hosts.collect() })
+}
+
+fn smtp(environment: &Environment<'_>) -> Option<Smtp> {
+    let host = environment.get("SMTP_SERVER")?;
+    let flag = |name: &str| environment.get(name).and_then(|value| truth(&value)).unwrap_or(false);
+    let ca_file = environment.get("SMTP_CA_FILE");
+    // Who names an authority wants TLS, on loopback too.
+    let plain = ca_file.is_none() && (is_loopback(&host) || flag("SMTP_ALLOW_PLAIN"));
+    let tls = match (flag("SMTP_USE_SSL"), plain) {
+        (true, _) => SmtpTls::Implicit,
+        (false, true) => SmtpTls::Plain,
+        (false, false) => SmtpTls::StartTls,
+    };
+    let password = environment.get("SMTP_PASSWORD").map(SecretString::from);
+    Some(Smtp {
+        port: environment.get("SMTP_PORT")?.parse().ok()?,
+        credentials: environment.get("SMTP_USERNAME").zip(password),
+        sender: environment.get("SENDER_EMAIL")?,
+        helo: environment.get("SMTP_HELO"),
+        per_hour: environment.get("SMTP_PER_HOUR").and_then(|limit| limit.parse().ok()),
+        ca_file,
+        tls,
+        host,
+    })
+}
+
+fn without_slash(url: &str) -> String {
+    url.trim_end_matches('/').to_owned()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use super::*;
 
-    fn email(more: &[(&str, &str)]) -> Config {
-        let all: HashMap<&str, &str> = [
-            ("MOCK_MODE_EMAIL", "false"),
-            ("SMTP_SERVER", "mail.example"),
-            ("SMTP_PORT", "587"),
-            ("SENDER_EMAIL", "shop@ecomsimply.example"),
-        ]
-        .into_iter()
-        .chain(more.iter().copied())
-        .collect();
-        Config::from_vars(|name| all.get(name).map(|value| (*value).to_owned()))
+    fn config(vars: &[(&str, &str)]) -> Config {
+        Config::from_vars(|name| vars.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    const MAIL: [(&str, &str); 3] =
+        [("SMTP_SERVER", "smtp.example"), ("SMTP_PORT", "587"), ("SENDER_EMAIL", "shop@example.org")];
+
+    #[test]
+    fn settings_are_there_whatever_the_mode_says() {
+        let config = config(&[&[("OPENAI_API_KEY", "sk-1")], &MAIL[..]].concat());
+        assert!(config.openai.is_some() && config.smtp.is_some() && config.scraping.is_some());
+        assert!(!config.is_real("ai") && !config.is_real("email") && !config.is_real("scraping"));
+        assert!(config.is_real("mongodb") && config.is_real("redis") && config.is_real("security"));
+        assert!(config.complaints.is_empty(), "{:?}", config.complaints);
     }
 
     #[test]
-    fn the_port_and_the_kind_of_tls_must_fit() {
-        let tls = |more: &[(&str, &str)]| email(more).smtp.map(|smtp| smtp.tls);
-        assert_eq!(tls(&[]), Some(SmtpTls::StartTls));
-        assert_eq!(tls(&[("SMTP_PORT", "465"), ("SMTP_USE_SSL", "true")]), Some(SmtpTls::Implicit));
-        assert_eq!(tls(&[("SMTP_SERVER", "127.0.0.1"), ("SMTP_PORT", "1025")]), Some(SmtpTls::Plain));
-        let with_authority = [("SMTP_SERVER", "127.0.0.1"), ("SMTP_PORT", "1025"), ("SMTP_CA_FILE", "ca.pem")];
-        assert_eq!(tls(&with_authority), Some(SmtpTls::StartTls));
-        for (more, told) in [
-            (&[("SMTP_USE_SSL", "true")][..], "SMTP_USE_SSL=true does not fit SMTP_PORT=587"),
-            (&[("SMTP_PORT", "465")], "set SMTP_USE_SSL=true"),
-            (&[("SMTP_PORT", "smtp")], "is no port"),
-            (&[("SMTP_USERNAME", "shop")], "SMTP_PASSWORD is not"),
-            (&[("SMTP_PASSWORD", "hush")], "SMTP_USERNAME is not"),
-            (&[("SMTP_PER_HOUR", "99")], "SMTP_PER_HOUR"),
-            (&[("SMTP_HELO", "my host")], "SMTP_HELO"),
+    fn a_service_own_switch_wins() {
+        let config = config(&[("MOCK_MODE", "false"), ("MOCK_MODE_AI", "TRUE"), ("MOCK_MODE_EMAIL", "maybe")]);
+        assert!(!config.is_real("ai") && config.is_real("email") && config.is_real("scraping"));
+        assert!(!config.is_real("teleport"));
+        assert_eq!(config.complaints[0], "MOCK_MODE_EMAIL=\"maybe\" is neither true nor false; false is used");
+    }
+
+    #[test]
+    fn half_configured_services_are_named_once_each() {
+        let config = config(&[
+            ("MOCK_MODE", "false"),
+            ("OPENAI_API_KEY", "hush"),
+            ("SMTP_SERVER", "smtp.example"),
+            ("PROXY_PROVIDER", "scraperapi"),
+            ("SCRAPERAPI_KEY", "hush"),
+            ("JWT_SECRET", "hush"),
+        ]);
+        assert!(config.openai.is_none() && config.smtp.is_none() && config.scraping.is_none());
+        let expected = [
+            "ai stays mock: OPENAI_API_KEY must begin with sk- and be one word",
+            "images stays mock: the real service is not built yet",
+            "payments stays mock: the real service is not built yet",
+            "publication stays mock: the real service is not built yet",
+            "email stays mock: SMTP_PORT, SENDER_EMAIL are not set",
+            "backup stays mock: the real service is not built yet",
+            "monitoring stays mock: the real service is not built yet",
+            "security: JWT_SECRET has 4 bytes and must have at least 32; make one with: openssl rand -base64 48",
+            "scraping stays mock: PROXY_PROVIDER=\"scraperapi\" is not built yet, only direct",
+        ];
+        assert_eq!(config.complaints, expected);
+        assert_eq!(config.missing("email"), ["SMTP_PORT", "SENDER_EMAIL"]);
+        assert_eq!(config.malformed("ai")[0].variable, "OPENAI_API_KEY");
+        assert!(!format!("{config:?}").contains("hush"), "{config:?}");
+    }
+
+    #[test]
+    fn a_second_end_point_needs_address_key_and_model() {
+        let first = ("OPENAI_API_KEY", "sk-1");
+        let second = [("OPENAI_FALLBACK_BASE_URL", "http://127.0.0.1:9/v1/"), ("OPENAI_FALLBACK_API_KEY", "k")];
+        let half = config(&[&[first], &second[..]].concat());
+        assert_eq!(half.missing("ai"), ["OPENAI_FALLBACK_MODEL"]);
+        let whole =
+            config(&[&[first, ("OPENAI_FALLBACK_MODEL", "m"), ("CONTENT_ROUTES", "r.toml")], &second[..]].concat());
+        let settings = whole.openai_second.unwrap();
+        assert_eq!((settings.base_url.as_str(), settings.model.as_str()), ("http://127.0.0.1:9/v1", "m"));
+        assert_eq!(whole.content_routes.unwrap().to_str(), Some("r.toml"));
+    }
+
+    #[test]
+    fn mail_is_in_clear_text_only_within_the_machine_or_when_allowed() {
+        let tls = |changes: &[(&str, &str)]| config(&[changes, &MAIL[..]].concat()).smtp.unwrap().tls;
+        assert_eq!(tls(&[]), SmtpTls::StartTls);
+        assert_eq!(tls(&[("SMTP_SERVER", "localhost")]), SmtpTls::Plain);
+        assert_eq!(tls(&[("SMTP_ALLOW_PLAIN", "true")]), SmtpTls::Plain);
+        assert_eq!(tls(&[("SMTP_USE_SSL", "yes"), ("SMTP_PORT", "465")]), SmtpTls::Implicit);
+        let authority = ("SMTP_CA_FILE", "/etc/ssl/ca.pem");
+        assert_eq!(tls(&[("SMTP_SERVER", "localhost"), ("SMTP_PORT", "1025"), authority]), SmtpTls::StartTls);
+    }
+
+    #[test]
+    fn a_port_that_does_not_fit_its_tls_and_a_limit_that_cannot_be_kept_are_refused() {
+        for (variable, value, told) in [
+            ("SMTP_USE_SSL", "true", "SMTP_PORT is 587, where TLS begins later: set SMTP_USE_SSL=false, or use 465"),
+            ("SMTP_PORT", "465", "set SMTP_USE_SSL=true"),
+            ("SMTP_PER_HOUR", "99", "SMTP_PER_HOUR must be a whole number of at least 100"),
+            ("SMTP_HELO", "my host", "SMTP_HELO must be one word"),
         ] {
-            let config = email(more);
-            assert!(config.smtp.is_none(), "{more:?}");
-            let [complaint] = config.complaints.as_slice() else { panic!("{more:?}: {:?}", config.complaints) };
+            let config = config(&[&[("MOCK_MODE_EMAIL", "false"), (variable, value)], &MAIL[..]].concat());
+            assert!(config.smtp.is_none(), "{variable}={value}");
+            let complaint = config.complaints.first().unwrap();
             assert!(complaint.starts_with("email stays mock: ") && complaint.contains(told), "{complaint}");
-            assert!(!complaint.contains("hush"), "{complaint}");
         }
-    }
-
-    #[test]
-    fn the_public_address_is_one() {
-        assert_eq!(
-            email(&[("PUBLIC_URL", "https://jobs.example/")]).public_url.as_deref(),
-            Some("https://jobs.example")
-        );
-        let bad = email(&[("PUBLIC_URL", "jobs.example")]);
-        assert!(bad.public_url.is_none() && bad.complaints[0].contains("PUBLIC_URL"), "{:?}", bad.complaints);
+        let good = config(&[&[("PUBLIC_URL", "https://jobs.example/")], &MAIL[..]].concat());
+        assert_eq!(good.public_url.as_deref(), Some("https://jobs.example"));
+        assert_eq!(config(&[("PUBLIC_URL", "jobs.example")]).public_url, None);
     }
 }

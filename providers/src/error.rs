@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::secrets::Secrets;
+
 /// Why a provider could not answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -99,6 +101,20 @@ impl Hold {
 }
 
 impl ProviderError {
+    /// The same without secrets in its message.
+    #[must_use]
+    pub fn redacted(mut self, secrets: &Secrets) -> Self {
+        let (Self::Transient { message, .. }
+        | Self::Deferred { message, .. }
+        | Self::RateLimited { message, .. }
+        | Self::Rejected { message, .. }
+        | Self::Misconfigured { message, .. }
+        | Self::UnknownOutcome { message, .. }
+        | Self::Held { message, .. }) = &mut self;
+        *message = secrets.redact(std::mem::take(message));
+        self
+    }
+
     /// A stable code for the attempt's error.
     #[must_use]
     pub fn code(&self) -> &'static str {

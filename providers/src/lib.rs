@@ -8,13 +8,18 @@ pub mod email;
 mod error;
 pub mod image;
 mod pace;
+mod probe;
 pub mod publication;
 pub mod scraping;
+mod secrets;
+pub mod services;
 
 pub use chain::{Answer, Ask, Limits, Policy, Provider, Service, Shared, Usage};
-pub use config::{Config, OpenAi, Scraping, Smtp, SmtpTls};
+pub use config::{Config, OpenAi, Scraping, ServiceState, Smtp, SmtpTls};
 pub use error::{Hold, ProviderError};
 pub use pace::{Pace, micro_usd};
+pub use probe::probe;
+pub use secrets::Secrets;
 
 use fleet::Fleet;
 
@@ -45,7 +50,8 @@ impl Providers {
     /// # Errors
     /// [`ProviderError::Misconfigured`] when a client cannot be built from the configuration.
     pub fn from_config(config: &Config, fleet: &Fleet) -> Result<Self, ProviderError> {
-        let shared = Shared { fleet: fleet.clone(), spending_cap: config.pace.spending_cap };
+        let shared =
+            Shared { fleet: fleet.clone(), spending_cap: config.pace.spending_cap, secrets: config.secrets.clone() };
         Ok(Self {
             fleet: fleet.clone(),
             heal_per_min: config.pace.heal_per_min,

@@ -1,7 +1,7 @@
 //! Results that a stand-in made, until a real provider's takes their place.
 //!
 //! The document of such a result (see `results.rs`) has besides: `payload_json`, what the job was asked for; `made`, a hash of the
-//! result as it was stored; `heal_at`, when it is next worth trying. `heal_at` is there as long as something is left to be done, and
+//! result as it was stored; `heal_at`, when it is next worth trying; `heal_failures`, if there were any. `heal_at` is there as long as something is left to be done, and
 //! its index has these documents only. Whoever takes one moves its `heal_at` ahead, as a lease: when that replica dies, the document
 //! is taken again. A result whose hash has changed was edited since, and is left as it is.
 
@@ -26,6 +26,8 @@ pub struct Degraded {
     pub tenant: String,
     /// What the job was asked for.
     pub payload: Value,
+    /// How often no real result could be made.
+    pub failures: u32,
     /// The real result, if it is stored already and is only to be announced.
     pub replaced: Option<Replacement>,
     /// As it was read: it is replaced only if it is still so.
@@ -143,6 +145,19 @@ impl Store {
         self.put_off(collection, doc! { "_id": job_id, "heal_at": { "$exists": true } }, until).await
     }
 
+    /// The result could not be made, and is not worth trying before `until`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later.
+    pub async fn failed_degraded(&self, collection: &str, job_id: &str, until: Moment) -> Result<(), Error> {
+        let documents = self.collection(collection);
+        let filter = doc! { "_id": job_id, "heal_at": { "$exists": true } };
+        let update = doc! { "$set": { "heal_at": date(until) }, "$inc": { "heal_failures": 1 } };
+        let put_off = async move { documents.update_one(filter, update).await };
+        run(format!("put off the result of job {job_id} in {collection}"), ANSWER_TIMEOUT, put_off).await?;
+        Ok(())
+    }
+
     /// No result of this tenant is worth trying before `until`.
     ///
     /// # Errors
@@ -192,7 +207,7 @@ impl Store {
     }
 
     async fn end_healing(&self, collection: &str, job_id: &str, set: Document) -> Result<(), Error> {
-        let mut update = doc! { "$unset": { "heal_at": "", "made": "", "payload_json": "" } };
+        let mut update = doc! { "$unset": { "heal_at": "", "heal_failures": "", "made": "", "payload_json": "" } };
         if !set.is_empty() {
             update.insert("$set", set);
         }
@@ -220,7 +235,7 @@ pub(crate) fn fields(new: &NewResult) -> (Document, Document) {
                 doc! { "payload_json": payload.to_string(), "made": hash(&new.result), "heal_at": DateTime::now() };
             (set, doc! {})
         }
-        _ => (doc! {}, doc! { "payload_json": "", "made": "", "heal_at": "" }),
+        _ => (doc! {}, doc! { "payload_json": "", "made": "", "heal_at": "", "heal_failures": "" }),
     }
 }
 
@@ -239,12 +254,14 @@ fn read(mut document: Document) -> Result<Degraded, &'static str> {
     if is_degraded && document.get_str("made").ok() != Some(hash(&value).as_str()) {
         return Err("edited");
     }
+    let failures = document.get_i32("heal_failures").ok().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
     let provider = document.get_str("provider").ok().map(str::to_owned);
     let mut text = |name: &str| match document.remove(name) {
         Some(Bson::String(text)) => text,
         _ => String::new(),
     };
     Ok(Degraded {
+        failures,
         job_id: text("_id"),
         tenant: text("tenant"),
         payload: payload.ok_or("damaged")?,

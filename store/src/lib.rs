@@ -1,5 +1,6 @@
 //! MongoDB: the connection here, then one file a collection family ([`results`](Store::put_result),
-//! of stand-ins [`degraded`](Store::take_degraded), [`receipts`](Store::begin_receipt), [`history`](Store::record_jobs)).
+//! of stand-ins [`degraded`](Store::take_degraded), [`receipts`](Store::begin_receipt), [`history`](Store::record_jobs),
+//! [`schedules`](Store::due_schedules)).
 //!
 //! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`Store::run`): a caller
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
@@ -11,6 +12,7 @@ mod history;
 mod json;
 mod receipts;
 mod results;
+mod schedules;
 
 use std::{
     fmt,
@@ -30,6 +32,7 @@ pub use error::Error;
 pub use history::{Moment, PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, words};
 pub use receipts::Receipt;
 pub use results::NewResult;
+pub use schedules::{Advance, Monitor, MonitorCursor, StoredSchedule, Tick, TickOutcome, Trial};
 
 /// The driver's own 30 s would hold a worker's slot for half a minute at each attempt.
 const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(3);

@@ -104,10 +104,13 @@ async fn a_tenant_that_has_spent_its_money_waits_and_the_others_do_not() {
     store.put_off_tenant(KIND, "acme", later(3600)).await.unwrap();
     let taken = store.take_degraded(KIND, later(0), LEASE).await.unwrap().expect("the other's waits");
     assert_eq!(taken.job_id, "c");
-    store.put_off_degraded(KIND, "c", later(10)).await.unwrap();
+    assert_eq!(taken.failures, 0);
+    store.failed_degraded(KIND, "c", later(10)).await.unwrap();
     assert_eq!(store.take_degraded(KIND, later(5), LEASE).await.unwrap(), None);
     assert_eq!(store.n_degraded(KIND).await.unwrap(), 3);
-    assert_eq!(store.take_degraded(KIND, later(20), LEASE).await.unwrap().unwrap().job_id, "c");
+    let again = store.take_degraded(KIND, later(20), LEASE).await.unwrap().expect("its time has come");
+    assert_eq!((again.job_id.as_str(), again.failures), ("c", 1));
+    store.put_off_degraded(KIND, "c", later(10_000)).await.unwrap();
     assert!(store.take_degraded(KIND, later(7200), LEASE).await.unwrap().is_some());
 }
 

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::ensure;
 use clap::Parser;
 use queue::Timing;
+use secrecy::SecretString;
 
 /// Runs jobs and upkeep; any number of replicas.
 ///
@@ -14,13 +15,13 @@ use queue::Timing;
 pub struct Config {
     /// Redis, which holds the queues.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, default_value = "redis://127.0.0.1:6379")]
-    pub redis_url: String,
+    pub redis_url: SecretString,
     /// What all our keys in Redis begin with.
     #[arg(long, env = "REDIS_PREFIX", default_value = "ecom")]
     pub redis_prefix: String,
     /// MongoDB, which holds the results.
     #[arg(long, env = "MONGO_URL", hide_env_values = true, default_value = "mongodb://127.0.0.1:27017")]
-    pub mongo_url: String,
+    pub mongo_url: SecretString,
     /// The database.
     #[arg(long, env = "DB_NAME", default_value = "ecomsimply")]
     pub db_name: String,
@@ -36,6 +37,10 @@ pub struct Config {
     /// At shutdown, running jobs may take so long before they are handed back, in seconds.
     #[arg(long, env = "SHUTDOWN_GRACE_S", default_value_t = 25)]
     pub shutdown_grace_s: u64,
+    /// An outside service that fails is left alone for so long at first, in seconds, and up to ten times as long; ten times as
+    /// long, too, when its account is unusable. The same in all replicas.
+    #[arg(long, env = "BREAKER_OPEN_S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    pub breaker_open_s: u64,
     /// Jobs at a time, by kind: `content=32,image=4`; the rest has its default.
     #[arg(long, env = "CONCURRENCY", default_value = "", value_parser = parse_concurrency)]
     pub concurrency: Concurrency,
@@ -74,6 +79,19 @@ fn parse_concurrency(text: &str) -> Result<Concurrency, String> {
 }
 
 impl Config {
+    /// How breakers behave.
+    #[must_use]
+    pub fn breakers(&self) -> fleet::Settings {
+        let open = Duration::from_secs(self.breaker_open_s);
+        fleet::Settings {
+            open,
+            open_at_most: 10 * open,
+            parked: 10 * open,
+            parked_at_most: 120 * open,
+            ..fleet::Settings::default()
+        }
+    }
+
     /// The lease's timing.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ use fleet::Fleet;
 use futures::FutureExt;
 use providers::Providers;
 use queue::{Client, Error, Outcome, Replica};
+use secrecy::ExposeSecret;
 use store::Store;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -52,10 +53,10 @@ pub async fn run(config: Config, runners: Runners, shutdown: CancellationToken) 
     for complaint in &services_config.complaints {
         tracing::warn!("{complaint}");
     }
-    let redis = fleet::Redis::open(&config.redis_url, &config.redis_prefix)?;
+    let redis = fleet::Redis::open(config.redis_url.expose_secret(), &config.redis_prefix)?;
     let client = Client::new(&redis, runners.iter().map(|runner| runner.kind.clone()).collect());
-    let store = Store::open(&config.mongo_url, &config.db_name).await?;
-    let fleet = Fleet::start(&redis);
+    let store = Store::open(config.mongo_url.expose_secret(), &config.db_name).await?;
+    let fleet = Fleet::with_settings(&redis, config.breakers());
     let services = Services {
         providers: Arc::new(Providers::from_config(&services_config, &fleet)?),
         store: store.clone(),
@@ -81,6 +82,7 @@ pub async fn run(config: Config, runners: Runners, shutdown: CancellationToken) 
         }
     });
     background.spawn(watch_redis(client.clone()));
+    background.spawn(schedules::Ticker::new(client.clone(), store.clone()).run());
     let collections = runners.iter().map(|runner| runner.collection).collect();
     let recorder = Recorder::new(client.clone(), store.clone(), &runners);
     background.spawn(async move {
@@ -94,6 +96,7 @@ pub async fn run(config: Config, runners: Runners, shutdown: CancellationToken) 
         serve_queues(&config, &mut replica, runners, &services, &shutdown).await;
     }
     replica.close().await;
+    fleet.close().await;
     tracing::info!("stopped");
     Ok(())
 }

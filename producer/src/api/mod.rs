@@ -6,4 +6,7 @@ pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod list;
+pub(crate) mod mode;
 pub(crate) mod queues;
+pub(crate) mod schedules;
+pub(crate) mod status;

@@ -4,6 +4,8 @@ mod message;
 mod mock;
 mod smtp;
 
+pub(crate) use smtp::probe;
+
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;

@@ -178,6 +178,18 @@ impl Mailer for SmtpMailer {
     }
 }
 
+/// Connects and takes leave; logs in between if told to.
+pub(crate) async fn probe(config: &Smtp, login: bool) -> Result<(), String> {
+    let credentials = config.credentials.clone().filter(|_| login);
+    let mailer = SmtpMailer::new(&Smtp { credentials, ..config.clone() }).map_err(|e| e.to_string())?;
+    let progress = Progress::default();
+    let connected = mailer.connect(&progress).await;
+    let mut connection = connected.map_err(|error| failure(progress.step(), &error).to_string())?;
+    // It has shown that it works; how it takes leave does not matter.
+    let _ = connection.quit().await;
+    Ok(())
+}
+
 /// What follows from a failure at this step.
 fn failure(step: Step, error: &Error) -> ProviderError {
     let Some(code) = error.status().map(u16::from) else {
@@ -212,9 +224,8 @@ fn whole(error: &Error) -> String {
 /// Whether the other side spoke no TLS, or showed a certificate that nobody vouches for: the next connection would fare alike.
 fn is_bad_tls(error: &Error) -> bool {
     let mut causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    causes.any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == io::ErrorKind::InvalidData)
-    })
+    causes
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == io::ErrorKind::InvalidData))
 }
 
 fn tls(config: &Smtp) -> Result<TlsParameters, ProviderError> {

@@ -41,7 +41,7 @@ const PAGE: &str = "<html><body>please log in to the proxy</body></html>";
 
 /// What becomes of a request in place of the usual answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "fault", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "fault", rename_all = "snake_case")]
 pub enum Fault {
     /// Nothing is carried out; this is answered.
     Status {
@@ -407,6 +407,11 @@ async fn control(request: Request<Body>, faults: &Faults) -> Response {
 /// `{"fault": "none"}` is `None`: whole again.
 fn order(body: &[u8]) -> Result<Option<Order>, String> {
     let value: Value = serde_json::from_slice(body).map_err(|error| format!("the body is no JSON: {error}"))?;
+    let known = ["fault", "status", "headers", "body", "ms", "times", "path"];
+    if let Some(name) = value.as_object().and_then(|fields| fields.keys().find(|name| !known.contains(&name.as_str())))
+    {
+        return Err(format!("no fault: unknown field {name:?}; there are {}", known.join(", ")));
+    }
     if value["fault"] == "none" {
         return Ok(None);
     }

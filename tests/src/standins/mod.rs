@@ -3,8 +3,10 @@
 //! One file a vendor; `fault.rs` has what all share. Each checks what it is sent, remembers what it carried out, and ends when it
 //! is dropped. `tests/src/bin/standins.rs` starts them all for a person.
 
+pub mod fal;
 pub mod fault;
 pub mod openai;
+pub mod scraping;
 pub mod smtp;
 pub mod woocommerce;
 

@@ -77,6 +77,22 @@ fn every_script_and_every_file_of_the_queue_is_named() {
 }
 
 #[test]
+fn every_key_and_every_script_of_the_fleet_is_named() {
+    let architecture = read("ARCHITECTURE.md");
+    let scripts = stems("fleet/src/scripts", ".lua");
+    let mut keys: BTreeSet<String> = words_behind(&read("fleet/src/keys.rs"), "}}:").map(str::to_owned).collect();
+    for script in &scripts {
+        let text = read(&format!("fleet/src/scripts/{script}.lua"));
+        keys.extend(words_behind(&text, "base .. ':").chain(words_behind(&text, "KEYS[1] .. ':")).map(str::to_owned));
+    }
+    assert!(scripts.len() > 5 && keys.len() > 6, "{scripts:?} {keys:?}");
+    let missing: Vec<_> = keys.iter().filter(|key| !architecture.contains(&format!("}}:{key}"))).collect();
+    assert_eq!(missing, [""; 0], "keys");
+    let missing: Vec<_> = scripts.iter().filter(|script| !architecture.contains(&format!("`{script}`"))).collect();
+    assert_eq!(missing, [""; 0], "scripts");
+}
+
+#[test]
 fn every_path_in_the_documents_is_there() {
     for document in ["ARCHITECTURE.md", "README.md"] {
         let text = read(document);

@@ -168,6 +168,7 @@ async fn a_preview_shows_the_message_and_sends_nothing_and_names_every_bad_field
     let system = System::start(
         Options::default()
             .workers(0)
+            .real_email(1)
             .env("PUBLIC_URL", "https://jobs.shop.example/")
             .env("SENDER_EMAIL", "Shop <a@shop.example>"),
     )

@@ -134,8 +134,12 @@ async fn a_dropped_connection_before_and_after_the_work() {
 #[tokio::test]
 async fn an_order_that_makes_no_sense_is_refused_with_what_would() {
     let standin = standin().await;
-    for bad in [json!({ "fault": "explode" }), json!({ "fault": "status" }), json!({ "fault": "status", "status": 99 })]
-    {
+    for bad in [
+        json!({ "fault": "explode" }),
+        json!({ "fault": "status" }),
+        json!({ "fault": "status", "status": 99 }),
+        json!({ "fault": "hang", "time": 3 }),
+    ] {
         let (status, answer) = put(&standin, bad.clone()).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{bad}");
         assert!(answer["error"].as_str().is_some_and(|error| error.contains("status")), "{answer}");

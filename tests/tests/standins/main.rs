@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions included")]
 
+mod fal;
 mod fault;
+mod scraping;
 mod smtp;
 mod woocommerce;
 

@@ -1,0 +1,45 @@
+//! Whether the servers that the API stands on answer, asked from outside of it.
+
+use std::{fmt::Display, time::Duration};
+
+use store::Store;
+use tokio::time::timeout;
+
+use crate::{
+    auth::Auth,
+    config::{DB_NAME, MONGO_URL, REDIS_URL},
+};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Asks `redis` or `mongodb` whether it answers, and `security` whether a token can be signed and checked, with the variables as
+/// `var` gives them: how long it took, or why not. `None` for any other service, and for security without `JWT_SECRET`.
+pub async fn probe(service: &str, var: impl Fn(&str) -> Option<String>) -> Option<Result<Duration, String>> {
+    // Fails when one is installed already, which is as good.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let var = |name: &str, default: &str| var(name).unwrap_or_else(|| default.to_owned());
+    let asked = match service {
+        "redis" => timeout(PATIENCE, redis(var("REDIS_URL", REDIS_URL))).await,
+        "mongodb" => timeout(PATIENCE, mongodb(var("MONGO_URL", MONGO_URL), var("DB_NAME", DB_NAME))).await,
+        "security" => {
+            let secret = var("JWT_SECRET", "");
+            return (!secret.is_empty()).then(|| Auth::new(&secret.into()).self_test());
+        }
+        _ => return None,
+    };
+    Some(asked.unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs()))))
+}
+
+async fn redis(url: String) -> Result<Duration, String> {
+    // It has keys of nobody, so its prefix does not matter.
+    let redis = fleet::Redis::open(&url, "probe").map_err(text)?;
+    queue::Client::new(&redis, Vec::new()).ping().await.map_err(text)
+}
+
+async fn mongodb(url: String, name: String) -> Result<Duration, String> {
+    Store::open(&url, &name).await.map_err(text)?.ping().await.map_err(text)
+}
+
+fn text(error: impl Display) -> String {
+    error.to_string()
+}

@@ -1,0 +1,55 @@
+//! Whether the outside services answer, asked in a way that costs nothing and changes nothing.
+
+use std::time::{Duration, Instant};
+
+use reqwest::redirect::Policy;
+use secrecy::ExposeSecret;
+
+use crate::{Config, OpenAi, email};
+
+/// Longer than a healthy service takes.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The mail server's greeting may be held back to scare off spammers.
+const MAIL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Asks a configured service whether it answers, whatever the mode: how long that took, or why it does not. `None` for one that is
+/// not configured, and for one that cannot be asked for free. With `login` the mail server is asked to take our password, which it
+/// may not like to be asked often.
+pub async fn probe(config: &Config, service: &str, login: bool) -> Option<Result<Duration, String>> {
+    let started = Instant::now();
+    let result = match service {
+        "ai" => within(TIMEOUT, openai(config.openai.as_ref()?)).await,
+        "email" => within(MAIL_TIMEOUT, email::probe(config.smtp.as_ref()?, login)).await,
+        _ => return None,
+    };
+    Some(result.map(|()| started.elapsed()).map_err(|error| config.secrets.redact(error)))
+}
+
+async fn within(time: Duration, asked: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    let late = |_| Err(format!("no answer within {} s", time.as_secs()));
+    tokio::time::timeout(time, asked).await.unwrap_or_else(late)
+}
+
+/// Looks up the configured model, for which nothing is billed.
+async fn openai(settings: &OpenAi) -> Result<(), String> {
+    let client = reqwest::Client::builder().redirect(Policy::none()).build();
+    let client = client.map_err(|error| format!("no HTTP client can be built: {error}"))?;
+    let url = format!("{}/models/{}", settings.base_url, settings.model);
+    let request = client.get(url).bearer_auth(settings.api_key.expose_secret());
+    let answer = request.send().await.map_err(|error| innermost(&error))?;
+    match answer.status().as_u16() {
+        200..=299 => Ok(()),
+        401 | 403 => Err(format!("{}: OPENAI_API_KEY is refused", answer.status())),
+        404 => Err(format!("{}: there is no model {:?} (OPENAI_MODEL)", answer.status(), settings.model)),
+        _ => Err(format!("it answers {}", answer.status())),
+    }
+}
+
+/// The cause without the address, which is known.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    format!("cannot be reached: {cause}")
+}

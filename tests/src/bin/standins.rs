@@ -1,0 +1,129 @@
+//! `standins`: starts stand-ins of the vendors for a person and prints the variables that lead to them.
+//!
+//! `standins` starts all on free ports; `standins openai=9001 smtp=0` those alone. Runs until it is ended.
+
+use std::{any::Any, convert::Infallible, process::ExitCode};
+
+use tests::{
+    Gate,
+    standins::{
+        fal::Fal,
+        openai::OpenAi,
+        scraping::{BrightData, Pages, ScraperApi},
+        smtp::Smtp,
+        woocommerce::WooCommerce,
+    },
+};
+
+const NAMES: [&str; 7] = ["openai", "shops", "smtp", "fal", "woocommerce", "scraperapi", "brightdata"];
+const OPENAI_MODELS: [&str; 6] =
+    ["gpt-6-luna", "gpt-6.1-terra", "gpt-6.1-sol", "gpt-6.2-sol", "gpt-6-astra", "gpt-6.2-astra"];
+const KEY: &str = "standin";
+
+/// A stand-in that runs: what keeps it alive, where it is broken, and the variables that lead to it.
+struct Running {
+    alive: Box<dyn Any>,
+    url: String,
+    variables: Vec<(&'static str, String)>,
+}
+
+async fn start(name: &str, port: u16) -> anyhow::Result<Running> {
+    let given = |name, value: &str| (name, value.to_owned());
+    let (alive, url, variables): (Box<dyn Any>, String, Vec<_>) = match name {
+        "openai" => {
+            let key = format!("sk-{KEY}");
+            let openai = OpenAi::on(port, Gate::opened(), &key, &OPENAI_MODELS).await?;
+            let base = openai.url().to_owned();
+            let root = base.trim_end_matches("/v1").to_owned();
+            (Box::new(openai), root, vec![given("OPENAI_API_KEY", &key), ("OPENAI_BASE_URL", base)])
+        }
+        "shops" => {
+            let pages = Pages::start(port).await?;
+            let url = pages.url();
+            (Box::new(pages), url, vec![given("PROXY_PROVIDER", "direct"), given("SCRAPE_ALLOW_HOSTS", "127.0.0.1")])
+        }
+        "smtp" => {
+            let smtp = Smtp::on(port, 0, Some(("shop", KEY))).await?;
+            let (url, port) = (smtp.control_url().to_owned(), smtp.port().to_string());
+            let variables = vec![
+                given("SMTP_SERVER", "127.0.0.1"),
+                ("SMTP_PORT", port),
+                given("SMTP_USERNAME", "shop"),
+                given("SMTP_PASSWORD", KEY),
+                given("SENDER_EMAIL", "shop@ecomsimply.example"),
+            ];
+            (Box::new(smtp), url, variables)
+        }
+        "fal" => {
+            let key = format!("id:{KEY}");
+            let fal = Fal::start(port, &key).await?;
+            let url = fal.url().to_owned();
+            (Box::new(fal), url.clone(), vec![("FAL_KEY", key), ("FAL_BASE_URL", url)])
+        }
+        "woocommerce" => {
+            let (key, secret) = (format!("ck_{KEY}"), format!("cs_{KEY}"));
+            // Its URL is http, so that a client signs.
+            let shop = WooCommerce::plain(port, &key, &secret).await?;
+            let url = shop.url().to_owned();
+            let variables =
+                vec![("WOO_STORE_URL", url.clone()), ("WOO_CONSUMER_KEY", key), ("WOO_CONSUMER_SECRET", secret)];
+            (Box::new(shop), url, variables)
+        }
+        "scraperapi" => {
+            let api = ScraperApi::start(port, KEY, 100_000).await?;
+            let url = api.url();
+            (Box::new(api), url.clone(), vec![given("SCRAPERAPI_KEY", KEY), ("SCRAPERAPI_BASE_URL", url)])
+        }
+        "brightdata" => {
+            let api = BrightData::start(port, KEY, "unlocker").await?;
+            let url = api.url();
+            let variables = vec![
+                given("BRIGHT_DATA_KEY", KEY),
+                given("BRIGHT_DATA_ZONE", "unlocker"),
+                ("BRIGHT_DATA_BASE_URL", url.clone()),
+            ];
+            (Box::new(api), url, variables)
+        }
+        _ => anyhow::bail!("there is no stand-in {name:?}; there are {}", NAMES.join(", ")),
+    };
+    Ok(Running { alive, url, variables })
+}
+
+/// `openai=9001`, or `openai` for a free port.
+fn chosen(argument: &str) -> anyhow::Result<(String, u16)> {
+    let (name, port) = argument.split_once('=').unwrap_or((argument, "0"));
+    let port = port.parse().map_err(|_| anyhow::anyhow!("{argument:?} is not NAME=PORT"))?;
+    Ok((name.to_owned(), port))
+}
+
+async fn run() -> anyhow::Result<Infallible> {
+    let mut wanted = std::env::args().skip(1).map(|argument| chosen(&argument)).collect::<anyhow::Result<Vec<_>>>()?;
+    if wanted.is_empty() {
+        wanted = NAMES.map(|name| (name.to_owned(), 0)).into();
+    }
+    let mut alive = Vec::new();
+    for (name, port) in wanted {
+        let running =
+            start(&name, port).await.map_err(|error| anyhow::anyhow!("cannot start {name} on port {port}: {error}"))?;
+        println!("# {name}: {}", running.url);
+        for (variable, value) in running.variables {
+            println!("{variable}={value}");
+        }
+        alive.push(running.alive);
+    }
+    println!(
+        "# ready: PUT /_fault at an address above breaks it, DELETE /_fault mends it, GET /_requests tells what came"
+    );
+    Ok(std::future::pending().await)
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(never) => match never {},
+        Err(error) => {
+            eprintln!("standins: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! An outside service is away in every way that services are, and comes back.
+
+use std::collections::HashSet;
+
+use mongodb::bson::{Document, doc};
+use serde_json::{Value, json};
+use servers::wait_until;
+use tests::{
+    JOB_PATIENCE, Options, System,
+    standins::{fault::Fault, openai::OpenAi},
+};
+
+const KEY: &str = "sk-outage";
+const MODEL: &str = "gpt-6-luna";
+
+fn options(standin: &OpenAi) -> Options {
+    Options::default()
+        .env("MOCK_MODE_AI", "false")
+        .env("OPENAI_API_KEY", KEY)
+        .env("OPENAI_MODEL", MODEL)
+        .env("OPENAI_BASE_URL", standin.url())
+        .env("BREAKER_OPEN_S", "1")
+        .env("HEAL_PER_MIN", "6000")
+}
+
+/// A job with few attempts and little time, so that the outage does not take long.
+fn jobs(phase: &str, n: usize) -> Vec<Value> {
+    let job = |number| {
+        json!({
+            "kind": "content",
+            "payload": { "product_id": format!("{phase}-{number}"), "name": "Lamp", "category": "Lamps", "language": "en",
+                "target_length": 50 },
+            "options": { "max_attempts": 2, "timeout_s": 5 },
+        })
+    };
+    (0..n).map(job).collect()
+}
+
+/// Pushes jobs and returns their ids.
+async fn push(system: &System, jobs: Vec<Value>) -> Vec<String> {
+    let answer = system.post("/api/jobs/batch", &json!({ "jobs": jobs })).await;
+    let results = answer.body["results"].as_array().expect("one result a job").clone();
+    results.iter().map(|result| result["id"].as_str().expect("it is accepted").to_owned()).collect()
+}
+
+async fn contents(system: &System) -> mongodb::Collection<Document> {
+    let client = mongodb::Client::with_uri_str(&system.mongo_url).await.unwrap();
+    client.database(&system.name).collection("contents")
+}
+
+/// The names of a job's events.
+async fn events(system: &System, id: &str) -> Vec<String> {
+    let answer = system.get(&format!("/api/jobs/{id}/events")).await;
+    let text = answer.body.as_str().expect("events are text").to_owned();
+    text.lines().filter_map(|line| line.strip_prefix("event: ").map(str::to_owned)).collect()
+}
+
+async fn wait_for_healing(system: &System, left: u64) {
+    let contents = contents(system).await;
+    let healed = async || contents.count_documents(doc! { "heal_at": { "$exists": true } }).await.unwrap() <= left;
+    wait_until("the results of stand-ins are replaced", JOB_PATIENCE, healed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_heals_itself() {
+    let standin = OpenAi::start(KEY, MODEL).await.unwrap();
+    let system = System::start(options(&standin)).await;
+    let faults = standin.faults();
+    let phases: [(&str, Fault, &[&str]); 4] = [
+        ("down", Fault::status(500), &["500", "breaker"]),
+        ("busy", Fault::retry_after(429, 1), &["429", "breaker"]),
+        ("silent", Fault::Hang, &["no answer", "breaker"]),
+        ("half", Fault::HalfBody, &["openai", "breaker"]),
+    ];
+    let mut ids = Vec::new();
+    for (phase, fault, reasons) in phases {
+        faults.recover();
+        faults.always(fault);
+        let pushed = push(&system, jobs(phase, 100)).await;
+        for job in system.wait_jobs(&pushed).await {
+            assert_eq!(job["state"], "succeeded", "{job}");
+            assert_eq!((&job["provider"], &job["degraded"]), (&json!("mock"), &json!(true)), "{job}");
+            let reason = job["degraded_reason"].as_str().expect("a degraded result says why");
+            assert!(reasons.iter().any(|expected| reason.contains(expected)), "{phase}: {reason}");
+        }
+        ids.extend(pushed);
+    }
+
+    // A merchant edits one text before the service is back.
+    let edited = ids[7].clone();
+    let contents = contents(&system).await;
+    let mine = doc! { "$set": { "result.title": "Mine" } };
+    assert_eq!(contents.update_one(doc! { "_id": &edited }, mine).await.unwrap().modified_count, 1);
+
+    faults.recover();
+    let last = push(&system, jobs("back", 100)).await;
+    let mut degraded: HashSet<String> = ids.iter().cloned().collect();
+    for job in system.wait_jobs(&last).await {
+        assert_eq!(job["state"], "succeeded", "{job}");
+        if job["degraded"] == true {
+            degraded.insert(job["id"].as_str().unwrap().to_owned());
+        }
+    }
+    ids.extend(last);
+
+    // It goes away again before all are healed.
+    let some_are_healed =
+        async || contents.count_documents(doc! { "heal_at": { "$exists": true } }).await.unwrap() < 350;
+    wait_until("healing begins", JOB_PATIENCE, some_are_healed).await;
+    faults.always(Fault::status(503));
+    let asked = faults.n_requests();
+    wait_until("healing has noticed", JOB_PATIENCE, async || faults.n_requests() >= asked + 3).await;
+    faults.recover();
+    wait_for_healing(&system, 0).await;
+
+    let answered = faults.answered();
+    for id in &ids {
+        let job = system.job(id).await;
+        assert_eq!(job["state"], "succeeded");
+        let product = job["payload"]["product_id"].as_str().unwrap().to_owned();
+        let seen = events(&system, id).await;
+        if *id == edited {
+            let kept = contents.find_one(doc! { "_id": id }).await.unwrap().expect("it is there");
+            assert_eq!(kept.get_document("result").unwrap().get_str("title").unwrap(), "Mine");
+            assert_eq!(kept.get_str("left_alone").unwrap(), "edited");
+            assert!(!seen.contains(&"replaced".to_owned()) && !answered.contains_key(&product));
+            continue;
+        }
+        assert_eq!((&job["provider"], &job["degraded"]), (&json!("openai"), &json!(false)), "{job}");
+        assert_eq!(job["result"]["model"], MODEL, "{job}");
+        assert_eq!(answered.get(&product), Some(&1), "{product}: one real answer each");
+        let replaced = seen.iter().filter(|name| *name == "replaced").count();
+        assert_eq!(replaced, usize::from(degraded.contains(id)), "{product}");
+    }
+}
