@@ -57,7 +57,7 @@ async def serve(options):
 
     def login(server, session, envelope, mechanism, data):
         good = isinstance(data, LoginPassword) and data == LoginPassword(options.user.encode(), options.password.encode())
-        return AuthResult(success=good)
+        return AuthResult(success=good, handled=False)
 
     def dialogue():
         starttls = tls if not options.implicit else None

@@ -143,7 +143,8 @@ impl Config {
             smtp: configured(EMAIL).and_then(smtp),
             public_url: environment
                 .get("PUBLIC_URL")
-                .and_then(|url| web_url(&url).map(|_| url.trim_end_matches('/').to_owned())),
+                .filter(|url| web_url(url).is_some())
+                .map(|url| without_slash(&url)),
             pace,
             secrets: Secrets::of(&environment),
             real,
@@ -255,12 +256,16 @@ fn smtp(environment: &Environment<'_>) -> Option<Smtp> {
         port: environment.get("SMTP_PORT")?.parse().ok()?,
         credentials: environment.get("SMTP_USERNAME").zip(password),
         sender: environment.get("SENDER_EMAIL")?,
-        tls,
-        ca_file,
         helo: environment.get("SMTP_HELO"),
         per_hour: environment.get("SMTP_PER_HOUR").and_then(|limit| limit.parse().ok()),
+        ca_file,
+        tls,
         host,
     })
+}
+
+fn without_slash(url: &str) -> String {
+    url.trim_end_matches('/').to_owned()
 }
 
 #[cfg(test)]
@@ -339,6 +344,25 @@ mod tests {
         assert_eq!(tls(&[("SMTP_SERVER", "localhost")]), SmtpTls::Plain);
         assert_eq!(tls(&[("SMTP_ALLOW_PLAIN", "true")]), SmtpTls::Plain);
         assert_eq!(tls(&[("SMTP_USE_SSL", "yes"), ("SMTP_PORT", "465")]), SmtpTls::Implicit);
-        assert_eq!(tls(&[("SMTP_SERVER", "127.0.0.1"), ("SMTP_CA_FILE", "ca.pem")]), SmtpTls::StartTls);
+        let authority = ("SMTP_CA_FILE", "/etc/ssl/ca.pem");
+        assert_eq!(tls(&[("SMTP_SERVER", "localhost"), ("SMTP_PORT", "1025"), authority]), SmtpTls::StartTls);
+    }
+
+    #[test]
+    fn a_port_that_does_not_fit_its_tls_and_a_limit_that_cannot_be_kept_are_refused() {
+        for (variable, value, told) in [
+            ("SMTP_USE_SSL", "true", "SMTP_PORT is 587, where TLS begins later: set SMTP_USE_SSL=false, or use 465"),
+            ("SMTP_PORT", "465", "set SMTP_USE_SSL=true"),
+            ("SMTP_PER_HOUR", "99", "SMTP_PER_HOUR must be a whole number of at least 100"),
+            ("SMTP_HELO", "my host", "SMTP_HELO must be one word"),
+        ] {
+            let config = config(&[&[("MOCK_MODE_EMAIL", "false"), (variable, value)], &MAIL[..]].concat());
+            assert!(config.smtp.is_none(), "{variable}={value}");
+            let complaint = config.complaints.first().unwrap();
+            assert!(complaint.starts_with("email stays mock: ") && complaint.contains(told), "{complaint}");
+        }
+        let good = config(&[&[("PUBLIC_URL", "https://jobs.example/")], &MAIL[..]].concat());
+        assert_eq!(good.public_url.as_deref(), Some("https://jobs.example"));
+        assert_eq!(config(&[("PUBLIC_URL", "jobs.example")]).public_url, None);
     }
 }

@@ -548,7 +548,7 @@ fn port(value: &str, environment: &Environment<'_>) -> Option<String> {
     match (port, use_ssl) {
         // Each would wait for the other to speak first.
         (465, false) => Some("is 465, where TLS begins at once: set SMTP_USE_SSL=true, or use 587".to_owned()),
-        (587 | 25 | 2525, true) => {
+        (587 | 2525 | 25, true) => {
             Some(format!("is {port}, where TLS begins later: set SMTP_USE_SSL=false, or use 465"))
         }
         _ => None,
@@ -557,7 +557,7 @@ fn port(value: &str, environment: &Environment<'_>) -> Option<String> {
 
 fn per_hour(value: &str, _: &Environment<'_>) -> Option<String> {
     let good = value.parse::<u32>().is_ok_and(|limit| limit >= SMALLEST_PER_HOUR);
-    (!good).then(|| format!("must be a whole number of at least {SMALLEST_PER_HOUR}"))
+    must(good, &format!("must be a whole number of at least {SMALLEST_PER_HOUR}"))
 }
 
 fn sender(value: &str, _: &Environment<'_>) -> Option<String> {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use minijinja::{
-    Environment, Error, ErrorKind, State, UndefinedBehavior, context,
+    AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, context, escape_formatter,
     syntax::SyntaxConfig,
     value::{Object, Serde, Value, from_args},
 };
@@ -50,7 +50,13 @@ fn load() -> Result<Environment<'static>, Error> {
     templates.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     // What is not there is an error, except when a template asks whether it is.
     templates.set_undefined_behavior(UndefinedBehavior::SemiStrict);
-    templates.add_filter("href", |url: &str| Value::from_safe_string(escaped(url)));
+    // Like the engine's own, which would also escape slashes and so make addresses hard to read.
+    templates.set_formatter(|output, state, value| {
+        if matches!(state.auto_escape(), AutoEscape::Html) && !value.is_safe() && !value.is_undefined() {
+            return output.write_str(&escaped(&value.to_string())).map_err(Error::from);
+        }
+        escape_formatter(output, state, value)
+    });
     templates.add_filter("one_line", |text: &Value| same_kind(text, one_line));
     templates.add_filter("compact", |text: &Value| same_kind(text, without_empty_lines));
     for (name, source) in FRAMES {
@@ -91,9 +97,9 @@ pub(super) fn render(
     Ok(Rendered { subject: one_line(&subject), text: paragraphs(&text), html })
 }
 
-/// In an attribute.
-fn escaped(url: &str) -> String {
-    url.replace('&', "&amp;").replace('"', "&quot;").replace('\'', "&#39;").replace('<', "&lt;").replace('>', "&gt;")
+/// In HTML, in an attribute too.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('"', "&quot;").replace('\'', "&#39;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// What is escaped already must not be escaped again.

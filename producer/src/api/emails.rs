@@ -156,7 +156,8 @@ pub(crate) async fn preview(
     }
     let payload: email::Email =
         serde_json::from_value(payload).map_err(|error| Problem::new(Type::Malformed, error.to_string()))?;
-    let preview = payload.preview(app.letterhead.sender.as_deref(), app.letterhead.public_url.as_deref());
+    let sender = app.services.smtp.as_ref().map(|smtp| smtp.sender.as_str());
+    let preview = payload.preview(sender, app.services.public_url.as_deref());
     let preview = preview.map_err(|error: JobError| Problem::new(Type::InvalidPayload, error.to_string()))?;
     Ok(Json(EmailPreview {
         subject: preview.subject,

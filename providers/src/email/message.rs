@@ -1,5 +1,6 @@
 //! From an [`Email`] to what goes over the wire: addresses, headers, encodings.
 
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use lettre::{
     Message,
     message::{
@@ -68,6 +69,14 @@ pub(super) fn compose(email: &Email, sender: &Mailbox) -> Result<Message, Provid
         None => builder.singlepart(SinglePart::plain(text)),
     };
     let mut message = message.map_err(|error| rejected(format!("the message cannot be built: {error}")))?;
+    if email.subject.contains("=?") {
+        let value = HeaderValue::dangerous_new_pre_encoded(
+            HeaderName::new_from_ascii_str("Subject"),
+            email.subject.clone(),
+            encoded_words(&email.subject),
+        );
+        message.headers_mut().insert_raw(value);
+    }
     let mut add = |name: &'static str, value: String| {
         let name = HeaderName::new_from_ascii_str(name);
         message.headers_mut().insert_raw(HeaderValue::new(name, value));
@@ -81,6 +90,20 @@ pub(super) fn compose(email: &Email, sender: &Mailbox) -> Result<Message, Provid
         }
     }
     Ok(message)
+}
+
+/// As encoded words (RFC 2047), whole: what looks like an encoded word already would be decoded at the other end.
+fn encoded_words(text: &str) -> String {
+    let mut chunks = vec![String::new()];
+    for character in text.chars() {
+        match chunks.last_mut() {
+            // No line may be longer than 76 characters.
+            Some(chunk) if chunk.len() + character.len_utf8() <= 42 => chunk.push(character),
+            _ => chunks.push(character.to_string()),
+        }
+    }
+    let words = chunks.iter().map(|chunk| format!("=?utf-8?b?{}?=", BASE64.encode(chunk)));
+    words.collect::<Vec<_>>().join("\r\n ")
 }
 
 /// With one kind of line break: a lone CR or LF before a dot is what some servers take for the end of the text.

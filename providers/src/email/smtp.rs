@@ -43,6 +43,7 @@ const IDLE_FOR: Duration = Duration::from_secs(60);
 const NOOP_TIMEOUT: Duration = Duration::from_secs(3);
 const IDLE_AT_MOST: usize = 8;
 const REPLY_KEPT: usize = 500;
+const BEGIN_CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 pub(crate) struct SmtpMailer {
     config: Smtp,
@@ -181,8 +182,9 @@ impl Mailer for SmtpMailer {
 pub(crate) async fn probe(config: &Smtp, login: bool) -> Result<(), String> {
     let credentials = config.credentials.clone().filter(|_| login);
     let mailer = SmtpMailer::new(&Smtp { credentials, ..config.clone() }).map_err(|e| e.to_string())?;
-    let mut connection =
-        mailer.connect(&Progress::default()).await.map_err(|e| failure(Step::Connect, &e).to_string())?;
+    let progress = Progress::default();
+    let connected = mailer.connect(&progress).await;
+    let mut connection = connected.map_err(|error| failure(progress.step(), &error).to_string())?;
     // It has shown that it works; how it takes leave does not matter.
     let _ = connection.quit().await;
     Ok(())
@@ -214,24 +216,16 @@ fn failure(step: Step, error: &Error) -> ProviderError {
     }
 }
 
-/// With its causes.
+/// Its causes are in it, the same kind sometimes twice.
 fn whole(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    text
+    error.to_string().replace("Connection error: Connection error", "Connection error")
 }
 
 /// Whether the other side spoke no TLS, or showed a certificate that nobody vouches for: the next connection would fare alike.
 fn is_bad_tls(error: &Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
-    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::InvalidData)
+    let mut causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == io::ErrorKind::InvalidData))
 }
 
 fn tls(config: &Smtp) -> Result<TlsParameters, ProviderError> {
@@ -239,10 +233,11 @@ fn tls(config: &Smtp) -> Result<TlsParameters, ProviderError> {
     let mut parameters = TlsParameters::builder(config.host.clone());
     if let Some(file) = &config.ca_file {
         let read = fs::read(file).map_err(|error| bad(format!("SMTP_CA_FILE={file:?} cannot be read: {error}")))?;
-        let authority = Certificate::from_pem(&read);
-        parameters = parameters.add_root_certificate(
-            authority.map_err(|error| bad(format!("SMTP_CA_FILE={file:?} is no certificate in PEM: {error}")))?,
-        );
+        // A file without any is not refused by the library.
+        let is_one = read.windows(BEGIN_CERTIFICATE.len()).any(|part| part == BEGIN_CERTIFICATE);
+        let authority = Certificate::from_pem(&read).ok().filter(|_| is_one);
+        let authority = authority.ok_or_else(|| bad(format!("SMTP_CA_FILE={file:?} is no certificate in PEM")))?;
+        parameters = parameters.add_root_certificate(authority);
     }
     parameters.build().map_err(|error| bad(format!("TLS for SMTP_SERVER={:?}: {}", config.host, whole(&error))))
 }

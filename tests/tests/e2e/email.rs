@@ -99,16 +99,8 @@ async fn a_server_that_hangs_after_the_text_gets_the_message_once_more_under_the
     server.next(1, Step::Text, Act::Hang);
     let job = json!({ "kind": "email", "payload": reminder("zoe@customer.example"), "options": { "timeout_s": 2 } });
     let id = system.post("/api/jobs", &job).await.body["id"].as_str().unwrap().to_owned();
-    wait_until("the attempt timed out", PATIENCE, async || {
-        let job = system.job(&id).await;
-        attempts(&job).iter().any(|attempt| attempt["outcome"] == "retry" || attempt["outcome"] == "timeout")
-    })
-    .await;
-    if system.job(&id).await["state"] == "retrying" {
-        run_now(&system, &id).await;
-    }
     let job = system.wait_job(&id).await;
-    assert_eq!(job["state"], "succeeded", "{job}");
+    assert_eq!((&job["state"], outcomes(&job)), (&json!("succeeded"), vec!["timed_out", "succeeded"]), "{job}");
     assert_eq!(message_ids(&server), vec![format!("<{id}@ecomsimply.example>"); 2]);
 }
 
@@ -176,6 +168,7 @@ async fn a_preview_shows_the_message_and_sends_nothing_and_names_every_bad_field
     let system = System::start(
         Options::default()
             .workers(0)
+            .real_email(1)
             .env("PUBLIC_URL", "https://jobs.shop.example/")
             .env("SENDER_EMAIL", "Shop <a@shop.example>"),
     )
@@ -190,7 +183,7 @@ async fn a_preview_shows_the_message_and_sends_nothing_and_names_every_bad_field
         "{headers}"
     );
     assert!(headers["To"].as_str().unwrap().ends_with("<zoe@xn--bcher-kva.example>"), "{headers}");
-    assert!(headers["Subject"].as_str().unwrap().starts_with("=?utf-8?"), "{headers}");
+    assert!(headers["Subject"].as_str().unwrap().contains("=?utf-8?"), "{headers}");
     assert!(
         headers["List-Unsubscribe"].as_str().unwrap().starts_with("<https://jobs.shop.example/api/emails/"),
         "{headers}"
