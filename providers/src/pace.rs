@@ -85,6 +85,13 @@ mod tests {
     }
 
     #[test]
+    fn money_is_counted_in_millionths_rounded_up() {
+        assert_eq!(micro_usd("0.00034".parse().unwrap()), Some(340));
+        assert_eq!(micro_usd("0.0000001".parse().unwrap()), Some(1));
+        assert_eq!((micro_usd(Decimal::ZERO), micro_usd(Decimal::NEGATIVE_ONE)), (Some(0), None));
+    }
+
+    #[test]
     fn limits_and_the_cap_are_read_and_nonsense_is_named() {
         let (pace, complaints) = read(&[
             ("AI_REQUESTS_PER_MIN", "60"),

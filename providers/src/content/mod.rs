@@ -14,7 +14,7 @@ mod validate;
 use std::{fmt::Debug, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use rust_decimal::{Decimal, prelude::ToPrimitive};
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
@@ -22,7 +22,7 @@ use utoipa::ToSchema;
 pub use catalogue::{CsvError, from_csv};
 pub use routes::{Choice, Plan, Rate};
 
-use crate::{Ask, Config, OpenAi, Provider, ProviderError, Service, Usage};
+use crate::{Ask, Config, OpenAi, Provider, ProviderError, Service, Usage, micro_usd};
 
 /// Under the 120 s of a job's attempt, so that a stand-in can still answer within the last one.
 const SERVICE_TIMEOUT: Duration = Duration::from_secs(110);
@@ -190,11 +190,6 @@ impl<'p> Ask<dyn ContentProvider + 'p> for ContentRequest {
     fn used(&self, text: &ContentText) -> Option<Usage> {
         Writing { request: self, tell: &nobody }.used(text)
     }
-}
-
-/// Millionths of a dollar, rounded up.
-fn micro_usd(usd: Decimal) -> Option<u64> {
-    (usd * Decimal::from(1_000_000)).ceil().to_u64()
 }
 
 /// The name under which results carry this provider, if there is one of that name.
@@ -527,12 +522,5 @@ mod tests {
         }
         assert_ne!(request().key("other", "gpt-6-luna"), of_request);
         assert_ne!(request().key("acme", "gpt-6.1-terra"), of_request);
-    }
-
-    #[test]
-    fn what_was_used_is_told_in_millionths_rounded_up() {
-        assert_eq!(micro_usd("0.00034".parse().unwrap()), Some(340));
-        assert_eq!(micro_usd("0.0000001".parse().unwrap()), Some(1));
-        assert_eq!(micro_usd(Decimal::ZERO), Some(0));
     }
 }

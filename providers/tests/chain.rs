@@ -1,0 +1,223 @@
+//! The way of every call, with providers that answer as they are told.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions included")]
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use fleet::{Fleet, Mode};
+use futures::{FutureExt, future::BoxFuture};
+use providers::{Answer, Ask, Hold, Limits, Policy, Provider, ProviderError, Service, Shared, Usage};
+
+/// A provider that gives these answers, and then its name.
+struct Scripted {
+    name: &'static str,
+    answers: Mutex<VecDeque<Result<(), ProviderError>>>,
+    asked: Mutex<u32>,
+}
+
+impl Scripted {
+    fn new(name: &'static str, answers: impl IntoIterator<Item = Result<(), ProviderError>>) -> Arc<Self> {
+        let answers = Mutex::new(answers.into_iter().collect());
+        Arc::new(Self { name, answers, asked: Mutex::new(0) })
+    }
+
+    fn asked(&self) -> u32 {
+        *self.asked.lock().unwrap()
+    }
+}
+
+impl Provider for Scripted {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+/// A question; an answer costs a cent.
+struct Question;
+
+impl Ask<Scripted> for Question {
+    type Value = &'static str;
+
+    fn ask<'a>(&'a self, provider: &'a Scripted) -> BoxFuture<'a, Result<&'static str, ProviderError>> {
+        async {
+            *provider.asked.lock().unwrap() += 1;
+            let answer = provider.answers.lock().unwrap().pop_front();
+            answer.unwrap_or(Ok(())).map(|()| provider.name)
+        }
+        .boxed()
+    }
+
+    fn estimate(&self, _: &Scripted) -> Usage {
+        Usage { tokens: 10, micro_usd: Some(10_000) }
+    }
+
+    fn used(&self, _: &&'static str) -> Option<Usage> {
+        Some(self.estimate(&Scripted { name: "", answers: Mutex::default(), asked: Mutex::default() }))
+    }
+}
+
+fn transient() -> Result<(), ProviderError> {
+    Err(ProviderError::Transient { service: "first", message: "500".to_owned(), retry_after: None })
+}
+
+fn parked() -> Result<(), ProviderError> {
+    Err(ProviderError::Misconfigured { service: "first", message: "the key is refused".to_owned() })
+}
+
+fn rejected() -> Result<(), ProviderError> {
+    Err(ProviderError::Rejected { service: "first", message: "no such product".to_owned() })
+}
+
+struct World {
+    fleet: Fleet,
+    first: Arc<Scripted>,
+    second: Arc<Scripted>,
+    mock: Arc<Scripted>,
+    service: Service<Scripted>,
+}
+
+/// A service that the variables make real, with two providers; the first gives these answers.
+fn world(answers: impl IntoIterator<Item = Result<(), ProviderError>>) -> World {
+    limited(answers, Limits::default(), None)
+}
+
+fn limited(
+    answers: impl IntoIterator<Item = Result<(), ProviderError>>,
+    limits: Limits,
+    spending_cap: Option<u64>,
+) -> World {
+    let fleet = Fleet::alone();
+    let first = Scripted::new("first", answers);
+    let (second, mock) = (Scripted::new("second", []), Scripted::new("mock", []));
+    let reals = vec![first.clone(), second.clone()];
+    let shared = Shared { fleet: fleet.clone(), spending_cap, secrets: providers::Secrets::default() };
+    let service = Service::new("ai", true, reals, mock.clone(), Duration::from_secs(10)).sharing(&shared, limits);
+    World { fleet, first, second, mock, service }
+}
+
+impl World {
+    async fn call(&self, allow_fallback: bool, last_attempt: bool) -> Result<Answer<&'static str>, ProviderError> {
+        let policy = Policy { allow_fallback, last_attempt, tenant: "acme", time: Duration::from_secs(10) };
+        self.service.call(policy, &Question).await
+    }
+
+    fn asked(&self) -> (u32, u32, u32) {
+        (self.first.asked(), self.second.asked(), self.mock.asked())
+    }
+}
+
+#[tokio::test]
+async fn a_failure_passes_on_only_at_the_last_attempt_and_only_where_that_is_allowed() {
+    let world = world([transient(), transient(), transient()]);
+    assert_eq!(world.call(true, false).await.unwrap_err().code(), "provider_unavailable");
+    assert_eq!(world.call(false, true).await.unwrap_err().code(), "provider_unavailable");
+    let answer = world.call(true, true).await.unwrap();
+    assert_eq!((answer.value, answer.provider), ("second", "second"));
+    assert_eq!(answer.degraded_reason.as_deref(), Some("first: 500"));
+    assert_eq!(world.asked(), (3, 1, 0));
+    assert_eq!(world.call(true, false).await.unwrap().degraded_reason, None);
+}
+
+#[tokio::test]
+async fn an_input_that_is_refused_goes_to_nobody_else_and_opens_no_breaker() {
+    let world = world((0..20).map(|_| rejected()));
+    for _ in 0..20 {
+        assert_eq!(world.call(true, true).await.unwrap_err().code(), "provider_rejected");
+    }
+    assert_eq!(world.asked(), (20, 0, 0));
+    assert_eq!(world.call(true, false).await.unwrap().provider, "first");
+}
+
+#[tokio::test]
+async fn an_open_breaker_is_not_asked_through_and_holds_what_may_have_no_stand_in() {
+    let world = world((0..9).map(|_| transient()));
+    while world.call(false, false).await.unwrap_err().code() == "provider_unavailable" {}
+    let asked = world.first.asked();
+    let error = world.call(false, false).await.unwrap_err();
+    let ProviderError::Held { hold: Hold::BreakerOpen, retry_in, .. } = &error else { panic!("{error:?}") };
+    assert!(*retry_in > Duration::ZERO && *retry_in <= Duration::from_secs(30), "{retry_in:?}");
+    let answer = world.call(true, false).await.unwrap();
+    assert_eq!(answer.provider, "second");
+    assert!(answer.degraded_reason.unwrap().contains("breaker of first is open"));
+    assert_eq!(world.first.asked(), asked, "nobody asked it");
+}
+
+#[tokio::test]
+async fn an_unusable_account_is_parked_for_all_at_once() {
+    let world = world([parked()]);
+    assert_eq!(world.call(true, false).await.unwrap().provider, "second");
+    assert_eq!(world.call(false, false).await.unwrap_err().code(), "breaker_open");
+    assert_eq!(world.asked(), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn a_wait_that_is_known_before_the_call_puts_the_job_off_also_where_a_stand_in_is_allowed() {
+    let world = limited([], Limits { requests_per_min: Some(1), tokens_per_min: None }, None);
+    while let Ok(answer) = world.call(true, true).await {
+        assert_eq!(answer.provider, "first");
+        assert!(world.first.asked() < 10, "one in a minute");
+    }
+    let error = world.call(true, true).await.unwrap_err();
+    let ProviderError::Held { hold: Hold::Limit, retry_in, .. } = &error else { panic!("{error:?}") };
+    assert!(*retry_in > Duration::from_secs(2), "{retry_in:?}");
+    assert_eq!((world.second.asked(), world.mock.asked()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_vendors_retry_after_holds_for_everybody() {
+    let retry_after = Some(Duration::from_secs(40));
+    let limited = ProviderError::RateLimited { service: "first", message: "429".to_owned(), retry_after };
+    let world = world([Err(limited)]);
+    assert_eq!(world.call(true, false).await.unwrap_err().code(), "rate_limited");
+    let error = world.call(true, false).await.unwrap_err();
+    let ProviderError::Held { hold: Hold::Limit, retry_in, .. } = &error else { panic!("{error:?}") };
+    assert!(*retry_in > Duration::from_secs(30), "{retry_in:?}");
+    assert_eq!(world.first.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_tenant_that_has_spent_its_money_gets_the_stand_in_and_others_do_not() {
+    let world = limited([], Limits::default(), Some(25_000));
+    for _ in 0..2 {
+        assert_eq!(world.call(true, false).await.unwrap().provider, "first");
+    }
+    let answer = world.call(true, false).await.unwrap();
+    assert_eq!(answer.provider, "mock");
+    assert!(answer.degraded_reason.unwrap().contains("acme has spent"));
+    let error = world.call(false, false).await.unwrap_err();
+    let ProviderError::Held { hold: Hold::SpendingCap, retry_in, .. } = &error else { panic!("{error:?}") };
+    assert!(*retry_in <= Duration::from_secs(24 * 3600 + 5));
+    let policy = Policy { allow_fallback: false, last_attempt: false, tenant: "other", time: Duration::from_secs(10) };
+    assert_eq!(world.service.call(policy, &Question).await.unwrap().provider, "first");
+}
+
+#[tokio::test]
+async fn a_switch_takes_effect_at_the_next_call_and_a_mock_by_mode_is_not_degraded() {
+    let world = world([]);
+    assert_eq!(world.call(true, false).await.unwrap().provider, "first");
+    world.fleet.switch(Some("ai"), Mode::Mock, "zoe", "budget").await.unwrap();
+    let answer = world.call(false, false).await.unwrap();
+    assert_eq!((answer.provider, answer.degraded_reason), ("mock", None));
+    world.fleet.switch(None, Mode::Real, "zoe", "go live").await.unwrap();
+    assert_eq!(world.call(true, false).await.unwrap().provider, "first");
+}
+
+#[tokio::test]
+async fn what_is_switched_to_real_without_its_variables_is_degraded_or_waits() {
+    let fleet = Fleet::alone();
+    let shared = Shared { fleet: fleet.clone(), spending_cap: None, secrets: providers::Secrets::default() };
+    let mock = Scripted::new("mock", []);
+    let service = Service::new("images", true, Vec::new(), mock, Duration::from_secs(10));
+    let service: Service<Scripted> = service.sharing(&shared, Limits::default());
+    let policy =
+        |allow_fallback| Policy { allow_fallback, last_attempt: false, tenant: "acme", time: Duration::from_secs(10) };
+    assert_eq!(service.call(policy(true), &Question).await.unwrap().degraded_reason, None);
+    fleet.switch(Some("images"), Mode::Real, "zoe", "forced").await.unwrap();
+    let answer = service.call(policy(true), &Question).await.unwrap();
+    assert!(answer.degraded_reason.unwrap().contains("not configured"));
+    assert_eq!(service.call(policy(false), &Question).await.unwrap_err().code(), "not_configured");
+}
