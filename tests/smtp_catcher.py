@@ -10,10 +10,11 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import sys
 from pathlib import Path
 
-from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 
 class Catcher:
@@ -49,11 +50,32 @@ class Catcher:
 async def serve(options):
     options.dir.mkdir(parents=True, exist_ok=True)
     catcher = Catcher(options.dir, options.reply, options.reply_rcpt)
+    tls = None
+    if options.cert:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(options.cert, options.key)
+
+    def login(server, session, envelope, mechanism, data):
+        good = isinstance(data, LoginPassword) and data == LoginPassword(options.user.encode(), options.password.encode())
+        return AuthResult(success=good)
+
+    def dialogue():
+        starttls = tls if not options.implicit else None
+        return SMTP(
+            catcher,
+            hostname="localhost",
+            tls_context=starttls,
+            require_starttls=starttls is not None,
+            authenticator=login if options.user else None,
+            auth_required=options.user is not None,
+            auth_require_tls=False,
+        )
+
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = await loop.create_server(lambda: SMTP(catcher, hostname="localhost"), options.host, options.port)
+    server = await loop.create_server(dialogue, options.host, options.port, ssl=tls if options.implicit else None)
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
     await stop.wait()
     server.close()
@@ -66,6 +88,11 @@ def main():
     parser.add_argument("--dir", type=Path, required=True, help="where messages are kept")
     parser.add_argument("--reply", help='answer to every text instead of keeping it, such as "451 4.3.0 try later"')
     parser.add_argument("--reply-rcpt", help='answer to every recipient, such as "550 5.1.1 no such user"')
+    parser.add_argument("--cert", help="PEM; with it STARTTLS is insisted on")
+    parser.add_argument("--key", help="PEM, of the certificate")
+    parser.add_argument("--implicit", action="store_true", help="TLS from the first byte")
+    parser.add_argument("--user", help="who has to log in")
+    parser.add_argument("--password", default="")
     asyncio.run(serve(parser.parse_args()))
 
 

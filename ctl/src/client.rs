@@ -312,6 +312,20 @@ impl Api {
         self.call(self.request(Method::GET, "/api/jobs").query(filters)).await
     }
 
+    /// A page of e-mails; `filters` are the query's parameters.
+    pub(crate) async fn emails(&self, filters: &impl Serialize) -> Result<Value, CallError> {
+        self.call(self.request(Method::GET, "/api/emails").query(filters)).await
+    }
+
+    pub(crate) async fn email(&self, id: &str) -> Result<Value, CallError> {
+        self.call(self.request(Method::GET, &format!("/api/emails/{}", segment(id)))).await
+    }
+
+    /// How the e-mail of this payload would look.
+    pub(crate) async fn preview_email(&self, payload: &Value) -> Result<Value, CallError> {
+        self.call(self.request(Method::POST, "/api/emails/preview").json(payload)).await
+    }
+
     /// What was used of language models; `filters` are the query's parameters.
     pub(crate) async fn usage(&self, filters: &impl Serialize) -> Result<Value, CallError> {
         self.call(self.request(Method::GET, "/api/usage").query(filters)).await
@@ -358,6 +372,39 @@ impl Api {
 
     pub(crate) async fn switch_mode(&self, switch: &impl Serialize) -> Result<Value, CallError> {
         self.call(self.request(Method::PUT, "/api/mode").json(switch)).await
+    }
+
+    /// All schedules.
+    pub(crate) async fn schedules(&self) -> Result<Vec<Value>, CallError> {
+        #[derive(Deserialize)]
+        struct Page {
+            items: Vec<Value>,
+            next_cursor: Option<String>,
+        }
+        let (mut schedules, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let mut request = self.request(Method::GET, "/api/schedules").query(&[("limit", 200)]);
+            if let Some(cursor) = cursor {
+                request = request.query(&[("cursor", cursor)]);
+            }
+            let page: Page = self.understand(self.call(request).await?)?;
+            schedules.extend(page.items);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                return Ok(schedules);
+            }
+        }
+    }
+
+    /// `run`, `pause` or `resume` of a schedule.
+    pub(crate) async fn post_schedule(&self, name: &str, verb: &str) -> Result<Value, CallError> {
+        self.call(self.request(Method::POST, &format!("{}/{verb}", schedule_path(name)))).await
+    }
+
+    /// The next instants of a schedule.
+    pub(crate) async fn next_of_schedule(&self, name: &str, n: u32) -> Result<Vec<String>, CallError> {
+        let request = self.request(Method::GET, &format!("{}/next", schedule_path(name))).query(&[("n", n)]);
+        self.understand(self.call(request).await?)
     }
 
     /// An answer of the API as a type of ours.
@@ -416,6 +463,10 @@ fn segment(text: &str) -> String {
 
 pub(crate) fn job_path(id: &str) -> String {
     format!("/api/jobs/{}", segment(id))
+}
+
+fn schedule_path(name: &str) -> String {
+    format!("/api/schedules/{}", segment(name))
 }
 
 fn dead_path(queue: &str) -> String {

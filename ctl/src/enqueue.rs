@@ -176,7 +176,7 @@ fn wait_for_all(api: &Api, ids: impl Iterator<Item = String>) -> JoinSet<Result<
 }
 
 /// `JSON` or `@FILE`.
-fn read_payload(text: &str) -> Result<Value, String> {
+pub(crate) fn read_payload(text: &str) -> Result<Value, String> {
     let (source, json) = match text.strip_prefix('@') {
         Some(path) => (path, std::fs::read_to_string(path).map_err(|error| format!("{path} cannot be read: {error}"))?),
         None => ("this", text.to_owned()),

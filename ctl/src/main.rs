@@ -5,11 +5,13 @@
 mod check_env;
 mod client;
 mod demo;
+mod email;
 mod enqueue;
 mod events;
 mod job;
 mod mode;
 mod queue;
+mod schedule;
 mod selftest;
 mod status;
 mod table;
@@ -63,6 +65,9 @@ enum Noun {
     Job(job::Verb),
     /// Enqueue jobs
     Enqueue(enqueue::Enqueue),
+    /// E-mails: list, get, preview
+    #[command(subcommand)]
+    Email(email::Verb),
     /// Queues and their dead letters
     #[command(subcommand)]
     Queue(queue::Verb),
@@ -71,6 +76,9 @@ enum Noun {
     Mode(mode::Verb),
     Status(status::Status),
     CheckEnv(check_env::CheckEnv),
+    /// Recurring jobs, and the times of cron expressions
+    #[command(subcommand)]
+    Schedule(schedule::Verb),
     /// What was used of language models: calls, tokens, cost, by day, tenant and model
     Usage(usage::Usage),
     /// Run the main job on a catalogue and show what came of it
@@ -100,10 +108,12 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Noun::Token(token) => token::print(&token),
         Noun::Job(verb) => job::run(&global.api()?, &verb, global.json).await,
         Noun::Enqueue(enqueue) => enqueue::run(&global.api()?, &enqueue, global.json).await,
+        Noun::Email(verb) => email::run(&global.api()?, &verb, global.json).await,
         Noun::Queue(verb) => queue::run(&global.api()?, &verb, global.json).await,
         Noun::Mode(verb) => mode::run(&global.api()?, &verb, global.json).await,
         Noun::Status(status) => status::run(&global.api()?, &status, global.json).await,
         Noun::CheckEnv(check) => check_env::run(&check, global.json).await,
+        Noun::Schedule(verb) => schedule::run(&global, &verb).await,
         Noun::Usage(usage) => usage::run(&global.api()?, &usage, global.json).await,
         Noun::Demo(demo) => demo::run(global.api()?, &demo, global.json).await,
         Noun::Selftest(selftest) => selftest::run(&selftest, global.json).await,
@@ -135,6 +145,10 @@ mod tests {
             "mode set live",
             "check-env --mode staging",
             "selftest --workers 1",
+            "schedule next",
+            "schedule next --cron @never",
+            "schedule next --cron @daily --zone Europe/Atlantis",
+            "schedule next prices --cron @daily",
         ] {
             let error = Cli::try_parse_from(["ecomctl"].into_iter().chain(line.split_whitespace())).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}: {error}");
@@ -151,7 +165,12 @@ mod tests {
             "enqueue scrape --payload {\"product_id\":\"A\"}",
             "job list --state dead --kind content -q timeout --limit 20",
             "job run-now 0199a1b2-0000-7000-8000-000000000001",
+            "email list --to zoe@customer.example --limit 20",
+            "email preview --payload {\"to\":\"z@c.example\"} --html mail.html",
             "queue replay content",
+            "schedule next --cron @daily --zone Europe/Paris --from 2026-03-28T00:00:00+01:00 -n 3",
+            "schedule next prices -n 3",
+            "schedule run prices --json",
             "usage --from 2026-11-01 --to 2026-11-30 --tenant acme",
             "queue replay content 0199a1b2-0000-7000-8000-000000000001",
             "demo --catalogue c.csv --shops http://127.0.0.1:4000 --url http://127.0.0.1:8080",

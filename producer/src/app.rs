@@ -11,6 +11,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{api::status::Board, auth::Auth, history, intake::Intake, openapi, problem::Problem};
 
+/// What stands on e-mails, for previews of them.
+#[derive(Debug, Default)]
+pub(crate) struct Letterhead {
+    /// `SENDER_EMAIL`.
+    pub(crate) sender: Option<String>,
+    /// `PUBLIC_URL`, without a slash at its end.
+    pub(crate) public_url: Option<String>,
+}
+
 /// What the handlers share; cheap to clone.
 #[derive(Clone)]
 pub struct App {
@@ -24,6 +33,7 @@ pub struct App {
     pub(crate) status: Arc<Board>,
     /// Cancelled when the process shall end: whoever waits for a job stops waiting.
     pub(crate) closing: CancellationToken,
+    pub(crate) letterhead: Arc<Letterhead>,
     /// Empty until MongoDB's address could be looked up.
     store: Arc<OnceLock<Store>>,
 }
@@ -43,8 +53,15 @@ impl App {
             intake: Arc::new(Intake::new(checks)),
             auth: Arc::new(Auth::new(secret)),
             closing: CancellationToken::new(),
+            letterhead: Arc::default(),
             store: Arc::default(),
         }
+    }
+
+    /// Says what stands on e-mails.
+    #[must_use]
+    pub fn with_letterhead(self, sender: Option<String>, public_url: Option<String>) -> Self {
+        Self { letterhead: Arc::new(Letterhead { sender, public_url }), ..self }
     }
 
     /// Gives it the database; the first one stays.

@@ -48,6 +48,12 @@ pub struct Config {
     /// Signs the tokens; at least 32 bytes.
     #[arg(long, env = "JWT_SECRET", hide_env_values = true)]
     jwt_secret: Option<SecretString>,
+    /// Whom e-mails are from; only for previews of them.
+    #[arg(long, env = "SENDER_EMAIL")]
+    sender_email: Option<String>,
+    /// Where this API is reached from outside; only for previews of e-mails.
+    #[arg(long, env = "PUBLIC_URL")]
+    public_url: Option<String>,
     /// `production` makes a missing or weak secret fatal.
     #[arg(long, env = "APP_ENV", value_enum, default_value = "development")]
     pub app_env: AppEnv,
@@ -78,6 +84,15 @@ impl Config {
             "APP_ENV" => (self.app_env == AppEnv::Production).then(|| "production".to_owned()),
             name => std::env::var(name).ok(),
         })
+    }
+
+    pub(crate) fn sender(&self) -> Option<String> {
+        self.sender_email.clone().filter(|sender| !sender.is_empty())
+    }
+
+    pub(crate) fn public_url(&self) -> Option<String> {
+        let url = self.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned());
+        url.filter(|url| !url.is_empty())
     }
 
     /// The secret of the tokens. In development a missing one is made up, and tokens end with the process.

@@ -89,6 +89,10 @@ impl Intake {
         Self { checks, shape: Shape::new() }
     }
 
+    pub(crate) fn checks(&self) -> &Checks {
+        &self.checks
+    }
+
     /// The job that `request` asks for.
     pub(crate) fn read(&self, request: &Value, caller: &Caller, now: DateTime<Utc>) -> Result<NewJob, Problem> {
         let mut errors = self.payload_errors(request)?;

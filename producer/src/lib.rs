@@ -24,7 +24,7 @@ use axum::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use api::{batch, events, health, jobs, list, mode, queues, status, usage};
+use api::{batch, emails, events, health, jobs, list, mode, queues, schedules, status, usage};
 
 pub use app::App;
 pub use auth::{Scope, SignError, UnknownScope, sign};
@@ -50,6 +50,17 @@ pub fn router(app: App) -> Router {
         .route("/api/mode", get(mode::show).put(mode::switch))
         .route("/api/status", get(status::all))
         .route("/api/status/{service}", get(status::one))
+        .route("/api/schedules", get(schedules::list))
+        .route("/api/schedules/{name}", get(schedules::show).put(schedules::put).delete(schedules::delete))
+        .route("/api/schedules/{name}/run", post(schedules::run))
+        .route("/api/schedules/{name}/pause", post(schedules::pause))
+        .route("/api/schedules/{name}/resume", post(schedules::resume))
+        .route("/api/schedules/{name}/next", get(schedules::next))
+        .route("/api/schedules/{name}/runs", get(schedules::runs))
+        .route("/api/emails", get(emails::list))
+        .route("/api/emails/preview", post(emails::preview))
+        .route("/api/emails/{id}", get(emails::show))
+        .route("/api/emails/{id}/unsubscribe", get(emails::ask_to_unsubscribe).post(emails::unsubscribe))
         .route("/api/usage", get(usage::show))
         .route("/api/health", get(health::report))
         .route("/api/health/live", get(health::live))

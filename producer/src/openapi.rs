@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use crate::{
-    api::{batch, events, health, jobs as job_routes, list, mode, queues, status, usage},
+    api::{batch, emails, events, health, jobs as job_routes, list, mode, queues, schedules, status, usage},
     app::App,
     problem::ProblemBody,
 };
@@ -40,6 +40,20 @@ const PROBLEM: &str = "#/components/schemas/Problem";
         mode::switch,
         status::all,
         status::one,
+        schedules::list,
+        schedules::show,
+        schedules::put,
+        schedules::delete,
+        schedules::run,
+        schedules::pause,
+        schedules::resume,
+        schedules::next,
+        schedules::runs,
+        emails::list,
+        emails::preview,
+        emails::show,
+        emails::ask_to_unsubscribe,
+        emails::unsubscribe,
         usage::show,
         health::report,
         health::live,

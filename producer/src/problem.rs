@@ -23,6 +23,7 @@ pub(crate) enum Type {
     TooLarge,
     UnsupportedFormat,
     Conflict,
+    PreconditionFailed,
     IdempotencyMismatch,
     IdempotencyInProgress,
     Unauthorized,
@@ -46,6 +47,7 @@ impl Type {
             Self::TooLarge => ("too-large", 413, "The request is too large"),
             Self::UnsupportedFormat => ("unsupported-media-type", 415, "The content type is not understood here"),
             Self::Conflict => ("conflict", 409, "The job's state does not allow it"),
+            Self::PreconditionFailed => ("precondition-failed", 412, "It was changed meanwhile"),
             Self::IdempotencyMismatch => ("idempotency-mismatch", 422, "The idempotency key came with another body"),
             Self::IdempotencyInProgress => {
                 ("idempotency-in-progress", 409, "The first request with this idempotency key is still under way")
@@ -124,6 +126,15 @@ impl Problem {
     #[cfg(test)]
     pub(crate) fn missing(&self) -> &[&'static str] {
         &self.missing
+    }
+
+    /// The same problem of a part of the body, beside `others` of the rest.
+    pub(crate) fn under(mut self, pointer: &str, others: Vec<FieldError>) -> Self {
+        for error in &mut self.errors {
+            error.pointer = format!("{pointer}{}", error.pointer);
+        }
+        self.errors.extend(others);
+        if self.kind == Type::InvalidPayload { Self::invalid(self.errors) } else { self }
     }
 
     pub(crate) fn unknown_kind(kind: &str, known: &[String]) -> Self {

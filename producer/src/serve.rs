@@ -38,7 +38,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     for complaint in &services.complaints {
         tracing::warn!("{complaint}");
     }
-    let app = App::new(&redis, &secret, services);
+    let app = App::new(&redis, &secret, services).with_letterhead(config.sender(), config.public_url());
     open_store(&app, &config).await?;
     let checked = checked_server(&app.client).await?;
 

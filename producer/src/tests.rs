@@ -411,7 +411,7 @@ async fn every_documented_route_answers() {
         let path = path.replace("{id}", "x").replace("{queue}", "content");
         let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
         let answer = send(Request::builder().method(&method).uri(&path).body(Body::empty()).unwrap()).await;
-        let open = path.starts_with("/api/health") || path == "/api/openapi.json";
+        let open = path.starts_with("/api/health") || path == "/api/openapi.json" || path.ends_with("/unsubscribe");
         assert_eq!(answer.status == 401, !open, "{method} {path}: {}", answer.status);
     }
 }

@@ -335,7 +335,9 @@ fn reported(error: Option<&ProviderError>, used: Option<Usage>, pause: Option<Du
     let reason = || error.map(ToString::to_string).unwrap_or_default();
     match error {
         None => Reported::Answered { tokens: used.map(|used| used.tokens), pause },
-        Some(ProviderError::Rejected { .. } | ProviderError::Held { .. }) => Reported::Answered { tokens: None, pause },
+        Some(ProviderError::Rejected { .. } | ProviderError::Deferred { .. } | ProviderError::Held { .. }) => {
+            Reported::Answered { tokens: None, pause }
+        }
         Some(ProviderError::RateLimited { retry_after, .. }) => {
             Reported::Limited { pause: retry_after.or(pause).unwrap_or(LONGEST_WAIT), reason: reason() }
         }

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use crate::{
     Secrets,
-    services::{Accounts, Entry, Environment, Malformed, SERVICES, State, is_loopback, truth},
+    services::{Accounts, Entry, Environment, Malformed, SERVICES, State, is_loopback, truth, web_url},
 };
 
 /// How the services are reached, and which are asked to be real.
@@ -22,6 +22,8 @@ pub struct Config {
     pub scraping: Option<Scraping>,
     /// E-mail; `None` = not configured.
     pub smtp: Option<Smtp>,
+    /// `PUBLIC_URL` without a slash at its end: where the API is reached from outside.
+    pub public_url: Option<String>,
     /// Limits and spending.
     pub pace: crate::Pace,
     /// Services with a mock that the variables ask to be real.
@@ -74,6 +76,12 @@ pub struct Smtp {
     pub tls: SmtpTls,
     /// `SENDER_EMAIL`.
     pub sender: String,
+    /// `SMTP_CA_FILE`: certificates in PEM that are trusted besides the public ones.
+    pub ca_file: Option<String>,
+    /// `SMTP_HELO`: what we call ourselves in EHLO; the machine's name if absent.
+    pub helo: Option<String>,
+    /// `SMTP_PER_HOUR`: messages an hour, over all replicas.
+    pub per_hour: Option<u32>,
 }
 
 /// How an SMTP connection is protected.
@@ -133,6 +141,9 @@ impl Config {
             content_routes: environment.get("CONTENT_ROUTES").map(PathBuf::from),
             scraping: configured(SCRAPING).and_then(scraping),
             smtp: configured(EMAIL).and_then(smtp),
+            public_url: environment
+                .get("PUBLIC_URL")
+                .and_then(|url| web_url(&url).map(|_| url.trim_end_matches('/').to_owned())),
             pace,
             secrets: Secrets::of(&environment),
             real,
@@ -231,7 +242,10 @@ fn scraping(environment: &Environment<'_>) -> Option<Scraping> {
 fn smtp(environment: &Environment<'_>) -> Option<Smtp> {
     let host = environment.get("SMTP_SERVER")?;
     let flag = |name: &str| environment.get(name).and_then(|value| truth(&value)).unwrap_or(false);
-    let tls = match (flag("SMTP_USE_SSL"), is_loopback(&host) || flag("SMTP_ALLOW_PLAIN")) {
+    let ca_file = environment.get("SMTP_CA_FILE");
+    // Who names an authority wants TLS, on loopback too.
+    let plain = ca_file.is_none() && (is_loopback(&host) || flag("SMTP_ALLOW_PLAIN"));
+    let tls = match (flag("SMTP_USE_SSL"), plain) {
         (true, _) => SmtpTls::Implicit,
         (false, true) => SmtpTls::Plain,
         (false, false) => SmtpTls::StartTls,
@@ -242,6 +256,9 @@ fn smtp(environment: &Environment<'_>) -> Option<Smtp> {
         credentials: environment.get("SMTP_USERNAME").zip(password),
         sender: environment.get("SENDER_EMAIL")?,
         tls,
+        ca_file,
+        helo: environment.get("SMTP_HELO"),
+        per_hour: environment.get("SMTP_PER_HOUR").and_then(|limit| limit.parse().ok()),
         host,
     })
 }
@@ -322,5 +339,6 @@ mod tests {
         assert_eq!(tls(&[("SMTP_SERVER", "localhost")]), SmtpTls::Plain);
         assert_eq!(tls(&[("SMTP_ALLOW_PLAIN", "true")]), SmtpTls::Plain);
         assert_eq!(tls(&[("SMTP_USE_SSL", "yes"), ("SMTP_PORT", "465")]), SmtpTls::Implicit);
+        assert_eq!(tls(&[("SMTP_SERVER", "127.0.0.1"), ("SMTP_CA_FILE", "ca.pem")]), SmtpTls::StartTls);
     }
 }

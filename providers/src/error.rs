@@ -18,6 +18,14 @@ pub enum ProviderError {
         /// The wait that the service asked for.
         retry_after: Option<Duration>,
     },
+    /// The service works, and asks to try this input later: greylisting, a full mailbox.
+    #[error("{service}: {message}")]
+    Deferred {
+        /// Who asked.
+        service: &'static str,
+        /// For which input, and why.
+        message: String,
+    },
     /// Too many requests.
     #[error("{service}: {message}")]
     RateLimited {
@@ -97,6 +105,7 @@ impl ProviderError {
     #[must_use]
     pub fn redacted(mut self, secrets: &Secrets) -> Self {
         let (Self::Transient { message, .. }
+        | Self::Deferred { message, .. }
         | Self::RateLimited { message, .. }
         | Self::Rejected { message, .. }
         | Self::Misconfigured { message, .. }
@@ -111,6 +120,7 @@ impl ProviderError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Transient { .. } => "provider_unavailable",
+            Self::Deferred { .. } => "deferred",
             Self::RateLimited { .. } => "rate_limited",
             Self::Rejected { .. } => "provider_rejected",
             Self::Misconfigured { .. } => "provider_misconfigured",
@@ -126,7 +136,7 @@ impl ProviderError {
         match self {
             Self::Rejected { .. } | Self::UnknownOutcome { .. } | Self::Held { hold: Hold::Limit, .. } => false,
             Self::Misconfigured { .. } | Self::Held { .. } => true,
-            Self::Transient { .. } | Self::RateLimited { .. } => last_attempt,
+            Self::Transient { .. } | Self::Deferred { .. } | Self::RateLimited { .. } => last_attempt,
         }
     }
 }

@@ -40,6 +40,8 @@ pub struct Providers {
     pub email: Service<dyn email::Mailer>,
     /// Products to shops.
     pub publication: Service<dyn publication::Publisher>,
+    /// Where the API is reached from outside, without a slash at its end.
+    pub public_url: Option<String>,
 }
 
 impl Providers {
@@ -56,8 +58,9 @@ impl Providers {
             content: content::service(config)?.sharing(&shared, config.pace.limits("ai")),
             image: image::service(config)?.sharing(&shared, config.pace.limits("images")),
             scraping: scraping::service(config)?.sharing(&shared, config.pace.limits("scraping")),
-            email: email::service(config)?.sharing(&shared, config.pace.limits("email")),
+            email: email::service(config)?.sharing(&shared, email::limits(config)),
             publication: publication::service(config)?.sharing(&shared, config.pace.limits("publication")),
+            public_url: config.public_url.clone(),
         })
     }
 

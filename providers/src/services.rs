@@ -4,6 +4,8 @@
 use base64::{Engine as _, engine::general_purpose};
 use url::Url;
 
+use crate::email::SMALLEST_PER_HOUR;
+
 /// How bad it is when a service is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Risk {
@@ -374,6 +376,9 @@ pub static SERVICES: [Entry; 11] = [
             Variable::optional("SMTP_PASSWORD", anything).secret().needed(Need::With("SMTP_USERNAME")),
             Variable::optional("SMTP_USE_SSL", boolean),
             Variable::optional("SMTP_ALLOW_PLAIN", boolean),
+            Variable::optional("SMTP_CA_FILE", anything),
+            Variable::optional("SMTP_HELO", word),
+            Variable::optional("SMTP_PER_HOUR", per_hour),
         ],
         accounts: Accounts::None,
     },
@@ -526,7 +531,7 @@ fn http_url(value: &str, _: &Environment<'_>) -> Option<String> {
     must(web_url(value).is_some(), "must be an http:// or https:// URL")
 }
 
-fn web_url(value: &str) -> Option<Url> {
+pub(crate) fn web_url(value: &str) -> Option<Url> {
     Url::parse(value).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
@@ -543,9 +548,16 @@ fn port(value: &str, environment: &Environment<'_>) -> Option<String> {
     match (port, use_ssl) {
         // Each would wait for the other to speak first.
         (465, false) => Some("is 465, where TLS begins at once: set SMTP_USE_SSL=true, or use 587".to_owned()),
-        (587 | 25, true) => Some(format!("is {port}, where TLS begins later: set SMTP_USE_SSL=false, or use 465")),
+        (587 | 25 | 2525, true) => {
+            Some(format!("is {port}, where TLS begins later: set SMTP_USE_SSL=false, or use 465"))
+        }
         _ => None,
     }
+}
+
+fn per_hour(value: &str, _: &Environment<'_>) -> Option<String> {
+    let good = value.parse::<u32>().is_ok_and(|limit| limit >= SMALLEST_PER_HOUR);
+    (!good).then(|| format!("must be a whole number of at least {SMALLEST_PER_HOUR}"))
 }
 
 fn sender(value: &str, _: &Environment<'_>) -> Option<String> {

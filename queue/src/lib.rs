@@ -6,6 +6,7 @@ mod client;
 mod directory;
 mod error;
 mod events;
+mod fixed;
 mod follow;
 mod history;
 mod idempotency;

@@ -13,6 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -56,6 +57,20 @@ impl JobId {
         bytes[7] = (partition & 0xff) as u8;
         bytes[8..].copy_from_slice(&random[8..]);
         bytes[PAGE] = page;
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// The id in the partition `number` that always is the same for this `name` and time (Unix milliseconds), which is also
+    /// when it was created.
+    pub(crate) fn fixed(partition: u16, name: &str, at_ms: u64) -> Self {
+        let mut bytes = [0; 16];
+        bytes[8..].copy_from_slice(&Sha256::digest(name)[..8]);
+        bytes[..6].copy_from_slice(&at_ms.to_be_bytes()[2..]);
+        bytes[6] = 0x70 | (partition >> 8) as u8;
+        bytes[7] = (partition & 0xff) as u8;
+        // The variant of RFC 9562.
+        bytes[8] = 0x80 | bytes[8] & 0x3f;
+        bytes[PAGE] = (at_ms / JOBS_A_PAGE) as u8;
         Self(Uuid::from_bytes(bytes))
     }
 

@@ -112,6 +112,35 @@ fn transaction(partition: &Partition, now_ms: u64, jobs: &[Push]) -> redis::Pipe
     pipe
 }
 
+/// Adds those of up to [`MOST`] jobs whose ids are not known; all or none. Returns for each whether it was added.
+pub(crate) async fn push_absent(
+    connection: &ConnectionManager,
+    partition: &Partition,
+    now_ms: u64,
+    retention: Retention,
+    jobs: &[Push],
+) -> Result<Vec<bool>, Error> {
+    debug_assert!(jobs.len() <= MOST);
+    let script = script!(push_absent);
+    let mut call = script.key(&partition.base);
+    call.arg(minute(now_ms)).arg(COUNTS_KEPT_S);
+    for job in jobs {
+        call.arg(&job.id.as_bytes()[..])
+            .arg(&job.record[..])
+            .arg(job.priority)
+            .arg(job.due_ms.map(|due_ms| due_ms.to_string()).unwrap_or_default())
+            .arg(retention.bucket(job.id.created_ms()));
+    }
+    let positions: Vec<usize> = run(&call, connection).await?;
+    let mut added = vec![false; jobs.len()];
+    for position in positions {
+        if let Some(added) = position.checked_sub(1).and_then(|at| added.get_mut(at)) {
+            *added = true;
+        }
+    }
+    Ok(added)
+}
+
 /// What a claim asks for.
 #[derive(Debug)]
 pub(crate) struct Claim<'a> {

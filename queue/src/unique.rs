@@ -115,7 +115,7 @@ impl Client {
     /// # Errors
     /// [`Error::Duplicate`] when another job holds the key and `reject` was asked for, or `replace` and it runs; otherwise as
     /// [`Client::push`].
-    async fn push_unique(&self, job: NewJob, unique: &Unique, id: Option<JobId>) -> Result<Pushed, Error> {
+    pub(crate) async fn push_unique(&self, job: NewJob, unique: &Unique, id: Option<JobId>) -> Result<Pushed, Error> {
         let partition = self.directory.of_queue(&job.kind).await?;
         let now_ms = self.clock.now_ms();
         let key = keys::unique(self.redis.prefix(), &job.tenant, &unique.key);
@@ -195,7 +195,7 @@ impl Client {
     }
 }
 
-fn under_id(push: Push, id: JobId, partition: &Partition) -> Result<Push, Error> {
+pub(crate) fn under_id(push: Push, id: JobId, partition: &Partition) -> Result<Push, Error> {
     if id.partition() != partition.number {
         return Err(Error::Invalid(format!("the id {id} is not one of the queue {}", partition.queue)));
     }

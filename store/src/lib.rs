@@ -1,17 +1,19 @@
 //! MongoDB: the connection here, then one file a collection family ([`results`](Store::put_result),
-//! of stand-ins [`degraded`](Store::take_degraded), [`flights`](Store::board), [`usage`](Store::count_usage),
-//! [`receipts`](Store::begin_receipt), [`history`](Store::record_jobs)).
+//! of stand-ins [`degraded`](Store::take_degraded), [`receipts`](Store::begin_receipt), [`history`](Store::record_jobs),
+//! [`schedules`](Store::due_schedules), [`flights`](Store::board), [`usage`](Store::count_usage)).
 //!
 //! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`Store::run`): a caller
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
 
 mod degraded;
+mod emails;
 mod error;
 mod flights;
 mod history;
 mod json;
 mod receipts;
 mod results;
+mod schedules;
 mod usage;
 
 use std::{
@@ -27,11 +29,13 @@ use mongodb::{
 };
 
 pub use degraded::{Degraded, Replacement};
+pub use emails::{EmailPage, EmailQuery, StoredEmail};
 pub use error::Error;
 pub use flights::Flight;
 pub use history::{Moment, PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, words};
 pub use receipts::Receipt;
 pub use results::NewResult;
+pub use schedules::{Advance, Cursor, Monitor, StoredSchedule, Tenant, Tick, TickOutcome};
 pub use usage::{DayUsage, NewUsage};
 
 /// The driver's own 30 s would hold a worker's slot for half a minute at each attempt.
@@ -102,6 +106,7 @@ impl Store {
             self.prepare_results(collection).await?;
             self.prepare_degraded(collection).await?;
         }
+        self.prepare_emails().await?;
         self.prepare_receipts().await?;
         self.prepare_flights().await?;
         self.prepare_usage().await?;

@@ -148,7 +148,7 @@ fn update(new: NewResult) -> Document {
     doc! { "$set": set, "$unset": unset, "$setOnInsert": { "created_at": now } }
 }
 
-fn read(mut document: Document) -> Result<Value, String> {
+pub(crate) fn read(mut document: Document) -> Result<Value, String> {
     match document.remove("result_json") {
         Some(Bson::String(text)) => {
             serde_json::from_str(&text).map_err(|error| format!("result_json is no JSON: {error}"))

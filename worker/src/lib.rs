@@ -82,6 +82,7 @@ pub async fn run(config: Config, runners: Runners, shutdown: CancellationToken) 
         }
     });
     background.spawn(watch_redis(client.clone()));
+    background.spawn(schedules::Ticker::new(client.clone(), store.clone()).run());
     let collections = runners.iter().map(|runner| runner.collection).collect();
     let recorder = Recorder::new(client.clone(), store.clone(), &runners);
     background.spawn(async move {

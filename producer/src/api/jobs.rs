@@ -47,6 +47,12 @@ pub(crate) struct Links {
     events: String,
 }
 
+impl JobAnswer {
+    pub(super) fn id(&self) -> JobId {
+        self.job.id
+    }
+}
+
 impl From<JobView> for JobAnswer {
     fn from(job: JobView) -> Self {
         let itself = location(job.id);
@@ -202,7 +208,7 @@ fn location(id: JobId) -> String {
 }
 
 /// What a push gives: 202 and the new job, or 200 and the one that holds its unique key. `id`: push under this one.
-async fn push(app: &App, job: NewJob, id: Option<JobId>) -> Result<(StatusCode, JobAnswer), queue::Error> {
+pub(super) async fn push(app: &App, job: NewJob, id: Option<JobId>) -> Result<(StatusCode, JobAnswer), queue::Error> {
     let asked = job.clone();
     let pushed = match id {
         Some(id) => app.client.submit_as(id, job).await?,
@@ -221,7 +227,7 @@ async fn push(app: &App, job: NewJob, id: Option<JobId>) -> Result<(StatusCode, 
     }
 }
 
-fn taken(status: StatusCode, answer: &JobAnswer) -> Response {
+pub(super) fn taken(status: StatusCode, answer: &JobAnswer) -> Response {
     (status, [(header::LOCATION, answer.links.itself.clone())], Json(answer)).into_response()
 }
 

@@ -1,11 +1,13 @@
 //! One file a resource.
 
 pub(crate) mod batch;
+pub(crate) mod emails;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod jobs;
 pub(crate) mod list;
 pub(crate) mod mode;
 pub(crate) mod queues;
+pub(crate) mod schedules;
 pub(crate) mod status;
 pub(crate) mod usage;

@@ -37,6 +37,7 @@ mod tests {
             subject: "Hello".to_owned(),
             text: "Hello".to_owned(),
             html: None,
+            unsubscribe_url: None,
         };
         let receipt = NoMail.send(&email).await.unwrap();
         assert_eq!(receipt.status, SendStatus::Mock);

@@ -1,5 +1,6 @@
 //! E-mail: one message to one recipient.
 
+mod message;
 mod mock;
 mod smtp;
 
@@ -8,11 +9,19 @@ pub(crate) use smtp::probe;
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use lettre::Address;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Ask, Config, Provider, ProviderError, Service};
+use crate::{Ask, Config, Limits, Provider, ProviderError, Service, Usage};
+
+pub use message::headers;
+
+const SERVICE: &str = "email";
+/// With as many tokens a minute as messages an hour are allowed. One more than 60, because the first minute begins with a minute's worth
+/// in hand.
+const TOKENS_A_MESSAGE: u64 = 61;
+/// A minute's worth of a smaller limit would be less than one message.
+pub(crate) const SMALLEST_PER_HOUR: u32 = 100;
 
 /// Sends e-mail.
 pub trait Mailer: Provider + Debug {
@@ -39,6 +48,8 @@ pub struct Email {
     pub text: String,
     /// The same as HTML.
     pub html: Option<String>,
+    /// Where the recipient asks for no more messages of this kind; for its headers.
+    pub unsubscribe_url: Option<String>,
 }
 
 /// What became of a message.
@@ -53,25 +64,22 @@ pub struct Receipt {
 }
 
 /// Whether a message was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SendStatus {
     /// The server took it.
     Sent,
     /// It did not leave the system.
     Mock,
+    /// It was not sent, because the recipient wants no more reminders.
+    Unsubscribed,
 }
 
-/// Why `address` cannot be written to, if so. Only plain ASCII addresses are taken: international domains in their ASCII form.
+/// Why `address` cannot be written to, if so. An international domain is taken as it is or in its ASCII form; before the `@` only
+/// ASCII is.
 #[must_use]
 pub fn address_problem(address: &str) -> Option<&'static str> {
-    if !address.is_ascii() {
-        return Some("must be ASCII; write an international domain in its xn-- form");
-    }
-    match address.parse::<Address>() {
-        Ok(_) => None,
-        Err(_) => Some("is no e-mail address"),
-    }
+    message::ascii_address(address).err()
 }
 
 impl<'p> Ask<dyn Mailer + 'p> for Email {
@@ -80,6 +88,17 @@ impl<'p> Ask<dyn Mailer + 'p> for Email {
     fn ask<'a>(&'a self, provider: &'a (dyn Mailer + 'p)) -> BoxFuture<'a, Result<Receipt, ProviderError>> {
         provider.send(self)
     }
+
+    /// So that the limit an hour is kept as one of tokens a minute.
+    fn estimate(&self, _: &(dyn Mailer + 'p)) -> Usage {
+        Usage { tokens: TOKENS_A_MESSAGE, micro_usd: None }
+    }
+}
+
+/// The limits of the account: those of every service, and `SMTP_PER_HOUR`.
+pub(crate) fn limits(config: &Config) -> Limits {
+    let tokens_per_min = config.smtp.as_ref().and_then(|smtp| smtp.per_hour);
+    Limits { tokens_per_min, ..config.pace.limits(SERVICE) }
 }
 
 pub(crate) fn service(config: &Config) -> Result<Service<dyn Mailer>, ProviderError> {
@@ -88,5 +107,5 @@ pub(crate) fn service(config: &Config) -> Result<Service<dyn Mailer>, ProviderEr
         reals.push(Arc::new(smtp::SmtpMailer::new(smtp)?));
     }
     // The mailer's own timeout is shorter: only it knows whether a message may have been sent.
-    Ok(Service::new("email", config.is_real("email"), reals, Arc::new(mock::NoMail), Duration::from_secs(28)))
+    Ok(Service::new(SERVICE, config.is_real(SERVICE), reals, Arc::new(mock::NoMail), Duration::from_secs(28)))
 }

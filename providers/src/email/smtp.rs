@@ -2,10 +2,10 @@
 //! when a connection is lost: before that a message can be sent again, after it nobody knows.
 
 use std::{
-    fmt,
+    fmt, fs, io,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -13,14 +13,11 @@ use std::{
 use futures::future::{BoxFuture, FutureExt};
 use lettre::{
     Message,
-    message::{
-        Mailbox, MultiPart, SinglePart,
-        header::{HeaderName, HeaderValue},
-    },
+    message::Mailbox,
     transport::smtp::{
         Error,
         authentication::{Credentials, DEFAULT_MECHANISMS},
-        client::{AsyncSmtpConnection, TlsParameters},
+        client::{AsyncSmtpConnection, Certificate, TlsParameters},
         commands::{Data, Mail, Rcpt},
         extension::ClientId,
         response::Response,
@@ -29,13 +26,15 @@ use lettre::{
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
-use super::{Email, Mailer, Receipt, SendStatus};
+use super::{
+    Email, Mailer, Receipt, SERVICE, SendStatus,
+    message::{compose, message_id, parse_sender},
+};
 use crate::{
     Provider, ProviderError,
     config::{Smtp, SmtpTls},
 };
 
-const SERVICE: &str = "email";
 /// For one message, from connecting to the last reply. The library's own timeout covers connecting only.
 const TIMEOUT: Duration = Duration::from_secs(25);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,6 +47,8 @@ const REPLY_KEPT: usize = 500;
 pub(crate) struct SmtpMailer {
     config: Smtp,
     sender: Mailbox,
+    /// What we call ourselves.
+    hello: ClientId,
     tls: Option<TlsParameters>,
     idle: Mutex<Vec<(Instant, AsyncSmtpConnection)>>,
     timeout: Duration,
@@ -55,95 +56,85 @@ pub(crate) struct SmtpMailer {
 
 /// How far a message is, which decides what a failure means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 enum Step {
     Connect,
+    Login,
     Sender,
     Recipient,
     Data,
     Text,
 }
 
+/// The step that is under way, for whoever stops waiting for it.
+#[derive(Debug, Default)]
+struct Progress(AtomicU8);
+
+impl Progress {
+    fn begin(&self, step: Step) {
+        self.0.store(step as u8, Ordering::Relaxed);
+    }
+
+    fn step(&self) -> Step {
+        let all = [Step::Connect, Step::Login, Step::Sender, Step::Recipient, Step::Data, Step::Text];
+        all.get(usize::from(self.0.load(Ordering::Relaxed))).copied().unwrap_or(Step::Text)
+    }
+}
+
 impl SmtpMailer {
     pub(crate) fn new(config: &Smtp) -> Result<Self, ProviderError> {
-        let bad = |message: String| ProviderError::Misconfigured { service: SERVICE, message };
-        let sender =
-            config.sender.parse().map_err(|e| bad(format!("SENDER_EMAIL={:?} is no address: {e}", config.sender)))?;
+        let sender = parse_sender(&config.sender)?;
         let tls = match config.tls {
             SmtpTls::Plain => None,
-            SmtpTls::Implicit | SmtpTls::StartTls => Some(
-                TlsParameters::new(config.host.clone())
-                    .map_err(|e| bad(format!("TLS for SMTP_SERVER={:?}: {e}", config.host)))?,
-            ),
+            SmtpTls::Implicit | SmtpTls::StartTls => Some(tls(config)?),
         };
-        Ok(Self { config: config.clone(), sender, tls, idle: Mutex::default(), timeout: TIMEOUT })
+        let hello = config.helo.clone().map_or_else(ClientId::default, ClientId::Domain);
+        Ok(Self { config: config.clone(), sender, hello, tls, idle: Mutex::default(), timeout: TIMEOUT })
     }
 
     async fn deliver(&self, email: &Email) -> Result<Receipt, ProviderError> {
-        let message_id = format!("<{}@{}>", email.key, self.sender.email.domain());
-        let message = self.message(email, &message_id)?;
-        let handed_over = AtomicBool::new(false);
-        let Ok(reply) = timeout(self.timeout, self.transfer(&message, &handed_over)).await else {
-            let step = if handed_over.load(Ordering::Relaxed) { Step::Text } else { Step::Connect };
-            return Err(lost(step, &format!("no reply within {} s", self.timeout.as_secs_f32())));
+        let message = compose(email, &self.sender)?;
+        let progress = Progress::default();
+        let Ok(reply) = timeout(self.timeout, self.transfer(&message, &progress)).await else {
+            return Err(lost(progress.step(), &format!("silence for {} s", self.timeout.as_secs_f32())));
         };
+        let message_id = message_id(email, &self.sender);
         Ok(Receipt { message_id, status: SendStatus::Sent, server_reply: Some(reply?) })
     }
 
-    fn message(&self, email: &Email, message_id: &str) -> Result<Message, ProviderError> {
-        let rejected = |message: String| ProviderError::Rejected { service: SERVICE, message };
-        let name = email.to_name.as_deref().unwrap_or_default();
-        for (field, text) in [("key", email.key.as_str()), ("subject", &email.subject), ("name", name)] {
-            // A line break would let the text write headers of its own.
-            if text.chars().any(char::is_control) {
-                return Err(rejected(format!("the {field} has a line break or another control character")));
-            }
-        }
-        let address = email.to.parse().map_err(|e| rejected(format!("{:?} is no e-mail address: {e}", email.to)))?;
-        let builder = Message::builder()
-            .from(self.sender.clone())
-            .to(Mailbox::new(email.to_name.clone(), address))
-            .subject(&email.subject)
-            .message_id(Some(message_id.to_owned()));
-        let message = match &email.html {
-            Some(html) => builder.multipart(MultiPart::alternative_plain_html(email.text.clone(), html.clone())),
-            None => builder.singlepart(SinglePart::plain(email.text.clone())),
-        };
-        let mut message = message.map_err(|e| rejected(format!("the message cannot be built: {e}")))?;
-        let automatic = HeaderName::new_from_ascii_str("Auto-Submitted");
-        message.headers_mut().insert_raw(HeaderValue::new(automatic, "auto-generated".to_owned()));
-        Ok(message)
-    }
-
     /// Hands the message to the server and returns its last reply. A connection on which anything failed is not used again.
-    async fn transfer(&self, message: &Message, handed_over: &AtomicBool) -> Result<String, ProviderError> {
+    async fn transfer(&self, message: &Message, progress: &Progress) -> Result<String, ProviderError> {
         let mut connection = match self.idle_connection().await {
             Some(connection) => connection,
-            None => self.connect().await.map_err(|e| failure(Step::Connect, &e))?,
+            None => self.connect(progress).await.map_err(|error| failure(progress.step(), &error))?,
         };
         let envelope = message.envelope();
+        progress.begin(Step::Sender);
         let sender = Mail::new(envelope.from().cloned(), Vec::new());
-        connection.command(sender).await.map_err(|e| failure(Step::Sender, &e))?;
+        connection.command(sender).await.map_err(|error| failure(Step::Sender, &error))?;
+        progress.begin(Step::Recipient);
         for recipient in envelope.to() {
             let recipient = Rcpt::new(recipient.clone(), Vec::new());
-            connection.command(recipient).await.map_err(|e| failure(Step::Recipient, &e))?;
+            connection.command(recipient).await.map_err(|error| failure(Step::Recipient, &error))?;
         }
-        connection.command(Data).await.map_err(|e| failure(Step::Data, &e))?;
-        handed_over.store(true, Ordering::Relaxed);
-        let reply = connection.message(&message.formatted()).await.map_err(|e| failure(Step::Text, &e))?;
+        progress.begin(Step::Data);
+        connection.command(Data).await.map_err(|error| failure(Step::Data, &error))?;
+        progress.begin(Step::Text);
+        let reply = connection.message(&message.formatted()).await.map_err(|error| failure(Step::Text, &error))?;
         self.keep(connection);
         Ok(words(&reply))
     }
 
-    async fn connect(&self) -> Result<AsyncSmtpConnection, Error> {
+    async fn connect(&self, progress: &Progress) -> Result<AsyncSmtpConnection, Error> {
         let server = (self.config.host.as_str(), self.config.port);
-        let hello = ClientId::default();
         let implicit = self.tls.clone().filter(|_| self.config.tls == SmtpTls::Implicit);
         let mut connection =
-            AsyncSmtpConnection::connect_tokio1(server, Some(CONNECT_TIMEOUT), &hello, implicit, None).await?;
+            AsyncSmtpConnection::connect_tokio1(server, Some(CONNECT_TIMEOUT), &self.hello, implicit, None).await?;
         if let (SmtpTls::StartTls, Some(tls)) = (self.config.tls, &self.tls) {
-            connection.starttls(tls.clone(), &hello).await?;
+            connection.starttls(tls.clone(), &self.hello).await?;
         }
         if let Some((user, password)) = &self.config.credentials {
+            progress.begin(Step::Login);
             let credentials = Credentials::new(user.clone(), password.expose_secret().to_owned());
             connection.auth(DEFAULT_MECHANISMS, &credentials).await?;
         }
@@ -190,7 +181,7 @@ impl Mailer for SmtpMailer {
 pub(crate) async fn probe(config: &Smtp, login: bool) -> Result<(), String> {
     let credentials = config.credentials.clone().filter(|_| login);
     let mailer = SmtpMailer::new(&Smtp { credentials, ..config.clone() }).map_err(|e| e.to_string())?;
-    let mut connection = mailer.connect().await.map_err(|e| failure(Step::Connect, &e).to_string())?;
+    let mut connection = mailer.connect(&Progress::default()).await.map_err(|e| failure(Step::Connect, &e).to_string())?;
     // It has shown that it works; how it takes leave does not matter.
     let _ = connection.quit().await;
     Ok(())
@@ -199,29 +190,60 @@ pub(crate) async fn probe(config: &Smtp, login: bool) -> Result<(), String> {
 /// What follows from a failure at this step.
 fn failure(step: Step, error: &Error) -> ProviderError {
     let Some(code) = error.status().map(u16::from) else {
-        let why = error.to_string();
         // The library refuses by itself: no STARTTLS, no common way to log in, a certificate that does not fit.
-        if error.is_client() || error.is_tls() {
-            return ProviderError::Misconfigured {
-                service: SERVICE,
-                message: format!("{} failed: {why}", step.name()),
-            };
+        if error.is_client() || error.is_tls() || is_bad_tls(error) {
+            let message = cut(&format!("{} failed: {}", step.name(), whole(error)));
+            return ProviderError::Misconfigured { service: SERVICE, message };
         }
-        return lost(step, &why);
+        return lost(step, &whole(error));
     };
     let words = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
     let message = cut(&format!("{} refused: {code} {words}", step.name()));
     match (step, code) {
         // RFC 5321 lets 552 to a recipient mean that there are too many of them just now.
-        (_, 400..=499) | (Step::Recipient, 552) => {
-            ProviderError::Transient { service: SERVICE, message, retry_after: None }
+        (Step::Recipient | Step::Data | Step::Text, 400..=420 | 422..=499) | (Step::Recipient, 552) => {
+            ProviderError::Deferred { service: SERVICE, message }
         }
+        (_, 400..=499) => ProviderError::Transient { service: SERVICE, message, retry_after: None },
         // The account is refused, or we as sender are: so would the next message be.
-        (_, 530 | 534 | 535 | 538) | (Step::Connect | Step::Sender, _) => {
+        (_, 530 | 534 | 535 | 538) | (Step::Connect | Step::Login | Step::Sender, _) => {
             ProviderError::Misconfigured { service: SERVICE, message }
         }
         _ => ProviderError::Rejected { service: SERVICE, message },
     }
+}
+
+/// With its causes.
+fn whole(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+/// Whether the other side spoke no TLS, or showed a certificate that nobody vouches for: the next connection would fare alike.
+fn is_bad_tls(error: &Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::InvalidData)
+}
+
+fn tls(config: &Smtp) -> Result<TlsParameters, ProviderError> {
+    let bad = |message: String| ProviderError::Misconfigured { service: SERVICE, message };
+    let mut parameters = TlsParameters::builder(config.host.clone());
+    if let Some(file) = &config.ca_file {
+        let read = fs::read(file).map_err(|error| bad(format!("SMTP_CA_FILE={file:?} cannot be read: {error}")))?;
+        let authority = Certificate::from_pem(&read);
+        parameters = parameters.add_root_certificate(
+            authority.map_err(|error| bad(format!("SMTP_CA_FILE={file:?} is no certificate in PEM: {error}")))?,
+        );
+    }
+    parameters.build().map_err(|error| bad(format!("TLS for SMTP_SERVER={:?}: {}", config.host, whole(&error))))
 }
 
 /// No reply, or none that can be read.
@@ -237,6 +259,7 @@ impl Step {
     fn name(self) -> &'static str {
         match self {
             Self::Connect => "connection to the SMTP server",
+            Self::Login => "login at the SMTP server",
             Self::Sender => "sender",
             Self::Recipient => "recipient",
             Self::Data => "DATA command",
@@ -311,8 +334,16 @@ mod tests {
 
         fn mailer(&self) -> SmtpMailer {
             let sender = "Shop <noreply@shop.example>".to_owned();
-            let config =
-                Smtp { host: "127.0.0.1".to_owned(), port: self.port, credentials: None, tls: SmtpTls::Plain, sender };
+            let config = Smtp {
+                host: "127.0.0.1".to_owned(),
+                port: self.port,
+                credentials: None,
+                tls: SmtpTls::Plain,
+                sender,
+                ca_file: None,
+                helo: None,
+                per_hour: None,
+            };
             SmtpMailer::new(&config).unwrap()
         }
     }
@@ -347,6 +378,7 @@ mod tests {
             subject: "Votre thé est prêt".to_owned(),
             text: "Bonjour,\n.\nà bientôt".to_owned(),
             html: Some("<p>Bonjour, à bientôt</p>".to_owned()),
+            unsubscribe_url: None,
         }
     }
 
@@ -401,16 +433,23 @@ mod tests {
 
     #[tokio::test]
     async fn replies_are_sorted_by_what_follows() {
-        let later: [Script; 5] = [
+        let later: [Script; 2] = [
             |command| if command == "HELLO" { Some("421 busy") } else { friendly(command) },
+            |command| if command == "MAIL" { Some("451 4.3.0 try later") } else { friendly(command) },
+        ];
+        for script in later {
+            let error = error_of(script).await;
+            assert!(matches!(error, ProviderError::Transient { .. }), "{error:?}");
+        }
+        let this_one_later: [Script; 4] = [
             |command| if command == "RCPT" { Some("450 4.2.1 greylisted") } else { friendly(command) },
             |command| if command == "RCPT" { Some("552 5.2.2 too many") } else { friendly(command) },
             |command| if command == "DATA" { Some("451 4.3.0 try later") } else { friendly(command) },
             |command| if command == "." { Some("451 4.3.0 try later") } else { friendly(command) },
         ];
-        for script in later {
+        for script in this_one_later {
             let error = error_of(script).await;
-            assert!(matches!(error, ProviderError::Transient { .. }), "{error:?}");
+            assert!(matches!(error, ProviderError::Deferred { .. }), "{error:?}");
         }
         let never: [Script; 2] = [
             |command| if command == "RCPT" { Some("550 5.1.1 no such user") } else { friendly(command) },

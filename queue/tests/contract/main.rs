@@ -6,6 +6,7 @@ mod cancelling;
 mod crashes;
 mod dead_letters;
 mod finishing;
+mod fixed_ids;
 mod history;
 mod idempotency;
 mod leases;

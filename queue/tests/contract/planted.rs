@@ -36,6 +36,9 @@ planted! {
     recorded_drops_what_nobody_wrote:
         recorded, "head[n + 1] == ARGV[n + 1]" => "true",
         found by "history::valkey::two_recorders_never_drop_a_job_that_neither_wrote";
+    push_absent_forgets_the_finished:
+        push_absent, "or redis.call('EXISTS', base .. ':finished:' .. id) == 1" => "",
+        found by "fixed_ids::valkey::a_job_that_ends_hours_after_its_time_is_known_too";
     replace_keeps_a_job_for_ever:
         replace, "ARGV[3], 'KEEPTTL')" => "ARGV[3])",
         found by "replacing::valkey::a_job_that_finished_long_after_its_push_is_replaced_and_kept_no_longer";

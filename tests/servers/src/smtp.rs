@@ -24,6 +24,14 @@ impl SmtpServer {
     /// # Panics
     /// When its Python packages are missing or it does not start.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one with further arguments, such as `--cert`; see `tests/smtp_catcher.py --help`.
+    ///
+    /// # Panics
+    /// When its Python packages are missing or it does not start.
+    pub fn start_with(arguments: &[&str]) -> Self {
         let packages = workspace().join(".dev/python");
         if !packages.join("aiosmtpd").is_dir() {
             missing("the Python package aiosmtpd");
@@ -31,6 +39,7 @@ impl SmtpServer {
         let directory = temp_dir();
         let mut command = mortal(Path::new("python3"));
         command.arg(workspace().join("tests/smtp_catcher.py")).args(["--port", "0", "--dir"]).arg(directory.path());
+        command.args(arguments);
         command.env("PYTHONPATH", packages).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = spawn(command).expect("start python3");
         let mut output = BufReader::new(child.stdout.take().expect("the catcher's output is a pipe"));

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, process::Command};
 
 use serde_json::Value;
 
-/// Our crates, and whom of ours each may depend on. `servers` may besides be a dev-dependency of those that start servers.
+/// Our crates, and whom of ours each may depend on. Those that start servers for their tests may besides have [`FOR_TESTS`].
 const ARROWS: [(&str, &[&str]); 12] = [
     ("fleet", &[]),
     ("queue", &["fleet"]),
@@ -19,7 +19,9 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("servers", &[]),
     ("tests", &["fleet", "queue", "providers", "store", "jobs", "schedules", "producer", "worker", "ctl", "servers"]),
 ];
-const STARTS_SERVERS: [&str; 5] = ["fleet", "jobs", "queue", "store", "tests"];
+const STARTS_SERVERS: [&str; 6] = ["fleet", "jobs", "queue", "schedules", "store", "tests"];
+/// What they may have for their tests.
+const FOR_TESTS: [&str; 2] = ["servers", "fleet"];
 
 /// Libraries that only some of ours may speak to.
 const GUARDED: [(&str, &[&str]); 3] = [
@@ -54,7 +56,8 @@ fn our_crates_depend_on_each_other_only_along_the_arrows() {
         // A crate may depend on itself, to build its own tests with a feature.
         let ours = dependencies.iter().filter(|(dependency, _)| dependency != name && crates.contains_key(dependency));
         for (dependency, for_tests) in ours {
-            let starts_servers = *for_tests && dependency == "servers" && STARTS_SERVERS.contains(&name.as_str());
+            let starts_servers =
+                *for_tests && FOR_TESTS.contains(&dependency.as_str()) && STARTS_SERVERS.contains(&name.as_str());
             assert!(allowed.contains(&dependency.as_str()) || starts_servers, "{name} must not know {dependency}");
         }
     }

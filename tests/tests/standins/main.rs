@@ -4,8 +4,12 @@
 
 mod fal;
 mod fault;
+mod heartbeat;
+mod prestashop;
 mod scraping;
+mod shopify;
 mod smtp;
+mod stripe;
 mod woocommerce;
 
 use reqwest::Client;

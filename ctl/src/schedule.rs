@@ -1,0 +1,222 @@
+//! `ecomctl schedule`: recurring jobs.
+
+use std::{io::Write, process::ExitCode};
+
+use anyhow::{Result, bail};
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::{Args, Subcommand};
+use schedules::{Expression, Zone, next_instant};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    Global,
+    table::{Align, Table, output_width},
+};
+
+/// What can be done with schedules.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Show all schedules and when they run next
+    List,
+    /// Enqueue a schedule's job now, beside its times
+    Run {
+        /// The schedule
+        name: String,
+    },
+    /// Enqueue nothing until it is resumed
+    Pause {
+        /// The schedule
+        name: String,
+    },
+    /// Let a paused schedule go on; what it missed meanwhile is not made up for
+    Resume {
+        /// The schedule
+        name: String,
+    },
+    /// Print the next instants, in UTC: of a schedule, or (without any server) of a cron expression
+    Next(Next),
+}
+
+/// Whose instants, and how many.
+#[derive(Debug, Args)]
+pub(crate) struct Next {
+    /// The schedule
+    #[arg(required_unless_present = "cron", conflicts_with_all = ["cron", "zone", "from"])]
+    name: Option<String>,
+    /// Cron expression of 5 or 6 fields, or @daily and the like
+    #[arg(long, allow_hyphen_values = true)]
+    cron: Option<Expression>,
+    /// IANA name of the time zone of the expression
+    #[arg(long, default_value = "UTC", value_parser = zone)]
+    zone: Zone,
+    /// Print instants after this one (RFC 3339) [default: now]
+    #[arg(long, value_parser = instant)]
+    from: Option<DateTime<Utc>>,
+    /// How many
+    #[arg(short, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    n: u32,
+}
+
+fn zone(name: &str) -> Result<Zone, String> {
+    name.parse().map_err(|_| "this is no time zone of the IANA database, such as Europe/Paris".to_owned())
+}
+
+fn instant(text: &str) -> Result<DateTime<Utc>, String> {
+    text.parse().map_err(|_| "this is no time of RFC 3339, such as 2026-03-28T00:00:00Z".to_owned())
+}
+
+/// A schedule as the API shows it.
+#[derive(Debug, Deserialize)]
+struct Schedule {
+    name: String,
+    #[serde(default)]
+    cron: Option<String>,
+    #[serde(default)]
+    every_s: Option<u64>,
+    #[serde(default)]
+    at: Option<DateTime<Utc>>,
+    zone: String,
+    job: Job,
+    paused: bool,
+    next_at: Option<DateTime<Utc>>,
+    last: Option<Last>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Job {
+    kind: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Last {
+    tick: DateTime<Utc>,
+    outcome: String,
+}
+
+impl Schedule {
+    fn when(&self) -> String {
+        match (&self.cron, self.every_s, &self.at) {
+            (Some(cron), ..) => format!("{cron} {}", self.zone),
+            (_, Some(every_s), _) => format!("every {every_s} s"),
+            (.., at) => at.map(|at| format!("at {}", text(at))).unwrap_or_default(),
+        }
+    }
+}
+
+pub(crate) async fn run(global: &Global, verb: &Verb) -> Result<ExitCode> {
+    match verb {
+        Verb::List => list(global).await?,
+        Verb::Run { name } => {
+            let answer = global.api()?.post_schedule(name, "run").await?;
+            match answer["id"].as_str() {
+                Some(id) if !global.json => println!("{id}"),
+                _ => println!("{answer:#}"),
+            }
+        }
+        Verb::Pause { name } => switch(global, name, "pause").await?,
+        Verb::Resume { name } => switch(global, name, "resume").await?,
+        Verb::Next(next) => print_next(global, next).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(global: &Global) -> Result<()> {
+    let api = global.api()?;
+    let schedules = api.schedules().await?;
+    if global.json {
+        println!("{:#}", Value::Array(schedules));
+    } else if schedules.is_empty() {
+        println!("no schedules");
+    } else {
+        print!("{}", table(&api.understand::<Vec<Schedule>>(Value::Array(schedules))?).render(output_width()));
+    }
+    Ok(())
+}
+
+fn table(schedules: &[Schedule]) -> Table {
+    let columns = ["schedule", "when", "kind", "next", "last"].map(|name| (name, Align::Left));
+    let mut table = Table::new(&columns);
+    for schedule in schedules {
+        let next = match schedule.next_at {
+            _ if schedule.paused => "paused".to_owned(),
+            Some(next) => text(next),
+            None => "never".to_owned(),
+        };
+        let last = schedule.last.as_ref().map(|last| format!("{} {}", text(last.tick), last.outcome));
+        let last = last.unwrap_or_else(|| "-".to_owned());
+        table.row([schedule.name.clone(), schedule.when(), schedule.job.kind.clone(), next, last]);
+    }
+    table
+}
+
+async fn switch(global: &Global, name: &str, verb: &str) -> Result<()> {
+    let answer = global.api()?.post_schedule(name, verb).await?;
+    if global.json {
+        println!("{answer:#}");
+    } else if verb == "pause" {
+        println!("{name} is paused");
+    } else {
+        println!("{name} goes on, next at {}", answer["next_at"].as_str().unwrap_or("no time"));
+    }
+    Ok(())
+}
+
+async fn print_next(global: &Global, asked: &Next) -> Result<()> {
+    let n = usize::try_from(asked.n)?;
+    let instants: Vec<String> = match (&asked.cron, &asked.name) {
+        (Some(cron), _) => {
+            let from = asked.from.unwrap_or_else(Utc::now);
+            let next = |after| next_instant(cron, asked.zone, after);
+            std::iter::successors(next(from), |last| next(*last)).take(n).map(text).collect()
+        }
+        (None, Some(name)) => global.api()?.next_of_schedule(name, asked.n).await?,
+        (None, None) => bail!("name a schedule, or give --cron"),
+    };
+    if global.json {
+        println!("{:#}", Value::from(instants));
+        return Ok(());
+    }
+    if instants.is_empty() {
+        bail!("there is no such instant");
+    }
+    let mut out = std::io::stdout().lock();
+    for instant in instants {
+        // A reader that has seen enough, such as `head`, has gone.
+        if writeln!(out, "{instant}").is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn text(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn schedules_are_listed_with_their_times() {
+        let schedules: Vec<Schedule> = serde_json::from_value(json!([
+            { "name": "prices", "cron": "0 3 * * *", "zone": "Europe/Paris", "job": { "kind": "maintenance" },
+              "paused": false, "next_at": "2026-01-02T02:00:00.000Z",
+              "last": { "tick": "2026-01-01T02:00:00.000Z", "outcome": "pushed" } },
+            { "name": "ping", "every_s": 60, "zone": "UTC", "job": { "kind": "email" }, "paused": true,
+              "next_at": null, "last": null }
+        ]))
+        .unwrap();
+        let text = table(&schedules).render(140);
+        let lines: Vec<_> = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(lines[0], "schedule when kind next last");
+        assert_eq!(
+            lines[1],
+            "prices 0 3 * * * Europe/Paris maintenance 2026-01-02T02:00:00Z 2026-01-01T02:00:00Z pushed"
+        );
+        assert_eq!(lines[2], "ping every 60 s email paused -");
+    }
+}

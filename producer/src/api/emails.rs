@@ -1,0 +1,260 @@
+//! E-mails: those that were sent or would have been, how one would look, and the way out of reminders.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::State as Shared,
+    http::{HeaderMap, HeaderValue, header},
+    response::{Html, IntoResponse, Response},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jobs::{JobError, PayloadError, email};
+use queue::{Job, JobId, Timestamp};
+use serde::{Deserialize, Serialize};
+use store::{EmailQuery, Store, StoredEmail};
+use utoipa::ToSchema;
+
+use crate::{
+    app::App,
+    auth::{Caller, Scope},
+    problem::{Problem, Type},
+    request::{self, Parameters, PathPart},
+};
+
+const PAGE: usize = 50;
+const PAGE_AT_MOST: usize = 200;
+
+/// An e-mail that was sent, or would have been.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EmailAnswer {
+    /// That of its job.
+    id: String,
+    /// Whom the job belongs to.
+    tenant: String,
+    /// Who sent it; `mock` when nobody did.
+    provider: Option<String>,
+    /// When its sending was written down.
+    #[schema(value_type = chrono::DateTime<chrono::Utc>)]
+    created_at: Timestamp,
+    /// What became of it. In a list without `text` and `html`.
+    #[serde(flatten)]
+    email: email::EmailResult,
+    links: EmailLinks,
+}
+
+/// Where to go on.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EmailLinks {
+    /// This e-mail, with its text if it was not sent.
+    #[serde(rename = "self")]
+    itself: String,
+    /// Its job.
+    job: String,
+}
+
+/// A page of e-mails.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EmailPage {
+    /// The last enqueued first.
+    items: Vec<EmailAnswer>,
+    /// Pass it as `cursor`, with the same filters, to get the next page; null on the last.
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    tenant: Option<String>,
+    to: Option<String>,
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+/// How an e-mail would look.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EmailPreview {
+    /// The subject as it is read.
+    subject: String,
+    /// Plain text.
+    text: String,
+    /// The same as HTML; null when the payload has none.
+    html: Option<String>,
+    /// As they go over the wire, unfolded; Message-ID and the address for unsubscribing are made from the id of the job.
+    headers: BTreeMap<String, String>,
+}
+
+/// Lists e-mails that were sent, or that the mock kept.
+#[utoipa::path(
+    get, path = "/api/emails", tag = "emails",
+    params(
+        ("tenant" = Option<String>, Query, description = "Only of this tenant; others than the token's own need `admin`, who sees all if absent"),
+        ("to" = Option<String>, Query, description = "Only to this address, as it was given"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before; the filters must be the same"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "Entries of a page; 50 if absent"),
+    ),
+    responses((status = 200, description = "A page", body = EmailPage))
+)]
+pub(crate) async fn list(
+    Shared(app): Shared<App>,
+    caller: Caller,
+    Parameters(query): Parameters<ListQuery>,
+) -> Result<Json<EmailPage>, Problem> {
+    caller.require(Scope::JobsRead)?;
+    let limit = query.limit.unwrap_or(PAGE);
+    if !(1..=PAGE_AT_MOST).contains(&limit) {
+        return Err(request::bad_parameter("limit", "must be from 1 to 200"));
+    }
+    let tenant = query.tenant.or_else(|| (!caller.is_admin()).then(|| caller.tenant.clone()));
+    if tenant.as_ref().is_some_and(|tenant| !caller.may_see(tenant)) {
+        return Err(Problem::new(Type::Forbidden, "the token needs the scope admin to list e-mails of other tenants"));
+    }
+    let after = query.cursor.as_deref().map(read_cursor).transpose()?;
+    let query = EmailQuery { tenant, to: query.to, after };
+    let page = app.open_store()?.emails(&query, limit).await.map_err(Problem::store_away)?;
+    Ok(Json(EmailPage {
+        items: page.emails.into_iter().map(answer).collect::<Result<_, _>>()?,
+        next_cursor: page.next.map(|after| URL_SAFE_NO_PAD.encode(after)),
+    }))
+}
+
+/// Shows an e-mail; its id is that of its job. The text is there if it was not sent.
+#[utoipa::path(
+    get, path = "/api/emails/{id}", tag = "emails",
+    params(("id" = String, Path, description = "The job")),
+    responses((status = 200, description = "The e-mail", body = EmailAnswer))
+)]
+pub(crate) async fn show(
+    Shared(app): Shared<App>,
+    caller: Caller,
+    PathPart(id): PathPart,
+) -> Result<Json<EmailAnswer>, Problem> {
+    caller.require(Scope::JobsRead)?;
+    let email = find(app.open_store()?, &id).await?.filter(|email| caller.may_see(&email.tenant));
+    Ok(Json(answer(email.ok_or_else(|| no_such_email(&id))?)?))
+}
+
+/// Shows how an e-mail would look; takes the payload of an e-mail job, and sends nothing.
+#[utoipa::path(
+    post, path = "/api/emails/preview", tag = "emails", request_body = email::Email,
+    responses((status = 200, description = "How it would look", body = EmailPreview))
+)]
+pub(crate) async fn preview(
+    Shared(app): Shared<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<EmailPreview>, Problem> {
+    caller.require(Scope::JobsRead)?;
+    request::require_json(&headers)?;
+    let payload = request::parse(&request::read(&headers, body, request::JOB_LIMIT).await?)?;
+    match app.intake.checks().check(email::Email::KIND, &payload) {
+        Ok(()) => {}
+        Err(PayloadError::Invalid(errors)) => return Err(Problem::invalid(errors)),
+        Err(error) => return Err(Problem::new(Type::Internal, error.to_string())),
+    }
+    let payload: email::Email =
+        serde_json::from_value(payload).map_err(|error| Problem::new(Type::Malformed, error.to_string()))?;
+    let preview = payload.preview(app.letterhead.sender.as_deref(), app.letterhead.public_url.as_deref());
+    let preview = preview.map_err(|error: JobError| Problem::new(Type::InvalidPayload, error.to_string()))?;
+    Ok(Json(EmailPreview {
+        subject: preview.subject,
+        text: preview.text,
+        html: preview.html,
+        headers: preview.headers.into_iter().collect(),
+    }))
+}
+
+/// The page behind the link in a reminder. It only asks: programs that look at links must not unsubscribe anybody.
+#[utoipa::path(
+    get, path = "/api/emails/{id}/unsubscribe", tag = "emails", security(()),
+    params(("id" = String, Path, description = "The job that sent the reminder")),
+    responses((status = 200, description = "A page with a button", body = String, content_type = "text/html"))
+)]
+pub(crate) async fn ask_to_unsubscribe(Shared(app): Shared<App>, PathPart(id): PathPart) -> Result<Response, Problem> {
+    let (_, reminder) = reminder(app.open_store()?, &id).await?;
+    Ok(if reminder.is_french() {
+        page("fr", "Ne plus recevoir de rappels", Some("Ne plus recevoir de rappels à cette adresse"))
+    } else {
+        page("en", "No more reminders", Some("Send no more reminders to this address"))
+    })
+}
+
+/// Sends the recipient of a reminder no more of them: the button of the page, and what mail clients call (RFC 8058).
+#[utoipa::path(
+    post, path = "/api/emails/{id}/unsubscribe", tag = "emails", security(()),
+    params(("id" = String, Path, description = "The job that sent the reminder")),
+    responses((status = 200, description = "Done", body = String, content_type = "text/html"))
+)]
+pub(crate) async fn unsubscribe(Shared(app): Shared<App>, PathPart(id): PathPart) -> Result<Response, Problem> {
+    let store = app.open_store()?;
+    let (email, reminder) = reminder(store, &id).await?;
+    store.unsubscribe(&email.tenant, &reminder.to).await.map_err(Problem::store_away)?;
+    Ok(if reminder.is_french() {
+        page("fr", "C’est noté : vous ne recevrez plus de rappels.", None)
+    } else {
+        page("en", "Done: you will get no more reminders.", None)
+    })
+}
+
+/// Whoever knows the id of a reminder's job has got the reminder, or may see the job.
+async fn reminder(store: &Store, id: &str) -> Result<(StoredEmail, email::EmailResult), Problem> {
+    let email = find(store, id).await?.ok_or_else(|| no_such_email(id))?;
+    let result = read(&email)?;
+    if result.is_reminder() { Ok((email, result)) } else { Err(no_such_email(id)) }
+}
+
+async fn find(store: &Store, id: &str) -> Result<Option<StoredEmail>, Problem> {
+    let id: JobId = id.parse().map_err(|_| no_such_email(id))?;
+    store.email(&id.to_string()).await.map_err(Problem::store_away)
+}
+
+fn no_such_email(id: &str) -> Problem {
+    Problem::new(
+        Type::NotFound,
+        format!("there is no e-mail {id:?}; its id is that of its job, once that has succeeded"),
+    )
+}
+
+fn read(email: &StoredEmail) -> Result<email::EmailResult, Problem> {
+    serde_json::from_value(email.result.clone()).map_err(|error| {
+        tracing::error!(job.id = email.job_id, %error, "the result of an e-mail cannot be read");
+        Problem::new(Type::Internal, "what was stored of the e-mail cannot be read; the log has the reason")
+    })
+}
+
+fn answer(email: StoredEmail) -> Result<EmailAnswer, Problem> {
+    let result = read(&email)?;
+    let links =
+        EmailLinks { itself: format!("/api/emails/{}", email.job_id), job: format!("/api/jobs/{}", email.job_id) };
+    Ok(EmailAnswer {
+        id: email.job_id,
+        tenant: email.tenant,
+        provider: email.provider,
+        created_at: Timestamp::from_ms(email.created_at.ms()),
+        email: result,
+        links,
+    })
+}
+
+/// What stands in a cursor is the id that the page before ended with.
+fn read_cursor(text: &str) -> Result<String, Problem> {
+    let id = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let id = id.and_then(|id| id.parse::<JobId>().ok());
+    let bad = || request::bad_parameter("cursor", "must be a next_cursor of this list, with the same filters");
+    id.map(|id| id.to_string()).ok_or_else(bad)
+}
+
+fn page(language: &str, title: &str, button: Option<&str>) -> Response {
+    let button =
+        button.map(|label| format!("<form method=\"post\"><button>{label}</button></form>")).unwrap_or_default();
+    let html = format!(
+        "<!doctype html><html lang=\"{language}\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <meta name=\"robots\" content=\"noindex\"><title>{title}</title><body style=\"font-family:sans-serif;margin:3em auto;\
+         max-width:32em\"><h1>{title}</h1>{button}</body></html>"
+    );
+    let mut response = Html(html).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,542 @@
+//! Recurring jobs: look, change, pause, run by hand.
+
+use ::jobs::Shape;
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, Utc};
+use futures::future::join_all;
+use queue::{FieldError, JobId, Timestamp};
+use schedules::Definition;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use store::{Moment, Store, StoredSchedule, Tick, TickOutcome};
+use utoipa::ToSchema;
+
+use crate::{
+    api::jobs,
+    app::App,
+    auth::{Caller, Scope},
+    problem::{Problem, Type},
+    request::{self, Parameters, PathPart},
+};
+
+const PAGE: usize = 50;
+const PAGE_AT_MOST: usize = 200;
+const NEXTS: usize = 10;
+const NEXTS_AT_MOST: usize = 1000;
+const NAME_AT_MOST: usize = 100;
+/// How often a change without `If-Match` tries again when others change the schedule too.
+const TRIES: u32 = 5;
+
+/// A schedule as the API answers it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ScheduleAnswer {
+    /// Its name among the tenant's.
+    name: String,
+    /// Whom it belongs to.
+    tenant: String,
+    /// Whether it is a row of the timetable in the program, which cannot be changed or deleted here.
+    built_in: bool,
+    #[serde(flatten)]
+    definition: Definition,
+    /// When its next job is enqueued; null while it is paused and when there is no next time.
+    next_at: Option<Timestamp>,
+    /// The last time that it was due; null if it never was.
+    last: Option<RunAnswer>,
+    /// When someone changed it last.
+    updated_at: Timestamp,
+}
+
+/// A time that a schedule was due.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RunAnswer {
+    /// The time.
+    tick: Timestamp,
+    /// Whether someone asked for it, beside the times of the schedule.
+    by_hand: bool,
+    /// `new` (about to be enqueued), `pushed` or `skipped`.
+    #[schema(value_type = String)]
+    outcome: TickOutcome,
+    /// Why no job was enqueued.
+    reason: Option<String>,
+    /// The job.
+    job: Option<String>,
+    /// The job's state in a history of runs; null when it is no longer known.
+    state: Option<String>,
+}
+
+impl From<Tick> for RunAnswer {
+    fn from(tick: Tick) -> Self {
+        let Tick { by_hand, outcome, reason, job, .. } = tick;
+        Self { tick: Timestamp::from_ms(tick.tick.ms()), by_hand, outcome, reason, job, state: None }
+    }
+}
+
+/// A page of schedules.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SchedulePage {
+    /// By tenant and name.
+    items: Vec<ScheduleAnswer>,
+    /// Pass it as `cursor` to get the next page; null on the last.
+    next_cursor: Option<String>,
+}
+
+/// A page of a schedule's runs.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RunPage {
+    /// Newest first.
+    items: Vec<RunAnswer>,
+    /// Pass it as `before` to get the next page; null on the last.
+    next_before: Option<Timestamp>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NextQuery {
+    n: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RunsQuery {
+    before: Option<DateTime<Utc>>,
+    limit: Option<usize>,
+}
+
+/// Schedules: all for `admin`, the tenant's own for others.
+#[utoipa::path(
+    get, path = "/api/schedules", tag = "schedules",
+    params(
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "Entries of a page; 50 if absent"),
+    ),
+    responses((status = 200, description = "A page, by tenant and name", body = SchedulePage))
+)]
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Parameters(query): Parameters<ListQuery>,
+) -> Result<Json<SchedulePage>, Problem> {
+    caller.require(Scope::JobsRead)?;
+    let limit = page_size(query.limit)?;
+    let store = app.open_store()?;
+    let tenant = (!caller.is_admin()).then_some(caller.tenant.as_str());
+    let mut found = store.schedules(tenant, query.cursor.as_deref(), limit + 1).await.map_err(Problem::store_away)?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next_cursor = found.last().filter(|_| more).map(|last| last.id.clone());
+    Ok(Json(SchedulePage { items: answers(store, found).await?, next_cursor }))
+}
+
+/// A schedule; the header `ETag` is its revision.
+#[utoipa::path(
+    get, path = "/api/schedules/{name}", tag = "schedules",
+    params(("name" = String, Path, description = "The schedule")),
+    responses((status = 200, description = "The schedule", body = ScheduleAnswer, headers(("ETag" = String, description = "Its revision"))))
+)]
+pub(crate) async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    PathPart(name): PathPart,
+) -> Result<Response, Problem> {
+    caller.require(Scope::JobsRead)?;
+    let schedule = find(&app, &caller, &name).await?;
+    answer(&app, StatusCode::OK, schedule).await
+}
+
+/// Adds a schedule or replaces it.
+#[utoipa::path(
+    put, path = "/api/schedules/{name}", tag = "schedules", request_body = Definition,
+    params(
+        ("name" = String, Path, description = "The schedule: 1 to 100 letters, digits, `_`, `.` and `-`"),
+        ("If-Match" = Option<String>, Header, description = "Only if this is its `ETag`; otherwise 412"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is none of this name; otherwise 412"),
+    ),
+    responses(
+        (status = 200, description = "Replaced", body = ScheduleAnswer, headers(("ETag" = String, description = "Its revision"))),
+        (status = 201, description = "Added", body = ScheduleAnswer, headers(("ETag" = String, description = "Its revision"))),
+    )
+)]
+pub(crate) async fn put(
+    State(app): State<App>,
+    caller: Caller,
+    PathPart(name): PathPart,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    caller.require(Scope::SchedulesWrite)?;
+    check_name(&name)?;
+    request::require_json(&headers)?;
+    let body = request::parse(&request::read(&headers, body, request::JOB_LIMIT).await?)?;
+    let definition = read(&app, &caller, &body)?;
+    let store = app.open_store()?;
+    for _ in 0..TRIES {
+        let id = schedules::schedule_id(&caller.tenant, &name);
+        let found = store.schedule(&id).await.map_err(Problem::store_away)?;
+        check_conditions(&headers, found.as_ref())?;
+        if let Some(found) = &found {
+            refuse_built_in(found)?;
+        }
+        let new = next_version(&caller, &name, &definition, found.as_ref(), app.client.now_ms())?;
+        let revision = found.as_ref().map(|found| found.revision);
+        if store.replace_schedule(&new, revision).await.map_err(Problem::store_away)? {
+            let status = if found.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+            return answer(&app, status, new).await;
+        }
+    }
+    Err(busy())
+}
+
+/// Deletes a schedule; jobs that were enqueued stay.
+#[utoipa::path(
+    delete, path = "/api/schedules/{name}", tag = "schedules",
+    params(
+        ("name" = String, Path, description = "The schedule"),
+        ("If-Match" = Option<String>, Header, description = "Only if this is its `ETag`; otherwise 412"),
+    ),
+    responses((status = 204, description = "Deleted"))
+)]
+pub(crate) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    PathPart(name): PathPart,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    caller.require(Scope::SchedulesWrite)?;
+    for _ in 0..TRIES {
+        let found = find(&app, &caller, &name).await?;
+        check_conditions(&headers, Some(&found))?;
+        refuse_built_in(&found)?;
+        let deleted = app.open_store()?.delete_schedule(&found.id, found.revision).await;
+        if deleted.map_err(Problem::store_away)? {
+            return Ok(StatusCode::NO_CONTENT);
+        }
+    }
+    Err(busy())
+}
+
+/// Enqueues the schedule's job now, beside its times, also while it is paused.
+#[utoipa::path(
+    post, path = "/api/schedules/{name}/run", tag = "schedules",
+    params(("name" = String, Path, description = "The schedule")),
+    responses(
+        (status = 202, description = "Taken", body = jobs::JobAnswer, headers(("Location" = String, description = "The job"))),
+        (status = 200, description = "The job that holds its unique key", body = jobs::JobAnswer, headers(("Location" = String, description = "The job"))),
+    )
+)]
+pub(crate) async fn run(State(app): State<App>, caller: Caller, PathPart(name): PathPart) -> Result<Response, Problem> {
+    caller.require(Scope::SchedulesWrite)?;
+    let schedule = find(&app, &caller, &name).await?;
+    let (definition, _) = schedules::read(&schedule).map_err(|reason| unreadable(&schedule, &reason))?;
+    let now_ms = app.client.now_ms();
+    let now = DateTime::from_timestamp_millis(i64::try_from(now_ms).unwrap_or_default()).unwrap_or_default();
+    let job = definition.job.to_job(&schedule.tenant, &schedule.name, now, now_ms);
+    let job = job.map_err(|error| unreadable(&schedule, &error.to_string()))?;
+    let (status, answer) = jobs::push(&app, job, None).await?;
+    let tick = by_hand(&schedule, Moment::from_ms(now_ms), answer.id());
+    if let Err(error) = app.open_store()?.insert_ticks(&[tick]).await {
+        tracing::warn!(schedule = schedule.id, %error, "a run by hand is not in the schedule's history");
+    }
+    Ok(jobs::taken(status, &answer))
+}
+
+/// Lets a schedule be due at no time until it is resumed.
+#[utoipa::path(
+    post, path = "/api/schedules/{name}/pause", tag = "schedules",
+    params(
+        ("name" = String, Path, description = "The schedule"),
+        ("If-Match" = Option<String>, Header, description = "Only if this is its `ETag`; otherwise 412"),
+    ),
+    responses((status = 200, description = "Paused, now or already", body = ScheduleAnswer, headers(("ETag" = String, description = "Its revision"))))
+)]
+pub(crate) async fn pause(
+    State(app): State<App>,
+    caller: Caller,
+    PathPart(name): PathPart,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    switch(&app, &caller, &name, &headers, true).await
+}
+
+/// Lets a paused schedule go on. What it missed meanwhile is not made up for.
+#[utoipa::path(
+    post, path = "/api/schedules/{name}/resume", tag = "schedules",
+    params(
+        ("name" = String, Path, description = "The schedule"),
+        ("If-Match" = Option<String>, Header, description = "Only if this is its `ETag`; otherwise 412"),
+    ),
+    responses((status = 200, description = "Not paused, now or already", body = ScheduleAnswer, headers(("ETag" = String, description = "Its revision"))))
+)]
+pub(crate) async fn resume(
+    State(app): State<App>,
+    caller: Caller,
+    PathPart(name): PathPart,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    switch(&app, &caller, &name, &headers, false).await
+}
+
+/// The next times of a schedule, also of a paused one; without jitter.
+#[utoipa::path(
+    get, path = "/api/schedules/{name}/next", tag = "schedules",
+    params(
+        ("name" = String, Path, description = "The schedule"),
+        ("n" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "How many; 10 if absent"),
+    ),
+    responses((status = 200, description = "In order; fewer when there are no more", body = Vec<Timestamp>))
+)]
+pub(crate) async fn next(
+    State(app): State<App>,
+    caller: Caller,
+    PathPart(name): PathPart,
+    Parameters(query): Parameters<NextQuery>,
+) -> Result<Json<Vec<Timestamp>>, Problem> {
+    caller.require(Scope::JobsRead)?;
+    let n = query.n.unwrap_or(NEXTS);
+    if !(1..=NEXTS_AT_MOST).contains(&n) {
+        return Err(request::bad_parameter("n", "must be from 1 to 1000"));
+    }
+    let schedule = find(&app, &caller, &name).await?;
+    let (_, plan) = schedules::read(&schedule).map_err(|reason| unreadable(&schedule, &reason))?;
+    let instants = plan.nexts(Utc::now(), n).map(timestamp).collect();
+    Ok(Json(instants))
+}
+
+/// When a schedule was due, what became of it, and how its jobs stand; kept for 30 days.
+#[utoipa::path(
+    get, path = "/api/schedules/{name}/runs", tag = "schedules",
+    params(
+        ("name" = String, Path, description = "The schedule"),
+        ("before" = Option<String>, Query, format = DateTime, description = "`next_before` of the page before"),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "Entries of a page; 50 if absent"),
+    ),
+    responses((status = 200, description = "A page, newest first", body = RunPage))
+)]
+pub(crate) async fn runs(
+    State(app): State<App>,
+    caller: Caller,
+    PathPart(name): PathPart,
+    Parameters(query): Parameters<RunsQuery>,
+) -> Result<Json<RunPage>, Problem> {
+    caller.require(Scope::JobsRead)?;
+    let limit = page_size(query.limit)?;
+    let schedule = find(&app, &caller, &name).await?;
+    let before = query.before.map(|before| Moment::from_ms(timestamp(before).ms()));
+    let ticks = app.open_store()?.ticks_of(&schedule.id, before, limit + 1).await;
+    let mut ticks = ticks.map_err(Problem::store_away)?;
+    let more = ticks.len() > limit;
+    ticks.truncate(limit);
+    let next_before = ticks.last().filter(|_| more).map(|last| Timestamp::from_ms(last.tick.ms()));
+    let items = join_all(ticks.into_iter().map(|tick| with_state(&app, tick.into()))).await;
+    Ok(Json(RunPage { items: items.into_iter().collect::<Result<_, _>>()?, next_before }))
+}
+
+async fn with_state(app: &App, run: RunAnswer) -> Result<RunAnswer, Problem> {
+    let Some(id) = run.job.as_deref().and_then(|id| id.parse::<JobId>().ok()) else { return Ok(run) };
+    let job = match app.client.find(id).await? {
+        Some(job) => Some(job),
+        None => app.past_job(id).await?,
+    };
+    Ok(RunAnswer { state: job.map(|job| job.state.name().to_owned()), ..run })
+}
+
+async fn switch(
+    app: &App,
+    caller: &Caller,
+    name: &str,
+    headers: &HeaderMap,
+    paused: bool,
+) -> Result<Response, Problem> {
+    caller.require(Scope::SchedulesWrite)?;
+    for _ in 0..TRIES {
+        let found = find(app, caller, name).await?;
+        check_conditions(headers, Some(&found))?;
+        if found.paused == paused {
+            return answer(app, StatusCode::OK, found).await;
+        }
+        let now_ms = app.client.now_ms();
+        let mut new =
+            StoredSchedule { revision: found.revision + 1, updated_at: Moment::from_ms(now_ms), ..found.clone() };
+        if paused {
+            schedules::pause(&mut new);
+        } else {
+            schedules::resume(&mut new, now_ms);
+        }
+        let replaced = app.open_store()?.replace_schedule(&new, Some(found.revision)).await;
+        if replaced.map_err(Problem::store_away)? {
+            return answer(app, StatusCode::OK, new).await;
+        }
+    }
+    Err(busy())
+}
+
+/// The definition in a request's body, with everything that is wrong with it.
+fn read(app: &App, caller: &Caller, body: &Value) -> Result<Definition, Problem> {
+    let job = body.get("job").filter(|job| job.is_object());
+    let job = job.map_or(Ok(()), |job| app.intake.read(job, caller, Utc::now()).map(|_| ()));
+    let definition = Shape::<Definition>::new().read(body);
+    let errors = match &definition {
+        Ok(definition) => definition.plan().err().unwrap_or_default(),
+        Err(errors) => errors.clone(),
+    };
+    match (job, definition) {
+        (Err(problem), _) => Err(problem.under("/job", errors)),
+        (Ok(()), Ok(definition)) if errors.is_empty() => Ok(definition.with_defaults()),
+        (Ok(()), _) => Err(Problem::invalid(errors)),
+    }
+}
+
+/// What is stored next. Where its times are the same as before, it goes on where it was, so that a change of its payload loses no
+/// time that is due at this moment.
+fn next_version(
+    caller: &Caller,
+    name: &str,
+    definition: &Definition,
+    found: Option<&StoredSchedule>,
+    now_ms: u64,
+) -> Result<StoredSchedule, Problem> {
+    let mut new = schedules::new_schedule(&caller.tenant, name, definition, now_ms);
+    // Not from 1 on: a schedule that was deleted and added again is another one.
+    new.revision = i64::try_from(now_ms).unwrap_or_default();
+    let old = found.and_then(|found| Some((found, schedules::read(found).ok()?.0)));
+    if let Some((found, old)) = old {
+        new.last_tick = found.last_tick;
+        let same_times = when(&old) == when(definition) && !found.paused && !new.paused;
+        if same_times && found.next_tick.is_some() {
+            new.next_tick = found.next_tick;
+            new.next_at = found.next_at;
+            new.made_up = found.made_up;
+        }
+    }
+    if let Some(found) = found {
+        new.revision = new.revision.max(found.revision + 1);
+    }
+    if new.next_tick.is_none() && !new.paused {
+        let pointer = if definition.at.is_some() { "/at" } else { "/ends_at" };
+        return Err(Problem::invalid(vec![FieldError::new(pointer, "must be later: there is no time left to run at")]));
+    }
+    Ok(new)
+}
+
+/// All that tells when a schedule is due.
+fn when(definition: &Definition) -> Value {
+    let Definition { cron, every_s, at, jitter_s, starts_at, ends_at, .. } = definition;
+    json!([cron, every_s, at, definition.zone(), jitter_s.unwrap_or_default(), starts_at, ends_at])
+}
+
+/// Finds a schedule of the caller's tenant.
+async fn find(app: &App, caller: &Caller, name: &str) -> Result<StoredSchedule, Problem> {
+    let id = schedules::schedule_id(&caller.tenant, name);
+    let found = app.open_store()?.schedule(&id).await.map_err(Problem::store_away)?;
+    found.ok_or_else(|| Problem::new(Type::NotFound, format!("there is no schedule {name:?}")))
+}
+
+async fn answers(store: &Store, found: Vec<StoredSchedule>) -> Result<Vec<ScheduleAnswer>, Problem> {
+    let last = |schedule: &StoredSchedule| Some(schedules::tick_id(&schedule.id, schedule.last_tick?));
+    let ids: Vec<String> = found.iter().filter_map(last).collect();
+    let mut ticks = if ids.is_empty() { Vec::new() } else { store.ticks(&ids).await.map_err(Problem::store_away)? };
+    let answer = |schedule: StoredSchedule| {
+        let last = ticks.iter().position(|tick| tick.schedule == schedule.id).map(|at| ticks.swap_remove(at).into());
+        let (definition, _) = schedules::read(&schedule).map_err(|reason| unreadable(&schedule, &reason))?;
+        Ok(ScheduleAnswer {
+            name: schedule.name,
+            tenant: schedule.tenant,
+            built_in: schedule.built_in,
+            definition: Definition { paused: Some(schedule.paused), ..definition.with_defaults() },
+            next_at: schedule.next_at.map(|at| Timestamp::from_ms(at.ms())),
+            last,
+            updated_at: Timestamp::from_ms(schedule.updated_at.ms()),
+        })
+    };
+    found.into_iter().map(answer).collect()
+}
+
+async fn answer(app: &App, status: StatusCode, schedule: StoredSchedule) -> Result<Response, Problem> {
+    let etag = etag(&schedule);
+    let answer = answers(app.open_store()?, vec![schedule]).await?.pop();
+    Ok((status, [(header::ETAG, etag)], Json(answer)).into_response())
+}
+
+fn etag(schedule: &StoredSchedule) -> String {
+    format!("\"{}\"", schedule.revision)
+}
+
+/// `If-Match` and `If-None-Match`.
+fn check_conditions(headers: &HeaderMap, found: Option<&StoredSchedule>) -> Result<(), Problem> {
+    let names = |header| headers.get(header).map(|value| value.to_str().unwrap_or_default().split(',').map(str::trim));
+    let current = found.map(etag);
+    let is_current = |tag: &str| current.as_deref().is_some_and(|current| tag == "*" || tag == current);
+    let failed = |detail: &str| Err(Problem::new(Type::PreconditionFailed, detail));
+    if names(header::IF_MATCH).is_some_and(|mut tags| !tags.any(is_current)) {
+        return failed("the schedule is not, or no longer, the one that If-Match names; read it again");
+    }
+    if names(header::IF_NONE_MATCH).is_some_and(|mut tags| tags.any(is_current)) {
+        return failed("there is a schedule of this name already");
+    }
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<(), Problem> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if (1..=NAME_AT_MOST).contains(&name.len()) && name.bytes().all(good) {
+        return Ok(());
+    }
+    let message = "must be 1 to 100 letters, digits, _, . and -";
+    Err(Problem::invalid(vec![FieldError::new("/path/name", message)]))
+}
+
+fn refuse_built_in(schedule: &StoredSchedule) -> Result<(), Problem> {
+    if !schedule.built_in {
+        return Ok(());
+    }
+    let detail = format!("{} is a row of the program's timetable: it can be paused, resumed and run", schedule.name);
+    Err(Problem::new(Type::Conflict, detail))
+}
+
+fn by_hand(schedule: &StoredSchedule, now: Moment, job: JobId) -> Tick {
+    Tick {
+        id: format!("{}@{job}", schedule.id),
+        schedule: schedule.id.clone(),
+        tick: now,
+        created_at: now,
+        by_hand: true,
+        outcome: TickOutcome::Pushed,
+        reason: None,
+        job: Some(job.to_string()),
+        push_at: None,
+        spec: None,
+    }
+}
+
+fn page_size(limit: Option<usize>) -> Result<usize, Problem> {
+    let limit = limit.unwrap_or(PAGE);
+    if (1..=PAGE_AT_MOST).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(request::bad_parameter("limit", "must be from 1 to 200"))
+}
+
+fn timestamp(time: DateTime<Utc>) -> Timestamp {
+    Timestamp::from_ms(u64::try_from(time.timestamp_millis()).unwrap_or(0))
+}
+
+fn busy() -> Problem {
+    Problem::new(Type::Conflict, "others change this schedule at the same time; try again")
+}
+
+fn unreadable(schedule: &StoredSchedule, reason: &str) -> Problem {
+    tracing::error!(schedule = schedule.id, reason, "a schedule cannot be read");
+    Problem::new(Type::Internal, format!("the schedule {} was written by a newer release", schedule.name))
+}

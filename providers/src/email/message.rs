@@ -1,0 +1,164 @@
+//! From an [`Email`] to what goes over the wire: addresses, headers, encodings.
+
+use lettre::{
+    Message,
+    message::{
+        Mailbox, MultiPart, SinglePart,
+        header::{HeaderName, HeaderValue},
+    },
+};
+use url::Host;
+
+use super::{Email, SERVICE};
+use crate::ProviderError;
+
+/// Who writes when nobody is configured, as in previews; `invalid` is nobody's domain.
+const NOBODY: &str = "ECOMSIMPLY <nobody@mock.invalid>";
+
+/// An address as it goes over the wire: an international domain becomes its ASCII form.
+///
+/// # Errors
+/// Why it cannot be written to.
+pub(super) fn ascii_address(address: &str) -> Result<lettre::Address, &'static str> {
+    const NONE: &str = "is no e-mail address";
+    if address.chars().any(|character| character.is_control() || character.is_whitespace()) {
+        return Err(NONE);
+    }
+    let (local, domain) = address.rsplit_once('@').ok_or(NONE)?;
+    if !local.is_ascii() {
+        return Err("must be ASCII before the @: mail servers take other letters there only by agreement");
+    }
+    let parsed = if domain.is_ascii() {
+        address.parse::<lettre::Address>()
+    } else {
+        let Ok(Host::Domain(ascii)) = Host::parse(domain) else { return Err("has a domain that cannot exist") };
+        format!("{local}@{ascii}").parse()
+    };
+    parsed.map_err(|_| NONE)
+}
+
+/// The Message-ID of every try of this message.
+pub(super) fn message_id(email: &Email, sender: &Mailbox) -> String {
+    format!("<{}@{}>", email.key, sender.email.domain())
+}
+
+pub(super) fn compose(email: &Email, sender: &Mailbox) -> Result<Message, ProviderError> {
+    let rejected = |message: String| ProviderError::Rejected { service: SERVICE, message };
+    let (name, unsubscribe_url) = (email.to_name.as_deref(), email.unsubscribe_url.as_deref());
+    for (field, text) in [
+        ("key", email.key.as_str()),
+        ("subject", &email.subject),
+        ("name", name.unwrap_or_default()),
+        ("unsubscribe address", unsubscribe_url.unwrap_or_default()),
+    ] {
+        // A line break would let the text write headers of its own.
+        if text.chars().any(char::is_control) {
+            return Err(rejected(format!("the {field} has a line break or another control character")));
+        }
+    }
+    let address = ascii_address(&email.to).map_err(|problem| rejected(format!("{:?} {problem}", email.to)))?;
+    let builder = Message::builder()
+        .from(sender.clone())
+        .to(Mailbox::new(email.to_name.clone(), address))
+        .subject(&email.subject)
+        .message_id(Some(message_id(email, sender)));
+    let text = lines(&email.text);
+    let message = match &email.html {
+        Some(html) => builder.multipart(MultiPart::alternative_plain_html(text, lines(html))),
+        None => builder.singlepart(SinglePart::plain(text)),
+    };
+    let mut message = message.map_err(|error| rejected(format!("the message cannot be built: {error}")))?;
+    let mut add = |name: &'static str, value: String| {
+        let name = HeaderName::new_from_ascii_str(name);
+        message.headers_mut().insert_raw(HeaderValue::new(name, value));
+    };
+    add("Auto-Submitted", "auto-generated".to_owned());
+    if let Some(url) = unsubscribe_url {
+        add("List-Unsubscribe", format!("<{url}>"));
+        // One click is only allowed over TLS (RFC 8058).
+        if url.starts_with("https://") {
+            add("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned());
+        }
+    }
+    Ok(message)
+}
+
+/// With one kind of line break: a lone CR or LF before a dot is what some servers take for the end of the text.
+fn lines(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n")
+}
+
+/// The headers of a message as they go over the wire, unfolded. `sender` is `SENDER_EMAIL`, if that is set.
+///
+/// # Errors
+/// [`ProviderError::Rejected`] when the message cannot be built, [`ProviderError::Misconfigured`] when `sender` is no address.
+pub fn headers(email: &Email, sender: Option<&str>) -> Result<Vec<(String, String)>, ProviderError> {
+    let message = compose(email, &parse_sender(sender.unwrap_or(NOBODY))?)?;
+    let wire = message.headers().to_string().replace("\r\n ", " ").replace("\r\n\t", " ");
+    let pairs = wire.lines().filter_map(|line| line.split_once(": "));
+    Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+pub(super) fn parse_sender(sender: &str) -> Result<Mailbox, ProviderError> {
+    sender.parse().map_err(|error| ProviderError::Misconfigured {
+        service: SERVICE,
+        message: format!("SENDER_EMAIL={sender:?} is no address: {error}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn email() -> Email {
+        Email {
+            key: "0199a1b2".to_owned(),
+            to: "zoe@customer.example".to_owned(),
+            to_name: Some("Müller, Zoé \u{1f375}".to_owned()),
+            subject: "Votre thé est prêt".to_owned(),
+            text: "Bonjour".to_owned(),
+            html: None,
+            unsubscribe_url: Some("https://jobs.example/u".to_owned()),
+        }
+    }
+
+    fn header(email: &Email, name: &str) -> Option<String> {
+        let all = headers(email, Some("Shop <noreply@shop.example>")).unwrap();
+        let mut values = all.into_iter().filter(|(header, _)| header == name).map(|(_, value)| value);
+        let first = values.next();
+        assert_eq!(values.next(), None, "{name} is there twice");
+        first
+    }
+
+    #[test]
+    fn an_international_domain_is_written_in_ascii_and_other_letters_before_the_at_are_refused() {
+        let ascii = |address| ascii_address(address).map(|address| address.to_string());
+        assert_eq!(ascii("zoe@bücher.example").as_deref(), Ok("zoe@xn--bcher-kva.example"));
+        assert_eq!(ascii("zoe+tea@customer.example").as_deref(), Ok("zoe+tea@customer.example"));
+        assert!(ascii("zoé@customer.example").unwrap_err().contains("before the @"));
+        for bad in
+            ["zoe", "zoe@", "@b.example", "a b@c.example", "a@b\u{e9} c.example", "a@b.example\r\nx", "a@\u{2603}:25"]
+        {
+            assert!(ascii(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_automatic_message_says_so_and_a_reminder_can_be_unsubscribed() {
+        assert_eq!(header(&email(), "Auto-Submitted").as_deref(), Some("auto-generated"));
+        assert_eq!(header(&email(), "Message-ID").as_deref(), Some("<0199a1b2@shop.example>"));
+        assert_eq!(header(&email(), "MIME-Version").as_deref(), Some("1.0"));
+        assert!(header(&email(), "Date").is_some());
+        assert_eq!(header(&email(), "List-Unsubscribe").as_deref(), Some("<https://jobs.example/u>"));
+        assert_eq!(header(&email(), "List-Unsubscribe-Post").as_deref(), Some("List-Unsubscribe=One-Click"));
+        let insecure = Email { unsubscribe_url: Some("http://jobs.example/u".to_owned()), ..email() };
+        assert_eq!(header(&insecure, "List-Unsubscribe-Post"), None);
+        assert_eq!(header(&Email { unsubscribe_url: None, ..email() }, "List-Unsubscribe"), None);
+    }
+
+    #[test]
+    fn without_a_sender_nobody_writes() {
+        let from = headers(&email(), None).unwrap().into_iter().find(|(name, _)| name == "From").unwrap().1;
+        assert!(from.ends_with("<nobody@mock.invalid>"), "{from}");
+    }
+}

@@ -1,0 +1,20 @@
+//! Recurring work: when it is due, and the ticker that enqueues it once, however many replicas there are.
+//!
+//! Reading order: `timetable.rs` (what recurs here), `definition.rs` (what a schedule is), `expression.rs` (cron expressions),
+//! `clocktime.rs` (the rule for changes of the clock), `due.rs` (which times are run now), `ticker.rs` (enqueues them).
+//! What the timetable's jobs do is in `jobs/src/maintenance.rs`.
+
+mod clocktime;
+mod definition;
+mod due;
+mod expression;
+mod ticker;
+mod timetable;
+
+/// A time zone of the IANA database.
+pub use chrono_tz::Tz as Zone;
+pub use clocktime::next_instant;
+pub use definition::{Definition, JobSpec, Missed, Overlap, Plan};
+pub use expression::{Expression, ExpressionError};
+pub use ticker::{Error, Ticker, new_schedule, pause, read, resume, schedule_id, tick_id};
+pub use timetable::{Row, timetable};

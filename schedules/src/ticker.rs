@@ -1,0 +1,448 @@
+//! Enqueues what is due, once a tick, in however many replicas it runs.
+//!
+//! A tick is a row in MongoDB whose id is made of the schedule and the time: of all replicas that notice it, one inserts it, with
+//! the majority's word. Only then is its job pushed, under an id that is made of the same two; then the row is marked. Whoever
+//! finds a row that is not marked pushes it again: a job that is there is not added a second time. Some seconds later each row is
+//! pushed once more, because a Redis that failed over may have lost what it had confirmed.
+//!
+//! Which ticks are due, `due.rs` says; this file does I/O.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
+use queue::{Client, JobId, NewJob, Pushed};
+use serde::{Deserialize, Serialize};
+use store::{Advance, Moment, Store, StoredSchedule, Tick, TickOutcome};
+
+use crate::{
+    definition::{Definition, JobSpec, Overlap, Plan},
+    due::{Due, due},
+    timetable::{Row, timetable},
+};
+
+/// Schedules, or ticks, that are handled at a time.
+const BATCH: usize = 500;
+/// Ticks whose predecessors are looked at, at a time.
+const AT_ONCE: usize = 16;
+/// MongoDB is asked at least so often what is due: another process may have changed it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A replica that wrote a tick has so long to push its job before others do.
+const OTHERS_PUSH_AFTER_MS: u64 = 2_000;
+/// What was pushed is pushed once more so much later: a Redis that fails over loses at most the last second.
+const AGAIN_AFTER_MS: u64 = 10_000;
+/// A tick that waited longer may have been run and forgotten by Redis: the history is asked.
+const LONG_MS: u64 = 12 * 3600 * 1000;
+/// The wait after a failure.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Looks at schedules and enqueues their jobs.
+#[derive(Debug, Clone)]
+pub struct Ticker {
+    client: Client,
+    store: Store,
+    timetable: Vec<Row>,
+}
+
+/// Why jobs could not be enqueued now.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Redis.
+    #[error(transparent)]
+    Queue(#[from] queue::Error),
+    /// MongoDB.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// What is pushed for a tick.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Spec {
+    tenant: String,
+    name: String,
+    overlap: Overlap,
+    job: JobSpec,
+}
+
+impl Ticker {
+    /// A ticker with the rows of the timetable. Time is the client's.
+    #[must_use]
+    pub fn new(client: Client, store: Store) -> Self {
+        Self::with_timetable(client, store, timetable())
+    }
+
+    /// A ticker with other rows.
+    #[must_use]
+    pub fn with_timetable(client: Client, store: Store, timetable: Vec<Row>) -> Self {
+        Self { client, store, timetable }
+    }
+
+    /// Runs until it is dropped; an outage only delays it.
+    pub async fn run(self) {
+        let mut failing = false;
+        while let Err(error) = self.prepare().await {
+            say_once(&mut failing, &error);
+            tokio::time::sleep(PAUSE).await;
+        }
+        loop {
+            let wait = match self.look().await {
+                Ok(wait) => {
+                    if std::mem::take(&mut failing) {
+                        tracing::info!("schedules go on");
+                    }
+                    wait
+                }
+                Err(error) => {
+                    say_once(&mut failing, &error);
+                    PAUSE
+                }
+            };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Creates the indexes, and brings the timetable's rows up to date.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; it may be repeated.
+    pub async fn prepare(&self) -> Result<(), Error> {
+        self.store.prepare_schedules().await?;
+        let ids: Vec<String> = self.timetable.iter().map(Row::id).collect();
+        self.store.keep_built_in_schedules(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        for row in &self.timetable {
+            let found = self.store.schedule(&row.id()).await?;
+            let definition = text(&row.definition);
+            match &found {
+                Some(found) if !found.built_in => {
+                    tracing::warn!(schedule = found.id, "a schedule of the same name hides this row of the timetable");
+                    continue;
+                }
+                Some(found) if found.definition == definition => continue,
+                _ => {}
+            }
+            let paused = found.as_ref().is_some_and(|found| found.paused);
+            let revision = found.as_ref().map(|found| found.revision);
+            let mut stored = new_schedule(row.tenant(), row.name, &row.definition, self.client.now_ms());
+            stored.built_in = true;
+            stored.revision = revision.unwrap_or_default() + 1;
+            stored.last_tick = found.and_then(|found| found.last_tick);
+            if paused {
+                pause(&mut stored);
+            }
+            // False: another replica was faster.
+            self.store.replace_schedule(&stored, revision).await?;
+        }
+        Ok(())
+    }
+
+    /// Enqueues all that is due, and says when to look again.
+    ///
+    /// # Errors
+    /// [`Error`]; nothing is lost, and it may be repeated.
+    pub async fn look(&self) -> Result<Duration, Error> {
+        let is_due = |at: Option<u64>, now_ms: u64| at.is_some_and(|at| at <= now_ms);
+        let mut next_due = self.store.next_due_ms().await?;
+        let now_ms = self.client.now_ms();
+        if is_due(next_due, now_ms) {
+            if !self.enqueue_due(now_ms).await? {
+                return Ok(LOOK_EVERY);
+            }
+            next_due = self.store.next_due_ms().await?;
+        }
+        if is_due(self.store.next_push_ms().await?, now_ms) {
+            self.push_waiting(now_ms).await?;
+        }
+        let until = next_due.map(|at| Duration::from_millis(at.saturating_sub(self.client.now_ms())));
+        Ok(until.unwrap_or(LOOK_EVERY).min(LOOK_EVERY))
+    }
+
+    /// False when schedules are due that this release cannot read: a newer one will.
+    async fn enqueue_due(&self, now_ms: u64) -> Result<bool, Error> {
+        loop {
+            let schedules = self.store.due_schedules(now_ms, BATCH).await?;
+            let n_due = schedules.len();
+            let (mut ticks, mut advances) = (Vec::new(), Vec::new());
+            for schedule in schedules {
+                match Self::go_on(&schedule, now_ms) {
+                    Ok((due, advance)) => {
+                        ticks.extend(due);
+                        advances.push(advance);
+                    }
+                    Err((id, reason)) => tracing::error!(schedule = id, reason, "a schedule cannot be read"),
+                }
+            }
+            let n_read = advances.len();
+            let mut inserted = Vec::new();
+            for chunk in ticks.chunks(BATCH) {
+                let is_new = self.store.insert_ticks(chunk).await?;
+                inserted.extend(chunk.iter().zip(is_new).filter(|(_, is_new)| *is_new).map(|(tick, _)| tick.clone()));
+            }
+            self.store.advance_schedules(&advances).await?;
+            self.push(inserted).await?;
+            if n_due < BATCH || n_read == 0 {
+                return Ok(n_read == n_due);
+            }
+        }
+    }
+
+    /// The ticks of a schedule that are due, and how it goes on.
+    fn go_on(schedule: &StoredSchedule, now_ms: u64) -> Result<(Vec<Tick>, Advance), (String, String)> {
+        let bad = |reason: String| (schedule.id.clone(), reason);
+        let (definition, plan) = read(schedule).map_err(bad)?;
+        let Some(next) = schedule.next_tick else { return Err(bad("it has no next time".to_owned())) };
+        let made_up = schedule.made_up.map(time);
+        let go_on = |next: Option<DateTime<Utc>>, make_up: bool, last: Option<DateTime<Utc>>| Advance {
+            next_tick: next.map(moment),
+            next_at: next.map(|next| if make_up { next } else { plan.push_at(&schedule.id, next) }).map(moment),
+            made_up: make_up,
+            last_tick: last.map(moment),
+            found: schedule.clone(),
+        };
+        match due(&plan, &schedule.id, time(next), made_up, time(Moment::from_ms(now_ms))) {
+            Due::Jump { to, make_up } => {
+                tracing::info!(schedule = schedule.id, missed = %time(next), goes_on = ?to, "runs were missed");
+                Ok((Vec::new(), go_on(to, make_up, None)))
+            }
+            Due::Run { ticks, next } => {
+                let overlap = definition.overlap.unwrap_or_default();
+                let spec =
+                    Spec { tenant: schedule.tenant.clone(), name: schedule.name.clone(), overlap, job: definition.job };
+                let spec = text(&spec);
+                let advance = go_on(next, false, ticks.last().copied());
+                let ticks = ticks.into_iter().map(|tick| Tick {
+                    id: tick_id(&schedule.id, moment(tick)),
+                    schedule: schedule.id.clone(),
+                    tick: moment(tick),
+                    created_at: Moment::from_ms(now_ms),
+                    by_hand: false,
+                    outcome: TickOutcome::New,
+                    reason: None,
+                    job: None,
+                    push_at: Some(Moment::from_ms(now_ms + OTHERS_PUSH_AFTER_MS)),
+                    spec: Some(spec.clone()),
+                });
+                Ok((ticks.collect(), advance))
+            }
+        }
+    }
+
+    /// Pushes the ticks of replicas that did not get as far, and those that are pushed once more.
+    async fn push_waiting(&self, now_ms: u64) -> Result<(), Error> {
+        loop {
+            let ticks = self.store.ticks_to_push(now_ms, BATCH).await?;
+            let n_ticks = ticks.len();
+            self.push(ticks).await?;
+            if n_ticks < BATCH {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Pushes the jobs of ticks and writes what became of them.
+    async fn push(&self, ticks: Vec<Tick>) -> Result<(), Error> {
+        let (mut free, mut guarded) = (Vec::new(), BTreeMap::<String, Vec<(Tick, Spec)>>::new());
+        let mut settled = Vec::new();
+        for tick in ticks {
+            match tick.spec.as_deref().map(serde_json::from_str::<Spec>) {
+                Some(Ok(spec)) if spec.overlap == Overlap::Allow || tick.outcome != TickOutcome::New => {
+                    free.push((tick, spec));
+                }
+                Some(Ok(spec)) => guarded.entry(tick.schedule.clone()).or_default().push((tick, spec)),
+                Some(Err(error)) => {
+                    settled.push(skipped(tick, format!("what is to be pushed cannot be read: {error}")))
+                }
+                None => settled.push(skipped(tick, "what is to be pushed is not there".to_owned())),
+            }
+        }
+        self.store.settle_ticks(&settled).await?;
+        if !free.is_empty() {
+            self.push_now(free).await?;
+        }
+        let guarded = stream::iter(guarded.into_values().map(|mut ticks| async move {
+            ticks.sort_by_key(|(tick, _)| tick.tick.ms());
+            for (tick, spec) in ticks {
+                self.push_guarded(tick, spec).await?;
+            }
+            Ok::<(), Error>(())
+        }));
+        guarded.buffer_unordered(AT_ONCE).try_collect::<()>().await
+    }
+
+    /// Pushes the job of a tick that minds the one before.
+    async fn push_guarded(&self, tick: Tick, spec: Spec) -> Result<(), Error> {
+        let before = self.store.tick_before(&tick.schedule, tick.tick).await?;
+        if let Some(before) = before {
+            if before.outcome == TickOutcome::New {
+                // Its job has to be pushed first: both are looked at again.
+                return Ok(());
+            }
+            let job = before.job.as_deref().and_then(|id| id.parse::<JobId>().ok());
+            let running = match job {
+                Some(id) => self.client.find(id).await?.filter(|view| !view.state.is_finished()).map(|view| view.id),
+                None => None,
+            };
+            if let Some(running) = running {
+                let own = self.client.fixed_id(&spec.job.kind, &tick.schedule, tick.tick.ms()).await?;
+                let was_pushed = self.client.find(own).await?.is_some();
+                if spec.overlap == Overlap::Skip && !was_pushed {
+                    let reason = format!("job {running} of the time before has not ended");
+                    return Ok(self.store.settle_ticks(&[skipped(tick, reason)]).await?);
+                }
+                if spec.overlap == Overlap::CancelRunning {
+                    match self.client.cancel(running).await {
+                        Ok(_) | Err(queue::Error::NotFound | queue::Error::Conflict(_)) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+            }
+        }
+        self.push_now(vec![(tick, spec)]).await
+    }
+
+    async fn push_now(&self, ticks: Vec<(Tick, Spec)>) -> Result<(), Error> {
+        let now_ms = self.client.now_ms();
+        let (mut waiting, mut jobs, mut settled) = (Vec::new(), Vec::new(), Vec::new());
+        for (tick, spec) in ticks {
+            match self.job(&tick, &spec, now_ms).await? {
+                Ok(job) => {
+                    waiting.push(tick);
+                    jobs.push(job);
+                }
+                Err(became) => settled.push(became),
+            }
+        }
+        let ids: Vec<JobId> = jobs.iter().map(|(id, _)| *id).collect();
+        let mut failure = None;
+        for ((tick, id), pushed) in waiting.into_iter().zip(ids).zip(self.client.push_fixed(jobs).await) {
+            match pushed {
+                Ok(pushed) if pushed.id() == id => settled.push(done(tick, pushed, now_ms)),
+                Ok(other) => settled.push(skipped(tick, format!("job {} holds the unique key", other.id()))),
+                Err(error @ (queue::Error::Unavailable(_) | queue::Error::Full)) => failure = Some(error),
+                Err(error) => settled.push(skipped(tick, error.to_string())),
+            }
+        }
+        self.store.settle_ticks(&settled).await?;
+        failure.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// The job of a tick and its id, or the tick as it is settled without a push.
+    async fn job(&self, tick: &Tick, spec: &Spec, now_ms: u64) -> Result<Result<(JobId, NewJob), Tick>, Error> {
+        let id = match self.client.fixed_id(&spec.job.kind, &tick.schedule, tick.tick.ms()).await {
+            Ok(id) => id,
+            Err(error @ queue::Error::Invalid(_)) => return Ok(Err(skipped(tick.clone(), error.to_string()))),
+            Err(error) => return Err(error.into()),
+        };
+        let waited_long = tick.created_at.ms() + LONG_MS < now_ms;
+        if waited_long && self.store.past_job(&id.to_string()).await?.is_some() {
+            return Ok(Err(Tick { spec: None, push_at: None, ..done(tick.clone(), Pushed::Existing(id), now_ms) }));
+        }
+        Ok(match spec.job.to_job(&spec.tenant, &spec.name, time(tick.tick), now_ms) {
+            Ok(job) => Ok((id, job)),
+            Err(error) => Err(skipped(tick.clone(), format!("the job's options cannot be read: {error}"))),
+        })
+    }
+}
+
+/// An outage is told once.
+fn say_once(failing: &mut bool, error: &Error) {
+    if !std::mem::replace(failing, true) {
+        tracing::warn!(%error, "schedules cannot be looked at; what is due waits");
+    }
+}
+
+fn skipped(tick: Tick, reason: String) -> Tick {
+    tracing::info!(schedule = tick.schedule, tick = %time(tick.tick), reason, "no job is enqueued");
+    Tick { outcome: TickOutcome::Skipped, reason: Some(reason), push_at: None, spec: None, ..tick }
+}
+
+/// The first time it is pushed once more later; then it is over.
+fn done(tick: Tick, pushed: Pushed, now_ms: u64) -> Tick {
+    let again = tick.outcome == TickOutcome::New;
+    Tick {
+        outcome: TickOutcome::Pushed,
+        job: Some(pushed.id().to_string()),
+        push_at: again.then(|| Moment::from_ms(now_ms + AGAIN_AFTER_MS)),
+        spec: tick.spec.filter(|_| again),
+        ..tick
+    }
+}
+
+/// The definition of a stored schedule, and when it is due.
+///
+/// # Errors
+/// The reason, when a newer release has written it.
+pub fn read(schedule: &StoredSchedule) -> Result<(Definition, Plan), String> {
+    let definition: Definition = serde_json::from_str(&schedule.definition).map_err(|error| error.to_string())?;
+    let plan = definition.plan().map_err(|errors| {
+        errors.iter().map(|error| format!("{} {}", error.pointer, error.message)).collect::<Vec<_>>().join("; ")
+    })?;
+    Ok((definition, plan))
+}
+
+/// A schedule that begins now (Unix milliseconds), as it is stored; its revision is 1.
+#[must_use]
+pub fn new_schedule(tenant: &str, name: &str, definition: &Definition, now_ms: u64) -> StoredSchedule {
+    let mut schedule = StoredSchedule {
+        id: schedule_id(tenant, name),
+        tenant: tenant.to_owned(),
+        name: name.to_owned(),
+        definition: text(definition),
+        built_in: false,
+        revision: 1,
+        paused: definition.paused.unwrap_or_default(),
+        next_tick: None,
+        next_at: None,
+        made_up: None,
+        last_tick: None,
+        updated_at: Moment::from_ms(now_ms),
+    };
+    if !schedule.paused {
+        resume(&mut schedule, now_ms);
+    }
+    schedule
+}
+
+/// The id of a tenant's schedule.
+#[must_use]
+pub fn schedule_id(tenant: &str, name: &str) -> String {
+    format!("{tenant}/{name}")
+}
+
+/// The id of a time that a schedule was due.
+#[must_use]
+pub fn tick_id(schedule: &str, tick: Moment) -> String {
+    format!("{schedule}@{}", tick.ms())
+}
+
+/// Lets a schedule be due at no time.
+pub fn pause(schedule: &mut StoredSchedule) {
+    schedule.paused = true;
+    schedule.next_tick = None;
+    schedule.next_at = None;
+    schedule.made_up = None;
+}
+
+/// Lets a schedule go on with the first time after now (Unix milliseconds).
+pub fn resume(schedule: &mut StoredSchedule, now_ms: u64) {
+    schedule.paused = false;
+    schedule.made_up = None;
+    let next = read(schedule).ok().and_then(|(_, plan)| {
+        let tick = plan.next_after(time(Moment::from_ms(now_ms)))?;
+        Some((tick, plan.push_at(&schedule.id, tick)))
+    });
+    schedule.next_tick = next.map(|(tick, _)| moment(tick));
+    schedule.next_at = next.map(|(_, at)| moment(at));
+}
+
+fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn time(moment: Moment) -> DateTime<Utc> {
+    let ms = i64::try_from(moment.ms()).unwrap_or(i64::MAX);
+    DateTime::from_timestamp_millis(ms).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+fn moment(time: DateTime<Utc>) -> Moment {
+    Moment::from_ms(u64::try_from(time.timestamp_millis()).unwrap_or(0))
+}

@@ -1,0 +1,95 @@
+//! The timetable: what recurs in every installation. To add a row, add it here; every worker brings MongoDB up to date when it
+//! starts. A row can be paused, resumed and run through the API, like any schedule.
+
+use queue::DEFAULT_TENANT;
+use serde_json::json;
+
+use crate::definition::{Definition, JobSpec, Missed, Overlap};
+
+/// A schedule of the timetable.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Its name; never used again for something else.
+    pub name: &'static str,
+    /// When and what.
+    pub definition: Definition,
+}
+
+impl Row {
+    /// Whom the rows belong to.
+    #[must_use]
+    pub fn tenant(&self) -> &'static str {
+        DEFAULT_TENANT
+    }
+
+    /// The id of its schedule.
+    #[must_use]
+    pub fn id(&self) -> String {
+        crate::schedule_id(self.tenant(), self.name)
+    }
+}
+
+/// What happens to times at which no worker was there.
+#[derive(Clone, Copy)]
+struct Policy {
+    missed: Missed,
+    window_s: u64,
+}
+
+/// Worth nothing later.
+const NOW_OR_NEVER: Policy = Policy { missed: Missed::Skip, window_s: 0 };
+/// Made up for once, for hours.
+const THE_SAME_NIGHT: Policy = Policy { missed: Missed::Once, window_s: 6 * 3600 };
+/// Made up for once, for a day.
+const WITHIN_A_DAY: Policy = Policy { missed: Missed::Once, window_s: 24 * 3600 };
+
+/// Every row: name, cron expression, time zone, task of the kind `maintenance`, policy.
+#[must_use]
+pub fn timetable() -> Vec<Row> {
+    vec![
+        row("competitor-prices", "0 3 * * *", "Europe/Paris", "prices", THE_SAME_NIGHT),
+        // Each hour, because tenants live in different zones: a reminder goes out in the tenant's morning.
+        row("trial-reminders", "0 * * * *", "UTC", "trial_reminders", WITHIN_A_DAY),
+        row("weekly-summary", "0 8 * * mon", "Europe/Paris", "weekly_summary", WITHIN_A_DAY),
+        row("heartbeat", "* * * * *", "UTC", "heartbeat", NOW_OR_NEVER),
+        healing("healing-ai", "ai"),
+        healing("healing-images", "images"),
+        healing("healing-scraping", "scraping"),
+        row("retention", "30 4 * * *", "Europe/Paris", "retention", WITHIN_A_DAY),
+    ]
+}
+
+/// Beside the healing that begins when a service answers again: for what that one left behind.
+fn healing(name: &'static str, service: &str) -> Row {
+    let row = row(name, "*/15 * * * *", "UTC", "heal", NOW_OR_NEVER);
+    let job = JobSpec::new("maintenance", json!({ "task": "heal", "service": service }));
+    Row { definition: Definition { job, ..row.definition }, ..row }
+}
+
+fn row(name: &'static str, cron: &str, zone: &str, task: &str, policy: Policy) -> Row {
+    let job = JobSpec::new("maintenance", json!({ "task": task }));
+    let definition = Definition {
+        missed: Some(policy.missed),
+        missed_window_s: Some(policy.window_s),
+        // A task that takes longer than its period is not started a second time beside itself.
+        overlap: Some(Overlap::Skip),
+        ..Definition::new(cron, zone, job)
+    };
+    Row { name, definition }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_can_be_read_and_has_a_name_of_its_own() {
+        let rows = timetable();
+        for row in &rows {
+            assert!(row.definition.plan().is_ok(), "{}: {:?}", row.name, row.definition.plan());
+            let job = &row.definition.job;
+            assert!(jobs::Checks::all().check(&job.kind, &job.payload).is_ok(), "{}: a worker can run it", row.name);
+            assert_eq!(rows.iter().filter(|other| other.name == row.name).count(), 1, "{}", row.name);
+        }
+    }
+}
