@@ -1,7 +1,6 @@
 //! MongoDB: the connection here, then one file a collection family ([`results`](Store::put_result),
-//! of stand-ins [`degraded`](Store::take_degraded), [`flights`](Store::board), [`usage`](Store::count_usage),
-//! [`receipts`](Store::begin_receipt), [`history`](Store::record_jobs),
-//! [`schedules`](Store::due_schedules)).
+//! of stand-ins [`degraded`](Store::take_degraded), [`receipts`](Store::begin_receipt), [`history`](Store::record_jobs),
+//! [`schedules`](Store::due_schedules), [`flights`](Store::board), [`usage`](Store::count_usage)).
 //!
 //! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`Store::run`): a caller
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
