@@ -13,6 +13,7 @@ COPY jobs/Cargo.toml jobs/
 COPY producer/Cargo.toml producer/
 COPY providers/Cargo.toml providers/
 COPY queue/Cargo.toml queue/
+COPY schedules/Cargo.toml schedules/
 COPY store/Cargo.toml store/
 COPY tests/Cargo.toml tests/
 COPY tests/servers/Cargo.toml tests/servers/

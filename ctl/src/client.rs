@@ -173,6 +173,7 @@ fn hint(status: u16, problem: &Problem) -> String {
                 ECOM_TOKEN=$(JWT_SECRET=… ecomctl token --scope admin); after `./dev` one is in .dev/token"
             .to_owned(),
         403 => "\nthe token lacks the scope; make one with `ecomctl token --scope …`".to_owned(),
+        409 if problem.kind.ends_with("/not-configured") => "\n--force switches all the same".to_owned(),
         429 | 503 => "\ntry again in a moment".to_owned(),
         _ => String::new(),
     };
@@ -324,6 +325,11 @@ impl Api {
     /// How the e-mail of this payload would look.
     pub(crate) async fn preview_email(&self, payload: &Value) -> Result<Value, CallError> {
         self.call(self.request(Method::POST, "/api/emails/preview").json(payload)).await
+    }
+
+    /// What was used of language models; `filters` are the query's parameters.
+    pub(crate) async fn usage(&self, filters: &impl Serialize) -> Result<Value, CallError> {
+        self.call(self.request(Method::GET, "/api/usage").query(filters)).await
     }
 
     pub(crate) async fn queues(&self) -> Result<Value, CallError> {

@@ -16,6 +16,7 @@ mod selftest;
 mod status;
 mod table;
 mod token;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -78,6 +79,8 @@ enum Noun {
     /// Recurring jobs, and the times of cron expressions
     #[command(subcommand)]
     Schedule(schedule::Verb),
+    /// What was used of language models: calls, tokens, cost, by day, tenant and model
+    Usage(usage::Usage),
     /// Run the main job on a catalogue and show what came of it
     Demo(demo::Demo),
     Selftest(selftest::Selftest),
@@ -111,6 +114,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Noun::Status(status) => status::run(&global.api()?, &status, global.json).await,
         Noun::CheckEnv(check) => check_env::run(&check, global.json).await,
         Noun::Schedule(verb) => schedule::run(&global, &verb).await,
+        Noun::Usage(usage) => usage::run(&global.api()?, &usage, global.json).await,
         Noun::Demo(demo) => demo::run(global.api()?, &demo, global.json).await,
         Noun::Selftest(selftest) => selftest::run(&selftest, global.json).await,
         Noun::SelftestWorker(worker) => selftest::run_worker(&worker).await,
@@ -167,6 +171,7 @@ mod tests {
             "schedule next --cron @daily --zone Europe/Paris --from 2026-03-28T00:00:00+01:00 -n 3",
             "schedule next prices -n 3",
             "schedule run prices --json",
+            "usage --from 2026-11-01 --to 2026-11-30 --tenant acme",
             "queue replay content 0199a1b2-0000-7000-8000-000000000001",
             "demo --catalogue c.csv --shops http://127.0.0.1:4000 --url http://127.0.0.1:8080",
             "selftest --quick --seed 7 --server .dev/bin/valkey-server --fsync always --json",

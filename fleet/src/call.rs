@@ -4,6 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{fleet::Backend, settings::ms};
 
+/// So many characters of a reason are kept.
+const REASON_AT_MOST: usize = 300;
+
 /// A call that somebody wants to make.
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'a> {
@@ -190,16 +193,21 @@ impl Report {
                 pause_ms: pause.map_or(0, ms),
                 ..Self::of(permit, Outcome::Answered)
             },
-            Reported::Failed { reason } => Self { reason, ..Self::of(permit, Outcome::Failed) },
+            Reported::Failed { reason } => Self { reason: short(&reason), ..Self::of(permit, Outcome::Failed) },
             Reported::Limited { pause, reason } => {
-                Self { pause_ms: ms(pause), reason, ..Self::of(permit, Outcome::Limited) }
+                Self { pause_ms: ms(pause), reason: short(&reason), ..Self::of(permit, Outcome::Limited) }
             }
-            Reported::Parked { reason } => Self { reason, ..Self::of(permit, Outcome::Parked) },
+            Reported::Parked { reason } => Self { reason: short(&reason), ..Self::of(permit, Outcome::Parked) },
             Reported::Unused => {
                 Self { requests_back: requests, tokens_back: tokens, ..Self::of(permit, Outcome::Unused) }
             }
         }
     }
+}
+
+/// What services say can be long.
+fn short(reason: &str) -> String {
+    reason.chars().take(REASON_AT_MOST).collect()
 }
 
 fn signed(tokens: u64) -> i64 {

@@ -67,6 +67,10 @@ impl Modes {
         Self(switches.into_iter().map(|switch| (switch.service.clone(), switch)).collect())
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// A switch of all services ends those of single ones.
     pub(crate) fn apply(&mut self, switch: Switch) {
         if switch.service.is_none() {

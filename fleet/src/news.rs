@@ -17,6 +17,7 @@ use crate::{connect::Redis, error::Error, fleet::Event, keys, shared::Shared};
 const RECONNECT: Duration = Duration::from_millis(500);
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 const READ_AGAIN: Duration = Duration::from_secs(10);
+const SET_CLOCK_AGAIN: Duration = Duration::from_secs(60);
 
 /// A message, as it is published. Those of a newer release are left unread.
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,20 +53,28 @@ async fn listen(shared: &Shared, redis: &Redis) -> Result<std::convert::Infallib
     let late = |_| Error::Unavailable(format!("no connection within {} s", CONNECT_WITHIN.as_secs()));
     let mut pubsub = timeout(CONNECT_WITHIN, connect).await.map_err(late)??;
     shared.read_modes().await?;
+    shared.set_clock().await?;
     let mut messages = pubsub.on_message();
-    let mut read_again = every(READ_AGAIN);
+    let (mut read_again, mut set_clock_again) = (every(READ_AGAIN), every(SET_CLOCK_AGAIN));
     loop {
         tokio::select! {
             message = messages.next() => {
                 let message = message.ok_or_else(|| Error::Unavailable("the connection was closed".to_owned()))?;
                 match serde_json::from_slice(message.get_payload_bytes()) {
                     Ok(News::Mode) => shared.read_modes().await?,
-                    Ok(News::BreakerOpened { account, reason }) => shared.tell(Event::BreakerOpened { account, reason }),
-                    Ok(News::BreakerClosed { service, account }) => shared.tell(Event::BreakerClosed { service, account }),
+                    Ok(News::BreakerOpened { account, reason }) => {
+                        tracing::warn!(account, reason, "calls to {account} are stopped in all replicas");
+                        shared.tell(Event::BreakerOpened { account, reason });
+                    }
+                    Ok(News::BreakerClosed { service, account }) => {
+                        tracing::info!(service, account, "{account} answers again");
+                        shared.tell(Event::BreakerClosed { service, account });
+                    }
                     Err(error) => tracing::debug!(%error, "a message of another release"),
                 }
             }
             _ = read_again.tick() => shared.read_modes().await?,
+            _ = set_clock_again.tick() => shared.set_clock().await?,
         }
     }
 }

@@ -158,3 +158,52 @@ async fn write_batch(shared: &Shared, batch: &Batch, known: &mut HashMap<(String
     }
     shared.write(account, batch.number, &batch.reports).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::Outcome;
+
+    fn report(account: &str, at_ms: u64) -> Report {
+        Report {
+            account: account.to_owned(),
+            service: "ai".to_owned(),
+            outcome: Outcome::Answered,
+            at_ms,
+            admitted_ms: 0,
+            probe: None,
+            requests_back: 0,
+            tokens_back: 0,
+            pause_ms: 0,
+            reason: String::new(),
+        }
+    }
+
+    #[test]
+    fn while_redis_is_away_the_oldest_reports_are_forgotten() {
+        let outbox = Outbox::default();
+        for n in 0..MOST as u64 + 5 {
+            outbox.put(report("openai", n));
+        }
+        let waiting = outbox.waiting();
+        assert_eq!((waiting.reports.len(), waiting.reports[0].at_ms), (MOST, 5));
+        assert_eq!((waiting.n_put, *outbox.n_done.borrow()), (MOST as u64 + 5, 5), "nobody waits for the forgotten");
+    }
+
+    #[test]
+    fn batches_are_of_one_account_bounded_and_in_order() {
+        let outbox = Outbox::default();
+        for n in 0..BATCH as u64 + 1 {
+            outbox.put(report("openai", n));
+            outbox.put(report("mistral", n));
+        }
+        let mut last_number = 7;
+        let batches = outbox.take(&mut last_number);
+        assert_eq!(batches.iter().map(|batch| batch.number).collect::<Vec<_>>(), [8, 9, 10, 11]);
+        assert_eq!(batches.iter().map(|batch| batch.reports.len()).collect::<Vec<_>>(), [BATCH, BATCH, 1, 1]);
+        for account in ["openai", "mistral"] {
+            let reports = batches.iter().flat_map(|batch| &batch.reports).filter(|report| report.account == account);
+            assert!(reports.map(|report| report.at_ms).eq(0..BATCH as u64 + 1));
+        }
+    }
+}

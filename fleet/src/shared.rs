@@ -79,18 +79,32 @@ impl Shared {
         self.modes.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(look)
     }
 
-    /// Reads what is in force, tells of what changed, and sets the clock after the server's.
+    /// Sets the clock after the server's.
+    pub(crate) async fn set_clock(&self) -> Result<(), Error> {
+        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut self.server.connection.clone()).await?;
+        self.settings.clock.follow(seconds * 1000 + micros / 1000);
+        Ok(())
+    }
+
+    /// Reads what is in force, and tells of what changed.
     pub(crate) async fn read_modes(&self) -> Result<(), Error> {
         let _reading = self.reading.lock().await;
-        let mut pipe = redis::pipe();
-        pipe.cmd("TIME").hgetall(keys::modes(&self.server.prefix));
-        let ((seconds, micros), switches): ((u64, u64), HashMap<String, String>) =
-            pipe.query_async(&mut self.server.connection.clone()).await?;
-        self.settings.clock.follow(seconds * 1000 + micros / 1000);
+        let key = keys::modes(&self.server.prefix);
+        let switches: HashMap<String, String> = self.server.connection.clone().hgetall(key).await?;
         let after = Modes::new(switches.values().filter_map(|json| readable(json)));
         let before = self.modes.write().unwrap_or_else(PoisonError::into_inner).replace(after.clone());
-        for switch in before.iter().flat_map(|before| after.news(before)) {
-            self.tell(Event::ModeChanged { service: switch.service.clone(), mode: switch.mode });
+        let known = before.clone().unwrap_or_default();
+        if after.is_empty() && !known.is_empty() {
+            tracing::warn!("redis has lost which services were switched: what the variables say is in force again");
+        }
+        for switch in after.news(&known) {
+            let Switch { service, mode, by, reason, .. } = switch;
+            let named = service.as_deref().unwrap_or("all services");
+            tracing::info!(service = named, by, reason, "{named}: switched to {mode} at run time");
+            // What was in force before this process is no news.
+            if before.is_some() {
+                self.tell(Event::ModeChanged { service: service.clone(), mode: *mode });
+            }
         }
         Ok(())
     }

@@ -1,11 +1,31 @@
 //! Product texts.
+//!
+//! An equal request of the same tenant is asked for once: whoever comes first asks, the others are put off until the answer is there, in
+//! whatever replica they are, and it is kept for a week. What stand-ins wrote is never kept, and mock mode asks nobody.
 
-use providers::content::{ContentRequest, ContentText};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use providers::{
+    Answer,
+    content::{ContentRequest, ContentText, Step, Writing, provider_named},
+};
 use queue::{FieldError, Job};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use store::{Flight, NewUsage, Store};
 use utoipa::ToSchema;
 
 use crate::handler::{Context, Done, Handler, JobError};
+
+/// How long an answer is kept.
+const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
+/// When a job looks again whether the answer is there that another one gets: between these.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(1_000), Duration::from_millis(1_600));
+/// Waits before usage is counted again after MongoDB was away.
+const COUNT_AGAIN: [u64; 6] = [1, 5, 15, 60, 240, 600];
 
 /// Writes the texts of one product: see [`ContentRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -31,11 +51,219 @@ impl Handler for Content {
     const SERVICE: Option<&'static str> = Some("ai");
 
     async fn run(self, context: &Context) -> Result<Done<ContentText>, JobError> {
-        context.progress.set(10, "writing");
-        let answer = context.providers.content.call(context.policy(), &self.0).await?;
-        context.progress.set(90, format!("written by {}", answer.provider));
+        let request = &self.0;
+        let Some(author) = context.providers.content.first_real() else {
+            context.progress.set(10, "writing");
+            return write(request, context).await.map(Done::from);
+        };
+        let plan = author.plan(request)?;
+        context.progress.set(5, format!("route {}: {}", plan.route, plan.model()));
+        let key = request.key(&context.tenant, plan.model());
+        let seat = match &context.store {
+            None => None,
+            Some(store) if request.fresh => Some(Seat::beside(store, key, context)),
+            Some(store) => match find(store, key, context).await? {
+                Found::Kept(done) => return Ok(*done),
+                Found::Seat(seat) => seat,
+            },
+        };
+        let answer = write(request, context).await?;
+        if let Some(seat) = seat {
+            seat.keep(&answer).await;
+        }
         Ok(answer.into())
     }
+}
+
+/// Has the texts written, tells how far that is, and counts what it took.
+async fn write(request: &ContentRequest, context: &Context) -> Result<Answer<ContentText>, JobError> {
+    let course = Course::default();
+    let tell = |step: Step<'_>| course.take(&step, context);
+    let answer = context.providers.content.call(context.policy(), &Writing { request, tell: &tell }).await;
+    if let Some(store) = &context.store {
+        for used in course.used(context) {
+            count(store, used).await;
+        }
+    }
+    let answer = answer?;
+    context.progress.set(90, format!("written by {}", answer.provider));
+    Ok(answer)
+}
+
+/// What became of the look for a kept answer.
+enum Found {
+    Kept(Box<Done<ContentText>>),
+    /// This job asks; `None` when nothing can be kept.
+    Seat(Option<Seat>),
+}
+
+async fn find(store: &Store, key: String, context: &Context) -> Result<Found, JobError> {
+    let mut seat = Seat::beside(store, key, context);
+    match store.board(&seat.key, &context.tenant, &seat.writer, context.timeout).await {
+        Ok(Flight::Landed(kept)) => match read(kept) {
+            Some(done) => {
+                context.progress.set(90, "an equal text was written before");
+                Ok(Found::Kept(Box::new(done)))
+            }
+            // An older release kept it in another form: it is written anew.
+            None => Ok(Found::Seat(Some(seat))),
+        },
+        Ok(Flight::Ours) => {
+            seat.others_wait = true;
+            Ok(Found::Seat(Some(seat)))
+        }
+        Ok(Flight::UnderWay) => Err(JobError::Snooze {
+            code: "equal_request_under_way",
+            message: "another job gets the answer to an equal request".to_owned(),
+            after: look_again(context),
+        }),
+        Err(error) => {
+            tracing::warn!(job.id = %context.job_id, %error, "kept answers cannot be looked at; the model is asked");
+            Ok(Found::Seat(None))
+        }
+    }
+}
+
+fn read(mut kept: serde_json::Value) -> Option<Done<ContentText>> {
+    let provider = provider_named(kept["provider"].as_str()?);
+    let text: ContentText = serde_json::from_value(kept["text"].take()).ok()?;
+    Some(Done { result: text.again(), provider, degraded_reason: None })
+}
+
+/// Not the same for all who wait.
+fn look_again(context: &Context) -> Duration {
+    let last = context.job_id.to_string().bytes().last().unwrap_or_default();
+    LOOK_AGAIN.0 + (LOOK_AGAIN.1 - LOOK_AGAIN.0).mul_f64(f64::from(last % 16) / 16.0)
+}
+
+/// The right to keep an answer. Dropped without one, it makes room for another job: this one was cancelled, failed, or got the text of a
+/// stand-in.
+struct Seat {
+    store: Store,
+    key: String,
+    tenant: String,
+    writer: String,
+    others_wait: bool,
+}
+
+impl Seat {
+    /// One that nobody else waits for.
+    fn beside(store: &Store, key: String, context: &Context) -> Self {
+        let tenant = context.tenant.clone();
+        Self { store: store.clone(), key, tenant, writer: context.job_id.to_string(), others_wait: false }
+    }
+
+    async fn keep(mut self, answer: &Answer<ContentText>) {
+        if answer.degraded_reason.is_some() || answer.provider == "mock" {
+            return;
+        }
+        let kept = json!({ "provider": answer.provider, "text": answer.value });
+        match self.store.land(&self.key, &self.tenant, &kept, KEEP).await {
+            Ok(()) => self.others_wait = false,
+            Err(error) => tracing::warn!(job.id = self.writer, %error, "an answer is not kept for equal requests"),
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if !self.others_wait {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (store, key, writer) =
+            (self.store.clone(), std::mem::take(&mut self.key), std::mem::take(&mut self.writer));
+        runtime.spawn(async move {
+            if let Err(error) = store.abandon(&key, &writer).await {
+                tracing::warn!(job.id = writer, %error, "equal requests wait until the lease of this one is over");
+            }
+        });
+    }
+}
+
+/// How far the writing is, and what it took.
+#[derive(Default)]
+struct Course(Mutex<Steps>);
+
+#[derive(Default)]
+struct Steps {
+    percent: u8,
+    used: Vec<NewUsage>,
+}
+
+impl Course {
+    fn take(&self, step: &Step<'_>, context: &Context) {
+        match *step {
+            Step::Asked { service, model } => self.report(15, format!("asked {service} {model}"), context),
+            Step::AskedAgain { reason } => self.report(50, format!("second try: {reason}"), context),
+            Step::Answered { service, model, tokens, nano_usd } => {
+                self.report(40, format!("{service} {model} answered"), context);
+                let mut steps = self.steps();
+                let known = steps.used.iter().position(|used| used.service == service && used.model == model);
+                let index = known.unwrap_or_else(|| {
+                    steps.used.push(nothing_used(service, model, context));
+                    steps.used.len() - 1
+                });
+                let used = &mut steps.used[index];
+                used.calls += 1;
+                used.unpriced_calls += u64::from(nano_usd.is_none());
+                used.tokens_in += tokens.input;
+                used.tokens_out += tokens.output;
+                used.cost_nano_usd = used.cost_nano_usd.saturating_add(nano_usd.unwrap_or(0));
+            }
+        }
+    }
+
+    /// Never goes back, whoever is asked next.
+    fn report(&self, percent: u8, message: String, context: &Context) {
+        let mut steps = self.steps();
+        steps.percent = percent.max(steps.percent);
+        context.progress.set(steps.percent, message);
+    }
+
+    fn used(&self, context: &Context) -> Vec<NewUsage> {
+        let mut used = std::mem::take(&mut self.steps().used);
+        // When the result of a stand-in is replaced, the same job asks once more, and allows none.
+        let replacing = if context.allow_fallback { "" } else { "/alone" };
+        for used in &mut used {
+            used.id = format!("{}/{}{replacing}", context.job_id, context.attempt);
+        }
+        used
+    }
+
+    fn steps(&self) -> MutexGuard<'_, Steps> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn nothing_used(service: &str, model: &str, context: &Context) -> NewUsage {
+    NewUsage {
+        id: String::new(),
+        tenant: context.tenant.clone(),
+        service: service.to_owned(),
+        model: model.to_owned(),
+        calls: 0,
+        unpriced_calls: 0,
+        tokens_in: 0,
+        tokens_out: 0,
+        cost_nano_usd: 0,
+    }
+}
+
+/// Counts it now, or when MongoDB is back; the job does not wait for that.
+async fn count(store: &Store, used: NewUsage) {
+    let Err(error) = store.count_usage(used.clone()).await else { return };
+    tracing::warn!(usage.id = used.id, %error, "usage is not counted yet");
+    let store = store.clone();
+    tokio::spawn(async move {
+        for wait_s in COUNT_AGAIN {
+            tokio::time::sleep(Duration::from_secs(wait_s)).await;
+            if store.count_usage(used.clone()).await.is_ok() {
+                return;
+            }
+        }
+        tracing::error!(usage.id = used.id, tenant = used.tenant, model = used.model, "usage was not counted");
+    });
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod image;
 pub mod maintenance;
 mod once;
 pub mod publication;
+pub mod recurring;
 pub mod scrape;
 mod shape;
 #[cfg(test)]

@@ -9,7 +9,11 @@ use utoipa::ToSchema;
 use crate::{
     handler::{Context, Done, Handler, JobError},
     heal::{Healed, heal},
+    recurring,
 };
+
+/// What was pushed is pushed once, so a task that met an outage begins again.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// One task of the system itself. Only operators may push it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -29,6 +33,16 @@ pub struct Maintenance {
 pub enum Task {
     /// Puts real results in the place of those that stand-ins made while a service could not answer.
     Heal,
+    /// Fetches competitors' prices: a `scrape` job for each page of the collection `monitors`.
+    Prices,
+    /// Reminds tenants three days and one day before their trial ends: an `email` job for each.
+    TrialReminders,
+    /// Tells each tenant how its jobs of the last seven days ended: an `email` job for each.
+    WeeklySummary,
+    /// Shows that schedules, queue, workers and MongoDB work: the result is the proof.
+    Heartbeat,
+    /// Deletes results of this kind that are older than 30 days.
+    Retention,
 }
 
 /// What was done.
@@ -39,6 +53,9 @@ pub struct MaintenanceResult {
     /// What `heal` did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healed: Option<Healed>,
+    /// How many jobs the other tasks added, or documents they deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
 }
 
 impl Maintenance {
@@ -72,12 +89,28 @@ impl Handler for Maintenance {
 
     async fn run(self, context: &Context) -> Result<Done<MaintenanceResult>, JobError> {
         let Self { task, service } = self;
-        let healed = match task {
-            Task::Heal => heal(service.as_deref().unwrap_or_default(), context).await?,
+        let (healed, count) = match task {
+            Task::Heal => (Some(heal(service.as_deref().unwrap_or_default(), context).await?), None),
+            task => (None, recur(task, context).await?),
         };
-        let result = MaintenanceResult { task, healed: Some(healed) };
+        let result = MaintenanceResult { task, healed, count };
         Ok(Done { result, provider: None, degraded_reason: None })
     }
+}
+
+/// A task that recurs.
+async fn recur(task: Task, context: &Context) -> Result<Option<u64>, JobError> {
+    let (Some(store), Some(client)) = (&context.store, &context.client) else {
+        return Err(JobError::Fatal { code: "no_store", message: "this task needs redis and mongodb".to_owned() });
+    };
+    let done = match task {
+        Task::Heal | Task::Heartbeat => return Ok(None),
+        Task::Prices => recurring::prices(store, client, context.job_id).await,
+        Task::TrialReminders => recurring::trial_reminders(store, client).await,
+        Task::WeeklySummary => recurring::weekly_summary(store, client, context.job_id).await,
+        Task::Retention => recurring::retention(store, client.now_ms()).await,
+    };
+    done.map(Some).map_err(|error| JobError::Snooze { code: "away", message: error.to_string(), after: AGAIN_AFTER })
 }
 
 /// How long a task goes on before it makes room for others and comes again.

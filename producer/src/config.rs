@@ -6,10 +6,6 @@ use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
-/// The servers of a machine that has them all.
-pub(crate) const REDIS_URL: &str = "redis://127.0.0.1:6379";
-pub(crate) const MONGO_URL: &str = "mongodb://127.0.0.1:27017";
-pub(crate) const DB_NAME: &str = "ecomsimply";
 /// A shorter secret can be guessed by trying.
 const SECRET_AT_LEAST: usize = 32;
 const HOW_TO_MAKE_ONE: &str = "make one with: openssl rand -base64 48";
@@ -34,16 +30,16 @@ pub struct Config {
     #[arg(long, env = "ADMIN_ADDR", default_value = "127.0.0.1:9100")]
     pub admin_addr: SocketAddr,
     /// Redis or Valkey.
-    #[arg(long, env = "REDIS_URL", default_value = REDIS_URL, hide_env_values = true)]
+    #[arg(long, env = "REDIS_URL", default_value = "redis://127.0.0.1:6379", hide_env_values = true)]
     redis_url: SecretString,
     /// What all our keys in Redis begin with.
     #[arg(long, env = "REDIS_PREFIX", default_value = "ecom")]
     pub redis_prefix: String,
     /// MongoDB.
-    #[arg(long, env = "MONGO_URL", default_value = MONGO_URL, hide_env_values = true)]
+    #[arg(long, env = "MONGO_URL", default_value = "mongodb://127.0.0.1:27017", hide_env_values = true)]
     mongo_url: SecretString,
     /// Our database in MongoDB.
-    #[arg(long, env = "DB_NAME", default_value = DB_NAME)]
+    #[arg(long, env = "DB_NAME", default_value = "ecomsimply")]
     pub db_name: String,
     /// Signs the tokens; at least 32 bytes.
     #[arg(long, env = "JWT_SECRET", hide_env_values = true)]

@@ -24,7 +24,7 @@ use axum::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use api::{batch, emails, events, health, jobs, list, mode, queues, schedules, status};
+use api::{batch, emails, events, health, jobs, list, mode, queues, schedules, status, usage};
 
 pub use app::App;
 pub use auth::{Scope, SignError, UnknownScope, sign};
@@ -47,10 +47,6 @@ pub fn router(app: App) -> Router {
         .route("/api/queues/{queue}/resume", post(queues::resume))
         .route("/api/queues/{queue}/dead", get(queues::dead).delete(queues::delete_dead))
         .route("/api/queues/{queue}/dead/replay", post(queues::replay_dead))
-        .route("/api/emails", get(emails::list))
-        .route("/api/emails/preview", post(emails::preview))
-        .route("/api/emails/{id}", get(emails::show))
-        .route("/api/emails/{id}/unsubscribe", get(emails::ask_to_unsubscribe).post(emails::unsubscribe))
         .route("/api/mode", get(mode::show).put(mode::switch))
         .route("/api/status", get(status::all))
         .route("/api/status/{service}", get(status::one))
@@ -61,6 +57,11 @@ pub fn router(app: App) -> Router {
         .route("/api/schedules/{name}/resume", post(schedules::resume))
         .route("/api/schedules/{name}/next", get(schedules::next))
         .route("/api/schedules/{name}/runs", get(schedules::runs))
+        .route("/api/emails", get(emails::list))
+        .route("/api/emails/preview", post(emails::preview))
+        .route("/api/emails/{id}", get(emails::show))
+        .route("/api/emails/{id}/unsubscribe", get(emails::ask_to_unsubscribe).post(emails::unsubscribe))
+        .route("/api/usage", get(usage::show))
         .route("/api/health", get(health::report))
         .route("/api/health/live", get(health::live))
         .route("/api/health/ready", get(health::ready))

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use crate::{
-    api::{batch, emails, events, health, jobs as job_routes, list, mode, queues, schedules, status},
+    api::{batch, emails, events, health, jobs as job_routes, list, mode, queues, schedules, status, usage},
     app::App,
     problem::ProblemBody,
 };
@@ -36,11 +36,6 @@ const PROBLEM: &str = "#/components/schemas/Problem";
         queues::replay_dead,
         queues::pause,
         queues::resume,
-        emails::list,
-        emails::preview,
-        emails::show,
-        emails::ask_to_unsubscribe,
-        emails::unsubscribe,
         mode::show,
         mode::switch,
         status::all,
@@ -54,6 +49,12 @@ const PROBLEM: &str = "#/components/schemas/Problem";
         schedules::resume,
         schedules::next,
         schedules::runs,
+        emails::list,
+        emails::preview,
+        emails::show,
+        emails::ask_to_unsubscribe,
+        emails::unsubscribe,
+        usage::show,
         health::report,
         health::live,
         health::ready,

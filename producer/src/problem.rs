@@ -119,7 +119,7 @@ impl Problem {
 
     /// A switch to real that cannot work: the variables that are not set, and all that is wrong.
     pub(crate) fn not_configured(missing: Vec<&'static str>, errors: Vec<FieldError>) -> Self {
-        let detail = "set what is missing or malformed and restart, or switch with \"force\": true";
+        let detail = "set what is missing or malformed and restart; \"force\": true switches all the same";
         Self { missing, errors, ..Self::new(Type::NotConfigured, detail) }
     }
 

@@ -149,6 +149,12 @@ impl<P: Provider + ?Sized> Service<P> {
         }
     }
 
+    /// The real provider that is asked first, if one is to answer.
+    #[must_use]
+    pub fn first_real(&self) -> Option<&P> {
+        if self.is_real() { self.reals.first().map(|real| &**real) } else { None }
+    }
+
     /// Asks the real providers in their order, or the mock when the mode says so.
     ///
     /// The next one is asked, and the mock at last, when the job allows it and the one before cannot answer: not configured, its

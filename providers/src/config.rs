@@ -52,8 +52,8 @@ pub struct OpenAi {
     pub api_key: SecretString,
     /// `OPENAI_BASE_URL`, with its version: `https://api.openai.com/v1`.
     pub base_url: String,
-    /// `OPENAI_MODEL`.
-    pub model: String,
+    /// `OPENAI_MODEL`; `None` = as the table of models says.
+    pub model: Option<String>,
 }
 
 /// `PROXY_PROVIDER` and what belongs to it. Only `direct` is built.
@@ -186,7 +186,7 @@ impl Config {
 impl ServiceState {
     /// Whether something is wrong with the second end point.
     fn names_fallback(&self) -> bool {
-        self.state.malformed.iter().any(|malformed| malformed.variable.starts_with("OPENAI_FALLBACK_"))
+        self.state.malformed.iter().any(|malformed| malformed.variable.contains("_FALLBACK_"))
     }
 }
 
@@ -219,7 +219,7 @@ fn openai(environment: &Environment<'_>) -> Option<OpenAi> {
     Some(OpenAi {
         api_key: environment.get("OPENAI_API_KEY")?.into(),
         base_url: base_url.trim_end_matches('/').to_owned(),
-        model: environment.get("OPENAI_MODEL").unwrap_or_else(|| "gpt-6-luna".to_owned()),
+        model: environment.get("OPENAI_MODEL"),
     })
 }
 
@@ -227,7 +227,7 @@ fn openai_second(environment: &Environment<'_>) -> Option<OpenAi> {
     Some(OpenAi {
         api_key: environment.get("OPENAI_FALLBACK_API_KEY")?.into(),
         base_url: environment.get("OPENAI_FALLBACK_BASE_URL")?.trim_end_matches('/').to_owned(),
-        model: environment.get("OPENAI_FALLBACK_MODEL")?,
+        model: Some(environment.get("OPENAI_FALLBACK_MODEL")?),
     })
 }
 
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_service_own_switch_wins() {
-        let config = config(&[("MOCK_MODE", "false"), ("MOCK_MODE_AI", "TRUE"), ("MOCK_MODE_EMAIL", "maybe")]);
+        let config = config(&[("MOCK_MODE", "false"), ("MOCK_MODE_AI", "Yes"), ("MOCK_MODE_EMAIL", "maybe")]);
         assert!(!config.is_real("ai") && config.is_real("email") && config.is_real("scraping"));
         assert!(!config.is_real("teleport"));
         assert_eq!(config.complaints[0], "MOCK_MODE_EMAIL=\"maybe\" is neither true nor false; false is used");
@@ -333,7 +333,7 @@ mod tests {
         let whole =
             config(&[&[first, ("OPENAI_FALLBACK_MODEL", "m"), ("CONTENT_ROUTES", "r.toml")], &second[..]].concat());
         let settings = whole.openai_second.unwrap();
-        assert_eq!((settings.base_url.as_str(), settings.model.as_str()), ("http://127.0.0.1:9/v1", "m"));
+        assert_eq!((settings.base_url.as_str(), settings.model.as_deref()), ("http://127.0.0.1:9/v1", Some("m")));
         assert_eq!(whole.content_routes.unwrap().to_str(), Some("r.toml"));
     }
 

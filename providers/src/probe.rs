@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::redirect::Policy;
 use secrecy::ExposeSecret;
 
-use crate::{Config, OpenAi, email};
+use crate::{Config, OpenAi, content, email};
 
 /// Longer than a healthy service takes.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -18,7 +18,7 @@ const MAIL_TIMEOUT: Duration = Duration::from_secs(10);
 pub async fn probe(config: &Config, service: &str, login: bool) -> Option<Result<Duration, String>> {
     let started = Instant::now();
     let result = match service {
-        "ai" => within(TIMEOUT, openai(config.openai.as_ref()?)).await,
+        "ai" => within(TIMEOUT, openai(config.openai.as_ref()?, &content::usual_model(config))).await,
         "email" => within(MAIL_TIMEOUT, email::probe(config.smtp.as_ref()?, login)).await,
         _ => return None,
     };
@@ -30,17 +30,17 @@ async fn within(time: Duration, asked: impl Future<Output = Result<(), String>>)
     tokio::time::timeout(time, asked).await.unwrap_or_else(late)
 }
 
-/// Looks up the configured model, for which nothing is billed.
-async fn openai(settings: &OpenAi) -> Result<(), String> {
+/// Looks up the model that writes most texts, for which nothing is billed.
+async fn openai(settings: &OpenAi, model: &str) -> Result<(), String> {
     let client = reqwest::Client::builder().redirect(Policy::none()).build();
     let client = client.map_err(|error| format!("no HTTP client can be built: {error}"))?;
-    let url = format!("{}/models/{}", settings.base_url, settings.model);
+    let url = format!("{}/models/{}", settings.base_url, model);
     let request = client.get(url).bearer_auth(settings.api_key.expose_secret());
     let answer = request.send().await.map_err(|error| innermost(&error))?;
     match answer.status().as_u16() {
         200..=299 => Ok(()),
         401 | 403 => Err(format!("{}: OPENAI_API_KEY is refused", answer.status())),
-        404 => Err(format!("{}: there is no model {:?} (OPENAI_MODEL)", answer.status(), settings.model)),
+        404 => Err(format!("{}: there is no model {model:?} (OPENAI_MODEL, CONTENT_ROUTES)", answer.status())),
         _ => Err(format!("it answers {}", answer.status())),
     }
 }

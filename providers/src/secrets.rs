@@ -29,11 +29,8 @@ impl Secrets {
     /// Those of every service in the catalogue that are set.
     pub(crate) fn of(environment: &Environment<'_>) -> Self {
         let variables = SERVICES.iter().flat_map(Entry::all_variables).filter(|variable| variable.secret);
-        let mut values: Vec<String> = variables.filter_map(|variable| variable.value(environment)).collect();
-        // Of an address its password is the secret; alone it is more likely to be quoted than the whole.
-        let passwords = values.iter().filter_map(|value| Some(Url::parse(value).ok()?.password()?.to_owned()));
-        let passwords: Vec<_> = passwords.collect();
-        values.extend(passwords);
+        let values = variables.filter_map(|variable| variable.value(environment));
+        let mut values: Vec<String> = values.flat_map(parts).collect();
         if let (Some(user), Some(password)) = (environment.get("SMTP_USERNAME"), environment.get("SMTP_PASSWORD")) {
             values.push(STANDARD.encode(format!("\0{user}\0{password}")));
         }
@@ -54,6 +51,22 @@ impl Secrets {
     pub fn redact(&self, text: String) -> String {
         self.0.iter().fold(text, |text, secret| without(text, secret.expose_secret()))
     }
+}
+
+/// What is secret of a value. Of an address not its beginning, which says nothing and is found in many texts: its password, and
+/// for those of monitoring also its user and path.
+fn parts(value: String) -> Vec<String> {
+    let Some(url) = Url::parse(&value).ok().filter(Url::has_host) else { return vec![value] };
+    let mut parts: Vec<_> = url.password().map(str::to_owned).into_iter().collect();
+    if matches!(url.scheme(), "http" | "https") {
+        parts.extend([url.username(), url.path().trim_matches('/')].map(str::to_owned));
+    }
+    let decoded = |part: &String| {
+        let query = format!("={}", part.replace('+', "%2B"));
+        form_urlencoded::parse(query.as_bytes()).map(|(_, value)| value.into_owned()).collect::<String>()
+    };
+    parts.extend(parts.iter().map(decoded).collect::<Vec<_>>());
+    parts
 }
 
 fn without(text: String, secret: &str) -> String {
@@ -84,7 +97,8 @@ mod tests {
                 "OPENAI_API_KEY" => "sk-proj-0123456789abcdef",
                 "SMTP_USERNAME" => "anna",
                 "SMTP_PASSWORD" => "p@ss word",
-                "MONGO_URL" => "mongodb://anna:hushhush@db",
+                "MONGO_URL" => "mongodb://anna:hush%40hush@db",
+                "MONITORING_ENDPOINT" => "https://beat.example/0123-4567",
                 "FAL_KEY" => "abc",
                 _ => return None,
             };
@@ -96,7 +110,9 @@ mod tests {
     #[test]
     fn a_secret_is_taken_out_wherever_it_stands() {
         assert_eq!(redact("sk-proj-0123456789abcdef: bad, sk-proj-0123456789abcdef"), "[secret]: bad, [secret]");
-        assert_eq!(redact("no primary at anna:hushhush@db"), "no primary at anna:[secret]@db");
+        assert_eq!(redact("no primary at mongodb://anna:hush%40hush@db"), "no primary at mongodb://anna:[secret]@db");
+        assert_eq!(redact("anna, hush@hush"), "anna, [secret]");
+        assert_eq!(redact("https://beat.example/0123-4567 is gone"), "https://beat.example/[secret] is gone");
         assert_eq!(redact("nothing to hide"), "nothing to hide");
     }
 

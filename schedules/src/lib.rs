@@ -1,14 +1,13 @@
 //! Recurring work: when it is due, and the ticker that enqueues it once, however many replicas there are.
 //!
 //! Reading order: `timetable.rs` (what recurs here), `definition.rs` (what a schedule is), `expression.rs` (cron expressions),
-//! `clocktime.rs` (the rule for changes of the clock), `due.rs` (which times are run now), `ticker.rs` (enqueues them), `tasks.rs`
-//! (what the timetable's jobs do).
+//! `clocktime.rs` (the rule for changes of the clock), `due.rs` (which times are run now), `ticker.rs` (enqueues them).
+//! What the timetable's jobs do is in `jobs/src/maintenance.rs`.
 
 mod clocktime;
 mod definition;
 mod due;
 mod expression;
-pub mod tasks;
 mod ticker;
 mod timetable;
 

@@ -52,9 +52,18 @@ pub fn timetable() -> Vec<Row> {
         row("trial-reminders", "0 * * * *", "UTC", "trial_reminders", WITHIN_A_DAY),
         row("weekly-summary", "0 8 * * mon", "Europe/Paris", "weekly_summary", WITHIN_A_DAY),
         row("heartbeat", "* * * * *", "UTC", "heartbeat", NOW_OR_NEVER),
-        row("healing", "*/5 * * * *", "UTC", "heal", NOW_OR_NEVER),
+        healing("healing-ai", "ai"),
+        healing("healing-images", "images"),
+        healing("healing-scraping", "scraping"),
         row("retention", "30 4 * * *", "Europe/Paris", "retention", WITHIN_A_DAY),
     ]
+}
+
+/// Beside the healing that begins when a service answers again: for what that one left behind.
+fn healing(name: &'static str, service: &str) -> Row {
+    let row = row(name, "*/15 * * * *", "UTC", "heal", NOW_OR_NEVER);
+    let job = JobSpec::new("maintenance", json!({ "task": "heal", "service": service }));
+    Row { definition: Definition { job, ..row.definition }, ..row }
 }
 
 fn row(name: &'static str, cron: &str, zone: &str, task: &str, policy: Policy) -> Row {
@@ -78,6 +87,8 @@ mod tests {
         let rows = timetable();
         for row in &rows {
             assert!(row.definition.plan().is_ok(), "{}: {:?}", row.name, row.definition.plan());
+            let job = &row.definition.job;
+            assert!(jobs::Checks::all().check(&job.kind, &job.payload).is_ok(), "{}: a worker can run it", row.name);
             assert_eq!(rows.iter().filter(|other| other.name == row.name).count(), 1, "{}", row.name);
         }
     }

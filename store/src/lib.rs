@@ -1,5 +1,6 @@
 //! MongoDB: the connection here, then one file a collection family ([`results`](Store::put_result),
-//! of stand-ins [`degraded`](Store::take_degraded), [`receipts`](Store::begin_receipt), [`history`](Store::record_jobs),
+//! of stand-ins [`degraded`](Store::take_degraded), [`flights`](Store::board), [`usage`](Store::count_usage),
+//! [`receipts`](Store::begin_receipt), [`history`](Store::record_jobs),
 //! [`schedules`](Store::due_schedules)).
 //!
 //! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`Store::run`): a caller
@@ -8,11 +9,13 @@
 mod degraded;
 mod emails;
 mod error;
+mod flights;
 mod history;
 mod json;
 mod receipts;
 mod results;
 mod schedules;
+mod usage;
 
 use std::{
     fmt,
@@ -29,10 +32,12 @@ use mongodb::{
 pub use degraded::{Degraded, Replacement};
 pub use emails::{EmailPage, EmailQuery, StoredEmail};
 pub use error::Error;
+pub use flights::Flight;
 pub use history::{Moment, PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, words};
 pub use receipts::Receipt;
 pub use results::NewResult;
-pub use schedules::{Advance, Monitor, MonitorCursor, StoredSchedule, Tick, TickOutcome, Trial};
+pub use schedules::{Advance, Cursor, Monitor, StoredSchedule, Tenant, Tick, TickOutcome};
+pub use usage::{DayUsage, NewUsage};
 
 /// The driver's own 30 s would hold a worker's slot for half a minute at each attempt.
 const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(3);
@@ -93,7 +98,7 @@ impl Store {
         Ok(started.elapsed())
     }
 
-    /// Creates the indexes of the given collections of results, of the receipts and of the history. May be repeated.
+    /// Creates the indexes of the given collections of results, and of all others. May be repeated.
     ///
     /// # Errors
     /// As MongoDB gives them; nothing has to be undone before the next call.
@@ -104,6 +109,8 @@ impl Store {
         }
         self.prepare_emails().await?;
         self.prepare_receipts().await?;
+        self.prepare_flights().await?;
+        self.prepare_usage().await?;
         self.prepare_history().await
     }
 

@@ -133,11 +133,11 @@ pub struct Monitor {
     pub url: String,
 }
 
-/// A tenant whose trial ends; the back end writes it.
+/// A tenant; the back end writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trial {
-    /// The tenant.
-    pub tenant: String,
+pub struct Tenant {
+    /// Its id as text.
+    pub id: String,
     /// Its name.
     pub name: String,
     /// Where it is written to.
@@ -146,8 +146,8 @@ pub struct Trial {
     pub language: String,
     /// IANA name.
     pub time_zone: String,
-    /// When the trial ends.
-    pub ends_at: Moment,
+    /// When its trial ends.
+    pub trial_ends_at: Option<Moment>,
 }
 
 impl Store {
@@ -395,50 +395,105 @@ impl Store {
         self.find(TICKS, doc! { "_id": { "$in": ids } }, doc! {}, ids.len()).await
     }
 
-    /// Pages to watch, in the order of their ids, behind the page that `after` ended with. Returns also where the next page begins;
+    /// Pages to watch, in the order of their ids, behind the page that `after` ended. Returns also where the next page begins;
     /// absent on the last. A document that cannot be understood is left out.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
-    pub async fn monitors(
-        &self,
-        after: Option<MonitorCursor>,
-        limit: usize,
-    ) -> Result<(Vec<Monitor>, Option<MonitorCursor>), Error> {
-        let filter = after.map_or_else(Document::new, |MonitorCursor(id)| doc! { "_id": { "$gt": id } });
-        let documents: Vec<Document> = self.find(MONITORS, filter, doc! { "_id": 1 }, limit).await?;
-        let next = documents.last().filter(|_| documents.len() == limit).and_then(|last| last.get("_id").cloned());
-        let read = |document: &Document| {
+    pub async fn monitors(&self, after: Option<Cursor>, limit: usize) -> Result<(Vec<Monitor>, Option<Cursor>), Error> {
+        self.page(MONITORS, Document::new(), after, limit, |document| {
             let text = |name: &str| document.get_str(name).ok().map(str::to_owned);
             let id = id_text(document)?;
             Some(Monitor { id, tenant: text("tenant")?, product_id: text("product_id")?, url: text("url")? })
-        };
-        Ok((documents.iter().filter_map(read).collect(), next.map(MonitorCursor)))
+        })
+        .await
     }
 
-    /// Tenants whose trial ends between two times (Unix milliseconds), at most 100,000. A document that cannot be understood is
-    /// left out.
+    /// Tenants, in pages like [`Store::monitors`]: all, or those whose trial ends between two times (Unix milliseconds).
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
-    pub async fn trials_ending(&self, from_ms: u64, to_ms: u64) -> Result<Vec<Trial>, Error> {
-        const MOST: usize = 100_000;
+    pub async fn tenants(
+        &self,
+        trial_ends_between_ms: Option<(u64, u64)>,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<(Vec<Tenant>, Option<Cursor>), Error> {
         let date = |ms| date(Some(Moment::from_ms(ms)));
-        let filter = doc! { "trial_ends_at": { "$gte": date(from_ms), "$lte": date(to_ms) } };
-        let documents: Vec<Document> = self.find(TENANTS, filter, doc! { "trial_ends_at": 1 }, MOST).await?;
-        let read = |document: &Document| {
+        let filter = trial_ends_between_ms.map_or_else(Document::new, |(from_ms, to_ms)| {
+            doc! { "trial_ends_at": { "$gte": date(from_ms), "$lte": date(to_ms) } }
+        });
+        self.page(TENANTS, filter, after, limit, |document| {
             let text = |name: &str| document.get_str(name).ok().map(str::to_owned);
-            let ends_at = document.get_datetime("trial_ends_at").ok()?;
-            Some(Trial {
-                tenant: id_text(document)?,
+            let trial_ends_at = document.get_datetime("trial_ends_at").ok();
+            Some(Tenant {
+                id: id_text(document)?,
                 name: text("name").unwrap_or_default(),
                 email: text("email")?,
                 language: text("language").unwrap_or_default(),
                 time_zone: text("time_zone").unwrap_or_default(),
-                ends_at: Moment::from_ms(u64::try_from(ends_at.timestamp_millis()).ok()?),
+                trial_ends_at: trial_ends_at
+                    .and_then(|at| u64::try_from(at.timestamp_millis()).ok())
+                    .map(Moment::from_ms),
             })
+        })
+        .await
+    }
+
+    /// How many jobs of a tenant, created between two times (Unix milliseconds), ended: kind, state and number, in order.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later.
+    pub async fn count_jobs(
+        &self,
+        tenant: &str,
+        from_ms: u64,
+        to_ms: u64,
+    ) -> Result<Vec<(String, String, u64)>, Error> {
+        // Ids begin with the time of creation.
+        let id = |ms: u64| format!("{:08x}-{:04x}", ms >> 16, ms & 0xffff);
+        let jobs = self.collection("jobs");
+        let stages = [
+            doc! { "$match": { "tenant": tenant, "_id": { "$gte": id(from_ms), "$lt": id(to_ms) } } },
+            doc! { "$group": { "_id": { "kind": "$kind", "state": "$state" }, "n": { "$sum": 1_i64 } } },
+            doc! { "$sort": { "_id": 1 } },
+        ];
+        let count = async move { jobs.aggregate(stages).max_time(MAX_TIME).await?.try_collect::<Vec<_>>().await };
+        let groups = run(format!("count the jobs of {tenant}"), ANSWER_TIMEOUT, count).await?;
+        let read = |group: &Document| {
+            let key = group.get_document("_id").ok()?;
+            let text = |name: &str| key.get_str(name).ok().map(str::to_owned);
+            Some((text("kind")?, text("state")?, u64::try_from(group.get_i64("n").ok()?).ok()?))
         };
-        Ok(documents.iter().filter_map(read).collect())
+        Ok(groups.iter().filter_map(read).collect())
+    }
+
+    /// Deletes the results in `collection` that were made before a time (Unix milliseconds); returns how many there were.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later.
+    pub async fn delete_results_before(&self, collection: &'static str, before_ms: u64) -> Result<u64, Error> {
+        let results = self.collection(collection);
+        let filter = doc! { "created_at": { "$lt": date(Some(Moment::from_ms(before_ms))) } };
+        let delete = async move { Ok(results.delete_many(filter).await?.deleted_count) };
+        run(format!("delete old results of {collection}"), ANSWER_TIMEOUT, delete).await
+    }
+
+    async fn page<T>(
+        &self,
+        collection: &'static str,
+        mut filter: Document,
+        after: Option<Cursor>,
+        limit: usize,
+        read: impl Fn(&Document) -> Option<T>,
+    ) -> Result<(Vec<T>, Option<Cursor>), Error> {
+        if let Some(Cursor(id)) = after {
+            filter.insert("_id", doc! { "$gt": id });
+        }
+        let documents: Vec<Document> = self.find(collection, filter, doc! { "_id": 1 }, limit).await?;
+        let last = documents.last().filter(|_| documents.len() == limit);
+        let next = last.and_then(|last| last.get("_id").cloned()).map(Cursor);
+        Ok((documents.iter().filter_map(read).collect(), next))
     }
 
     async fn earliest_ms(&self, collection: &'static str, field: &'static str) -> Result<Option<u64>, Error> {
@@ -498,9 +553,9 @@ impl Store {
     }
 }
 
-/// Where a page of monitors ended.
+/// Where a page of what the back end writes ended.
 #[derive(Debug, Clone, PartialEq)]
-pub struct MonitorCursor(Bson);
+pub struct Cursor(Bson);
 
 /// What an update does to a document.
 #[derive(Default)]

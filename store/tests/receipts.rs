@@ -1,5 +1,7 @@
 //! Receipts on a real MongoDB.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions included")]
+
 use mongodb::{
     Client,
     bson::{Document, doc},

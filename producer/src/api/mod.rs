@@ -10,3 +10,4 @@ pub(crate) mod mode;
 pub(crate) mod queues;
 pub(crate) mod schedules;
 pub(crate) mod status;
+pub(crate) mod usage;

@@ -137,8 +137,6 @@ pub(crate) async fn switch(
         refuse_unready(&app.services, service)?;
     }
     app.fleet.switch(service, ask.mode.into(), &caller.subject, &ask.reason).await?;
-    let of = service.unwrap_or("all services");
-    tracing::info!(service = of, mode = %Mode::from(ask.mode), by = caller.subject, reason = ask.reason, "switched");
     report(&app).await.map(Json)
 }
 

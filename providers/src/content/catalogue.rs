@@ -6,7 +6,7 @@ use csv::StringRecord;
 use serde::Deserialize;
 use serde::de::{IntoDeserializer, value::Error as ValueError};
 
-use super::{ContentRequest, Price, default_target_length};
+use super::{ContentRequest, LENGTHS, Price, Tier, default_target_length};
 
 /// Every column, and whether a file may leave it out.
 const COLUMNS: [(&str, bool); 10] = [
@@ -104,6 +104,9 @@ impl Row<'_> {
             tone: self.cell("tone").map(|tone| self.word("tone", tone)).transpose()?.unwrap_or_default(),
             target_length: self.target_length()?,
             price: self.price()?,
+            tier: Tier::default(),
+            max_cost: None,
+            fresh: false,
         };
         match request.problems().first() {
             Some(problem) => Err(self.bad(column_of(&problem.pointer), &problem.message)),
@@ -134,7 +137,7 @@ impl Row<'_> {
 
     fn target_length(&self) -> Result<u16, CsvError> {
         let Some(cell) = self.cell("target_length") else { return Ok(default_target_length()) };
-        let length = cell.parse().ok().filter(|length| (50..=1500).contains(length));
+        let length = cell.parse().ok().filter(|length| LENGTHS.contains(length));
         length.ok_or_else(|| self.bad("target_length", &format!("{cell:?} is no number of words from 50 to 1500")))
     }
 
@@ -187,6 +190,9 @@ mod tests {
             tone: Tone::Luxury,
             target_length: 120,
             price: Some(Price { amount: "4.5".to_owned(), currency: "EUR".to_owned() }),
+            tier: Tier::Standard,
+            max_cost: None,
+            fresh: false,
         };
         assert_eq!(requests, [expected]);
     }

@@ -1,55 +1,176 @@
-//! Product texts: what is asked for, what is answered, and who writes it ([`openai()`] or the templates).
+//! Product texts: what is asked for, what is answered, and who writes it: models ([`providers()`]) or the templates.
 
+mod author;
 mod catalogue;
+mod compatible;
+mod exchange;
 mod openai;
 mod phrases;
+mod prompt;
+mod routes;
 mod template;
 mod validate;
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{fmt::Debug, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 pub use catalogue::{CsvError, from_csv};
+pub use routes::{Choice, Plan, Rate};
 
-use crate::{Ask, Config, OpenAi, Provider, ProviderError, Service};
+use crate::{Ask, Config, OpenAi, Provider, ProviderError, Service, Usage};
 
 /// Under the 120 s of a job's attempt, so that a stand-in can still answer within the last one.
 const SERVICE_TIMEOUT: Duration = Duration::from_secs(110);
 /// Of one request; a bad answer is asked for once more within [`SERVICE_TIMEOUT`].
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
+/// Of the long description, in words.
+const LENGTHS: RangeInclusive<u16> = 50..=1500;
 
 /// Writes product texts.
 pub trait ContentProvider: Provider + Debug {
-    /// Writes the texts of one product.
+    /// Writes the texts of one product, and tells each step.
     ///
     /// # Errors
     /// What kept the provider from answering, and an answer that breaks a rule of [`ContentText`]: a bad answer is never
     /// handed on.
-    fn write<'a>(&'a self, request: &'a ContentRequest) -> BoxFuture<'a, Result<ContentText, ProviderError>>;
+    fn write_telling<'a>(
+        &'a self,
+        request: &'a ContentRequest,
+        tell: Tell<'a>,
+    ) -> BoxFuture<'a, Result<ContentText, ProviderError>>;
+
+    /// Like [`ContentProvider::write_telling`], to nobody.
+    fn write<'a>(&'a self, request: &'a ContentRequest) -> BoxFuture<'a, Result<ContentText, ProviderError>> {
+        self.write_telling(request, &nobody)
+    }
+
+    /// Who would write these texts.
+    ///
+    /// # Errors
+    /// [`ProviderError::Rejected`] when the budget of the request is too small for every model.
+    fn plan(&self, request: &ContentRequest) -> Result<Plan, ProviderError>;
+
+    /// How many tokens these texts take at most, when the first answer is good.
+    fn estimate_tokens(&self, request: &ContentRequest) -> u64;
+
+    /// What that many tokens cost, in US dollars; `None` when the price is not known.
+    fn estimate_usd(&self, request: &ContentRequest) -> Option<Decimal>;
 }
 
-/// The service as `config` says: `OpenAI` when it is configured, else templates; templates stand in for it.
+/// Hears of each step.
+pub type Tell<'a> = &'a (dyn Fn(Step<'_>) + Sync);
+
+/// A step on the way to the texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// A model is asked.
+    Asked {
+        /// Whose.
+        service: &'static str,
+        /// Which.
+        model: &'a str,
+    },
+    /// It is asked once more.
+    AskedAgain {
+        /// What was wrong with its first answer.
+        reason: &'a str,
+    },
+    /// An answer came, good or bad: it is paid for.
+    Answered {
+        /// Whose model.
+        service: &'static str,
+        /// Which.
+        model: &'a str,
+        /// What this answer took.
+        tokens: Tokens,
+        /// What it cost, in billionths of a US dollar; `None` when the price is not known.
+        nano_usd: Option<u64>,
+    },
+}
+
+fn nobody(_: Step<'_>) {}
+
+/// The service as `config` says: the models that are configured, and templates, which stand in for them.
 ///
 /// # Errors
-/// [`ProviderError::Misconfigured`] when the key cannot be sent as a header or no HTTP client can be built.
+/// Like [`providers()`].
 pub fn service(config: &Config) -> Result<Service<dyn ContentProvider>, ProviderError> {
-    let mut reals = Vec::new();
-    if let Some(settings) = &config.openai {
-        reals.push(openai(settings, REQUEST_TIMEOUT)?);
-    }
+    let reals = providers(config)?;
     Ok(Service::new("ai", config.is_real("ai"), reals, Arc::new(template::Template), SERVICE_TIMEOUT))
 }
 
-/// `OpenAI`, each request to which may take `timeout` in all.
+/// The real providers that are configured, in the order in which they are asked. A further one is a file beside these and a
+/// line here.
 ///
 /// # Errors
-/// Like [`service`].
+/// [`ProviderError::Misconfigured`] when a key cannot be sent as a header or no HTTP client can be built.
+pub fn providers(config: &Config) -> Result<Vec<Arc<dyn ContentProvider>>, ProviderError> {
+    real_providers(config, REQUEST_TIMEOUT)
+}
+
+/// `OpenAI` with the models of the table, or the one that `settings` name; each request may take `timeout` in all.
+///
+/// # Errors
+/// Like [`providers()`].
 pub fn openai(settings: &OpenAi, timeout: Duration) -> Result<Arc<dyn ContentProvider>, ProviderError> {
-    Ok(Arc::new(openai::OpenAi::new(settings, timeout)?))
+    let routes = routes::Routes::open(None, settings.model.clone());
+    Ok(Arc::new(openai::author(settings, timeout, routes)?))
+}
+
+fn real_providers(config: &Config, timeout: Duration) -> Result<Vec<Arc<dyn ContentProvider>>, ProviderError> {
+    let only = config.openai.as_ref().and_then(|openai| openai.model.clone());
+    let routes = routes::Routes::open(config.content_routes.clone(), only);
+    let mut providers: Vec<Arc<dyn ContentProvider>> = Vec::new();
+    if let Some(settings) = &config.openai {
+        providers.push(Arc::new(openai::author(settings, timeout, Arc::clone(&routes))?));
+    }
+    if let Some(settings) = &config.openai_second {
+        providers.push(Arc::new(compatible::author(settings, timeout, routes)?));
+    }
+    Ok(providers)
+}
+
+/// The model of `OpenAI` that writes texts of the usual length and tier.
+pub(crate) fn usual_model(config: &Config) -> String {
+    let only = config.openai.as_ref().and_then(|openai| openai.model.clone());
+    only.unwrap_or_else(|| routes::usual_model(config.content_routes.as_deref()))
+}
+
+/// A request, and who hears of the steps on the way to its texts.
+#[derive(Clone, Copy)]
+pub struct Writing<'w> {
+    /// What is to be written.
+    pub request: &'w ContentRequest,
+    /// Hears of each step.
+    pub tell: Tell<'w>,
+}
+
+impl<'p> Ask<dyn ContentProvider + 'p> for Writing<'_> {
+    type Value = ContentText;
+
+    fn ask<'a>(
+        &'a self,
+        provider: &'a (dyn ContentProvider + 'p),
+    ) -> BoxFuture<'a, Result<ContentText, ProviderError>> {
+        provider.write_telling(self.request, self.tell)
+    }
+
+    fn estimate(&self, provider: &(dyn ContentProvider + 'p)) -> Usage {
+        Usage {
+            tokens: provider.estimate_tokens(self.request),
+            micro_usd: provider.estimate_usd(self.request).and_then(micro_usd),
+        }
+    }
+
+    fn used(&self, text: &ContentText) -> Option<Usage> {
+        let usd = text.cost.as_ref().and_then(|cost| cost.amount.parse().ok());
+        Some(Usage { tokens: text.tokens.total, micro_usd: usd.and_then(micro_usd) })
+    }
 }
 
 impl<'p> Ask<dyn ContentProvider + 'p> for ContentRequest {
@@ -61,6 +182,25 @@ impl<'p> Ask<dyn ContentProvider + 'p> for ContentRequest {
     ) -> BoxFuture<'a, Result<ContentText, ProviderError>> {
         provider.write(self)
     }
+
+    fn estimate(&self, provider: &(dyn ContentProvider + 'p)) -> Usage {
+        Writing { request: self, tell: &nobody }.estimate(provider)
+    }
+
+    fn used(&self, text: &ContentText) -> Option<Usage> {
+        Writing { request: self, tell: &nobody }.used(text)
+    }
+}
+
+/// Millionths of a dollar, rounded up.
+fn micro_usd(usd: Decimal) -> Option<u64> {
+    (usd * Decimal::from(1_000_000)).ceil().to_u64()
+}
+
+/// The name under which results carry this provider, if there is one of that name.
+#[must_use]
+pub fn provider_named(name: &str) -> Option<&'static str> {
+    ["openai", "openai-second", "mock"].into_iter().find(|known| *known == name)
 }
 
 /// The product, and how its texts shall be.
@@ -97,6 +237,32 @@ pub struct ContentRequest {
     /// Selling price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
+    /// How good the model shall be; which ones that are is in the operator's table.
+    #[serde(default)]
+    #[schema(default = "standard")]
+    pub tier: Tier,
+    /// What these texts may cost, in US dollars as a decimal number with a point: the cheapest model that is expected to keep it
+    /// writes them. Refused when none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = r"^[0-9]{1,6}(\.[0-9]{1,9})?$", example = "0.005")]
+    pub max_cost: Option<String>,
+    /// Have the texts written anew, although the same ones were written within the last days.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(default = false)]
+    pub fresh: bool,
+}
+
+/// How good a model shall be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// The cheapest.
+    Basic,
+    /// Good for most products.
+    #[default]
+    Standard,
+    /// The best.
+    Premium,
 }
 
 /// Languages that texts are written in.
@@ -163,10 +329,22 @@ pub struct ContentText {
     pub language: Language,
     /// Which model wrote it; `template` when none did.
     pub model: String,
-    /// What was used, over all requests that this answer took.
+    /// What was used, over all requests that this answer took; nothing when it was `cached`.
     pub tokens: Tokens,
     /// What it cost; `null` when the price of the model is not known.
     pub cost: Option<Cost>,
+    /// Whether it was written for an equal request before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(default = false)]
+    pub cached: bool,
+}
+
+impl ContentText {
+    /// The same text for another, equal request, which costs nothing.
+    #[must_use]
+    pub fn again(self) -> Self {
+        Self { tokens: Tokens::default(), cost: Some(Cost::nothing()), cached: true, ..self }
+    }
 }
 
 /// A question that customers ask.
@@ -201,6 +379,18 @@ pub struct Cost {
     pub currency: String,
 }
 
+impl Tokens {
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self { input: self.input + other.input, output: self.output + other.output, total: self.total + other.total }
+    }
+}
+
+impl Cost {
+    fn nothing() -> Self {
+        Self { amount: "0".to_owned(), currency: "USD".to_owned() }
+    }
+}
+
 /// What is wrong with a field of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -215,6 +405,30 @@ const fn default_target_length() -> u16 {
 }
 
 impl ContentRequest {
+    /// Equal for requests of a tenant that the model `model` would be asked in the same words for: what surrounds texts does not
+    /// count, nor do tier, budget and freshness. A SHA-256 in hexadecimal.
+    #[must_use]
+    pub fn key(&self, tenant: &str, model: &str) -> String {
+        let trimmed = |text: &String| text.trim().to_owned();
+        let same = Self {
+            product_id: trimmed(&self.product_id),
+            name: trimmed(&self.name),
+            category: trimmed(&self.category),
+            features: self.features.iter().map(trimmed).collect(),
+            description: self.description.as_ref().map(trimmed).filter(|text| !text.is_empty()),
+            tier: Tier::default(),
+            max_cost: None,
+            fresh: false,
+            ..self.clone()
+        };
+        let parts = serde_json::json!([prompt::VERSION, tenant, model, same]).to_string();
+        Sha256::digest(parts.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn most_cost(&self) -> Option<Decimal> {
+        self.max_cost.as_ref()?.parse().ok()
+    }
+
     /// The rules that the schema cannot express. Empty when the request is good.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
@@ -246,6 +460,9 @@ impl ContentRequest {
                 complain("/price/currency".to_owned(), "must be a currency code of ISO 4217, such as EUR");
             }
         }
+        if self.max_cost.is_some() && self.most_cost().is_none_or(|most| most <= Decimal::ZERO) {
+            complain("/max_cost".to_owned(), "must be a decimal number of US dollars over 0, such as 0.005");
+        }
         problems
     }
 }
@@ -266,3 +483,56 @@ const CURRENCIES: &str = "\
     MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE \
     SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF \
     XPF YER ZAR ZMW ZWG";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn request() -> ContentRequest {
+        ContentRequest {
+            product_id: "L-1".to_owned(),
+            name: "Lampe « Étoile »".to_owned(),
+            category: "Luminaires".to_owned(),
+            features: vec!["Socle en chêne".to_owned()],
+            description: None,
+            language: Language::Fr,
+            tone: Tone::Friendly,
+            target_length: 300,
+            price: None,
+            tier: Tier::Standard,
+            max_cost: None,
+            fresh: false,
+        }
+    }
+
+    #[test]
+    fn equal_requests_have_one_key_and_others_another() {
+        let key = |request: &ContentRequest| request.key("acme", "gpt-6-luna");
+        let same = ContentRequest {
+            name: " Lampe « Étoile »\n".to_owned(),
+            description: Some(" ".to_owned()),
+            tier: Tier::Premium,
+            max_cost: Some("1".to_owned()),
+            fresh: true,
+            ..request()
+        };
+        let of_request = key(&request());
+        assert_eq!((key(&same), of_request.len()), (of_request.clone(), 64));
+        for other in [
+            ContentRequest { language: Language::En, ..request() },
+            ContentRequest { target_length: 301, ..request() },
+            ContentRequest { features: Vec::new(), ..request() },
+        ] {
+            assert_ne!(key(&other), of_request, "{other:?}");
+        }
+        assert_ne!(request().key("other", "gpt-6-luna"), of_request);
+        assert_ne!(request().key("acme", "gpt-6.1-terra"), of_request);
+    }
+
+    #[test]
+    fn what_was_used_is_told_in_millionths_rounded_up() {
+        assert_eq!(micro_usd("0.00034".parse().unwrap()), Some(340));
+        assert_eq!(micro_usd("0.0000001".parse().unwrap()), Some(1));
+        assert_eq!(micro_usd(Decimal::ZERO), Some(0));
+    }
+}

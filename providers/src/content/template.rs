@@ -7,9 +7,13 @@ use sha2::{Digest, Sha256};
 
 use super::phrases::Phrases;
 use super::validate::{self, Draft, Origin, plain_text};
-use super::{ContentProvider, ContentRequest, ContentText, Cost, Language, Price, Question, Tokens};
+use super::{
+    Choice, ContentProvider, ContentRequest, ContentText, Cost, Language, Plan, Price, Question, Tell, Tokens,
+};
 use crate::{Provider, ProviderError};
 
+/// Stands where the name of a model would.
+const MODEL: &str = "template";
 /// Longest list of features within a sentence, in characters.
 const FEATURES_IN_SENTENCE: usize = 300;
 /// A further general paragraph is worth it when this many words are missing.
@@ -26,14 +30,30 @@ impl Provider for Template {
 }
 
 impl ContentProvider for Template {
-    fn write<'a>(&'a self, request: &'a ContentRequest) -> BoxFuture<'a, Result<ContentText, ProviderError>> {
+    fn write_telling<'a>(
+        &'a self,
+        request: &'a ContentRequest,
+        _: Tell<'a>,
+    ) -> BoxFuture<'a, Result<ContentText, ProviderError>> {
         future::ready(write(request)).boxed()
+    }
+
+    fn plan(&self, _: &ContentRequest) -> Result<Plan, ProviderError> {
+        let choice = Choice { model: MODEL.to_owned(), rate: None };
+        Ok(Plan { route: MODEL.to_owned(), choices: vec![choice] })
+    }
+
+    fn estimate_tokens(&self, _: &ContentRequest) -> u64 {
+        0
+    }
+
+    fn estimate_usd(&self, _: &ContentRequest) -> Option<Decimal> {
+        Some(Decimal::ZERO)
     }
 }
 
 fn write(request: &ContentRequest) -> Result<ContentText, ProviderError> {
-    let free = Cost { amount: "0".to_owned(), currency: "USD".to_owned() };
-    let origin = Origin { model: "template".to_owned(), tokens: Tokens::default(), cost: Some(free) };
+    let origin = Origin { model: MODEL.to_owned(), tokens: Tokens::default(), cost: Some(Cost::nothing()) };
     validate::finish(Author::new(request).draft(), request, origin).map_err(|reason| ProviderError::Rejected {
         service: "mock",
         message: format!("the template of product {:?} breaks a rule: {reason}", request.product_id),
@@ -369,6 +389,7 @@ mod tests {
             tone: Tone::Professional,
             target_length: 300,
             price: Some(Price { amount: "1299.9".to_owned(), currency: "EUR".to_owned() }),
+            ..crate::content::tests::request()
         }
     }
 

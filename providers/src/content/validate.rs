@@ -65,6 +65,7 @@ pub(super) fn finish(draft: Draft, request: &ContentRequest, origin: Origin) -> 
         model: origin.model,
         tokens: origin.tokens,
         cost: origin.cost,
+        cached: false,
     };
     check(&text, request)?;
     Ok(text)
@@ -206,8 +207,7 @@ mod tests {
             description: None,
             language: Language::En,
             tone: Tone::Professional,
-            target_length: 300,
-            price: None,
+            ..crate::content::tests::request()
         }
     }
 

@@ -1,5 +1,6 @@
 //! MongoDB servers: replica sets of one node, because transactions and change streams need one.
 
+use std::collections::BTreeMap;
 use std::io::{Error, Read, Result, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -135,6 +136,37 @@ impl MongoServer {
     pub fn resume(&self) {
         self.process.signal("CONT");
     }
+}
+
+/// Every collection of a database with its documents as they are stored, one after the other.
+///
+/// # Panics
+/// When the URL has no port, or the server does not answer.
+pub fn mongo_dump(url: &str, database: &str) -> BTreeMap<String, Vec<u8>> {
+    let digits = url.rsplit(':').next().unwrap_or_default().split(|c: char| !c.is_ascii_digit()).next();
+    let port = digits.and_then(|digits| digits.parse().ok()).expect("the URL has a port");
+    let mut list = Document::new();
+    list.int("listCollections", 1).text("$db", database);
+    let answer = call(port, list).expect("mongod lists collections");
+    let mut collections = BTreeMap::new();
+    for name in texts_named("name", &answer) {
+        let mut find = Document::new();
+        // One answer has at most 16 MB, far more than a test stores.
+        find.text("find", &name).int("batchSize", 100_000).text("$db", database);
+        // Indexes have names too, which are no collections: those are found empty.
+        collections.insert(name, call(port, find).expect("mongod finds documents"));
+    }
+    collections
+}
+
+/// The values of the text fields of this name, wherever they are in a document.
+fn texts_named(name: &str, bytes: &[u8]) -> Vec<String> {
+    let key = [b"\x02", name.as_bytes(), b"\0"].concat();
+    let starts = bytes.windows(key.len()).enumerate().filter(|(_, window)| *window == key);
+    let after = starts.map(|(start, _)| &bytes[start + key.len() + 4..]);
+    after
+        .map(|rest| String::from_utf8_lossy(rest.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned())
+        .collect()
 }
 
 /// True when the server on this port is the process `pid`: another one may have been given the same port.

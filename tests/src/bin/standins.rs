@@ -8,14 +8,32 @@ use tests::{
     Gate,
     standins::{
         fal::Fal,
+        heartbeat::Heartbeat,
         openai::OpenAi,
+        prestashop::PrestaShop,
+        s3::S3,
         scraping::{BrightData, Pages, ScraperApi},
+        shopify::Shopify,
         smtp::Smtp,
+        stripe::Stripe,
         woocommerce::WooCommerce,
     },
 };
 
-const NAMES: [&str; 7] = ["openai", "shops", "smtp", "fal", "woocommerce", "scraperapi", "brightdata"];
+const NAMES: [&str; 12] = [
+    "openai",
+    "shops",
+    "smtp",
+    "fal",
+    "shopify",
+    "woocommerce",
+    "prestashop",
+    "stripe",
+    "scraperapi",
+    "brightdata",
+    "s3",
+    "heartbeat",
+];
 const OPENAI_MODELS: [&str; 6] =
     ["gpt-6-luna", "gpt-6.1-terra", "gpt-6.1-sol", "gpt-6.2-sol", "gpt-6-astra", "gpt-6.2-astra"];
 const KEY: &str = "standin";
@@ -68,6 +86,48 @@ async fn start(name: &str, port: u16) -> anyhow::Result<Running> {
             let variables =
                 vec![("WOO_STORE_URL", url.clone()), ("WOO_CONSUMER_KEY", key), ("WOO_CONSUMER_SECRET", secret)];
             (Box::new(shop), url, variables)
+        }
+        "shopify" => {
+            let token = format!("shpat_{KEY}");
+            let shop = Shopify::start(port, &token).await?;
+            let url = shop.url();
+            (Box::new(shop), url.clone(), vec![("SHOPIFY_STORE_URL", url), ("SHOPIFY_ACCESS_TOKEN", token)])
+        }
+        "prestashop" => {
+            let key = format!("{KEY:X<32}");
+            let shop = PrestaShop::start(port, &key).await?;
+            let url = shop.url();
+            (Box::new(shop), url.clone(), vec![("PRESTA_STORE_URL", url), ("PRESTA_API_KEY", key)])
+        }
+        "stripe" => {
+            let key = format!("sk_test_{KEY}");
+            let stripe = Stripe::start(port, &key, &["price_pro", "price_premium"]).await?;
+            let url = stripe.url();
+            let variables = vec![
+                ("STRIPE_API_KEY", key),
+                ("STRIPE_BASE_URL", url.clone()),
+                given("STRIPE_PRICE_ID_PRO", "price_pro"),
+                given("STRIPE_PRICE_ID_PREMIUM", "price_premium"),
+            ];
+            (Box::new(stripe), url, variables)
+        }
+        "s3" => {
+            let s3 = S3::start(port, "backups", KEY, KEY).await?;
+            let url = s3.url();
+            let variables = vec![
+                given("BACKUP_S3_BUCKET", "backups"),
+                given("AWS_ACCESS_KEY_ID", KEY),
+                given("AWS_SECRET_ACCESS_KEY", KEY),
+                given("AWS_REGION", "us-east-1"),
+                ("AWS_ENDPOINT_URL", url.clone()),
+            ];
+            (Box::new(s3), url, variables)
+        }
+        "heartbeat" => {
+            let service = Heartbeat::start(port, KEY).await?;
+            let url = service.url();
+            let root = url.trim_end_matches(KEY).trim_end_matches('/').to_owned();
+            (Box::new(service), root, vec![("MONITORING_ENDPOINT", url)])
         }
         "scraperapi" => {
             let api = ScraperApi::start(port, KEY, 100_000).await?;

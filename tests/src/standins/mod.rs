@@ -5,9 +5,14 @@
 
 pub mod fal;
 pub mod fault;
+pub mod heartbeat;
 pub mod openai;
+pub mod prestashop;
+pub mod s3;
 pub mod scraping;
+pub mod shopify;
 pub mod smtp;
+pub mod stripe;
 pub mod woocommerce;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

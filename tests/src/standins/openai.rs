@@ -1,4 +1,5 @@
-//! A stand-in of `OpenAI`'s API: `POST /v1/responses` with structured output, and `GET /v1/models/{id}`.
+//! A stand-in of `OpenAI`'s API: `POST /v1/responses` and `POST /v1/chat/completions` with structured output, and
+//! `GET /v1/models/{id}`.
 //!
 //! It refuses what the real one refuses (key, model, a format that is no strict JSON schema), counts requests, and can be told
 //! how to answer each of the next ones. Faults of the connection, and those that a person sets from outside, are in `fault.rs`.
@@ -97,6 +98,7 @@ impl OpenAi {
         let shared = Arc::new(Shared { key: key.to_owned(), models, gate, state });
         let routes = Router::new()
             .route("/v1/responses", post(respond))
+            .route("/v1/chat/completions", post(chat))
             .route("/v1/models/{id}", get(model_card))
             .with_state(Arc::clone(&shared));
         let front = Front::start(port, routes).await?;
@@ -152,7 +154,37 @@ impl Shared {
 async fn respond(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: String) -> Response {
     let request: Value = serde_json::from_str(&body).unwrap_or_default();
     shared.state().requests.push(request.clone());
-    if !shared.is_authorized(&headers) {
+    write(&shared, &headers, request).await
+}
+
+/// Chat completions: the same as [`respond`], said otherwise.
+async fn chat(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: String) -> Response {
+    let request: Value = serde_json::from_str(&body).unwrap_or_default();
+    shared.state().requests.push(request.clone());
+    if let Err(fault) = check_chat(&request) {
+        return refuse(StatusCode::BAD_REQUEST, "invalid_request_error", "invalid_value", &fault);
+    }
+    let mut format = request["response_format"]["json_schema"].clone();
+    format["type"] = request["response_format"]["type"].clone();
+    let same = json!({
+        "model": request["model"], "instructions": request["messages"][0]["content"],
+        "input": request["messages"][1]["content"], "text": { "format": format }, "metadata": { "protocol": "chat" },
+    });
+    write(&shared, &headers, same).await
+}
+
+fn check_chat(request: &Value) -> Result<(), String> {
+    let known = ["model", "messages", "max_completion_tokens", "response_format"];
+    let properties = request.as_object().ok_or("the body is no JSON object")?;
+    if let Some(name) = properties.keys().find(|name| !known.contains(&name.as_str())) {
+        return Err(format!("Unknown parameter: '{name}'"));
+    }
+    let roles: Vec<&Value> = request["messages"].as_array().into_iter().flatten().map(|it| &it["role"]).collect();
+    if roles == ["system", "user"] { Ok(()) } else { Err(format!("'messages' are from {roles:?}")) }
+}
+
+async fn write(shared: &Shared, headers: &HeaderMap, request: Value) -> Response {
+    if !shared.is_authorized(headers) {
         return refuse(
             StatusCode::UNAUTHORIZED,
             "invalid_request_error",
@@ -257,6 +289,9 @@ fn completed(request: &Value, text: &str) -> Response {
 
 /// A reply with a reasoning item before the message, and values that no client of today knows.
 fn reply_body(request: &Value, status: &str, incomplete_details: &Value, part: &Value) -> Response {
+    if request["metadata"]["protocol"] == "chat" {
+        return chat_body(request, incomplete_details.is_null(), part);
+    }
     let body = json!({
         "id": "resp_standin", "object": "response", "created_at": 1_790_000_000, "status": status, "error": null,
         "incomplete_details": incomplete_details, "model": request["model"], "service_tier": "brand_new_tier",
@@ -265,6 +300,19 @@ fn reply_body(request: &Value, status: &str, incomplete_details: &Value, part: &
             { "type": "message", "id": "msg_1", "status": status, "role": "assistant", "content": [part] },
         ],
         "usage": { "input_tokens": 400, "output_tokens": 600, "total_tokens": 1000 },
+    });
+    ([("x-request-id", "req_standin")], Json(body)).into_response()
+}
+
+fn chat_body(request: &Value, complete: bool, part: &Value) -> Response {
+    let body = json!({
+        "id": "chatcmpl_standin", "object": "chat.completion", "created": 1_790_000_000, "model": request["model"],
+        "service_tier": "brand_new_tier",
+        "choices": [{
+            "index": 0, "finish_reason": if complete { "stop" } else { "length" },
+            "message": { "role": "assistant", "content": part["text"], "refusal": part["refusal"] },
+        }],
+        "usage": { "prompt_tokens": 400, "completion_tokens": 600, "total_tokens": 1000 },
     });
     ([("x-request-id", "req_standin")], Json(body)).into_response()
 }

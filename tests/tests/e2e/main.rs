@@ -5,6 +5,8 @@
 mod architecture;
 mod arrows;
 mod bad_input;
+mod check_env;
+mod content;
 mod damage;
 mod demo;
 mod email;
@@ -26,11 +28,14 @@ mod receipts;
 mod redis_outage;
 mod replicas;
 mod restart;
+mod schedules;
 mod scrape;
+mod secrets;
 mod selftest;
 mod shutdown;
 mod smtp;
 mod startup;
+mod status;
 
 use std::collections::BTreeMap;
 

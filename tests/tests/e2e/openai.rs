@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use providers::{
-    Config, OpenAi, Policy, ProviderError,
-    content::{self, ContentRequest, ContentText, Language, Tokens, Tone},
+    Config, OpenAi, Policy, ProviderError, Service,
+    content::{self, ContentProvider, ContentRequest, ContentText, Language, Tier, Tokens, Tone},
 };
 use serde_json::{Value, json};
 use tests::standins::openai::{self, Reply};
@@ -13,7 +13,7 @@ const KEY: &str = "sk-test";
 const MODEL: &str = "gpt-6-luna";
 
 fn settings(url: &str) -> OpenAi {
-    OpenAi { api_key: KEY.to_owned().into(), base_url: url.to_owned(), model: MODEL.to_owned() }
+    OpenAi { api_key: KEY.to_owned().into(), base_url: url.to_owned(), model: Some(MODEL.to_owned()) }
 }
 
 fn product() -> ContentRequest {
@@ -27,6 +27,9 @@ fn product() -> ContentRequest {
         tone: Tone::Friendly,
         target_length: 200,
         price: None,
+        tier: Tier::Standard,
+        max_cost: None,
+        fresh: false,
     }
 }
 
@@ -64,7 +67,8 @@ async fn a_good_answer_becomes_the_texts() {
     let standin = standin([]).await;
     let text = write(&settings(standin.url())).await.unwrap();
     assert_eq!((text.title.as_str(), text.language), ("Lampe « Étoile »", Language::Fr));
-    assert_eq!((text.model.as_str(), text.cost), (MODEL, None));
+    let cost = text.cost.unwrap();
+    assert_eq!((text.model.as_str(), cost.amount.as_str(), cost.currency.as_str()), (MODEL, "0.00034", "USD"));
     assert_eq!(text.tokens, Tokens { input: 400, output: 600, total: 1000 });
     assert_eq!(standin.n_requests(), 1);
 }
@@ -161,7 +165,7 @@ async fn an_account_without_money_key_or_model_is_misconfigured() {
     let standin = standin([]).await;
     let good = settings(standin.url());
     let other_key = OpenAi { api_key: "sk-other".to_owned().into(), ..good.clone() };
-    let other_model = OpenAi { model: "gpt-4o".to_owned(), ..good };
+    let other_model = OpenAi { model: Some("gpt-4o".to_owned()), ..good };
     for settings in [other_key, other_model] {
         let error = write(&settings).await.unwrap_err();
         assert_eq!(error.code(), "provider_misconfigured");
@@ -205,4 +209,85 @@ async fn templates_stand_in_when_the_account_is_unusable_or_attempts_are_used_up
 
     let real = call(false).await.unwrap();
     assert_eq!((real.provider, real.degraded_reason), ("openai", None));
+}
+
+/// A service of these end points, with a breaker of its own.
+fn service(openai: &openai::OpenAi, second: &openai::OpenAi) -> Service<dyn ContentProvider> {
+    let second = OpenAi { model: Some("llama".to_owned()), ..settings(second.url()) };
+    let config = Config {
+        openai: Some(settings(openai.url())),
+        openai_second: Some(second),
+        real: vec!["ai"],
+        ..Config::mock()
+    };
+    content::service(&config).unwrap()
+}
+
+fn policy(last_attempt: bool) -> Policy<'static> {
+    Policy { allow_fallback: true, last_attempt, tenant: "default", time: Duration::from_secs(60) }
+}
+
+#[tokio::test]
+async fn a_second_end_point_answers_while_the_first_is_parked() {
+    let first = standin([Reply::OutOfQuota]).await;
+    let second = openai::OpenAi::start(KEY, "llama").await.unwrap();
+    let service = service(&first, &second);
+    for n in 1..=2 {
+        let answer = service.call(policy(false), &product()).await.unwrap();
+        assert_eq!((answer.provider, answer.value.model.as_str()), ("openai-second", "llama"));
+        assert!(answer.degraded_reason.unwrap().contains("out of quota"));
+        assert_eq!((answer.value.tokens.total, answer.value.cost), (1000, None), "its price is not in the table");
+        assert_eq!((first.n_requests(), second.n_requests()), (1, n), "the first is not asked again");
+    }
+    let request = second.requests().remove(0);
+    assert!(!request["messages"][0]["content"].as_str().unwrap().contains("German"));
+    assert!(request["messages"][1]["content"].as_str().unwrap().contains("answer in German"));
+}
+
+#[tokio::test]
+async fn bad_answers_in_chat_are_asked_for_once_more_and_then_the_template_is_left() {
+    let first = standin([Reply::OutOfQuota]).await;
+    for (reply, reason) in [
+        (Reply::Refusal, "the model refused"),
+        (Reply::Truncated, "the answer was cut off"),
+        (Reply::SchemaBreaking, "missing field `meta_description`"),
+    ] {
+        let second = openai::OpenAi::start(KEY, "llama").await.unwrap();
+        second.next(reply);
+        let answer = service(&first, &second).call(policy(true), &product()).await.unwrap();
+        assert_eq!((answer.provider, answer.value.tokens.total), ("openai-second", 2000));
+        let requests = second.requests();
+        assert!(requests[1]["messages"][0]["content"].as_str().unwrap().contains(reason), "{reason}");
+        first.next(Reply::OutOfQuota);
+    }
+    let second = openai::OpenAi::start("sk-other", "llama").await.unwrap();
+    let answer = service(&first, &second).call(policy(false), &product()).await.unwrap();
+    assert_eq!(answer.provider, "mock");
+}
+
+#[tokio::test]
+async fn a_model_that_is_gone_gives_way_to_the_next_of_its_route_and_is_not_asked_again() {
+    let standin = openai::OpenAi::start(KEY, "gpt-6.1-terra").await.unwrap();
+    let provider =
+        content::openai(&OpenAi { model: None, ..settings(standin.url()) }, Duration::from_secs(20)).unwrap();
+    for n_requests in [2, 3] {
+        let text = provider.write(&product()).await.unwrap();
+        assert_eq!((text.model.as_str(), text.cost.unwrap().amount.as_str()), ("gpt-6.1-terra", "0.0034"));
+        assert_eq!(standin.n_requests(), n_requests);
+    }
+    let models: Vec<Value> = standin.requests().iter().map(|request| request["model"].clone()).collect();
+    assert_eq!(models, ["gpt-6-luna", "gpt-6.1-terra", "gpt-6.1-terra"]);
+}
+
+#[tokio::test]
+async fn a_budget_that_no_model_keeps_is_refused_before_anyone_is_asked() {
+    let standin = standin([]).await;
+    let provider =
+        content::openai(&OpenAi { model: None, ..settings(standin.url()) }, Duration::from_secs(20)).unwrap();
+    let with =
+        |max_cost: &str| ContentRequest { max_cost: Some(max_cost.to_owned()), tier: Tier::Premium, ..product() };
+    let error = provider.write(&with("0.000001")).await.unwrap_err();
+    assert_eq!((error.code(), standin.n_requests()), ("provider_rejected", 0));
+    assert!(error.to_string().contains("max_cost of 0.000001 USD is too small"), "{error}");
+    assert_eq!(provider.write(&with("0.002")).await.unwrap().model, MODEL, "not the tier's, but it keeps the budget");
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use providers::services::SERVICES;
 use tests::workspace;
 
 fn read(name: &str) -> String {
@@ -81,4 +82,19 @@ fn a_default_in_the_readme_is_the_one_in_env_example() {
             }
         }
     }
+}
+
+#[test]
+fn the_table_of_services_is_the_catalogue() {
+    let rows = rows("Services");
+    for service in &SERVICES {
+        let row = rows.iter().find(|row| quoted(&row[0]) == [service.name]).expect(service.name);
+        let [_, risk, switch, needs, besides, lost] = &row[..] else { panic!("{row:?}") };
+        assert_eq!((risk.as_str(), lost.as_str()), (service.risk.name(), service.lost), "{}", service.name);
+        assert_eq!(quoted(switch), service.switch.map(str::to_owned).into_iter().collect::<Vec<_>>());
+        let named: BTreeSet<String> = [needs, besides].iter().flat_map(|cell| quoted(cell)).collect();
+        let variables = service.all_variables().flat_map(|variable| [Some(variable.name), variable.also]).flatten();
+        assert_eq!(named, variables.map(str::to_owned).collect(), "{}", service.name);
+    }
+    assert_eq!(rows.len(), SERVICES.len() + 1, "one row a service");
 }

@@ -4,8 +4,13 @@
 
 mod fal;
 mod fault;
+mod heartbeat;
+mod prestashop;
+mod s3;
 mod scraping;
+mod shopify;
 mod smtp;
+mod stripe;
 mod woocommerce;
 
 use reqwest::Client;

@@ -1,0 +1,260 @@
+//! A model as an author, whatever the protocol: which model is asked, the second try after a bad answer, and what it cost.
+//!
+//! An answer that is refused, cut off or breaks a rule is asked for once more with the reason. When the second is bad too, a refusal is
+//! final ([`ProviderError::Rejected`]: what a model will not write about, no template shall advertise unseen), anything else may go
+//! better at the next attempt ([`ProviderError::Transient`]).
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures::{FutureExt, future::BoxFuture};
+use rust_decimal::Decimal;
+
+use super::exchange::{Account, Failure, Pause, quote};
+use super::prompt;
+use super::routes::{Choice, Plan, Routes};
+use super::validate::{self, Draft, Origin};
+use super::{ContentProvider, ContentRequest, ContentText, Step, Tell, Tokens};
+use crate::{Hold, Provider, ProviderError};
+
+/// A model that was not there is not asked again for so long.
+const GONE_FOR: Duration = Duration::from_secs(3600);
+/// When a job that no model may write for may be worth another look, if it waits at all.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// The protocol: how one request is put and its answer read.
+pub(super) trait Wire: Send + Sync {
+    /// Asks `model` once. `complaint` says what was wrong with the answer before.
+    fn ask<'a>(
+        &'a self,
+        model: &'a str,
+        request: &'a ContentRequest,
+        complaint: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Reply, Failure>>;
+}
+
+/// What came of one request that the service answered.
+pub(super) struct Reply {
+    pub(super) text: Result<String, BadAnswer>,
+    /// As the vendor names it; with its date, for some.
+    pub(super) model: Option<String>,
+    pub(super) tokens: Tokens,
+}
+
+/// Why an answer of a model cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum BadAnswer {
+    Refused(String),
+    Broken(String),
+}
+
+impl BadAnswer {
+    /// The answer ended before its end, and says so with this word.
+    pub(super) fn cut_off(reason: Option<&str>) -> Self {
+        match reason {
+            Some("content_filter") => Self::Refused("the content filter stopped the answer".to_owned()),
+            Some("max_output_tokens" | "length") => {
+                Self::Broken("the answer was cut off because it was too long; be shorter".to_owned())
+            }
+            reason => {
+                Self::Broken(format!("the answer is incomplete ({})", quote(reason.unwrap_or("no reason given"))))
+            }
+        }
+    }
+}
+
+/// Whose models write.
+#[derive(Debug)]
+pub(super) enum Models {
+    /// Those of the table.
+    Routed,
+    /// This one, whatever the table says.
+    One(String),
+}
+
+/// One account at a vendor of language models.
+pub(super) struct Author<W> {
+    account: Account,
+    wire: W,
+    models: Models,
+    routes: Arc<Routes>,
+    pause: Arc<Pause>,
+    /// Models that the vendor did not have, and when it said so.
+    gone: Mutex<HashMap<String, Instant>>,
+}
+
+impl<W> fmt::Debug for Author<W> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { account, models, .. } = self;
+        formatter.debug_struct("Author").field("account", account).field("models", models).finish_non_exhaustive()
+    }
+}
+
+impl<W: Wire> Author<W> {
+    /// `pause` is the one that `wire` asks for.
+    pub(super) fn new(account: Account, wire: W, models: Models, routes: Arc<Routes>, pause: Arc<Pause>) -> Self {
+        Self { account, wire, models, routes, pause, gone: Mutex::default() }
+    }
+
+    async fn write(&self, request: &ContentRequest, tell: Tell<'_>) -> Result<ContentText, ProviderError> {
+        let plan = self.plan(request)?;
+        let mut last_gone = String::new();
+        for choice in self.those_there(&plan) {
+            match self.write_with(choice, request, tell).await {
+                Err(Failure::ModelGone(message)) => {
+                    tracing::error!(service = self.account.service, model = choice.model, message, "the model is gone");
+                    self.gone().insert(choice.model.clone(), Instant::now());
+                    last_gone = message;
+                }
+                Err(Failure::Other(error)) => return Err(error),
+                Ok(text) => return Ok(text),
+            }
+        }
+        let models: Vec<&str> = plan.choices.iter().map(|choice| choice.model.as_str()).collect();
+        let Account { model, base_url, .. } = self.account;
+        Err(self.account.misconfigured(format!(
+            "none of the models {} is there ({last_gone}): check CONTENT_ROUTES or {model}, and {base_url}",
+            models.join(", ")
+        )))
+    }
+
+    async fn write_with(
+        &self,
+        choice: &Choice,
+        request: &ContentRequest,
+        tell: Tell<'_>,
+    ) -> Result<ContentText, Failure> {
+        let service = self.account.service;
+        tell(Step::Asked { service, model: &choice.model });
+        let (first, spent) = self.ask(choice, request, None, Tokens::default(), tell).await?;
+        let bad = match first {
+            Ok(text) => return Ok(text),
+            Err(bad) => bad,
+        };
+        let reason = reason(&bad);
+        tracing::warn!(service, product.id = %request.product_id, reason, "bad answer, asking once more");
+        tell(Step::AskedAgain { reason: &reason });
+        let (second, _) = self.ask(choice, request, Some(&reason), spent, tell).await?;
+        second.map_err(|bad| self.final_error(&bad, request).into())
+    }
+
+    /// Asks once. `spent` was used before for the same text.
+    async fn ask(
+        &self,
+        choice: &Choice,
+        request: &ContentRequest,
+        complaint: Option<&str>,
+        spent: Tokens,
+        tell: Tell<'_>,
+    ) -> Result<(Result<ContentText, BadAnswer>, Tokens), Failure> {
+        let reply = self.wire.ask(&choice.model, request, complaint).await?;
+        let rate = choice.rate;
+        tell(Step::Answered {
+            service: self.account.service,
+            model: &choice.model,
+            tokens: reply.tokens,
+            nano_usd: rate.map(|rate| rate.nano_usd(reply.tokens)),
+        });
+        let tokens = spent.plus(reply.tokens);
+        let origin = Origin {
+            model: reply.model.unwrap_or_else(|| choice.model.clone()),
+            tokens,
+            cost: rate.map(|rate| rate.cost(tokens)),
+        };
+        let text = reply.text.and_then(|text| {
+            let draft: Draft = serde_json::from_str(&text).map_err(|error| {
+                BadAnswer::Broken(format!("the answer breaks the JSON schema: {}", quote(&error.to_string())))
+            })?;
+            validate::finish(draft, request, origin).map_err(BadAnswer::Broken)
+        });
+        Ok((text, tokens))
+    }
+
+    fn final_error(&self, bad: &BadAnswer, request: &ContentRequest) -> ProviderError {
+        let message = format!("no usable text for product {:?} in two answers: {}", request.product_id, reason(bad));
+        match bad {
+            BadAnswer::Refused(_) => ProviderError::Rejected { service: self.account.service, message },
+            BadAnswer::Broken(_) => self.account.transient(message),
+        }
+    }
+
+    /// The models that were there when they were asked last; when none was, all: the vendor may have mended it.
+    fn those_there<'a>(&self, plan: &'a Plan) -> Vec<&'a Choice> {
+        let there: Vec<&Choice> = plan.choices.iter().filter(|choice| !self.is_gone(&choice.model)).collect();
+        if there.is_empty() { plan.choices.iter().collect() } else { there }
+    }
+
+    fn is_gone(&self, model: &str) -> bool {
+        self.gone().get(model).is_some_and(|at| at.elapsed() < GONE_FOR)
+    }
+
+    fn gone(&self) -> std::sync::MutexGuard<'_, HashMap<String, Instant>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn only(&self, model: &str, request: &ContentRequest) -> Result<Plan, ProviderError> {
+        let choice = self.routes.table().choice(model);
+        let expected = choice.rate.map(|rate| rate.of(prompt::expected(request)));
+        match request.most_cost().zip(expected) {
+            // Others may be cheaper; waiting changes nothing.
+            Some((most, cost)) if cost > most => Err(ProviderError::Held {
+                service: self.account.service,
+                hold: Hold::NotConfigured,
+                message: format!("{model} would cost about {cost} USD, more than the job's max_cost of {most} USD"),
+                retry_in: LOOK_AGAIN,
+            }),
+            _ => Ok(Plan { route: self.account.model.to_owned(), choices: vec![choice] }),
+        }
+    }
+}
+
+impl<W: Wire> Provider for Author<W> {
+    fn name(&self) -> &'static str {
+        self.account.service
+    }
+
+    fn take_pause(&self) -> Option<Duration> {
+        self.pause.take()
+    }
+}
+
+impl<W: Wire> ContentProvider for Author<W> {
+    fn write_telling<'a>(
+        &'a self,
+        request: &'a ContentRequest,
+        tell: Tell<'a>,
+    ) -> BoxFuture<'a, Result<ContentText, ProviderError>> {
+        self.write(request, tell).boxed()
+    }
+
+    fn plan(&self, request: &ContentRequest) -> Result<Plan, ProviderError> {
+        match &self.models {
+            Models::Routed => self
+                .routes
+                .plan(request)
+                .map_err(|message| ProviderError::Rejected { service: self.account.service, message }),
+            Models::One(model) => self.only(model, request),
+        }
+    }
+
+    fn estimate_tokens(&self, request: &ContentRequest) -> u64 {
+        prompt::most(request).total
+    }
+
+    fn estimate_usd(&self, request: &ContentRequest) -> Option<Decimal> {
+        let plan = self.plan(request).ok()?;
+        let rate = self.those_there(&plan).first()?.rate?;
+        Some(rate.of(prompt::most(request)))
+    }
+}
+
+fn reason(bad: &BadAnswer) -> String {
+    match bad {
+        BadAnswer::Refused(text) => format!("the model refused: {}", quote(text)),
+        BadAnswer::Broken(text) => text.clone(),
+    }
+}

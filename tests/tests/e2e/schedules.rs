@@ -1,0 +1,323 @@
+//! Recurring jobs: once a tick while replicas die, at the API, on the command line; and reminders with a moved clock.
+
+use std::collections::BTreeSet;
+
+use ::jobs::recurring::{prices, trial_reminders};
+use chrono::{DateTime, TimeDelta, Utc};
+use mongodb::bson::{self, Document, doc};
+use queue::{Client, Clock, State};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use servers::{RedisKind, wait_until};
+use store::Store;
+use tests::{Answer, JOB_PATIENCE, Options, System};
+
+use crate::time;
+
+fn email() -> Value {
+    json!({ "kind": "email", "payload": { "to": "zoe@customer.example", "subject": "Bonjour", "text": "Bonjour" } })
+}
+
+fn schedule(when: Value) -> Value {
+    let mut schedule = json!({ "job": email() });
+    let Value::Object(when) = when else { panic!("fields of an object") };
+    schedule.as_object_mut().unwrap().extend(when);
+    schedule
+}
+
+async fn send(request: RequestBuilder) -> Answer {
+    Answer::to(request).await.unwrap()
+}
+
+async fn put(system: &System, name: &str, body: &Value) -> Answer {
+    send(system.request(Method::PUT, &format!("/api/schedules/{name}")).json(body)).await
+}
+
+/// All runs of a schedule, the newest first.
+async fn runs(system: &System, name: &str) -> Vec<Value> {
+    let answer = system.get(&format!("/api/schedules/{name}/runs?limit=200")).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.body["next_before"], Value::Null, "they fit on a page");
+    answer.body["items"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn three_replicas_enqueue_one_job_a_second_while_they_are_killed_and_restarted() {
+    let mut system = System::start(Options::default().workers(3)).await;
+    let answer = put(&system, "ping", &schedule(json!({ "every_s": 1, "missed": "all" }))).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    let mut alive = vec![0, 1, 2];
+    let mut n_killed = 0;
+    while runs(&system, "ping").await.len() < 60 {
+        // One at a time, and in between all at once.
+        let n_to_kill = if n_killed == 2 { alive.len() } else { 1 };
+        for number in alive.drain(..n_to_kill) {
+            system.kill_worker(number);
+            n_killed += 1;
+        }
+        while alive.len() < 3 {
+            alive.push(system.start_worker().await);
+        }
+    }
+    assert!(n_killed >= 5, "{n_killed} were killed");
+    assert_eq!(send(system.request(Method::POST, "/api/schedules/ping/pause")).await.status, 200);
+    wait_until("every tick has its job", JOB_PATIENCE, async || {
+        runs(&system, "ping").await.iter().all(|run| run["outcome"] == "pushed" && run["state"] == "succeeded")
+    })
+    .await;
+
+    let runs = runs(&system, "ping").await;
+    let seconds: Vec<i64> = runs.iter().rev().map(|run| time(&run["tick"]).timestamp()).collect();
+    let all: Vec<i64> = (seconds[0]..seconds[0] + i64::try_from(seconds.len()).unwrap()).collect();
+    assert_eq!(seconds, all, "each second once");
+    let ids: BTreeSet<&str> = runs.iter().map(|run| run["job"].as_str().unwrap()).collect();
+    let mut listed = BTreeSet::new();
+    wait_until("the history of all jobs is written", JOB_PATIENCE, async || {
+        let page = system.get("/api/jobs?kind=email&limit=200").await.body;
+        let jobs = page["items"].as_array().unwrap().iter();
+        listed = jobs.map(|job| job["id"].as_str().unwrap().to_owned()).collect();
+        listed.len() >= ids.len()
+    })
+    .await;
+    assert_eq!(
+        listed.iter().map(String::as_str).collect::<BTreeSet<_>>(),
+        ids,
+        "a tick is one job, and there are no others"
+    );
+}
+
+#[tokio::test]
+async fn a_schedule_is_added_changed_paused_run_and_deleted() {
+    let system = System::start(Options::default().workers(1)).await;
+    let daily = schedule(json!({ "cron": "30 2 * * *", "zone": "Europe/Paris" }));
+    let added = put(&system, "nightly", &daily).await;
+    assert_eq!(added.status, 201, "{}", added.body);
+    for (field, value) in [
+        ("name", json!("nightly")),
+        ("missed", json!("once")),
+        ("missed_window_s", json!(3600)),
+        ("overlap", json!("allow")),
+        ("jitter_s", json!(0)),
+        ("paused", json!(false)),
+        ("built_in", json!(false)),
+        ("last", json!(null)),
+        ("every_s", json!(null)),
+    ] {
+        assert_eq!(added.body[field], value, "{field}");
+    }
+    let next: Vec<DateTime<Utc>> = {
+        let answer = system.get("/api/schedules/nightly/next?n=3").await;
+        answer.body.as_array().unwrap().iter().map(time).collect()
+    };
+    assert_eq!((next.len(), time(&added.body["next_at"])), (3, next[0]));
+
+    let first = added.header("etag").to_owned();
+    let change = |etag: &str| {
+        let hourly = schedule(json!({ "every_s": 3600, "overlap": "skip" }));
+        system.request(Method::PUT, "/api/schedules/nightly").header("If-Match", etag).json(&hourly)
+    };
+    let changed = send(change(&first)).await;
+    assert_eq!((changed.status, &changed.body["cron"]), (200, &Value::Null), "{}", changed.body);
+    send(change(&first)).await.assert_problem(412, "precondition-failed");
+    let only_new = system.request(Method::PUT, "/api/schedules/nightly").header("If-None-Match", "*").json(&daily);
+    send(only_new).await.assert_problem(412, "precondition-failed");
+    assert_eq!(system.get("/api/schedules/nightly").await.header("etag"), changed.header("etag"));
+
+    let paused = system.post("/api/schedules/nightly/pause", &json!({})).await;
+    assert_eq!((&paused.body["paused"], &paused.body["next_at"]), (&json!(true), &Value::Null));
+    let run = system.post("/api/schedules/nightly/run", &json!({})).await;
+    assert_eq!(run.status, 202, "{}", run.body);
+    let job = system.wait_job(run.body["id"].as_str().unwrap()).await;
+    assert_eq!((&job["state"], &job["metadata"]["schedule"]), (&json!("succeeded"), &json!("nightly")));
+    let runs = runs(&system, "nightly").await;
+    assert_eq!((runs.len(), &runs[0]["job"], &runs[0]["by_hand"]), (1, &job["id"], &json!(true)));
+    let resumed = system.post("/api/schedules/nightly/resume", &json!({})).await;
+    assert!(resumed.body["next_at"].is_string(), "{}", resumed.body);
+
+    let gone = system.request(Method::DELETE, "/api/schedules/nightly").header("If-Match", &first);
+    send(gone).await.assert_problem(412, "precondition-failed");
+    assert_eq!(send(system.request(Method::DELETE, "/api/schedules/nightly")).await.status, 204);
+    system.get("/api/schedules/nightly").await.assert_problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn bad_schedules_are_refused_with_every_bad_field() {
+    let system = System::start(Options::default().workers(0)).await;
+    let pointers = async |body: Value| {
+        let answer = put(&system, "bad", &body).await;
+        answer.assert_problem(422, "invalid-payload");
+        let errors = answer.body["errors"].as_array().unwrap().clone();
+        errors.iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(pointers(schedule(json!({ "cron": "0 0 30 2 *" }))).await, ["/cron"]);
+    assert_eq!(pointers(schedule(json!({ "cron": "61 * * * *", "zone": "Mars" }))).await, ["/zone", "/cron"]);
+    assert_eq!(pointers(schedule(json!({ "every_s": 5, "overlap": "maybe" }))).await, ["/overlap"]);
+    assert_eq!(pointers(schedule(json!({ "at": "2020-01-01T00:00:00Z" }))).await, ["/at"]);
+    assert_eq!(pointers(schedule(json!({ "every_s": 5, "colour": 1 }))).await, ["/colour"]);
+    let job =
+        json!({ "every_s": 0, "job": { "kind": "email", "payload": { "to": "zoe" }, "options": { "delay": 1 } } });
+    let found = pointers(job).await;
+    for pointer in ["/every_s", "/job/options/delay", "/job/payload/subject", "/job/payload/text"] {
+        assert!(found.iter().any(|found| found == pointer), "{pointer} in {found:?}");
+    }
+    let unknown = put(&system, "bad", &json!({ "every_s": 5, "job": { "kind": "dance", "payload": {} } })).await;
+    unknown.assert_problem(422, "unknown-kind");
+    assert_eq!(unknown.body["errors"][0]["pointer"], "/job/kind");
+    put(&system, "a%20b", &schedule(json!({ "every_s": 5 }))).await.assert_problem(422, "invalid-payload");
+
+    let reader = system.token(&[producer::Scope::JobsRead]);
+    let url = format!("{}/api/schedules/x", system.url());
+    let refused = system.client().put(url).bearer_auth(reader).json(&schedule(json!({ "every_s": 5 })));
+    send(refused).await.assert_problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn the_timetable_is_there_runs_and_can_be_paused_from_the_command_line() {
+    let system = System::start(Options::default().workers(1)).await;
+    wait_until("the timetable is written", JOB_PATIENCE, async || {
+        system.get("/api/schedules").await.body["items"].as_array().is_some_and(|items| items.len() >= 6)
+    })
+    .await;
+    let out = system.ecomctl(&["schedule", "list"]).await;
+    let table = String::from_utf8(out.stdout).unwrap();
+    for name in ["competitor-prices", "trial-reminders", "weekly-summary", "heartbeat", "healing-ai", "retention"] {
+        assert!(table.contains(name), "{table}");
+    }
+    let out = system.ecomctl(&["schedule", "run", "heartbeat"]).await;
+    let id = String::from_utf8(out.stdout).unwrap();
+    let job = system.wait_job(id.trim()).await;
+    assert_eq!((&job["state"], &job["result"]["task"]), (&json!("succeeded"), &json!("heartbeat")), "{job}");
+    let out = system.ecomctl(&["schedule", "pause", "heartbeat"]).await;
+    assert_eq!(String::from_utf8(out.stdout).unwrap(), "heartbeat is paused\n");
+    let out = system.ecomctl(&["schedule", "next", "weekly-summary", "-n", "2"]).await;
+    assert_eq!(String::from_utf8(out.stdout).unwrap().lines().count(), 2);
+    let refused = send(system.request(Method::DELETE, "/api/schedules/heartbeat")).await;
+    refused.assert_problem(409, "conflict");
+}
+
+/// Real servers, a database of its own, and a clock that the test moves.
+struct Moved {
+    clock: Clock,
+    client: Client,
+    store: Store,
+    database: mongodb::Database,
+}
+
+impl Moved {
+    async fn at(start: &str) -> Self {
+        let name = servers::prefix();
+        let redis = fleet::Redis::open(servers::redis(RedisKind::Valkey).unwrap(), &name).unwrap();
+        let start: DateTime<Utc> = start.parse().unwrap();
+        let clock = Clock::simulated(u64::try_from(start.timestamp_millis()).unwrap());
+        let kinds = ::jobs::Checks::all().kinds();
+        let database = mongodb::Client::with_uri_str(servers::mongo()).await.unwrap().database(&name);
+        Self {
+            client: Client::with_clock(&redis, kinds, clock.clone()),
+            store: Store::open(servers::mongo(), &name).await.unwrap(),
+            database,
+            clock,
+        }
+    }
+
+    async fn insert(&self, collection: &str, documents: Vec<Document>) {
+        self.database.collection::<Document>(collection).insert_many(documents).await.unwrap();
+    }
+
+    fn pass(&self, time: TimeDelta) {
+        self.clock.advance(u64::try_from(time.num_milliseconds()).unwrap());
+    }
+
+    async fn n_jobs(&self, kind: &str) -> u64 {
+        self.client.counts(kind).await.unwrap()["jobs"]
+    }
+}
+
+fn tenant(id: &str, language: &str, zone: &str, trial_ends_at: &str) -> Document {
+    let ends_at: DateTime<Utc> = trial_ends_at.parse().unwrap();
+    doc! { "_id": id, "name": "Zoé Müller", "email": format!("{id}@customer.example"), "language": language, "time_zone": zone,
+    "trial_ends_at": bson::DateTime::from_millis(ends_at.timestamp_millis()) }
+}
+
+/// The clock moves over a week, hour by hour; the ticker and a worker's handler run as they would, and each hour's task is begun
+/// twice, as after the death of its worker.
+#[tokio::test]
+async fn reminders_arrive_once_a_tenant_and_day_in_its_language_and_zone() {
+    let world = Moved::at("2026-06-05T00:00:30Z").await;
+    world
+        .insert(
+            "tenants",
+            vec![
+                tenant("atelier", "fr", "Europe/Paris", "2026-06-10T10:00:00Z"),
+                tenant("kiwi", "en", "Pacific/Apia", "2026-06-10T10:30:00Z"),
+                tenant("later", "en", "UTC", "2026-09-01T00:00:00Z"),
+            ],
+        )
+        .await;
+    world
+        .insert(
+            "tenants",
+            vec![doc! { "_id": "broken", "trial_ends_at": bson::DateTime::from_millis(1_781_000_000_000) }],
+        )
+        .await;
+    let ticker = schedules::Ticker::new(world.client.clone(), world.store.clone());
+    ticker.prepare().await.unwrap();
+    let session = queue::Session::new(world.client.clone(), "host", 1, queue::Timing::default());
+    let mut sent = Vec::new();
+    for _ in 0..24 * 7 {
+        world.pass(TimeDelta::hours(1));
+        ticker.look().await.unwrap();
+        let claimed = session.claim("maintenance", 100).await.unwrap().jobs;
+        let reminders = claimed.iter().any(|job| job.payload().unwrap() == br#"{"task":"trial_reminders"}"#);
+        assert!(reminders, "the timetable asks for reminders each hour");
+        let (first, second) =
+            tokio::join!(trial_reminders(&world.store, &world.client), trial_reminders(&world.store, &world.client));
+        first.unwrap();
+        second.unwrap();
+        for job in session.claim("email", 10).await.unwrap().jobs {
+            let payload: Value = serde_json::from_slice(job.payload().unwrap()).unwrap();
+            let at = DateTime::from_timestamp_millis(i64::try_from(world.clock.now_ms()).unwrap()).unwrap();
+            let text = |name: &str| payload[name].as_str().unwrap().to_owned();
+            sent.push((at.format("%d %H:%M").to_string(), job.tenant().to_owned(), text("to"), text("subject")));
+            settle(&session, &job).await;
+        }
+        for job in claimed {
+            settle(&session, &job).await;
+        }
+    }
+    let sent: Vec<(&str, &str, &str, &str)> = sent.iter().map(|(at, a, b, c)| (&**at, &**a, &**b, &**c)).collect();
+    let expected = [
+        ("06 20:00", "kiwi", "kiwi@customer.example", "Your trial ends in 3 days"),
+        ("07 07:00", "atelier", "atelier@customer.example", "Votre essai se termine dans 3 jours"),
+        ("08 20:00", "kiwi", "kiwi@customer.example", "Your trial ends tomorrow"),
+        ("09 07:00", "atelier", "atelier@customer.example", "Votre essai se termine demain"),
+    ];
+    assert_eq!(sent, expected);
+}
+
+async fn settle(session: &queue::Session, job: &queue::Claimed) {
+    let outcome = queue::Outcome::Done(queue::Success::default());
+    let mut settlements = vec![session.verdict(job, queue::Verdict::Ran(outcome), 0).unwrap()];
+    assert_eq!(session.settle(&mut settlements).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn prices_are_one_scrape_a_page_however_often_the_task_is_begun() {
+    let world = Moved::at("2026-06-05T01:00:00Z").await;
+    let monitor = |n: i32| {
+        doc! { "_id": format!("m{n:05}"), "tenant": "atelier", "product_id": format!("LAMP-{n}"),
+        "url": format!("https://shop.example/lamp/{n}") }
+    };
+    world.insert("monitors", (0..2500).map(monitor).collect()).await;
+    let job = world.client.fixed_id("maintenance", "default/competitor-prices", world.clock.now_ms()).await.unwrap();
+    assert_eq!(prices(&world.store, &world.client, job).await.unwrap(), 2500);
+    assert_eq!(prices(&world.store, &world.client, job).await.unwrap(), 0);
+    assert_eq!(world.n_jobs("scrape").await, 2500);
+    let id = world.client.fixed_id("scrape", &format!("{job}/m00007"), job.created_ms()).await.unwrap();
+    let scrape = world.client.find(id).await.unwrap().unwrap();
+    assert_eq!((scrape.tenant.as_str(), scrape.state), ("atelier", State::Ready));
+    assert_eq!(scrape.payload, json!({ "product_id": "LAMP-7", "urls": ["https://shop.example/lamp/7"] }));
+    world.pass(TimeDelta::days(1));
+    let tomorrow =
+        world.client.fixed_id("maintenance", "default/competitor-prices", world.clock.now_ms()).await.unwrap();
+    assert_eq!(prices(&world.store, &world.client, tomorrow).await.unwrap(), 2500);
+}
