@@ -5,8 +5,8 @@
 mod architecture;
 mod arrows;
 mod bad_input;
-mod content;
 mod check_env;
+mod content;
 mod damage;
 mod demo;
 mod email;
