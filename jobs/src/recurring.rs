@@ -4,9 +4,12 @@
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Timelike, Utc};
 use chrono_tz::Tz;
+use providers::content::Language;
 use queue::{Client, JobId, NewJob, Pushed};
-use serde_json::{Value, json};
+use serde_json::json;
 use store::{Cursor, Store, Tenant};
+
+use crate::email::{Email, Template, TrialEndingData, WeeklySummaryData};
 
 /// Jobs that are pushed at a time.
 const BATCH: usize = 1000;
@@ -70,7 +73,7 @@ pub async fn trial_reminders(store: &Store, client: &Client) -> Result<u64, Erro
             let name = format!("trial reminder/{}/{}", tenant.id, reminder.day);
             let id =
                 client.fixed_id("email", &name, ms(reminder.day.and_time(chrono::NaiveTime::MIN).and_utc())).await?;
-            jobs.push((id, NewJob { tenant: tenant.id, ..NewJob::new("email", reminder.payload.to_string()) }));
+            jobs.push((id, email_job(tenant.id, &reminder.email)));
         }
         n_added += push(client, jobs).await?;
         match next {
@@ -96,9 +99,9 @@ pub async fn weekly_summary(store: &Store, client: &Client, job: JobId) -> Resul
             if counts.is_empty() {
                 continue;
             }
-            let payload = summary(&tenant, &counts);
+            let email = summary(&tenant, time(job.created_ms()), &counts);
             let id = client.fixed_id("email", &format!("{job}/{}", tenant.id), job.created_ms()).await?;
-            jobs.push((id, NewJob { tenant: tenant.id, ..NewJob::new("email", payload.to_string()) }));
+            jobs.push((id, email_job(tenant.id, &email)));
         }
         n_added += push(client, jobs).await?;
         match next {
@@ -117,6 +120,10 @@ pub async fn retention(store: &Store, now_ms: u64) -> Result<u64, Error> {
     Ok(store.delete_results_before("maintenance", ms(time(now_ms) - KEPT)).await?)
 }
 
+fn email_job(tenant: String, email: &Email) -> NewJob {
+    NewJob { tenant, ..NewJob::new("email", json!(email).to_string()) }
+}
+
 async fn push(client: &Client, jobs: Vec<(JobId, NewJob)>) -> Result<u64, Error> {
     let mut n_added = 0;
     for pushed in client.push_fixed(jobs).await {
@@ -132,64 +139,56 @@ async fn push(client: &Client, jobs: Vec<(JobId, NewJob)>) -> Result<u64, Error>
 struct Reminder {
     /// The tenant's date.
     day: NaiveDate,
-    payload: Value,
+    email: Email,
 }
 
 fn reminder(tenant: &Tenant, now: DateTime<Utc>) -> Option<Reminder> {
-    // A name that is no zone must not cost the tenant its reminder.
-    let zone: Tz = tenant.time_zone.parse().unwrap_or(Tz::UTC);
-    let (local, end) = (now.with_timezone(&zone), time(tenant.trial_ends_at?.ms()).with_timezone(&zone));
-    let days_left = (end.date_naive() - local.date_naive()).num_days();
+    let zone = zone(tenant);
+    let trial_ends_at = time(tenant.trial_ends_at?.ms());
+    let local = now.with_timezone(&zone);
+    let days_left = (trial_ends_at.with_timezone(&zone).date_naive() - local.date_naive()).num_days();
     if !DAYS_BEFORE.contains(&days_left) || local.hour() < MORNING {
         return None;
     }
-    let (subject, text) = words(tenant, days_left, &end);
-    Some(Reminder { day: local.date_naive(), payload: email(tenant, &subject, &text) })
+    let data =
+        TrialEndingData { trial_ends_at, days_left: u32::try_from(days_left).ok(), plan: None, action_url: None };
+    Some(Reminder { day: local.date_naive(), email: email(tenant, zone, &Template::TrialEnding(data)) })
 }
 
-fn email(tenant: &Tenant, subject: &str, text: &str) -> Value {
-    let mut payload = json!({ "to": tenant.email, "subject": subject, "text": text });
+/// What the tenant is told, in its language (French, or else English) and its zone.
+fn email(tenant: &Tenant, zone: Tz, template: &Template) -> Email {
     let name = &tenant.name;
-    if !name.is_empty() && name.chars().count() <= 100 && !name.chars().any(char::is_control) {
-        payload["to_name"] = json!(name);
-    }
-    payload
+    let is_line = !name.is_empty() && name.chars().count() <= 100 && !name.chars().any(char::is_control);
+    let language = if tenant.language.to_lowercase().starts_with("fr") { Language::Fr } else { Language::En };
+    let to_name = is_line.then(|| name.clone());
+    Email::from_template(tenant.email.as_str(), to_name, language, Some(zone.name().to_owned()), template)
 }
 
-fn is_french(tenant: &Tenant) -> bool {
-    tenant.language.to_lowercase().starts_with("fr")
+/// A name that is no zone must not cost the tenant its e-mail.
+fn zone(tenant: &Tenant) -> Tz {
+    tenant.time_zone.parse().unwrap_or(Tz::UTC)
 }
 
-/// How many jobs of each kind ended in each state.
-fn summary(tenant: &Tenant, counts: &[(String, String, u64)]) -> Value {
-    let lines: String = counts.iter().map(|(kind, state, n)| format!("- {kind}, {state}: {n}\n")).collect();
-    if is_french(tenant) {
-        let text = format!("Bonjour {},\n\nvos tâches des sept derniers jours :\n\n{lines}", tenant.name);
-        email(tenant, "Votre semaine", &text)
-    } else {
-        let text = format!("Hello {},\n\nyour jobs of the last seven days:\n\n{lines}", tenant.name);
-        email(tenant, "Your week", &text)
-    }
-}
-
-/// Subject and text: French for French tenants, English for all others.
-fn words(tenant: &Tenant, days_left: i64, end: &DateTime<Tz>) -> (String, String) {
-    let name = &tenant.name;
-    if is_french(tenant) {
-        let date = end.format("%d/%m/%Y à %H:%M");
-        let left = if days_left == 1 { "demain".to_owned() } else { format!("dans {days_left} jours") };
-        let text = format!(
-            "Bonjour {name},\n\nvotre période d'essai se termine {left}, le {date}. Choisissez une formule pour continuer sans \
-             interruption.\n"
-        );
-        (format!("Votre essai se termine {left}"), text)
-    } else {
-        let date = end.format("%-d %B %Y at %H:%M");
-        let left = if days_left == 1 { "tomorrow".to_owned() } else { format!("in {days_left} days") };
-        let text =
-            format!("Hello {name},\n\nyour trial ends {left}, on {date}. Choose a plan to go on without a break.\n");
-        (format!("Your trial ends {left}"), text)
-    }
+/// How the jobs of the seven days before `until` ended: `counts` has kind, state and number.
+fn summary(tenant: &Tenant, until: DateTime<Utc>, counts: &[(String, String, u64)]) -> Email {
+    let zone = zone(tenant);
+    let sum = |wanted: &dyn Fn(&str, &str) -> bool| {
+        counts.iter().filter(|(kind, state, _)| wanted(kind, state)).map(|(.., n)| n).sum::<u64>()
+    };
+    let succeeded = |wanted: &str| sum(&|kind, state| kind == wanted && state == "succeeded");
+    let day = |time: DateTime<Utc>| time.with_timezone(&zone).date_naive();
+    let data = WeeklySummaryData {
+        from: day(until - WEEK),
+        to: day(until - TimeDelta::days(1)),
+        texts: succeeded("content"),
+        images: succeeded("image"),
+        published: succeeded("publication"),
+        prices: succeeded("scrape"),
+        failed: sum(&|_, state| state == "dead"),
+        price_changes: Vec::new(),
+        action_url: None,
+    };
+    email(tenant, zone, &Template::WeeklySummary(data))
 }
 
 fn time(ms: u64) -> DateTime<Utc> {
@@ -203,6 +202,7 @@ fn ms(time: DateTime<Utc>) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use queue::Job;
     use store::Moment;
 
     use super::*;
@@ -219,42 +219,42 @@ mod tests {
         }
     }
 
-    /// The subject of the reminder that is sent at a time, if one is.
-    fn subject(tenant: &Tenant, now: &str) -> Option<String> {
-        let reminder = reminder(tenant, now.parse().unwrap())?;
-        reminder.payload["subject"].as_str().map(str::to_owned)
+    /// How many days the reminder that is sent at a time tells, if one is.
+    fn days_left(tenant: &Tenant, now: &str) -> Option<u64> {
+        let email = reminder(tenant, now.parse().unwrap())?.email;
+        assert_eq!(email.check(), [], "it can be sent");
+        email.data.unwrap()["days_left"].as_u64()
     }
 
     #[test]
     fn a_reminder_goes_out_three_days_and_one_day_before_in_the_tenants_morning() {
         let paris = trial("fr", "Europe/Paris", "2026-06-10T10:00:00Z");
-        assert_eq!(subject(&paris, "2026-06-07T06:59:00Z"), None, "before nine");
-        assert_eq!(subject(&paris, "2026-06-07T07:00:00Z").unwrap(), "Votre essai se termine dans 3 jours");
-        assert_eq!(subject(&paris, "2026-06-08T09:00:00Z"), None);
-        assert_eq!(subject(&paris, "2026-06-09T21:59:00Z").unwrap(), "Votre essai se termine demain");
-        assert_eq!(subject(&paris, "2026-06-09T22:00:00Z"), None, "it is the next day in Paris");
+        assert_eq!(days_left(&paris, "2026-06-07T06:59:00Z"), None, "before nine");
+        assert_eq!(days_left(&paris, "2026-06-07T07:00:00Z"), Some(3));
+        assert_eq!(days_left(&paris, "2026-06-08T09:00:00Z"), None);
+        assert_eq!(days_left(&paris, "2026-06-09T21:59:00Z"), Some(1));
+        assert_eq!(days_left(&paris, "2026-06-09T22:00:00Z"), None, "it is the next day in Paris");
     }
 
     #[test]
     fn days_are_those_of_the_tenants_calendar_and_words_its_language() {
         let apia = trial("en-NZ", "Pacific/Apia", "2026-06-10T10:30:00Z");
-        let reminder = reminder(&apia, "2026-06-08T20:00:00Z".parse().unwrap()).unwrap();
-        assert_eq!(reminder.day.to_string(), "2026-06-09");
-        assert_eq!(reminder.payload["subject"], "Your trial ends tomorrow");
-        assert!(reminder.payload["text"].as_str().unwrap().contains("on 10 June 2026 at 23:30"), "{reminder:?}");
-        assert_eq!(reminder.payload["to_name"], "Zoé Müller");
-        let lost = trial("de", "Atlantis", "2026-06-10T10:30:00Z");
-        assert_eq!(subject(&lost, "2026-06-09T09:00:00Z").unwrap(), "Your trial ends tomorrow");
+        let Reminder { day, email } = reminder(&apia, "2026-06-08T20:00:00Z".parse().unwrap()).unwrap();
+        assert_eq!((day.to_string().as_str(), email.language), ("2026-06-09", Some(Language::En)));
+        assert_eq!((email.time_zone.as_deref(), email.to_name.as_deref()), (Some("Pacific/Apia"), Some("Zoé Müller")));
+        let lost = trial("fr-CA", "Atlantis", "2026-06-10T10:30:00Z");
+        let email = reminder(&lost, "2026-06-09T09:00:00Z".parse().unwrap()).unwrap().email;
+        assert_eq!((email.language, email.time_zone.as_deref()), (Some(Language::Fr), Some("UTC")));
     }
 
     #[test]
     fn a_week_is_summed_up() {
-        let counts = [("content".to_owned(), "succeeded".to_owned(), 12), ("email".to_owned(), "dead".to_owned(), 1)];
-        let payload = summary(&trial("fr", "Europe/Paris", "2026-06-10T10:30:00Z"), &counts);
-        assert_eq!(payload["subject"], "Votre semaine");
-        assert!(
-            payload["text"].as_str().unwrap().ends_with("- content, succeeded: 12\n- email, dead: 1\n"),
-            "{payload}"
-        );
+        let count = |kind: &str, state: &str, n| (kind.to_owned(), state.to_owned(), n);
+        let counts = [count("content", "succeeded", 12), count("content", "dead", 2), count("email", "dead", 1)];
+        let tenant = trial("fr", "Europe/Paris", "2026-06-10T10:30:00Z");
+        let email = summary(&tenant, "2026-06-08T06:00:00Z".parse().unwrap(), &counts);
+        assert_eq!(email.check(), [], "it can be sent");
+        let data = json!({ "from": "2026-06-01", "to": "2026-06-07", "texts": 12, "images": 0, "published": 0, "prices": 0, "failed": 3 });
+        assert_eq!(json!(email.data), data);
     }
 }

@@ -440,7 +440,8 @@ impl Store {
         .await
     }
 
-    /// How many jobs of a tenant, created between two times (Unix milliseconds), ended: kind, state and number, in order.
+    /// How many jobs of a tenant, created between two times (Unix milliseconds), ended: kind, state and number, in order. A mock publication counts as
+    /// none.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
@@ -454,7 +455,8 @@ impl Store {
         let id = |ms: u64| format!("{:08x}-{:04x}", ms >> 16, ms & 0xffff);
         let jobs = self.collection("jobs");
         let stages = [
-            doc! { "$match": { "tenant": tenant, "_id": { "$gte": id(from_ms), "$lt": id(to_ms) } } },
+            doc! { "$match": { "tenant": tenant, "_id": { "$gte": id(from_ms), "$lt": id(to_ms) },
+            "$nor": [{ "kind": "publication", "provider": "mock" }] } },
             doc! { "$group": { "_id": { "kind": "$kind", "state": "$state" }, "n": { "$sum": 1_i64 } } },
             doc! { "$sort": { "_id": 1 } },
         ];

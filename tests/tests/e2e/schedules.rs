@@ -277,7 +277,8 @@ async fn reminders_arrive_once_a_tenant_and_day_in_its_language_and_zone() {
             let payload: Value = serde_json::from_slice(job.payload().unwrap()).unwrap();
             let at = DateTime::from_timestamp_millis(i64::try_from(world.clock.now_ms()).unwrap()).unwrap();
             let text = |name: &str| payload[name].as_str().unwrap().to_owned();
-            sent.push((at.format("%d %H:%M").to_string(), job.tenant().to_owned(), text("to"), text("subject")));
+            let told = format!("{} {} {}", text("template"), text("language"), payload["data"]["days_left"]);
+            sent.push((at.format("%d %H:%M").to_string(), job.tenant().to_owned(), text("to"), told));
             settle(&session, &job).await;
         }
         for job in claimed {
@@ -286,10 +287,10 @@ async fn reminders_arrive_once_a_tenant_and_day_in_its_language_and_zone() {
     }
     let sent: Vec<(&str, &str, &str, &str)> = sent.iter().map(|(at, a, b, c)| (&**at, &**a, &**b, &**c)).collect();
     let expected = [
-        ("06 20:00", "kiwi", "kiwi@customer.example", "Your trial ends in 3 days"),
-        ("07 07:00", "atelier", "atelier@customer.example", "Votre essai se termine dans 3 jours"),
-        ("08 20:00", "kiwi", "kiwi@customer.example", "Your trial ends tomorrow"),
-        ("09 07:00", "atelier", "atelier@customer.example", "Votre essai se termine demain"),
+        ("06 20:00", "kiwi", "kiwi@customer.example", "trial_ending en 3"),
+        ("07 07:00", "atelier", "atelier@customer.example", "trial_ending fr 3"),
+        ("08 20:00", "kiwi", "kiwi@customer.example", "trial_ending en 1"),
+        ("09 07:00", "atelier", "atelier@customer.example", "trial_ending fr 1"),
     ];
     assert_eq!(sent, expected);
 }
