@@ -18,7 +18,7 @@ const BATCH: usize = 500;
 /// Jobs that end within this time are written together.
 const GATHER: Duration = Duration::from_millis(200);
 /// The outbox is looked at so often, give or take a quarter, although this replica has ended no job: others may have.
-const AT_LEAST: Duration = Duration::from_secs(8);
+const AT_LEAST: Duration = Duration::from_secs(12);
 /// When another replica is writing, it is looked again so soon whether it has left anything.
 const BUSY: Duration = Duration::from_secs(1);
 /// The wait after a failure, doubled up to the second.

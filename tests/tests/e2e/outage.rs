@@ -133,3 +133,35 @@ async fn an_outage_heals_itself() {
         assert_eq!(replaced, usize::from(degraded.contains(id)), "{product}");
     }
 }
+
+/// What the stand-in's 400 tokens in and 600 out cost with this model, in millionths of a dollar.
+const COST: usize = 340;
+const CAP: usize = 10_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenants_spending_cap_holds_for_first_runs_and_for_healing() {
+    let standin = OpenAi::start(KEY, MODEL).await.unwrap();
+    let system = System::start(options(&standin).env("SPENDING_CAP_USD", "0.01")).await;
+    let today = || chrono::Utc::now().date_naive();
+    let began = today();
+    let ids = push(&system, jobs("rich", 100)).await;
+    let mut stand_ins = 0;
+    for job in system.wait_jobs(&ids).await {
+        assert_eq!(job["state"], "succeeded", "{job}");
+        if job["degraded"] == true {
+            assert!(job["degraded_reason"].as_str().unwrap().contains("has spent"), "{job}");
+            stand_ins += 1;
+        }
+    }
+    assert!(stand_ins > 0);
+
+    let healing = system.post_job("maintenance", json!({ "task": "heal", "service": "ai" })).await;
+    assert_eq!(system.wait_job(&healing).await["state"], "succeeded");
+    let answered: usize = standin.faults().answered().values().sum();
+    let days = if today() == began { 1 } else { 2 };
+    assert!(answered > 0 && answered * COST <= CAP * days, "{answered} texts");
+    // The rest waits for the next day, and the status says how many.
+    let left = contents(&system).await.count_documents(doc! { "heal_at": { "$exists": true } }).await.unwrap();
+    assert_eq!(usize::try_from(left).unwrap(), 100 - answered);
+    assert_eq!(system.get("/api/status/ai").await.body["degraded_waiting"], left);
+}
