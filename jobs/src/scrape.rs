@@ -132,18 +132,27 @@ async fn fetch(url: &str, context: &Context) -> Result<Answer<PagePrice>, Provid
 
 /// The failure of a job none of whose pages could be fetched: worth another try as soon as one page may be had later.
 fn failure(errors: impl Iterator<Item = ProviderError>) -> JobError {
-    let (mut messages, mut retry, mut longest) = (Vec::new(), None, None);
+    let (mut messages, mut retry, mut snooze, mut longest) = (Vec::new(), None, None, None);
     for error in errors {
         messages.push(error.to_string());
-        if let JobError::Retry { code, after, .. } = JobError::from(error) {
-            retry = retry.or(Some(code));
-            longest = longest.max(after);
+        match JobError::from(error) {
+            JobError::Retry { code, after, .. } => {
+                retry = retry.or(Some(code));
+                longest = longest.max(after);
+            }
+            JobError::Snooze { code, after, .. } => {
+                snooze = snooze.or(Some(code));
+                longest = longest.max(Some(after));
+            }
+            JobError::Fatal { .. } => {}
         }
     }
     let message = format!("no page could be fetched: {}", messages.join("; "));
-    match retry {
-        Some(code) => JobError::Retry { code, message, after: longest },
-        None => JobError::Fatal { code: "provider_rejected", message },
+    match (retry, snooze) {
+        (Some(code), _) => JobError::Retry { code, message, after: longest },
+        // No page was asked for: that uses no attempt.
+        (None, Some(code)) => JobError::Snooze { code, message, after: longest.unwrap_or_default() },
+        (None, None) => JobError::Fatal { code: "provider_rejected", message },
     }
 }
 

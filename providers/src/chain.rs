@@ -76,6 +76,11 @@ pub trait Ask<P: ?Sized>: Sync {
         None
     }
 
+    /// Whether it changes something at the service: then nobody knows what became of a call that was not answered in time.
+    fn is_write(&self) -> bool {
+        false
+    }
+
     /// What it will use at most.
     fn estimate(&self, _provider: &P) -> Usage {
         Usage::default()
@@ -232,11 +237,7 @@ impl<P: Provider + ?Sized> Service<P> {
         let under_way = UnderWay { fleet: &self.shared.fleet, permit: Some(permit) };
         let result = match tokio::time::timeout(time, what.ask(real)).await {
             Ok(result) => result,
-            Err(_) => Err(ProviderError::Transient {
-                service: real.name(),
-                message: format!("no answer within {:.0} s", time.as_secs_f64().ceil()),
-                retry_after: None,
-            }),
+            Err(_) => Err(too_late(real.name(), time, what.is_write())),
         };
         // A vendor may quote what it was sent; from here on the error is logged, stored and shown.
         let result = result.map_err(|error| error.redacted(&self.shared.secrets));
@@ -327,6 +328,14 @@ impl Drop for UnderWay<'_> {
         if let Some(permit) = self.permit.take() {
             self.fleet.report(permit, Reported::Unused);
         }
+    }
+}
+
+fn too_late(service: &'static str, time: Duration, is_write: bool) -> ProviderError {
+    let message = format!("no answer within {:.0} s", time.as_secs_f64().ceil());
+    match is_write {
+        true => ProviderError::UnknownOutcome { service, message },
+        false => ProviderError::Transient { service, message, retry_after: None },
     }
 }
 

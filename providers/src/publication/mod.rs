@@ -87,6 +87,10 @@ impl<'p> Ask<dyn Publisher + 'p> for Product {
     fn ask<'a>(&'a self, provider: &'a (dyn Publisher + 'p)) -> BoxFuture<'a, Result<Publication, ProviderError>> {
         provider.publish(self)
     }
+
+    fn is_write(&self) -> bool {
+        true
+    }
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "every service is built by a function of this form")]

@@ -105,7 +105,7 @@ fn interpolated(text: &str) -> impl Iterator<Item = &str> {
 /// What a default of the command line's flags says, as in `env = "HTTP_ADDR", default_value = "127.0.0.1:8080"`.
 fn default_port(variable: &str) -> u16 {
     let sources = sources();
-    let attribute = sources.lines().find(|line| line.contains(&format!("env = \"{variable}\""))).unwrap();
+    let attribute = sources.split("#[arg(").find(|text| text.contains(&format!("env = \"{variable}\""))).unwrap();
     let default = attribute.split("default_value = \"").nth(1).unwrap().split('"').next().unwrap();
     port(default)
 }

@@ -51,7 +51,11 @@ async fn a_busy_shop_is_asked_again_when_it_says() {
     let error = scrape(&shop, &["busy"]).run(&context).await.unwrap_err();
     let JobError::Retry { after, .. } = error else { panic!("{error:?}") };
     assert_eq!(after, Some(Duration::from_secs(7)));
-    let done = scrape(&shop, &["busy"]).run(&context).await.unwrap();
+    // Until then nobody asks this shop again; that uses no attempt.
+    let error = scrape(&shop, &["busy"]).run(&context).await.unwrap_err();
+    assert!(matches!(&error, JobError::Snooze { code: "rate_limited", .. }), "{error:?}");
+    assert_eq!(shop.n_visits(), 1);
+    let done = scrape(&shop, &["busy"]).run(&self::context("127.0.0.1")).await.unwrap();
     assert!(done.result.pages[0].price.is_some());
 }
 
