@@ -6,14 +6,14 @@ use rust_decimal::{Decimal, prelude::ToPrimitive};
 
 use crate::chain::Limits;
 
-/// Services that have limits, with the beginning of their variables' names.
+/// Services that have limits, with their variables.
 const LIMITED: [(&str, &str); 6] = [
-    ("ai", "AI"),
-    ("images", "IMAGES"),
-    ("payments", "PAYMENTS"),
-    ("publication", "PUBLICATION"),
-    ("email", "EMAIL"),
-    ("scraping", "SCRAPING"),
+    ("ai", "AI_REQUESTS_PER_MIN"),
+    ("images", "IMAGES_REQUESTS_PER_MIN"),
+    ("payments", "PAYMENTS_REQUESTS_PER_MIN"),
+    ("publication", "PUBLICATION_REQUESTS_PER_MIN"),
+    ("email", "EMAIL_REQUESTS_PER_MIN"),
+    ("scraping", "SCRAPING_REQUESTS_PER_MIN"),
 ];
 /// Results of stand-ins that are replaced in a minute, unless told otherwise.
 const HEAL_PER_MIN: u32 = 120;
@@ -47,8 +47,8 @@ impl Pace {
             number
         };
         let mut limits = HashMap::new();
-        for (service, name) in LIMITED {
-            let requests_per_min = number(&format!("{name}_REQUESTS_PER_MIN"));
+        for (service, requests) in LIMITED {
+            let requests_per_min = number(requests);
             let tokens_per_min = if service == "ai" { number("AI_TOKENS_PER_MIN") } else { None };
             limits.insert(service, Limits { requests_per_min, tokens_per_min });
         }
