@@ -272,8 +272,8 @@ mod tests {
         };
         let mut told: Vec<_> = errors.iter().map(|e| (e.pointer.as_str(), e.message.as_str())).collect();
         told.sort_unstable();
-        let unknown = "is not a known field; known: category, description, features, language, name, price, product_id, \
-                       target_length, tone";
+        let unknown = "is not a known field; known: category, description, features, fresh, language, max_cost, name, \
+                       price, product_id, target_length, tier, tone";
         assert_eq!(
             told,
             [
