@@ -275,3 +275,76 @@ async fn whoever_unsubscribes_gets_no_more_reminders_and_looking_at_the_link_doe
         system.get(&nothing).await.assert_problem(404, "not-found");
     }
 }
+
+/// A zone in which it is noon or just after.
+fn zone_at_noon() -> String {
+    match 12 - i64::from(chrono::Timelike::hour(&chrono::Utc::now())) {
+        // Their signs are the other way round.
+        ahead @ 1.. => format!("Etc/GMT-{ahead}"),
+        0 => "Etc/GMT".to_owned(),
+        behind => format!("Etc/GMT+{}", -behind),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trials_end_becomes_one_reminder_although_its_schedule_runs_again_and_its_worker_is_killed() {
+    let server = Smtp::start(None).await.unwrap();
+    let system = system(&server, 2).await;
+    server.next(1, Step::Recipient, Act::Hang);
+    let mongodb = mongodb::Client::with_uri_str(&system.mongo_url).await.unwrap();
+    let tomorrow = mongodb::bson::DateTime::from_millis(chrono::Utc::now().timestamp_millis() + 24 * 3600 * 1000);
+    let tenant = mongodb::bson::doc! { "_id": "acme", "name": "Zoé Müller", "email": "zoe@customer.example", "language": "fr",
+    "time_zone": zone_at_noon(), "trial_ends_at": tomorrow };
+    mongodb.database(&system.name).collection("tenants").insert_one(tenant).await.unwrap();
+    let run = async || {
+        let answer = system.post("/api/schedules/trial-reminders/run", &json!({})).await;
+        let job = system.wait_job(answer.body["id"].as_str().unwrap()).await;
+        assert_eq!(job["state"], "succeeded", "{job}");
+        job["result"]["count"].clone()
+    };
+    wait_until("the timetable is written", PATIENCE, async || {
+        system.get("/api/schedules/trial-reminders").await.status == 200
+    })
+    .await;
+    assert_eq!(run().await, 1);
+    assert_eq!(run().await, 0);
+
+    wait_until("a worker is in the middle", PATIENCE, async || server.n_asked(Step::Recipient) == 1).await;
+    let list = system.get("/api/jobs?kind=email").await;
+    let id = list.body["items"][0]["id"].as_str().unwrap().to_owned();
+    let worker = attempts(&system.job(&id).await)[0]["worker"].as_str().unwrap().to_owned();
+    let killed = (0..2).find(|number| worker.ends_with(&format!("/{}", system.worker_pid(*number)))).unwrap();
+    system.kill_worker(killed);
+    let job = system.wait_job(&id).await;
+    assert_eq!((&job["state"], outcomes(&job)), (&json!("succeeded"), vec!["crashed", "succeeded"]), "{job}");
+    assert_eq!((&job["tenant"], &job["payload"]["language"]), (&json!("acme"), &json!("fr")), "{job}");
+    assert_eq!(run().await, 0);
+    assert_eq!(message_ids(&server), [format!("<{id}@ecomsimply.example>")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_an_hour_puts_messages_off_in_all_replicas_and_uses_no_attempt() {
+    let server = Smtp::start(None).await.unwrap();
+    let options = Options::default().workers(2).real_email(server.port()).env("SMTP_PER_HOUR", "100");
+    let system = System::start(options).await;
+    let ids = system.post_jobs("email", (0..4).map(|n| reminder(&format!("n{n}@customer.example")))).await;
+    // A minute's worth may go at once: 100 an hour is one, and a part of the next.
+    let state = async |id: &String| system.job(id).await["state"].as_str().unwrap().to_owned();
+    wait_until("one is sent and the others are put off", PATIENCE, async || {
+        let mut states = Vec::new();
+        for id in &ids {
+            states.push(state(id).await);
+        }
+        states.sort();
+        states == ["scheduled", "scheduled", "scheduled", "succeeded"]
+    })
+    .await;
+    assert_eq!(server.received().len(), 1);
+    for id in &ids {
+        let job = system.job(id).await;
+        if job["state"] == "scheduled" {
+            assert_eq!(attempts(&job).last().unwrap()["error"]["code"], "rate_limited", "{job}");
+            assert_eq!(job["attempt"], 1, "{job}");
+        }
+    }
+}
