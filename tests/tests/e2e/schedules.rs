@@ -322,3 +322,45 @@ async fn prices_are_one_scrape_a_page_however_often_the_task_is_begun() {
         world.client.fixed_id("maintenance", "default/competitor-prices", world.clock.now_ms()).await.unwrap();
     assert_eq!(prices(&world.store, &world.client, tomorrow).await.unwrap(), 2500);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_is_told_of_its_week_and_old_results_of_tasks_are_deleted() {
+    let system = System::start(Options::default().workers(1)).await;
+    let client = mongodb::Client::with_uri_str(&system.mongo_url).await.unwrap();
+    let database = client.database(&system.name);
+    database
+        .collection("tenants")
+        .insert_one(tenant("default", "en", "Europe/Paris", "2030-01-01T00:00:00Z"))
+        .await
+        .unwrap();
+    let old = bson::DateTime::from_millis(Utc::now().timestamp_millis() - 31 * 24 * 3600 * 1000);
+    let results: Vec<Document> =
+        vec![doc! { "_id": "old", "created_at": old }, doc! { "_id": "new", "created_at": bson::DateTime::now() }];
+    database.collection("maintenance").insert_many(results).await.unwrap();
+    let written = system.post_job("content", crate::product(1)).await;
+    system.wait_job(&written).await;
+    let history = database.collection::<Document>("jobs");
+    wait_until("its end is in the history", JOB_PATIENCE, async || {
+        history.find_one(doc! { "_id": &written }).await.unwrap().is_some()
+    })
+    .await;
+    wait_until("the timetable is written", JOB_PATIENCE, async || {
+        system.get("/api/schedules/retention").await.status == 200
+    })
+    .await;
+    let run = async |name: &str| {
+        let job = system.post(&format!("/api/schedules/{name}/run"), &json!({})).await.body["id"].clone();
+        system.wait_job(job.as_str().unwrap()).await["result"]["count"].clone()
+    };
+    assert_eq!(run("weekly-summary").await, 1);
+    wait_until("the summary is in the letter box", JOB_PATIENCE, async || {
+        system.get("/api/emails?to=default@customer.example").await.body["items"]
+            .as_array()
+            .is_some_and(|items| items.len() == 1)
+    })
+    .await;
+    assert_eq!(run("retention").await, 1);
+    let left = database.collection::<Document>("maintenance");
+    assert!(left.find_one(doc! { "_id": "old" }).await.unwrap().is_none());
+    assert!(left.find_one(doc! { "_id": "new" }).await.unwrap().is_some());
+}
