@@ -10,7 +10,9 @@ use std::{
 
 use fleet::{Fleet, Mode};
 use futures::{FutureExt, future::BoxFuture};
-use providers::{Answer, Ask, Hold, Limits, Policy, Provider, ProviderError, Service, Shared, Usage};
+use providers::{
+    Answer, Ask, Config, Hold, Limits, Policy, Provider, ProviderError, Providers, Service, Shared, Usage,
+};
 
 /// A provider that gives these answers, and then its name.
 struct Scripted {
@@ -220,4 +222,21 @@ async fn what_is_switched_to_real_without_its_variables_is_degraded_or_waits() {
     let answer = service.call(policy(true), &Question).await.unwrap();
     assert!(answer.degraded_reason.unwrap().contains("not configured"));
     assert_eq!(service.call(policy(false), &Question).await.unwrap_err().code(), "not_configured");
+}
+
+#[tokio::test]
+async fn healing_keeps_its_pace_and_says_when_to_come_again() {
+    let config = Config::from_vars(|name| (name == "HEAL_PER_MIN").then(|| "3".to_owned()));
+    let providers = Providers::from_config(&config, &Fleet::alone()).unwrap();
+    let mut n_allowed = 0;
+    let error = loop {
+        match providers.pace_healing("ai").await {
+            Ok(()) => n_allowed += 1,
+            Err(error) => break error,
+        }
+        assert!(n_allowed < 10, "three in a minute");
+    };
+    let ProviderError::Held { hold: Hold::Limit, retry_in, .. } = &error else { panic!("{error:?}") };
+    assert!(n_allowed == 3 && *retry_in > Duration::from_secs(2) && *retry_in <= Duration::from_secs(20), "{error:?}");
+    assert!(providers.pace_healing("images").await.is_ok(), "each service has a pace of its own");
 }
