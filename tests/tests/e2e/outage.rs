@@ -165,3 +165,30 @@ async fn a_tenants_spending_cap_holds_for_first_runs_and_for_healing() {
     assert_eq!(usize::try_from(left).unwrap(), 100 - answered);
     assert_eq!(system.get("/api/status/ai").await.body["degraded_waiting"], left);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_stand_in_made_stays_in_mock_mode_and_is_healed_when_the_mode_is_real_again() {
+    let standin = OpenAi::start(KEY, MODEL).await.unwrap();
+    let system = System::start(options(&standin)).await;
+    standin.faults().always(Fault::status(500));
+    let mut few = jobs("few", 2);
+    few.iter_mut().for_each(|job| job["options"]["max_attempts"] = json!(1));
+    let ids = push(&system, few).await;
+    for job in system.wait_jobs(&ids).await {
+        assert_eq!(job["degraded"], true, "{job}");
+    }
+    let switch = async |mode: &str| {
+        let request = system.request(reqwest::Method::PUT, "/api/mode").json(&json!({ "mode": mode, "service": "ai" }));
+        assert_eq!(tests::Answer::to(request).await.unwrap().status, 200);
+    };
+    switch("mock").await;
+    standin.faults().recover();
+    let healing = system.post_job("maintenance", json!({ "task": "heal", "service": "ai" })).await;
+    assert_eq!(system.wait_job(&healing).await["result"]["healed"]["replaced"], 0);
+    assert!(standin.faults().answered().is_empty());
+    switch("real").await;
+    wait_for_healing(&system, 0).await;
+    for id in &ids {
+        assert_eq!(system.job(id).await["provider"], "openai");
+    }
+}
