@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
+    time::Instant,
 };
 
 use redis::AsyncCommands;
@@ -81,8 +82,9 @@ impl Shared {
 
     /// Sets the clock after the server's.
     pub(crate) async fn set_clock(&self) -> Result<(), Error> {
+        let asked = Instant::now();
         let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut self.server.connection.clone()).await?;
-        self.settings.clock.follow(seconds * 1000 + micros / 1000);
+        self.settings.clock.follow_within(seconds * 1000 + micros / 1000, asked.elapsed());
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::future::AbortHandle;
@@ -94,10 +94,18 @@ impl Held {
         }
     }
 
-    /// So many more jobs of a claim are settled.
+    /// The ends of so many more jobs of a claim are being written.
+    fn sealed(&mut self, owner: &Arc<str>, n: usize) {
+        if let Some(claim) = self.claims.get_mut(owner) {
+            claim.sealed += n;
+        }
+    }
+
+    /// So many more jobs of a claim, whose ends were being written, are settled.
     fn settled(&mut self, owner: &Arc<str>, n: usize) {
         if let Some(claim) = self.claims.get_mut(owner) {
             claim.left = claim.left.saturating_sub(n);
+            claim.sealed = claim.sealed.saturating_sub(n);
             if claim.left == 0 {
                 self.claims.remove(owner);
             }
@@ -114,7 +122,10 @@ struct HeldJob {
 #[derive(Debug)]
 struct HeldClaim {
     partition: Arc<Partition>,
+    /// Jobs that are not known to be settled.
     left: usize,
+    /// How many of them are being written: Redis may have done it, and its answer be on the way.
+    sealed: usize,
 }
 
 /// What a claim brought.
@@ -353,7 +364,7 @@ impl Session {
             return;
         }
         let mut held = self.held();
-        held.claims.insert(owner.clone(), HeldClaim { partition: partition.clone(), left: jobs.len() });
+        held.claims.insert(owner.clone(), HeldClaim { partition: partition.clone(), left: jobs.len(), sealed: 0 });
         for job in jobs {
             held.jobs.insert(job.id(), HeldJob { owner: owner.clone(), stopper: None });
         }
@@ -416,6 +427,7 @@ impl Session {
             let (id, owner) = settlement.job();
             let outdated = held.jobs.get(&id).is_some_and(|job| job.owner != *owner);
             if outdated {
+                held.sealed(owner, 1);
                 held.settled(owner, 1);
             }
             !outdated
@@ -485,6 +497,12 @@ impl Session {
         }
         let batch =
             if ends { Batch::Ends { owners: self.owners_of(&mut jobs), jobs } } else { Batch::Releases(releases) };
+        let mut held = self.held();
+        match &batch {
+            Batch::Ends { owners, .. } => owners.iter().for_each(|ending| held.sealed(&ending.owner, ending.ends)),
+            Batch::Releases(jobs) => jobs.iter().for_each(|job| held.sealed(&job.owner, 1)),
+        }
+        drop(held);
         Some(Sealed { partition, batch })
     }
 
@@ -596,11 +614,15 @@ impl Session {
         failed.map_or(Ok(n_lost), Err)
     }
 
-    /// A lease that ended by itself is lost; one whose last job was settled while the renewal was under way is not.
+    /// A lease that ended by itself is lost; one whose last job was settled while the renewal was under way is not. This task may
+    /// read its answer before another one has read the answer to that settlement, which is for the other to judge.
     fn lose(&self, owners: &[String]) -> usize {
         let mut held = self.held();
         let mut n_lost = 0;
         for owner in owners {
+            if held.claims.get(owner.as_str()).is_some_and(|claim| claim.left == claim.sealed) {
+                continue;
+            }
             if held.claims.remove(owner.as_str()).is_some() {
                 n_lost += 1;
                 held.jobs.retain(|_, job| {
@@ -646,10 +668,10 @@ impl Session {
     pub async fn upkeep(&self, queue: &str, reclaim: bool) -> Result<UpkeepReport, Error> {
         let partition = self.client.directory.of_queue(queue).await?;
         let connection = self.client.redis.connection();
-        let now_ms = self.client.clock.now_ms();
+        let (now_ms, asked) = (self.client.clock.now_ms(), Instant::now());
         let found =
             scripts::upkeep(&connection, &partition, now_ms, self.client.retention, ms(DEAD_KEPT), reclaim).await?;
-        self.client.clock.follow(found.server_ms);
+        self.client.clock.follow_within(found.server_ms, asked.elapsed());
         let reclaimed = self.reclaim(&partition, found.abandoned).await?;
         Ok(UpkeepReport { next_lease_end_ms: found.next_lease_end_ms, work: found.work, reclaimed })
     }

@@ -77,7 +77,7 @@ pub async fn run(config: Config, runners: Runners, shutdown: CancellationToken) 
     let healer = Healer { providers: services.providers.clone(), client: client.clone(), store: store.clone() };
     background.spawn(healer.run());
     background.spawn(async move {
-        if let Err(error) = admin::serve(listener, health, metrics).await {
+        if let Err(error) = admin::serve(listener, health, metrics, admin::upkeep_times()).await {
             tracing::error!(%error, "the admin listener failed");
         }
     });

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use queue::{AttemptOutcome, State, Verdict};
+use servers::wait_until;
 
 use crate::{
     on_both_servers,
@@ -95,6 +96,29 @@ async fn a_lease_ends_with_the_last_job_of_its_claim(world: World) {
     assert_eq!((world.count("leases").await, session.n_held()), (0, 0));
 }
 
+/// Renewing and settling are two tasks of a process: on a busy machine the first may read its answer before the second.
+async fn a_renewal_that_overtakes_the_answer_to_a_claims_last_settlement_loses_no_lease(world: World) {
+    world.client.push_many(vec![crate::world::job(); 4]).await;
+    let session = world.session("a");
+    // From here on Redis knows the scripts, so that each settlement is one call.
+    for verdict in [done(), failed()] {
+        settle(&session, &claim_one(&session).await, verdict).await;
+    }
+    for verdict in [done(), failed()] {
+        let job = claim_one(&session).await;
+        let mut settlements = vec![session.verdict(&job, verdict.clone(), 0).unwrap()];
+        {
+            let settling = session.settle(&mut settlements);
+            tokio::pin!(settling);
+            assert!(futures::poll!(settling.as_mut()).is_pending(), "the call is under way");
+            wait_until("redis has carried it out", LEASE, async || world.count("leases").await == 0).await;
+            assert_eq!(session.renew().await.unwrap(), 0, "{verdict:?} was in time");
+            assert_eq!(settling.await.unwrap(), 0);
+        }
+        assert_eq!(session.n_held(), 0);
+    }
+}
+
 async fn a_batch_of_mixed_outcomes_is_settled_in_a_few_calls(world: World) {
     world.client.push_many(vec![crate::world::job(); 300]).await;
     let session = world.session("a");
@@ -115,5 +139,6 @@ on_both_servers!(
     upkeep_says_when_the_next_lease_ends_and_reclaims_only_when_told,
     two_replicas_reclaim_the_same_jobs_once,
     a_lease_ends_with_the_last_job_of_its_claim,
+    a_renewal_that_overtakes_the_answer_to_a_claims_last_settlement_loses_no_lease,
     a_batch_of_mixed_outcomes_is_settled_in_a_few_calls,
 );
