@@ -1,5 +1,8 @@
 //! The OpenAPI 3.1 document: the routes from their handlers, the payloads and results from the job kinds.
 
+mod operations;
+mod schemas;
+
 use axum::{
     extract::State,
     http::header,
@@ -10,13 +13,12 @@ use jobs::{Checks, KindSchema};
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
+use self::schemas::reference;
 use crate::{
     api::{batch, emails, events, health, jobs as job_routes, list, mode, queues, schedules, status, usage},
     app::App,
     problem::ProblemBody,
 };
-
-const PROBLEM: &str = "#/components/schemas/Problem";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -60,7 +62,14 @@ const PROBLEM: &str = "#/components/schemas/Problem";
         health::ready,
         document,
     ),
-    components(schemas(ProblemBody<'_>)),
+    components(schemas(
+        ProblemBody<'_>,
+        events::StateChange,
+        events::ProgressReport,
+        events::LogLine,
+        events::End,
+        events::Replacement,
+    )),
     security(("token" = []))
 )]
 struct Routes;
@@ -81,42 +90,65 @@ pub(crate) async fn document(State(app): State<App>) -> Response {
 pub(crate) fn build(checks: &Checks) -> Bytes {
     let mut document = serde_json::to_value(Routes::openapi()).unwrap_or_else(|error| panic!("OpenAPI: {error}"));
     let components = &mut document["components"];
-    for (name, schema) in checks.schemas() {
-        components["schemas"][name] = schema;
+    if let Some(schemas) = components["schemas"].as_object_mut() {
+        schemas.extend(checks.schemas());
+        add_kinds(schemas, &checks.kind_schemas());
+        schemas::write_out(schemas);
+        add_events(schemas);
     }
-    add_kinds(&mut components["schemas"], &checks.kind_schemas());
+    schemas::tell_defaults(&mut components["schemas"]);
+    components["responses"] = operations::responses().into();
     components["securitySchemes"] = json!({ "token": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" } });
-    for operation in operations(&mut document["paths"]) {
-        operation["responses"]["default"] = json!({
-            "description": "A problem; `type` tells which",
-            "content": { "application/problem+json": { "schema": { "$ref": PROBLEM } } },
-        });
-    }
+    type_stream(&mut document["paths"]["/api/jobs/{id}/events"]["get"]);
+    operations::complete(&mut document["paths"]);
     Bytes::from(document.to_string())
 }
 
-fn operations(paths: &mut Value) -> impl Iterator<Item = &mut Value> {
-    paths.as_object_mut().into_iter().flat_map(Map::values_mut).flat_map(|path| {
-        path.as_object_mut()
-            .into_iter()
-            .flat_map(Map::iter_mut)
-            .filter(|(name, _)| *name != "parameters")
-            .map(|(_, op)| op)
-    })
-}
-
 /// A request for a job is one of as many shapes as there are kinds.
-fn add_kinds(schemas: &mut Value, kinds: &[KindSchema]) {
+fn add_kinds(schemas: &mut Map<String, Value>, kinds: &[KindSchema]) {
     let name = |kind: &KindSchema| format!("JobRequest-{}", kind.kind.name);
-    let reference = |name: &str| format!("#/components/schemas/{name}");
     for kind in kinds {
-        schemas[name(kind)] = request_of(kind);
+        schemas.insert(name(kind), request_of(kind));
     }
     let mapping: Map<_, _> =
         kinds.iter().map(|kind| (kind.kind.name.clone(), Value::from(reference(&name(kind))))).collect();
-    schemas["JobRequest"] = json!({
+    let request = json!({
+        "description": "A job to be done; its kind decides what the payload is.",
         "oneOf": kinds.iter().map(|kind| json!({ "$ref": reference(&name(kind)) })).collect::<Vec<_>>(),
         "discriminator": { "propertyName": "kind", "mapping": mapping },
+    });
+    schemas.insert("JobRequest".to_owned(), request);
+}
+
+/// An event of a stream is one of as many shapes as there are names of events: what its lines `id`, `event` and `data` say.
+fn add_events(schemas: &mut Map<String, Value>) {
+    let name = |event: &str| format!("JobEvent-{event}");
+    for (event, data) in events::EVENTS {
+        let shape = json!({
+            "type": "object",
+            "required": ["id", "event", "data"],
+            "properties": {
+                "id": { "type": "string", "pattern": "^[0-9]+$", "description": "Rises; goes into Last-Event-ID." },
+                "event": { "type": "string", "const": event },
+                "data": { "$ref": reference(data) },
+            },
+        });
+        schemas.insert(name(event), shape);
+    }
+    let mapping: Map<_, _> =
+        events::EVENTS.iter().map(|(event, _)| ((*event).to_owned(), Value::from(reference(&name(event))))).collect();
+    let one = json!({
+        "description": "What happened to a job; `data` is JSON.",
+        "oneOf": events::EVENTS.iter().map(|(event, _)| json!({ "$ref": reference(&name(event)) })).collect::<Vec<_>>(),
+        "discriminator": { "propertyName": "event", "mapping": mapping },
+    });
+    schemas.insert("JobEvent".to_owned(), one);
+}
+
+/// The answer is text for whoever reads it at once, and a row of events for whoever reads it as it comes.
+fn type_stream(operation: &mut Value) {
+    operation["responses"]["200"]["content"]["text/event-stream"]["schema"] = json!({
+        "type": "string", "contentMediaType": "text/event-stream", "contentSchema": { "$ref": reference("JobEvent") },
     });
 }
 
@@ -124,7 +156,6 @@ fn request_of(kind: &KindSchema) -> Value {
     let defaults = &kind.kind;
     json!({
         "type": "object",
-        "title": defaults.name,
         "description": format!(
             "Defaults: {} attempts, {} s for each, fallback {}. The result is a {}.",
             defaults.max_attempts, defaults.timeout_s, if defaults.allow_fallback { "allowed" } else { "not allowed" }, kind.result
@@ -133,8 +164,8 @@ fn request_of(kind: &KindSchema) -> Value {
         "additionalProperties": false,
         "properties": {
             "kind": { "type": "string", "const": defaults.name },
-            "payload": { "$ref": format!("#/components/schemas/{}", kind.payload) },
-            "options": { "oneOf": [{ "type": "null" }, { "$ref": "#/components/schemas/JobOptions" }] },
+            "payload": { "$ref": reference(&kind.payload) },
+            "options": { "oneOf": [{ "type": "null" }, { "$ref": reference("JobOptions") }] },
         },
     })
 }

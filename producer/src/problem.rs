@@ -32,12 +32,42 @@ pub(crate) enum Type {
     NotFound,
     MethodNotAllowed,
     NotConfigured,
+    RequestTimeout,
+    UriTooLong,
+    HeadersTooLarge,
+    Overloaded,
     QueueUnavailable,
     StoreUnavailable,
     Internal,
 }
 
 impl Type {
+    /// All of them.
+    pub(crate) const ALL: [Self; 22] = [
+        Self::InvalidPayload,
+        Self::UnknownKind,
+        Self::Malformed,
+        Self::TooLarge,
+        Self::UnsupportedFormat,
+        Self::Conflict,
+        Self::PreconditionFailed,
+        Self::IdempotencyMismatch,
+        Self::IdempotencyInProgress,
+        Self::Unauthorized,
+        Self::TokenExpired,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::NotConfigured,
+        Self::RequestTimeout,
+        Self::UriTooLong,
+        Self::HeadersTooLarge,
+        Self::Overloaded,
+        Self::QueueUnavailable,
+        Self::StoreUnavailable,
+        Self::Internal,
+    ];
+
     /// Last part of the `type`, status, title.
     fn row(self) -> (&'static str, u16, &'static str) {
         match self {
@@ -58,14 +88,31 @@ impl Type {
             Self::NotFound => ("not-found", 404, "There is no such thing"),
             Self::MethodNotAllowed => ("method-not-allowed", 405, "The method is not known here"),
             Self::NotConfigured => ("not-configured", 409, "The real service cannot be used yet"),
+            Self::RequestTimeout => ("request-timeout", 408, "The request did not come in time"),
+            Self::UriTooLong => ("uri-too-long", 414, "The address is too long"),
+            Self::HeadersTooLarge => ("headers-too-large", 431, "The headers are too large"),
+            Self::Overloaded => ("overloaded", 503, "Too much at once"),
             Self::QueueUnavailable => ("queue-unavailable", 503, "The queue takes no jobs at the moment"),
             Self::StoreUnavailable => ("store-unavailable", 503, "The store of results and history does not answer"),
             Self::Internal => ("internal", 500, "Something went wrong on our side"),
         }
     }
 
+    pub(crate) fn slug(self) -> &'static str {
+        self.row().0
+    }
+
     pub(crate) fn status(self) -> u16 {
         self.row().1
+    }
+
+    pub(crate) fn title(self) -> &'static str {
+        self.row().2
+    }
+
+    /// Whether the same request may be answered better after a while, so that the answer says after which.
+    pub(crate) fn is_temporary(self) -> bool {
+        self.status() == 503 || self == Self::IdempotencyInProgress
     }
 }
 
@@ -196,7 +243,7 @@ impl IntoResponse for Problem {
             .unwrap_or(axum::http::StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.kind.status() == 503 || self.kind == Type::IdempotencyInProgress {
+        if self.kind.is_temporary() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
         }
         if self.kind.status() == 401 {

@@ -405,6 +405,48 @@ async fn the_document_is_openapi_3_1_and_lists_every_route() {
 }
 
 #[tokio::test]
+async fn every_operation_has_a_name_of_its_own_and_real_statuses() {
+    let document = send(Request::get("/api/openapi.json").body(Body::empty()).unwrap()).await.body;
+    let mut names = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let call = format!("{method} {path}");
+            let name = operation["operationId"].as_str().unwrap();
+            assert!(names.insert(name), "{call}: {name} is the name of another operation too");
+            let statuses: BTreeSet<u16> = operation["responses"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(|status| status.parse().unwrap_or_else(|_| panic!("{call}: {status} is no status")))
+                .collect();
+            let open = operation["security"] == json!([]);
+            assert!(open || operation["security"] == json!([{ "token": [] }]), "{call}");
+            assert_eq!(statuses.contains(&401) && statuses.contains(&403), !open, "{call}: {statuses:?}");
+            assert_eq!(statuses.contains(&404), path.contains('{'), "{call}: {statuses:?}");
+            assert_eq!(statuses.contains(&415), operation.get("requestBody").is_some(), "{call}: {statuses:?}");
+            assert!([500, 503].iter().all(|status| statuses.contains(status)), "{call}: {statuses:?}");
+        }
+    }
+    let shared = &document["components"]["responses"]["Problem401"];
+    assert_eq!(shared["content"]["application/problem+json"]["schema"]["$ref"], "#/components/schemas/Problem");
+    assert!(shared["description"].as_str().unwrap().contains("token-expired"), "{shared}");
+}
+
+#[tokio::test]
+async fn events_of_a_stream_have_types() {
+    let document = send(Request::get("/api/openapi.json").body(Body::empty()).unwrap()).await.body;
+    let content = &document["paths"]["/api/jobs/{id}/events"]["get"]["responses"]["200"]["content"];
+    assert_eq!(content["text/event-stream"]["schema"]["contentSchema"]["$ref"], "#/components/schemas/JobEvent");
+    let schemas = &document["components"]["schemas"];
+    assert_eq!(schemas["JobEvent"]["oneOf"].as_array().unwrap().len(), 5);
+    let state = &schemas["JobEvent-state"]["properties"];
+    assert_eq!(
+        (&state["event"]["const"], &state["data"]["$ref"]),
+        (&json!("state"), &json!("#/components/schemas/StateChange"))
+    );
+}
+
+#[tokio::test]
 async fn every_documented_route_answers() {
     let document = send(Request::get("/api/openapi.json").body(Body::empty()).unwrap()).await.body;
     for (method, path) in documented(&document) {

@@ -68,7 +68,7 @@ pub(crate) struct Line {
 
 /// Enqueues up to 10,000 jobs, as one JSON document or as NDJSON with one job a line. NDJSON is answered while it is read.
 #[utoipa::path(
-    post, path = "/api/jobs/batch", tag = "jobs",
+    post, path = "/api/jobs/batch", tag = "jobs", operation_id = "jobs_create_batch",
     request_body(content(
         (BatchRequest = "application/json"),
         (JobRequest = "application/x-ndjson"),

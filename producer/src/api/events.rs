@@ -11,9 +11,10 @@ use axum::{
     },
 };
 use futures::stream;
-use queue::Follower;
+use queue::{Follower, JobId, State as JobState, Timestamp};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 use crate::{
     api::jobs::find,
@@ -28,6 +29,65 @@ const LAST_EVENT_ID: &str = "last-event-id";
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Events that wait for a slow reader.
 const AHEAD: usize = 16;
+
+/// The names of events, and the schemas of their data. The queue makes the events; see `queue::Event`.
+pub(crate) const EVENTS: [(&str, &str); 5] = [
+    ("state", "StateChange"),
+    ("progress", "ProgressReport"),
+    ("log", "LogLine"),
+    ("end", "End"),
+    ("replaced", "Replacement"),
+];
+
+/// Data of the event `state`: the job has come into a state.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+pub(crate) struct StateChange {
+    job: JobId,
+    state: JobState,
+    attempt: u32,
+    at: Option<Timestamp>,
+}
+
+/// Data of the event `progress`: how far the job is. Each takes the place of the one before.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+pub(crate) struct ProgressReport {
+    job: JobId,
+    #[schema(maximum = 100)]
+    percent: u8,
+    message: String,
+    attempt: u32,
+    at: Timestamp,
+}
+
+/// Data of the event `log`: a line that the job's handler wrote.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+pub(crate) struct LogLine {
+    job: JobId,
+    message: String,
+    attempt: u32,
+    at: Timestamp,
+}
+
+/// Data of the event `end`: the job has come to an end, and the stream ends too.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+pub(crate) struct End {
+    job: JobId,
+    state: JobState,
+    at: Option<Timestamp>,
+}
+
+/// Data of the event `replaced`: a real provider's result has taken the place of a stand-in's.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+pub(crate) struct Replacement {
+    job: JobId,
+    provider: Option<String>,
+    at: Timestamp,
+}
 
 /// Follows a job: its events so far, then each as it happens. The stream ends after `end`, or after `replaced`, which comes
 /// later when a real provider's result has taken the place of a stand-in's.

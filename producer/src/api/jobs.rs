@@ -77,6 +77,7 @@ pub(crate) struct ShowQuery {
         (status = 202, description = "Taken", body = JobAnswer, headers(("Location" = String, description = "The job"))),
         (status = 200, description = "Taken before: the job that holds the unique key, or the answer to the first request with this Idempotency-Key", body = JobAnswer,
          headers(("Location" = String, description = "The job"), ("Idempotency-Replayed" = bool, description = "true"))),
+        (status = 409, description = "`conflict`: `on_conflict` does not allow it; `idempotency-in-progress`: the first request is still under way"),
     )
 )]
 pub(crate) async fn create(
@@ -139,7 +140,10 @@ pub(crate) async fn show(
 #[utoipa::path(
     post, path = "/api/jobs/{id}/cancel", tag = "jobs",
     params(("id" = String, Path, description = "The job")),
-    responses((status = 200, description = "The job; a running one is still running here", body = JobAnswer))
+    responses(
+        (status = 200, description = "The job; a running one is still running here", body = JobAnswer),
+        (status = 409, description = "`conflict`: it has ended"),
+    )
 )]
 pub(crate) async fn cancel(
     State(app): State<App>,
@@ -155,7 +159,10 @@ pub(crate) async fn cancel(
 #[utoipa::path(
     post, path = "/api/jobs/{id}/retry", tag = "jobs",
     params(("id" = String, Path, description = "The job")),
-    responses((status = 200, description = "The job", body = JobAnswer))
+    responses(
+        (status = 200, description = "The job", body = JobAnswer),
+        (status = 409, description = "`conflict`: its state does not allow it"),
+    )
 )]
 pub(crate) async fn retry(
     State(app): State<App>,
@@ -171,7 +178,10 @@ pub(crate) async fn retry(
 #[utoipa::path(
     post, path = "/api/jobs/{id}/run-now", tag = "jobs",
     params(("id" = String, Path, description = "The job")),
-    responses((status = 200, description = "The job; one that was ready is unchanged", body = JobAnswer))
+    responses(
+        (status = 200, description = "The job; one that was ready is unchanged", body = JobAnswer),
+        (status = 409, description = "`conflict`: its state does not allow it"),
+    )
 )]
 pub(crate) async fn run_now(
     State(app): State<App>,

@@ -120,7 +120,10 @@ pub(crate) async fn show(State(app): State<App>, caller: Caller) -> Result<Json<
 #[utoipa::path(
     put, path = "/api/mode", tag = "mode", operation_id = "mode_switch",
     request_body = ModeRequest,
-    responses((status = 200, description = "What is in force now", body = ModeReport))
+    responses(
+        (status = 200, description = "What is in force now", body = ModeReport),
+        (status = 409, description = "`not-configured`: variables are missing or malformed"),
+    )
 )]
 pub(crate) async fn switch(
     State(app): State<App>,

@@ -167,6 +167,8 @@ pub(crate) async fn show(
     responses(
         (status = 200, description = "Replaced", body = ScheduleAnswer, headers(("ETag" = String, description = "Its revision"))),
         (status = 201, description = "Added", body = ScheduleAnswer, headers(("ETag" = String, description = "Its revision"))),
+        (status = 409, description = "`conflict`: it is built in, or others change it at the same time"),
+        (status = 412, description = "`precondition-failed`: it is not what the header names"),
     )
 )]
 pub(crate) async fn put(
@@ -206,7 +208,11 @@ pub(crate) async fn put(
         ("name" = String, Path, description = "The schedule"),
         ("If-Match" = Option<String>, Header, description = "Only if this is its `ETag`; otherwise 412"),
     ),
-    responses((status = 204, description = "Deleted"))
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 409, description = "`conflict`: it is built in, or others change it at the same time"),
+        (status = 412, description = "`precondition-failed`: it is not what the header names"),
+    )
 )]
 pub(crate) async fn delete(
     State(app): State<App>,
@@ -234,6 +240,7 @@ pub(crate) async fn delete(
     responses(
         (status = 202, description = "Taken", body = jobs::JobAnswer, headers(("Location" = String, description = "The job"))),
         (status = 200, description = "The job that holds its unique key", body = jobs::JobAnswer, headers(("Location" = String, description = "The job"))),
+        (status = 409, description = "`conflict`: another job holds its unique key"),
     )
 )]
 pub(crate) async fn run(State(app): State<App>, caller: Caller, PathPart(name): PathPart) -> Result<Response, Problem> {
@@ -259,7 +266,11 @@ pub(crate) async fn run(State(app): State<App>, caller: Caller, PathPart(name): 
         ("name" = String, Path, description = "The schedule"),
         ("If-Match" = Option<String>, Header, description = "Only if this is its `ETag`; otherwise 412"),
     ),
-    responses((status = 200, description = "Paused, now or already", body = ScheduleAnswer, headers(("ETag" = String, description = "Its revision"))))
+    responses(
+        (status = 200, description = "Paused, now or already", body = ScheduleAnswer, headers(("ETag" = String, description = "Its revision"))),
+        (status = 409, description = "`conflict`: others change it at the same time"),
+        (status = 412, description = "`precondition-failed`: it is not what the header names"),
+    )
 )]
 pub(crate) async fn pause(
     State(app): State<App>,
@@ -277,7 +288,11 @@ pub(crate) async fn pause(
         ("name" = String, Path, description = "The schedule"),
         ("If-Match" = Option<String>, Header, description = "Only if this is its `ETag`; otherwise 412"),
     ),
-    responses((status = 200, description = "Not paused, now or already", body = ScheduleAnswer, headers(("ETag" = String, description = "Its revision"))))
+    responses(
+        (status = 200, description = "Not paused, now or already", body = ScheduleAnswer, headers(("ETag" = String, description = "Its revision"))),
+        (status = 409, description = "`conflict`: others change it at the same time"),
+        (status = 412, description = "`precondition-failed`: it is not what the header names"),
+    )
 )]
 pub(crate) async fn resume(
     State(app): State<App>,

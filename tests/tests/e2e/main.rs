@@ -20,6 +20,7 @@ mod main_job;
 mod mode;
 mod mongo_outage;
 mod openai;
+mod openapi;
 mod outage;
 mod packaging;
 mod poison;
