@@ -415,9 +415,16 @@ mod tests {
         let email =
             |to: &str, name: &str, subject: &str| json!({ "to": to, "to_name": name, "subject": subject, "text": "x" });
         assert!(complaints::<Email>(email("zoe@customer.example", "Zoé", "Thé prêt")).is_empty());
-        for address in
-            ["zoe", "zoe@", "@customer.example", "a b@customer.example", "zoé@customer.example", "a@b.example>"]
-        {
+        for address in [
+            "zoe",
+            "zoe@",
+            "@customer.example",
+            "a b@customer.example",
+            "zoé@customer.example",
+            "a@b.example>",
+            "zoe@[192.0.2.1]",
+            "zoe@192.0.2.1",
+        ] {
             assert_eq!(complaints::<Email>(email(address, "Zoé", "Hello")), ["/to"], "{address}");
         }
         let broken = email("zoe@customer.example", "Zoé\nBcc: x", "Hello\r\nBcc: x");

@@ -4,7 +4,7 @@
 use base64::{Engine as _, engine::general_purpose};
 use url::Url;
 
-use crate::email::SMALLEST_PER_HOUR;
+use crate::email::{SMALLEST_PER_HOUR, sender_mailbox};
 
 /// How bad it is when a service is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -561,7 +561,8 @@ fn per_hour(value: &str, _: &Environment<'_>) -> Option<String> {
 }
 
 fn sender(value: &str, _: &Environment<'_>) -> Option<String> {
-    must(value.parse::<lettre::message::Mailbox>().is_ok(), "must be an e-mail address")
+    let problem = sender_mailbox(value).err()?;
+    Some(format!("must be an e-mail address: it {problem}"))
 }
 
 /// Another end point may have keys of another form.

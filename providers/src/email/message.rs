@@ -29,10 +29,15 @@ pub(super) fn ascii_address(address: &str) -> Result<lettre::Address, &'static s
     if !local.is_ascii() {
         return Err("must be ASCII before the @: mail servers take other letters there only by agreement");
     }
+    let host = Host::parse(domain);
+    // Nobody outside takes mail there, and servers refuse it as if the sender were to blame.
+    if domain.starts_with('[') || matches!(host, Ok(Host::Ipv4(_) | Host::Ipv6(_))) {
+        return Err("must have the name of a domain after the @, and no number of a machine");
+    }
     let parsed = if domain.is_ascii() {
         address.parse::<lettre::Address>()
     } else {
-        let Ok(Host::Domain(ascii)) = Host::parse(domain) else { return Err("has a domain that cannot exist") };
+        let Ok(Host::Domain(ascii)) = host else { return Err("has a domain that cannot exist") };
         format!("{local}@{ascii}").parse()
     };
     parsed.map_err(|_| NONE)
@@ -123,10 +128,20 @@ pub fn headers(email: &Email, sender: Option<&str>) -> Result<Vec<(String, Strin
 }
 
 pub(super) fn parse_sender(sender: &str) -> Result<Mailbox, ProviderError> {
-    sender.parse().map_err(|error| ProviderError::Misconfigured {
+    sender_mailbox(sender).map_err(|problem| ProviderError::Misconfigured {
         service: SERVICE,
-        message: format!("SENDER_EMAIL={sender:?} is no address: {error}"),
+        message: format!("SENDER_EMAIL={sender:?} {problem}"),
     })
+}
+
+/// What `SENDER_EMAIL` says: an address, perhaps in angle brackets behind a name.
+///
+/// # Errors
+/// Why nobody can write as it.
+pub(crate) fn sender_mailbox(sender: &str) -> Result<Mailbox, String> {
+    let mailbox: Mailbox = sender.parse().map_err(|error| format!("is no e-mail address: {error}"))?;
+    let email = ascii_address(mailbox.email.as_ref())?;
+    Ok(Mailbox { email, ..mailbox })
 }
 
 #[cfg(test)]
@@ -163,6 +178,24 @@ mod tests {
             ["zoe", "zoe@", "@b.example", "a b@c.example", "a@b\u{e9} c.example", "a@b.example\r\nx", "a@\u{2603}:25"]
         {
             assert!(ascii(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_a_machine_is_refused() {
+        for literal in ["a@[192.0.2.1]", "a@[IPv6:2001:db8::1]", "a@[x]", "a@192.0.2.1", "a@0x7f.1", "a@2130706433"] {
+            assert!(ascii_address(literal).unwrap_err().contains("name of a domain"), "{literal}");
+        }
+        assert!(ascii_address("a@1and1.example").is_ok() && ascii_address("a@7.example").is_ok());
+    }
+
+    #[test]
+    fn a_sender_of_an_international_domain_is_written_in_ascii() {
+        let sender = parse_sender("Büro <tee@bücher.example>").unwrap();
+        assert_eq!((sender.name.as_deref(), sender.email.as_ref()), (Some("Büro"), "tee@xn--bcher-kva.example"));
+        for bad in ["nobody", "té@shop.example", "shop@[192.0.2.1]"] {
+            let error = parse_sender(bad).unwrap_err().to_string();
+            assert!(error.contains("SENDER_EMAIL"), "{error}");
         }
     }
 

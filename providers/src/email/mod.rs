@@ -1,9 +1,13 @@
 //! E-mail: one message to one recipient.
 
+mod dialogue;
 mod message;
 mod mock;
+mod reply;
 mod smtp;
+mod verdict;
 
+pub(crate) use message::sender_mailbox;
 pub(crate) use smtp::probe;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};

@@ -2,7 +2,7 @@
 //! when a connection is lost: before that a message can be sent again, after it nobody knows.
 
 use std::{
-    fmt, fs, io,
+    fmt, fs,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU8, Ordering},
@@ -11,74 +11,55 @@ use std::{
 };
 
 use futures::future::{BoxFuture, FutureExt};
-use lettre::{
-    Message,
-    message::Mailbox,
-    transport::smtp::{
-        Error,
-        authentication::{Credentials, DEFAULT_MECHANISMS},
-        client::{AsyncSmtpConnection, Certificate, TlsParameters},
-        commands::{Data, Mail, Rcpt},
-        extension::ClientId,
-        response::Response,
-    },
-};
-use secrecy::ExposeSecret;
+use lettre::{Message, message::Mailbox};
 use tokio::time::timeout;
 
 use super::{
     Email, Mailer, Receipt, SERVICE, SendStatus,
+    dialogue::{Dialogue, Fault, Tls, connect},
     message::{compose, message_id, parse_sender},
+    verdict::{Step, failure},
 };
 use crate::{
     Provider, ProviderError,
     config::{Smtp, SmtpTls},
 };
 
-/// For one message, from connecting to the last reply. The library's own timeout covers connecting only.
+/// For one message, from connecting to the last reply.
 const TIMEOUT: Duration = Duration::from_secs(25);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle connection is trusted, and how long it may take to say that it is alive.
 const IDLE_FOR: Duration = Duration::from_secs(60);
 const NOOP_TIMEOUT: Duration = Duration::from_secs(3);
 const IDLE_AT_MOST: usize = 8;
 const REPLY_KEPT: usize = 500;
-const BEGIN_CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
+/// Who has no name says this in EHLO.
+const NAMELESS: &str = "[127.0.0.1]";
 
 pub(crate) struct SmtpMailer {
     config: Smtp,
     sender: Mailbox,
     /// What we call ourselves.
-    hello: ClientId,
-    tls: Option<TlsParameters>,
-    idle: Mutex<Vec<(Instant, AsyncSmtpConnection)>>,
+    hello: String,
+    tls: Option<Tls>,
+    idle: Mutex<Vec<(Instant, Dialogue)>>,
     timeout: Duration,
 }
 
-/// How far a message is, which decides what a failure means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Step {
-    Connect,
-    Login,
-    Sender,
-    Recipient,
-    Data,
-    Text,
-}
-
 /// The step that is under way, for whoever stops waiting for it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Progress(AtomicU8);
 
 impl Progress {
+    fn new() -> Self {
+        Self(AtomicU8::new(Step::Connect as u8))
+    }
+
     fn begin(&self, step: Step) {
         self.0.store(step as u8, Ordering::Relaxed);
     }
 
     fn step(&self) -> Step {
-        let all = [Step::Connect, Step::Login, Step::Sender, Step::Recipient, Step::Data, Step::Text];
-        all.get(usize::from(self.0.load(Ordering::Relaxed))).copied().unwrap_or(Step::Text)
+        Step::ALL.get(usize::from(self.0.load(Ordering::Relaxed))).copied().unwrap_or(Step::End)
     }
 }
 
@@ -89,73 +70,76 @@ impl SmtpMailer {
             SmtpTls::Plain => None,
             SmtpTls::Implicit | SmtpTls::StartTls => Some(tls(config)?),
         };
-        let hello = config.helo.clone().map_or_else(ClientId::default, ClientId::Domain);
+        let hello = config.helo.clone().unwrap_or_else(name_of_this_machine);
         Ok(Self { config: config.clone(), sender, hello, tls, idle: Mutex::default(), timeout: TIMEOUT })
     }
 
     async fn deliver(&self, email: &Email) -> Result<Receipt, ProviderError> {
         let message = compose(email, &self.sender)?;
-        let progress = Progress::default();
-        let Ok(reply) = timeout(self.timeout, self.transfer(&message, &progress)).await else {
-            return Err(lost(progress.step(), &format!("silence for {} s", self.timeout.as_secs_f32())));
+        let progress = Progress::new();
+        let reply = match timeout(self.timeout, self.transfer(&message, &progress)).await {
+            Ok(reply) => reply,
+            Err(_) => Err(Fault::Lost(format!("silence for {} s", self.timeout.as_secs_f32()))),
         };
+        let reply = reply.map_err(|fault| failure(progress.step(), fault))?;
         let message_id = message_id(email, &self.sender);
-        Ok(Receipt { message_id, status: SendStatus::Sent, server_reply: Some(reply?) })
+        Ok(Receipt { message_id, status: SendStatus::Sent, server_reply: Some(reply) })
     }
 
-    /// Hands the message to the server and returns its last reply. A connection on which anything failed is not used again.
-    async fn transfer(&self, message: &Message, progress: &Progress) -> Result<String, ProviderError> {
-        let mut connection = match self.idle_connection().await {
-            Some(connection) => connection,
-            None => self.connect(progress).await.map_err(|error| failure(progress.step(), &error))?,
+    /// Hands the message to the server and returns its last reply. A connection on which anything failed, or anything was said that
+    /// does not belong there, is not used again.
+    async fn transfer(&self, message: &Message, progress: &Progress) -> Result<String, Fault> {
+        let mut dialogue = match self.idle_connection().await {
+            Some(dialogue) => dialogue,
+            None => self.connect(progress).await?,
         };
         let envelope = message.envelope();
         progress.begin(Step::Sender);
-        let sender = Mail::new(envelope.from().cloned(), Vec::new());
-        connection.command(sender).await.map_err(|error| failure(Step::Sender, &error))?;
+        dialogue.sender(envelope.from().map_or("", |sender| sender.as_ref())).await?;
         progress.begin(Step::Recipient);
         for recipient in envelope.to() {
-            let recipient = Rcpt::new(recipient.clone(), Vec::new());
-            connection.command(recipient).await.map_err(|error| failure(Step::Recipient, &error))?;
+            dialogue.recipient(recipient.as_ref()).await?;
         }
         progress.begin(Step::Data);
-        connection.command(Data).await.map_err(|error| failure(Step::Data, &error))?;
+        dialogue.data().await?;
         progress.begin(Step::Text);
-        let reply = connection.message(&message.formatted()).await.map_err(|error| failure(Step::Text, &error))?;
-        self.keep(connection);
-        Ok(words(&reply))
+        dialogue.text(&message.formatted()).await?;
+        progress.begin(Step::End);
+        let reply = dialogue.end_of_text().await?;
+        if dialogue.is_in_step().await {
+            self.keep(dialogue);
+        }
+        Ok(reply.to_string().chars().take(REPLY_KEPT).collect())
     }
 
-    async fn connect(&self, progress: &Progress) -> Result<AsyncSmtpConnection, Error> {
-        let server = (self.config.host.as_str(), self.config.port);
-        let implicit = self.tls.clone().filter(|_| self.config.tls == SmtpTls::Implicit);
-        let mut connection =
-            AsyncSmtpConnection::connect_tokio1(server, Some(CONNECT_TIMEOUT), &self.hello, implicit, None).await?;
-        if let (SmtpTls::StartTls, Some(tls)) = (self.config.tls, &self.tls) {
-            connection.starttls(tls.clone(), &self.hello).await?;
-        }
+    async fn connect(&self, progress: &Progress) -> Result<Dialogue, Fault> {
+        let stream = connect(&self.config.host, self.config.port).await?;
+        let mut dialogue = match (&self.tls, self.config.tls) {
+            (Some(tls), SmtpTls::Implicit) => Dialogue::implicit_tls(stream, tls, &self.hello).await?,
+            (Some(tls), _) => Dialogue::starttls(stream, tls, &self.hello).await?,
+            (None, _) => Dialogue::plain(stream, &self.hello).await?,
+        };
         if let Some((user, password)) = &self.config.credentials {
             progress.begin(Step::Login);
-            let credentials = Credentials::new(user.clone(), password.expose_secret().to_owned());
-            connection.auth(DEFAULT_MECHANISMS, &credentials).await?;
+            dialogue.log_in(user, password).await?;
         }
-        Ok(connection)
+        Ok(dialogue)
     }
 
     /// A connection of an earlier message that still answers.
-    async fn idle_connection(&self) -> Option<AsyncSmtpConnection> {
+    async fn idle_connection(&self) -> Option<Dialogue> {
         loop {
-            let (since, mut connection) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
-            if since.elapsed() < IDLE_FOR && timeout(NOOP_TIMEOUT, connection.test_connected()).await == Ok(true) {
-                return Some(connection);
+            let (since, mut dialogue) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+            if since.elapsed() < IDLE_FOR && timeout(NOOP_TIMEOUT, dialogue.is_alive()).await == Ok(true) {
+                return Some(dialogue);
             }
         }
     }
 
-    fn keep(&self, connection: AsyncSmtpConnection) {
+    fn keep(&self, dialogue: Dialogue) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_AT_MOST {
-            idle.push((Instant::now(), connection));
+            idle.push((Instant::now(), dialogue));
         }
     }
 }
@@ -182,95 +166,26 @@ impl Mailer for SmtpMailer {
 pub(crate) async fn probe(config: &Smtp, login: bool) -> Result<(), String> {
     let credentials = config.credentials.clone().filter(|_| login);
     let mailer = SmtpMailer::new(&Smtp { credentials, ..config.clone() }).map_err(|e| e.to_string())?;
-    let progress = Progress::default();
+    let progress = Progress::new();
     let connected = mailer.connect(&progress).await;
-    let mut connection = connected.map_err(|error| failure(progress.step(), &error).to_string())?;
-    // It has shown that it works; how it takes leave does not matter.
-    let _ = connection.quit().await;
+    connected.map_err(|fault| failure(progress.step(), fault).to_string())?.quit().await;
     Ok(())
 }
 
-/// What follows from a failure at this step.
-fn failure(step: Step, error: &Error) -> ProviderError {
-    let Some(code) = error.status().map(u16::from) else {
-        // The library refuses by itself: no STARTTLS, no common way to log in, a certificate that does not fit.
-        if error.is_client() || error.is_tls() || is_bad_tls(error) {
-            let message = cut(&format!("{} failed: {}", step.name(), whole(error)));
-            return ProviderError::Misconfigured { service: SERVICE, message };
-        }
-        return lost(step, &whole(error));
-    };
-    let words = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-    let message = cut(&format!("{} refused: {code} {words}", step.name()));
-    match (step, code) {
-        // RFC 5321 lets 552 to a recipient mean that there are too many of them just now.
-        (Step::Recipient | Step::Data | Step::Text, 400..=420 | 422..=499) | (Step::Recipient, 552) => {
-            ProviderError::Deferred { service: SERVICE, message }
-        }
-        (_, 400..=499) => ProviderError::Transient { service: SERVICE, message, retry_after: None },
-        // The account is refused, or we as sender are: so would the next message be.
-        (_, 530 | 534 | 535 | 538) | (Step::Connect | Step::Login | Step::Sender, _) => {
-            ProviderError::Misconfigured { service: SERVICE, message }
-        }
-        _ => ProviderError::Rejected { service: SERVICE, message },
-    }
-}
-
-/// Its causes are in it, the same kind sometimes twice.
-fn whole(error: &Error) -> String {
-    error.to_string().replace("Connection error: Connection error", "Connection error")
-}
-
-/// Whether the other side spoke no TLS, or showed a certificate that nobody vouches for: the next connection would fare alike.
-fn is_bad_tls(error: &Error) -> bool {
-    let mut causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    causes
-        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == io::ErrorKind::InvalidData))
-}
-
-fn tls(config: &Smtp) -> Result<TlsParameters, ProviderError> {
+fn tls(config: &Smtp) -> Result<Tls, ProviderError> {
     let bad = |message: String| ProviderError::Misconfigured { service: SERVICE, message };
-    let mut parameters = TlsParameters::builder(config.host.clone());
-    if let Some(file) = &config.ca_file {
-        let read = fs::read(file).map_err(|error| bad(format!("SMTP_CA_FILE={file:?} cannot be read: {error}")))?;
-        // A file without any is not refused by the library.
-        let is_one = read.windows(BEGIN_CERTIFICATE.len()).any(|part| part == BEGIN_CERTIFICATE);
-        let authority = Certificate::from_pem(&read).ok().filter(|_| is_one);
-        let authority = authority.ok_or_else(|| bad(format!("SMTP_CA_FILE={file:?} is no certificate in PEM")))?;
-        parameters = parameters.add_root_certificate(authority);
-    }
-    parameters.build().map_err(|error| bad(format!("TLS for SMTP_SERVER={:?}: {}", config.host, whole(&error))))
+    let Some(file) = &config.ca_file else {
+        let named = |problem| bad(format!("TLS for SMTP_SERVER={:?}: {problem}", config.host));
+        return Tls::new(&config.host, None).map_err(named);
+    };
+    let read = fs::read(file).map_err(|error| bad(format!("SMTP_CA_FILE={file:?} cannot be read: {error}")))?;
+    Tls::new(&config.host, Some(&read)).map_err(|problem| bad(format!("SMTP_CA_FILE={file:?} {problem}")))
 }
 
-/// No reply, or none that can be read.
-fn lost(step: Step, why: &str) -> ProviderError {
-    let message = format!("{} got no answer: {why}", step.name());
-    match step {
-        Step::Text => ProviderError::UnknownOutcome { service: SERVICE, message },
-        _ => ProviderError::Transient { service: SERVICE, message, retry_after: None },
-    }
-}
-
-impl Step {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Connect => "connection to the SMTP server",
-            Self::Login => "login at the SMTP server",
-            Self::Sender => "sender",
-            Self::Recipient => "recipient",
-            Self::Data => "DATA command",
-            Self::Text => "message text",
-        }
-    }
-}
-
-fn words(reply: &Response) -> String {
-    let lines: Vec<&str> = reply.message().collect();
-    cut(&format!("{} {}", reply.code(), lines.join(" ")))
-}
-
-fn cut(text: &str) -> String {
-    text.chars().take(REPLY_KEPT).collect()
+fn name_of_this_machine() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
+    if is_name { name } else { NAMELESS.to_owned() }
 }
 
 #[cfg(test)]
@@ -285,8 +200,8 @@ mod tests {
 
     use super::*;
 
-    /// A server's answers, by the command; `None` hangs up, an empty one never comes. `HELLO` asks for the greeting and `.` for
-    /// the answer to the text.
+    /// A server's answers, by the command, in Latin-1; `None` hangs up, an empty one never comes. `HELLO` asks for the greeting and `.`
+    /// for the answer to the text.
     type Script = fn(&str) -> Option<&'static str>;
 
     fn friendly(command: &str) -> Option<&'static str> {
@@ -354,7 +269,8 @@ mod tests {
             if !in_text || line == "." {
                 let Some(reply) = script(command) else { return };
                 in_text = reply.starts_with("354");
-                if !reply.is_empty() && stream.write_all(format!("{reply}\r\n").as_bytes()).await.is_err() {
+                let bytes: Vec<u8> = format!("{reply}\r\n").chars().map(|c| u8::try_from(c).unwrap()).collect();
+                if !reply.is_empty() && stream.write_all(&bytes).await.is_err() {
                     return;
                 }
             }
@@ -447,6 +363,29 @@ mod tests {
             let error = error_of(script).await;
             assert!(matches!(error, ProviderError::Deferred { .. }), "{error:?}");
         }
+        let account_at_last: [Script; 3] = [
+            |command| {
+                if command == "." { Some("550 5.4.5 Daily user sending limit exceeded") } else { friendly(command) }
+            },
+            |command| {
+                if command == "." {
+                    Some("554 Message rejected: Email address is not verified.")
+                } else {
+                    friendly(command)
+                }
+            },
+            |command| {
+                if command == "RCPT" {
+                    Some("550 5.7.60 SMTP; Client does not have permissions to send as this sender")
+                } else {
+                    friendly(command)
+                }
+            },
+        ];
+        for script in account_at_last {
+            let error = error_of(script).await;
+            assert!(matches!(error, ProviderError::Misconfigured { .. }), "{error:?}");
+        }
         let never: [Script; 2] = [
             |command| if command == "RCPT" { Some("550 5.1.1 no such user") } else { friendly(command) },
             |command| if command == "." { Some("554 5.7.1 looks like spam") } else { friendly(command) },
@@ -485,6 +424,135 @@ mod tests {
         for script in after {
             let error = error_of(script).await;
             assert!(matches!(error, ProviderError::UnknownOutcome { .. }), "{error:?}");
+        }
+    }
+
+    /// What comes of two messages, and how many connections they took.
+    async fn twice(script: Script) -> ([Result<Receipt, ProviderError>; 2], usize) {
+        let server = Server::start(script).await;
+        let mailer = SmtpMailer { timeout: Duration::from_millis(500), ..server.mailer() };
+        let sent = [mailer.send(&email()).await, mailer.send(&email()).await];
+        (sent, server.connections())
+    }
+
+    #[tokio::test]
+    async fn a_reply_in_another_charset_means_what_its_code_says() {
+        let taken: Script =
+            |command| if command == "." { Some("250 2.0.0 Nachricht \u{fc}bernommen") } else { friendly(command) };
+        let (sent, n_connections) = twice(taken).await;
+        for receipt in sent {
+            assert_eq!(receipt.unwrap().server_reply.as_deref(), Some("250 2.0.0 Nachricht übernommen"));
+        }
+        assert_eq!(n_connections, 1);
+        let greeted: Script =
+            |command| if command == "HELLO" { Some("220 \u{fc}ber ESMTP") } else { friendly(command) };
+        assert!(twice(greeted).await.0.iter().all(Result::is_ok));
+        let refused: Script =
+            |command| if command == "RCPT" { Some("550 5.1.1 ung\u{fc}ltig") } else { friendly(command) };
+        let error = error_of(refused).await;
+        assert!(matches!(&error, ProviderError::Rejected { message, .. } if message.contains("ungültig")), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_on_which_something_odd_was_said_is_not_used_again() {
+        let odd: [Script; 6] = [
+            // One reply too many, and a code alone.
+            |command| if command == "." { Some("250 2.0.0 queued\r\n250 2.0.0 again") } else { friendly(command) },
+            |command| if command == "." { Some("250") } else { friendly(command) },
+            |command| if command == "DATA" { Some("354") } else { friendly(command) },
+            |command| if command == "." { Some("220 ready") } else { friendly(command) },
+            |command| if command == "." { Some("250 queued\r\n421 4.4.2 bye") } else { friendly(command) },
+            |command| if command == "MAIL" { Some("220 ready") } else { friendly(command) },
+        ];
+        for (n, script) in odd.into_iter().enumerate() {
+            let (sent, n_connections) = twice(script).await;
+            assert!(sent.iter().all(Result::is_ok) && n_connections == 2, "{n}: {sent:?} over {n_connections}");
+        }
+        let alive: Script = |command| if command == "NOOP" { Some("250 here\r\n250 still") } else { friendly(command) };
+        let (sent, n_connections) = twice(alive).await;
+        assert!(sent.iter().all(Result::is_ok) && n_connections == 2, "{sent:?} over {n_connections}");
+    }
+
+    #[tokio::test]
+    async fn a_reply_too_many_never_counts_for_the_next_message() {
+        // The second message is refused; the server had said `250` once more after the first.
+        let server = Server::start(|command| match command {
+            "." => Some("250 2.0.0 queued\r\n250 2.0.0 queued"),
+            _ => friendly(command),
+        })
+        .await;
+        let mailer = server.mailer();
+        mailer.send(&email()).await.unwrap();
+        let refusing =
+            Server::start(|command| if command == "." { Some("554 5.6.0 no") } else { friendly(command) }).await;
+        let moved = SmtpMailer { config: refusing.mailer().config, ..mailer };
+        let error = moved.send(&email()).await.unwrap_err();
+        assert!(matches!(error, ProviderError::Rejected { .. }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn only_354_lets_the_text_out_and_only_2xx_takes_it() {
+        let not_begun: [Script; 6] = [
+            |command| if command == "DATA" { Some("250 fine") } else { friendly(command) },
+            |command| if command == "DATA" { Some("334 go on") } else { friendly(command) },
+            |command| if command == "DATA" { Some("354 go on\r\n250 2.0.0 queued") } else { friendly(command) },
+            |command| if command == "RCPT" { Some("250 fine\r\n250 fine") } else { friendly(command) },
+            |command| if command == "MAIL" { Some("354 go on") } else { friendly(command) },
+            |command| if command == "EHLO" { Some("nonsense") } else { friendly(command) },
+        ];
+        for (n, script) in not_begun.into_iter().enumerate() {
+            let error = error_of(script).await;
+            assert!(matches!(error, ProviderError::Transient { .. }), "{n}: {error:?}");
+        }
+        let nobody_knows: [Script; 4] = [
+            |command| if command == "." { Some("354 go on") } else { friendly(command) },
+            |command| if command == "." { Some("334 go on") } else { friendly(command) },
+            |command| if command == "." { Some("nonsense") } else { friendly(command) },
+            |command| if command == "." { Some("250-fine\r\n550 5.1.1 not at all") } else { friendly(command) },
+        ];
+        for (n, script) in nobody_knows.into_iter().enumerate() {
+            let error = error_of(script).await;
+            assert!(matches!(error, ProviderError::UnknownOutcome { .. }), "{n}: {error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_before_the_end_of_the_text_is_one_of_the_message() {
+        let early: Script = |command| match command {
+            "DATA" => Some("354 go on\r\n552 5.3.4 too large"),
+            _ => friendly(command),
+        };
+        let error = error_of(early).await;
+        assert!(
+            matches!(&error, ProviderError::Rejected { message, .. } if message.contains("too large")),
+            "{error:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_login_is_asked_for_in_the_words_of_the_server() {
+        for (offer, lines) in [
+            ("250-x\r\n250 AUTH LOGIN", "AUTH LOGIN\nc2hvcA==\naHVudGVyMg=="),
+            ("250-x\r\n250 AUTH=LOGIN PLAIN", "AUTH PLAIN AHNob3AAaHVudGVyMg=="),
+        ] {
+            let server = match offer.contains("PLAIN") {
+                true => Server::start(|command| match command {
+                    "EHLO" => Some("250-x\r\n250 AUTH=LOGIN PLAIN"),
+                    _ => friendly(command),
+                }),
+                false => Server::start(|command| match command {
+                    "EHLO" => Some("250-x\r\n250 AUTH LOGIN"),
+                    "AUTH" => Some("334 Wer da?"),
+                    "c2hvcA==" => Some("334 Und?"),
+                    "aHVudGVyMg==" => Some("235 welcome"),
+                    _ => friendly(command),
+                }),
+            };
+            let server = server.await;
+            let credentials = Some(("shop".to_owned(), SecretString::from("hunter2")));
+            let mailer = SmtpMailer::new(&Smtp { credentials, ..server.mailer().config }).unwrap();
+            mailer.send(&email()).await.unwrap();
+            assert!(server.text().contains(lines), "{}", server.text());
         }
     }
 

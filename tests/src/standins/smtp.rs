@@ -57,6 +57,8 @@ pub enum Step {
 pub enum Act {
     /// Replies so: `451 4.7.1 try later`. A text that is refused is not kept.
     Reply(String),
+    /// Says these bytes, whatever they are; judged by the first of them.
+    Bytes(Vec<u8>),
     /// Never says anything again. At [`Step::Text`] the message is kept.
     Hang,
     /// Closes the connection. At [`Step::Text`] the message is kept.
@@ -262,12 +264,17 @@ impl Dialogue {
         self.stream.write_all(format!("{reply}\r\n").as_bytes()).await
     }
 
-    /// The good reply, or what was told; whether it was good.
+    /// The good reply, or what was told; whether it was as good.
     async fn reply(&mut self, step: Step, good: &str) -> std::io::Result<bool> {
         let act = lock(&self.shared.script).take(step);
         match act {
             None => self.say(good).await.map(|()| true),
-            Some(Act::Reply(text)) => self.say(&text).await.map(|()| false),
+            Some(Act::Reply(text)) => {
+                self.say(&text).await.map(|()| text.as_bytes().first() == good.as_bytes().first())
+            }
+            Some(Act::Bytes(bytes)) => {
+                self.stream.write_all(&bytes).await.map(|()| bytes.first() == good.as_bytes().first())
+            }
             Some(Act::Hang) => std::future::pending().await,
             Some(Act::Drop) => Err(std::io::Error::other("dropped, as told")),
         }
@@ -342,7 +349,12 @@ impl Dialogue {
             let mut script = lock(&self.shared.script);
             let told =
                 script.next.get(&Step::Text).and_then(VecDeque::front).or_else(|| script.always.get(&Step::Text));
-            if !matches!(told, Some(Act::Reply(_))) {
+            let is_refused = match told {
+                Some(Act::Reply(text)) => !text.starts_with('2'),
+                Some(Act::Bytes(bytes)) => !bytes.starts_with(b"2"),
+                None | Some(Act::Hang | Act::Drop) => false,
+            };
+            if !is_refused {
                 script.received.push(Received { text, ..mail });
             }
             script.received.len()

@@ -311,6 +311,76 @@ async fn a_message_that_may_have_arrived_is_sent_once_more_and_not_a_third_time(
 }
 
 #[tokio::test]
+async fn a_reply_in_latin_1_after_the_text_is_a_success_and_the_mail_goes_out_once() {
+    let server = Smtp::start(None).await.unwrap();
+    let context = context_with_store(server.port()).await;
+    server.always(Step::Text, Act::Bytes(b"250 2.0.0 Nachricht \xfcbernommen\r\n".to_vec()));
+    for _ in 0..2 {
+        let done = email().run(&context).await.unwrap();
+        assert_eq!(done.result.server_reply.as_deref(), Some("250 2.0.0 Nachricht übernommen"));
+    }
+    assert_eq!((server.received().len(), server.n_asked(Step::Text)), (1, 1));
+}
+
+#[tokio::test]
+async fn one_reply_too_many_does_not_make_the_next_mail_count_as_sent() {
+    let server = Smtp::start(None).await.unwrap();
+    let context = context_with_store(server.port()).await;
+    server.next(1, Step::Text, Act::Bytes(b"250 2.0.0 queued\r\n250 2.0.0 queued\r\n".to_vec()));
+    email().run(&context).await.unwrap();
+    server.next(1, Step::Text, Act::Reply("554 5.6.0 not this one".to_owned()));
+    let next = Context { job_id: "0199a1b2-0000-7000-8000-000000000001".parse().unwrap(), ..context };
+    let error = email().run(&next).await.unwrap_err();
+    assert!(
+        matches!(&error, JobError::Fatal { code: "provider_rejected", message } if message.contains("not this one")),
+        "{error:?}"
+    );
+    assert_eq!((server.received().len(), server.n_asked(Step::Greeting)), (1, 2));
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_account_parks_it_and_kills_no_job_and_one_of_a_recipient_parks_nobody() {
+    for (step, reply) in [
+        (Step::Text, "550 5.4.5 Daily user sending limit exceeded"),
+        (Step::Text, "550 5.7.60 SMTP; Client does not have permissions to send as this sender"),
+        (Step::Text, "550 5.1.8 Access denied, bad outbound sender"),
+        (Step::Text, "554 Message rejected: Email address is not verified"),
+        (Step::Recipient, "554 5.7.1 <zoe@customer.example>: Relay access denied"),
+        (Step::Sender, "550 5.7.1 sender refused"),
+    ] {
+        let server = Smtp::start(None).await.unwrap();
+        let context = context_with_store(server.port()).await;
+        server.next(1, step, Act::Reply(reply.to_owned()));
+        let error = email().run(&context).await.unwrap_err();
+        assert!(
+            matches!(&error, JobError::Snooze { code: "provider_misconfigured", message, .. } if message.contains(reply)),
+            "{error:?}"
+        );
+        let next = Context { job_id: "0199a1b2-0000-7000-8000-000000000001".parse().unwrap(), ..context };
+        let error = email().run(&next).await.unwrap_err();
+        assert!(matches!(&error, JobError::Snooze { code: "breaker_open", .. }), "{error:?}");
+    }
+    let server = Smtp::start(None).await.unwrap();
+    let context = context_with_store(server.port()).await;
+    for (n, (step, reply)) in [
+        (Step::Recipient, "550 5.7.1 <zoe@customer.example>: Recipient address rejected: Access denied"),
+        (Step::Recipient, "550 5.2.1 The email account that you tried to reach is disabled"),
+        (Step::Text, "550 5.7.1 RESOLVER.RST.AuthRequired; authentication required"),
+        (Step::Text, "554 5.7.1 looks like spam"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        server.next(1, step, Act::Reply(reply.to_owned()));
+        let one = Context { job_id: format!("0199a1b2-0000-7000-8000-{n:012}").parse().unwrap(), ..context.clone() };
+        let error = email().run(&one).await.unwrap_err();
+        assert!(matches!(&error, JobError::Fatal { code: "provider_rejected", .. }), "{error:?}");
+    }
+    let last = Context { job_id: "0199a1b2-0000-7000-8000-000000000099".parse().unwrap(), ..context };
+    email().run(&last).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_greylisted_recipient_and_a_refused_one_do_not_stop_the_mails_of_others() {
     let server = Smtp::start(None).await.unwrap();
     let context = context_with_store(server.port()).await;
