@@ -1,10 +1,14 @@
 //! The one way to connect to Redis.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
 
 use redis::{
-    AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError,
-    aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
+    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, RedisFuture, Value,
+    aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
 };
 
 use crate::error::Error;
@@ -14,13 +18,15 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A command that finds no server fails after this many further tries: whoever sent it knows better whether to wait.
 const RECONNECTS: usize = 1;
+/// A connection that is of no more use is replaced at most so often.
+const REPLACE_EVERY: Duration = Duration::from_secs(1);
 
 /// A Redis server and the prefix of our keys on it. Cheap to clone; connects at the first command and again whenever the
 /// connection is lost. A command that was under way when it was lost is not repeated.
 #[derive(Clone)]
 pub struct Redis {
     client: Client,
-    manager: ConnectionManager,
+    connection: Connection,
     prefix: String,
 }
 
@@ -35,18 +41,14 @@ impl Redis {
         }
         let bad = |e: RedisError| Error::Url(e.to_string());
         let client = Client::open(url.into_connection_info().map_err(bad)?).map_err(bad)?;
-        let config = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_number_of_retries(RECONNECTS);
-        let manager = ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(bad)?;
-        Ok(Self { client, manager, prefix: prefix.to_owned() })
+        let connection = Connection::new(client.clone()).map_err(bad)?;
+        Ok(Self { client, connection, prefix: prefix.to_owned() })
     }
 
     /// The shared connection, for commands that answer at once.
     #[must_use]
-    pub fn connection(&self) -> ConnectionManager {
-        self.manager.clone()
+    pub fn connection(&self) -> Connection {
+        self.connection.clone()
     }
 
     /// A connection of its own without response timeout, for blocking commands.
@@ -78,5 +80,110 @@ impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The URL may hold a password.
         f.debug_struct("Redis").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+/// The connection that all clones of a [`Redis`] share. Cheap to clone.
+///
+/// The driver connects again when a connection breaks off. There are two cases besides, in which it would stay with what it has for
+/// ever: a server that refused the password, or the database, as the connection was set up; and one that answers that it takes no
+/// writes, because behind its address another one may have become the primary. Then this connects anew.
+#[derive(Clone)]
+pub struct Connection {
+    client: Client,
+    current: Arc<RwLock<Current>>,
+}
+
+struct Current {
+    manager: ConnectionManager,
+    /// Counts replacements.
+    number: u64,
+    since: Instant,
+}
+
+impl Connection {
+    fn new(client: Client) -> Result<Self, RedisError> {
+        let current = Current { manager: lazily(&client)?, number: 0, since: Instant::now() };
+        Ok(Self { client, current: Arc::new(RwLock::new(current)) })
+    }
+
+    fn manager(&self) -> (ConnectionManager, u64) {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        (current.manager.clone(), current.number)
+    }
+
+    /// Replaces the connection `number`, unless somebody has done so already.
+    fn replace(&self, number: u64) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if current.number == number && current.since.elapsed() >= REPLACE_EVERY {
+            // It cannot fail where it did not fail before; if it does, all stays as it is.
+            if let Ok(manager) = lazily(&self.client) {
+                *current = Current { manager, number: number + 1, since: Instant::now() };
+            }
+        }
+    }
+}
+
+/// Connects at the first command.
+fn lazily(client: &Client) -> Result<ConnectionManager, RedisError> {
+    let config = ConnectionManagerConfig::new()
+        .set_response_timeout(Some(RESPONSE_TIMEOUT))
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_number_of_retries(RECONNECTS);
+    ConnectionManager::new_lazy_with_config(client.clone(), config)
+}
+
+/// Whether the connection that brought this error is of no more use, and the driver does not see it.
+fn is_useless(error: &RedisError) -> bool {
+    match error.clone().into_server_errors() {
+        Some(errors) => errors.iter().any(|(_, error)| error.code() == "READONLY"),
+        // The driver replaces those that broke off.
+        None => !error.is_io_error(),
+    }
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            let (mut manager, number) = self.manager();
+            let answer = manager.send_packed_command(command).await.and_then(Value::extract_error);
+            if answer.as_ref().is_err_and(is_useless) {
+                self.replace(number);
+            }
+            answer
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move {
+            let (mut manager, number) = self.manager();
+            let mut answers = manager.send_packed_commands(pipeline, offset, count).await;
+            // A transaction whose commands were taken and that is refused as it is to be carried out: the driver would only say
+            // that the answer is of another type.
+            if pipeline.is_transaction()
+                && let Ok([.., Value::ServerError(error)]) = answers.as_deref()
+            {
+                answers = Err(error.clone().into());
+            }
+            if answers.as_ref().is_err_and(is_useless) {
+                self.replace(number);
+            }
+            answers
+        })
+    }
+
+    fn get_db(&self) -> i64 {
+        self.manager().0.get_db()
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").finish_non_exhaustive()
     }
 }

@@ -1,5 +1,7 @@
 //! What can go wrong with the fleet's shared state.
 
+use crate::trouble::Trouble;
+
 /// The fleet's errors.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -12,9 +14,15 @@ pub enum Error {
         "REDIS_PREFIX is empty: it keeps our keys apart from those of others; leave it out for `ecom`, or set a name"
     )]
     Prefix,
-    /// Redis did not answer, or refused. What was asked may have happened or not.
+    /// Redis did not answer, or takes nothing at the moment. What was asked may have happened or not.
     #[error("redis, which holds what replicas share, does not answer: {0}")]
     Unavailable(String),
+    /// Redis is at `maxmemory`: nothing was written.
+    #[error("redis, which holds what replicas share, has no memory left (maxmemory)")]
+    Full,
+    /// Redis refused what was asked in a way that trying again does not mend.
+    #[error("redis, which holds what replicas share, refused: {0}")]
+    Refused(String),
     /// Something stored cannot be read.
     #[error("the stored {what} cannot be read: {reason}")]
     Corrupt {
@@ -48,6 +56,10 @@ impl Error {
 
 impl From<redis::RedisError> for Error {
     fn from(error: redis::RedisError) -> Self {
-        Self::Unavailable(error.to_string())
+        match Trouble::from(&error) {
+            Trouble::Away(why) => Self::Unavailable(why),
+            Trouble::Full => Self::Full,
+            Trouble::Refused(why) => Self::Refused(why),
+        }
     }
 }

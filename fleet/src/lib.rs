@@ -19,12 +19,14 @@ mod scripts;
 mod settings;
 mod shared;
 mod spending;
+mod trouble;
 
 pub use crate::fleet::{Event, Fleet};
 pub use call::{Admission, BreakerState, Call, Health, Permit, Reported};
 pub use clock::Clock;
-pub use connect::Redis;
+pub use connect::{Connection, Redis};
 pub use error::Error;
 pub use mode::{Mode, Switch, UnknownMode};
 pub use settings::Settings;
 pub use spending::Reserved;
+pub use trouble::Trouble;

@@ -2,11 +2,12 @@
 
 use std::{sync::LazyLock, time::Duration};
 
-use redis::{Script, aio::ConnectionManager};
+use redis::Script;
 
 use crate::{
     breaker::{BUCKET_MS, BUCKETS, FAILURES_AT_LEAST, PROBE_ASK_AGAIN_MS},
     call::{Call, Report},
+    connect::Connection,
     error::Error,
     fleet::Verdict,
     keys,
@@ -32,7 +33,7 @@ macro_rules! script {
 /// Where scripts run, and what their keys begin with.
 #[derive(Clone)]
 pub(crate) struct Server {
-    pub(crate) connection: ConnectionManager,
+    pub(crate) connection: Connection,
     pub(crate) prefix: String,
 }
 

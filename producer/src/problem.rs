@@ -276,7 +276,7 @@ impl From<queue::Error> for Problem {
 impl From<fleet::Error> for Problem {
     fn from(error: fleet::Error) -> Self {
         match error {
-            fleet::Error::Unavailable(_) => Self::new(Type::QueueUnavailable, error.to_string()),
+            fleet::Error::Unavailable(_) | fleet::Error::Full => Self::new(Type::QueueUnavailable, error.to_string()),
             error => {
                 tracing::error!(%error, "what replicas share cannot be used");
                 Self::new(Type::Internal, "what replicas share cannot be used; the log has the reason")

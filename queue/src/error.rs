@@ -1,14 +1,19 @@
 //! What can go wrong with the queue.
 
+use fleet::Trouble;
+
 /// The queue's errors.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Redis did not answer, or not in time. What was asked may have happened or not.
+    /// Redis did not answer in time, or takes nothing at the moment. What was asked may have happened or not.
     #[error("redis is away: {0}")]
     Unavailable(String),
     /// Redis is at `maxmemory`: nothing was written.
-    #[error("redis is full (maxmemory)")]
+    #[error(
+        "redis is full: it has all the memory that its maxmemory allows; it takes jobs again when others have ended, or when \
+         maxmemory is raised"
+    )]
     Full,
     /// Redis refused a command in a way that trying again does not mend.
     #[error("redis refused: {0}")]
@@ -35,20 +40,10 @@ pub enum Error {
 
 impl From<redis::RedisError> for Error {
     fn from(error: redis::RedisError) -> Self {
-        // Inside a script or a transaction the code is only part of the text.
-        if error.code() == Some("OOM")
-            || error.to_string().contains("command not allowed when used memory > 'maxmemory'")
-        {
-            return Self::Full;
+        match Trouble::from(&error) {
+            Trouble::Away(why) => Self::Unavailable(why),
+            Trouble::Full => Self::Full,
+            Trouble::Refused(why) => Self::Redis(why),
         }
-        if error.is_io_error()
-            || error.is_timeout()
-            || error.is_connection_dropped()
-            || error.is_connection_refusal()
-            || matches!(error.code(), Some("LOADING" | "BUSY" | "MASTERDOWN" | "READONLY" | "TRYAGAIN" | "CLUSTERDOWN"))
-        {
-            return Self::Unavailable(error.to_string());
-        }
-        Self::Redis(error.to_string())
     }
 }

@@ -12,7 +12,8 @@ use std::{
 };
 
 use fleet::Clock;
-use redis::{AsyncCommands, aio::ConnectionManager};
+use fleet::Connection;
+use redis::AsyncCommands;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -258,7 +259,7 @@ impl Session {
     }
 }
 
-async fn write(connection: &ConnectionManager, partition: &Partition, jobs: &[Claimed]) -> Result<usize, Error> {
+async fn write(connection: &Connection, partition: &Partition, jobs: &[Claimed]) -> Result<usize, Error> {
     let mut written = Vec::with_capacity(jobs.len());
     let mut reported = Vec::with_capacity(jobs.len());
     for job in jobs {
@@ -286,7 +287,7 @@ async fn write(connection: &ConnectionManager, partition: &Partition, jobs: &[Cl
 
 /// What is kept of running jobs, in the order of `ids`.
 pub(crate) async fn kept(
-    connection: &ConnectionManager,
+    connection: &Connection,
     partition: &Partition,
     ids: &[JobId],
 ) -> Result<Vec<Option<Reports>>, Error> {

@@ -3,7 +3,8 @@
 
 use std::sync::LazyLock;
 
-use redis::{AsyncCommands, FromRedisValue, Script, ScriptInvocation, aio::ConnectionManager};
+use fleet::Connection;
+use redis::{AsyncCommands, FromRedisValue, Script, ScriptInvocation};
 
 use crate::{error::Error, keys::Partition, message::JobId, pack};
 
@@ -50,7 +51,7 @@ fn text(name: &str, text: &str) -> String {
     }
 }
 
-async fn run<T: FromRedisValue>(invocation: &ScriptInvocation<'_>, connection: &ConnectionManager) -> Result<T, Error> {
+async fn run<T: FromRedisValue>(invocation: &ScriptInvocation<'_>, connection: &Connection) -> Result<T, Error> {
     Ok(invocation.invoke_async(&mut connection.clone()).await?)
 }
 
@@ -66,7 +67,7 @@ pub(crate) struct Push {
 /// Adds up to [`MOST`] jobs, all or none, in one transaction of plain commands: much faster than a script that is given every
 /// record.
 pub(crate) async fn push(
-    connection: &ConnectionManager,
+    connection: &Connection,
     partition: &Partition,
     now_ms: u64,
     jobs: &[Push],
@@ -114,7 +115,7 @@ fn transaction(partition: &Partition, now_ms: u64, jobs: &[Push]) -> redis::Pipe
 
 /// Adds those of up to [`MOST`] jobs whose ids are not known; all or none. Returns for each whether it was added.
 pub(crate) async fn push_absent(
-    connection: &ConnectionManager,
+    connection: &Connection,
     partition: &Partition,
     now_ms: u64,
     retention: Retention,
@@ -179,11 +180,7 @@ type Fields = Vec<Option<Vec<u8>>>;
 type ClaimReply = (i64, u8, u8, u8, Vec<u8>, Fields, Fields);
 
 /// Makes due jobs ready and claims up to `want` of the ready ones.
-pub(crate) async fn claim(
-    connection: &ConnectionManager,
-    partition: &Partition,
-    ask: &Claim<'_>,
-) -> Result<Claims, Error> {
+pub(crate) async fn claim(connection: &Connection, partition: &Partition, ask: &Claim<'_>) -> Result<Claims, Error> {
     let script = script!(claim);
     let mut call = script.key(&partition.base);
     call.arg(ask.owner)
@@ -215,7 +212,7 @@ pub(crate) async fn claim(
 
 /// The records of jobs that have not finished, and their histories.
 async fn read(
-    connection: &ConnectionManager,
+    connection: &Connection,
     partition: &Partition,
     ids: &[JobId],
     with_history: bool,
@@ -248,7 +245,7 @@ fn fields(pipe: &mut redis::Pipeline, key: &str, ids: impl Iterator<Item = JobId
 
 /// The jobs of a claim whose answer was lost; `None` when there is no such claim.
 pub(crate) async fn claimed_by(
-    connection: &ConnectionManager,
+    connection: &Connection,
     partition: &Partition,
     owner: &str,
 ) -> Result<Option<Vec<ClaimedJob>>, Error> {
@@ -321,7 +318,7 @@ pub(crate) struct EndingOwner {
 
 /// Ends up to [`MOST`] running jobs, which are in the order of their `owners`. Returns the positions of the refused.
 pub(crate) async fn finish(
-    connection: &ConnectionManager,
+    connection: &Connection,
     partition: &Partition,
     now_ms: u64,
     retention: Retention,
@@ -435,7 +432,7 @@ pub(crate) struct Released {
 
 /// Takes up to [`MOST`] running jobs from their owners.
 pub(crate) async fn release(
-    connection: &ConnectionManager,
+    connection: &Connection,
     partition: &Partition,
     now_ms: u64,
     retention: Retention,
@@ -475,7 +472,7 @@ pub(crate) async fn release(
 
 /// Extends leases. Returns the owners whose lease is lost, and the running jobs that are to stop.
 pub(crate) async fn renew(
-    connection: &ConnectionManager,
+    connection: &Connection,
     partition: &Partition,
     lease_end_ms: u64,
     owners: &[std::sync::Arc<str>],
@@ -514,7 +511,7 @@ type UpkeepReply = (u64, i64, u8, Vec<Vec<u8>>, Vec<String>, Fields, Fields);
 
 /// Looks after one partition; finds expired leases when `reclaim`.
 pub(crate) async fn upkeep(
-    connection: &ConnectionManager,
+    connection: &Connection,
     partition: &Partition,
     now_ms: u64,
     retention: Retention,
@@ -554,7 +551,7 @@ type FindReply = Option<(String, Vec<u8>, Option<String>, Option<Vec<u8>>, Optio
 
 /// Finds a job wherever it is.
 pub(crate) async fn find(
-    connection: &ConnectionManager,
+    connection: &Connection,
     partition: &Partition,
     retention: Retention,
     id: JobId,
@@ -587,7 +584,7 @@ pub(crate) struct Cancel<'a> {
 
 /// Cancels a job that is still where it was seen.
 pub(crate) async fn cancel(
-    connection: &ConnectionManager,
+    connection: &Connection,
     partition: &Partition,
     now_ms: u64,
     retention: Retention,
@@ -612,7 +609,7 @@ pub(crate) async fn cancel(
 
 /// Makes a job ready that was seen in `place`. False: its state is no longer that one.
 pub(crate) async fn revive(
-    connection: &ConnectionManager,
+    connection: &Connection,
     partition: &Partition,
     retention: Retention,
     id: JobId,
@@ -628,7 +625,7 @@ pub(crate) async fn revive(
 
 /// Writes a finished job anew. False when it is kept no more.
 pub(crate) async fn replace(
-    connection: &ConnectionManager,
+    connection: &Connection,
     partition: &Partition,
     retention: Retention,
     id: JobId,
@@ -641,7 +638,7 @@ pub(crate) async fn replace(
 }
 
 /// Deletes those of `ids` (at most [`MOST`]) that are dead. Returns how many.
-pub(crate) async fn bury(connection: &ConnectionManager, partition: &Partition, ids: &[JobId]) -> Result<u64, Error> {
+pub(crate) async fn bury(connection: &Connection, partition: &Partition, ids: &[JobId]) -> Result<u64, Error> {
     let script = script!(bury);
     let mut call = script.key(&partition.base);
     for id in ids {
@@ -651,7 +648,7 @@ pub(crate) async fn bury(connection: &ConnectionManager, partition: &Partition, 
 }
 
 /// Gives back the jobs that an older release's worker put aside.
-pub(crate) async fn unhold(connection: &ConnectionManager, partition: &Partition) -> Result<u64, Error> {
+pub(crate) async fn unhold(connection: &Connection, partition: &Partition) -> Result<u64, Error> {
     let script = script!(unhold);
     let mut call = script.key(&partition.base);
     call.arg(crate::message::ENVELOPE_VERSION);
@@ -660,7 +657,7 @@ pub(crate) async fn unhold(connection: &ConnectionManager, partition: &Partition
 
 /// Gives a unique key to `new` if `seen` holds it (empty: nobody). Otherwise returns the present holder.
 pub(crate) async fn unique(
-    connection: &ConnectionManager,
+    connection: &Connection,
     key: &str,
     seen: &str,
     new: &str,
@@ -670,12 +667,12 @@ pub(crate) async fn unique(
 }
 
 /// Finds or assigns the number of the partition `queue.index`.
-pub(crate) async fn partition(connection: &ConnectionManager, table: &str, name: &str) -> Result<u16, Error> {
+pub(crate) async fn partition(connection: &Connection, table: &str, name: &str) -> Result<u16, Error> {
     run(script!(partition).key(table).arg(name), connection).await
 }
 
 /// Notes in a replica's hash that it is about to run a suspect.
-pub(crate) async fn mark(connection: &ConnectionManager, replica_key: &str, id: JobId) -> Result<(), Error> {
+pub(crate) async fn mark(connection: &Connection, replica_key: &str, id: JobId) -> Result<(), Error> {
     let script = script!(mark);
     let mut call = script.key(replica_key);
     call.arg(id.to_string()).arg(REPLICA_KEPT_S);
@@ -685,7 +682,7 @@ pub(crate) async fn mark(connection: &ConnectionManager, replica_key: &str, id: 
 
 /// A replica says that it lives.
 pub(crate) async fn beat(
-    connection: &ConnectionManager,
+    connection: &Connection,
     replicas: &str,
     replica_key: &str,
     replica: &str,
@@ -710,7 +707,7 @@ pub(crate) struct Reported {
 
 /// Keeps what handlers have reported of up to [`MOST`] running jobs. Returns the positions of the refused.
 pub(crate) async fn progress(
-    connection: &ConnectionManager,
+    connection: &Connection,
     partition: &Partition,
     jobs: &[Reported],
 ) -> Result<Vec<usize>, Error> {
@@ -725,7 +722,7 @@ pub(crate) async fn progress(
 
 /// Finds many jobs; the reply may end before the last, but not before the first.
 pub(crate) async fn look(
-    connection: &ConnectionManager,
+    connection: &Connection,
     partition: &Partition,
     retention: Retention,
     ids: &[JobId],
@@ -743,7 +740,7 @@ pub(crate) async fn look(
 
 /// The next `n` of a sorted set with their scores, the highest first, after a score and an id.
 pub(crate) async fn scored(
-    connection: &ConnectionManager,
+    connection: &Connection,
     partition: &Partition,
     set: &str,
     n: usize,
@@ -774,7 +771,7 @@ pub(crate) enum Next {
 
 /// The next `n` of each list of ready jobs, after the id that was at an index.
 pub(crate) async fn waiting(
-    connection: &ConnectionManager,
+    connection: &Connection,
     partition: &Partition,
     n: usize,
     lists: &[ListAfter<'_>],
@@ -802,11 +799,7 @@ pub(crate) async fn waiting(
 }
 
 /// Takes those off the list of unrecorded jobs that still stand at its head. Returns how many.
-pub(crate) async fn recorded(
-    connection: &ConnectionManager,
-    partition: &Partition,
-    ids: &[JobId],
-) -> Result<usize, Error> {
+pub(crate) async fn recorded(connection: &Connection, partition: &Partition, ids: &[JobId]) -> Result<usize, Error> {
     let script = script!(recorded);
     let mut call = script.key(&partition.base);
     for id in ids {

@@ -7,6 +7,7 @@ mod crashes;
 mod dead_letters;
 mod finishing;
 mod fixed_ids;
+mod gate;
 mod history;
 mod idempotency;
 mod leases;
@@ -18,6 +19,7 @@ mod records;
 mod replacing;
 mod replica;
 mod server_faults;
+mod server_states;
 mod unique_keys;
 mod world;
 

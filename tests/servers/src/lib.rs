@@ -10,6 +10,7 @@ mod binaries;
 mod mongo;
 mod process;
 mod redis;
+mod refusing;
 mod smtp;
 mod temp;
 
@@ -21,6 +22,7 @@ pub use binaries::{available, mongo_version, version};
 pub use mongo::{MongoServer, mongo, mongo_dump};
 pub use process::{Process, mortal, spawn, tail};
 pub use redis::{RedisServer, redis};
+pub use refusing::{PASSWORD, Refusal, Refusing};
 pub use smtp::SmtpServer;
 pub use temp::{TempDir, temp_dir};
 

@@ -35,7 +35,7 @@ fn shared(kind: RedisKind) -> Option<String> {
         return None;
     }
     say(&format!("tests of this program run on {}", crate::version(kind)));
-    let server = RedisServer::launch(kind, false);
+    let server = RedisServer::launch(kind, false, &[]);
     let url = server.url();
     // Kept for good: the directory's shell waits for the end of this process, and the server dies with it too.
     Box::leak(Box::new((remove_at_exit(server.directory.path()), server)));
@@ -53,6 +53,7 @@ pub struct RedisServer {
     process: Process,
     kind: RedisKind,
     append_only: bool,
+    arguments: Vec<String>,
     directory: TempDir,
     /// The loopback port; a restart keeps it.
     pub port: u16,
@@ -64,13 +65,23 @@ impl RedisServer {
     /// # Panics
     /// When there is no such server on this machine ([`crate::available`] tells) or it does not start.
     pub fn start(kind: RedisKind) -> Self {
-        Self::launch(kind, true)
+        Self::launch(kind, true, &[])
     }
 
-    fn launch(kind: RedisKind, append_only: bool) -> Self {
+    /// The same with further arguments.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_with(kind: RedisKind, arguments: &[&str]) -> Self {
+        Self::launch(kind, true, arguments)
+    }
+
+    fn launch(kind: RedisKind, append_only: bool, arguments: &[&str]) -> Self {
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         // Somebody else may take the port between the choice and the start.
         for _ in 0..5 {
-            let server = Self { process: Process::new(), kind, append_only, directory: temp_dir(), port: free_port() };
+            let (process, arguments) = (Process::new(), arguments.clone());
+            let server = Self { process, kind, append_only, arguments, directory: temp_dir(), port: free_port() };
             if server.run() {
                 return server;
             }
@@ -80,20 +91,32 @@ impl RedisServer {
     }
 
     fn run(&self) -> bool {
+        self.run_until(&[], "\nloading:0\r\n")
+    }
+
+    /// Starts it with further arguments and waits until it says so of itself.
+    fn run_until(&self, arguments: &[&str], says: &str) -> bool {
         let binary = redis_binary(self.kind).unwrap_or_else(|| missing("the redis server"));
-        self.process.start(self.command(&binary), &self.log(), |pid| answers(self.port, pid))
+        let mut command = self.command(&binary);
+        command.args(arguments);
+        self.process.start(command, &self.log(), |pid| answers(self.port, pid, says))
     }
 
     fn command(&self, binary: &Path) -> Command {
         let mut command = mortal(binary);
         command.args(["--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction"]);
         command.args(["--port", &self.port.to_string(), "--appendonly", if self.append_only { "yes" } else { "no" }]);
-        command.arg("--dir").arg(self.directory.path());
+        command.arg("--dir").arg(self.directory.path()).args(&self.arguments);
         command
     }
 
+    /// Where it keeps its data.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     fn log(&self) -> std::path::PathBuf {
-        self.directory.path().join("log")
+        self.directory().join("log")
     }
 
     /// `redis://127.0.0.1:PORT`.
@@ -123,6 +146,12 @@ impl RedisServer {
         assert!(self.run(), "the server did not start again; its log ends with:\n{}", tail(&self.log()));
     }
 
+    /// Starts it again with arguments that make it load its data slowly; returns while it loads.
+    pub(crate) fn restart_slowly(&self, arguments: &[&str]) {
+        self.stop();
+        assert!(self.run_until(arguments, "\nloading:1\r\n"), "it did not start:\n{}", tail(&self.log()));
+    }
+
     /// SIGSTOP: connections stay open, nothing is answered.
     pub fn pause(&self) {
         self.process.signal("STOP");
@@ -134,10 +163,10 @@ impl RedisServer {
     }
 }
 
-/// True when the server on this port is the process `pid` (another one may have been given the same port) and has loaded its data.
-fn answers(port: u16, pid: u32) -> bool {
+/// True when the server on this port is the process `pid` (another one may have been given the same port) and says so of itself.
+fn answers(port: u16, pid: u32, says: &str) -> bool {
     let info = info(port).unwrap_or_default();
-    info.contains(&format!("process_id:{pid}\r\n")) && info.contains("\nloading:0\r\n")
+    info.contains(&format!("process_id:{pid}\r\n")) && info.contains(says)
 }
 
 fn info(port: u16) -> std::io::Result<String> {

@@ -27,6 +27,7 @@ mod poison;
 mod readme;
 mod receipts;
 mod redis_outage;
+mod refusing_redis;
 mod replicas;
 mod restart;
 mod schedules;
