@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use queue::{Client, Clock, Kind, NewJob, Session, State, Timing};
 use schedules::{Definition, JobSpec, Row, Ticker, new_schedule, pause, resume, schedule_id};
 use serde_json::{Value, json};
-use servers::RedisKind;
+use servers::{MongoDatabase, RedisKind};
 use store::{Moment, Store, StoredSchedule, Tick, TickOutcome};
 
 const QUEUE: &str = "parcel";
@@ -22,6 +22,7 @@ struct World {
     clock: Clock,
     client: Client,
     store: Store,
+    _database: MongoDatabase,
 }
 
 fn kinds() -> Vec<Kind> {
@@ -30,13 +31,13 @@ fn kinds() -> Vec<Kind> {
 
 impl World {
     async fn new() -> Self {
-        let name = servers::prefix();
+        let name = MongoDatabase::new();
         let redis = fleet::Redis::open(servers::redis(RedisKind::Valkey).unwrap(), &name).unwrap();
         let clock = Clock::simulated(START_MS);
         let client = Client::with_clock(&redis, kinds(), clock.clone());
         let store = Store::open(servers::mongo(), &name).await.unwrap();
         store.prepare_schedules().await.unwrap();
-        Self { redis, clock, client, store }
+        Self { redis, clock, client, store, _database: name }
     }
 
     fn ticker(&self) -> Ticker {

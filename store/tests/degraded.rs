@@ -12,12 +12,13 @@ use store::{Moment, NewResult, Replacement, Store};
 const LEASE: Duration = Duration::from_secs(60);
 const KIND: &str = "contents";
 
-async fn store() -> (Store, Collection<Document>) {
-    let name = servers::prefix();
+/// A database of its own, dropped with the last of these, and its results.
+async fn store() -> (Store, Collection<Document>, servers::MongoDatabase) {
+    let name = servers::MongoDatabase::new();
     let store = Store::open(servers::mongo(), &name).await.expect("the URL is good");
     store.prepare(&[KIND]).await.expect("the indexes can be made");
     let client = Client::with_uri_str(servers::mongo()).await.expect("the URL is good");
-    (store, client.database(&name).collection(KIND))
+    (store, client.database(&name).collection(KIND), name)
 }
 
 fn made_by_a_stand_in(job_id: &str, result: Value) -> NewResult {
@@ -49,7 +50,7 @@ fn later(seconds: u64) -> Moment {
 
 #[tokio::test]
 async fn a_stand_ins_result_is_taken_replaced_and_announced_once() {
-    let (store, documents) = store().await;
+    let (store, documents, _database) = store().await;
     store.put_result(KIND, made_by_a_stand_in("a", text())).await.unwrap();
     assert_eq!(store.n_degraded(KIND).await.unwrap(), 1);
     assert!(store.has_degraded(KIND, later(0)).await.unwrap());
@@ -76,7 +77,7 @@ async fn a_stand_ins_result_is_taken_replaced_and_announced_once() {
 
 #[tokio::test]
 async fn a_result_that_was_edited_before_or_while_it_is_healed_stays_as_it_is() {
-    let (store, documents) = store().await;
+    let (store, documents, _database) = store().await;
     for job in ["before", "while"] {
         store.put_result(KIND, made_by_a_stand_in(job, text())).await.unwrap();
     }
@@ -96,7 +97,7 @@ async fn a_result_that_was_edited_before_or_while_it_is_healed_stays_as_it_is() 
 
 #[tokio::test]
 async fn a_tenant_that_has_spent_its_money_waits_and_the_others_do_not() {
-    let (store, _) = store().await;
+    let (store, _, _database) = store().await;
     for (job, tenant) in [("a", "acme"), ("b", "acme"), ("c", "other")] {
         let result = NewResult { tenant: tenant.to_owned(), ..made_by_a_stand_in(job, text()) };
         store.put_result(KIND, result).await.unwrap();
@@ -116,7 +117,7 @@ async fn a_tenant_that_has_spent_its_money_waits_and_the_others_do_not() {
 
 #[tokio::test]
 async fn a_stand_ins_result_never_replaces_a_real_one() {
-    let (store, _) = store().await;
+    let (store, _, _database) = store().await;
     let mut first = made_by_a_stand_in("a", json!({ "title": "Real" }));
     (first.degraded, first.payload) = (false, None);
     store.put_result(KIND, first).await.unwrap();
@@ -127,7 +128,7 @@ async fn a_stand_ins_result_never_replaces_a_real_one() {
 
 #[tokio::test]
 async fn a_result_that_bson_would_change_is_healed_too() {
-    let (store, documents) = store().await;
+    let (store, documents, _database) = store().await;
     store.put_result(KIND, made_by_a_stand_in("a", json!({ "$odd": u64::MAX }))).await.unwrap();
     let taken = store.take_degraded(KIND, later(0), LEASE).await.unwrap().expect("one waits");
     assert!(store.replace_degraded(KIND, &taken, &real()).await.unwrap());

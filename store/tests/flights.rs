@@ -13,9 +13,9 @@ const KEY: &str = "0f1e";
 const LONG: Duration = Duration::from_secs(600);
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A database of its own, and its name.
-async fn store() -> (Store, String) {
-    let name = servers::prefix();
+/// A database of its own, and its name; it is dropped with the name.
+async fn store() -> (Store, servers::MongoDatabase) {
+    let name = servers::MongoDatabase::new();
     let store = Store::open(servers::mongo(), &name).await.expect("the URL is good");
     (store, name)
 }
@@ -26,7 +26,7 @@ async fn board(store: &Store, writer: &str, lease: Duration) -> Flight {
 
 #[tokio::test]
 async fn one_of_many_gets_the_answer_and_all_others_find_it() {
-    let (store, _) = store().await;
+    let (store, _database) = store().await;
     let tasks: Vec<_> = (0..50)
         .map(|n| {
             let store = store.clone();
@@ -56,7 +56,7 @@ async fn one_of_many_gets_the_answer_and_all_others_find_it() {
 
 #[tokio::test]
 async fn a_writer_that_died_is_taken_over_after_its_lease_and_not_before() {
-    let (store, _) = store().await;
+    let (store, _database) = store().await;
     let lease = Duration::from_secs(2);
     let began = std::time::Instant::now();
     assert_eq!(board(&store, "dead", lease).await, Flight::Ours);
@@ -69,7 +69,7 @@ async fn a_writer_that_died_is_taken_over_after_its_lease_and_not_before() {
 
 #[tokio::test]
 async fn whoever_gives_up_makes_room_and_nobody_else_can() {
-    let (store, _) = store().await;
+    let (store, _database) = store().await;
     assert_eq!(board(&store, "$first", LONG).await, Flight::Ours);
     store.abandon(KEY, "other").await.unwrap();
     assert_eq!(board(&store, "second", LONG).await, Flight::UnderWay);

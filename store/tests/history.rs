@@ -12,9 +12,9 @@ use store::{Moment, PastAttempt, PastError, PastJob, PastProgress, PastQuery, St
 
 const START_MS: u64 = 1_760_000_000_000;
 
-/// A database of its own, and its name.
-async fn store() -> (Store, String) {
-    let name = servers::prefix();
+/// A database of its own, and its name; it is dropped with the name.
+async fn store() -> (Store, servers::MongoDatabase) {
+    let name = servers::MongoDatabase::new();
     let store = Store::open(servers::mongo(), &name).await.expect("the URL is good");
     store.prepare(&[]).await.expect("the indexes can be made");
     (store, name)
@@ -91,7 +91,7 @@ async fn all(store: &Store, query: &PastQuery, limit: usize) -> Vec<String> {
 
 #[tokio::test]
 async fn a_job_is_read_back_as_it_was_recorded() {
-    let (store, _) = store().await;
+    let (store, _database) = store().await;
     let odd = PastJob { payload: json!({ "$set": u64::MAX }), metadata: json!({}), ..failed(2, "openai: 429") };
     record(&store, vec![job(1), odd.clone()]).await;
     assert_eq!(store.past_job(&job(1).id).await.unwrap(), Some(job(1)));
@@ -101,7 +101,7 @@ async fn a_job_is_read_back_as_it_was_recorded() {
 
 #[tokio::test]
 async fn a_payload_over_64_kb_is_left_out() {
-    let (store, _) = store().await;
+    let (store, _database) = store().await;
     let large = PastJob { payload: json!("x".repeat(65 << 10)), ..job(1) };
     record(&store, vec![large.clone()]).await;
     let expected = PastJob { payload: Value::Null, ..large };
@@ -128,7 +128,7 @@ async fn recording_again_changes_nothing_and_an_older_end_never_replaces_a_newer
 
 #[tokio::test]
 async fn more_than_one_command_can_hold_is_recorded() {
-    let (store, _) = store().await;
+    let (store, _database) = store().await;
     let jobs: Vec<PastJob> = (0..400).map(|n| PastJob { payload: json!("x".repeat(60 << 10)), ..job(n) }).collect();
     record(&store, jobs).await;
     assert_eq!(all(&store, &PastQuery::default(), 200).await.len(), 400);
@@ -136,7 +136,7 @@ async fn more_than_one_command_can_hold_is_recorded() {
 
 #[tokio::test]
 async fn lists_are_filtered_and_complete_and_begin_with_the_newest() {
-    let (store, _) = store().await;
+    let (store, _database) = store().await;
     let mut jobs = Vec::new();
     for n in 0..60 {
         let tenant = if n % 2 == 0 { "acme" } else { "bolt" };
@@ -162,7 +162,7 @@ async fn lists_are_filtered_and_complete_and_begin_with_the_newest() {
 
 #[tokio::test]
 async fn jobs_are_found_by_unique_key_and_by_words_of_their_errors() {
-    let (store, _) = store().await;
+    let (store, _database) = store().await;
     let keyed = PastJob { unique_key: Some("order 7".to_owned()), ..job(1) };
     let (a, b) = (failed(2, "openai: 429 \"Too many\""), failed(3, "fal: 429 too slow"));
     record(&store, vec![keyed.clone(), a.clone(), b.clone(), job(4)]).await;
@@ -263,7 +263,7 @@ async fn what_could_not_be_recorded_while_mongodb_was_away_is_recorded_when_it_i
 
 #[tokio::test]
 async fn results_of_many_jobs_are_read_at_once() {
-    let (store, _) = store().await;
+    let (store, _database) = store().await;
     for id in ["a", "b"] {
         let result = store::NewResult {
             job_id: id.to_owned(),

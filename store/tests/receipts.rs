@@ -12,9 +12,9 @@ use store::{Error, Receipt, Store};
 
 const JOB: &str = "0199a1b2-0000-7000-8000-000000000001";
 
-/// A database of its own, and its name.
-async fn store() -> (Store, String) {
-    let name = servers::prefix();
+/// A database of its own, and its name; it is dropped with the name.
+async fn store() -> (Store, servers::MongoDatabase) {
+    let name = servers::MongoDatabase::new();
     (Store::open(servers::mongo(), &name).await.unwrap(), name)
 }
 
@@ -56,7 +56,7 @@ async fn a_failed_step_is_told_apart_from_one_whose_end_is_unknown() {
 
 #[tokio::test]
 async fn keys_and_outcomes_are_bounded_and_a_step_has_one_key() {
-    let (store, _) = store().await;
+    let (store, _database) = store().await;
     let refused = |result: Result<Receipt, Error>| match result {
         Err(Error::Refused { reason, .. }) => reason,
         other => panic!("{other:?}"),
@@ -72,7 +72,7 @@ async fn keys_and_outcomes_are_bounded_and_a_step_has_one_key() {
 
 #[tokio::test]
 async fn of_many_who_begin_at_once_one_is_first() {
-    let (store, _) = store().await;
+    let (store, _database) = store().await;
     let all = futures::future::join_all((0..32).map(|_| store.begin_receipt(JOB, "publish", "SKU12"))).await;
     let fresh = all.into_iter().filter(|receipt| *receipt.as_ref().unwrap() == Receipt::Fresh).count();
     assert_eq!(fresh, 1);

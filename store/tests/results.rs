@@ -26,9 +26,9 @@ fn new_result(job_id: &str, result: Value) -> NewResult {
     }
 }
 
-/// A database of its own, and its name.
-async fn store() -> (Store, String) {
-    let name = servers::prefix();
+/// A database of its own, and its name; it is dropped with the name.
+async fn store() -> (Store, servers::MongoDatabase) {
+    let name = servers::MongoDatabase::new();
     (Store::open(servers::mongo(), &name).await.expect("the URL is good"), name)
 }
 
@@ -40,7 +40,7 @@ async fn raw(database: &str, collection: &str, job_id: &str) -> Document {
 
 #[tokio::test]
 async fn a_result_is_read_back_as_it_was_put() {
-    let (store, _) = store().await;
+    let (store, _database) = store().await;
     let result =
         json!({ "title": "Fußmatte „Zürich“", "price": "129.90", "n_tokens": 512, "cost": 0.1, "list": [1, null, {}] });
     store.put_result("contents", new_result(JOB, result.clone())).await.unwrap();
@@ -90,7 +90,7 @@ async fn what_bson_would_change_is_kept_as_text_until_a_plain_result_replaces_it
 
 #[tokio::test]
 async fn the_deepest_value_with_a_bson_form_can_be_stored_and_a_deeper_one_too() {
-    let (store, _) = store().await;
+    let (store, _database) = store().await;
     for n_levels in [31, 32, 120] {
         let deep = (0..n_levels).fold(json!(1), |inner, _| json!({ "in": inner }));
         store.put_result("contents", new_result(JOB, deep.clone())).await.unwrap();
@@ -100,7 +100,7 @@ async fn the_deepest_value_with_a_bson_form_can_be_stored_and_a_deeper_one_too()
 
 #[tokio::test]
 async fn sixteen_writers_of_one_job_all_succeed() {
-    let (store, _) = store().await;
+    let (store, _database) = store().await;
     let writers = (0..16).map(|n| {
         let store = store.clone();
         tokio::spawn(async move { store.put_result("contents", new_result(JOB, json!({ "n": n }))).await })
@@ -113,7 +113,7 @@ async fn sixteen_writers_of_one_job_all_succeed() {
 
 #[tokio::test]
 async fn a_result_over_16_mib_is_refused_for_good() {
-    let (store, _) = store().await;
+    let (store, _database) = store().await;
     let huge = new_result(JOB, json!({ "text": "x".repeat(17 << 20) }));
     let error = store.put_result("contents", huge).await.unwrap_err();
     assert!(matches!(error, Error::Refused { .. }) && !error.is_unavailable(), "{error:?}");
@@ -136,7 +136,7 @@ async fn preparing_twice_gives_the_index_once() {
 
 #[tokio::test]
 async fn a_caller_that_is_aborted_does_not_break_the_next_call() {
-    let (store, _) = store().await;
+    let (store, _database) = store().await;
     for n in 0..100 {
         let aborted = store.clone();
         let caller =

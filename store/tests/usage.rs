@@ -20,14 +20,14 @@ fn used(id: &str, tenant: &str, model: &str) -> NewUsage {
     }
 }
 
-async fn store() -> (Store, String) {
-    let name = servers::prefix();
+async fn store() -> (Store, servers::MongoDatabase) {
+    let name = servers::MongoDatabase::new();
     (Store::open(servers::mongo(), &name).await.expect("the URL is good"), name)
 }
 
 #[tokio::test]
 async fn what_is_counted_again_counts_once() {
-    let (store, _) = store().await;
+    let (store, _database) = store().await;
     let tasks: Vec<_> = (0..20)
         .map(|n| {
             let store = store.clone();

@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitStatus, Output, Stdio},
     time::Duration,
 };
@@ -11,7 +11,7 @@ use producer::Scope;
 use reqwest::{Client, Method, RequestBuilder};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use servers::{Process, RedisKind, TempDir, free_port, mortal, tail, wait_until};
+use servers::{MongoDatabase, Process, RedisKind, TempDir, free_port, mortal, tail, wait_until};
 
 use crate::{Answer, program, workspace};
 
@@ -37,6 +37,8 @@ pub struct Options {
     pub env: Vec<(&'static str, String)>,
     /// Whether to wait until the API and all workers are ready.
     pub wait_ready: bool,
+    /// Soft and hard limit of open files at the start of each process; the test's own if absent.
+    pub open_files: Option<(u32, u32)>,
 }
 
 impl Default for Options {
@@ -48,6 +50,7 @@ impl Default for Options {
             mongo_url: None,
             env: Vec::new(),
             wait_ready: true,
+            open_files: None,
         }
     }
 }
@@ -97,6 +100,7 @@ pub struct System {
     workers: Vec<App>,
     worker_program: &'static str,
     variables: Vec<(String, String)>,
+    open_files: Option<(u32, u32)>,
     client: Client,
     url: String,
     token: String,
@@ -107,6 +111,8 @@ pub struct System {
     pub redis_url: String,
     /// Its MongoDB.
     pub mongo_url: String,
+    /// Dropped last, when no process of ours can write into it any more; none on a server of the test's own.
+    _database: Option<MongoDatabase>,
 }
 
 impl System {
@@ -119,6 +125,7 @@ impl System {
         let redis_url = options.redis_url.unwrap_or_else(shared_redis);
         let mongo_url = options.mongo_url.unwrap_or_else(|| servers::mongo().to_owned());
         let http_addr = format!("127.0.0.1:{}", free_port());
+        let database = (mongo_url == servers::mongo()).then(|| MongoDatabase::named(&name));
         let mut variables = own_variables();
         let ours = [
             ("HTTP_ADDR", http_addr.as_str()),
@@ -134,10 +141,11 @@ impl System {
         let directory = servers::temp_dir();
         let client = Client::builder().no_proxy().build().expect("a client can be built");
         let mut system = Self {
-            producer: start_app("producer", directory.path().join("producer.log"), &variables),
+            producer: start_app("producer", directory.path().join("producer.log"), &variables, options.open_files),
             workers: Vec::new(),
             worker_program: options.worker_program,
             variables,
+            open_files: options.open_files,
             client,
             url: format!("http://{http_addr}"),
             token: token(&[Scope::Admin]),
@@ -145,6 +153,7 @@ impl System {
             name,
             redis_url,
             mongo_url,
+            _database: database,
         };
         for _ in 0..options.workers {
             system.launch_worker();
@@ -184,7 +193,7 @@ impl System {
     fn launch_worker(&mut self) -> usize {
         let number = self.workers.len();
         let log = self.directory.path().join(format!("worker-{number}.log"));
-        self.workers.push(start_app(self.worker_program, log, &self.variables));
+        self.workers.push(start_app(self.worker_program, log, &self.variables, self.open_files));
         number
     }
 
@@ -251,7 +260,8 @@ impl System {
     pub async fn restart_producer(&mut self) {
         self.signal_producer("TERM");
         assert_eq!(self.producer_end().await.code(), Some(0), "{}", self.producer_log());
-        self.producer = start_app("producer", self.directory.path().join("producer-again.log"), &self.variables);
+        self.producer =
+            start_app("producer", self.directory.path().join("producer-again.log"), &self.variables, self.open_files);
         self.wait_until_it_listens().await;
     }
 
@@ -493,9 +503,18 @@ fn shared_redis() -> String {
     servers::redis(RedisKind::Valkey).expect("there is always a Valkey").to_owned()
 }
 
-fn start_app(name: &str, log: PathBuf, variables: &[(String, String)]) -> App {
+fn start_app(name: &str, log: PathBuf, variables: &[(String, String)], open_files: Option<(u32, u32)>) -> App {
     let admin_addr = format!("127.0.0.1:{}", free_port());
-    let mut command = mortal(&program(name));
+    let mut command = match open_files {
+        None => mortal(&program(name)),
+        Some((soft, hard)) => {
+            let mut command = mortal(Path::new("sh"));
+            // The soft limit first: the hard one may not be set below it.
+            let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\"");
+            command.args(["-c", &script]).arg(program(name));
+            command
+        }
+    };
     command.env_clear().envs(variables.iter().cloned()).env("ADMIN_ADDR", &admin_addr).current_dir(workspace());
     let process = Process::new();
     // Whether it is ready is asked over HTTP, and not here.

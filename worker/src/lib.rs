@@ -25,10 +25,10 @@ use store::Store;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use self::process::process;
 pub use admin::healthcheck;
 pub use config::{Concurrency, Config};
 pub use dispatch::Runners;
-pub use process::process;
 
 use crate::{
     admin::Health,

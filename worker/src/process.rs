@@ -1,12 +1,11 @@
 //! The worker's process: command line, log, signals.
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use crate::{Config, Runners, healthcheck, run};
 
@@ -20,7 +19,7 @@ pub async fn process(runners: Runners) -> anyhow::Result<ExitCode> {
     if config.healthcheck {
         return Ok(healthcheck(config.admin_addr).await);
     }
-    start_logging();
+    ::process::start();
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| anyhow!("a TLS provider is already installed"))?;
@@ -39,16 +38,5 @@ pub async fn process(runners: Runners) -> anyhow::Result<ExitCode> {
                 .context("ended at once; what still ran starts again when its lease ends");
         }
         shutdown.cancel();
-    }
-}
-
-fn start_logging() {
-    let wanted = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
-    let filter = wanted.and_then(|filter| EnvFilter::try_new(filter).ok()).unwrap_or_else(|| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter);
-    if std::io::stdout().is_terminal() {
-        logs.init();
-    } else {
-        logs.json().flatten_event(true).init();
     }
 }

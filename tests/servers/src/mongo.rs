@@ -59,7 +59,9 @@ impl MongoServer {
     }
 
     fn run(&self) -> bool {
-        self.process.start(self.command(), &self.log(), |pid| answers(self.port, pid))
+        let runs = self.process.start(self.command(), &self.log(), |pid| answers(self.port, pid));
+        self.process.watch("a mongod", self.log());
+        runs
     }
 
     fn command(&self) -> Command {
@@ -106,8 +108,7 @@ impl MongoServer {
 
     /// SIGTERM, and waits for the end.
     pub fn stop(&self) {
-        self.process.signal("TERM");
-        self.process.wait();
+        self.process.stop();
     }
 
     /// SIGKILL, and waits for the end.
@@ -127,9 +128,9 @@ impl MongoServer {
         self.await_primary();
     }
 
-    /// SIGSTOP: connections stay open, nothing is answered.
+    /// SIGSTOP: connections stay open, and nothing is answered from the return of this call on.
     pub fn pause(&self) {
-        self.process.signal("STOP");
+        self.process.pause();
     }
 
     /// SIGCONT after [`Self::pause`].
@@ -138,13 +139,48 @@ impl MongoServer {
     }
 }
 
+/// The name of a database of one test's own on the shared MongoDB, which is dropped with this: each collection and index that is
+/// left is a file that the server keeps open.
+pub struct MongoDatabase {
+    name: String,
+}
+
+impl MongoDatabase {
+    /// A database that no other test has.
+    #[expect(clippy::new_without_default, reason = "each is another one")]
+    pub fn new() -> Self {
+        Self::named(crate::prefix())
+    }
+
+    /// The database of this name, which need not exist yet.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: name.into() }
+    }
+}
+
+impl std::ops::Deref for MongoDatabase {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for MongoDatabase {
+    fn drop(&mut self) {
+        let mut command = Document::new();
+        command.int("dropDatabase", 1).text("$db", &self.name);
+        // A test that failed says why itself; what is left behind only costs files.
+        let _ = call(port_of(mongo()), command);
+    }
+}
+
 /// Every collection of a database with its documents as they are stored, one after the other.
 ///
 /// # Panics
 /// When the URL has no port, or the server does not answer.
 pub fn mongo_dump(url: &str, database: &str) -> BTreeMap<String, Vec<u8>> {
-    let digits = url.rsplit(':').next().unwrap_or_default().split(|c: char| !c.is_ascii_digit()).next();
-    let port = digits.and_then(|digits| digits.parse().ok()).expect("the URL has a port");
+    let port = port_of(url);
     let mut list = Document::new();
     list.int("listCollections", 1).text("$db", database);
     let answer = call(port, list).expect("mongod lists collections");
@@ -157,6 +193,11 @@ pub fn mongo_dump(url: &str, database: &str) -> BTreeMap<String, Vec<u8>> {
         collections.insert(name, call(port, find).expect("mongod finds documents"));
     }
     collections
+}
+
+fn port_of(url: &str) -> u16 {
+    let digits = url.rsplit(':').next().unwrap_or_default().split(|c: char| !c.is_ascii_digit()).next();
+    digits.and_then(|digits| digits.parse().ok()).expect("the URL has a port")
 }
 
 /// The values of the text fields of this name, wherever they are in a document.
@@ -258,6 +299,22 @@ mod tests {
         println!("{}", crate::mongo_version());
         assert_eq!(url, mongo());
         assert!(url.contains("directConnection=true"));
+    }
+
+    #[test]
+    fn a_database_is_dropped_when_its_test_ends() {
+        let database = MongoDatabase::new();
+        let mut shop = Document::new();
+        shop.text("name", "boutique");
+        let mut shops = Document::new();
+        shops.embed(0x03, "0", shop);
+        let mut insert = Document::new();
+        insert.text("insert", "shops").embed(0x04, "documents", shops).text("$db", &database);
+        assert!(succeeded(&call(port_of(mongo()), insert).unwrap()));
+        let name = database.to_owned();
+        assert!(mongo_dump(mongo(), &name).contains_key("shops"));
+        drop(database);
+        assert!(mongo_dump(mongo(), &name).is_empty());
     }
 
     fn count(port: u16) -> Vec<u8> {

@@ -99,7 +99,10 @@ impl RedisServer {
         let binary = redis_binary(self.kind).unwrap_or_else(|| missing("the redis server"));
         let mut command = self.command(&binary);
         command.args(arguments);
-        self.process.start(command, &self.log(), |pid| answers(self.port, pid, says))
+        let runs = self.process.start(command, &self.log(), |pid| answers(self.port, pid, says));
+        self.process
+            .watch(if self.kind == RedisKind::Valkey { "a Valkey server" } else { "a Redis 7.0 server" }, self.log());
+        runs
     }
 
     fn command(&self, binary: &Path) -> Command {
@@ -119,6 +122,11 @@ impl RedisServer {
         self.directory().join("log")
     }
 
+    #[cfg(test)]
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid().expect("the server runs")
+    }
+
     /// `redis://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
@@ -126,8 +134,7 @@ impl RedisServer {
 
     /// SIGTERM, and waits for the end.
     pub fn stop(&self) {
-        self.process.signal("TERM");
-        self.process.wait();
+        self.process.stop();
     }
 
     /// SIGKILL, and waits for the end.
@@ -152,9 +159,9 @@ impl RedisServer {
         assert!(self.run_until(arguments, "\nloading:1\r\n"), "it did not start:\n{}", tail(&self.log()));
     }
 
-    /// SIGSTOP: connections stay open, nothing is answered.
+    /// SIGSTOP: connections stay open, and nothing is answered from the return of this call on.
     pub fn pause(&self) {
-        self.process.signal("STOP");
+        self.process.pause();
     }
 
     /// SIGCONT after [`Self::pause`].

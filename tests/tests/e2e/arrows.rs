@@ -5,15 +5,16 @@ use std::{collections::BTreeMap, process::Command};
 use serde_json::Value;
 
 /// Our crates, and whom of ours each may depend on. Those that start servers for their tests may besides have [`FOR_TESTS`].
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
+    ("process", &[]),
     ("fleet", &[]),
     ("queue", &["fleet"]),
     ("providers", &["fleet"]),
     ("store", &[]),
     ("jobs", &["queue", "providers", "store"]),
     ("schedules", &["queue", "jobs", "store"]),
-    ("producer", &["fleet", "queue", "providers", "store", "jobs", "schedules"]),
-    ("worker", &["fleet", "queue", "providers", "store", "jobs", "schedules"]),
+    ("producer", &["process", "fleet", "queue", "providers", "store", "jobs", "schedules"]),
+    ("worker", &["process", "fleet", "queue", "providers", "store", "jobs", "schedules"]),
     ("ctl", &["fleet", "producer", "providers", "schedules", "queue", "worker"]),
     ("bench", &["fleet", "queue", "jobs", "worker"]),
     ("servers", &[]),

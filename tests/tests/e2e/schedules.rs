@@ -8,7 +8,7 @@ use mongodb::bson::{self, Document, doc};
 use queue::{Client, Clock, State};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use servers::{RedisKind, wait_until};
+use servers::{MongoDatabase, RedisKind, wait_until};
 use store::Store;
 use tests::{Answer, JOB_PATIENCE, Options, System};
 
@@ -201,11 +201,12 @@ struct Moved {
     client: Client,
     store: Store,
     database: mongodb::Database,
+    _dropped_at_the_end: MongoDatabase,
 }
 
 impl Moved {
     async fn at(start: &str) -> Self {
-        let name = servers::prefix();
+        let name = MongoDatabase::new();
         let redis = fleet::Redis::open(servers::redis(RedisKind::Valkey).unwrap(), &name).unwrap();
         let start: DateTime<Utc> = start.parse().unwrap();
         let clock = Clock::simulated(u64::try_from(start.timestamp_millis()).unwrap());
@@ -216,6 +217,7 @@ impl Moved {
             store: Store::open(servers::mongo(), &name).await.unwrap(),
             database,
             clock,
+            _dropped_at_the_end: name,
         }
     }
 

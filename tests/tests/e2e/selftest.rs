@@ -84,8 +84,7 @@ async fn an_interrupted_selftest_leaves_nothing_behind_and_a_killed_one_no_proce
         let folder = std::env::temp_dir().join(format!("ecomctl-selftest-{}", process.pid().unwrap()));
         assert!(folder.is_dir());
         let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
-        process.signal(signal);
-        process.wait();
+        process.end_by(signal);
         wait_until("all processes have ended", PATIENCE, async || processes_of(&name).is_empty()).await;
         if signal == "KILL" {
             fs::remove_dir_all(&folder).unwrap();

@@ -106,3 +106,26 @@ async fn an_empty_prefix_of_the_keys_is_refused() {
         assert_refused(&System::run_alone(program, variables).await, "REDIS_PREFIX is empty");
     }
 }
+
+/// Soft and hard limit of open files of a process.
+fn open_files(pid: u32) -> (u64, u64) {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    (numbers[0], numbers[1])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_processes_raise_their_limit_of_open_files_and_say_so_when_it_stays_low() {
+    let low = Options { open_files: Some((200, 2000)), ..Options::default() };
+    let enough = Options { open_files: Some((200, 5000)), ..Options::default() };
+    let (low, enough) = tokio::join!(System::start(low.workers(1)), System::start(enough.workers(1)));
+    assert!(low.pids().into_iter().all(|pid| open_files(pid) == (2000, 2000)));
+    assert!(enough.pids().into_iter().all(|pid| open_files(pid) == (5000, 5000)));
+    for log in [low.producer_log(), low.worker_log(0)] {
+        assert!(log.contains("few open files are allowed") && log.contains(r#""open_files.limit":2000"#), "{log}");
+    }
+    for log in [enough.producer_log(), enough.worker_log(0)] {
+        assert!(!log.contains("open files"), "{log}");
+    }
+}
