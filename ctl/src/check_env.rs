@@ -11,7 +11,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use providers::{
     Config,
-    services::{Accounts, Entry, Environment, Risk, SERVICES, State, truth},
+    services::{Accounts, Entry, Environment, Risk, SERVICES, State, general_faults, truth},
 };
 use serde::Serialize;
 
@@ -50,7 +50,7 @@ struct Report {
     /// Whether the exit code is 0.
     ok: bool,
     services: Vec<Row>,
-    /// What is wrong with switches that belong to no service alone.
+    /// What is wrong with variables that belong to no service alone.
     problems: Vec<String>,
 }
 
@@ -111,7 +111,8 @@ async fn examine(check: &CheckEnv, var: &(dyn Fn(&str) -> Option<String> + Sync)
     }
     let switches = SERVICES.iter().filter_map(|entry| entry.switch).chain(["MOCK_MODE"]);
     let is_bad = |name: &&str| environment.get(name).is_some_and(|value| truth(&value).is_none());
-    let problems: Vec<_> = switches.filter(is_bad).map(|name| format!("{name} must be true or false")).collect();
+    let mut problems: Vec<_> = switches.filter(is_bad).map(|name| format!("{name} must be true or false")).collect();
+    problems.extend(general_faults(&environment).iter().map(ToString::to_string));
     let critical = services.iter().any(|row| row.critical);
     let anything = !problems.is_empty() || services.iter().any(Row::has_faults);
     Report { mode: check.mode, strict: check.strict, ok: !(critical || check.strict && anything), services, problems }
@@ -354,6 +355,16 @@ mod tests {
         let strict = check(Purpose::Production, true, &without_mail).await;
         assert!(!strict.ok);
         assert!(strict.conclusion().ends_with("asks for: email\n"), "{}", strict.conclusion());
+    }
+
+    #[tokio::test]
+    async fn a_public_address_sets_up_no_shop() {
+        let report = check(Purpose::Production, false, &[("PUBLIC_URL", "https://jobs.example")]).await;
+        let publication = row(&report, "publication");
+        assert_eq!((publication.verdict(), publication.present.len()), ("not set", 0));
+        assert!(report.problems.is_empty());
+        let bad = check(Purpose::Production, true, &[FULL, &[("PUBLIC_URL", "jobs.example")]].concat()).await;
+        assert!(!bad.ok && bad.problems[0].starts_with("PUBLIC_URL must be"), "{:?}", bad.problems);
     }
 
     #[tokio::test]

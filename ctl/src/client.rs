@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
-use reqwest::{Method, RequestBuilder, Response, Url, header::RETRY_AFTER};
+use reqwest::{
+    Method, RequestBuilder, Response, Url,
+    header::{IF_MATCH, RETRY_AFTER},
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -42,10 +45,76 @@ pub(crate) struct NewJob {
     pub(crate) options: Option<Options>,
 }
 
-/// Its options.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// Its options; what is not given has the kind's default.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, clap::Args)]
+#[serde(rename_all = "snake_case")]
 pub(crate) struct Options {
-    pub(crate) priority: Priority,
+    /// How urgent the jobs are
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) priority: Option<Priority>,
+    /// Run after so many seconds
+    #[arg(long = "delay", value_name = "SECONDS", conflicts_with = "run_at")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) delay_s: Option<u64>,
+    /// Run at this time, like 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) run_at: Option<String>,
+    /// Not run at all when it has not begun by this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_at: Option<String>,
+    /// At most one unfinished job has this key
+    #[arg(long, value_name = "KEY", conflicts_with = "from")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unique_key: Option<String>,
+    /// Hold the unique key for so many seconds, finished or not
+    #[arg(long = "unique-for", value_name = "SECONDS", requires = "unique_key")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unique_for_s: Option<u64>,
+    /// What becomes of a job whose unique key another one has
+    #[arg(long, requires = "unique_key")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) on_conflict: Option<OnConflict>,
+    /// Attempts before a job is dead
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_attempts: Option<u32>,
+    /// Seconds that an attempt may take
+    #[arg(long = "timeout", value_name = "SECONDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) timeout_s: Option<u64>,
+    /// Whether a stand-in may answer for a service that cannot
+    #[arg(long, value_name = "true|false")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) allow_fallback: Option<bool>,
+    /// For this tenant instead of the token's; needs the scope admin
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tenant: Option<String>,
+    /// Kept with the jobs and shown with them
+    #[arg(long, value_name = "JSON|@FILE|@-", value_parser = crate::enqueue::read_json)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) metadata: Option<Value>,
+}
+
+/// What becomes of a job whose unique key another one has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub(crate) enum OnConflict {
+    ReturnExisting,
+    Replace,
+    Reject,
+}
+
+/// A time of RFC 3339, as it was given: the API reads it again.
+fn time(text: &str) -> Result<String, String> {
+    match DateTime::parse_from_rfc3339(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("this is no time of RFC 3339, such as 2026-01-31T12:00:00Z".to_owned()),
+    }
 }
 
 /// How urgent a job is.
@@ -263,16 +332,19 @@ impl Api {
         }
     }
 
-    /// Enqueues one job.
-    pub(crate) async fn push(&self, job: &NewJob) -> Result<Value, CallError> {
-        self.push_with_key(job, Uuid::now_v7()).await
+    /// Enqueues one job; under `key`, or under one of its own.
+    pub(crate) async fn push(&self, job: &NewJob, key: Option<&str>) -> Result<Value, CallError> {
+        match key {
+            Some(key) => self.push_with_key(job, key).await,
+            None => self.push_with_key(job, &Uuid::now_v7().to_string()).await,
+        }
     }
 
     /// Enqueues one job, over outages of the API too. The caller limits the time.
     pub(crate) async fn push_patiently(&self, job: &NewJob) -> Result<Job, CallError> {
-        let key = Uuid::now_v7();
+        let key = Uuid::now_v7().to_string();
         loop {
-            match self.push_with_key(job, key).await {
+            match self.push_with_key(job, &key).await {
                 Ok(job) => return self.understand(job),
                 Err(error) => tokio::time::sleep(error.retry_after().ok_or(error)?).await,
             }
@@ -280,18 +352,21 @@ impl Api {
     }
 
     /// The key makes the repetition of a call whose answer was lost harmless.
-    async fn push_with_key(&self, job: &NewJob, key: Uuid) -> Result<Value, CallError> {
-        let request = self.request(Method::POST, "/api/jobs").header("Idempotency-Key", key.to_string());
+    async fn push_with_key(&self, job: &NewJob, key: &str) -> Result<Value, CallError> {
+        let request = self.request(Method::POST, "/api/jobs").header("Idempotency-Key", key);
         self.call(request.json(job)).await
     }
 
     /// Enqueues many, at most 10,000; one line a job.
-    pub(crate) async fn push_many(&self, jobs: &[NewJob]) -> Result<Vec<BatchLine>, CallError> {
+    pub(crate) async fn push_many(&self, jobs: &[NewJob], key: Option<&str>) -> Result<Vec<BatchLine>, CallError> {
         #[derive(Deserialize)]
         struct Answer {
             results: Vec<BatchLine>,
         }
-        let request = self.request(Method::POST, "/api/jobs/batch").json(&json!({ "jobs": jobs }));
+        let mut request = self.request(Method::POST, "/api/jobs/batch").json(&json!({ "jobs": jobs }));
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
         let answer: Answer = self.call(request).await?;
         Ok(answer.results)
     }
@@ -349,8 +424,12 @@ impl Api {
     /// Makes dead jobs ready again: those in `ids`, or all when there are none.
     pub(crate) async fn replay(&self, queue: &str, ids: &[String]) -> Result<Value, CallError> {
         let request = self.request(Method::POST, &format!("{}/replay", dead_path(queue)));
-        let body = if ids.is_empty() { json!({}) } else { json!({ "ids": ids }) };
-        self.call(request.json(&body)).await
+        self.call(request.json(&selection(ids))).await
+    }
+
+    /// Deletes dead jobs: those in `ids`, or all when there are none.
+    pub(crate) async fn delete_dead(&self, queue: &str, ids: &[String]) -> Result<Value, CallError> {
+        self.call(self.request(Method::DELETE, &dead_path(queue)).json(&selection(ids))).await
     }
 
     /// Stops or allows claiming from a queue: `verb` is `pause` or `resume`.
@@ -395,6 +474,26 @@ impl Api {
                 return Ok(schedules);
             }
         }
+    }
+
+    /// Makes or changes a schedule; with `etag` only if it is still that one.
+    pub(crate) async fn put_schedule(&self, name: &str, body: &Value, etag: Option<&str>) -> Result<Value, CallError> {
+        let request = self.request(Method::PUT, &schedule_path(name)).json(body);
+        self.call(match etag {
+            Some(etag) => request.header(IF_MATCH, etag),
+            None => request,
+        })
+        .await
+    }
+
+    pub(crate) async fn schedule(&self, name: &str) -> Result<Value, CallError> {
+        self.call(self.request(Method::GET, &schedule_path(name))).await
+    }
+
+    pub(crate) async fn delete_schedule(&self, name: &str) -> Result<(), CallError> {
+        let response = self.request(Method::DELETE, &schedule_path(name)).send().await;
+        let response = response.map_err(|error| self.unreachable(&error))?;
+        if response.status().is_success() { Ok(()) } else { self.read::<Value>(response).await.map(|_| ()) }
     }
 
     /// `run`, `pause` or `resume` of a schedule.
@@ -468,6 +567,11 @@ pub(crate) fn job_path(id: &str) -> String {
 
 fn schedule_path(name: &str) -> String {
     format!("/api/schedules/{}", segment(name))
+}
+
+/// No ids mean all.
+fn selection(ids: &[String]) -> Value {
+    if ids.is_empty() { json!({}) } else { json!({ "ids": ids }) }
 }
 
 fn dead_path(queue: &str) -> String {

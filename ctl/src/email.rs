@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     client::Api,
-    enqueue::read_payload,
+    enqueue::read_json,
     table::{Align, Table, one_line, output_width, printable},
 };
 
@@ -27,7 +27,7 @@ pub(crate) enum Verb {
     /// Show how an e-mail would look, and send nothing
     Preview {
         /// The payload of an e-mail job, such as {"to":"zoe@customer.example","template":"welcome","language":"fr","data":{}}
-        #[arg(long, value_name = "JSON|@FILE", value_parser = read_payload)]
+        #[arg(long, value_name = "JSON|@FILE|@-", value_parser = read_json)]
         payload: Value,
         /// Write the HTML into this file, to look at it in a browser
         #[arg(long, value_name = "FILE.html")]

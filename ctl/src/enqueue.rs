@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io::{Read, read_to_string, stdin},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -14,13 +15,13 @@ use serde_json::{Value, json};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
-    client::{Api, BatchLine, CallError, Job, NewJob, Options, Priority, Problem},
+    client::{Api, BatchLine, CallError, Job, NewJob, Options, Problem},
     table::{one_line, printable},
 };
 
 pub(crate) const CONTENT: &str = "content";
 /// The API takes 10,000 jobs and 32 MB at once; a catalogue's rows may be long.
-const BATCH: usize = 1_000;
+pub(crate) const BATCH: usize = 1_000;
 /// How many jobs are waited for at a time.
 pub(crate) const N_WAITING: usize = 32;
 
@@ -32,14 +33,17 @@ pub(crate) struct Enqueue {
     kind: String,
     /// A catalogue; every row becomes a content job. Columns: `product_id`, name, category, language, and as wanted features
     /// (separated by `|`), tone, `target_length`, price with currency, description
-    #[arg(long, value_name = "FILE.csv")]
+    /// `-` reads the standard input
+    #[arg(long, value_name = "FILE.csv|-")]
     from: Option<PathBuf>,
-    /// The payload of one job
-    #[arg(long, value_name = "JSON|@FILE", value_parser = read_payload)]
+    /// The payload of one job; `@-` reads the standard input
+    #[arg(long, value_name = "JSON|@FILE|@-", value_parser = read_json)]
     payload: Option<Value>,
-    /// How urgent the jobs are
-    #[arg(long)]
-    priority: Option<Priority>,
+    #[command(flatten)]
+    options: Options,
+    /// The same key and the same jobs again, within 24 h, enqueue nothing twice
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
     /// Wait until they have finished
     #[arg(long)]
     wait: bool,
@@ -55,13 +59,17 @@ pub(crate) async fn run(api: &Api, enqueue: &Enqueue, json: bool) -> Result<Exit
             eprintln!("error: --from makes content jobs only; for {} use --payload", enqueue.kind);
             return Ok(ExitCode::from(2));
         }
-        (Some(file), _) => content_jobs(&read_catalogue(file)?, enqueue.priority)?,
-        (None, payload) => vec![new_job(&enqueue.kind, payload.clone().unwrap_or_default(), enqueue.priority)],
+        (Some(file), _) => content_jobs(&read_catalogue(file)?, &enqueue.options)?,
+        (None, payload) => vec![new_job(&enqueue.kind, payload.clone().unwrap_or_default(), &enqueue.options)],
     };
     let mut failed = false;
-    for batch in jobs.chunks(BATCH) {
-        let taken =
-            if enqueue.from.is_some() { push_batch(api, batch).await? } else { vec![push_one(api, &batch[0]).await?] };
+    for (number, batch) in jobs.chunks(BATCH).enumerate() {
+        let key = enqueue.idempotency_key.as_ref().map(|key| numbered(key, number));
+        let taken = if enqueue.from.is_some() {
+            push_batch(api, batch, key.as_deref()).await?
+        } else {
+            vec![push_one(api, &batch[0], key.as_deref()).await?]
+        };
         for (job, taken) in batch.iter().zip(&taken) {
             println!("{}", taken_line(job, taken, json));
             failed |= taken.is_err();
@@ -73,34 +81,40 @@ pub(crate) async fn run(api: &Api, enqueue: &Enqueue, json: bool) -> Result<Exit
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// The products of a catalogue, at least one.
+/// The key of the call of this number, counted from 0: each call needs one of its own.
+fn numbered(key: &str, number: usize) -> String {
+    if number == 0 { key.to_owned() } else { format!("{key}-{}", number + 1) }
+}
+
+/// The products of a catalogue, at least one; `-` is the standard input.
 pub(crate) fn read_catalogue(path: &Path) -> Result<Vec<ContentRequest>> {
-    let file = File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
+    let file: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(stdin())
+    } else {
+        Box::new(File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?)
+    };
     let products =
         from_csv(file).with_context(|| format!("{} is no catalogue, nothing was enqueued", path.display()))?;
     ensure!(!products.is_empty(), "{} has no product", path.display());
     Ok(products)
 }
 
-pub(crate) fn content_jobs(products: &[ContentRequest], priority: Option<Priority>) -> Result<Vec<NewJob>> {
-    products.iter().map(|product| Ok(new_job(CONTENT, serde_json::to_value(product)?, priority))).collect()
+pub(crate) fn content_jobs(products: &[ContentRequest], options: &Options) -> Result<Vec<NewJob>> {
+    products.iter().map(|product| Ok(new_job(CONTENT, serde_json::to_value(product)?, options))).collect()
 }
 
-pub(crate) fn new_job(kind: &str, payload: Value, priority: Option<Priority>) -> NewJob {
-    NewJob { kind: kind.to_owned(), payload, options: priority.map(|priority| Options { priority }) }
+pub(crate) fn new_job(kind: &str, payload: Value, options: &Options) -> NewJob {
+    let options = (*options != Options::default()).then(|| options.clone());
+    NewJob { kind: kind.to_owned(), payload, options }
 }
 
-/// Enqueues many; one answer a job, in their order.
-pub(crate) async fn push_batch(api: &Api, jobs: &[NewJob]) -> Result<Vec<Taken>> {
-    let mut taken = Vec::new();
-    for batch in jobs.chunks(BATCH) {
-        taken.extend(in_order(api.push_many(batch).await?, batch.len())?);
-    }
-    Ok(taken)
+/// Enqueues many, at most 10,000; one answer a job, in their order.
+pub(crate) async fn push_batch(api: &Api, jobs: &[NewJob], key: Option<&str>) -> Result<Vec<Taken>> {
+    in_order(api.push_many(jobs, key).await?, jobs.len())
 }
 
-async fn push_one(api: &Api, job: &NewJob) -> Result<Taken> {
-    match api.push(job).await {
+async fn push_one(api: &Api, job: &NewJob, key: Option<&str>) -> Result<Taken> {
+    match api.push(job, key).await {
         Ok(job) => Ok(Ok(api.understand::<Job>(job)?.id)),
         Err(CallError::Refused { status: 422, problem, .. }) => Ok(Err(*problem)),
         Err(error) => Err(error.into()),
@@ -175,18 +189,21 @@ fn wait_for_all(api: &Api, ids: impl Iterator<Item = String>) -> JoinSet<Result<
     ends
 }
 
-/// `JSON` or `@FILE`.
-pub(crate) fn read_payload(text: &str) -> Result<Value, String> {
+/// `JSON`, `@FILE`, or `@-` for the standard input.
+pub(crate) fn read_json(text: &str) -> Result<Value, String> {
     let (source, json) = match text.strip_prefix('@') {
-        Some(path) => (path, std::fs::read_to_string(path).map_err(|error| format!("{path} cannot be read: {error}"))?),
-        None => ("this", text.to_owned()),
+        Some("-") => ("the standard input", read_to_string(stdin())),
+        Some(path) => (path, std::fs::read_to_string(path)),
+        None => ("this", Ok(text.to_owned())),
     };
+    let json = json.map_err(|error| format!("{source} cannot be read: {error}"))?;
     serde_json::from_str(&json).map_err(|error| format!("{source} is no JSON: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::Priority;
 
     fn products() -> Vec<ContentRequest> {
         let csv = "product_id,name,category,features,language,price,currency\n\
@@ -197,14 +214,15 @@ mod tests {
 
     #[test]
     fn every_row_becomes_a_content_job() {
-        let jobs = content_jobs(&products(), Some(Priority::Low)).unwrap();
+        let low = Options { priority: Some(Priority::Low), ..Options::default() };
+        let jobs = content_jobs(&products(), &low).unwrap();
         let first = serde_json::to_value(&jobs[0]).unwrap();
         assert_eq!(first["kind"], "content");
         assert_eq!(first["options"], json!({ "priority": "low" }));
         assert_eq!(first["payload"]["name"], "Käse, \"alt\"");
         assert_eq!(first["payload"]["features"], json!(["ripe", "round"]));
         assert_eq!(first["payload"]["price"], json!({ "amount": "4.50", "currency": "EUR" }));
-        let second = serde_json::to_value(&content_jobs(&products(), None).unwrap()[1]).unwrap();
+        let second = serde_json::to_value(&content_jobs(&products(), &Options::default()).unwrap()[1]).unwrap();
         assert_eq!((second.get("options"), second["payload"].get("price")), (None, None));
     }
 
@@ -226,7 +244,7 @@ mod tests {
             "type": "t", "title": "invalid payload", "errors": [{ "pointer": "/payload/name", "message": "is empty" }]
         }))
         .unwrap();
-        let job = new_job("content", json!({ "product_id": "A-1" }), None);
+        let job = new_job("content", json!({ "product_id": "A-1" }), &Options::default());
         assert_eq!(
             taken_line(&job, &Err(problem.clone()), false),
             "refused  A-1  invalid payload\n  /payload/name: is empty"
@@ -240,7 +258,7 @@ mod tests {
     fn the_example_catalogue_gives_25_jobs_and_its_first_product_can_be_published() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/catalogue.csv");
         let products = read_catalogue(&path).unwrap();
-        assert_eq!(content_jobs(&products, None).unwrap().len(), 25);
+        assert_eq!(content_jobs(&products, &Options::default()).unwrap().len(), 25);
         assert!(products[0].price.is_some());
     }
 
@@ -252,8 +270,8 @@ mod tests {
 
     #[test]
     fn a_payload_is_json_or_a_file_of_it() {
-        assert_eq!(read_payload(r#"{"a":1}"#), Ok(json!({ "a": 1 })));
-        assert!(read_payload("{").unwrap_err().starts_with("this is no JSON: "));
-        assert!(read_payload("@/nowhere").unwrap_err().starts_with("/nowhere cannot be read: "));
+        assert_eq!(read_json(r#"{"a":1}"#), Ok(json!({ "a": 1 })));
+        assert!(read_json("{").unwrap_err().starts_with("this is no JSON: "));
+        assert!(read_json("@/nowhere").unwrap_err().starts_with("/nowhere cannot be read: "));
     }
 }

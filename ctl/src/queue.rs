@@ -36,6 +36,17 @@ pub(crate) enum Verb {
         /// Ids of dead jobs
         ids: Vec<String>,
     },
+    /// Delete dead jobs for good: those named, or all with --all
+    DeleteDead {
+        /// The queue, named like its kind
+        queue: String,
+        /// Ids of dead jobs
+        #[arg(required_unless_present = "all")]
+        ids: Vec<String>,
+        /// All dead jobs of the queue
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
+    },
     /// Stop claiming from a queue in all replicas; jobs that run go on
     Pause {
         /// The queue, named like its kind
@@ -112,6 +123,13 @@ pub(crate) async fn run(api: &Api, verb: &Verb, json: bool) -> Result<ExitCode> 
             let answer = api.replay(queue, ids).await?;
             match answer["count"].as_u64() {
                 Some(n_replayed) if !json => println!("{n_replayed} jobs of {queue} run again"),
+                _ => println!("{answer:#}"),
+            }
+        }
+        Verb::DeleteDead { queue, ids, .. } => {
+            let answer = api.delete_dead(queue, ids).await?;
+            match answer["count"].as_u64() {
+                Some(n_deleted) if !json => println!("{n_deleted} dead jobs of {queue} are deleted"),
                 _ => println!("{answer:#}"),
             }
         }

@@ -7,10 +7,11 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 use schedules::{Expression, Zone, next_instant};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     Global,
+    enqueue::read_json,
     table::{Align, Table, output_width},
 };
 
@@ -32,6 +33,27 @@ pub(crate) enum Verb {
     /// Let a paused schedule go on; what it missed meanwhile is not made up for
     Resume {
         /// The schedule
+        name: String,
+    },
+    /// Show a schedule
+    Get {
+        /// Its name
+        name: String,
+    },
+    /// Make a schedule, or change the one of this name
+    Put {
+        /// Its name
+        name: String,
+        /// When and what, as for `PUT /api/schedules/{name}`; `@-` reads the standard input
+        #[arg(long, value_name = "JSON|@FILE|@-", value_parser = read_json)]
+        definition: Value,
+        /// Only if the schedule still has this `ETag`
+        #[arg(long, value_name = "ETAG")]
+        if_match: Option<String>,
+    },
+    /// Delete a schedule; jobs that it enqueued stay
+    Delete {
+        /// Its name
         name: String,
     },
     /// Print the next instants, in UTC: of a schedule, or (without any server) of a cron expression
@@ -113,6 +135,22 @@ pub(crate) async fn run(global: &Global, verb: &Verb) -> Result<ExitCode> {
                 Some(id) if !global.json => println!("{id}"),
                 _ => println!("{answer:#}"),
             }
+        }
+        Verb::Get { name } => println!("{:#}", global.api()?.schedule(name).await?),
+        Verb::Put { name, definition, if_match } => {
+            let answer = global.api()?.put_schedule(name, definition, if_match.as_deref()).await?;
+            match answer["next_at"].as_str() {
+                _ if global.json => println!("{answer:#}"),
+                Some(next_at) => println!("{name} is stored, next at {next_at}"),
+                None => println!("{name} is stored, and has no next time"),
+            }
+        }
+        Verb::Delete { name } => {
+            global.api()?.delete_schedule(name).await?;
+            println!(
+                "{}",
+                if global.json { json!({ "deleted": name }).to_string() } else { format!("{name} is deleted") }
+            );
         }
         Verb::Pause { name } => switch(global, name, "pause").await?,
         Verb::Resume { name } => switch(global, name, "resume").await?,

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use crate::{
     Secrets,
-    services::{Accounts, Entry, Environment, Malformed, SERVICES, State, is_loopback, truth, web_url},
+    services::{Accounts, Entry, Environment, Malformed, SERVICES, State, general_faults, is_loopback, truth, web_url},
 };
 
 /// How the services are reached, and which are asked to be real.
@@ -133,6 +133,7 @@ impl Config {
             let provider = environment.get("PROXY_PROVIDER").unwrap_or_default();
             complaints.push(format!("scraping stays mock: PROXY_PROVIDER={provider:?} is not built yet, only direct"));
         }
+        complaints.extend(general_faults(&environment).iter().map(Malformed::to_string));
         let pace = crate::Pace::from_vars(|name| environment.get(name), &mut complaints);
         let configured = |index: usize| services[index].state.configured.then_some(&environment);
         Self {
@@ -363,6 +364,8 @@ mod tests {
         }
         let good = config(&[&[("PUBLIC_URL", "https://jobs.example/")], &MAIL[..]].concat());
         assert_eq!(good.public_url.as_deref(), Some("https://jobs.example"));
-        assert_eq!(config(&[("PUBLIC_URL", "jobs.example")]).public_url, None);
+        let bad = config(&[("PUBLIC_URL", "jobs.example")]);
+        assert_eq!(bad.public_url, None);
+        assert!(bad.complaints[0].starts_with("PUBLIC_URL must be"), "{:?}", bad.complaints);
     }
 }

@@ -77,6 +77,15 @@ pub struct Account {
     pub variables: &'static [Variable],
 }
 
+/// What several services use and none of them needs: they belong to no row of the catalogue.
+pub const GENERAL: &[Variable] = &[Variable::optional("PUBLIC_URL", http_url)];
+
+/// The variables of [`GENERAL`] whose values cannot be right.
+#[must_use]
+pub fn general_faults(environment: &Environment<'_>) -> Vec<Malformed> {
+    examine(GENERAL, environment).malformed
+}
+
 /// A variable of the environment.
 #[derive(Debug)]
 pub struct Variable {
@@ -336,7 +345,7 @@ pub static SERVICES: [Entry; 11] = [
         lost: "nothing reaches the shops",
         switch: Some("MOCK_MODE_PUBLICATION"),
         built: false,
-        variables: &[Variable::optional("PUBLIC_URL", http_url)],
+        variables: &[],
         accounts: Accounts::AnyOf(&[
             Account {
                 name: "shopify",

@@ -6,7 +6,10 @@ use providers::content::ContentRequest;
 use serde_json::{Value, json};
 
 use super::report::{Board, End};
-use crate::{client::Api, enqueue::new_job};
+use crate::{
+    client::{Api, Options},
+    enqueue::new_job,
+};
 
 /// The kinds after `content`, in their order.
 pub(crate) const FOLLOWERS: [&str; 4] = ["image", "scrape", "email", "publication"];
@@ -52,7 +55,7 @@ impl Chain {
             Ok(payload) => payload,
             Err(reason) => return self.board.end(row, End::Failed(reason)),
         };
-        let id = match self.api.push_patiently(&new_job(kind, payload, None)).await {
+        let id = match self.api.push_patiently(&new_job(kind, payload, &Options::default())).await {
             Ok(job) => job.id,
             Err(error) => return self.board.end(row, End::of(Err(error))),
         };

@@ -19,8 +19,8 @@ use clap::Args;
 use tokio::{sync::Semaphore, task::JoinSet, time::interval};
 
 use crate::{
-    client::Api,
-    enqueue::{N_WAITING, content_jobs, push_batch, read_catalogue},
+    client::{Api, Options},
+    enqueue::{BATCH, N_WAITING, content_jobs, push_batch, read_catalogue},
     table::output_width,
 };
 use chain::Chain;
@@ -51,7 +51,10 @@ pub(crate) async fn run(api: Api, demo: &Demo, json: bool) -> Result<ExitCode> {
     let products = read_catalogue(&demo.catalogue)?;
     let started = Instant::now();
     let limit = Duration::from_secs(demo.limit_s);
-    let taken = push_batch(&api, &content_jobs(&products, None)?).await?;
+    let mut taken = Vec::new();
+    for batch in content_jobs(&products, &Options::default())?.chunks(BATCH) {
+        taken.extend(push_batch(&api, batch, None).await?);
+    }
     let board = Arc::new(Board::new(&products, taken));
     let chain = Chain {
         api: api.clone(),
