@@ -454,10 +454,20 @@ impl System {
     /// # Panics
     /// When it cannot be started.
     pub async fn ecomctl<S: AsRef<str>>(&self, arguments: &[S]) -> Output {
+        self.ecomctl_reading(arguments, "").await
+    }
+
+    /// The same, with this text as its standard input.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn ecomctl_reading<S: AsRef<str>>(&self, arguments: &[S], input: &str) -> Output {
+        let file = self.directory.path().join(format!("input-{}", free_port()));
+        fs::write(&file, input).expect("the directory is writable");
         let mut command = mortal(&program("ecomctl"));
         command.args(arguments.iter().map(AsRef::as_ref)).current_dir(workspace()).env_clear().envs(own_variables());
         command.env("ECOM_URL", &self.url).env("ECOM_TOKEN", &self.token).env("JWT_SECRET", SECRET);
-        output(command).await
+        output(command, fs::File::open(file).expect("the file is there").into()).await
     }
 
     /// Runs `producer` or `worker` with these variables and without any system until it ends by itself.
@@ -469,7 +479,7 @@ impl System {
         command.env_clear().envs(own_variables()).envs(variables);
         let address = format!("127.0.0.1:{}", free_port());
         command.env("HTTP_ADDR", &address).env("ADMIN_ADDR", "127.0.0.1:0");
-        tokio::time::timeout(PATIENCE, output(command)).await.expect("the program ends by itself")
+        tokio::time::timeout(PATIENCE, output(command, Stdio::null())).await.expect("the program ends by itself")
     }
 }
 
@@ -527,8 +537,8 @@ async fn end(app: &App) -> ExitStatus {
     app.process.exit_status().expect("it has ended")
 }
 
-async fn output(mut command: Command) -> Output {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+async fn output(mut command: Command, input: Stdio) -> Output {
+    command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
     let run = move || servers::spawn(command)?.wait_with_output();
     tokio::task::spawn_blocking(run).await.expect("the waiting thread ends").expect("the program can be started")
 }

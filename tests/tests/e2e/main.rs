@@ -9,6 +9,7 @@ mod check_env;
 mod content;
 mod damage;
 mod demo;
+mod ecomctl;
 mod email;
 mod events;
 mod full_redis;

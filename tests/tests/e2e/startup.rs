@@ -118,10 +118,10 @@ fn open_files(pid: u32) -> (u64, u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_processes_raise_their_limit_of_open_files_and_say_so_when_it_stays_low() {
     let low = Options { open_files: Some((200, 2000)), ..Options::default() };
-    let enough = Options { open_files: Some((200, 5000)), ..Options::default() };
+    let enough = Options { open_files: Some((200, 4096)), ..Options::default() };
     let (low, enough) = tokio::join!(System::start(low.workers(1)), System::start(enough.workers(1)));
     assert!(low.pids().into_iter().all(|pid| open_files(pid) == (2000, 2000)));
-    assert!(enough.pids().into_iter().all(|pid| open_files(pid) == (5000, 5000)));
+    assert!(enough.pids().into_iter().all(|pid| open_files(pid) == (4096, 4096)));
     for log in [low.producer_log(), low.worker_log(0)] {
         assert!(log.contains("few open files are allowed") && log.contains(r#""open_files.limit":2000"#), "{log}");
     }
