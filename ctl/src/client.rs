@@ -139,6 +139,8 @@ pub(crate) struct Job {
     pub(crate) attempt: u32,
     pub(crate) max_attempts: u32,
     pub(crate) attempts: Vec<Attempt>,
+    #[serde(default)]
+    pub(crate) snoozes: Snoozes,
     pub(crate) progress: Option<Progress>,
     pub(crate) provider: Option<String>,
     pub(crate) degraded: bool,
@@ -151,6 +153,14 @@ pub(crate) struct Job {
 pub(crate) struct Progress {
     pub(crate) percent: u8,
     pub(crate) message: String,
+}
+
+/// How often a job was put off without fault.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub(crate) struct Snoozes {
+    pub(crate) count: u32,
+    pub(crate) last_code: Option<String>,
+    pub(crate) last_at: Option<DateTime<Utc>>,
 }
 
 /// One attempt of a job.
@@ -181,6 +191,14 @@ impl Job {
     /// From its creation to its end, in milliseconds.
     pub(crate) fn duration_ms(&self) -> Option<i64> {
         self.finished_at.map(|finished_at| (finished_at - self.created_at).num_milliseconds())
+    }
+
+    /// How often it was put off, why and when the last time; `None`: never.
+    pub(crate) fn put_off(&self) -> Option<String> {
+        let Snoozes { count, last_code, last_at } = &self.snoozes;
+        let code = last_code.as_deref().unwrap_or("no reason");
+        let at = last_at.map(|at| format!(" at {}", at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)));
+        (*count > 0).then(|| format!("{count} times, last: {code}{}", at.unwrap_or_default()))
     }
 
     /// The error of its last attempt that has one, `code: message`.

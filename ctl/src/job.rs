@@ -151,7 +151,8 @@ fn table(jobs: &[Job]) -> Table {
     let header = ["id", "kind", "tenant", "state", "created", "attempt", "provider or error"];
     let mut table = Table::new(&header.map(|name| (name, Align::Left)));
     for job in jobs {
-        let what = job.provider.clone().or_else(|| job.last_error()).unwrap_or_default();
+        let put_off = || Some(format!("put off {}", job.put_off()?)).filter(|_| !job.is_finished());
+        let what = job.provider.clone().or_else(|| job.last_error()).or_else(put_off).unwrap_or_default();
         let created = job.created_at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
         let attempt = format!("{} of {}", job.attempt, job.max_attempts);
         table.row([job.id.clone(), job.kind.clone(), job.tenant.clone(), job.state.clone(), created, attempt, what]);
@@ -188,6 +189,9 @@ fn describe(job: &Job) -> String {
         let error = attempt.error.as_ref().map(|error| format!(": {}: {}", error.code, error.message));
         line("", &format!("{} {outcome} on {}{}", attempt.number, attempt.worker, error.unwrap_or_default()));
     }
+    if let Some(put_off) = job.put_off() {
+        line("put off", &put_off);
+    }
     if let Some(result) = &job.result {
         let _ = writeln!(text, "result    {}", printable(&format!("{result:#}")));
     }
@@ -199,7 +203,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::client::{Attempt, AttemptError, Progress};
+    use crate::client::{Attempt, AttemptError, Progress, Snoozes};
 
     #[test]
     fn an_event_is_one_line() {
@@ -233,6 +237,11 @@ mod tests {
             attempt: 2,
             max_attempts: 5,
             attempts: vec![attempt],
+            snoozes: Snoozes {
+                count: 12,
+                last_code: Some("provider_held".to_owned()),
+                last_at: chrono::DateTime::from_timestamp_millis(1_250),
+            },
             progress: Some(Progress { percent: 100, message: "stored".to_owned() }),
             degraded: true,
             degraded_reason: Some("openai: out of quota".to_owned()),
@@ -243,7 +252,8 @@ mod tests {
                         created   1970-01-01T00:00:00.000Z\n\
                         finished  1970-01-01T00:00:01.500Z, 1500 ms after its creation\n\
                         degraded  openai: out of quota\nprogress  100 %, stored\nattempt   2 of 5\n          \
-                        1 retry on host-1/7: rate_limited: openai: 429[31m\nresult    {\n  \"title\": \"Käse\"\n}\n";
+                        1 retry on host-1/7: rate_limited: openai: 429[31m\n\
+                        put off   12 times, last: provider_held at 1970-01-01T00:00:01.250Z\nresult    {\n  \"title\": \"Käse\"\n}\n";
         assert_eq!(describe(&job), expected);
     }
 }

@@ -11,13 +11,13 @@ use crate::{
     client::Client,
     error::Error,
     keys::{self, Partition},
-    message::{Attempt, AttemptOutcome, Finished, History, JobId, Priority, Record, State},
+    message::{Attempt, AttemptOutcome, Finished, History, JobId, Priority, Record, Snoozed, State},
     outcome::Success,
     owner::Owner,
     progress::Reports,
     scripts::{self, Found},
     timeline::Trace,
-    view::{AttemptView, Depth, JobView, Page, QueueView, Timestamp},
+    view::{AttemptView, Depth, JobView, Page, QueueView, Snoozes, Timestamp},
 };
 
 /// A replica that has not beaten for so long no longer counts.
@@ -65,6 +65,17 @@ impl From<Attempt> for AttemptView {
             error: attempt.error,
             step: attempt.step,
             revived_at: attempt.revived_ms.map(Timestamp::from_ms),
+            died: attempt.died,
+        }
+    }
+}
+
+impl From<&Snoozed> for Snoozes {
+    fn from(snoozed: &Snoozed) -> Self {
+        Self {
+            count: snoozed.count,
+            last_code: Some(snoozed.last_code.clone()),
+            last_at: Some(Timestamp::from_ms(snoozed.last_ms)),
         }
     }
 }
@@ -121,6 +132,7 @@ impl Client {
                 error: None,
                 step: 0,
                 revived_ms: None,
+                died: false,
             }));
             view.trace.steps = 1;
         }
@@ -167,6 +179,7 @@ impl Client {
             timeout_s: record.options.timeout_s.or(kind.map(|kind| kind.timeout_s)).unwrap_or(60),
             progress: None,
             attempts,
+            snoozes: history.snoozed.as_ref().map(Snoozes::from).unwrap_or_default(),
             provider: None,
             degraded: false,
             degraded_reason: None,
@@ -486,6 +499,7 @@ fn add_running_attempt(view: &mut JobView, owner: &str) {
         error: None,
         step: view.trace.steps,
         revived_at: view.trace.revived_at,
+        died: false,
     });
 }
 

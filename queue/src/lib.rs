@@ -49,4 +49,4 @@ pub use session::{ClaimReport, Session, Timing, UpkeepReport};
 pub use settle::{Settlement, Verdict};
 pub use timeline::{Event, Trace};
 pub use unique::{OnConflict, Pushed, Unique};
-pub use view::{AttemptView, Depth, JobView, Page, Progress, QueueView, Timestamp};
+pub use view::{AttemptView, Depth, JobView, Page, Progress, QueueView, Snoozes, Timestamp};

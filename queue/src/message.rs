@@ -352,7 +352,8 @@ pub enum AttemptOutcome {
     Succeeded,
     /// Failed; another attempt follows.
     Retry,
-    /// Put off without fault.
+    /// Put off without fault. Releases that counted these runs as attempts wrote it; it is read, and never shown or written.
+    #[serde(skip_serializing)]
     Snoozed,
     /// Failed for good.
     Dead,
@@ -429,6 +430,24 @@ pub(crate) struct Attempt {
     /// When someone made the job ready for it. Set by [`History::add`].
     #[serde(rename = "v", default, skip_serializing_if = "Option::is_none")]
     pub(crate) revived_ms: Option<u64>,
+    /// The job was dead after it. Told by the outcome too, but for those that others may follow.
+    #[serde(rename = "d", default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) died: bool,
+}
+
+/// How often a job was put off without fault: runs that are no attempts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Snoozed {
+    #[serde(rename = "n")]
+    pub(crate) count: u32,
+    /// Why, the last time.
+    #[serde(rename = "c")]
+    pub(crate) last_code: String,
+    #[serde(rename = "t")]
+    pub(crate) last_ms: u64,
+    /// How many steps (see [`History::steps`]) the job had made before that run.
+    #[serde(rename = "i", default)]
+    pub(crate) last_step: u32,
 }
 
 /// What only jobs have that were run before or made ready again: sparse, so that the common job does not pay for it.
@@ -459,6 +478,9 @@ pub(crate) struct History {
     /// What handlers have reported.
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     pub(crate) reports: Option<Reports>,
+    /// Absent when it was never put off.
+    #[serde(rename = "z", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) snoozed: Option<Snoozed>,
 }
 
 impl History {
@@ -475,6 +497,29 @@ impl History {
         self.attempts.push(attempt);
         let surplus = self.attempts.len().saturating_sub(ATTEMPTS_KEPT);
         self.attempts.drain(..surplus);
+    }
+
+    /// A run that put the job off.
+    pub(crate) fn snooze(&mut self, code: &str, at_ms: u64) {
+        self.count_snooze(code, at_ms, self.steps);
+        self.steps += 1;
+        self.revived_ms = None;
+    }
+
+    fn count_snooze(&mut self, code: &str, last_ms: u64, last_step: u32) {
+        let count = self.snoozed.as_ref().map_or(0, |snoozed| snoozed.count).saturating_add(1);
+        self.snoozed = Some(Snoozed { count, last_code: code.to_owned(), last_ms, last_step });
+    }
+
+    /// As it is since snoozes are no attempts: they had their place among these, and their steps stay.
+    fn with_counted_snoozes(mut self) -> Self {
+        let is_snooze = |attempt: &mut Attempt| attempt.outcome == AttemptOutcome::Snoozed;
+        let snoozes: Vec<Attempt> = self.attempts.extract_if(.., is_snooze).collect();
+        for snooze in snoozes {
+            let code = snooze.error.map(|error| error.code).unwrap_or_default();
+            self.count_snooze(&code, snooze.finished_ms, snooze.step);
+        }
+        self
     }
 
     /// Someone made the job ready again.
@@ -499,7 +544,7 @@ impl History {
 
     /// The stored history; one that cannot be read counts as none, because losing it is better than losing the job.
     pub(crate) fn decode(bytes: Option<&[u8]>) -> Self {
-        bytes.and_then(|bytes| rmp_serde::from_slice(bytes).ok()).unwrap_or_default()
+        bytes.and_then(|bytes| rmp_serde::from_slice::<Self>(bytes).ok()).unwrap_or_default().with_counted_snoozes()
     }
 }
 
@@ -537,6 +582,7 @@ impl Finished {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        rmp_serde::from_slice(bytes).map_err(|e| Error::Corrupt(format!("finished job: {e}")))
+        let finished: Self = rmp_serde::from_slice(bytes).map_err(|e| Error::Corrupt(format!("finished job: {e}")))?;
+        Ok(Self { history: finished.history.map(History::with_counted_snoozes), ..finished })
     }
 }

@@ -110,6 +110,10 @@ impl Shared {
 
     /// Has the end of a run written.
     pub(crate) fn settle(&self, job: &Claimed, verdict: Verdict, started_ms: u64) {
+        if let Verdict::Ran(crate::Outcome::Snooze { error, after, .. }) = &verdict {
+            let (code, message) = (&error.code, &error.message);
+            tracing::debug!(job.id = %job.id(), job.kind = job.kind(), code, message, ?after, "a job is put off");
+        }
         let settlement = self.session.verdict(job, verdict, started_ms).or_else(|error| {
             let verdict = Verdict::Ran(crate::Outcome::Dead(crate::Failure::new("unstorable", error.to_string())));
             self.session.verdict(job, verdict, started_ms)

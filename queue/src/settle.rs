@@ -85,46 +85,50 @@ pub(crate) fn settle(
     let has_past = history != History::default();
     // Its last report goes with the settlement, so that whoever sees the end has seen all of it.
     history.reports = job.end_of_reports();
-    let attempt = |history: &mut History, outcome, error| {
+    let attempt = |history: &mut History, outcome, error, died| {
         let number = history.attempt();
         let worker = worker.to_owned();
         let (step, revived_ms) = (0, None);
-        history.add(Attempt { number, worker, started_ms, finished_ms: now_ms, outcome, error, step, revived_ms });
+        history.add(Attempt {
+            number,
+            worker,
+            started_ms,
+            finished_ms: now_ms,
+            outcome,
+            error,
+            step,
+            revived_ms,
+            died,
+        });
     };
     let due = |delay: std::time::Duration| now_ms + u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
     match verdict {
         Verdict::Ran(outcome) => {
             let (next, outcome, error) = outcome::decide(outcome, history.failures, job.max_attempts(), jitter);
+            if let Some(outcome) = outcome {
+                attempt(&mut history, outcome, error, matches!(next, Next::Dead));
+                history.draft = None;
+            }
             match next {
                 Next::Succeeded(success) => {
-                    let past = has_past.then(|| {
-                        attempt(&mut history, outcome, error);
-                        history.draft = None;
-                        history
-                    });
+                    let past = has_past.then_some(history);
                     end(job, State::Succeeded, now_ms, Some((worker, started_ms)), past, Some(&success), keep)
                 }
                 Next::Retrying { delay } => {
-                    attempt(&mut history, outcome, error);
-                    history.draft = None;
                     history.due_ms = Some(due(delay));
                     release(job, To::Retrying { due_ms: due(delay) }, Some(&history))
                 }
-                Next::Scheduled { delay, draft } => {
-                    attempt(&mut history, outcome, error);
+                Next::Scheduled { delay, draft, code } => {
+                    history.snooze(&code, now_ms);
                     history.draft = draft.map(|draft| json(&draft)).transpose()?;
                     history.due_ms = Some(due(delay));
                     release(job, To::Scheduled { due_ms: due(delay) }, Some(&history))
                 }
-                Next::Dead => {
-                    attempt(&mut history, outcome, error);
-                    history.draft = None;
-                    release(job, To::Dead, Some(&history))
-                }
+                Next::Dead => release(job, To::Dead, Some(&history)),
             }
         }
         Verdict::Cancelled => {
-            attempt(&mut history, AttemptOutcome::Cancelled, None);
+            attempt(&mut history, AttemptOutcome::Cancelled, None, false);
             end(job, State::Cancelled, now_ms, Some((worker, started_ms)), Some(history), None, keep)
         }
         Verdict::Expired => {
@@ -134,7 +138,7 @@ pub(crate) fn settle(
         Verdict::HandedBack { started } => {
             let to = if job.is_suspect() { To::Suspect } else { To::Ready };
             if started {
-                attempt(&mut history, AttemptOutcome::HandedBack, None);
+                attempt(&mut history, AttemptOutcome::HandedBack, None, false);
             }
             release(job, to, started.then_some(&history))
         }
@@ -174,6 +178,7 @@ pub(crate) fn crashed(
         error,
         step: 0,
         revived_ms: None,
+        died: dead,
     });
     history.crashes = crashes;
     let to = match crashes {

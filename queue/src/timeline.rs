@@ -5,8 +5,8 @@
 //! the reports of the attempt in their order. Where the job ends without having been run again, the final state has place 3. `end`
 //! follows the final state. So ids only rise, and are the same whenever and wherever they are made.
 //!
-//! What the record no longer holds cannot be told again: all but the last 20 attempts, the last 100 log lines, and the last
-//! progress. That a job that had to wait is due is not told; it is told when it runs.
+//! What the record no longer holds cannot be told again: all but the last 20 attempts, the last time that it was put off, the last
+//! 100 log lines, and the last progress. That a job that had to wait is due is not told; it is told when it runs.
 
 use serde_json::{Value, json};
 
@@ -34,6 +34,8 @@ pub struct Trace {
     pub(crate) next_attempt: u32,
     /// When someone made it ready, if it was not run since.
     pub(crate) revived_at: Option<Timestamp>,
+    /// In which step, and when, it was last put off.
+    pub(crate) snoozed_at: Option<(u32, Timestamp)>,
     pub(crate) reports: Reports,
     /// When its result was replaced by a better one.
     pub(crate) replaced_at: Option<Timestamp>,
@@ -46,6 +48,7 @@ impl Trace {
             steps: history.steps,
             next_attempt: history.attempt(),
             revived_at: history.revived_ms.map(Timestamp::from_ms),
+            snoozed_at: history.snoozed.as_ref().map(|last| (last.last_step, Timestamp::from_ms(last.last_ms))),
             reports: Reports::default(),
             replaced_at: None,
         }
@@ -97,7 +100,7 @@ impl JobView {
         self.progress = point.map(|point| Progress { percent: point.percent, message: point.message.clone() });
     }
 
-    /// That it was pushed, and that someone made it ready since it was last run.
+    /// That it was pushed, was last put off, and that someone made it ready since it was last run.
     fn waiting_events(&self) -> Vec<Event> {
         let first = if self.trace.scheduled { State::Scheduled } else { State::Ready };
         let mut events = vec![self.state_event(id(0, WAITS), first, 1, Some(self.created_at))];
@@ -105,6 +108,9 @@ impl JobView {
         if let Some(at) = self.trace.revived_at.filter(|_| !runs) {
             let place = id(self.trace.steps, WAITS);
             events.push(self.state_event(place, State::Ready, self.trace.next_attempt, Some(at)));
+        }
+        if let Some((step, at)) = self.trace.snoozed_at {
+            events.push(self.state_event(id(step + 1, WAITS), State::Scheduled, self.number_at(step), Some(at)));
         }
         events
     }
@@ -120,13 +126,20 @@ impl JobView {
         }
     }
 
+    /// The number of the attempt that a run in this step would have been.
+    fn number_at(&self, step: u32) -> u32 {
+        let next = self.attempts.iter().find(|attempt| attempt.step > step);
+        next.map_or(self.trace.next_attempt, |next| next.number)
+    }
+
     /// The state that an attempt left the job in; `None` while it runs.
     fn state_after(&self, position: usize) -> Option<State> {
         let attempt = self.attempts.get(position)?;
         Some(match attempt.outcome? {
             AttemptOutcome::Succeeded => State::Succeeded,
             AttemptOutcome::Cancelled => State::Cancelled,
-            AttemptOutcome::Snoozed => State::Scheduled,
+            // Read as none: see `History::with_counted_snoozes`.
+            AttemptOutcome::Snoozed => return None,
             AttemptOutcome::Dead => State::Dead,
             AttemptOutcome::TimedOut | AttemptOutcome::Crashed if self.died_of(position, attempt) => State::Dead,
             AttemptOutcome::Retry | AttemptOutcome::TimedOut => State::Retrying,
@@ -137,6 +150,10 @@ impl JobView {
     /// Whether an attempt whose outcome does not tell was the last that the job was allowed: it is dead now, or had to be made
     /// ready by someone and counts its attempts anew.
     fn died_of(&self, position: usize, attempt: &AttemptView) -> bool {
+        if attempt.died {
+            return true;
+        }
+        // What older releases wrote does not say it.
         let (step, number) = match self.attempts.get(position + 1) {
             Some(next) => (next.step, next.number),
             None => (self.trace.steps, self.trace.next_attempt),
@@ -144,7 +161,10 @@ impl JobView {
         if step == attempt.step + 1 {
             return self.state == State::Dead && position + 1 == self.attempts.len();
         }
-        attempt.outcome == Some(AttemptOutcome::Crashed) || number <= attempt.number
+        match attempt.outcome {
+            Some(AttemptOutcome::Crashed) => self.trace.snoozed_at.is_none(),
+            _ => number <= attempt.number,
+        }
     }
 
     fn add_reports(&self, events: &mut Vec<Event>) {
@@ -228,7 +248,13 @@ mod tests {
                 error: None,
                 step: 0,
                 revived_ms: None,
+                died: false,
             });
+            self
+        }
+
+        fn snoozed(&mut self) -> &mut Self {
+            self.history.snooze("store_unavailable", BORN_MS + u64::from(self.history.steps) * 1_000 + 200);
             self
         }
 
@@ -317,7 +343,6 @@ mod tests {
     #[tokio::test]
     async fn ids_stay_the_same_as_the_job_goes_on() {
         let outcomes = [
-            (AttemptOutcome::Snoozed, State::Scheduled),
             (AttemptOutcome::Retry, State::Retrying),
             (AttemptOutcome::Crashed, State::Ready),
             (AttemptOutcome::HandedBack, State::Ready),
@@ -364,11 +389,29 @@ mod tests {
     async fn ids_count_from_totals_when_attempts_are_no_longer_kept() {
         let mut life = Life::new();
         for _ in 0..50 {
-            life.ran(AttemptOutcome::Snoozed);
+            life.ran(AttemptOutcome::Retry);
         }
-        let events = life.seen(State::Scheduled).events();
+        let events = life.seen(State::Retrying).events();
         assert_eq!((events.len(), events[0].id), (1 + 20 * 2, 1), "its beginning and the last 20 attempts");
         assert_eq!((events[1].id, events[40].id), (30_000_002, 50_000_001));
+    }
+
+    #[tokio::test]
+    async fn whoever_follows_sees_each_snooze_and_later_only_the_last_is_told() {
+        let mut life = Life::new();
+        life.ran(AttemptOutcome::Crashed);
+        let crashed = [(1, "ready"), (2, "running"), (1_000_001, "ready")];
+        for step in 1..4 {
+            let told = life.told(State::Running);
+            assert_eq!(told.last().unwrap(), &(step * STEP + 2, "running".to_owned()));
+            life.snoozed();
+            let waits = [((step + 1) * STEP + 1, "scheduled")];
+            expect(&life.told(State::Scheduled), &[crashed.as_slice(), &waits].concat());
+        }
+        life.ran(AttemptOutcome::Succeeded);
+        let rest = [(4_000_001, "scheduled"), (4_000_002, "running"), (5_000_001, "succeeded"), (5_000_002, "end")];
+        expect(&life.told(State::Succeeded), &[crashed.as_slice(), &rest].concat());
+        assert_eq!((life.history.attempts.len(), life.history.failures), (2, 0));
     }
 
     #[tokio::test]

@@ -38,7 +38,7 @@ impl Serialize for Timestamp {
 /// One attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct AttemptView {
-    /// Counts from 1; a snoozed, handed back or crashed attempt does not raise it.
+    /// Counts from 1; a handed back or crashed attempt does not raise it.
     pub number: u32,
     /// Host and process, `host-1/4211`.
     pub worker: String,
@@ -56,6 +56,21 @@ pub struct AttemptView {
     /// When someone made the job ready for it.
     #[serde(skip)]
     pub revived_at: Option<Timestamp>,
+    /// Whether the job was dead after it, where the outcome does not tell.
+    #[serde(skip)]
+    pub died: bool,
+}
+
+/// How often a job was put off without fault: because its service, its account or MongoDB was away, because others ask for the same,
+/// or because it was not its turn. These runs are no attempts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Snoozes {
+    /// How often.
+    pub count: u32,
+    /// Why, the last time: a stable code.
+    pub last_code: Option<String>,
+    /// When, the last time.
+    pub last_at: Option<Timestamp>,
 }
 
 /// How far a job is, or was when it was last run.
@@ -115,6 +130,8 @@ pub struct JobView {
     pub progress: Option<Progress>,
     /// The last 20.
     pub attempts: Vec<AttemptView>,
+    /// How often it was put off.
+    pub snoozes: Snoozes,
     /// Which provider made the result.
     pub provider: Option<String>,
     /// Whether a stand-in made it.
@@ -180,4 +197,18 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Pass it on to get the next page; absent on the last.
     pub next_cursor: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use utoipa::PartialSchema;
+
+    use super::*;
+
+    #[test]
+    fn a_snooze_is_no_outcome_of_an_attempt_in_the_api() {
+        let schema = serde_json::to_value(AttemptOutcome::schema()).unwrap();
+        let outcomes = ["succeeded", "retry", "dead", "cancelled", "timed_out", "crashed", "handed_back"];
+        assert_eq!(schema["enum"], serde_json::json!(outcomes));
+    }
 }

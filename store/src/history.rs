@@ -91,6 +91,9 @@ pub struct PastJob {
     pub timeout_s: u64,
     /// The last ones.
     pub attempts: Vec<PastAttempt>,
+    /// How often it was put off; absent in what older releases wrote.
+    #[serde(default)]
+    pub snoozes: Option<PastSnoozes>,
     /// Who made the result.
     pub provider: Option<String>,
     /// Whether a stand-in made it.
@@ -111,6 +114,17 @@ pub struct PastProgress {
     pub percent: u8,
     /// What it was doing.
     pub message: String,
+}
+
+/// How often a job was put off without fault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastSnoozes {
+    /// How often.
+    pub count: u32,
+    /// Why, the last time.
+    pub last_code: Option<String>,
+    /// When, the last time.
+    pub last_at: Option<Moment>,
 }
 
 /// One attempt of a job.

@@ -32,7 +32,7 @@ pub use degraded::{Degraded, Replacement};
 pub use emails::{EmailPage, EmailQuery, StoredEmail};
 pub use error::Error;
 pub use flights::Flight;
-pub use history::{Moment, PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, words};
+pub use history::{Moment, PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, PastSnoozes, words};
 pub use receipts::Receipt;
 pub use results::NewResult;
 pub use schedules::{Advance, Cursor, Monitor, StoredSchedule, Tenant, Tick, TickOutcome};

@@ -48,6 +48,7 @@ fn job(n: u64) -> PastJob {
         crashes: 0,
         timeout_s: 120,
         attempts: Vec::new(),
+        snoozes: None,
         provider: Some("mock".to_owned()),
         degraded: false,
         degraded_reason: None,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use queue::{AttemptView, Client, JobView, State};
 use serde::Serialize;
 use serde_json::Value;
-use store::{Moment, PastAttempt, PastError, PastJob, PastProgress, Store};
+use store::{Moment, PastAttempt, PastError, PastJob, PastProgress, PastSnoozes, Store};
 use tokio::time::{sleep, timeout};
 
 use crate::dispatch::Runner;
@@ -134,6 +134,11 @@ fn past_job(job: &JobView, collection: &'static str) -> Option<PastJob> {
         crashes: job.crashes,
         timeout_s: job.timeout_s,
         attempts: job.attempts.iter().map(past_attempt).collect(),
+        snoozes: (job.snoozes.count > 0).then(|| PastSnoozes {
+            count: job.snoozes.count,
+            last_code: job.snoozes.last_code.clone(),
+            last_at: job.snoozes.last_at.map(moment),
+        }),
         provider: job.provider.clone(),
         degraded: job.degraded,
         degraded_reason: job.degraded_reason.clone(),

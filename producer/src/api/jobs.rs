@@ -11,7 +11,7 @@ use axum::{
 };
 use bytes::Bytes;
 use chrono::Utc;
-use queue::{Idempotency, JobId, JobView, NewJob, Pushed, State as JobState, Timestamp, Trace};
+use queue::{Idempotency, JobId, JobView, NewJob, Pushed, Snoozes, State as JobState, Timestamp, Trace};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -366,6 +366,7 @@ fn view(app: &App, id: JobId, job: NewJob) -> JobView {
         timeout_s: job.timeout_s.or(kind.map(|kind| kind.timeout_s)).unwrap_or_default(),
         progress: None,
         attempts: Vec::new(),
+        snoozes: Snoozes::default(),
         provider: None,
         degraded: false,
         degraded_reason: None,

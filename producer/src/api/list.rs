@@ -304,7 +304,7 @@ impl<'a> Listing<'a> {
     /// Whether a job came into its state when the first page had been made: then it may have been on a page already.
     fn is_newer_than_list(&self, job: &JobView) -> bool {
         let last = job.attempts.last().and_then(|attempt| attempt.finished_at);
-        let changed = job.finished_at.max(last);
+        let changed = job.finished_at.max(last).max(job.snoozes.last_at);
         self.began_ms.is_some_and(|began_ms| changed.is_some_and(|at| at.ms() > began_ms))
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use queue::{AttemptOutcome, Error, Failure, Outcome, State, Success, Verdict};
+use queue::{AttemptOutcome, Error, Failure, Outcome, Snoozes, State, Success, Timestamp, Verdict};
 use redis::AsyncCommands;
 
 use crate::{
@@ -125,7 +125,10 @@ async fn a_snooze_uses_no_attempt_and_keeps_the_draft(world: World) {
     assert!(settle(&session, &job, Verdict::Ran(Outcome::Done(job.draft().unwrap()))).await);
     let view = world.view(id).await;
     assert_eq!((view.state, view.attempt), (State::Succeeded, 1));
-    assert_eq!(view.attempts.len(), 11);
+    assert_eq!(view.attempts.len(), 1, "a snooze is no attempt");
+    let last_at = Some(Timestamp::from_ms(world.clock.now_ms() - 5_000));
+    let last_code = Some("store_unavailable".to_owned());
+    assert_eq!(view.snoozes, Snoozes { count: 10, last_code, last_at });
 }
 
 async fn what_is_handed_back_is_next_and_has_lost_no_attempt(world: World) {

@@ -1,12 +1,14 @@
 //! Records that are damaged, or that another release wrote.
 
+use std::time::Duration;
+
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use queue::{Failure, JobId, Outcome, State, Verdict};
+use queue::{AttemptOutcome, Failure, JobId, Outcome, State, Timestamp, Verdict};
 use redis::AsyncCommands;
 
 use crate::{
     on_both_servers,
-    world::{QUEUE, World, claim, claim_one, done, failed, job, settle},
+    world::{QUEUE, START_MS, World, claim, claim_one, done, failed, job, settle},
 };
 
 async fn a_damaged_record_is_claimed_as_such_and_its_bytes_are_shown(world: World) {
@@ -164,6 +166,47 @@ async fn a_newer_releases_jobs_in_every_state_stay_untouched_and_are_run_by_it(w
     assert_eq!((world.view(retrying).await.attempts.len(), world.view(dead).await.attempts.len()), (2, 2));
 }
 
+/// A history as releases wrote it that counted snoozes among the attempts.
+fn history_with_snoozed_attempts() -> Vec<u8> {
+    let attempt = |step: u64, outcome: &str| {
+        let error = serde_json::json!({ "code": outcome.to_uppercase(), "message": "away", "fingerprint": "9f2c" });
+        serde_json::json!({ "n": 1, "w": "old/1", "s": START_MS + step, "f": START_MS + step + 1, "o": outcome, "e": error, "i": step })
+    };
+    let attempts: Vec<_> =
+        ["snoozed", "crashed", "snoozed", "snoozed"].iter().zip(30..).map(|(o, n)| attempt(n, o)).collect();
+    let history = serde_json::json!({ "u": 0, "c": 1, "a": attempts, "d": START_MS + 5_000, "i": 34 });
+    rmp_serde::to_vec_named(&history).unwrap()
+}
+
+async fn snoozes_that_an_older_release_kept_among_the_attempts_are_read_and_counted_on(world: World) {
+    let id = world.push().await;
+    let session = world.session("a");
+    let job = claim_one(&session).await;
+    let snooze = |code: &str| {
+        let error = Failure::new(code, "away");
+        Verdict::Ran(Outcome::Snooze { error, after: Duration::from_secs(1), draft: None })
+    };
+    assert!(settle(&session, &job, snooze("any")).await);
+    let old = history_with_snoozed_attempts();
+    let _: () = world.redis().await.hset(world.key("history"), field(id).as_slice(), old).await.unwrap();
+
+    let view = world.view(id).await;
+    let outcomes: Vec<_> = view.attempts.iter().map(|attempt| attempt.outcome.unwrap()).collect();
+    assert_eq!((outcomes, view.crashes, view.attempt), (vec![AttemptOutcome::Crashed], 1, 1));
+    assert_eq!((view.snoozes.count, view.snoozes.last_code.as_deref()), (3, Some("SNOOZED")));
+    assert_eq!(view.snoozes.last_at, Some(Timestamp::from_ms(START_MS + 34)));
+
+    world.advance(Duration::from_secs(10));
+    let job = claim_one(&session).await;
+    assert!(settle(&session, &job, snooze("store_unavailable")).await);
+    let view = world.view(id).await;
+    assert_eq!((view.snoozes.count, view.snoozes.last_code.as_deref()), (4, Some("store_unavailable")));
+    world.advance(Duration::from_secs(10));
+    assert!(settle(&session, &claim_one(&session).await, done()).await);
+    let view = world.view(id).await;
+    assert_eq!((view.state, view.attempts.len(), view.snoozes.count), (State::Succeeded, 2, 4));
+}
+
 async fn a_record_of_a_newer_release_is_put_aside_for_a_worker_that_reads_it(world: World) {
     let newer = world.push().await;
     let ours = world.push().await;
@@ -204,6 +247,7 @@ on_both_servers!(
     a_newer_releases_jobs_in_every_state_stay_untouched_and_are_run_by_it,
     a_damaged_record_is_claimed_as_such_and_its_bytes_are_shown,
     a_record_of_a_newer_release_is_put_aside_for_a_worker_that_reads_it,
+    snoozes_that_an_older_release_kept_among_the_attempts_are_read_and_counted_on,
     a_kind_that_no_worker_serves_stays_ready,
     a_job_with_the_kinds_defaults_adds_eight_bytes_to_its_payload,
 );

@@ -56,6 +56,7 @@ pub(crate) struct Past {
     pub(crate) failures: u32,
     pub(crate) crashes: u32,
     pub(crate) attempts: u32,
+    pub(crate) snoozes: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -242,7 +243,11 @@ impl Model {
                 job.attempted().failures += 1;
                 job.finish(State::Cancelled, now_ms);
             }
-            Ending::Snooze { .. } | Ending::HandedBack { started: true } if stop => {
+            Ending::Snooze { .. } if stop => {
+                job.past.get_or_insert_default().snoozes += 1;
+                job.finish(State::Cancelled, now_ms);
+            }
+            Ending::HandedBack { started: true } if stop => {
                 job.attempted();
                 job.finish(State::Cancelled, now_ms);
             }
@@ -257,7 +262,7 @@ impl Model {
                 job.place = Place::Retrying { due_ms: exactly(decided_ms + ms) };
             }
             Ending::Snooze { ms } => {
-                job.attempted();
+                job.past.get_or_insert_default().snoozes += 1;
                 job.place = Place::Scheduled { due_ms: exactly(decided_ms + ms) };
             }
             Ending::HandedBack { started } => {

@@ -74,6 +74,12 @@ struct History {
     c: u32,
     a: Vec<IgnoredAny>,
     d: Option<u64>,
+    z: Option<Snoozed>,
+}
+
+#[derive(Deserialize)]
+struct Snoozed {
+    n: u32,
 }
 
 #[derive(Deserialize)]
@@ -91,7 +97,8 @@ struct Finished {
 
 impl From<&History> for Past {
     fn from(history: &History) -> Self {
-        Self { failures: history.u, crashes: history.c, attempts: history.a.len() as u32 }
+        let snoozes = history.z.as_ref().map_or(0, |snoozed| snoozed.n);
+        Self { failures: history.u, crashes: history.c, attempts: history.a.len() as u32, snoozes }
     }
 }
 

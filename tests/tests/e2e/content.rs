@@ -8,12 +8,19 @@ use serde_json::{Value, json};
 use servers::wait_until;
 use tests::{Answer, Gate, Options, PATIENCE, System, standins::openai::OpenAi};
 
-use crate::{MODEL, MODEL_KEY, n_asked, outcomes, product, real_texts, slow_model};
+use crate::{MODEL, MODEL_KEY, n_asked, n_snoozes, product, real_texts, replicas::counter, slow_model};
 
 const N_EQUAL: usize = 100;
 
 fn n_cached(jobs: &[Value]) -> usize {
     jobs.iter().filter(|job| job["result"]["cached"] == true).count()
+}
+
+/// How often a worker has put off jobs that write texts.
+async fn n_put_off(system: &System, worker: usize) -> f64 {
+    let metrics = system.client().get(format!("{}/metrics", system.worker_admin_url(worker)));
+    let metrics = Answer::to(metrics).await.unwrap().body;
+    counter(metrics.as_str().unwrap(), "queue_attempts_total", &[r#"queue="content""#, r#"state="scheduled""#])
 }
 
 #[track_caller]
@@ -36,17 +43,9 @@ async fn equal_requests_of_a_tenant_are_asked_once_over_all_workers() {
     let model = slow_model(&gate).await;
     let system = System::start(real_texts(Options::default(), &model, 16)).await;
     let ids = system.post_jobs("content", (0..N_EQUAL).map(|_| product(1))).await;
-    wait_until("both workers have put off jobs", PATIENCE, async || {
-        let mut workers = BTreeSet::new();
-        for id in &ids {
-            let job = system.job(id).await;
-            let attempts = job["attempts"].as_array().unwrap().iter();
-            let snoozed = attempts.filter(|attempt| attempt["outcome"] == "snoozed");
-            workers.extend(snoozed.map(|attempt| attempt["worker"].as_str().unwrap().to_owned()));
-        }
-        workers.len() == 2
-    })
-    .await;
+    for number in 0..2 {
+        wait_until("both workers have put off jobs", PATIENCE, async || n_put_off(&system, number).await > 0.0).await;
+    }
     gate.open();
     let jobs = system.wait_jobs(&ids).await;
     assert_all_succeeded(&jobs);
@@ -87,10 +86,7 @@ async fn a_killed_writers_answer_is_asked_for_again_and_found_by_those_who_wait(
     let writer = system.post_job("content", product(1)).await;
     wait_until("the model is asked", PATIENCE, async || model.n_requests() == 1).await;
     let waiting = system.post_job("content", product(1)).await;
-    wait_until("an equal request is put off", PATIENCE, async || {
-        outcomes(&system.job(&waiting).await).contains(&"snoozed")
-    })
-    .await;
+    wait_until("an equal request is put off", PATIENCE, async || n_snoozes(&system.job(&waiting).await) > 0).await;
     let of = system.job(&writer).await["attempts"][0]["worker"].as_str().unwrap().to_owned();
     let killed = (0..2).find(|number| of.ends_with(&format!("/{}", system.worker_pid(*number)))).unwrap();
     system.kill_worker(killed);

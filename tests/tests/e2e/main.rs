@@ -142,6 +142,11 @@ fn outcomes(job: &Value) -> Vec<&str> {
     attempts(job).iter().map(|attempt| attempt["outcome"].as_str().unwrap_or("running")).collect()
 }
 
+/// How often a job was put off.
+fn n_snoozes(job: &Value) -> u64 {
+    job["snoozes"]["count"].as_u64().unwrap()
+}
+
 /// Fails unless the job succeeded and was run once.
 #[track_caller]
 fn assert_ran_once(job: &Value) {

@@ -2,19 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use servers::{MongoServer, SmtpServer, wait_until};
 use tests::{Options, PATIENCE, System};
 
-use crate::{attempts, main_job::long_product, outcomes, product};
+use crate::{main_job::long_product, n_snoozes, outcomes, product, time};
 
 const N_TEXTS: usize = 20;
 /// How long MongoDB is away.
 const OUTAGE: Duration = Duration::from_secs(60);
-
-fn n_snoozes(job: &Value) -> usize {
-    outcomes(job).iter().filter(|outcome| **outcome == "snoozed").count()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_mongodb_is_away_jobs_are_put_off_and_use_no_attempt() {
@@ -42,18 +38,28 @@ async fn while_mongodb_is_away_jobs_are_put_off_and_use_no_attempt() {
     }
 
     mongo.restart();
+    let mut remembered = Vec::new();
     for job in system.wait_jobs(&ids).await {
         assert_eq!(
             (&job["state"], &job["attempt"], &job["crashes"]),
             (&json!("succeeded"), &json!(1), &json!(0)),
             "{job}"
         );
-        let (last, before) = attempts(&job).split_last().unwrap();
-        assert!(before.len() >= 2 && last["outcome"] == "succeeded" && last["number"] == 1, "{job}");
-        for attempt in before {
-            assert_eq!((&attempt["outcome"], &attempt["number"]), (&json!("snoozed"), &json!(1)), "{job}");
-            assert_eq!(attempt["error"]["code"], "store_unavailable", "{job}");
-        }
+        assert_eq!((outcomes(&job), n_snoozes(&job) >= 2), (vec!["succeeded"], true), "{job}");
+        assert_eq!(job["snoozes"]["last_code"], "store_unavailable", "{job}");
+        assert!(time(&job["snoozes"]["last_at"]) > time(&job["created_at"]), "{job}");
+        remembered.push((job["id"].as_str().unwrap().to_owned(), job["snoozes"].clone()));
+    }
+    // Also when Redis has forgotten the job.
+    let store = store::Store::open(&mongo.url(), &system.name).await.unwrap();
+    for (id, snoozes) in remembered {
+        let past = async || store.past_job(&id).await.unwrap();
+        wait_until("the history has it", PATIENCE, async || past().await.is_some()).await;
+        let past = past().await.unwrap().snoozes.unwrap();
+        assert_eq!(
+            (json!(past.count), json!(past.last_code)),
+            (snoozes["count"].clone(), snoozes["last_code"].clone())
+        );
     }
     assert_eq!(mail.messages().len(), 1, "the mail was sent once, and only its result was stored later");
     assert_eq!(system.pids(), pids);

@@ -95,7 +95,7 @@ async fn without_mongodb_no_write_is_begun_and_one_that_was_made_is_not_repeated
     let system = System::start(Options { mongo_url: Some(mongo.url()), ..options(1) }).await;
     mongo.stop();
     let id = push(&system, &shop, None).await;
-    let n_snoozes = async || outcomes(&system.job(&id).await).iter().filter(|outcome| **outcome == "snoozed").count();
+    let n_snoozes = async || crate::n_snoozes(&system.job(&id).await);
     wait_until("the job was put off twice", PATIENCE, async || n_snoozes().await >= 2).await;
     assert_eq!(asked(&shop), (0, 0), "what cannot be written down is not begun");
     // It goes away again between the write and its end.

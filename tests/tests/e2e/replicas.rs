@@ -11,7 +11,7 @@ use crate::{assert_ran_once, attempts, product, real_texts, slow_model};
 const N_JOBS: usize = 40;
 
 /// The sum of a counter's series that have all these labels.
-fn counter(metrics: &str, name: &str, labels: &[&str]) -> f64 {
+pub(crate) fn counter(metrics: &str, name: &str, labels: &[&str]) -> f64 {
     let series = metrics.lines().filter(|line| {
         line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
             && labels.iter().all(|label| line.contains(label))

@@ -23,7 +23,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::{attempts, product, redis_keys};
+use crate::{attempts, n_snoozes, product, redis_keys};
 
 /// Stands in every planted secret.
 const HUSH: &str = "Pl4ntedS3cret";
@@ -149,9 +149,9 @@ async fn everything_real() -> Vec<(&'static str, String)> {
     variables
 }
 
-/// Whether an attempt has failed, so that its error is stored.
+/// Whether an attempt has failed, so that its error is stored, or the job was put off.
 fn has_failed(job: &Value) -> bool {
-    attempts(job).iter().any(|attempt| !attempt["outcome"].is_null())
+    attempts(job).iter().any(|attempt| !attempt["outcome"].is_null()) || n_snoozes(job) > 0
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,8 +193,10 @@ async fn planted_secrets_are_found_nowhere() {
         "the vendor was quoted: {refused}"
     );
     assert_eq!(degraded["degraded"], true, "{degraded}");
-    let mail = system.job(&ids[3]).await.to_string();
-    assert!(mail.contains("535") && mail.contains("[secret]"), "the mail server was quoted: {mail}");
+    let mail = system.job(&ids[3]).await;
+    assert_eq!(mail["snoozes"]["last_code"], "provider_misconfigured", "{mail}");
+    let quoted = system.worker_log(0).lines().any(|line| line.contains("535") && line.contains("[secret]"));
+    assert!(quoted, "the mail server was quoted in the log");
 
     let mut status = Value::Null;
     wait_until("ai and email were probed", PATIENCE, async || {
