@@ -11,13 +11,14 @@ use chrono::{DateTime, Utc};
 use futures::future::{BoxFuture, FutureExt};
 use reqwest::{
     Client, Response,
-    header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER},
+    header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, REFRESH, RETRY_AFTER},
     redirect::Policy,
 };
 use url::Url;
 
 use super::{
-    PagePrice, Scraper, extract,
+    PagePrice, Scraper, charset,
+    extract::{self, Extract},
     guard::{Guard, Refused},
 };
 use crate::{Provider, ProviderError, config::Scraping};
@@ -26,6 +27,8 @@ const SERVICE: &str = "scraping";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(20);
 const REDIRECTS: usize = 5;
+/// So many times a page may send to another one by its own words.
+const REFRESHES: usize = 5;
 /// A page is not read further than this, counted after unpacking.
 const BODY_CAP: usize = 2 * 1024 * 1024;
 /// Says who we are and where a shop's owner can complain.
@@ -58,6 +61,18 @@ impl Direct {
     }
 
     async fn fetch(&self, url: &Url) -> Result<PagePrice, ProviderError> {
+        let mut target = url.clone();
+        for _ in 0..=REFRESHES {
+            let (fetched_at, Extract { title, price, moved_to }) = self.page(&target).await?;
+            match moved_to {
+                Some(next) if price.is_none() => target = next,
+                _ => return Ok(PagePrice { title, price, fetched_at }),
+            }
+        }
+        Err(rejected(url, &format!("pages send on more than {REFRESHES} times")))
+    }
+
+    async fn page(&self, url: &Url) -> Result<(DateTime<Utc>, Extract), ProviderError> {
         self.guard.check(url).map_err(|refused| rejected(url, &refused.to_string()))?;
         let turn = self.turn(url);
         let _mine = turn.lock().await;
@@ -65,14 +80,23 @@ impl Direct {
         let response = request.send().await.map_err(|e| failure(url, &e))?;
         check_status(url, &response)?;
         check_media_type(url, &response)?;
+        check_packing(url, &response)?;
         let fetched_at = Utc::now();
-        let final_url = response.url().clone();
-        let html = decode(read_body(url, response).await?);
+        let final_url = final_url(url, &response);
+        let content_type = header(&response, &CONTENT_TYPE);
+        let refresh = header(&response, &REFRESH).and_then(|value| extract::refresh(&value, &final_url));
+        let body = read_body(url, response).await?;
         // Parsing is work for the processor, and the parsed page may not cross an await.
-        let (title, price) = tokio::task::spawn_blocking(move || extract::read(&html, &final_url))
-            .await
-            .map_err(|e| rejected(url, &format!("page cannot be parsed: {e}")))?;
-        Ok(PagePrice { title, price, fetched_at })
+        let read = move || {
+            let html = charset::decode(&body, content_type.as_deref(), final_url.host_str())?;
+            let read = extract::read(&html, &final_url, fetched_at.date_naive())?;
+            Ok(Extract { moved_to: refresh.or(read.moved_to), ..read })
+        };
+        let read = tokio::task::spawn_blocking(read).await.unwrap_or_else(|e| {
+            tracing::error!(url = %url, "reading the page panicked: {e}");
+            Err("cannot be parsed")
+        });
+        Ok((fetched_at, read.map_err(|why: &str| rejected(url, &format!("page {why}")))?))
     }
 
     fn turn(&self, url: &Url) -> Arc<tokio::sync::Mutex<()>> {
@@ -132,13 +156,38 @@ fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     Some((date.to_utc() - now).to_std().unwrap_or(Duration::ZERO))
 }
 
+fn header(response: &Response, name: &HeaderName) -> Option<String> {
+    response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+/// Where the page came from in the end. A redirect that names no part of a page keeps the part that was asked for.
+fn final_url(asked: &Url, response: &Response) -> Url {
+    let mut url = response.url().clone();
+    if url.fragment().is_none() {
+        url.set_fragment(asked.fragment());
+    }
+    url
+}
+
+/// Refuses bodies that are packed in a way that was not asked for. (What was unpacked has lost its header.)
+fn check_packing(url: &Url, response: &Response) -> Result<(), ProviderError> {
+    let packing = header(response, &CONTENT_ENCODING).unwrap_or_default().to_ascii_lowercase();
+    // Some servers put their encoding of letters there.
+    let unpacked =
+        |packing: &str| matches!(packing, "" | "identity" | "none" | "utf-8" | "utf8" | "8bit" | "binary" | "text");
+    if packing.split(',').map(str::trim).all(unpacked) {
+        return Ok(());
+    }
+    Err(rejected(url, &format!("page is packed as {packing:.40}, which cannot be read")))
+}
+
 fn check_media_type(url: &Url, response: &Response) -> Result<(), ProviderError> {
     let Some(media_type) = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
         return Ok(());
     };
-    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = media_type.split([';', ',', ' ']).next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.as_str() {
-        "text/html" | "application/xhtml+xml" => Ok(()),
+        "" | "text/html" | "application/xhtml+xml" => Ok(()),
         _ => Err(rejected(url, &format!("is {essence}, not HTML"))),
     }
 }
@@ -154,13 +203,6 @@ async fn read_body(url: &Url, mut response: Response) -> Result<Vec<u8>, Provide
     Ok(body)
 }
 
-/// UTF-8, or else Latin-1 with the euro sign of Windows, which is what shops that are not UTF-8 send.
-fn decode(body: Vec<u8>) -> String {
-    String::from_utf8(body).unwrap_or_else(|not_utf8| {
-        not_utf8.as_bytes().iter().map(|byte| if *byte == 0x80 { '€' } else { char::from(*byte) }).collect()
-    })
-}
-
 /// A request that got no answer, or only half of one.
 fn failure(url: &Url, error: &reqwest::Error) -> ProviderError {
     if let Some(refused) = Refused::within(error) {
@@ -168,6 +210,9 @@ fn failure(url: &Url, error: &reqwest::Error) -> ProviderError {
     }
     if error.is_builder() {
         return rejected(url, &error.to_string());
+    }
+    if is_malformed(error) {
+        return rejected(url, "page cannot be unpacked");
     }
     let what = match error {
         error if error.is_timeout() => "timed out",
@@ -177,6 +222,19 @@ fn failure(url: &Url, error: &reqwest::Error) -> ProviderError {
     let cause = std::iter::successors(error.source(), |&error| error.source()).last();
     let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
     ProviderError::Transient { service: SERVICE, message: format!("{url} {what}{cause}"), retry_after: None }
+}
+
+/// Whether a body is not packed as its header says. One that only broke off may come whole the next time.
+fn is_malformed(error: &reqwest::Error) -> bool {
+    let causes = std::iter::successors(error.source(), |&error| error.source());
+    let mut kinds = causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    error.is_decode()
+        && kinds.any(|kind| {
+            matches!(
+                kind,
+                std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Other
+            )
+        })
 }
 
 fn rejected(url: &Url, why: &str) -> ProviderError {
@@ -305,15 +363,122 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_over_the_cap_is_refused() {
-        let error = fetch(page(vec![b' '; BODY_CAP + 1])).await.unwrap_err();
+        let error = fetch(page(vec![b'x'; BODY_CAP + 1])).await.unwrap_err();
         assert!(matches!(&error, ProviderError::Rejected { message, .. } if message.contains("larger")), "{error:?}");
-        assert!(fetch(page(vec![b' '; BODY_CAP])).await.is_ok());
+        assert!(fetch(page(vec![b'x'; BODY_CAP])).await.is_ok());
     }
 
     #[tokio::test]
     async fn what_is_not_html_is_refused() {
         let error = fetch(ResponseTemplate::new(200).set_body_raw("{}", "application/json")).await.unwrap_err();
         assert!(matches!(&error, ProviderError::Rejected { message, .. } if message.contains("not HTML")), "{error:?}");
+    }
+
+    /// Pages by their paths.
+    async fn serve_all(pages: &[(&str, String)]) -> (MockServer, Direct) {
+        let server = MockServer::start().await;
+        for (at, html) in pages {
+            Mock::given(path(*at)).respond_with(page(html.as_str())).mount(&server).await;
+        }
+        (server, direct(&["127.0.0.1"]))
+    }
+
+    fn sends_to(target: &str) -> String {
+        format!("<title>Moved</title><meta http-equiv=refresh content=\"0;url={target}\">")
+    }
+
+    #[tokio::test]
+    async fn a_page_that_sends_its_readers_on_is_a_redirect() {
+        let pages = [("/a", sends_to("b")), ("/b", sends_to("/cup#x")), ("/cup", CUP.to_owned())];
+        let (server, direct) = serve_all(&pages).await;
+        let url = Url::parse(&format!("{}/a", server.uri())).unwrap();
+        assert_eq!(direct.fetch_price(&url).await.unwrap().price.unwrap().amount.to_string(), "12.90");
+        let by_header = page("<title>Moved</title>").insert_header("refresh", "0; url=/cup");
+        Mock::given(path("/header")).respond_with(by_header).mount(&server).await;
+        let url = Url::parse(&format!("{}/header", server.uri())).unwrap();
+        assert!(direct.fetch_price(&url).await.unwrap().price.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_page_that_sends_its_readers_on_is_guarded_and_ends() {
+        let pages = [
+            ("/private", sends_to("http://169.254.169.254/latest/")),
+            ("/local", sends_to("http://localhost:1/")),
+            ("/file", sends_to("file:///etc/passwd")),
+            ("/ann", sends_to("http://ann:secret@shop.example/")),
+            ("/ping", sends_to("/pong")),
+            ("/pong", sends_to("/ping")),
+        ];
+        let (server, direct) = serve_all(&pages).await;
+        for (at, _) in &pages[..5] {
+            let url = Url::parse(&format!("{}{at}", server.uri())).unwrap();
+            let error = direct.fetch_price(&url).await.unwrap_err();
+            assert!(
+                matches!(&error, ProviderError::Rejected { message, .. } if !message.contains("secret")),
+                "{error:?}"
+            );
+        }
+        // One that sends to itself is read where it is.
+        let itself = format!("{}{CUP}", sends_to("/itself"));
+        Mock::given(path("/itself")).respond_with(page(itself)).mount(&server).await;
+        let url = Url::parse(&format!("{}/itself", server.uri())).unwrap();
+        assert!(direct.fetch_price(&url).await.unwrap().price.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_cannot_be_read_is_an_error() {
+        let gzip = include_bytes!("testdata/windows-1252.html.gz");
+        for (answer, word) in [
+            (page(""), "empty"),
+            (page(" \n "), "empty"),
+            (page(gzip.as_slice()), "packed"),
+            (page(CUP).insert_header("content-encoding", "gzip"), "unpacked"),
+            (page(CUP).insert_header("content-encoding", "br"), "unpacked"),
+            (page("plain").insert_header("content-encoding", "zstd"), "zstd"),
+            (page("plain").insert_header("content-encoding", "x-unknown"), "x-unknown"),
+            (page(b"<p>\0\0\x01%PDF".as_slice()), "text"),
+            (page([b"<p>".as_slice(), &[1, 2, 3, 0xff].repeat(100)].concat()), "text"),
+            (page("<div>".repeat(100_000)), "deep"),
+        ] {
+            let error = fetch(answer).await.unwrap_err();
+            let rejected = matches!(&error, ProviderError::Rejected { message, .. } if message.contains(word));
+            assert!(rejected, "{word}: {error:?}");
+        }
+        for packing in ["identity", "UTF-8", "none"] {
+            let answer = fetch(page(CUP).insert_header("content-encoding", packing)).await;
+            assert!(answer.unwrap().price.is_some(), "{packing}");
+        }
+        // One that broke off may come whole the next time.
+        let error = fetch(page(&gzip[..gzip.len() / 2]).insert_header("content-encoding", "gzip")).await.unwrap_err();
+        assert!(matches!(&error, ProviderError::Transient { .. }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn the_part_of_the_page_that_was_asked_for_survives_a_redirect() {
+        let variants = r#"<script type="application/ld+json">{"@type":"ProductGroup","hasVariant":[
+            {"@type":"Product","url":"/new#a","offers":{"price":"1"}},
+            {"@type":"Product","url":"/new#b","offers":{"price":"2"}}]}</script>"#;
+        let (server, direct) = serve_all(&[("/new", variants.to_owned())]).await;
+        let moved = ResponseTemplate::new(301).insert_header("location", "/new");
+        Mock::given(path("/old")).respond_with(moved).mount(&server).await;
+        let url = Url::parse(&format!("{}/old#b", server.uri())).unwrap();
+        assert_eq!(direct.fetch_price(&url).await.unwrap().price.unwrap().amount.to_string(), "2");
+    }
+
+    #[tokio::test]
+    async fn media_types_are_read_as_servers_write_them() {
+        for value in [
+            "text/html",
+            "TEXT/HTML;charset=utf-8",
+            "text/html charset=utf-8",
+            "text/html, text/html; charset=utf-8",
+            "application/xhtml+xml",
+            "",
+        ] {
+            let answer =
+                fetch(ResponseTemplate::new(200).set_body_bytes(CUP).insert_header("content-type", value)).await;
+            assert!(answer.as_ref().is_ok_and(|page| page.price.is_some()), "{value}: {answer:?}");
+        }
     }
 
     #[tokio::test]

@@ -1,6 +1,9 @@
 //! Competitors' prices from their product pages.
 
 mod amount;
+#[cfg(test)]
+mod cases;
+mod charset;
 mod direct;
 mod extract;
 mod guard;
@@ -62,6 +65,10 @@ pub enum Method {
     JsonLd,
     /// In `itemprop` attributes.
     Microdata,
+    /// In `property` attributes.
+    Rdfa,
+    /// In the `<meta>` elements that previews are made from.
+    Meta,
     /// Made up: no page was fetched.
     Mock,
 }

@@ -1,0 +1,170 @@
+//! Words that shops write around amounts, in lower case.
+
+/// What a word says of the amount behind it, or of the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// What was asked earlier, or what somebody recommends.
+    Former,
+    /// What is saved.
+    Saving,
+    Shipping,
+    /// For a kilogram, a litre, …
+    UnitPrice,
+    /// Part of a price that is paid in parts.
+    Instalment,
+    /// Goes along with any price.
+    Harmless,
+}
+
+const FORMER: &str = "was statt instead anstatt vorher früher bisher ehemals before formerly old alt alter uvp rrp msrp srp rsp avant \
+    ancien ancienne lieu antes antiguo anterior vecchio precedente anziché invece adviesprijs voorheen původně původní \
+    przedtem było poprzednia před førpris førhen ord ordinarie tidigare norm раньше старая было стара anterioară korábbi eredeti \
+    catalogue list listenpreis compare";
+
+const SAVING: &str = "save saving savings sparen spare spart ersparnis rabatt discount off économisez économie remise réduction ahorra \
+    ahorre ahorro descuento risparmi risparmia sconto bespaar korting скидка экономия sleva ušetříte rabat oszczędzasz desconto \
+    economize kedvezmény spar cashback coupon gutschein voucher bonus";
+
+const SHIPPING: &str = "versand versandkosten shipping delivery livraison port envío envio gastos spedizione verzendkosten verzending \
+    frakt fragt doprava dostawa wysyłka доставка porto postage frete szállítás livrare toimitus lieferung pfand deposit consigne";
+
+const UNIT_PRICE: &str = "grundpreis kilopreis literpreis stückpreis einheitspreis jämförpris jfr jmf";
+
+const INSTALMENTS: &str = "raten rate ratenzahlung cuotas cuota parcelas parcela mensualités mensualité instalments installments \
+    payments payment fois versements versement termijnen rat splátek splátky taksit monatsraten monatsrate quotas";
+
+/// The piece itself, which a price is for anyway.
+const PIECES: &str = "each stück stueck stk st pc pcs piece pieces pce pièce pièces ud uds unit units unidad unidade item items szt ks шт \
+    ea pair paar paire set stuk stuks pezzo pezzi kpl db kus styck kappale adet 個 个 件";
+
+const MEASURES: &str = "g gr gram grams kg kilo kilogram mg lb lbs oz pound ml cl dl l ltr liter litre litro litres liters m m² m2 qm sqm \
+    mm cm km meter metre yard ft inch in zoll ml² hour hr h std stunde nacht night nuit noche tag day jour gb tb mb kb w kw kwh v mah hz \
+    мл л кг г см м кв";
+
+const MONTHS: &str = "month months mo mon mth monat monate monatlich mtl mois mensuel mes meses mensual mese mensile maand miesiąc měsíc \
+    måned månad месяц мес kk hó lună ay year yr jahr an année año anno jaar rok år год annum week woche semaine semana settimana";
+
+const MONTH_NAMES: &str = "january february march april may june july august september october november december jan feb mar apr jun jul aug \
+    sep sept oct nov dec januar februar märz mai juni juli oktober dezember okt dez janvier février mars avril juin juillet août \
+    septembre octobre novembre décembre enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre \
+    gennaio febbraio aprile maggio giugno luglio settembre ottobre novembre dicembre januari februari maart mei juni augustus \
+    января февраля марта апреля мая июня июля августа сентября октября ноября декабря 年 月 日";
+
+const COUNTS: &str = "für for pour per por pro par x er pack packs packung pakker box boxes rolls rollen flaschen bottles stars sterne reviews \
+    bewertungen avis days tage jours people left available verfügbar disponibles sold verkauft 枚 本 人 回 点";
+
+const COUNTED_BEFORE: &str = "pack set size größe taille talla model modell modèle no nr art sku ref ean isbn upc artikel tel phone call fax \
+    telefon rating bewertung version type typ page seite over only-left série serie";
+
+const PER: &str = "per pro je par por за à na a az";
+
+const RANGE: &str = "to bis tot til till до a à al hasta until";
+
+const HARMLESS: &str = "price prices preis preise prix precio precios preço preços prezzo prijs prijzen cena ceny ceník pris hinta ár ára \
+    цена ціна fiyat fiyatı fiyati τιμή preț pret harga giá ราคา 価格 가격 价格 售价 販売価格 税込 税抜 税別 通常価格 from ab from: od от від desde \
+    vanaf fra från da dès partir starting at as low ab: now jetzt nur only just seulement solo sólo nu maintenant ahora ora nyní \
+    teraz сейчас our your my unser ihr notre votre nuestro su vår din sale special angebot offer deal today heute aktuell current regular \
+    normal regulär retail selling best new neu nouveau nuevo net netto brutto gross total summe inkl incl inc incl: included including inklusive \
+    excl ex exkl zzgl plus mwst ust vat tva iva btw dph moms alv pdv kdv tax taxes tasse taxe taxes ttc ht htva hors mva gst the der \
+    die das le la les el il un une ein eine i is is: est ist of du des du: pm rub only: bez vč včetně s z w we you pay in approx ca circa \
+    estimated buy buynow kaufen each stück stk st pc pcs piece unit ud szt ks шт ea běžná běżna běžně akční naše prodejní cenа obvyklá \
+    promocyjna promocja aanbieding actie actieprijs tilbud erbjudande оферта акция promo promotion oferta offre soldes solde saldo \
+    normalpris ordinary regulier internetpreis online webpreis web shop store";
+
+fn has(list: &str, word: &str) -> bool {
+    list.split_whitespace().any(|known| known == word)
+}
+
+/// What a word says of the amount behind it.
+pub(super) fn before(word: &str) -> Option<Meaning> {
+    let lists = [
+        (FORMER, Meaning::Former),
+        (SAVING, Meaning::Saving),
+        (SHIPPING, Meaning::Shipping),
+        (UNIT_PRICE, Meaning::UnitPrice),
+        (INSTALMENTS, Meaning::Instalment),
+        (HARMLESS, Meaning::Harmless),
+    ];
+    lists.into_iter().find(|(list, _)| has(list, word)).map(|(_, meaning)| meaning)
+}
+
+/// What a word right behind an amount says of it.
+pub(super) fn behind(word: &str) -> Option<Meaning> {
+    match before(word) {
+        // "12 € statt 15 €" says nothing of the first.
+        Some(Meaning::Former) => matches!(word, "uvp" | "rrp" | "msrp" | "srp" | "rsp").then_some(Meaning::Former),
+        Some(Meaning::UnitPrice) => None,
+        meaning => meaning,
+    }
+}
+
+pub(super) fn is_harmless(word: &str) -> bool {
+    has(HARMLESS, word)
+}
+
+pub(super) fn is_instalments(word: &str) -> bool {
+    has(INSTALMENTS, word)
+}
+
+pub(super) fn is_piece(word: &str) -> bool {
+    has(PIECES, word)
+}
+
+pub(super) fn is_measure(word: &str) -> bool {
+    has(MEASURES, word)
+}
+
+pub(super) fn is_period(word: &str) -> bool {
+    has(MONTHS, word)
+}
+
+pub(super) fn is_month_name(word: &str) -> bool {
+    has(MONTH_NAMES, word)
+}
+
+/// Whether a number before this word counts something.
+pub(super) fn is_counted(word: &str) -> bool {
+    has(COUNTS, word) || is_piece(word) || is_measure(word)
+}
+
+/// Whether a number behind this word counts or names something.
+pub(super) fn counts_next(word: &str) -> bool {
+    has(COUNTED_BEFORE, word)
+}
+
+pub(super) fn is_per(word: &str) -> bool {
+    has(PER, word)
+}
+
+pub(super) fn is_range(word: &str) -> bool {
+    has(RANGE, word)
+}
+
+/// The whole text says that nothing is to be paid.
+pub(super) fn is_free(text: &str) -> bool {
+    let lower = text.trim().trim_end_matches(['!', '.']).to_lowercase();
+    matches!(
+        lower.as_str(),
+        "free"
+            | "free of charge"
+            | "for free"
+            | "gratis"
+            | "kostenlos"
+            | "umsonst"
+            | "gratuit"
+            | "gratuito"
+            | "gratuita"
+            | "zdarma"
+            | "za darmo"
+            | "бесплатно"
+            | "безкоштовно"
+            | "無料"
+            | "免费"
+            | "免費"
+            | "무료"
+            | "miễn phí"
+            | "ücretsiz"
+            | "ingyenes"
+            | "ilmainen"
+    )
+}

@@ -1,0 +1,197 @@
+//! Reads the price from a product page: from its JSON-LD blocks, its microdata, its `RDFa`, or the data for its previews, in this order. A
+//! pure function of the page.
+
+mod availability;
+mod bounds;
+mod graph;
+mod items;
+mod json;
+mod markup;
+mod meta;
+mod names;
+mod offers;
+mod products;
+mod refresh;
+#[cfg(test)]
+mod tests;
+
+use chrono::NaiveDate;
+use rust_decimal::Decimal;
+use scraper::{ElementRef, Html, Node, Selector};
+use url::Url;
+
+use super::{Method, Price, amount::Money};
+use availability::Rank;
+use graph::Graph;
+use items::Dialect;
+use meta::Meta;
+use names::Page;
+use products::{Reading, Titles};
+pub(crate) use refresh::parse as refresh;
+
+const TITLE_KEPT: usize = 300;
+
+/// What a page says.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Extract {
+    pub(crate) title: Option<String>,
+    pub(crate) price: Option<Price>,
+    /// Another page, to which this one sends its readers at once.
+    pub(crate) moved_to: Option<Url>,
+}
+
+/// Reads a page. `url` helps to choose between several products and variants, `today` between prices of several days.
+///
+/// # Errors
+/// Why a page is not parsed that is made to take all memory.
+pub(crate) fn read(html: &str, url: &Url, today: NaiveDate) -> Result<Extract, &'static str> {
+    if let Some(why) = bounds::too_much(html) {
+        return Err(why);
+    }
+    let html = Html::parse_document(html);
+    let document = Document::new(&html, url);
+    let moved_to = refresh::target(&html, &document.page.base).filter(|target| !is_same(target, url));
+    Ok(Extract { title: document.title(), price: document.price(today), moved_to })
+}
+
+/// A page that refreshes itself stays where it is.
+fn is_same(target: &Url, url: &Url) -> bool {
+    let (mut target, mut url) = (target.clone(), url.clone());
+    target.set_fragment(None);
+    url.set_fragment(None);
+    target == url
+}
+
+struct Document<'a> {
+    html: &'a Html,
+    page: Page,
+    meta: Meta,
+}
+
+impl<'a> Document<'a> {
+    fn new(html: &'a Html, url: &Url) -> Self {
+        let attribute =
+            |css: &str, name: &str| html.select(&selector(css)).next().and_then(|element| element.attr(name));
+        let meta = Meta::read(html);
+        let canonical = attribute(r#"link[rel~="canonical" i]"#, "href");
+        let own: Vec<&str> = canonical.into_iter().chain(meta.all("og:url").first().map(String::as_str)).collect();
+        let page = Page::new(url, attribute("base[href]", "href"), &own);
+        Self { html, page, meta }
+    }
+
+    fn title(&self) -> Option<String> {
+        let title = self.html.select(&selector("title")).next().map(line)?;
+        let title: String = title.chars().take(TITLE_KEPT).collect();
+        (!title.is_empty()).then_some(title)
+    }
+
+    fn titles(&self) -> Titles {
+        let heading = selector("h1");
+        let headings = self.html.select(&heading).take(3).map(line);
+        let previews = ["og:title", "twitter:title"].into_iter().flat_map(|name| self.meta.all(name).first().cloned());
+        let whole: Vec<String> =
+            headings.chain(previews).map(|title| products::simple(&title)).filter(|title| !title.is_empty()).collect();
+        let within = self.title().map(|title| products::simple(&title)).into_iter().chain(whole.clone()).collect();
+        Titles { whole, within }
+    }
+
+    fn price(&self, today: NaiveDate) -> Option<Price> {
+        let (titles, today) = (self.titles(), today.to_string());
+        let reading = |graph: &mut Graph| {
+            graph.link(&self.page.base);
+            products::read(graph, &self.page, &titles, &today)
+        };
+        let items = |dialect: Dialect| {
+            let mut graph = Graph::default();
+            items::add(self.html, dialect, &mut graph);
+            reading(&mut graph)
+        };
+        let mut json_ld = Graph::default();
+        self.blocks().iter().flat_map(|block| json::read(block)).for_each(|json| json_ld.add_json(json));
+        let readings = [
+            (Method::JsonLd, reading(&mut json_ld)),
+            (Method::Microdata, items(Dialect::Microdata)),
+            (Method::Rdfa, items(Dialect::Rdfa)),
+            (Method::Meta, self.preview()),
+        ];
+        self.first_price(&readings)
+    }
+
+    fn preview(&self) -> Reading {
+        let price = self.meta.price().map(|money| (money, self.meta.availability()));
+        Reading { price, availability: self.meta.availability(), ..Reading::default() }
+    }
+
+    /// The texts of the JSON-LD blocks.
+    fn blocks(&self) -> Vec<String> {
+        let is_json_ld = |element: &ElementRef<'_>| {
+            let media_type = element.attr("type").unwrap_or_default().to_lowercase();
+            let essence = media_type.split(';').next().unwrap_or_default().trim();
+            matches!(essence, "application/ld+json" | "application/json+ld" | "application/ld-json" | "text/ld+json")
+        };
+        self.html.select(&selector("script[type]")).filter(is_json_ld).map(|block| block.text().collect()).collect()
+    }
+
+    fn first_price(&self, readings: &[(Method, Reading)]) -> Option<Price> {
+        let gone = readings.iter().any(|(_, reading)| availability::rank(reading.availability) == Rank::Gone);
+        let refused: Vec<Decimal> = readings.iter().flat_map(|(_, reading)| reading.refused.iter().copied()).collect();
+        let prices = || {
+            let all = readings.iter().filter_map(|(method, reading)| Some((*method, reading.price.clone()?)));
+            all.filter(|(_, (money, _))| !refused.contains(&money.amount))
+        };
+        // Shops write 0 where they have no price.
+        let real = prices().find(|(_, (money, _))| !money.amount.is_zero());
+        let shown = || {
+            let (method, reading) = readings.iter().find(|(_, reading)| !reading.open.is_empty())?;
+            Some((*method, products::shown(&reading.open, &self.text())?))
+        };
+        let (method, (money, own)) = real.or_else(shown).or_else(|| prices().next().filter(|_| !gone))?;
+        let elsewhere = || {
+            let same = readings
+                .iter()
+                .filter_map(|(_, reading)| reading.price.as_ref())
+                .filter(|(other, _)| other.amount == money.amount);
+            same.filter_map(|(other, _)| other.currency.clone()).next()
+        };
+        let open = || {
+            let open =
+                readings.iter().flat_map(|(_, reading)| &reading.open).filter(|open| open.money.amount == money.amount);
+            open.filter_map(|open| open.availability).min_by_key(|word| availability::rank(Some(word)))
+        };
+        let of_page = || readings.iter().find_map(|(_, reading)| reading.availability);
+        let Money { amount, currency } = money.clone();
+        Some(Price {
+            amount,
+            currency: currency.or_else(elsewhere),
+            availability: own.or_else(open).or_else(of_page).map(str::to_owned),
+            method,
+        })
+    }
+
+    /// What readers see of the page, on one line.
+    fn text(&self) -> String {
+        let silent = |node: &ego_tree::NodeRef<'_, Node>| {
+            let Some(Node::Element(outer)) = node.parent().map(|parent| parent.value()) else { return false };
+            matches!(outer.name(), "script" | "style" | "template" | "noscript" | "del" | "s" | "strike" | "title")
+        };
+        let mut words: Vec<&str> = Vec::new();
+        for node in self.html.tree.root().descendants() {
+            if let Node::Text(text) = node.value()
+                && !silent(&node)
+            {
+                words.extend(text.split_whitespace());
+            }
+        }
+        words.join(" ")
+    }
+}
+
+/// The text of an element on one line.
+fn line(element: ElementRef<'_>) -> String {
+    element.text().collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[expect(clippy::expect_used, reason = "the selectors are written above")]
+fn selector(css: &str) -> Selector {
+    Selector::parse(css).expect("a selector of this file is valid")
+}
