@@ -202,6 +202,11 @@ impl Problem {
         self.kind == Type::QueueUnavailable
     }
 
+    /// Whether it is certain that nothing was done.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.kind.status() < 500
+    }
+
     pub(crate) fn is_not_found(&self) -> bool {
         self.kind == Type::NotFound
     }

@@ -83,7 +83,11 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
 
 /// Reads JSON text.
 pub(crate) fn parse(body: &[u8]) -> Result<Value, Problem> {
-    serde_json::from_slice(body).map_err(|error| Problem::new(Type::Malformed, format!("this is no JSON: {error}")))
+    serde_json::from_slice(body).map_err(|error| malformed(&error))
+}
+
+pub(crate) fn malformed(error: &serde_json::Error) -> Problem {
+    Problem::new(Type::Malformed, format!("this is no JSON: {error}"))
 }
 
 /// The idempotency key, if there is one.

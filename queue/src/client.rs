@@ -50,12 +50,13 @@ impl Client {
     /// A client that reads the time from `clock`.
     #[must_use]
     pub fn with_clock(redis: &fleet::Redis, kinds: Vec<Kind>, clock: Clock) -> Self {
+        let retention = Retention { ms: u64::try_from(RETENTION.as_millis()).unwrap_or(u64::MAX) };
         Self {
-            pusher: Pusher::new(redis, &clock),
+            pusher: Pusher::new(redis, &clock, retention),
             redis: redis.clone(),
             directory: Directory::new(redis),
             clock,
-            retention: Retention { ms: u64::try_from(RETENTION.as_millis()).unwrap_or(u64::MAX) },
+            retention,
             kinds: kinds.into_iter().map(Arc::new).collect(),
             events: Events::new(redis),
             ended: Arc::default(),
@@ -66,6 +67,7 @@ impl Client {
     #[must_use]
     pub fn with_retention(mut self, retention: Duration) -> Self {
         self.retention = Retention { ms: u64::try_from(retention.as_millis()).unwrap_or(u64::MAX) };
+        self.pusher = Pusher::new(&self.redis, &self.clock, self.retention);
         self
     }
 

@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     keys::Partition,
     message::{JobId, NewJob},
-    scripts::{self, Push},
+    scripts::{self, Absent, Push},
     unique::{Pushed, under_id},
 };
 
@@ -31,7 +31,8 @@ impl Client {
 
     /// Pushes jobs under ids of [`Client::fixed_id`], in one call for 1000 of a queue; one result a job, in their order. A job whose
     /// id is known, in whatever state, is not pushed again: the answer is [`Pushed::Existing`]. Finished jobs are known as long as
-    /// they are kept, 24 h. So is a job whose unique key another one holds, whatever it asks for on a conflict.
+    /// they are kept, 24 h. Where another job holds the unique key, the answer is that one, whatever was asked for on a conflict; see
+    /// [`Pushed::Existing`].
     pub async fn push_fixed(&self, jobs: Vec<(JobId, NewJob)>) -> Vec<Result<Pushed, Error>> {
         let now_ms = self.clock.now_ms();
         let mut results: Vec<Result<Pushed, Error>> = Vec::with_capacity(jobs.len());
@@ -63,10 +64,13 @@ impl Client {
         let connection = self.redis.connection();
         for (partition, positions, pushes) in queues {
             for (positions, pushes) in positions.chunks(scripts::MOST).zip(pushes.chunks(scripts::MOST)) {
-                let added = scripts::push_absent(&connection, &partition, now_ms, self.retention, pushes).await;
+                let jobs = pushes.iter().map(|push| (push, ""));
+                let became = scripts::push_absent(&connection, &partition, now_ms, self.retention, jobs).await;
                 for (at, position) in positions.iter().enumerate() {
-                    match &added {
-                        Ok(added) if added[at] => results[*position] = Ok(Pushed::New(pushes[at].id)),
+                    match &became {
+                        Ok(became) if became[at] == Absent::Added => {
+                            results[*position] = Ok(Pushed::New(pushes[at].id));
+                        }
                         Ok(_) => {}
                         Err(error) => results[*position] = Err(error.clone()),
                     }
@@ -80,8 +84,7 @@ impl Client {
         if self.locate(id).await?.is_some() {
             return Ok(Pushed::Existing(id));
         }
-        let Some(unique) = job.unique.clone() else { return self.submit_as(id, job).await };
-        match self.push_unique(job, &unique, Some(id)).await {
+        match self.submit_as(id, job).await {
             Err(Error::Duplicate(holder)) => Ok(Pushed::Existing(holder)),
             pushed => pushed,
         }

@@ -1,40 +1,70 @@
 //! Idempotency keys: a request that is sent again gives the job of the first.
 //!
-//! The entry of a key names the job's id from before the push on. So whoever takes over from a request that died, or that never
-//! learned what came of its push, pushes the same job and not a second one.
+//! The entry of a key names the job's id from before the push on, and every push of it is one under a given id. So whoever takes over from
+//! a request that died, or that never learned what came of its push, pushes the same job and not a second one, even while the first is
+//! still at it. The entry is changed only by whoever wrote it last.
 
 use std::time::Duration;
 
-use redis::AsyncCommands;
 use serde::{Deserialize, Serialize};
 
 use crate::{client::Client, error::Error, keys, message::JobId, scripts};
 
 const KEPT: Duration = Duration::from_secs(24 * 3600);
-/// A request that did not even end in an error within this time has died.
-const PENDING: Duration = Duration::from_secs(120);
+/// So long a request is left alone that is being answered. As long as Redis may take for an answer: a request that was caught in an outage
+/// can be sent again when Redis answers.
+const PENDING: Duration = Duration::from_secs(2);
 
 /// What became of an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Idempotency {
     /// First time. Push under this id ([`Client::submit_as`]), then call [`Client::idempotency_store`] (2xx),
     /// [`Client::idempotency_release`] (what came of the push is unknown) or [`Client::idempotency_forget`] (anything else).
-    New(JobId),
+    New(KeyTaken),
     /// An earlier request had this id and died, or does not know what came of its push. If there is such a job, answer with it;
     /// otherwise go on as for [`Idempotency::New`].
-    Again(JobId),
+    Again(KeyTaken),
     /// The first request is still being answered.
     InProgress,
     /// The same key came with another body.
     Mismatch,
-    /// The first answer, as it was stored.
-    Replay(String),
+    /// The first answer, as it was stored. If its job is nowhere, [`Client::idempotency_reopen`] lets it be pushed again.
+    Replay(String, KeyTaken),
+}
+
+/// An idempotency key as it was found or written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyTaken {
+    /// The id of its job; for [`Client::idempotency_take_many`] one of which those of its jobs can be made ([`Client::fixed_id`]).
+    pub id: JobId,
+    redis_key: String,
+    fingerprint: Fingerprint,
+    /// What stands there.
+    entry: String,
+}
+
+/// What tells one request from another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// Hash of the body, byte for byte: all that older releases write and compare.
+    #[serde(rename = "fingerprint")]
+    pub bytes: String,
+    /// Hash of what the body says, however it is written. Empty where an older release wrote it.
+    #[serde(default)]
+    pub meaning: String,
+}
+
+impl Fingerprint {
+    fn is_of_the_same(&self, other: &Self) -> bool {
+        self.bytes == other.bytes || (!self.meaning.is_empty() && self.meaning == other.meaning)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
 struct Entry {
-    fingerprint: String,
-    /// Absent where an older release wrote it.
+    #[serde(flatten)]
+    fingerprint: Fingerprint,
+    /// Absent where an older release wrote it, with an answer.
     #[serde(default)]
     id: Option<JobId>,
     /// Until then (Unix milliseconds) an unanswered request is left alone.
@@ -44,8 +74,8 @@ struct Entry {
 }
 
 impl Entry {
-    fn unanswered(fingerprint: &str, id: JobId, pending_until_ms: u64) -> Self {
-        Self { fingerprint: fingerprint.to_owned(), id: Some(id), pending_until_ms, answer: None }
+    fn unanswered(fingerprint: &Fingerprint, id: JobId, pending_until_ms: u64) -> Self {
+        Self { fingerprint: fingerprint.clone(), id: Some(id), pending_until_ms, answer: None }
     }
 
     fn encode(&self) -> Result<String, Error> {
@@ -54,7 +84,7 @@ impl Entry {
 }
 
 impl Client {
-    /// Takes the idempotency key of a tenant for a job of `kind`, whose request body hashes to `fingerprint`; held for 24 h.
+    /// Takes the idempotency key of a tenant for a request for a job of `kind`; held for 24 h.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Full`].
@@ -62,75 +92,103 @@ impl Client {
         &self,
         tenant: &str,
         key: &str,
-        fingerprint: &str,
+        fingerprint: &Fingerprint,
         kind: &str,
     ) -> Result<Idempotency, Error> {
-        let redis_key = keys::idempotency(self.redis.prefix(), tenant, key);
-        let partition = self.directory.of_queue(kind).await?;
-        let connection = self.redis.connection();
-        let now_ms = self.clock.now_ms();
-        let pending_until_ms = now_ms + ms(PENDING);
-        let id = JobId::new(partition.number, now_ms);
-        let ours = Entry::unanswered(fingerprint, id, pending_until_ms).encode()?;
-        let Some(before) = scripts::unique(&connection, &redis_key, "", &ours, ms(KEPT)).await? else {
-            return Ok(Idempotency::New(id));
-        };
-        let entry: Entry =
-            serde_json::from_str(&before).map_err(|e| Error::Corrupt(format!("idempotency key {key:?}: {e}")))?;
-        match entry {
-            Entry { fingerprint: first, .. } if first != fingerprint => Ok(Idempotency::Mismatch),
-            Entry { answer: Some(answer), .. } => Ok(Idempotency::Replay(answer)),
-            Entry { id: Some(id), pending_until_ms: until_ms, .. } if until_ms <= now_ms => {
-                let ours = Entry::unanswered(fingerprint, id, pending_until_ms).encode()?;
-                let other = scripts::unique(&connection, &redis_key, &before, &ours, ms(KEPT)).await?;
-                // Of several that come at once, one takes over.
-                Ok(if other.is_none() { Idempotency::Again(id) } else { Idempotency::InProgress })
-            }
-            Entry { .. } => Ok(Idempotency::InProgress),
-        }
+        let number = self.directory.of_queue(kind).await?.number;
+        self.take(tenant, key, fingerprint, number).await
     }
 
-    /// Keeps the answer for 24 h.
+    /// Like [`Client::idempotency_take`], for a request for many jobs.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Full`].
-    pub async fn idempotency_store(
+    pub async fn idempotency_take_many(
         &self,
         tenant: &str,
         key: &str,
-        fingerprint: &str,
-        answer: &str,
-    ) -> Result<(), Error> {
+        fingerprint: &Fingerprint,
+    ) -> Result<Idempotency, Error> {
+        // No partition has the number 0, so no job has this id.
+        self.take(tenant, key, fingerprint, 0).await
+    }
+
+    async fn take(
+        &self,
+        tenant: &str,
+        key: &str,
+        fingerprint: &Fingerprint,
+        partition: u16,
+    ) -> Result<Idempotency, Error> {
+        let redis_key = keys::idempotency(self.redis.prefix(), tenant, key);
+        let connection = self.redis.connection();
+        let now_ms = self.clock.now_ms();
+        let id = JobId::new(partition, now_ms);
+        let taken = |fingerprint, id, entry| KeyTaken { id, redis_key: redis_key.clone(), fingerprint, entry };
+        let unanswered = |fingerprint, id| Entry::unanswered(fingerprint, id, now_ms + ms(PENDING)).encode();
+        let ours = unanswered(fingerprint, id)?;
+        let Some(before) = scripts::unique(&connection, &redis_key, "", &ours, Some(ms(KEPT))).await? else {
+            return Ok(Idempotency::New(taken(fingerprint.clone(), id, ours)));
+        };
+        let entry: Entry =
+            serde_json::from_str(&before).map_err(|e| Error::Corrupt(format!("idempotency key {key:?}: {e}")))?;
+        let first = entry.fingerprint;
+        if !first.is_of_the_same(fingerprint) {
+            return Ok(Idempotency::Mismatch);
+        }
+        match (entry.answer, entry.id) {
+            (Some(answer), first_id) => Ok(Idempotency::Replay(answer, taken(first, first_id.unwrap_or(id), before))),
+            (None, Some(id)) if entry.pending_until_ms <= now_ms => {
+                let ours = unanswered(&first, id)?;
+                let other = scripts::unique(&connection, &redis_key, &before, &ours, Some(ms(KEPT))).await?;
+                // Of several that come at once, one takes over.
+                Ok(if other.is_none() { Idempotency::Again(taken(first, id, ours)) } else { Idempotency::InProgress })
+            }
+            (None, _) => Ok(Idempotency::InProgress),
+        }
+    }
+
+    /// Takes a key whose answer names a job that is nowhere: it was lost, and is to be pushed again. `None` when somebody else is at it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Full`].
+    pub async fn idempotency_reopen(&self, taken: &KeyTaken) -> Result<Option<KeyTaken>, Error> {
+        let ours = Entry::unanswered(&taken.fingerprint, taken.id, self.clock.now_ms() + ms(PENDING)).encode()?;
+        Ok(self.write(taken, &ours).await?.then(|| KeyTaken { entry: ours, ..taken.clone() }))
+    }
+
+    /// Keeps the answer for 24 h, unless somebody has taken over meanwhile: then that one's answer is kept.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Full`].
+    pub async fn idempotency_store(&self, taken: &KeyTaken, answer: &str) -> Result<(), Error> {
         let answer = Some(answer.to_owned());
-        let entry = Entry { fingerprint: fingerprint.to_owned(), id: None, pending_until_ms: 0, answer };
-        self.idempotency_write(tenant, key, &entry).await
+        let entry = Entry { answer, ..Entry::unanswered(&taken.fingerprint, taken.id, 0) };
+        self.write(taken, &entry.encode()?).await.map(drop)
     }
 
     /// Lets the request be sent again at once, for the same job: it is not known whether it was pushed.
     ///
     /// # Errors
-    /// [`Error::Unavailable`], [`Error::Full`]: it can then be sent again after two minutes.
-    pub async fn idempotency_release(
-        &self,
-        tenant: &str,
-        key: &str,
-        fingerprint: &str,
-        id: JobId,
-    ) -> Result<(), Error> {
-        self.idempotency_write(tenant, key, &Entry::unanswered(fingerprint, id, 0)).await
-    }
-
-    async fn idempotency_write(&self, tenant: &str, key: &str, entry: &Entry) -> Result<(), Error> {
-        let redis_key = keys::idempotency(self.redis.prefix(), tenant, key);
-        Ok(self.redis.connection().set_ex(redis_key, entry.encode()?, KEPT.as_secs()).await?)
+    /// [`Error::Unavailable`], [`Error::Full`]: it can then be sent again after two seconds.
+    pub async fn idempotency_release(&self, taken: &KeyTaken) -> Result<(), Error> {
+        let entry = Entry::unanswered(&taken.fingerprint, taken.id, 0).encode()?;
+        self.write(taken, &entry).await.map(drop)
     }
 
     /// Gives the key back, so that another request can be sent with it: nothing was pushed.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn idempotency_forget(&self, tenant: &str, key: &str) -> Result<(), Error> {
-        Ok(self.redis.connection().del(keys::idempotency(self.redis.prefix(), tenant, key)).await?)
+    /// [`Error::Unavailable`], [`Error::Full`]: it can then be sent again after two seconds, but no other.
+    pub async fn idempotency_forget(&self, taken: &KeyTaken) -> Result<(), Error> {
+        self.write(taken, "").await.map(drop)
+    }
+
+    /// Writes the entry if it is still as it was taken.
+    async fn write(&self, taken: &KeyTaken, entry: &str) -> Result<bool, Error> {
+        let connection = self.redis.connection();
+        let other = scripts::unique(&connection, &taken.redis_key, &taken.entry, entry, Some(ms(KEPT))).await?;
+        Ok(other.is_none())
     }
 }
 

@@ -38,7 +38,7 @@ pub use error::Error;
 pub use fleet::Clock;
 pub use follow::Follower;
 pub use history::Unrecorded;
-pub use idempotency::Idempotency;
+pub use idempotency::{Fingerprint, Idempotency, KeyTaken};
 pub use job::{FieldError, Job, Kind};
 pub use list::{ListFilter, ListPage, Position};
 pub use message::{AttemptError, AttemptOutcome, DEFAULT_TENANT, ENVELOPE_VERSION, JobId, NewJob, Priority, State};

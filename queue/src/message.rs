@@ -96,6 +96,11 @@ impl JobId {
         self.0.as_bytes()
     }
 
+    /// Its text without hyphens.
+    pub(crate) fn as_hex(&self) -> uuid::fmt::Simple {
+        self.0.simple()
+    }
+
     pub(crate) fn from_slice(bytes: &[u8]) -> Option<Self> {
         Uuid::from_slice(bytes).ok().map(Self)
     }

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     error::Error,
     keys::Partition,
-    scripts::{self, Push},
+    scripts::{self, Absent, Push, Retention},
 };
 
 /// Calls of single pushes from all clones of a client.
@@ -16,6 +16,7 @@ use crate::{
 pub(crate) struct Pusher {
     redis: fleet::Redis,
     clock: Clock,
+    retention: Retention,
     requests: OnceLock<mpsc::UnboundedSender<Request>>,
 }
 
@@ -24,42 +25,66 @@ pub(crate) struct Pusher {
 struct Request {
     partition: Arc<Partition>,
     push: Push,
-    answer: oneshot::Sender<Result<(), Error>>,
+    /// `None`: the id was made for this push, so nobody else can push it. Otherwise the claim under which it is pushed, or nothing.
+    given: Option<String>,
+    answer: oneshot::Sender<Result<Absent, Error>>,
 }
 
 impl Pusher {
-    pub(crate) fn new(redis: &fleet::Redis, clock: &Clock) -> Arc<Self> {
-        Arc::new(Self { redis: redis.clone(), clock: clock.clone(), requests: OnceLock::new() })
+    pub(crate) fn new(redis: &fleet::Redis, clock: &Clock, retention: Retention) -> Arc<Self> {
+        Arc::new(Self { redis: redis.clone(), clock: clock.clone(), retention, requests: OnceLock::new() })
     }
 
-    /// Pushes one job. Once begun, it is pushed even if nobody waits for the answer any more.
+    /// Pushes one job, whose id was made for it. Once begun, it is pushed even if nobody waits for the answer any more.
     pub(crate) async fn push(&self, partition: Arc<Partition>, push: Push) -> Result<(), Error> {
+        self.ask(partition, push, None).await.map(drop)
+    }
+
+    /// Pushes one job under an id that others may push, too; under this claim of a unique key, if there is one (empty: none).
+    pub(crate) async fn push_absent(
+        &self,
+        partition: Arc<Partition>,
+        push: Push,
+        claim: String,
+    ) -> Result<Absent, Error> {
+        self.ask(partition, push, Some(claim)).await
+    }
+
+    async fn ask(&self, partition: Arc<Partition>, push: Push, given: Option<String>) -> Result<Absent, Error> {
         let (answer, answered) = oneshot::channel();
         let requests = self.requests.get_or_init(|| {
             let (sender, receiver) = mpsc::unbounded_channel();
-            tokio::spawn(run(self.redis.clone(), self.clock.clone(), receiver));
+            tokio::spawn(run(self.redis.clone(), self.clock.clone(), self.retention, receiver));
             sender
         });
         let ended = || Error::Unavailable("the runtime that pushed has ended".to_owned());
-        requests.send(Request { partition, push, answer }).map_err(|_| ended())?;
+        requests.send(Request { partition, push, given, answer }).map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
     }
 }
 
 /// Ends with the last client.
-async fn run(redis: fleet::Redis, clock: Clock, mut requests: mpsc::UnboundedReceiver<Request>) {
+async fn run(redis: fleet::Redis, clock: Clock, retention: Retention, mut requests: mpsc::UnboundedReceiver<Request>) {
     let mut batch = Vec::new();
     while requests.recv_many(&mut batch, scripts::MOST).await > 0 {
         while let Some(first) = batch.first() {
-            let partition = first.partition.clone();
-            let (pushes, answers): (Vec<Push>, Vec<_>) = batch
-                .extract_if(.., |request| request.partition == partition)
-                .map(|request| (request.push, request.answer))
+            let (partition, is_given) = (first.partition.clone(), first.given.is_some());
+            let (jobs, answers): (Vec<(Push, String)>, Vec<_>) = batch
+                .extract_if(.., |request| request.partition == partition && request.given.is_some() == is_given)
+                .map(|request| ((request.push, request.given.unwrap_or_default()), request.answer))
                 .unzip();
-            let pushed = scripts::push(&redis.connection(), &partition, clock.now_ms(), &pushes).await;
-            for answer in answers {
+            let (connection, now_ms) = (redis.connection(), clock.now_ms());
+            let pushed = if is_given {
+                let jobs = jobs.iter().map(|(push, claim)| (push, claim.as_str()));
+                scripts::push_absent(&connection, &partition, now_ms, retention, jobs).await
+            } else {
+                let jobs: Vec<Push> = jobs.into_iter().map(|(push, _)| push).collect();
+                scripts::push(&connection, &partition, now_ms, &jobs).await.map(|()| vec![Absent::Added; jobs.len()])
+            };
+            for (at, answer) in answers.into_iter().enumerate() {
+                let became = pushed.as_ref().map(|became| became[at]).map_err(Clone::clone);
                 // Nobody may wait for it any more.
-                let _ = answer.send(pushed.clone());
+                let _ = answer.send(became);
             }
         }
     }

@@ -22,6 +22,8 @@ const MOST_BYTES: usize = 4 << 20;
 const LOOK_AROUND: u32 = 10_000;
 /// The most dead jobs a queue keeps.
 const MOST_DEAD: u32 = 10_000;
+/// A claim stays barred for so long: longer than any process could have been stopped between its claim and its push.
+const BAR_KEPT_MS: u64 = 24 * 3600 * 1000;
 
 /// The script of this name, behind the functions that several scripts use.
 macro_rules! script {
@@ -56,7 +58,7 @@ async fn run<T: FromRedisValue>(invocation: &ScriptInvocation<'_>, connection: &
 }
 
 /// One job to push: its id, its record, and where it waits.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Push {
     pub(crate) id: JobId,
     pub(crate) record: Vec<u8>,
@@ -113,33 +115,61 @@ fn transaction(partition: &Partition, now_ms: u64, jobs: &[Push]) -> redis::Pipe
     pipe
 }
 
-/// Adds those of up to [`MOST`] jobs whose ids are not known; all or none. Returns for each whether it was added.
+/// What became of a push under a given id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// The job was not there, and is now.
+    Added,
+    /// The id is known: the job is there, or was and has ended.
+    Known,
+    /// The job is not there, and its claim of a unique key was taken over.
+    Barred,
+}
+
+/// Adds those of up to [`MOST`] jobs whose ids are not known and whose claims, if they have one (empty: none), are not barred; all or
+/// none.
 pub(crate) async fn push_absent(
     connection: &Connection,
     partition: &Partition,
     now_ms: u64,
     retention: Retention,
-    jobs: &[Push],
-) -> Result<Vec<bool>, Error> {
-    debug_assert!(jobs.len() <= MOST);
+    jobs: impl ExactSizeIterator<Item = (&Push, &str)>,
+) -> Result<Vec<Absent>, Error> {
+    let n_jobs = jobs.len();
+    debug_assert!(n_jobs <= MOST);
     let script = script!(push_absent);
     let mut call = script.key(&partition.base);
     call.arg(minute(now_ms)).arg(COUNTS_KEPT_S);
-    for job in jobs {
+    for (job, claim) in jobs {
         call.arg(&job.id.as_bytes()[..])
             .arg(&job.record[..])
             .arg(job.priority)
             .arg(job.due_ms.map(|due_ms| due_ms.to_string()).unwrap_or_default())
-            .arg(retention.bucket(job.id.created_ms()));
+            .arg(retention.bucket(job.id.created_ms()))
+            .arg(claim);
     }
-    let positions: Vec<usize> = run(&call, connection).await?;
-    let mut added = vec![false; jobs.len()];
-    for position in positions {
-        if let Some(added) = position.checked_sub(1).and_then(|at| added.get_mut(at)) {
-            *added = true;
+    let replies: Vec<isize> = run(&call, connection).await?;
+    let mut became = vec![Absent::Known; n_jobs];
+    for reply in replies {
+        if let Some(job) = reply.unsigned_abs().checked_sub(1).and_then(|at| became.get_mut(at)) {
+            *job = if reply > 0 { Absent::Added } else { Absent::Barred };
         }
     }
-    Ok(added)
+    Ok(became)
+}
+
+/// Whether a job is known, whatever became of it. If it is not, it cannot be pushed under `claim` any more.
+pub(crate) async fn bar(
+    connection: &ConnectionManager,
+    partition: &Partition,
+    retention: Retention,
+    id: JobId,
+    claim: &str,
+) -> Result<bool, Error> {
+    let script = script!(bar);
+    let mut call = script.key(&partition.base);
+    call.arg(&id.as_bytes()[..]).arg(retention.bucket(id.created_ms())).arg(claim).arg(BAR_KEPT_MS);
+    run(&call, connection).await
 }
 
 /// What a claim asks for.
@@ -655,14 +685,16 @@ pub(crate) async fn unhold(connection: &Connection, partition: &Partition) -> Re
     run(&call, connection).await
 }
 
-/// Gives a unique key to `new` if `seen` holds it (empty: nobody). Otherwise returns the present holder.
+/// Writes `new` (empty: nothing) to a unique or idempotency key if `seen` stands there (empty: nothing); without a time to live it keeps
+/// the one that it has. Otherwise returns what stands there.
 pub(crate) async fn unique(
     connection: &Connection,
     key: &str,
     seen: &str,
     new: &str,
-    ttl_ms: u64,
+    ttl_ms: Option<u64>,
 ) -> Result<Option<String>, Error> {
+    let ttl_ms = ttl_ms.map(|ttl_ms| ttl_ms.to_string()).unwrap_or_default();
     run(script!(unique).key(key).arg(seen).arg(new).arg(ttl_ms), connection).await
 }
 

@@ -3,23 +3,37 @@
 //! A key names its holder. It is held as long as the holder has not come to an end, or for the time that the push asked for.
 //! Nobody has to give it back: the next push that meets the key looks at the holder. So a worker that dies cannot leave a key
 //! behind, and finishing a job costs nothing.
+//!
+//! Key and job are in different slots, so they cannot be written together. A push first writes a *claim* to the key, then adds the job,
+//! then marks the key as *confirmed*. Whoever meets a claim looks whether its job is there. If it is, the claim is confirmed for whoever
+//! made it. If it is not, and the claim is no longer new, it is taken over: it is barred where the job would be, in the call that finds
+//! the job missing, and then replaced. A push that comes late, from a process that was stopped or over a connection that hung, is then
+//! refused, and whoever made it looks at the key anew. So a key never answers for a job that is not there, and never has two.
 
 use std::time::Duration;
 
 use redis::AsyncCommands;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::{
     client::{Client, prepare, prepare_any},
     error::Error,
     keys::{self, Partition},
     message::{JobId, NewJob, State},
-    scripts::{self, Push},
+    scripts::{self, Absent, Push},
 };
 
-/// A holder that is in no queue may still be on its way there for so long.
-const ON_ITS_WAY: Duration = Duration::from_secs(10);
+/// A claim may be on its way to its job for so long; a little longer than Redis may take for an answer.
+const ON_ITS_WAY: Duration = Duration::from_secs(3);
+/// The same for what older releases wrote, which cannot be barred.
+const ON_ITS_WAY_BEFORE: Duration = Duration::from_secs(10);
+/// Between two looks at a claim that is on its way; doubles up to the second.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
+/// Whoever meets a key that others change again and again gives up after so long.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The key of a job is forgotten so long after the job's time, even if the job still waits.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How often a push tries again when others change the key meanwhile.
@@ -43,7 +57,8 @@ pub enum OnConflict {
 pub struct Unique {
     /// The key, within the tenant.
     pub key: String,
-    /// Hold the key for so long from now, whether the job has ended or not. Absent: until it has ended.
+    /// Hold the key for so long from now, whether the job has ended or not, and also when it is kept no longer. Absent: until it has
+    /// ended.
     pub hold: Option<Duration>,
     /// What to do when another job holds the key.
     pub on_conflict: OnConflict,
@@ -54,7 +69,8 @@ pub struct Unique {
 pub enum Pushed {
     /// The job was added.
     New(JobId),
-    /// This job holds the key.
+    /// This job holds the key, or has the id that was asked for. One that holds the key for a set time may have ended and left Redis: if
+    /// the history does not know it either, it was lost, and [`Client::submit_over`] takes its place.
     Existing(JobId),
 }
 
@@ -68,18 +84,85 @@ impl Pushed {
     }
 }
 
-/// Who holds a key, as it is stored: `id`, with a `+` behind it when the key is held for a set time.
+/// What stands in a key.
+///
+/// | text | is |
+/// |---|---|
+/// | `?<name>:<id>` | a claim: the job may not be there yet. The name is the claim's own, `<Unix ms of the claim>-<random>` |
+/// | `<id as 32 hex digits>` | confirmed: the job was there |
+/// | `<id with hyphens>` | written by an older release, before the push; it reads the line above as one of its own |
+///
+/// Each with a `+` behind it when the key is held for a set time.
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Holder {
     text: String,
     id: JobId,
     for_a_set_time: bool,
+    standing: Standing,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Standing {
+    /// When it was made, and its name.
+    Claim(u64, String),
+    Confirmed,
+    /// As an older release wrote it: it may be either.
+    Unsaid,
 }
 
 impl Holder {
-    fn read(text: String) -> Option<Self> {
-        let id = text.trim_end_matches('+').parse().ok()?;
-        Some(Self { id, for_a_set_time: text.ends_with('+'), text })
+    fn claim(id: JobId, for_a_set_time: bool, now_ms: u64) -> Self {
+        let name = format!("{now_ms}-{:08x}", Uuid::new_v4().as_u128() as u32);
+        let text = format!("?{name}:{id}{}", if for_a_set_time { "+" } else { "" });
+        Self { text, id, for_a_set_time, standing: Standing::Claim(now_ms, name) }
     }
+
+    fn read(text: String) -> Option<Self> {
+        let for_a_set_time = text.ends_with('+');
+        let plain = text.trim_end_matches('+');
+        let (standing, id) = match plain.strip_prefix('?').map(|claim| claim.split_once(':')) {
+            Some(Some((name, id))) => {
+                let at_ms = name.split('-').next()?.parse().ok()?;
+                (Standing::Claim(at_ms, name.to_owned()), id)
+            }
+            Some(None) => return None,
+            None if plain.contains('-') => (Standing::Unsaid, plain),
+            None => (Standing::Confirmed, plain),
+        };
+        Some(Self { id: id.parse().ok()?, for_a_set_time, standing, text })
+    }
+
+    fn confirmed(&self) -> String {
+        format!("{}{}", self.id.as_hex(), if self.for_a_set_time { "+" } else { "" })
+    }
+
+    /// Under which name it can be barred.
+    fn name(&self) -> &str {
+        if let Standing::Claim(_, name) = &self.standing { name } else { "" }
+    }
+}
+
+/// What a look at a holder says of its key.
+enum Held {
+    /// Nobody holds the key.
+    No,
+    /// The holder is there.
+    By(State),
+    /// For a set time, by a job that Redis does not keep any more.
+    ByGone,
+    /// The holder may be there in a moment.
+    Soon,
+    /// The holder has come this moment: it is to be looked at again.
+    Now,
+}
+
+/// How a push with a unique key is made.
+#[derive(Debug, Clone, Copy, Default)]
+struct How {
+    /// Under this id.
+    id: Option<JobId>,
+    /// This holder is known to be nowhere.
+    gone: Option<JobId>,
 }
 
 impl Client {
@@ -90,90 +173,155 @@ impl Client {
     /// and it runs.
     pub async fn submit(&self, job: NewJob) -> Result<Pushed, Error> {
         match job.unique.clone() {
-            Some(unique) => self.push_unique(job, &unique, None).await,
+            Some(unique) => self.push_unique(job, &unique, How::default()).await,
             None => self.push(job).await.map(Pushed::New),
         }
     }
 
-    /// Like [`Client::submit`], under an id that [`Client::idempotency_take`] gave for a job of this kind. There must be no job
-    /// with this id yet.
+    /// Like [`Client::submit`], under an id that [`Client::idempotency_take`] or [`Client::fixed_id`] gave for a job of this kind. If that
+    /// id is known, whoever pushed it, the answer is [`Pushed::Existing`].
     ///
     /// # Errors
     /// As [`Client::submit`]; besides [`Error::Invalid`] for an id of another kind.
     pub async fn submit_as(&self, id: JobId, job: NewJob) -> Result<Pushed, Error> {
         if let Some(unique) = job.unique.clone() {
-            return self.push_unique(job, &unique, Some(id)).await;
+            return self.push_unique(job, &unique, How { id: Some(id), gone: None }).await;
         }
         let partition = self.directory.of_queue(&job.kind).await?;
         let push = under_id(prepare(job, &partition, self.clock.now_ms())?, id, &partition)?;
-        self.pusher.push(partition, push).await?;
-        Ok(Pushed::New(id))
+        Ok(match self.pusher.push_absent(partition, push, String::new()).await? {
+            Absent::Added => Pushed::New(id),
+            Absent::Known | Absent::Barred => Pushed::Existing(id),
+        })
     }
 
-    /// Pushes a job that shall be the only one of its key.
+    /// Like [`Client::submit`], or [`Client::submit_as`] with an id, when `gone` was said to hold the key and is nowhere, not in the history
+    /// either: it was lost, and holds the key no more.
     ///
     /// # Errors
-    /// [`Error::Duplicate`] when another job holds the key and `reject` was asked for, or `replace` and it runs; otherwise as
-    /// [`Client::push`].
-    pub(crate) async fn push_unique(&self, job: NewJob, unique: &Unique, id: Option<JobId>) -> Result<Pushed, Error> {
+    /// As [`Client::submit_as`].
+    pub async fn submit_over(&self, gone: JobId, id: Option<JobId>, job: NewJob) -> Result<Pushed, Error> {
+        match (job.unique.clone(), id) {
+            (Some(unique), id) => self.push_unique(job, &unique, How { id, gone: Some(gone) }).await,
+            (None, Some(id)) => self.submit_as(id, job).await,
+            (None, None) => self.submit(job).await,
+        }
+    }
+
+    async fn push_unique(&self, job: NewJob, unique: &Unique, how: How) -> Result<Pushed, Error> {
         let partition = self.directory.of_queue(&job.kind).await?;
         let now_ms = self.clock.now_ms();
         let key = keys::unique(self.redis.prefix(), &job.tenant, &unique.key);
         let until_ms = job.run_at_ms.map_or(now_ms, |at| at.max(now_ms)) + ms(KEPT);
         let ttl_ms = unique.hold.map_or(until_ms - now_ms, ms).max(1);
         let mut push = prepare_any(job, &partition, now_ms)?;
-        if let Some(id) = id {
+        if let Some(id) = how.id {
             push = under_id(push, id, &partition)?;
         }
-        let mark = if unique.hold.is_some() { "+" } else { "" };
-        let ours = format!("{}{mark}", push.id);
 
         let connection = self.redis.connection();
-        let mut seen = String::new();
-        for _ in 0..TRIES {
-            let Some(holder) = scripts::unique(&connection, &key, &seen, &ours, ttl_ms).await? else {
-                let added = scripts::push(&connection, &partition, now_ms, std::slice::from_ref(&push)).await;
-                if let Err(error) = added {
-                    // After an unknown outcome the job may be there: then it holds the key rightly, and otherwise the key is free
-                    // as soon as it can no longer be on its way.
-                    if error == Error::Full {
-                        scripts::unique(&connection, &key, &ours, "", ttl_ms).await?;
-                    }
-                    return Err(error);
+        let began = Instant::now();
+        let (mut seen, mut n_tries, mut pause) = (String::new(), 0, LOOK_AGAIN.0);
+        let (mut met, mut met_at) = (String::new(), began);
+        while n_tries < TRIES && began.elapsed() < PATIENCE {
+            let claim = Holder::claim(push.id, unique.hold.is_some(), self.clock.now_ms());
+            let present = scripts::unique(&connection, &key, &seen, &claim.text, Some(ttl_ms)).await?;
+            let Some(present) = present else {
+                match self.push_claimed(&key, &partition, &push, &claim).await? {
+                    Some(pushed) => return Ok(pushed),
+                    // It was taken over before the job was there.
+                    None => (seen, n_tries) = (String::new(), n_tries + 1),
                 }
-                return Ok(Pushed::New(push.id));
-            };
-            let Some(holder) = Holder::read(holder) else {
-                seen = String::new();
                 continue;
             };
-            if holder.id == push.id {
-                // An earlier try of ours took the key and did not get as far as the push.
-                seen = holder.text;
+            let Some(holder) = Holder::read(present.clone()) else {
+                // A newer release may have written it.
+                let what = format!("this release cannot read who holds the unique key {:?}: {present:?}", unique.key);
+                return Err(Error::Unavailable(what));
+            };
+            if holder.id == push.id && holder.standing != Standing::Confirmed {
+                // An earlier try of ours, which did not get as far as to confirm it.
+                match self.push_claimed(&key, &partition, &push, &holder).await? {
+                    Some(pushed) => return Ok(pushed),
+                    None => (seen, n_tries) = (present, n_tries + 1),
+                }
                 continue;
             }
-            match self.held_by(&holder).await? {
-                None => seen = holder.text,
-                Some(state) => match unique.on_conflict {
-                    OnConflict::ReturnExisting => return Ok(Pushed::Existing(holder.id)),
-                    OnConflict::Reject => return Err(Error::Duplicate(holder.id)),
-                    OnConflict::Replace if state == Some(State::Running) => return Err(Error::Duplicate(holder.id)),
-                    OnConflict::Replace => {
-                        match self.cancel(holder.id).await {
-                            // It began to run in this moment: the cancellation reaches it, but its place is not free.
-                            Ok(view) if !view.state.is_finished() => return Err(Error::Duplicate(holder.id)),
-                            Ok(_) | Err(Error::Conflict(_) | Error::NotFound) => {}
-                            Err(error) => return Err(error),
-                        }
-                        seen = holder.text;
+            if met != present {
+                (met, met_at, pause) = (present.clone(), Instant::now(), LOOK_AGAIN.0);
+            }
+            let held = self.held_by(&key, &holder, how.gone, met_at.elapsed()).await?;
+            seen = match (held, unique.on_conflict) {
+                (Held::Soon, _) => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LOOK_AGAIN.1);
+                    String::new()
+                }
+                (Held::Now, _) => {
+                    n_tries += 1;
+                    String::new()
+                }
+                // The id that this push has, too.
+                (Held::By(_), _) if holder.id == push.id => return Ok(Pushed::Existing(holder.id)),
+                (Held::By(_) | Held::ByGone, OnConflict::ReturnExisting) => return Ok(Pushed::Existing(holder.id)),
+                (Held::By(_) | Held::ByGone, OnConflict::Reject) | (Held::By(State::Running), OnConflict::Replace) => {
+                    return Err(Error::Duplicate(holder.id));
+                }
+                (Held::By(_), OnConflict::Replace) => {
+                    match self.cancel(holder.id).await {
+                        // It began to run in this moment: the cancellation reaches it, but its place is not free.
+                        Ok(view) if !view.state.is_finished() => return Err(Error::Duplicate(holder.id)),
+                        Ok(_) | Err(Error::Conflict(_) | Error::NotFound) => {}
+                        Err(error) => return Err(error),
                     }
-                },
-            }
+                    n_tries += 1;
+                    present
+                }
+                (Held::No, _) | (Held::ByGone, OnConflict::Replace) => {
+                    n_tries += 1;
+                    present
+                }
+            };
         }
         Err(Error::Unavailable(format!("too many pushes compete for the unique key {:?}", unique.key)))
     }
 
-    /// The job that holds a tenant's unique key, or held it last; it may have ended.
+    /// Adds the job of a claim and confirms the claim; `None` when it was taken over.
+    async fn push_claimed(
+        &self,
+        key: &str,
+        partition: &std::sync::Arc<Partition>,
+        push: &Push,
+        claim: &Holder,
+    ) -> Result<Option<Pushed>, Error> {
+        let pushed = self.pusher.push_absent(partition.clone(), push.clone(), claim.name().to_owned()).await;
+        let pushed = match pushed {
+            Ok(Absent::Added) => Pushed::New(push.id),
+            Ok(Absent::Known) => Pushed::Existing(push.id),
+            Ok(Absent::Barred) => return Ok(None),
+            Err(error) => {
+                // After an unknown outcome the job may be there: then it holds the key rightly.
+                if !matches!(error, Error::Unavailable(_))
+                    && let Err(error) = scripts::unique(&self.redis.connection(), key, &claim.text, "", None).await
+                {
+                    tracing::debug!(%error, "a unique key could not be given back; the next push takes it over");
+                }
+                return Err(error);
+            }
+        };
+        self.confirm(key, claim).await;
+        Ok(Some(pushed))
+    }
+
+    /// Notes that the job of a claim is there. Should that fail, the next push that meets the claim finds the job and does it.
+    async fn confirm(&self, key: &str, claim: &Holder) {
+        let confirmed = scripts::unique(&self.redis.connection(), key, &claim.text, &claim.confirmed(), None).await;
+        if let Err(error) = confirmed {
+            tracing::debug!(job.id = %claim.id, %error, "a unique key was not confirmed");
+        }
+    }
+
+    /// The job that holds a tenant's unique key, or held it last; it may have ended, or not be there yet.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -183,15 +331,30 @@ impl Client {
         Ok(holder.and_then(Holder::read).map(|holder| holder.id))
     }
 
-    /// The state of a holder that still holds its key (`Some(None)`: on its way into the queue); `None` when it does not.
-    async fn held_by(&self, holder: &Holder) -> Result<Option<Option<State>>, Error> {
-        let view = self.find(holder.id).await?;
-        Ok(match view {
-            Some(view) if holder.for_a_set_time || !view.state.is_finished() => Some(Some(view.state)),
-            Some(_) => None,
-            None if holder.for_a_set_time => Some(None),
-            None => (holder.id.created_ms() + ms(ON_ITS_WAY) > self.clock.now_ms()).then_some(None),
-        })
+    /// Whether a holder, which was met so long ago, still holds its key. A claim that is taken for dead is barred.
+    async fn held_by(&self, key: &str, holder: &Holder, gone: Option<JobId>, met_for: Duration) -> Result<Held, Error> {
+        if let Some(view) = self.find(holder.id).await? {
+            if holder.standing != Standing::Confirmed {
+                self.confirm(key, holder).await;
+            }
+            let holds = holder.for_a_set_time || !view.state.is_finished();
+            return Ok(if holds { Held::By(view.state) } else { Held::No });
+        }
+        let now_ms = self.clock.now_ms();
+        let is_new = |since_ms: u64, limit: Duration| since_ms + ms(limit) > now_ms && met_for < limit;
+        match &holder.standing {
+            // Its job may have been there, have ended, and been removed, although nobody confirmed it.
+            Standing::Claim(at_ms, _) if self.retention.ms > 0 && at_ms + self.retention.ms < now_ms => {}
+            Standing::Claim(at_ms, _) if is_new(*at_ms, ON_ITS_WAY) => return Ok(Held::Soon),
+            Standing::Claim(_, name) => {
+                let Some(partition) = self.directory.of_id(holder.id).await? else { return Ok(Held::No) };
+                let known = scripts::bar(&self.redis.connection(), &partition, self.retention, holder.id, name).await?;
+                return Ok(if known { Held::Now } else { Held::No });
+            }
+            Standing::Unsaid if is_new(holder.id.created_ms(), ON_ITS_WAY_BEFORE) => return Ok(Held::Soon),
+            Standing::Confirmed | Standing::Unsaid => {}
+        }
+        Ok(if holder.for_a_set_time && gone != Some(holder.id) { Held::ByGone } else { Held::No })
     }
 }
 
@@ -204,4 +367,89 @@ pub(crate) fn under_id(push: Push, id: JobId, partition: &Partition) -> Result<P
 
 fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use servers::RedisKind;
+
+    use super::*;
+
+    fn read(text: &str) -> Holder {
+        Holder::read(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn what_stands_in_a_key_is_read_as_it_was_written() {
+        let id = JobId::new(7, 1_760_000_000_000);
+        for for_a_set_time in [false, true] {
+            let claim = Holder::claim(id, for_a_set_time, 1_760_000_000_001);
+            assert_eq!(read(&claim.text), claim);
+            let confirmed = read(&claim.confirmed());
+            assert_eq!((confirmed.id, confirmed.for_a_set_time), (id, for_a_set_time));
+            assert_eq!((&confirmed.standing, confirmed.confirmed()), (&Standing::Confirmed, claim.confirmed()));
+            let mark = if for_a_set_time { "+" } else { "" };
+            let before = read(&format!("{id}{mark}"));
+            assert_eq!((before.id, before.for_a_set_time, &before.standing), (id, for_a_set_time, &Standing::Unsaid));
+        }
+        assert_ne!(Holder::claim(id, false, 1).name(), Holder::claim(id, false, 1).name());
+        for text in ["", "+", "?", "?:", "?1-2:x", "nonsense", "?x-1:0199a1b2-0000-7000-8000-000000000000"] {
+            assert_eq!(Holder::read(text.to_owned()), None, "{text}");
+        }
+    }
+
+    const START_MS: u64 = 1_760_000_000_000;
+
+    fn job() -> NewJob {
+        let unique = Unique { key: "k".to_owned(), hold: None, on_conflict: OnConflict::Reject };
+        NewJob { unique: Some(unique), ..NewJob::new("parcel", "{}") }
+    }
+
+    /// A client, the key and the partition, a claim of the key, and the push that is on its way.
+    async fn claimed(kind: RedisKind) -> Option<(Client, fleet::Clock, String, Arc<Partition>, Push, Holder)> {
+        let clock = fleet::Clock::simulated(START_MS);
+        let redis = fleet::Redis::open(servers::redis(kind)?, &servers::prefix()).unwrap();
+        let client = Client::with_clock(&redis, Vec::new(), clock.clone());
+        let partition = client.directory.of_queue("parcel").await.unwrap();
+        let key = keys::unique(redis.prefix(), "default", "k");
+        let push = prepare_any(job(), &partition, START_MS).unwrap();
+        let claim = Holder::claim(push.id, false, START_MS);
+        assert_eq!(scripts::unique(&redis.connection(), &key, "", &claim.text, Some(60_000)).await.unwrap(), None);
+        Some((client, clock, key, partition, push, claim))
+    }
+
+    #[tokio::test]
+    async fn a_push_that_comes_after_its_claim_was_taken_over_is_refused() {
+        for kind in [RedisKind::Valkey, RedisKind::Redis7] {
+            let Some((client, clock, key, partition, push, claim)) = claimed(kind).await else { continue };
+            clock.advance(4_000);
+            let Ok(Pushed::New(next)) = client.submit(job()).await else { panic!("the claim is old") };
+            assert_eq!(
+                client.push_claimed(&key, &partition, &push, &claim).await,
+                Ok(None),
+                "whoever was stopped goes on"
+            );
+            assert_eq!(client.counts("parcel").await.unwrap()["jobs"], 1);
+            // It has another try, and another claim.
+            assert_eq!(client.submit_as(push.id, job()).await, Err(Error::Duplicate(next)));
+            client.cancel(next).await.unwrap();
+            assert_eq!(client.submit_as(push.id, job()).await, Ok(Pushed::New(push.id)));
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_meets_a_new_claim_waits_for_its_job() {
+        for kind in [RedisKind::Valkey, RedisKind::Redis7] {
+            let Some((client, _, key, partition, push, claim)) = claimed(kind).await else { continue };
+            let other = tokio::spawn({
+                let client = client.clone();
+                async move { client.submit(job()).await }
+            });
+            let pushed = client.push_claimed(&key, &partition, &push, &claim).await;
+            assert_eq!(pushed, Ok(Some(Pushed::New(push.id))));
+            assert_eq!(other.await.unwrap(), Err(Error::Duplicate(push.id)));
+        }
+    }
 }

@@ -1,21 +1,27 @@
 //! Many jobs in one request: a bad one is reported, the others go in.
 
+use std::{collections::BTreeMap, fmt};
+
 use axum::{
     Json,
     body::Body,
     extract::{Extension, State},
-    http::{HeaderMap, header},
+    http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use bytes::{Bytes, BytesMut};
 use chrono::Utc;
 use futures::{StreamExt, stream};
-use queue::{FieldError, JobId, NewJob, Pushed};
-use serde::Serialize;
-use serde_json::Value;
+use queue::{FieldError, Fingerprint, Idempotency, JobId, KeyTaken, NewJob, Pushed};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
+use super::jobs::{self, REPLAYED, Submitted};
 use crate::{
     app::App,
     auth::{Caller, Scope},
@@ -29,6 +35,8 @@ use crate::{
 const JOBS_AT_MOST: usize = 10_000;
 /// So many jobs go to Redis at a time.
 const CHUNK: usize = 500;
+/// So many unknown fields are named.
+const UNKNOWN_AT_MOST: usize = 20;
 /// Answers that may wait for a client that sends everything before it reads; more, and it has to read first.
 const ANSWERS_WAITING: usize = 64;
 
@@ -44,9 +52,9 @@ pub(crate) struct BatchRequest {
 /// What became of a batch.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct BatchAnswer {
-    /// How many are in the queue.
+    /// How many have a job, made by this request or there before.
     accepted: usize,
-    /// How many are not.
+    /// How many have none.
     rejected: usize,
     /// One for each job, in the order of the request.
     results: Vec<Line>,
@@ -57,27 +65,35 @@ pub(crate) struct BatchAnswer {
 pub(crate) struct Line {
     /// Position in the request, from 0.
     index: usize,
-    /// The job, if it is in the queue.
+    /// The job, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<JobId>,
+    /// Whether this request made it. Otherwise it was there: it holds the unique key, or an earlier request with the same
+    /// Idempotency-Key made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<bool>,
     /// Why it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<ProblemBody<'_>>)]
     problem: Option<Problem>,
 }
 
-/// Enqueues up to 10,000 jobs, as one JSON document or as NDJSON with one job a line. NDJSON is answered while it is read.
+/// Enqueues up to 10,000 jobs, as one JSON document or as NDJSON with one job a line. NDJSON is answered while it is read; with an
+/// Idempotency-Key all of it is read first.
 #[utoipa::path(
     post, path = "/api/jobs/batch", tag = "jobs", operation_id = "jobs_create_batch",
     request_body(content(
         (BatchRequest = "application/json"),
         (JobRequest = "application/x-ndjson"),
     )),
-    params(("traceparent" = Option<String>, Header, description = "W3C trace context; kept with each job")),
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and jobs again give the same jobs, for 24 h; those that could not be taken are tried again"),
+        ("traceparent" = Option<String>, Header, description = "W3C trace context; kept with each job"),
+    ),
     responses((status = 200, description = "What became of each job", content(
         (BatchAnswer = "application/json"),
         (Line = "application/x-ndjson"),
-    )))
+    ), headers(("Idempotency-Replayed" = bool, description = "true: an earlier request with this key was answered"))))
 )]
 pub(crate) async fn create(
     State(app): State<App>,
@@ -87,43 +103,182 @@ pub(crate) async fn create(
     body: Body,
 ) -> Result<Response, Problem> {
     caller.require(Scope::JobsWrite)?;
-    let batch =
-        Batch { app, caller, traceparent: request::traceparent(&headers), request_id, taken: 0, queue_away: None };
-    match request::format(&headers) {
-        Some(Format::Json) => {
-            let body = request::read(&headers, body, BATCH_LIMIT).await?;
-            Ok(Json(batch.all(jobs_of(body).await?).await?).into_response())
-        }
-        Some(Format::NdJson) if request::announces_more_than(BATCH_LIMIT, &headers) => {
+    let Some(format) = request::format(&headers) else {
+        return Err(request::unsupported("application/json or application/x-ndjson"));
+    };
+    let key = request::idempotency_key(&headers)?;
+    let mut batch = Batch {
+        app,
+        caller,
+        traceparent: request::traceparent(&headers),
+        request_id,
+        once: None,
+        taken: 0,
+        queue_away: None,
+    };
+    if format == Format::NdJson && key.is_none() {
+        if request::announces_more_than(BATCH_LIMIT, &headers) {
             request::read(&headers, body, BATCH_LIMIT).await?;
-            Err(request::too_large(BATCH_LIMIT))
+            return Err(request::too_large(BATCH_LIMIT));
         }
-        Some(Format::NdJson) => Ok(stream_lines(batch, body)),
-        None => Err(request::unsupported("application/json or application/x-ndjson")),
+        return Ok(stream_lines(batch, body));
     }
+    let body = request::read(&headers, body, BATCH_LIMIT).await?;
+    let (requests, fingerprint) = requests_of(body, format, key.is_some()).await?;
+    if let Some((key, fingerprint)) = key.zip(fingerprint) {
+        batch.once = Some(Once::take(&batch.app, &batch.caller.tenant, &key, &fingerprint).await?);
+    }
+    let is_replayed = batch.once.as_ref().is_some_and(|once| once.is_replayed);
+    let mut response = match format {
+        Format::Json => Json(batch.all(requests).await?).into_response(),
+        Format::NdJson => answer_lines(|answers| async move { push_all(batch, requests, &answers).await }),
+    };
+    if is_replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
 }
 
-/// The array `jobs`. Parsing 32 MB takes long enough to hold up other requests, so it has a thread of its own.
-async fn jobs_of(body: Bytes) -> Result<Vec<Value>, Problem> {
-    let parsed = tokio::task::spawn_blocking(move || request::parse(&body)).await;
-    let parsed = parsed.map_err(|_| Problem::new(Type::Internal, "the batch could not be read"))??;
-    let Value::Object(mut fields) = parsed else {
+/// The text of a job's request, or why there is none.
+type Request = Result<Bytes, Problem>;
+
+/// The requests in a body that was read whole, and what tells the batch from another if that is asked for. 32 MB take long enough to hold
+/// up other requests, so this has a thread of its own.
+async fn requests_of(
+    body: Bytes,
+    format: Format,
+    with_fingerprint: bool,
+) -> Result<(Vec<Request>, Option<Fingerprint>), Problem> {
+    let read = move || {
+        let requests = match format {
+            Format::Json => jobs_of(&body)?,
+            Format::NdJson => {
+                let mut lines = Lines::default();
+                let mut requests = lines.add(&body);
+                requests.extend(lines.end());
+                requests
+            }
+        };
+        let fingerprint = with_fingerprint.then(|| {
+            let said = requests.iter().map(|request| match request {
+                // The same JSON is the same request, in whatever order its members are.
+                Ok(text) => request::parse(text).map_or_else(|_| lossy(text), |parsed| parsed.to_string()),
+                Err(_) => String::new(),
+            });
+            jobs::fingerprint(&body, said)
+        });
+        Ok((requests, fingerprint))
+    };
+    let read = tokio::task::spawn_blocking(read).await;
+    read.map_err(|_| Problem::new(Type::Internal, "the batch could not be read"))?
+}
+
+fn lossy(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).into_owned()
+}
+
+/// The texts in the array `jobs`, as parts of the body.
+fn jobs_of(body: &Bytes) -> Result<Vec<Request>, Problem> {
+    let whole: &RawValue = serde_json::from_slice(body).map_err(|error| request::malformed(&error))?;
+    let Ok(Fields { jobs, unknown, n_unknown }) = serde_json::from_str::<Fields<'_>>(whole.get()) else {
         return Err(Problem::invalid(vec![FieldError::new("", "must be an object with the field jobs")]));
     };
     let mut errors = Vec::new();
-    let jobs = match fields.remove("jobs") {
-        Some(Value::Array(jobs)) => jobs,
+    let jobs = match jobs.map(|jobs| serde_json::from_str::<Elements<'_>>(jobs.get())) {
+        Some(Ok(elements)) => elements,
         other => {
             let message = if other.is_some() { "must be an array" } else { "is required" };
             errors.push(FieldError::new("/jobs", message));
-            Vec::new()
+            Elements::default()
         }
     };
-    errors.extend(fields.keys().map(|name| unknown_field(name)));
+    errors.extend(unknown.iter().map(|name| unknown_field(name)));
+    if n_unknown > unknown.len() {
+        errors.push(FieldError::new("", format!("has {n_unknown} fields that are not known; known: jobs")));
+    }
     if !errors.is_empty() {
         return Err(Problem::invalid(errors));
     }
-    if jobs.len() > JOBS_AT_MOST { Err(too_many()) } else { Ok(jobs) }
+    if jobs.n > JOBS_AT_MOST {
+        return Err(too_many());
+    }
+    let request = |job: &RawValue| match job.get() {
+        text if text.len() > JOB_LIMIT => Err(Problem::new(Type::TooLarge, "the job is larger than 1 MB")),
+        text => Ok(body.slice_ref(text.as_bytes())),
+    };
+    Ok(jobs.texts.into_iter().map(request).collect())
+}
+
+/// The fields of a batch; of those that are unknown the first few.
+struct Fields<'a> {
+    jobs: Option<&'a RawValue>,
+    unknown: Vec<String>,
+    n_unknown: usize,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visit;
+        impl<'de> Visitor<'de> for Visit {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields = Fields { jobs: None, unknown: Vec::new(), n_unknown: 0 };
+                while let Some(name) = map.next_key::<String>()? {
+                    if name == "jobs" {
+                        fields.jobs = Some(map.next_value()?);
+                        continue;
+                    }
+                    map.next_value::<IgnoredAny>()?;
+                    fields.n_unknown += 1;
+                    if fields.unknown.len() < UNKNOWN_AT_MOST {
+                        fields.unknown.push(name);
+                    }
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(Visit)
+    }
+}
+
+/// The elements of an array: as many as a batch may have, and how many there are.
+#[derive(Default)]
+struct Elements<'a> {
+    texts: Vec<&'a RawValue>,
+    n: usize,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visit;
+        impl<'de> Visitor<'de> for Visit {
+            type Value = Elements<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Elements<'de>, A::Error> {
+                let mut elements = Elements::default();
+                while elements.n < JOBS_AT_MOST
+                    && let Some(text) = seq.next_element()?
+                {
+                    elements.texts.push(text);
+                    elements.n += 1;
+                }
+                while seq.next_element::<IgnoredAny>()?.is_some() {
+                    elements.n += 1;
+                }
+                Ok(elements)
+            }
+        }
+        deserializer.deserialize_seq(Visit)
+    }
 }
 
 fn unknown_field(name: &str) -> FieldError {
@@ -135,12 +290,45 @@ fn too_many() -> Problem {
     Problem::new(Type::TooLarge, format!("a batch has at most {JOBS_AT_MOST} jobs"))
 }
 
+/// The idempotency key of a batch. Each job has an id that follows from the key's and its place, so a batch that is sent again names the
+/// jobs that went in and adds those that did not.
+struct Once {
+    taken: KeyTaken,
+    /// Whether an earlier request was answered.
+    is_replayed: bool,
+    /// The answer: jobs that were there before the first request, by the place of the line that named them.
+    others: BTreeMap<usize, JobId>,
+}
+
+impl Once {
+    async fn take(app: &App, tenant: &str, key: &str, fingerprint: &Fingerprint) -> Result<Self, Problem> {
+        match app.client.idempotency_take_many(tenant, key, fingerprint).await? {
+            Idempotency::New(taken) | Idempotency::Again(taken) => {
+                Ok(Self { taken, is_replayed: false, others: BTreeMap::new() })
+            }
+            Idempotency::Replay(answer, taken) => {
+                let others = serde_json::from_str(&answer).unwrap_or_default();
+                Ok(Self { taken, is_replayed: true, others })
+            }
+            Idempotency::InProgress => Err(jobs::in_progress()),
+            Idempotency::Mismatch => Err(jobs::mismatch()),
+        }
+    }
+
+    /// The id of the job at this place.
+    async fn id(&self, app: &App, kind: &str, index: usize) -> Result<JobId, queue::Error> {
+        let seed = self.taken.id;
+        app.client.fixed_id(kind, &format!("{seed}/{index}"), seed.created_ms()).await
+    }
+}
+
 /// A batch under way.
 struct Batch {
     app: App,
     caller: Caller,
     traceparent: Option<String>,
     request_id: String,
+    once: Option<Once>,
     /// How many jobs have been looked at.
     taken: usize,
     /// Set when the queue took nothing of a whole chunk; the rest is then refused without asking again, because each asking
@@ -148,18 +336,22 @@ struct Batch {
     queue_away: Option<Problem>,
 }
 
+/// A job, and whether this request made it.
+type Became = Result<(JobId, bool), Problem>;
+
 impl Batch {
     /// All jobs of a JSON batch.
-    async fn all(mut self, jobs: Vec<Value>) -> Result<BatchAnswer, Problem> {
-        let mut results = Vec::with_capacity(jobs.len());
-        let mut chunks = jobs.into_iter().map(Ok);
+    async fn all(mut self, requests: Vec<Request>) -> Result<BatchAnswer, Problem> {
+        let mut results = Vec::with_capacity(requests.len());
+        let mut requests = requests.into_iter();
         loop {
-            let chunk: Vec<_> = chunks.by_ref().take(CHUNK).collect();
+            let chunk: Vec<_> = requests.by_ref().take(CHUNK).collect();
             if chunk.is_empty() {
                 break;
             }
             results.extend(self.push(chunk).await);
         }
+        self.end().await;
         let accepted = results.iter().filter(|line| line.id.is_some()).count();
         match self.queue_away {
             Some(problem) if accepted == 0 => Err(problem),
@@ -168,68 +360,107 @@ impl Batch {
     }
 
     /// Pushes what is good of `requests` and gives one line for each.
-    async fn push(&mut self, requests: Vec<Result<Value, Problem>>) -> Vec<Line> {
+    async fn push(&mut self, requests: Vec<Request>) -> Vec<Line> {
         let (mut jobs, mut lines) = (Vec::new(), Vec::with_capacity(requests.len()));
         for request in requests {
             let index = self.taken;
             self.taken += 1;
             let problem = match self.read(index, request) {
                 Ok(job) => {
-                    jobs.push((lines.len(), job));
+                    jobs.push((index, job));
                     None
                 }
                 Err(problem) => Some(problem.with_request_id(&self.request_id)),
             };
-            lines.push(Line { index, id: None, problem });
+            lines.push(Line { index, id: None, created: None, problem });
         }
         self.push_good(jobs, &mut lines).await;
         lines
     }
 
-    fn read(&self, index: usize, request: Result<Value, Problem>) -> Result<NewJob, Problem> {
+    fn read(&self, index: usize, request: Request) -> Result<NewJob, Problem> {
         if index >= JOBS_AT_MOST {
             return Err(too_many());
         }
-        let mut job = self.app.intake.read(&request?, &self.caller, Utc::now())?;
+        let mut job = self.app.intake.read(&request::parse(&request?)?, &self.caller, Utc::now())?;
         job.traceparent.clone_from(&self.traceparent);
         if let Some(problem) = &self.queue_away { Err(problem.clone()) } else { Ok(job) }
     }
 
     /// One result a job, in their order: those with a unique key one by one, the others together.
-    async fn submit(&self, jobs: Vec<NewJob>) -> Vec<Result<JobId, queue::Error>> {
-        let alone: Vec<bool> = jobs.iter().map(|job| job.unique.is_some()).collect();
-        let (unique, common): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.unique.is_some());
-        let mut common = self.app.client.push_many(common).await.into_iter();
+    async fn submit(&mut self, jobs: Vec<(usize, NewJob)>) -> Vec<Became> {
+        let alone: Vec<bool> = jobs.iter().map(|(_, job)| job.unique.is_some()).collect();
+        let (unique, common): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(_, job)| job.unique.is_some());
+        let mut common = self.submit_common(common).await.into_iter();
         let mut unique = unique.into_iter();
         let mut results = Vec::with_capacity(alone.len());
         for alone in alone {
-            let pushed = match if alone { unique.next() } else { None } {
-                Some(job) => Some(self.app.client.submit(job).await.map(Pushed::id)),
+            let became = match if alone { unique.next() } else { None } {
+                Some((index, job)) => Some(self.submit_unique(index, job).await),
                 None => common.next(),
             };
-            results.extend(pushed);
+            results.extend(became);
         }
         results
     }
 
-    /// Pushes jobs, each with the position of its line.
-    async fn push_good(&mut self, jobs: Vec<(usize, NewJob)>, lines: &mut [Line]) {
-        if jobs.is_empty() {
-            return;
+    async fn submit_common(&self, jobs: Vec<(usize, NewJob)>) -> Vec<Became> {
+        let Some(once) = &self.once else {
+            let pushed = self.app.client.push_many(jobs.into_iter().map(|(_, job)| job).collect()).await;
+            return pushed.into_iter().map(|pushed| Ok((pushed?, true))).collect();
+        };
+        let n_jobs = jobs.len();
+        let mut with_ids = Vec::with_capacity(n_jobs);
+        for (index, job) in jobs {
+            match once.id(&self.app, &job.kind, index).await {
+                Ok(id) => with_ids.push((id, job)),
+                // Redis is away: then no job is pushed.
+                Err(error) => return vec![Err(error.into()); n_jobs],
+            }
         }
-        let (positions, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
-        let kinds: Vec<_> = jobs.iter().map(|job| job.kind.clone()).collect();
-        let results = self.submit(jobs).await;
-        let mut pushed = 0;
-        for ((position, kind), result) in positions.into_iter().zip(kinds).zip(results) {
-            match result {
-                Ok(id) => {
-                    metrics::accepted(&kind, 1);
-                    lines[position].id = Some(id);
-                    pushed += 1;
+        let pushed = self.app.client.push_fixed(with_ids).await;
+        pushed.into_iter().map(|pushed| pushed.map(created).map_err(Problem::from)).collect()
+    }
+
+    async fn submit_unique(&mut self, index: usize, job: NewJob) -> Became {
+        let mut id = None;
+        if let Some(once) = &self.once {
+            if let Some(other) = once.others.get(&index) {
+                return Ok((*other, false));
+            }
+            id = Some(once.id(&self.app, &job.kind, index).await?);
+        }
+        Ok(match jobs::submit(&self.app, job, id).await? {
+            Submitted::New(id) => (id, true),
+            Submitted::Existing(job) => {
+                if let Some(once) = &mut self.once
+                    && id != Some(job.id)
+                {
+                    once.others.insert(index, job.id);
                 }
-                Err(error) => {
-                    let problem = Problem::from(error).with_request_id(&self.request_id);
+                (job.id, false)
+            }
+        })
+    }
+
+    /// Pushes jobs, each with its index.
+    async fn push_good(&mut self, jobs: Vec<(usize, NewJob)>, lines: &mut [Line]) {
+        let (Some(first), false) = (lines.first().map(|line| line.index), jobs.is_empty()) else { return };
+        let pushed: Vec<_> = jobs.iter().map(|(index, job)| (index - first, job.kind.clone())).collect();
+        let results = self.submit(jobs).await;
+        let mut n_pushed = 0;
+        for ((position, kind), result) in pushed.into_iter().zip(results) {
+            match result {
+                Ok((id, created)) => {
+                    if created {
+                        metrics::accepted(&kind, 1);
+                    }
+                    lines[position].id = Some(id);
+                    lines[position].created = Some(created);
+                    n_pushed += 1;
+                }
+                Err(problem) => {
+                    let problem = problem.with_request_id(&self.request_id);
                     if problem.is_queue_unavailable() {
                         self.queue_away.get_or_insert_with(|| problem.clone());
                     }
@@ -237,19 +468,46 @@ impl Batch {
                 }
             }
         }
-        if pushed > 0 {
+        if n_pushed > 0 {
             self.queue_away = None;
         }
     }
+
+    /// Notes under the idempotency key that the batch was answered. Should that fail, the next request with the key pushes the same jobs.
+    async fn end(&self) {
+        let Some(once) = &self.once else { return };
+        let others = serde_json::to_string(&once.others).unwrap_or_default();
+        let client = &self.app.client;
+        let noted = match &self.queue_away {
+            Some(_) if !once.is_replayed => client.idempotency_release(&once.taken).await,
+            _ => client.idempotency_store(&once.taken, &others).await,
+        };
+        if let Err(error) = noted {
+            tracing::debug!(%error, "the answer to a batch with an idempotency key could not be kept");
+        }
+    }
+}
+
+fn created(pushed: Pushed) -> (JobId, bool) {
+    (pushed.id(), matches!(pushed, Pushed::New(_)))
 }
 
 /// Answers lines while the body is read. The reading goes on in a task of its own, so that a client may send everything
 /// before it reads the first answer.
 fn stream_lines(batch: Batch, body: Body) -> Response {
+    answer_lines(|answers| async move { push_lines(batch, body, &answers).await })
+}
+
+/// Answers the lines that `push` sends.
+fn answer_lines<F>(push: impl FnOnce(Answers) -> F) -> Response
+where
+    F: Future<Output = Result<(), SendError>> + Send + 'static,
+{
     let (sender, receiver) = mpsc::channel(ANSWERS_WAITING);
+    let push = push(sender);
     tokio::spawn(async move {
         // The answer's end is the only reader: when it is gone, so is the client.
-        let _ = push_lines(batch, body, &sender).await;
+        let _ = push.await;
     });
     let answers = stream::unfold(receiver, |mut receiver| async move {
         let answer = receiver.recv().await?;
@@ -258,11 +516,10 @@ fn stream_lines(batch: Batch, body: Body) -> Response {
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(answers)).into_response()
 }
 
-async fn push_lines(
-    mut batch: Batch,
-    body: Body,
-    answers: &mpsc::Sender<Bytes>,
-) -> Result<(), mpsc::error::SendError<Bytes>> {
+type Answers = mpsc::Sender<Bytes>;
+type SendError = mpsc::error::SendError<Bytes>;
+
+async fn push_lines(mut batch: Batch, body: Body, answers: &Answers) -> Result<(), SendError> {
     let mut chunks = body.into_data_stream();
     let mut lines = Lines::default();
     let mut length = 0;
@@ -276,19 +533,33 @@ async fn push_lines(
             let end = vec![Err(request::too_large(BATCH_LIMIT))];
             return answers.send(text_of(&batch.push(end).await)).await;
         }
-        push_parsed(&mut batch, lines.add(&chunk), answers).await?;
+        push_each(&mut batch, lines.add(&chunk), answers).await?;
     }
-    push_parsed(&mut batch, lines.end(), answers).await
+    push_each(&mut batch, lines.end(), answers).await
 }
 
-async fn push_parsed(
-    batch: &mut Batch,
-    lines: Vec<Result<Bytes, Problem>>,
-    answers: &mpsc::Sender<Bytes>,
-) -> Result<(), mpsc::error::SendError<Bytes>> {
-    let mut lines = lines.into_iter().map(|line| request::parse(&line?));
+/// The lines of a batch that was read whole. All go in, whether the client reads the answers or not.
+async fn push_all(mut batch: Batch, requests: Vec<Request>, answers: &Answers) -> Result<(), SendError> {
+    let mut requests = requests.into_iter();
+    let mut sent = Ok(());
     loop {
-        let chunk: Vec<_> = lines.by_ref().take(CHUNK).collect();
+        let chunk: Vec<_> = requests.by_ref().take(CHUNK).collect();
+        if chunk.is_empty() {
+            break;
+        }
+        let text = text_of(&batch.push(chunk).await);
+        if sent.is_ok() {
+            sent = answers.send(text).await;
+        }
+    }
+    batch.end().await;
+    sent
+}
+
+async fn push_each(batch: &mut Batch, requests: Vec<Request>, answers: &Answers) -> Result<(), SendError> {
+    let mut requests = requests.into_iter();
+    loop {
+        let chunk: Vec<_> = requests.by_ref().take(CHUNK).collect();
         if chunk.is_empty() {
             return Ok(());
         }
@@ -316,7 +587,7 @@ struct Lines {
 }
 
 impl Lines {
-    fn add(&mut self, chunk: &[u8]) -> Vec<Result<Bytes, Problem>> {
+    fn add(&mut self, chunk: &[u8]) -> Vec<Request> {
         let mut lines = Vec::new();
         for part in chunk.split_inclusive(|byte| *byte == b'\n') {
             if !self.too_large {
@@ -330,7 +601,7 @@ impl Lines {
         lines
     }
 
-    fn end(&mut self) -> Vec<Result<Bytes, Problem>> {
+    fn end(&mut self) -> Vec<Request> {
         let line = self.begun.split().freeze();
         if std::mem::take(&mut self.too_large) {
             vec![Err(Problem::new(Type::TooLarge, "the line is larger than 1 MB"))]

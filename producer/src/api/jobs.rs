@@ -9,9 +9,10 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
 use chrono::Utc;
-use queue::{Idempotency, JobId, JobView, NewJob, Pushed, Snoozes, State as JobState, Timestamp, Trace};
+use queue::{
+    Fingerprint, Idempotency, JobId, JobView, KeyTaken, NewJob, Pushed, Snoozes, State as JobState, Timestamp, Trace,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -27,7 +28,9 @@ use crate::{
 };
 
 const WAIT_AT_MOST_S: f64 = 60.0;
-const REPLAYED: &str = "idempotency-replayed";
+pub(super) const REPLAYED: &str = "idempotency-replayed";
+/// How often a push tries again when the job that holds its unique key turns out to be nowhere.
+const TRIES: u32 = 5;
 
 /// A job as the API answers it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -90,14 +93,15 @@ pub(crate) async fn create(
     request::require_json(&headers)?;
     let key = request::idempotency_key(&headers)?;
     let body = request::read(&headers, body, request::JOB_LIMIT).await?;
-    let mut job = app.intake.read(&request::parse(&body)?, &caller, Utc::now())?;
+    let parsed = request::parse(&body)?;
+    let mut job = app.intake.read(&parsed, &caller, Utc::now())?;
     job.traceparent = request::traceparent(&headers);
     match key {
         None => {
             let (status, answer) = push(&app, job, None).await?;
             Ok(taken(status, &answer))
         }
-        Some(key) => push_once(app, caller.tenant, key, &body, job).await,
+        Some(key) => push_once(app, caller.tenant, key, fingerprint(&body, [parsed.to_string()]), job).await,
     }
 }
 
@@ -196,11 +200,16 @@ pub(crate) async fn run_now(
 /// Finds a job that the caller may see, in the queue or else in the history; another tenant's job is as good as none.
 pub(crate) async fn find(app: &App, caller: &Caller, id: &str) -> Result<JobView, Problem> {
     let parsed: JobId = id.parse().map_err(|_| Problem::no_such_job(id))?;
-    let job = match app.client.find(parsed).await? {
-        Some(job) => Some(job),
-        None => app.past_job(parsed).await?,
-    };
+    let job = find_anywhere(app, parsed).await?;
     job.filter(|job| caller.may_see(&job.tenant)).ok_or_else(|| Problem::no_such_job(id))
+}
+
+/// A job in the queue or else in the history.
+async fn find_anywhere(app: &App, id: JobId) -> Result<Option<JobView>, Problem> {
+    match app.client.find(id).await? {
+        Some(job) => Ok(Some(job)),
+        None => app.past_job(id).await,
+    }
 }
 
 /// A job that was found, but not in the queue, is history.
@@ -217,23 +226,54 @@ fn location(id: JobId) -> String {
     format!("/api/jobs/{id}")
 }
 
+/// What came of a push.
+pub(super) enum Submitted {
+    New(JobId),
+    /// This job holds its unique key, or has its id.
+    Existing(Box<JobView>),
+}
+
+/// Pushes a job, under an id if one is given. Whoever holds its unique key is answered with only if that job can be shown; one that is
+/// neither in the queue nor in the history was lost, and holds no key.
+pub(super) async fn submit(app: &App, job: NewJob, id: Option<JobId>) -> Result<Submitted, Problem> {
+    let client = &app.client;
+    if job.unique.is_none() && id.is_none() {
+        return Ok(Submitted::New(client.push(job).await?));
+    }
+    let mut gone = None;
+    for _ in 0..TRIES {
+        let pushed = match (gone, id) {
+            (Some(gone), id) => client.submit_over(gone, id, job.clone()).await,
+            (None, Some(id)) => client.submit_as(id, job.clone()).await,
+            (None, None) => client.submit(job.clone()).await,
+        };
+        let (holder, refusal) = match pushed {
+            Ok(Pushed::New(id)) => return Ok(Submitted::New(id)),
+            Ok(Pushed::Existing(id)) => (id, None),
+            Err(error @ queue::Error::Duplicate(id)) => (id, Some(error)),
+            Err(error) => return Err(error.into()),
+        };
+        match (find_anywhere(app, holder).await?, refusal) {
+            (Some(existing), None) => return Ok(Submitted::Existing(Box::new(existing))),
+            (Some(_), Some(error)) => return Err(error.into()),
+            (None, _) => {
+                tracing::warn!(job.id = %holder, "a job that holds a unique key or an id is nowhere: it was lost");
+                gone = Some(holder);
+            }
+        }
+    }
+    Err(Problem::new(Type::QueueUnavailable, "the jobs that hold the unique key come and go"))
+}
+
 /// What a push gives: 202 and the new job, or 200 and the one that holds its unique key. `id`: push under this one.
-pub(super) async fn push(app: &App, job: NewJob, id: Option<JobId>) -> Result<(StatusCode, JobAnswer), queue::Error> {
+pub(super) async fn push(app: &App, job: NewJob, id: Option<JobId>) -> Result<(StatusCode, JobAnswer), Problem> {
     let asked = job.clone();
-    let pushed = match id {
-        Some(id) => app.client.submit_as(id, job).await?,
-        None => app.client.submit(job).await?,
-    };
-    match pushed {
-        Pushed::New(id) => {
+    match submit(app, job, id).await? {
+        Submitted::New(id) => {
             metrics::accepted(&asked.kind, 1);
             Ok((StatusCode::ACCEPTED, view(app, id, asked).into()))
         }
-        Pushed::Existing(id) => {
-            // On its way into the queue it is what was asked for, pushed by somebody else a moment ago.
-            let existing = app.client.find(id).await?;
-            Ok((StatusCode::OK, existing.unwrap_or_else(|| view(app, id, asked)).into()))
-        }
+        Submitted::Existing(existing) => Ok((StatusCode::OK, (*existing).into())),
     }
 }
 
@@ -241,23 +281,42 @@ pub(super) fn taken(status: StatusCode, answer: &JobAnswer) -> Response {
     (status, [(header::LOCATION, answer.links.itself.clone())], Json(answer)).into_response()
 }
 
+/// What tells a request from another: the bytes of its body, and what it says: the JSON texts in it, with the members of objects in one
+/// order.
+pub(super) fn fingerprint(body: &[u8], said: impl IntoIterator<Item = String>) -> Fingerprint {
+    let hex = |digest: Sha256| digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut meaning = Sha256::new();
+    for text in said {
+        meaning.update(text.len().to_le_bytes());
+        meaning.update(text);
+    }
+    Fingerprint { bytes: hex(Sha256::new_with_prefix(body)), meaning: hex(meaning) }
+}
+
+pub(super) fn in_progress() -> Problem {
+    Problem::new(Type::IdempotencyInProgress, "send this request again in a few seconds")
+}
+
+pub(super) fn mismatch() -> Problem {
+    Problem::new(Type::IdempotencyMismatch, "use a new key for another body; keys are kept for 24 h")
+}
+
 /// Pushes under an idempotency key. In a task of its own: a client that hangs up in the middle must not leave the key
 /// taken and unanswered.
-async fn push_once(app: App, tenant: String, key: String, body: &Bytes, job: NewJob) -> Result<Response, Problem> {
-    let fingerprint: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
+async fn push_once(
+    app: App,
+    tenant: String,
+    key: String,
+    fingerprint: Fingerprint,
+    job: NewJob,
+) -> Result<Response, Problem> {
     let task = tokio::spawn(async move {
-        let taken = app.client.idempotency_take(&tenant, &key, &fingerprint, &job.kind).await?;
-        let once = Once { app, tenant, key, fingerprint };
-        match taken {
-            Idempotency::New(id) => once.push(id, job).await,
-            Idempotency::Again(id) => once.push_again(id, job).await,
-            Idempotency::InProgress => {
-                Err(Problem::new(Type::IdempotencyInProgress, "send this request again in a few seconds"))
-            }
-            Idempotency::Mismatch => {
-                Err(Problem::new(Type::IdempotencyMismatch, "use a new key for another body; keys are kept for 24 h"))
-            }
-            Idempotency::Replay(answer) => replayed(answer),
+        match app.client.idempotency_take(&tenant, &key, &fingerprint, &job.kind).await? {
+            Idempotency::New(taken) => Once { app, taken }.push(job).await,
+            Idempotency::Again(taken) => Once { app, taken }.push_again(job).await,
+            Idempotency::InProgress => Err(in_progress()),
+            Idempotency::Mismatch => Err(mismatch()),
+            Idempotency::Replay(answer, taken) => Once { app, taken }.replay(answer, job).await,
         }
     });
     task.await.unwrap_or_else(|error| {
@@ -269,59 +328,75 @@ async fn push_once(app: App, tenant: String, key: String, body: &Bytes, job: New
 /// A request whose idempotency key is taken.
 struct Once {
     app: App,
-    tenant: String,
-    key: String,
-    fingerprint: String,
+    taken: KeyTaken,
 }
 
 impl Once {
-    async fn push(self, id: JobId, job: NewJob) -> Result<Response, Problem> {
-        match push(&self.app, job, Some(id)).await {
+    async fn push(self, job: NewJob) -> Result<Response, Problem> {
+        match push(&self.app, job, Some(self.taken.id)).await {
             Ok((status, answer)) => {
                 self.keep(&answer).await;
                 Ok(taken(status, &answer))
             }
-            Err(error) => {
-                self.give_back(id, &error).await;
-                Err(error.into())
+            Err(problem) => {
+                self.give_back(&problem).await;
+                Err(problem)
             }
         }
     }
 
     /// After a request that had this id and did not come as far as its answer.
-    async fn push_again(self, id: JobId, job: NewJob) -> Result<Response, Problem> {
-        match self.app.client.find(id).await {
-            Ok(None) => self.push(id, job).await,
+    async fn push_again(self, job: NewJob) -> Result<Response, Problem> {
+        match find_anywhere(&self.app, self.taken.id).await {
+            Ok(None) => self.push(job).await,
             Ok(Some(there)) => {
                 let answer = there.into();
                 replayed(self.keep(&answer).await)
             }
-            Err(error) => {
-                self.give_back(id, &error).await;
-                Err(error.into())
+            Err(problem) => {
+                self.give_back(&problem).await;
+                Err(problem)
             }
         }
+    }
+
+    /// After a request that was answered. A job that is nowhere any more was lost with a Redis that failed, and is pushed again.
+    async fn replay(self, answer: String, job: NewJob) -> Result<Response, Problem> {
+        #[derive(Deserialize)]
+        struct Answered {
+            id: JobId,
+        }
+        if let Ok(Answered { id }) = serde_json::from_str(&answer)
+            && find_anywhere(&self.app, id).await?.is_none()
+        {
+            tracing::warn!(job.id = %id, "a job that was answered under an idempotency key was lost; it is pushed again");
+            return match self.app.client.idempotency_reopen(&self.taken).await? {
+                Some(taken) => Self { taken, ..self }.push(job).await,
+                None => Err(in_progress()),
+            };
+        }
+        replayed(answer)
     }
 
     /// Keeps the answer under the key, and returns its text.
     async fn keep(&self, answer: &JobAnswer) -> String {
         let text = serde_json::to_string(answer).unwrap_or_default();
-        if let Err(error) = self.app.client.idempotency_store(&self.tenant, &self.key, &self.fingerprint, &text).await {
+        if let Err(error) = self.app.client.idempotency_store(&self.taken, &text).await {
             // The job is in the queue, so the caller is told so.
             tracing::warn!(%error, "the answer to an idempotency key could not be kept");
         }
         text
     }
 
-    async fn give_back(&self, id: JobId, error: &queue::Error) {
-        let (client, tenant, key) = (&self.app.client, &self.tenant, &self.key);
-        let given_back = if matches!(error, queue::Error::Unavailable(_)) {
-            client.idempotency_release(tenant, key, &self.fingerprint, id).await
+    async fn give_back(&self, problem: &Problem) {
+        let client = &self.app.client;
+        let given_back = if problem.is_refusal() {
+            client.idempotency_forget(&self.taken).await
         } else {
-            client.idempotency_forget(tenant, key).await
+            client.idempotency_release(&self.taken).await
         };
         if let Err(error) = given_back {
-            tracing::warn!(%error, "an idempotency key could not be given back");
+            tracing::debug!(%error, "an idempotency key could not be given back; it can be taken over in two seconds");
         }
     }
 }

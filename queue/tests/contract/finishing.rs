@@ -56,7 +56,8 @@ async fn nothing_is_kept_without_limit_or_expiry(world: World) {
     for job in claim(&session, 40).await {
         assert!(settle(&session, &job, done()).await);
     }
-    world.client.idempotency_take("t", "k", "x", crate::world::QUEUE).await.unwrap();
+    let request = queue::Fingerprint { bytes: "x".to_owned(), meaning: "x".to_owned() };
+    world.client.idempotency_take("t", "k", &request, crate::world::QUEUE).await.unwrap();
     session.beat(&[]).await.unwrap();
     let mut redis = world.redis().await;
     let keys: Vec<Vec<u8>> = redis.keys(format!("{}:*", world.prefix)).await.unwrap();

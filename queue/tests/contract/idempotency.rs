@@ -2,54 +2,132 @@
 
 use std::time::Duration;
 
-use queue::{Error, Idempotency, JobId, OnConflict, Pushed, State, Unique};
+use queue::{Error, Fingerprint, Idempotency, JobId, KeyTaken, OnConflict, Pushed, State, Unique};
+use redis::AsyncCommands;
+use servers::{RedisKind, RedisServer, wait_until};
 
 use crate::{
     on_both_servers,
     world::{QUEUE, World, claim_one, done, job, settle},
 };
 
-/// Longer than a living request takes.
-const DEAD: Duration = Duration::from_secs(121);
+/// Longer than a request is left alone.
+const DEAD: Duration = Duration::from_secs(3);
 
-async fn take(world: &World, key: &str, fingerprint: &str) -> Idempotency {
-    world.client.idempotency_take("atelier", key, fingerprint, QUEUE).await.unwrap()
+/// What tells a request whose bytes and meaning these are.
+fn request(bytes: &str, meaning: &str) -> Fingerprint {
+    Fingerprint { bytes: bytes.to_owned(), meaning: meaning.to_owned() }
 }
 
-async fn take_new(world: &World, key: &str) -> JobId {
+async fn take(world: &World, key: &str, body: &str) -> Idempotency {
+    world.client.idempotency_take("atelier", key, &request(body, body), QUEUE).await.unwrap()
+}
+
+async fn take_new(world: &World, key: &str) -> KeyTaken {
     match take(world, key, "body").await {
-        Idempotency::New(id) => id,
+        Idempotency::New(taken) => taken,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The id of a key that was taken over.
+async fn take_again(world: &World, key: &str) -> JobId {
+    match take(world, key, "body").await {
+        Idempotency::Again(taken) => taken.id,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The first answer.
+async fn replay(world: &World, key: &str, body: &str) -> String {
+    match take(world, key, body).await {
+        Idempotency::Replay(answer, _) => answer,
         other => panic!("{other:?}"),
     }
 }
 
 async fn an_idempotency_key_gives_the_first_answer_again(world: World) {
-    take_new(&world, "k").await;
+    let taken = take_new(&world, "k").await;
     assert_eq!(take(&world, "k", "body").await, Idempotency::InProgress);
     assert_eq!(take(&world, "k", "another body").await, Idempotency::Mismatch);
-    world.client.idempotency_store("atelier", "k", "body", "the answer").await.unwrap();
-    assert_eq!(take(&world, "k", "body").await, Idempotency::Replay("the answer".to_owned()));
+    world.client.idempotency_store(&taken, "the answer").await.unwrap();
+    assert_eq!(replay(&world, "k", "body").await, "the answer");
     assert_eq!(take(&world, "k", "another body").await, Idempotency::Mismatch);
     world.advance(DEAD);
-    assert_eq!(take(&world, "k", "body").await, Idempotency::Replay("the answer".to_owned()));
+    assert_eq!(replay(&world, "k", "body").await, "the answer");
 
-    take_new(&world, "other").await;
-    world.client.idempotency_forget("atelier", "other").await.unwrap();
+    let other = take_new(&world, "other").await;
+    world.client.idempotency_forget(&other).await.unwrap();
     assert!(matches!(take(&world, "other", "another body").await, Idempotency::New(_)));
 }
 
+async fn a_request_is_the_same_by_its_bytes_or_by_what_it_says(world: World) {
+    let take = async |bytes: &str, meaning: &str| {
+        world.client.idempotency_take("atelier", "k", &request(bytes, meaning), QUEUE).await.unwrap()
+    };
+    assert!(matches!(take("first", "one").await, Idempotency::New(_)));
+    assert_eq!(take("in another order", "one").await, Idempotency::InProgress);
+    assert_eq!(take("first", "two").await, Idempotency::InProgress, "a hash of the bytes is enough");
+    assert_eq!(take("second", "two").await, Idempotency::Mismatch);
+}
+
+async fn entries_that_an_older_release_wrote_are_read(world: World) {
+    let id = world.client.fixed_id(QUEUE, "any", world.clock.now_ms()).await.unwrap();
+    let write = async |key: &str, entry: String| {
+        let key = format!("{}:{{idempotency}}:atelier:{key}", world.prefix);
+        let _: () = world.redis().await.set_ex(key, entry, 3600).await.unwrap();
+    };
+    let unanswered = r#"{"fingerprint":"body","id":"ID","pending_until_ms":1,"answer":null}"#;
+    write("unanswered", unanswered.replace("ID", &id.to_string())).await;
+    write("answered", r#"{"fingerprint":"body","id":null,"pending_until_ms":0,"answer":"it"}"#.to_owned()).await;
+    assert_eq!(take(&world, "unanswered", "other").await, Idempotency::Mismatch);
+    assert_eq!(take_again(&world, "unanswered").await, id);
+    assert_eq!(replay(&world, "answered", "body").await, "it");
+    assert_eq!(take(&world, "answered", "other").await, Idempotency::Mismatch);
+}
+
+async fn whoever_was_taken_over_from_changes_nothing_any_more(world: World) {
+    for change in 0..3 {
+        let key = format!("key {change}");
+        let slow = take_new(&world, &key).await;
+        world.advance(DEAD);
+        let Idempotency::Again(taken) = take(&world, &key, "body").await else { panic!("it is taken over") };
+        assert_eq!(taken.id, slow.id);
+        match change {
+            0 => world.client.idempotency_forget(&slow).await.unwrap(),
+            1 => world.client.idempotency_release(&slow).await.unwrap(),
+            _ => world.client.idempotency_store(&slow, "late").await.unwrap(),
+        }
+        assert_eq!(take(&world, &key, "body").await, Idempotency::InProgress);
+        world.client.idempotency_store(&taken, "the answer").await.unwrap();
+        assert_eq!(replay(&world, &key, "body").await, "the answer");
+    }
+}
+
+async fn an_answer_whose_job_was_lost_is_reopened_by_one_and_for_the_same_job(world: World) {
+    let first = take_new(&world, "k").await;
+    world.client.idempotency_store(&first, "the answer").await.unwrap();
+    let Idempotency::Replay(_, taken) = take(&world, "k", "body").await else { panic!("it was answered") };
+    let reopened = world.client.idempotency_reopen(&taken).await.unwrap().expect("it is as it was found");
+    assert_eq!(reopened.id, first.id);
+    assert_eq!(world.client.idempotency_reopen(&taken).await.unwrap(), None, "somebody else is at it");
+    assert_eq!(take(&world, "k", "body").await, Idempotency::InProgress);
+    world.client.idempotency_store(&reopened, "again").await.unwrap();
+    assert_eq!(replay(&world, "k", "body").await, "again");
+}
+
 async fn whoever_takes_over_from_a_dead_request_has_its_job(world: World) {
-    let pushed = take_new(&world, "died after the push").await;
+    let pushed = take_new(&world, "died after the push").await.id;
     assert_eq!(world.client.submit_as(pushed, job()).await.unwrap(), Pushed::New(pushed));
-    let not_pushed = take_new(&world, "died before the push").await;
+    let not_pushed = take_new(&world, "died before the push").await.id;
     world.advance(DEAD);
 
     assert_eq!(take(&world, "died after the push", "another body").await, Idempotency::Mismatch);
-    assert_eq!(take(&world, "died after the push", "body").await, Idempotency::Again(pushed));
+    assert_eq!(take_again(&world, "died after the push").await, pushed);
     assert_eq!(take(&world, "died after the push", "body").await, Idempotency::InProgress, "one takes over at a time");
-    assert_eq!(world.state(pushed).await, State::Ready);
+    assert_eq!(world.client.submit_as(pushed, job()).await.unwrap(), Pushed::Existing(pushed));
 
-    assert_eq!(take(&world, "died before the push", "body").await, Idempotency::Again(not_pushed));
+    assert_eq!(take_again(&world, "died before the push").await, not_pushed);
     assert_eq!(world.client.find(not_pushed).await.unwrap(), None);
     assert_eq!(world.client.submit_as(not_pushed, job()).await.unwrap(), Pushed::New(not_pushed));
     let session = world.session("a");
@@ -62,56 +140,95 @@ async fn whoever_takes_over_from_a_dead_request_has_its_job(world: World) {
 }
 
 async fn of_many_that_take_over_one_has_the_job(world: World) {
-    let id = take_new(&world, "k").await;
+    let id = take_new(&world, "k").await.id;
     world.advance(DEAD);
     let all = futures::future::join_all((0..40).map(|_| take(&world, "k", "body"))).await;
-    assert_eq!(all.iter().filter(|taken| **taken == Idempotency::Again(id)).count(), 1);
-    assert_eq!(all.iter().filter(|taken| **taken == Idempotency::InProgress).count(), 39);
+    let n_again = all.iter().filter(|taken| matches!(taken, Idempotency::Again(taken) if taken.id == id)).count();
+    assert_eq!((n_again, all.iter().filter(|taken| **taken == Idempotency::InProgress).count()), (1, 39));
 }
 
 async fn a_request_that_knows_nothing_of_its_push_is_repeated_at_once_with_the_same_job(world: World) {
-    let id = take_new(&world, "k").await;
-    world.client.idempotency_release("atelier", "k", "body", id).await.unwrap();
-    assert_eq!(take(&world, "k", "body").await, Idempotency::Again(id));
+    let taken = take_new(&world, "k").await;
+    world.client.idempotency_release(&taken).await.unwrap();
+    assert_eq!(take_again(&world, "k").await, taken.id);
 }
 
 async fn a_unique_key_that_the_dead_request_took_is_taken_over_with_its_job(world: World) {
-    for hold in [None, Some(Duration::from_secs(3600))] {
-        let key = format!("{hold:?}");
-        let unique = Unique { key: key.clone(), hold, on_conflict: OnConflict::Reject };
-        let asked = queue::NewJob { unique: Some(unique), ..job() };
-        let id = take_new(&world, &key).await;
-        assert_eq!(world.client.submit_as(id, asked.clone()).await.unwrap(), Pushed::New(id));
-        // As if it had died between the two: the unique key names the job, and there is none.
-        let session = world.session("a");
-        let claimed = claim_one(&session).await;
-        assert!(settle(&session, &claimed, done()).await);
-        let _: () =
-            redis::cmd("DEL").arg(finished_keys(&world).await).query_async(&mut world.redis().await).await.unwrap();
-        world.advance(DEAD);
+    let session = world.session("a");
+    for (n, hold) in [None, Some(Duration::from_secs(3600))].into_iter().enumerate() {
+        for claim in ["?1760000000000-0123abcd:ID", "ID"] {
+            let key = format!("{n} {claim}");
+            let unique = Unique { key: key.clone(), hold, on_conflict: OnConflict::Reject };
+            let asked = queue::NewJob { unique: Some(unique), ..job() };
+            let id = take_new(&world, &key).await.id;
+            // It died between the two: the unique key names the job, and there is none.
+            let mark = if hold.is_some() { "+" } else { "" };
+            let text = format!("{}{mark}", claim.replace("ID", &id.to_string()));
+            crate::unique_keys::write(&world, &key, &text).await;
+            world.advance(DEAD);
 
-        assert_eq!(take(&world, &key, "body").await, Idempotency::Again(id));
-        assert_eq!(world.client.submit_as(id, asked.clone()).await.unwrap(), Pushed::New(id));
-        assert_eq!(world.client.submit(asked).await.unwrap_err(), Error::Duplicate(id));
-        let claimed = claim_one(&session).await;
-        assert!(settle(&session, &claimed, done()).await);
+            assert_eq!(take_again(&world, &key).await, id);
+            assert_eq!(world.client.submit_as(id, asked.clone()).await.unwrap(), Pushed::New(id));
+            assert_eq!(world.client.submit_as(id, asked.clone()).await.unwrap(), Pushed::Existing(id));
+            assert_eq!(world.client.submit(asked).await.unwrap_err(), Error::Duplicate(id));
+            assert_eq!(world.state(id).await, State::Ready);
+            assert!(settle(&session, &claim_one(&session).await, done()).await);
+        }
     }
 }
 
-async fn finished_keys(world: &World) -> Vec<String> {
-    redis::cmd("KEYS").arg(world.key("done:*")).query_async(&mut world.redis().await).await.unwrap()
+/// The key is taken when Redis goes on, by a request that has been answered with a refusal long since.
+async fn a_request_that_was_caught_in_a_stall_can_be_sent_again_when_redis_answers(kind: RedisKind) {
+    let server = RedisServer::start(kind);
+    let world = World::at(kind, &server.url());
+    let client = world.real_time_client();
+    let body = request("body", "body");
+    let take = async |n: usize| client.idempotency_take("atelier", &n.to_string(), &body, QUEUE).await;
+    // The server knows the script, so that what is written to it while it stands still is carried out.
+    take(64).await.unwrap();
+    server.pause();
+    let refused = futures::future::join_all((0..64).map(take)).await;
+    assert!(refused.iter().all(|refused| matches!(refused, Err(Error::Unavailable(_)))), "{refused:?}");
+    server.resume();
+    wait_until("redis answers", Duration::from_secs(20), async || client.ping().await.is_ok()).await;
+    for n in 0..64 {
+        let taken = take(n).await.unwrap();
+        assert!(matches!(taken, Idempotency::New(_) | Idempotency::Again(_)), "{n}: {taken:?}");
+    }
+}
+
+mod stalled {
+    use servers::RedisKind;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn valkey() {
+        let test = super::a_request_that_was_caught_in_a_stall_can_be_sent_again_when_redis_answers(RedisKind::Valkey);
+        crate::world::in_time(test).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn redis7() {
+        if servers::redis(RedisKind::Redis7).is_some() {
+            let test =
+                super::a_request_that_was_caught_in_a_stall_can_be_sent_again_when_redis_answers(RedisKind::Redis7);
+            crate::world::in_time(test).await;
+        }
+    }
 }
 
 async fn an_id_of_another_kind_is_refused(world: World) {
-    let Idempotency::New(id) = world.client.idempotency_take("atelier", "k", "body", "other").await.unwrap() else {
-        panic!("the key is new")
-    };
-    let error = world.client.submit_as(id, job()).await.unwrap_err();
+    let taken = world.client.idempotency_take("atelier", "k", &request("body", "body"), "other").await.unwrap();
+    let Idempotency::New(taken) = taken else { panic!("the key is new") };
+    let error = world.client.submit_as(taken.id, job()).await.unwrap_err();
     assert!(matches!(&error, Error::Invalid(text) if text.contains(QUEUE)), "{error:?}");
 }
 
 on_both_servers!(
     an_idempotency_key_gives_the_first_answer_again,
+    a_request_is_the_same_by_its_bytes_or_by_what_it_says,
+    entries_that_an_older_release_wrote_are_read,
+    whoever_was_taken_over_from_changes_nothing_any_more,
+    an_answer_whose_job_was_lost_is_reopened_by_one_and_for_the_same_job,
     whoever_takes_over_from_a_dead_request_has_its_job,
     of_many_that_take_over_one_has_the_job,
     a_request_that_knows_nothing_of_its_push_is_repeated_at_once_with_the_same_job,

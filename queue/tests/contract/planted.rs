@@ -28,7 +28,7 @@ macro_rules! planted {
 
 planted! {
     unique_gives_a_held_key_away:
-        unique, "if holder ~= ARGV[1] then" => "if false then",
+        unique, "if present ~= ARGV[1] then" => "if false then",
         found by "unique_keys::valkey::a_held_key_returns_the_existing_job_or_is_refused";
     partition_gives_all_queues_one_number:
         partition, "local number = #names / 2 + 1" => "local number = 1",

@@ -3,11 +3,18 @@
 use std::time::Duration;
 
 use queue::{Error, JobId, OnConflict, Pushed, State, Unique};
+use redis::AsyncCommands;
+use servers::{RedisKind, RedisServer, wait_until};
+use sha2::{Digest, Sha256};
 
 use crate::{
     on_both_servers,
-    world::{World, claim, claim_one, done, failed, job, settle},
+    world::{QUEUE, World, claim, claim_one, done, failed, job, settle},
 };
+
+/// Longer than a claim may be on its way to its job.
+const STALE: Duration = Duration::from_secs(4);
+const CONFLICTS: [OnConflict; 3] = [OnConflict::ReturnExisting, OnConflict::Replace, OnConflict::Reject];
 
 fn unique(key: &str, on_conflict: OnConflict) -> Unique {
     Unique { key: key.to_owned(), hold: None, on_conflict }
@@ -28,6 +35,37 @@ async fn new(world: &World, on_conflict: OnConflict) -> JobId {
         Pushed::New(id) => id,
         Pushed::Existing(id) => panic!("{id} holds the key"),
     }
+}
+
+/// A push with this key, held for a set time or not.
+fn held(key: &str, hold_s: Option<u64>, on_conflict: OnConflict) -> queue::NewJob {
+    with_key(Unique { key: key.to_owned(), hold: hold_s.map(Duration::from_secs), on_conflict })
+}
+
+fn redis_key(world: &World, key: &str) -> String {
+    let hash: String = Sha256::digest(key).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}:{{unique.default.{hash}}}", world.prefix)
+}
+
+/// Writes what stands in a key, as a push that died would have left it.
+pub(crate) async fn write(world: &World, key: &str, text: &str) {
+    let _: () = world.redis().await.set_ex(redis_key(world, key), text, 3600).await.unwrap();
+}
+
+async fn text_of(world: &World, key: &str) -> String {
+    world.redis().await.get(redis_key(world, key)).await.unwrap()
+}
+
+/// An id of no job.
+async fn an_id(world: &World) -> JobId {
+    world.client.fixed_id(QUEUE, "nobody pushed it", world.clock.now_ms()).await.unwrap()
+}
+
+/// Forgets every job that has ended, as the end of the retention does.
+async fn forget_the_finished(world: &World) {
+    let mut redis = world.redis().await;
+    let keys: Vec<String> = redis.keys(world.key("done:*")).await.unwrap();
+    let _: () = redis.del(keys).await.unwrap();
 }
 
 async fn a_held_key_returns_the_existing_job_or_is_refused(world: World) {
@@ -112,7 +150,168 @@ async fn of_many_pushes_at_once_one_is_added(world: World) {
     assert_eq!((n_new, ids.len(), world.count("jobs").await), (1, 1, 1));
 }
 
+async fn a_claim_whose_job_never_came_is_taken_over_and_never_answered_with(world: World) {
+    for hold_s in [None, Some(3600)] {
+        for on_conflict in CONFLICTS {
+            let key = format!("{hold_s:?} {on_conflict:?}");
+            let dead = an_id(&world).await;
+            let mark = if hold_s.is_some() { "+" } else { "" };
+            write(&world, &key, &format!("?{}-0123abcd:{dead}{mark}", world.clock.now_ms())).await;
+            world.advance(STALE);
+            let Ok(Pushed::New(id)) = world.client.submit(held(&key, hold_s, on_conflict)).await else {
+                panic!("{key}: nothing holds it")
+            };
+            assert_eq!(world.state(id).await, State::Ready, "{key}");
+            assert_eq!(world.client.submit(held(&key, hold_s, OnConflict::Reject)).await, Err(Error::Duplicate(id)));
+            assert_eq!(world.client.holder("default", &key).await, Ok(Some(id)));
+        }
+    }
+    assert_eq!(world.count("jobs").await, 6);
+}
+
+async fn the_key_of_a_push_that_was_never_answered_is_found_with_its_job(world: World) {
+    for (key, hold_s) in [("a", None), ("b", Some(3600))] {
+        let Ok(Pushed::New(id)) = world.client.submit(held(key, hold_s, OnConflict::Reject)).await else {
+            panic!("nobody has the key")
+        };
+        let confirmed = text_of(&world, key).await;
+        // As if the process had died between the push and its confirmation.
+        let mark = if hold_s.is_some() { "+" } else { "" };
+        write(&world, key, &format!("?{}-0123abcd:{id}{mark}", world.clock.now_ms())).await;
+        assert_eq!(world.client.submit(held(key, hold_s, OnConflict::Reject)).await, Err(Error::Duplicate(id)));
+        assert_eq!(text_of(&world, key).await, confirmed, "whoever finds the job confirms it");
+        let kept_for_s: i64 = world.redis().await.ttl(redis_key(&world, key)).await.unwrap();
+        assert!((3500..=3600).contains(&kept_for_s), "{kept_for_s}");
+    }
+}
+
+async fn a_job_that_redis_keeps_no_more_holds_a_key_for_its_set_time_unless_it_is_known_to_be_lost(world: World) {
+    let session = world.session("a");
+    for (key, hold_s) in [("a", None), ("b", Some(3600))] {
+        let push = |on_conflict| world.client.submit(held(key, hold_s, on_conflict));
+        let id = push(OnConflict::Reject).await.unwrap().id();
+        assert!(settle(&session, &claim_one(&session).await, done()).await);
+        forget_the_finished(&world).await;
+        if hold_s.is_some() {
+            assert_eq!(push(OnConflict::ReturnExisting).await, Ok(Pushed::Existing(id)));
+            assert_eq!(push(OnConflict::Reject).await, Err(Error::Duplicate(id)));
+            let job = held(key, hold_s, OnConflict::Reject);
+            let other = world.client.submit_over(an_id(&world).await, None, job.clone()).await;
+            assert_eq!(other, Err(Error::Duplicate(id)), "another one's loss frees nothing");
+            let Ok(Pushed::New(next)) = world.client.submit_over(id, None, job).await else { panic!("it is lost") };
+            assert_eq!(push(OnConflict::Reject).await, Err(Error::Duplicate(next)));
+        } else {
+            assert!(matches!(push(OnConflict::Reject).await, Ok(Pushed::New(_))), "its job has ended");
+        }
+        assert!(settle(&session, &claim_one(&session).await, done()).await);
+    }
+}
+
+async fn keys_that_an_older_release_wrote_are_read(world: World) {
+    for (n, hold_s) in [None, Some(3600)].into_iter().enumerate() {
+        let (there, gone) = (format!("there {n}"), format!("gone {n}"));
+        let mark = if hold_s.is_some() { "+" } else { "" };
+        let id = world.push().await;
+        write(&world, &there, &format!("{id}{mark}")).await;
+        assert_eq!(world.client.submit(held(&there, hold_s, OnConflict::Reject)).await, Err(Error::Duplicate(id)));
+
+        let nobody = an_id(&world).await;
+        world.advance(Duration::from_secs(11));
+        write(&world, &gone, &format!("{nobody}{mark}")).await;
+        let pushed = world.client.submit(held(&gone, hold_s, OnConflict::ReturnExisting)).await;
+        match hold_s {
+            // It may have ended, and been removed: whoever has the history knows.
+            Some(_) => assert_eq!(pushed, Ok(Pushed::Existing(nobody))),
+            None => assert!(matches!(pushed, Ok(Pushed::New(_)))),
+        }
+    }
+    write(&world, "newer", "!2:what a newer release writes").await;
+    let refused = world.client.submit(held("newer", None, OnConflict::ReturnExisting)).await;
+    assert!(matches!(refused, Err(Error::Unavailable(text)) if text.contains("newer")));
+}
+
+async fn the_same_id_and_key_pushed_at_once_are_one_job_in_one_list(world: World) {
+    for round in 0..20 {
+        let key = format!("round {round}");
+        let id = world.client.fixed_id(QUEUE, &key, world.clock.now_ms()).await.unwrap();
+        // Replicas of their own, whose pushes share no call.
+        let clients: Vec<_> = (0..4).map(|_| world.another_client()).collect();
+        let with_key = clients.iter().map(|client| client.submit_as(id, held(&key, None, OnConflict::Reject)));
+        let pushed = futures::future::join_all(with_key).await;
+        let n_new = pushed.iter().filter(|pushed| **pushed == Ok(Pushed::New(id))).count();
+        assert!(pushed.iter().all(|pushed| pushed.as_ref().is_ok_and(|pushed| pushed.id() == id)), "{pushed:?}");
+        assert_eq!(n_new, 1);
+        let plain = world.client.fixed_id(QUEUE, &format!("{key} plain"), world.clock.now_ms()).await.unwrap();
+        let pushed = futures::future::join_all(clients.iter().map(|client| client.submit_as(plain, job()))).await;
+        assert_eq!(pushed.iter().filter(|pushed| **pushed == Ok(Pushed::New(plain))).count(), 1, "{pushed:?}");
+    }
+    let ids: Vec<Vec<u8>> = world.redis().await.lrange(world.key("ready:1"), 0, -1).await.unwrap();
+    assert_eq!((ids.len() as u64, world.count("jobs").await), (40, 40));
+}
+
+/// Each caller is refused while Redis is stopped. What some of them wrote to a key reaches Redis all the same, when it goes on.
+async fn after_a_stall_every_refused_push_is_taken_and_every_answer_names_a_job(kind: RedisKind) {
+    let server = RedisServer::start(kind);
+    let world = World::at(kind, &server.url());
+    let client = world.real_time_client();
+    // The server knows the scripts, so that what is written to it while it stands still is carried out.
+    client.submit(held("before", None, OnConflict::Reject)).await.unwrap();
+    let of = |n: usize| match n {
+        0..32 => held(&format!("own {n}"), (n % 2 == 0).then_some(3600), CONFLICTS[n % 3]),
+        _ => held(&format!("shared {}", n % 4), Some(3600), OnConflict::ReturnExisting),
+    };
+    server.pause();
+    let refused = futures::future::join_all((0..64).map(|n| client.submit(of(n)))).await;
+    assert!(refused.iter().all(|refused| matches!(refused, Err(Error::Unavailable(_)))), "{refused:?}");
+    server.resume();
+    let ids = futures::future::join_all((0..64).map(async |n| {
+        let mut pushed = None;
+        wait_until("the push is taken", Duration::from_secs(30), async || {
+            match client.submit(of(n)).await {
+                Err(Error::Unavailable(_)) => {}
+                answer => pushed = Some(answer.unwrap()),
+            }
+            pushed.is_some()
+        })
+        .await;
+        let pushed = pushed.unwrap();
+        assert!(n >= 32 || matches!(pushed, Pushed::New(_)), "nobody else has this key: {n} {pushed:?}");
+        assert!(client.find(pushed.id()).await.unwrap().is_some(), "{n}: {pushed:?} is there");
+        pushed.id()
+    }))
+    .await;
+    let different: std::collections::HashSet<JobId> = ids.into_iter().collect();
+    assert_eq!((different.len(), client.counts(QUEUE).await.unwrap()["jobs"]), (36, 37));
+}
+
+mod stalled {
+    use servers::RedisKind;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn valkey() {
+        crate::world::in_time(super::after_a_stall_every_refused_push_is_taken_and_every_answer_names_a_job(
+            RedisKind::Valkey,
+        ))
+        .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn redis7() {
+        if servers::redis(RedisKind::Redis7).is_some() {
+            crate::world::in_time(super::after_a_stall_every_refused_push_is_taken_and_every_answer_names_a_job(
+                RedisKind::Redis7,
+            ))
+            .await;
+        }
+    }
+}
+
 on_both_servers!(
+    a_claim_whose_job_never_came_is_taken_over_and_never_answered_with,
+    the_key_of_a_push_that_was_never_answered_is_found_with_its_job,
+    a_job_that_redis_keeps_no_more_holds_a_key_for_its_set_time_unless_it_is_known_to_be_lost,
+    keys_that_an_older_release_wrote_are_read,
+    the_same_id_and_key_pushed_at_once_are_one_job_in_one_list,
     a_held_key_returns_the_existing_job_or_is_refused,
     a_key_is_released_when_its_job_ends_and_not_before,
     a_key_held_for_a_set_time_outlives_its_job,

@@ -40,6 +40,12 @@ impl World {
         Client::new(&fleet::Redis::open(&self.url, &self.prefix).unwrap(), kinds())
     }
 
+    /// A client of the same keys and clock with a connection of its own, as another replica has.
+    pub(crate) fn another_client(&self) -> Client {
+        let redis = fleet::Redis::open(&self.url, &self.prefix).unwrap();
+        Client::with_clock(&redis, kinds(), self.clock.clone())
+    }
+
     pub(crate) fn session(&self, host: &str) -> Session {
         Session::new(self.client.clone(), host, 1, Timing::default())
     }

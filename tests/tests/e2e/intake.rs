@@ -1,9 +1,13 @@
 //! What the API promises of accepting jobs: idempotency keys, batches, cancelling.
 
-use queue::{Client, Clock, Idempotency, NewJob};
+use std::collections::HashSet;
+
+use mongodb::bson::{Document, doc};
+use queue::{Client, Clock, Fingerprint, Idempotency, NewJob};
+use redis::AsyncCommands;
 use reqwest::Method;
 use serde_json::{Value, json};
-use servers::wait_until;
+use servers::{RedisKind, RedisServer, wait_until};
 use sha2::{Digest, Sha256};
 use tests::{Answer, Gate, Options, PATIENCE, Shop, System};
 
@@ -37,7 +41,7 @@ async fn a_hundred_requests_with_one_idempotency_key_make_one_job() {
         tokio::spawn(Answer::to(request))
     };
     let requests: Vec<_> = (0..100).map(|_| post()).collect();
-    let mut ids = std::collections::HashSet::new();
+    let mut ids = HashSet::new();
     for request in requests {
         let answer = request.await.unwrap().unwrap();
         match answer.status {
@@ -54,13 +58,14 @@ async fn die_over(system: &System, key: &str, body: &str, pushed: bool) -> Strin
     let an_hour_ago = Clock::simulated(Clock::default().now_ms() - 3_600_000);
     let client = Client::with_clock(&redis, Vec::new(), an_hour_ago);
     let hash: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
-    let Idempotency::New(id) = client.idempotency_take("default", key, &hash, "content").await.unwrap() else {
+    let request = Fingerprint { bytes: hash, meaning: String::new() };
+    let Idempotency::New(taken) = client.idempotency_take("default", key, &request, "content").await.unwrap() else {
         panic!("the key is new")
     };
     if pushed {
-        client.submit_as(id, NewJob::new("content", product(1).to_string())).await.unwrap();
+        client.submit_as(taken.id, NewJob::new("content", product(1).to_string())).await.unwrap();
     }
-    id.to_string()
+    taken.id.to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,6 +93,243 @@ async fn the_retry_of_a_request_whose_producer_died_adds_no_second_job() {
     assert_ran_once(&system.wait_job(&id).await);
     let depth = system.depth("content").await;
     assert!(depth.as_object().unwrap().values().all(|n| *n == 0), "two requests, two jobs: {depth}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_json_in_another_order_is_the_same_request() {
+    let system = System::start(Options::default().workers(0)).await;
+    let post = async |body: &str| {
+        let request = system.request(Method::POST, "/api/jobs").header("content-type", "application/json");
+        Answer::to(request.header("Idempotency-Key", "order-7").body(body.to_owned())).await.unwrap()
+    };
+    let payload = product(1);
+    let first = post(&format!(r#"{{"kind":"content","payload":{payload},"options":{{"priority":"low"}}}}"#)).await;
+    assert_eq!(first.status, 202, "{}", first.body);
+    let other = format!(
+        "{{ \"options\": {{\n\"priority\": \"l\\u006fw\" }}, \"payload\": {payload:#}, \"kind\": \"content\" }}"
+    );
+    let again = post(&other).await;
+    assert_eq!((again.status, again.header("idempotency-replayed")), (200, "true"), "{}", again.body);
+    assert_eq!(again.body["id"], first.body["id"]);
+    let another = other.replace("l\\u006fw", "high");
+    post(&another).await.assert_problem(422, "idempotency-mismatch");
+    assert_eq!(system.depth("content").await["ready"], 1);
+}
+
+/// Redis stands still for longer than it may take for an answer: every client is refused. Then each sends its request again, as it is told
+/// to, until it is not refused any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_stall_of_redis_no_key_answers_for_a_job_that_is_not_there() {
+    let redis = RedisServer::start(RedisKind::Valkey);
+    let options = Options { redis_url: Some(redis.url()), ..Options::default() };
+    let system = System::start(options.workers(0)).await;
+    let ask = |n: usize| {
+        let unique = |extra: Value| {
+            let mut options = json!({ "unique_key": format!("key {n}") });
+            options.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            options
+        };
+        let options = match n % 4 {
+            0 => unique(json!({})),
+            1 => unique(json!({ "unique_for_s": 3600 })),
+            2 => unique(json!({ "on_conflict": "reject" })),
+            _ => json!({}),
+        };
+        let body = json!({ "kind": "content", "payload": product(n), "options": options });
+        let request = system.request(Method::POST, "/api/jobs").json(&body);
+        Answer::to(if n % 4 == 3 { request.header("Idempotency-Key", format!("key {n}")) } else { request })
+    };
+    // The server knows the scripts, so that what is written to it while it stands still is carried out.
+    for n in 64..68 {
+        assert_eq!(ask(n).await.unwrap().status, 202);
+    }
+    redis.pause();
+    for refused in futures::future::join_all((0..64).map(ask)).await {
+        let refused = refused.unwrap();
+        refused.assert_problem(503, "queue-unavailable");
+        assert!(refused.header("retry-after").parse::<u64>().unwrap() > 0);
+    }
+    redis.resume();
+    let again = async |n| {
+        let mut taken = None;
+        wait_until("the request is taken", PATIENCE, async || {
+            let answer = ask(n).await.unwrap();
+            if answer.status != 503 {
+                taken = Some(answer);
+            }
+            taken.is_some()
+        })
+        .await;
+        taken.unwrap()
+    };
+    let mut ids = HashSet::new();
+    for taken in futures::future::join_all((0..64).map(again)).await {
+        assert!(matches!(taken.status, 200 | 202), "{}", taken.body);
+        let id = taken.body["id"].as_str().unwrap();
+        assert_eq!(system.job(id).await["state"], "ready");
+        ids.insert(id.to_owned());
+    }
+    assert_eq!((ids.len(), &system.depth("content").await["ready"]), (64, &json!(68)));
+}
+
+/// Forgets a job in Redis: what a failover loses, or what the end of the retention removes.
+async fn forget(system: &System, id: &str) {
+    let mut redis = crate::redis(system).await;
+    let id = uuid::Uuid::parse_str(id).unwrap();
+    let ready = crate::key(system, "content", "ready:1");
+    let _: () = redis.lrem(ready, 0, id.as_bytes().as_slice()).await.unwrap();
+    let _: () = redis.hdel(crate::page(system, "content", id), id.as_bytes().as_slice()).await.unwrap();
+    let done: Vec<String> = redis.keys(crate::key(system, "content", "done:*")).await.unwrap();
+    if !done.is_empty() {
+        let _: () = redis.del(done).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_job_was_lost_is_free_and_one_whose_job_is_history_holds() {
+    let mut system = System::start(Options::default().workers(0)).await;
+    let held = |n: usize| {
+        json!({ "kind": "content", "payload": product(n),
+            "options": { "unique_key": format!("key {n}"), "unique_for_s": 3600 } })
+    };
+    let keyed = async |n: usize| {
+        let body = json!({ "kind": "content", "payload": product(n) });
+        Answer::to(system.request(Method::POST, "/api/jobs").header("Idempotency-Key", n.to_string()).json(&body))
+            .await
+            .unwrap()
+    };
+    let first = system.post("/api/jobs", &held(1)).await.body["id"].as_str().unwrap().to_owned();
+    forget(&system, &first).await;
+    let mut reject = held(1);
+    reject["options"]["on_conflict"] = json!("reject");
+    let second = system.post("/api/jobs", &reject).await;
+    assert_eq!(second.status, 202, "{}", second.body);
+    assert_eq!(system.job(second.body["id"].as_str().unwrap()).await["state"], "ready");
+
+    let lost = keyed(2).await.body["id"].as_str().unwrap().to_owned();
+    forget(&system, &lost).await;
+    let again = keyed(2).await;
+    assert_eq!((again.status, &again.body["id"]), (202, &json!(lost)), "{}", again.body);
+    assert_eq!(keyed(2).await.status, 200);
+    assert_eq!(system.job(&lost).await["state"], "ready");
+
+    let ended = system.post("/api/jobs", &held(3)).await.body["id"].as_str().unwrap().to_owned();
+    let answered = keyed(4).await.body["id"].as_str().unwrap().to_owned();
+    system.start_worker().await;
+    let mongo = mongodb::Client::with_uri_str(&system.mongo_url).await.unwrap();
+    let history = mongo.database(&system.name).collection::<Document>("jobs");
+    for id in [&ended, &answered] {
+        assert_ran_once(&system.wait_job(id).await);
+        wait_until("the job is history", PATIENCE, async || {
+            history.count_documents(doc! { "_id": id }).await.unwrap() == 1
+        })
+        .await;
+    }
+    forget(&system, &ended).await;
+    let existing = system.post("/api/jobs", &held(3)).await;
+    assert_eq!((existing.status, &existing.body["id"]), (200, &json!(ended)), "{}", existing.body);
+    assert_eq!(existing.body["state"], "succeeded");
+    let mut reject = held(3);
+    reject["options"]["on_conflict"] = json!("reject");
+    system.post("/api/jobs", &reject).await.assert_problem(409, "conflict");
+    let body = json!({ "kind": "content", "payload": product(4) });
+    let replayed =
+        Answer::to(system.request(Method::POST, "/api/jobs").header("Idempotency-Key", "4").json(&body)).await.unwrap();
+    assert_eq!((replayed.status, &replayed.body["id"]), (200, &json!(answered)), "{}", replayed.body);
+}
+
+/// The lines of an answer to a batch in NDJSON.
+fn lines(answer: &Answer) -> Vec<Value> {
+    answer.body.as_str().unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_sent_again_with_its_idempotency_key_makes_no_second_job() {
+    let system = System::start(Options::default().workers(0)).await;
+    let job = |n: usize| json!({ "kind": "content", "payload": product(n) });
+    let unique = |n: usize| json!({ "kind": "content", "payload": product(n), "options": { "unique_key": "k" } });
+    let holder = system.post("/api/jobs", &unique(9)).await.body["id"].clone();
+    let send = async |key: &str, format: &str, body: String| {
+        let request = system.request(Method::POST, "/api/jobs/batch").header("content-type", format);
+        Answer::to(request.header("Idempotency-Key", key).body(body)).await.unwrap()
+    };
+    let jobs = [job(0), json!({ "kind": "contents", "payload": {} }), unique(2), job(3), job(3)];
+    let json = json!({ "jobs": jobs }).to_string();
+    let lined = jobs.iter().map(|job| format!("{job}\n")).collect::<String>();
+
+    let first = send("nightly", "application/json", json.clone()).await;
+    assert_eq!((first.status, first.header("idempotency-replayed")), (200, ""), "{}", first.body);
+    let results = first.body["results"].as_array().unwrap();
+    let created: Vec<&Value> = results.iter().map(|line| &line["created"]).collect();
+    assert_eq!(created, [&json!(true), &Value::Null, &json!(false), &json!(true), &json!(true)], "{}", first.body);
+    assert_eq!(results[2]["id"], holder);
+    assert_ne!(results[3]["id"], results[4]["id"], "two lines are two jobs");
+    let ids = |lines: &[Value]| lines.iter().map(|line| line["id"].clone()).collect::<Vec<_>>();
+
+    // The holder ends meanwhile: what the first answer named is named again.
+    system.post(&format!("/api/jobs/{}/cancel", holder.as_str().unwrap()), &json!({})).await;
+    let again = send("nightly", "application/json", json.clone()).await;
+    assert_eq!((again.status, again.header("idempotency-replayed")), (200, "true"), "{}", again.body);
+    let repeated = again.body["results"].as_array().unwrap();
+    assert_eq!(ids(repeated), ids(results));
+    assert!(repeated.iter().all(|line| line["created"] != true), "{}", again.body);
+    assert_eq!((&again.body["accepted"], &again.body["rejected"]), (&json!(4), &json!(1)));
+    let as_lines = send("nightly", "application/x-ndjson", lined.clone()).await;
+    assert_eq!((as_lines.status, as_lines.header("idempotency-replayed")), (200, "true"));
+    assert_eq!(ids(&lines(&as_lines)), ids(results));
+
+    send("nightly", "application/json", json!({ "jobs": [job(1)] }).to_string())
+        .await
+        .assert_problem(422, "idempotency-mismatch");
+    assert_eq!(system.depth("content").await["ready"], 3);
+
+    // What was lost is made again, and the rest is not.
+    forget(&system, results[3]["id"].as_str().unwrap()).await;
+    let mended = send("nightly", "application/x-ndjson", lined).await;
+    let created: Vec<Value> = lines(&mended).iter().map(|line| line["created"].clone()).collect();
+    assert_eq!(created, [json!(false), Value::Null, json!(false), json!(true), json!(false)]);
+    assert_eq!(ids(&lines(&mended)), ids(results));
+
+    let stream = send("streamed", "application/x-ndjson", format!("{}\n{}\n", job(7), job(8))).await;
+    assert!(lines(&stream).iter().all(|line| line["created"] == true), "{}", stream.body);
+    let without = system.post("/api/jobs/batch", &json!({ "jobs": [job(5)] })).await;
+    assert_eq!(without.body["results"][0]["created"], true);
+    assert_eq!(system.depth("content").await["ready"], 6);
+}
+
+/// The producer that answered first is gone in the middle of the batch: whoever is asked again goes on with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_whose_first_request_was_cut_off_by_a_stall_is_completed_by_the_next() {
+    let redis = RedisServer::start(RedisKind::Valkey);
+    let options = Options { redis_url: Some(redis.url()), ..Options::default() };
+    let system = System::start(options.workers(0)).await;
+    let jobs: Vec<Value> = (0..1200).map(|n| json!({ "kind": "content", "payload": product(n) })).collect();
+    let body = json!({ "jobs": jobs });
+    let send =
+        || Answer::to(system.request(Method::POST, "/api/jobs/batch").header("Idempotency-Key", "once").json(&body));
+    system
+        .post(
+            "/api/jobs/batch",
+            &json!({ "jobs": [{ "kind": "content", "payload": product(0), "options": { "unique_key": "k" } }] }),
+        )
+        .await;
+    redis.pause();
+    send().await.unwrap().assert_problem(503, "queue-unavailable");
+    redis.resume();
+    let mut answer = None;
+    wait_until("the batch is taken", PATIENCE, async || {
+        let taken = send().await.unwrap();
+        if taken.status == 200 {
+            answer = Some(taken);
+        }
+        answer.is_some()
+    })
+    .await;
+    let answer = answer.unwrap();
+    assert_eq!(answer.body["accepted"], 1200, "{}", answer.body["results"][0]);
+    let ids: HashSet<String> =
+        answer.body["results"].as_array().unwrap().iter().map(|line| line["id"].to_string()).collect();
+    assert_eq!((ids.len(), &system.depth("content").await["ready"]), (1200, &json!(1201)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
