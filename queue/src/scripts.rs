@@ -160,7 +160,7 @@ pub(crate) async fn push_absent(
 
 /// Whether a job is known, whatever became of it. If it is not, it cannot be pushed under `claim` any more.
 pub(crate) async fn bar(
-    connection: &ConnectionManager,
+    connection: &Connection,
     partition: &Partition,
     retention: Retention,
     id: JobId,

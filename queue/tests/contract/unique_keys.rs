@@ -257,7 +257,7 @@ async fn after_a_stall_every_refused_push_is_taken_and_every_answer_names_a_job(
     // The server knows the scripts, so that what is written to it while it stands still is carried out.
     client.submit(held("before", None, OnConflict::Reject)).await.unwrap();
     let of = |n: usize| match n {
-        0..32 => held(&format!("own {n}"), (n % 2 == 0).then_some(3600), CONFLICTS[n % 3]),
+        0..32 => held(&format!("own {n}"), n.is_multiple_of(2).then_some(3600), CONFLICTS[n % 3]),
         _ => held(&format!("shared {}", n % 4), Some(3600), OnConflict::ReturnExisting),
     };
     server.pause();
