@@ -19,6 +19,7 @@ COPY store/Cargo.toml store/
 COPY tests/Cargo.toml tests/
 COPY tests/servers/Cargo.toml tests/servers/
 COPY worker/Cargo.toml worker/
+COPY zones/Cargo.toml zones/
 RUN for manifest in */Cargo.toml tests/servers/Cargo.toml; do \
         folder="$(dirname "$manifest")/src" && mkdir -p "$folder" && touch "$folder/lib.rs" \
         && echo 'fn main() {}' > "$folder/main.rs"; \

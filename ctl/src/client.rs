@@ -473,7 +473,7 @@ impl Api {
     }
 
     /// All schedules.
-    pub(crate) async fn schedules(&self) -> Result<Vec<Value>, CallError> {
+    pub(crate) async fn schedules(&self, tenant: Option<&str>) -> Result<Vec<Value>, CallError> {
         #[derive(Deserialize)]
         struct Page {
             items: Vec<Value>,
@@ -481,7 +481,7 @@ impl Api {
         }
         let (mut schedules, mut cursor) = (Vec::new(), None::<String>);
         loop {
-            let mut request = self.request(Method::GET, "/api/schedules").query(&[("limit", 200)]);
+            let mut request = self.request(Method::GET, "/api/schedules").query(&[("limit", 200)]).query(&of(tenant));
             if let Some(cursor) = cursor {
                 request = request.query(&[("cursor", cursor)]);
             }
@@ -495,8 +495,14 @@ impl Api {
     }
 
     /// Makes or changes a schedule; with `etag` only if it is still that one.
-    pub(crate) async fn put_schedule(&self, name: &str, body: &Value, etag: Option<&str>) -> Result<Value, CallError> {
-        let request = self.request(Method::PUT, &schedule_path(name)).json(body);
+    pub(crate) async fn put_schedule(
+        &self,
+        name: &str,
+        tenant: Option<&str>,
+        body: &Value,
+        etag: Option<&str>,
+    ) -> Result<Value, CallError> {
+        let request = self.request(Method::PUT, &schedule_path(name)).query(&of(tenant)).json(body);
         self.call(match etag {
             Some(etag) => request.header(IF_MATCH, etag),
             None => request,
@@ -504,25 +510,34 @@ impl Api {
         .await
     }
 
-    pub(crate) async fn schedule(&self, name: &str) -> Result<Value, CallError> {
-        self.call(self.request(Method::GET, &schedule_path(name))).await
+    pub(crate) async fn schedule(&self, name: &str, tenant: Option<&str>) -> Result<Value, CallError> {
+        self.call(self.request(Method::GET, &schedule_path(name)).query(&of(tenant))).await
     }
 
-    pub(crate) async fn delete_schedule(&self, name: &str) -> Result<(), CallError> {
-        let response = self.request(Method::DELETE, &schedule_path(name)).send().await;
+    pub(crate) async fn delete_schedule(&self, name: &str, tenant: Option<&str>) -> Result<(), CallError> {
+        let request = self.request(Method::DELETE, &schedule_path(name)).query(&of(tenant));
+        let response = request.send().await;
         let response = response.map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() { Ok(()) } else { self.read::<Value>(response).await.map(|_| ()) }
     }
 
     /// `run`, `pause` or `resume` of a schedule.
-    pub(crate) async fn post_schedule(&self, name: &str, verb: &str) -> Result<Value, CallError> {
-        self.call(self.request(Method::POST, &format!("{}/{verb}", schedule_path(name)))).await
+    pub(crate) async fn post_schedule(&self, name: &str, tenant: Option<&str>, verb: &str) -> Result<Value, CallError> {
+        let request = self.request(Method::POST, &format!("{}/{verb}", schedule_path(name)));
+        self.call(request.query(&of(tenant))).await
     }
 
-    /// The next instants of a schedule.
-    pub(crate) async fn next_of_schedule(&self, name: &str, n: u32) -> Result<Vec<String>, CallError> {
+    /// The next instants of a schedule, and the version of the tables of time zones by which the API reckons.
+    pub(crate) async fn next_of_schedule(
+        &self,
+        name: &str,
+        tenant: Option<&str>,
+        n: u32,
+    ) -> Result<(Vec<String>, Option<String>), CallError> {
         let request = self.request(Method::GET, &format!("{}/next", schedule_path(name))).query(&[("n", n)]);
-        self.understand(self.call(request).await?)
+        let response = request.query(&of(tenant)).send().await.map_err(|error| self.unreachable(&error))?;
+        let tzdata = response.headers().get("tzdata").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Ok((self.understand(self.read(response).await?)?, tzdata))
     }
 
     /// An answer of the API as a type of ours.
@@ -581,6 +596,11 @@ fn segment(text: &str) -> String {
 
 pub(crate) fn job_path(id: &str) -> String {
     format!("/api/jobs/{}", segment(id))
+}
+
+/// Whose, if not one's own.
+fn of(tenant: Option<&str>) -> Vec<(&'static str, &str)> {
+    tenant.map(|tenant| ("tenant", tenant)).into_iter().collect()
 }
 
 fn schedule_path(name: &str) -> String {

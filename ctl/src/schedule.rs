@@ -19,31 +19,23 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Show all schedules and when they run next
-    List,
+    List {
+        /// Only of this tenant
+        #[arg(long)]
+        tenant: Option<String>,
+    },
     /// Enqueue a schedule's job now, beside its times
-    Run {
-        /// The schedule
-        name: String,
-    },
+    Run(Which),
     /// Enqueue nothing until it is resumed
-    Pause {
-        /// The schedule
-        name: String,
-    },
+    Pause(Which),
     /// Let a paused schedule go on; what it missed meanwhile is not made up for
-    Resume {
-        /// The schedule
-        name: String,
-    },
+    Resume(Which),
     /// Show a schedule
-    Get {
-        /// Its name
-        name: String,
-    },
+    Get(Which),
     /// Make a schedule, or change the one of this name
     Put {
-        /// Its name
-        name: String,
+        #[command(flatten)]
+        which: Which,
         /// When and what, as for `PUT /api/schedules/{name}`; `@-` reads the standard input
         #[arg(long, value_name = "JSON|@FILE|@-", value_parser = read_json)]
         definition: Value,
@@ -52,12 +44,21 @@ pub(crate) enum Verb {
         if_match: Option<String>,
     },
     /// Delete a schedule; jobs that it enqueued stay
-    Delete {
-        /// Its name
-        name: String,
-    },
+    Delete(Which),
     /// Print the next instants, in UTC: of a schedule, or (without any server) of a cron expression
+    ///
+    /// The version of the tables of time zones (tzdata) by which they were reckoned goes to the standard error.
     Next(Next),
+}
+
+/// A schedule.
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// The schedule
+    name: String,
+    /// Whose it is, if not the token's tenant's; needs `admin`
+    #[arg(long)]
+    tenant: Option<String>,
 }
 
 /// Whose instants, and how many.
@@ -66,6 +67,9 @@ pub(crate) struct Next {
     /// The schedule
     #[arg(required_unless_present = "cron", conflicts_with_all = ["cron", "zone", "from"])]
     name: Option<String>,
+    /// Whose schedule it is, if not the token's tenant's; needs `admin`
+    #[arg(long, requires = "name")]
+    tenant: Option<String>,
     /// Cron expression of 5 or 6 fields, or @daily and the like
     #[arg(long, allow_hyphen_values = true)]
     cron: Option<Expression>,
@@ -128,40 +132,43 @@ impl Schedule {
 
 pub(crate) async fn run(global: &Global, verb: &Verb) -> Result<ExitCode> {
     match verb {
-        Verb::List => list(global).await?,
-        Verb::Run { name } => {
-            let answer = global.api()?.post_schedule(name, "run").await?;
+        Verb::List { tenant } => list(global, tenant.as_deref()).await?,
+        Verb::Run(Which { name, tenant }) => {
+            let answer = global.api()?.post_schedule(name, tenant.as_deref(), "run").await?;
             match answer["id"].as_str() {
                 Some(id) if !global.json => println!("{id}"),
                 _ => println!("{answer:#}"),
             }
         }
-        Verb::Get { name } => println!("{:#}", global.api()?.schedule(name).await?),
-        Verb::Put { name, definition, if_match } => {
-            let answer = global.api()?.put_schedule(name, definition, if_match.as_deref()).await?;
+        Verb::Get(Which { name, tenant }) => {
+            println!("{:#}", global.api()?.schedule(name, tenant.as_deref()).await?);
+        }
+        Verb::Put { which: Which { name, tenant }, definition, if_match } => {
+            let api = global.api()?;
+            let answer = api.put_schedule(name, tenant.as_deref(), definition, if_match.as_deref()).await?;
             match answer["next_at"].as_str() {
                 _ if global.json => println!("{answer:#}"),
                 Some(next_at) => println!("{name} is stored, next at {next_at}"),
                 None => println!("{name} is stored, and has no next time"),
             }
         }
-        Verb::Delete { name } => {
-            global.api()?.delete_schedule(name).await?;
+        Verb::Delete(Which { name, tenant }) => {
+            global.api()?.delete_schedule(name, tenant.as_deref()).await?;
             println!(
                 "{}",
                 if global.json { json!({ "deleted": name }).to_string() } else { format!("{name} is deleted") }
             );
         }
-        Verb::Pause { name } => switch(global, name, "pause").await?,
-        Verb::Resume { name } => switch(global, name, "resume").await?,
+        Verb::Pause(which) => switch(global, which, "pause").await?,
+        Verb::Resume(which) => switch(global, which, "resume").await?,
         Verb::Next(next) => print_next(global, next).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(global: &Global) -> Result<()> {
+async fn list(global: &Global, tenant: Option<&str>) -> Result<()> {
     let api = global.api()?;
-    let schedules = api.schedules().await?;
+    let schedules = api.schedules(tenant).await?;
     if global.json {
         println!("{:#}", Value::Array(schedules));
     } else if schedules.is_empty() {
@@ -188,8 +195,8 @@ fn table(schedules: &[Schedule]) -> Table {
     table
 }
 
-async fn switch(global: &Global, name: &str, verb: &str) -> Result<()> {
-    let answer = global.api()?.post_schedule(name, verb).await?;
+async fn switch(global: &Global, Which { name, tenant }: &Which, verb: &str) -> Result<()> {
+    let answer = global.api()?.post_schedule(name, tenant.as_deref(), verb).await?;
     if global.json {
         println!("{answer:#}");
     } else if verb == "pause" {
@@ -202,15 +209,21 @@ async fn switch(global: &Global, name: &str, verb: &str) -> Result<()> {
 
 async fn print_next(global: &Global, asked: &Next) -> Result<()> {
     let n = usize::try_from(asked.n)?;
-    let instants: Vec<String> = match (&asked.cron, &asked.name) {
+    let (instants, tables) = match (&asked.cron, &asked.name) {
         (Some(cron), _) => {
             let from = asked.from.unwrap_or_else(Utc::now);
-            let next = |after| next_instant(cron, asked.zone, after);
-            std::iter::successors(next(from), |last| next(*last)).take(n).map(text).collect()
+            let next = |after| next_instant(cron, &asked.zone, after);
+            let instants = std::iter::successors(next(from), |last| next(*last)).take(n).map(text).collect();
+            (instants, schedules::tables().to_string())
         }
-        (None, Some(name)) => global.api()?.next_of_schedule(name, asked.n).await?,
+        (None, Some(name)) => {
+            let (instants, version) = global.api()?.next_of_schedule(name, asked.tenant.as_deref(), asked.n).await?;
+            (instants, format!("tzdata {} of the API", version.as_deref().unwrap_or("of an unknown version")))
+        }
         (None, None) => bail!("name a schedule, or give --cron"),
     };
+    // Beside the instants, which programs read.
+    eprintln!("{tables}");
     if global.json {
         println!("{:#}", Value::from(instants));
         return Ok(());

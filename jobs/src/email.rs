@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use chrono_tz::Tz;
 use providers::{
     Policy, ProviderError,
     content::Language,
@@ -19,6 +18,7 @@ use queue::{FieldError, Job};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
+use zones::Zone;
 
 pub use data::{
     JobFailedData, PaymentFailedData, PriceAlertData, PriceChange, Template, TemplateName, TrialEndingData,
@@ -125,10 +125,10 @@ impl Email {
     fn compose(self, key: String, unsubscribe_url: Option<String>) -> Result<providers::email::Email, JobError> {
         let (subject, text, html) = match (self.template, self.language) {
             (Some(template), Some(language)) => {
-                let time_zone = self.time_zone.as_ref().map_or(Ok(Tz::UTC), |name| name.parse());
+                let time_zone = self.time_zone.as_ref().map_or(Ok(Zone::UTC), |name| name.parse());
                 let time_zone = time_zone.map_err(|_| invalid("/time_zone is no name of a time zone".to_owned()))?;
                 let locale = Locale { language, time_zone };
-                let rendered = render::render(&self, template, locale, unsubscribe_url.as_deref());
+                let rendered = render::render(&self, template, &locale, unsubscribe_url.as_deref());
                 let rendered = rendered.map_err(|error| invalid(format!("{}: {error:#}", template.name())))?;
                 (rendered.subject, rendered.text, Some(rendered.html))
             }
@@ -175,7 +175,7 @@ impl Email {
         if self.language.is_none() {
             errors.push(FieldError::new("/language", "is required with template: one of fr, en"));
         }
-        if self.time_zone.as_ref().is_some_and(|name| name.parse::<Tz>().is_err()) {
+        if self.time_zone.as_ref().is_some_and(|name| name.parse::<Zone>().is_err()) {
             errors.push(FieldError::new("/time_zone", "must be an IANA name of a time zone, such as Europe/Paris"));
         }
         let empty = Map::new();

@@ -12,8 +12,11 @@ use crate::{
     recurring,
 };
 
-/// What was pushed is pushed once, so a task that met an outage begins again.
+/// What was pushed is pushed once, so a task that met an outage goes on from the last page that it wrote down.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// A task that made room for others goes on so much later.
+const SOON: Duration = Duration::from_millis(100);
 
 /// One task of the system itself. Only operators may push it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -103,14 +106,21 @@ async fn recur(task: Task, context: &Context) -> Result<Option<u64>, JobError> {
     let (Some(store), Some(client)) = (&context.store, &context.client) else {
         return Err(JobError::Fatal { code: "no_store", message: "this task needs redis and mongodb".to_owned() });
     };
+    let with = recurring::Task { store, client, job: context.job_id, time: time_for_a_task(context) };
     let done = match task {
         Task::Heal | Task::Heartbeat => return Ok(None),
-        Task::Prices => recurring::prices(store, client, context.job_id).await,
-        Task::TrialReminders => recurring::trial_reminders(store, client).await,
-        Task::WeeklySummary => recurring::weekly_summary(store, client, context.job_id).await,
+        Task::Prices => recurring::prices(with).await,
+        Task::TrialReminders => recurring::trial_reminders(with).await,
+        Task::WeeklySummary => recurring::weekly_summary(with).await,
         Task::Retention => recurring::retention(store, client.now_ms()).await,
     };
-    done.map(Some).map_err(|error| JobError::Snooze { code: "away", message: error.to_string(), after: AGAIN_AFTER })
+    done.map(Some).map_err(|error| {
+        let (code, after) = match error {
+            recurring::Error::TimeIsOver(_) => ("more_to_do", SOON),
+            recurring::Error::Queue(_) | recurring::Error::Store(_) => ("away", AGAIN_AFTER),
+        };
+        JobError::Snooze { code, message: error.to_string(), after }
+    })
 }
 
 /// How long a task goes on before it makes room for others and comes again.

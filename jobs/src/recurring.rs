@@ -1,18 +1,25 @@
 //! What the timetable's `maintenance` jobs do that makes further jobs: one for each page to watch, or for each tenant.
 //!
-//! All these jobs have fixed ids, so a task that was killed in the middle is run again without doubling any.
+//! All these jobs have fixed ids, so a task that was killed in the middle is run again without doubling any. E-mails have theirs of the
+//! tenant and the day or week: whoever runs such a task once more sends nothing. A task writes down where it is, makes room for others
+//! when its time is over, and goes on from there.
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Timelike, Utc};
-use chrono_tz::Tz;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc, Weekday};
+use futures::{StreamExt, stream};
 use providers::content::Language;
 use queue::{Client, JobId, NewJob, Pushed};
 use serde_json::json;
-use store::{Cursor, Store, Tenant};
+use store::{Cursor, Store, TaskProgress, Tenant};
+use zones::Zone;
 
 use crate::email::{Email, Template, TrialEndingData, WeeklySummaryData};
 
 /// Jobs that are pushed at a time.
 const BATCH: usize = 1000;
+/// Tenants whose jobs are counted before it is written down where the task is, and at a time.
+const COUNTED: (usize, usize) = (100, 4);
 /// Reminders go out so many days before the end of a trial, by the tenant's calendar.
 const DAYS_BEFORE: [i64; 2] = [3, 1];
 /// Not before this hour of the tenant's day.
@@ -21,7 +28,7 @@ const WEEK: TimeDelta = TimeDelta::days(7);
 /// Results of `maintenance` jobs are kept for so long.
 const KEPT: TimeDelta = TimeDelta::days(30);
 
-/// Why a task could not be done to its end; what was pushed by then is there, and it may be repeated.
+/// Why a task did not come to its end; what was pushed by then is there, and it may be repeated.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Redis.
@@ -30,27 +37,75 @@ pub enum Error {
     /// MongoDB.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// It makes room for others, and goes on from where it is.
+    #[error("{0} jobs were added so far")]
+    TimeIsOver(u64),
 }
 
-/// Pushes a `scrape` job for each page of `monitors`, in its tenant's name; returns how many were added. `job` is the job that runs
-/// this: a second run of the same job pushes the same ones.
+/// What a task works with.
+#[derive(Debug, Clone, Copy)]
+pub struct Task<'a> {
+    /// MongoDB.
+    pub store: &'a Store,
+    /// The queue; also says what time it is.
+    pub client: &'a Client,
+    /// The job that runs it. When it runs again, it goes on where it was.
+    pub job: JobId,
+    /// How long it goes on before it makes room for others.
+    pub time: Duration,
+}
+
+/// How far a task is in what the back end wrote.
+struct Walk<'a> {
+    task: Task<'a>,
+    job: String,
+    until: Instant,
+    after: Option<Cursor>,
+    n_added: u64,
+}
+
+impl<'a> Walk<'a> {
+    /// Goes on where an earlier run of the job was.
+    async fn go_on(task: Task<'a>) -> Result<Self, Error> {
+        let (job, until) = (task.job.to_string(), Instant::now() + task.time);
+        let progress = task.store.task_progress(&job).await?;
+        let (after, n_added) = progress.map_or((None, 0), |progress| (Some(progress.after), progress.n_added));
+        Ok(Self { task, job, until, after, n_added })
+    }
+
+    /// A page is done, for which `n_added` jobs were added. Returns how many were added in all if it was the last.
+    async fn turn_the_page(&mut self, n_added: u64, next: Option<Cursor>) -> Result<Option<u64>, Error> {
+        self.n_added += n_added;
+        let Some(after) = next else {
+            self.task.store.forget_task_progress(&self.job).await?;
+            return Ok(Some(self.n_added));
+        };
+        let progress = TaskProgress { after: after.clone(), n_added: self.n_added };
+        self.task.store.keep_task_progress(&self.job, &progress).await?;
+        self.after = Some(after);
+        if Instant::now() >= self.until { Err(Error::TimeIsOver(self.n_added)) } else { Ok(None) }
+    }
+}
+
+/// Pushes a `scrape` job for each page of `monitors`, in its tenant's name; returns how many were added. A second run of the same job
+/// pushes the same ones.
 ///
 /// # Errors
 /// [`Error`].
-pub async fn prices(store: &Store, client: &Client, job: JobId) -> Result<u64, Error> {
-    let (mut n_added, mut after) = (0, None);
+pub async fn prices(task: Task<'_>) -> Result<u64, Error> {
+    let mut walk = Walk::go_on(task).await?;
+    let Task { store, client, job, .. } = task;
     loop {
-        let (monitors, next) = store.monitors(after, BATCH).await?;
+        let (monitors, next) = store.monitors(walk.after.clone(), BATCH).await?;
         let mut jobs = Vec::with_capacity(monitors.len());
         for monitor in monitors {
             let id = client.fixed_id("scrape", &format!("{job}/{}", monitor.id), job.created_ms()).await?;
             let payload = json!({ "product_id": monitor.product_id, "urls": [monitor.url] });
             jobs.push((id, NewJob { tenant: monitor.tenant, ..NewJob::new("scrape", payload.to_string()) }));
         }
-        n_added += push(client, jobs).await?;
-        match next {
-            Some(_) => after = next,
-            None => return Ok(n_added),
+        let n_added = push(client, jobs).await?;
+        if let Some(n_added) = walk.turn_the_page(n_added, next).await? {
+            return Ok(n_added);
         }
     }
 }
@@ -60,55 +115,98 @@ pub async fn prices(store: &Store, client: &Client, job: JobId) -> Result<u64, E
 ///
 /// # Errors
 /// [`Error`].
-pub async fn trial_reminders(store: &Store, client: &Client) -> Result<u64, Error> {
+pub async fn trial_reminders(task: Task<'_>) -> Result<u64, Error> {
+    let mut walk = Walk::go_on(task).await?;
+    let Task { store, client, .. } = task;
     let now_ms = client.now_ms();
     let now = time(now_ms);
     let furthest = now + TimeDelta::days(5);
-    let (mut n_added, mut after) = (0, None);
     loop {
-        let (tenants, next) = store.tenants(Some((now_ms, ms(furthest))), after, BATCH).await?;
+        let (tenants, next) = store.tenants(Some((now_ms, ms(furthest))), walk.after.clone(), BATCH).await?;
         let mut jobs = Vec::new();
         for tenant in tenants {
             let Some(reminder) = reminder(&tenant, now) else { continue };
             let name = format!("trial reminder/{}/{}", tenant.id, reminder.day);
-            let id =
-                client.fixed_id("email", &name, ms(reminder.day.and_time(chrono::NaiveTime::MIN).and_utc())).await?;
+            let id = client.fixed_id("email", &name, begin_ms(reminder.day)).await?;
             jobs.push((id, email_job(tenant.id, &reminder.email)));
         }
-        n_added += push(client, jobs).await?;
-        match next {
-            Some(_) => after = next,
-            None => return Ok(n_added),
+        let n_added = push_emails(task, jobs).await?;
+        if let Some(n_added) = walk.turn_the_page(n_added, next).await? {
+            return Ok(n_added);
         }
     }
 }
 
 /// Pushes an `email` job for each tenant that had jobs in the last seven days, which says how they ended; returns how many were
-/// added. `job` as for [`prices`]; the days are those before it was made.
+/// added. The days are those before the task's job was made. A tenant gets one a week (Monday to Sunday in UTC), however often this
+/// runs.
 ///
 /// # Errors
 /// [`Error`].
-pub async fn weekly_summary(store: &Store, client: &Client, job: JobId) -> Result<u64, Error> {
-    let from_ms = ms(time(job.created_ms()) - WEEK);
-    let (mut n_added, mut after) = (0, None::<Cursor>);
+pub async fn weekly_summary(task: Task<'_>) -> Result<u64, Error> {
+    let mut walk = Walk::go_on(task).await?;
+    let until = time(task.job.created_ms());
+    let monday = monday(until);
     loop {
-        let (tenants, next) = store.tenants(None, after, BATCH).await?;
+        let (tenants, next) = task.store.tenants(None, walk.after.clone(), COUNTED.0).await?;
         let mut jobs = Vec::new();
-        for tenant in tenants {
-            let counts = store.count_jobs(&tenant.id, from_ms, job.created_ms()).await?;
+        for (tenant, counts) in count_jobs(task.store, tenants, until).await? {
             if counts.is_empty() {
                 continue;
             }
-            let email = summary(&tenant, time(job.created_ms()), &counts);
-            let id = client.fixed_id("email", &format!("{job}/{}", tenant.id), job.created_ms()).await?;
+            let email = summary(&tenant, until, &counts);
+            let name = format!("weekly summary/{}/{monday}", tenant.id);
+            let id = task.client.fixed_id("email", &name, begin_ms(monday)).await?;
             jobs.push((id, email_job(tenant.id, &email)));
         }
-        n_added += push(client, jobs).await?;
-        match next {
-            Some(_) => after = next,
-            None => return Ok(n_added),
+        let n_added = push_emails(task, jobs).await?;
+        if let Some(n_added) = walk.turn_the_page(n_added, next).await? {
+            return Ok(n_added);
         }
     }
+}
+
+/// Kind, state and number.
+type Counts = Vec<(String, String, u64)>;
+
+/// How the jobs of each tenant ended that were made in the week before `until`.
+async fn count_jobs(store: &Store, tenants: Vec<Tenant>, until: DateTime<Utc>) -> Result<Vec<(Tenant, Counts)>, Error> {
+    let (from_ms, until_ms) = (ms(until - WEEK), ms(until));
+    let counts = stream::iter(tenants).map(|tenant| {
+        let store = store.clone();
+        async move {
+            let counts = store.count_jobs(&tenant.id, from_ms, until_ms).await;
+            (tenant, counts)
+        }
+    });
+    let (mut counted, mut failed) = (Vec::new(), Vec::new());
+    for (tenant, counts) in counts.buffered(COUNTED.1).collect::<Vec<_>>().await {
+        match counts {
+            Ok(counts) => counted.push((tenant, counts)),
+            Err(error) => failed.push((tenant, error)),
+        }
+    }
+    for (tenant, _) in failed {
+        match store.count_jobs(&tenant.id, from_ms, until_ms).await {
+            Ok(counts) => counted.push((tenant, counts)),
+            // One tenant has too many jobs to be counted in time: the others get their summaries. Or MongoDB is away.
+            Err(error) => {
+                store.ping().await?;
+                tracing::error!(tenant = tenant.id, %error, "a tenant's jobs cannot be counted, and it gets no summary");
+            }
+        }
+    }
+    Ok(counted)
+}
+
+/// The first day of the week, in UTC.
+fn monday(at: DateTime<Utc>) -> NaiveDate {
+    at.date_naive().week(Weekday::Mon).first_day()
+}
+
+/// Midnight in UTC, in Unix milliseconds.
+fn begin_ms(day: NaiveDate) -> u64 {
+    ms(day.and_time(NaiveTime::MIN).and_utc())
 }
 
 /// Deletes the results of `maintenance` jobs that are older than 30 days; returns how many there were. All else that is kept has
@@ -124,11 +222,26 @@ fn email_job(tenant: String, email: &Email) -> NewJob {
     NewJob { tenant, ..NewJob::new("email", json!(email).to_string()) }
 }
 
+/// Pushes e-mails, but none whose job has ended already: Redis knows its id for a day only.
+async fn push_emails(task: Task<'_>, mut jobs: Vec<(JobId, NewJob)>) -> Result<u64, Error> {
+    if jobs.is_empty() {
+        return Ok(0);
+    }
+    let ids: Vec<String> = jobs.iter().map(|(id, _)| id.to_string()).collect();
+    let ended = task.store.ended(&ids).await?;
+    jobs.retain(|(id, _)| !ended.contains(&id.to_string()));
+    push(task.client, jobs).await
+}
+
 async fn push(client: &Client, jobs: Vec<(JobId, NewJob)>) -> Result<u64, Error> {
     let mut n_added = 0;
     for pushed in client.push_fixed(jobs).await {
-        if let Pushed::New(_) = pushed? {
-            n_added += 1;
+        match pushed {
+            Ok(Pushed::New(_)) => n_added += 1,
+            Ok(_) => {}
+            // What the back end wrote for one must not hold up the others.
+            Err(error @ queue::Error::Invalid(_)) => tracing::error!(%error, "a job of a task cannot be enqueued"),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(n_added)
@@ -145,18 +258,18 @@ struct Reminder {
 fn reminder(tenant: &Tenant, now: DateTime<Utc>) -> Option<Reminder> {
     let zone = zone(tenant);
     let trial_ends_at = time(tenant.trial_ends_at?.ms());
-    let local = now.with_timezone(&zone);
-    let days_left = (trial_ends_at.with_timezone(&zone).date_naive() - local.date_naive()).num_days();
+    let local = zone.local(now);
+    let days_left = (zone.local(trial_ends_at).date_naive() - local.date_naive()).num_days();
     if !DAYS_BEFORE.contains(&days_left) || local.hour() < MORNING {
         return None;
     }
     let data =
         TrialEndingData { trial_ends_at, days_left: u32::try_from(days_left).ok(), plan: None, action_url: None };
-    Some(Reminder { day: local.date_naive(), email: email(tenant, zone, &Template::TrialEnding(data)) })
+    Some(Reminder { day: local.date_naive(), email: email(tenant, &zone, &Template::TrialEnding(data)) })
 }
 
 /// What the tenant is told, in its language (French, or else English) and its zone.
-fn email(tenant: &Tenant, zone: Tz, template: &Template) -> Email {
+fn email(tenant: &Tenant, zone: &Zone, template: &Template) -> Email {
     let name = &tenant.name;
     let is_line = !name.is_empty() && name.chars().count() <= 100 && !name.chars().any(char::is_control);
     let language = if tenant.language.to_lowercase().starts_with("fr") { Language::Fr } else { Language::En };
@@ -165,8 +278,8 @@ fn email(tenant: &Tenant, zone: Tz, template: &Template) -> Email {
 }
 
 /// A name that is no zone must not cost the tenant its e-mail.
-fn zone(tenant: &Tenant) -> Tz {
-    tenant.time_zone.parse().unwrap_or(Tz::UTC)
+fn zone(tenant: &Tenant) -> Zone {
+    tenant.time_zone.parse().unwrap_or(Zone::UTC)
 }
 
 /// How the jobs of the seven days before `until` ended: `counts` has kind, state and number.
@@ -176,7 +289,7 @@ fn summary(tenant: &Tenant, until: DateTime<Utc>, counts: &[(String, String, u64
         counts.iter().filter(|(kind, state, _)| wanted(kind, state)).map(|(.., n)| n).sum::<u64>()
     };
     let succeeded = |wanted: &str| sum(&|kind, state| kind == wanted && state == "succeeded");
-    let day = |time: DateTime<Utc>| time.with_timezone(&zone).date_naive();
+    let day = |time: DateTime<Utc>| zone.local(time).date_naive();
     let data = WeeklySummaryData {
         from: day(until - WEEK),
         to: day(until - TimeDelta::days(1)),
@@ -188,7 +301,7 @@ fn summary(tenant: &Tenant, until: DateTime<Utc>, counts: &[(String, String, u64
         price_changes: Vec::new(),
         action_url: None,
     };
-    email(tenant, zone, &Template::WeeklySummary(data))
+    email(tenant, &zone, &Template::WeeklySummary(data))
 }
 
 fn time(ms: u64) -> DateTime<Utc> {
@@ -245,6 +358,17 @@ mod tests {
         let lost = trial("fr-CA", "Atlantis", "2026-06-10T10:30:00Z");
         let email = reminder(&lost, "2026-06-09T09:00:00Z".parse().unwrap()).unwrap().email;
         assert_eq!((email.language, email.time_zone.as_deref()), (Some(Language::Fr), Some("UTC")));
+    }
+
+    #[test]
+    fn a_week_begins_on_monday_also_at_the_turn_of_the_year() {
+        for (at, expected) in [
+            ("2026-11-23T00:00:00Z", "2026-11-23"),
+            ("2026-11-29T23:59:59Z", "2026-11-23"),
+            ("2027-01-01T12:00:00Z", "2026-12-28"),
+        ] {
+            assert_eq!(monday(at.parse().unwrap()).to_string(), expected, "{at}");
+        }
     }
 
     #[test]

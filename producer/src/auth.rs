@@ -176,7 +176,7 @@ impl Auth {
 }
 
 /// Whether it can be the name of a tenant: it becomes part of Redis keys.
-fn is_tenant(name: &str) -> bool {
+pub(crate) fn is_tenant(name: &str) -> bool {
     (1..=TENANT_AT_MOST).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }

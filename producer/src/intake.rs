@@ -93,6 +93,14 @@ impl Intake {
         &self.checks
     }
 
+    /// Refuses a token without `admin` for jobs that only operators may push, change and run.
+    pub(crate) fn require_for_kind(&self, kind: &str, caller: &Caller) -> Result<(), Problem> {
+        if caller.is_admin() || !self.checks.is_for_operators(kind) {
+            return Ok(());
+        }
+        Err(Problem::new(Type::Forbidden, format!("jobs of the kind {kind} need a token with the scope admin")))
+    }
+
     /// The job that `request` asks for.
     pub(crate) fn read(&self, request: &Value, caller: &Caller, now: DateTime<Utc>) -> Result<NewJob, Problem> {
         let mut errors = self.payload_errors(request)?;
@@ -111,10 +119,7 @@ impl Intake {
         if options.tenant.is_some() && !caller.is_admin() {
             return Err(Problem::new(Type::Forbidden, "/options/tenant needs a token with the scope admin"));
         }
-        if self.checks.is_for_operators(&read.kind) && !caller.is_admin() {
-            let detail = format!("jobs of the kind {} need a token with the scope admin", read.kind);
-            return Err(Problem::new(Type::Forbidden, detail));
-        }
+        self.require_for_kind(&read.kind, caller)?;
         let payload = read.payload.to_string().into_bytes();
         if payload.len() > request::JOB_LIMIT {
             return Err(Problem::new(Type::TooLarge, "the payload is larger than 1 MB"));

@@ -6,8 +6,8 @@
 //! - with `*` or a step in the hour field real time counts: it runs at every instant at which the clock shows a time that fits,
 //!   both times when it shows it twice, and not at times that it never shows.
 
-use chrono::{DateTime, Duration, MappedLocalTime, NaiveDateTime, Offset, TimeZone, Timelike, Utc};
-use chrono_tz::Tz;
+use chrono::{DateTime, Duration, MappedLocalTime, NaiveDateTime, Timelike, Utc};
+use zones::Zone;
 
 use crate::expression::Expression;
 
@@ -19,7 +19,7 @@ const AROUND: Duration = Duration::hours(40);
 /// The first instant after `after` at which `expression` runs in `zone`, by the rule above; a whole second. `None` when there is
 /// none within the next decades.
 #[must_use]
-pub fn next_instant(expression: &Expression, zone: Tz, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+pub fn next_instant(expression: &Expression, zone: &Zone, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
     if expression.follows_real_time() {
         next_shown(expression, zone, after)
     } else {
@@ -29,18 +29,18 @@ pub fn next_instant(expression: &Expression, zone: Tz, after: DateTime<Utc>) -> 
 }
 
 /// When a time of day is: the first of two, or the end of the gap that it lies in.
-fn time_of_day(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
-    match zone.from_local_datetime(&wall) {
-        MappedLocalTime::Single(instant) | MappedLocalTime::Ambiguous(instant, _) => Some(instant.to_utc()),
+fn time_of_day(zone: &Zone, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
+    match zone.instants(wall) {
+        MappedLocalTime::Single(instant) | MappedLocalTime::Ambiguous(instant, _) => Some(instant),
         MappedLocalTime::None => end_of_gap(zone, wall),
     }
 }
 
 /// The change of the clock that jumps over a wall-clock time.
-fn end_of_gap(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
+fn end_of_gap(zone: &Zone, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
     let mut from = wall.and_utc() - AROUND;
     let until = wall.and_utc() + AROUND;
-    while let Some(change) = next_change(zone, from, until) {
+    while let Some(change) = zone.next_change(from, until) {
         if wall_time(zone, change - Duration::seconds(1)) < wall && wall < wall_time(zone, change) {
             return Some(change);
         }
@@ -50,13 +50,13 @@ fn end_of_gap(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
 }
 
 /// The next instant at which the clock shows a time that fits.
-fn next_shown(expression: &Expression, zone: Tz, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+fn next_shown(expression: &Expression, zone: &Zone, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let wall = wall_time(zone, after);
-    let Some(change) = next_change(zone, after, after + FURTHEST_BACK) else {
+    let Some(change) = zone.next_change(after, after + FURTHEST_BACK) else {
         return first_shown(expression, zone, wall, after);
     };
     // Before the change the clock runs on; from it on, it may show again what it has shown.
-    let offset = offset(zone, after);
+    let offset = zone.offset(after);
     let before = expression.wall_times(wall).next().map(|wall| (wall - offset).and_utc());
     if let Some(before) = before.filter(|instant| *instant < change) {
         return Some(before);
@@ -66,45 +66,23 @@ fn next_shown(expression: &Expression, zone: Tz, after: DateTime<Utc>) -> Option
 }
 
 /// The first instant after `after` that shows one of the times after `wall`.
-fn first_shown(expression: &Expression, zone: Tz, wall: NaiveDateTime, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    expression.wall_times(wall).find_map(|wall| match zone.from_local_datetime(&wall) {
-        MappedLocalTime::Single(instant) => Some(instant.to_utc()),
-        MappedLocalTime::Ambiguous(first, second) => {
-            [first, second].map(|instant| instant.to_utc()).into_iter().find(|instant| *instant > after)
-        }
+fn first_shown(
+    expression: &Expression,
+    zone: &Zone,
+    wall: NaiveDateTime,
+    after: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    expression.wall_times(wall).find_map(|wall| match zone.instants(wall) {
+        MappedLocalTime::Single(instant) => Some(instant),
+        MappedLocalTime::Ambiguous(first, second) => [first, second].into_iter().find(|instant| *instant > after),
         MappedLocalTime::None => None,
     })
 }
 
-/// The first change of the clock in `after..=until`, if it is another at the end of an hour than at its beginning.
-fn next_change(zone: Tz, after: DateTime<Utc>, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let mut from = after.with_nanosecond(0).unwrap_or(after);
-    let old = offset(zone, from);
-    while from < until {
-        let to = (from + Duration::hours(1)).min(until);
-        if offset(zone, to) != old {
-            let (mut unchanged, mut changed) = (from.timestamp(), to.timestamp());
-            while unchanged + 1 < changed {
-                let middle = unchanged.midpoint(changed);
-                let is_old = DateTime::from_timestamp(middle, 0).is_none_or(|instant| offset(zone, instant) == old);
-                if is_old { unchanged = middle } else { changed = middle }
-            }
-            return DateTime::from_timestamp(changed, 0);
-        }
-        from = to;
-    }
-    None
-}
-
 /// What the clock shows, to the second.
-fn wall_time(zone: Tz, instant: DateTime<Utc>) -> NaiveDateTime {
-    let wall = instant.with_timezone(&zone).naive_local();
+fn wall_time(zone: &Zone, instant: DateTime<Utc>) -> NaiveDateTime {
+    let wall = zone.local(instant).naive_local();
     wall.with_nanosecond(0).unwrap_or(wall)
-}
-
-fn offset(zone: Tz, instant: DateTime<Utc>) -> Duration {
-    let offset = zone.offset_from_utc_datetime(&instant.naive_utc()).fix();
-    Duration::seconds(i64::from(offset.local_minus_utc()))
 }
 
 #[cfg(test)]
@@ -112,10 +90,11 @@ mod tests {
     use super::*;
 
     fn next(expression: &str, zone: &str, from: &str, n: usize) -> Vec<String> {
-        let (expression, zone): (Expression, Tz) = (expression.parse().unwrap(), zone.parse().unwrap());
+        let (expression, zone): (Expression, Zone) = (expression.parse().unwrap(), zone.parse().unwrap());
         let from: DateTime<Utc> = from.parse().unwrap();
-        let instants =
-            std::iter::successors(next_instant(&expression, zone, from), |last| next_instant(&expression, zone, *last));
+        let instants = std::iter::successors(next_instant(&expression, &zone, from), |last| {
+            next_instant(&expression, &zone, *last)
+        });
         instants.take(n).map(|instant| instant.format("%m-%dT%H:%M").to_string()).collect()
     }
 

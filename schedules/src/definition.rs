@@ -1,12 +1,12 @@
 //! What a schedule is: when, what, and what to do when something comes in between.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use chrono_tz::Tz;
 use queue::{FieldError, NewJob, OnConflict, Priority, Unique};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
+use zones::Zone;
 
 use crate::{clocktime::next_instant, expression::Expression};
 
@@ -111,7 +111,7 @@ pub struct Plan {
 
 #[derive(Debug, Clone)]
 enum When {
-    Cron(Box<Expression>, Tz),
+    Cron(Box<Expression>, Zone),
     Every(i64),
     At(DateTime<Utc>),
 }
@@ -166,7 +166,7 @@ impl Definition {
     /// Every field that cannot be used, with its pointer.
     pub fn plan(&self) -> Result<Plan, Vec<FieldError>> {
         let mut errors = Vec::new();
-        let zone = self.zone().parse::<Tz>().map_err(|_| {
+        let zone = self.zone().parse::<Zone>().map_err(|_| {
             errors.push(FieldError::new("/zone", "must be a time zone of the IANA database, such as Europe/Paris"));
         });
         let when = match (&self.cron, self.every_s, self.at) {
@@ -223,7 +223,7 @@ impl Plan {
         let before_start = self.starts_at.map(|starts_at| starts_at - TimeDelta::milliseconds(1));
         let after = before_start.map_or(after, |before_start| after.max(before_start));
         let next = match &self.when {
-            When::Cron(expression, zone) => next_instant(expression, *zone, after),
+            When::Cron(expression, zone) => next_instant(expression, zone, after),
             When::Every(every_s) => {
                 let anchor_ms = self.starts_at.map_or(0, |starts_at| starts_at.timestamp_millis());
                 let every_ms = every_s * 1000;
@@ -249,6 +249,11 @@ impl Plan {
         let hash = Sha256::digest(format!("{schedule}@{}", tick.timestamp_millis()));
         let number = hash[..8].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
         tick + TimeDelta::milliseconds(i64::try_from(number % (self.jitter_s * 1000 + 1)).unwrap_or_default())
+    }
+
+    /// Whether its times depend on the tables of time zones.
+    pub(crate) fn is_of_a_zone(&self) -> bool {
+        matches!(&self.when, When::Cron(_, zone) if *zone != Zone::UTC)
     }
 
     /// The latest that a job of a time is pushed by plan.

@@ -64,6 +64,28 @@ pub(crate) fn due(
     Due::Run { ticks, next }
 }
 
+/// No government has moved a clock further.
+const FURTHEST: TimeDelta = TimeDelta::hours(3);
+
+/// The next time of a schedule by tables of time zones that are newer than those by which it was `next`. `last` is when it was due
+/// before, and `changed` when someone changed it.
+///
+/// It is the same time of day, up to some hours earlier or later. So what was due before is not due again, and a time that has gone
+/// by under the newer tables is late and not lost.
+pub(crate) fn reckoned_anew(
+    plan: &Plan,
+    next: DateTime<Utc>,
+    last: Option<DateTime<Utc>>,
+    changed: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    if !plan.is_of_a_zone() {
+        return Some(next);
+    }
+    let halfway = last.map(|last| last + (next - last) / 2);
+    let from = (next - FURTHEST).max(changed).max(halfway.unwrap_or(changed));
+    plan.next_after(from.min(next - TimeDelta::milliseconds(1)))
+}
+
 /// The last time in `begin..end`.
 fn last_before(plan: &Plan, begin: DateTime<Utc>, end: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let mut back = TimeDelta::seconds(1);
@@ -145,6 +167,31 @@ mod tests {
         let Due::Run { ticks, .. } = look(&plan, "01:00:00", "01:11:00") else { panic!("it is in time") };
         assert_eq!(ticks, [at("01:00:00")]);
         assert_eq!(look(&plan, "01:00:00", "01:11:01"), Due::Jump { to: Some(at("02:00:00")), make_up: false });
+    }
+
+    #[test]
+    fn other_tables_move_a_time_of_day_and_neither_double_nor_lose_it() {
+        let time = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let plan = plan(json!({ "cron": "0 9 * * *", "zone": "America/Vancouver" }));
+        let long_ago = time("2026-01-01T00:00:00Z");
+        let anew = |next: &str, last: Option<&str>, changed| reckoned_anew(&plan, time(next), last.map(time), changed);
+        // Nine by the clock of today is 16:00 in UTC; older tables say 17:00 in winter.
+        let right = Some(time("2026-12-02T16:00:00Z"));
+        assert_eq!(anew("2026-12-02T17:00:00Z", Some("2026-12-01T17:00:00Z"), long_ago), right);
+        assert_eq!(anew("2026-12-02T15:00:00Z", Some("2026-12-01T15:00:00Z"), long_ago), right);
+        assert_eq!(anew("2026-12-02T16:00:00Z", Some("2026-12-01T16:00:00Z"), long_ago), right);
+        assert_eq!(anew("2026-12-02T17:00:00Z", None, long_ago), right);
+        // It was added when nine had gone by.
+        let tomorrow = Some(time("2026-12-03T16:00:00Z"));
+        assert_eq!(anew("2026-12-02T17:00:00Z", None, time("2026-12-02T16:10:00Z")), tomorrow);
+        let hourly = self::plan(json!({ "cron": "0 * * * *", "zone": "America/Vancouver" }));
+        let same = reckoned_anew(&hourly, at("05:00:00"), Some(at("04:00:00")), long_ago);
+        assert_eq!(same, Some(at("05:00:00")));
+        let working = self::plan(json!({ "cron": "0 9-17 * * *", "zone": "America/Vancouver" }));
+        let first = reckoned_anew(&working, time("2026-12-02T17:00:00Z"), Some(time("2026-12-02T01:00:00Z")), long_ago);
+        assert_eq!(first, right, "what was nine is ten now, and nine comes before");
+        let every = self::plan(json!({ "every_s": 3600 }));
+        assert_eq!(reckoned_anew(&every, at("05:00:00"), None, long_ago), Some(at("05:00:00")));
     }
 
     #[test]

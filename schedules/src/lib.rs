@@ -11,10 +11,9 @@ mod expression;
 mod ticker;
 mod timetable;
 
-/// A time zone of the IANA database.
-pub use chrono_tz::Tz as Zone;
 pub use clocktime::next_instant;
 pub use definition::{Definition, JobSpec, Missed, Overlap, Plan};
 pub use expression::{Expression, ExpressionError};
 pub use ticker::{Error, Ticker, new_schedule, pause, read, resume, schedule_id, tick_id};
-pub use timetable::{Row, timetable};
+pub use timetable::{Row, TIMETABLE, timetable};
+pub use zones::{Tables, Version, Zone, tables};

@@ -5,20 +5,29 @@
 //! finds a row that is not marked pushes it again: a job that is there is not added a second time. Some seconds later each row is
 //! pushed once more, because a Redis that failed over may have lost what it had confirmed.
 //!
+//! Next ticks are reckoned by the tables of time zones of that day. When these are replaced, they are reckoned anew; older tables never
+//! replace what newer ones reckoned.
+//!
+//! What one replica cannot read, a newer release has written: it stays as it is, and holds up nothing else.
+//!
 //! Which ticks are due, `due.rs` says; this file does I/O.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use queue::{Client, JobId, NewJob, Pushed};
 use serde::{Deserialize, Serialize};
-use store::{Advance, Moment, Store, StoredSchedule, Tick, TickOutcome};
+use store::{Advance, Found, Moment, Reckoned, Store, StoredSchedule, Tick, TickOutcome, Unreadable};
 
 use crate::{
     definition::{Definition, JobSpec, Overlap, Plan},
-    due::{Due, due},
-    timetable::{Row, timetable},
+    due::{Due, due, reckoned_anew},
+    timetable::{Row, TIMETABLE, timetable},
 };
 
 /// Schedules, or ticks, that are handled at a time.
@@ -33,6 +42,10 @@ const OTHERS_PUSH_AFTER_MS: u64 = 2_000;
 const AGAIN_AFTER_MS: u64 = 10_000;
 /// A tick that waited longer may have been run and forgotten by Redis: the history is asked.
 const LONG_MS: u64 = 12 * 3600 * 1000;
+/// A tick whose job only a newer release can read is left to that for so long.
+const LEFT_TO_OTHERS_MS: u64 = 3600 * 1000;
+/// How often it is looked for next ticks that others have reckoned by older tables of time zones.
+const RECKON_EVERY: Duration = Duration::from_secs(60);
 /// The wait after a failure.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -42,6 +55,10 @@ pub struct Ticker {
     client: Client,
     store: Store,
     timetable: Vec<Row>,
+    /// The timetable's version.
+    version: i64,
+    /// What cannot be read, and was told.
+    told: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// Why jobs could not be enqueued now.
@@ -68,24 +85,35 @@ impl Ticker {
     /// A ticker with the rows of the timetable. Time is the client's.
     #[must_use]
     pub fn new(client: Client, store: Store) -> Self {
-        Self::with_timetable(client, store, timetable())
+        Self::with_timetable(client, store, TIMETABLE, timetable())
     }
 
-    /// A ticker with other rows.
+    /// A ticker with the rows of another timetable of this version.
     #[must_use]
-    pub fn with_timetable(client: Client, store: Store, timetable: Vec<Row>) -> Self {
-        Self { client, store, timetable }
+    pub fn with_timetable(client: Client, store: Store, version: i64, timetable: Vec<Row>) -> Self {
+        Self { client, store, timetable, version, told: Arc::default() }
     }
 
     /// Runs until it is dropped; an outage only delays it.
     pub async fn run(self) {
         let mut failing = false;
+        let mut tables = zones::tables();
         while let Err(error) = self.prepare().await {
             say_once(&mut failing, &error);
             tokio::time::sleep(PAUSE).await;
         }
+        let mut reckoned_at = Instant::now();
         loop {
-            let wait = match self.look().await {
+            let now = zones::tables();
+            let were_replaced = !Arc::ptr_eq(&tables, &now);
+            let looked = async {
+                if were_replaced || reckoned_at.elapsed() >= RECKON_EVERY {
+                    self.reckon(were_replaced).await?;
+                    (tables, reckoned_at) = (now, Instant::now());
+                }
+                self.look().await
+            };
+            let wait = match looked.await {
                 Ok(wait) => {
                     if std::mem::take(&mut failing) {
                         tracing::info!("schedules go on");
@@ -101,38 +129,106 @@ impl Ticker {
         }
     }
 
-    /// Creates the indexes, and brings the timetable's rows up to date.
+    /// Creates the indexes, brings the timetable's rows up to date, and reckons next ticks by the tables of time zones of today.
     ///
     /// # Errors
     /// [`Error::Store`]; it may be repeated.
     pub async fn prepare(&self) -> Result<(), Error> {
         self.store.prepare_schedules().await?;
         let ids: Vec<String> = self.timetable.iter().map(Row::id).collect();
-        self.store.keep_built_in_schedules(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        self.store.keep_built_in_schedules(&ids, self.version).await?;
         for row in &self.timetable {
-            let found = self.store.schedule(&row.id()).await?;
-            let definition = text(&row.definition);
-            match &found {
-                Some(found) if !found.built_in => {
-                    tracing::warn!(schedule = found.id, "a schedule of the same name hides this row of the timetable");
+            match self.store.schedule(&row.id()).await {
+                Ok(found) => self.bring_up_to_date(row, found).await?,
+                Err(store::Error::Refused { reason, .. }) => self.tell_unreadable(&[(row.id(), reason)]),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.reckon(false).await?;
+        Ok(())
+    }
+
+    /// Writes a row of the timetable, unless it is there or a later version's is.
+    async fn bring_up_to_date(&self, row: &Row, found: Option<StoredSchedule>) -> Result<(), Error> {
+        let definition = text(&row.definition);
+        let revision = found.as_ref().map(|found| found.revision);
+        let mut stored = match found {
+            Some(found) if !found.built_in => {
+                tracing::warn!(schedule = found.id, "a schedule of the same name hides this row of the timetable");
+                return Ok(());
+            }
+            Some(found) if found.timetable > self.version => return Ok(()),
+            Some(found) if found.definition == definition && found.timetable == self.version => return Ok(()),
+            // Only its version is new.
+            Some(found) if found.definition == definition => found,
+            found => {
+                let mut stored = new_schedule(row.tenant(), row.name, &row.definition, self.client.now_ms());
+                if found.as_ref().is_some_and(|found| found.paused) {
+                    pause(&mut stored);
+                }
+                stored.last_tick = found.and_then(|found| found.last_tick);
+                stored
+            }
+        };
+        stored.built_in = true;
+        stored.timetable = self.version;
+        stored.revision = revision.unwrap_or_default() + 1;
+        // False: another replica was faster.
+        self.store.replace_schedule(&stored, revision).await?;
+        Ok(())
+    }
+
+    /// Reckons next ticks anew by the tables of time zones of today: all, or those that were reckoned by older tables, or by nobody
+    /// knows which. Returns how many are others now.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; it may be repeated.
+    pub async fn reckon(&self, all: bool) -> Result<usize, Error> {
+        let tables = zones::tables();
+        let tables = tables.version().as_str();
+        let (mut n_changed, mut after) = (0, None::<String>);
+        loop {
+            let Found { read, unreadable } =
+                self.store.schedules_to_reckon(tables, all, after.as_deref(), BATCH).await?;
+            let n_found = read.len() + unreadable.len();
+            let ids =
+                read.iter().map(|schedule| &schedule.id).chain(unreadable.iter().map(|unreadable| &unreadable.id));
+            after = ids.max().cloned();
+            let mut advances = Vec::new();
+            for schedule in read {
+                // What newer tables say is right.
+                let is_newer = schedule.reckoned_by().is_some_and(|theirs| theirs > tables);
+                let (Some(found_tick), Ok((_, plan))) = (schedule.next_tick, self::read(&schedule)) else { continue };
+                if is_newer {
                     continue;
                 }
-                Some(found) if found.definition == definition => continue,
-                _ => {}
+                let next =
+                    reckoned_anew(&plan, time(found_tick), schedule.last_tick.map(time), time(schedule.updated_at));
+                let is_same = next.map(moment) == Some(found_tick);
+                if is_same && schedule.reckoned_by() == Some(tables) {
+                    continue;
+                }
+                if !is_same {
+                    n_changed += 1;
+                    tracing::info!(schedule = schedule.id, tables, was = %time(found_tick), is = ?next,
+                        "the next run is at another time by the tables of time zones of today");
+                }
+                let next_at = next.map(|next| moment(plan.push_at(&schedule.id, next)));
+                advances.push(Advance {
+                    next_tick: next.map(moment),
+                    next_at: if is_same { schedule.next_at } else { next_at },
+                    made_up: is_same && schedule.made_up.is_some(),
+                    last_tick: None,
+                    tables: tables.to_owned(),
+                    found: schedule,
+                });
             }
-            let paused = found.as_ref().is_some_and(|found| found.paused);
-            let revision = found.as_ref().map(|found| found.revision);
-            let mut stored = new_schedule(row.tenant(), row.name, &row.definition, self.client.now_ms());
-            stored.built_in = true;
-            stored.revision = revision.unwrap_or_default() + 1;
-            stored.last_tick = found.and_then(|found| found.last_tick);
-            if paused {
-                pause(&mut stored);
+            self.store.advance_schedules(&advances).await?;
+            if n_found < BATCH {
+                return Ok(n_changed);
             }
-            // False: another replica was faster.
-            self.store.replace_schedule(&stored, revision).await?;
         }
-        Ok(())
     }
 
     /// Enqueues all that is due, and says when to look again.
@@ -141,48 +237,64 @@ impl Ticker {
     /// [`Error`]; nothing is lost, and it may be repeated.
     pub async fn look(&self) -> Result<Duration, Error> {
         let is_due = |at: Option<u64>, now_ms: u64| at.is_some_and(|at| at <= now_ms);
-        let mut next_due = self.store.next_due_ms().await?;
+        let mut next_due = self.store.next_due_ms(None).await?;
         let now_ms = self.client.now_ms();
+        let mut more = false;
         if is_due(next_due, now_ms) {
-            if !self.enqueue_due(now_ms).await? {
-                return Ok(LOOK_EVERY);
-            }
-            next_due = self.store.next_due_ms().await?;
+            more = self.enqueue_due(now_ms).await?;
+            // What cannot be read stays due.
+            next_due = self.store.next_due_ms(Some(now_ms)).await?;
         }
         if is_due(self.store.next_push_ms().await?, now_ms) {
             self.push_waiting(now_ms).await?;
+        }
+        if more {
+            return Ok(Duration::ZERO);
         }
         let until = next_due.map(|at| Duration::from_millis(at.saturating_sub(self.client.now_ms())));
         Ok(until.unwrap_or(LOOK_EVERY).min(LOOK_EVERY))
     }
 
-    /// False when schedules are due that this release cannot read: a newer one will.
+    /// True when more is due than one look brings.
     async fn enqueue_due(&self, now_ms: u64) -> Result<bool, Error> {
+        let (mut more, mut left) = (false, Vec::new());
         loop {
-            let schedules = self.store.due_schedules(now_ms, BATCH).await?;
-            let n_due = schedules.len();
+            let found = self.store.due_schedules(now_ms, &ids(&left), BATCH).await?;
+            let (n_due, n_left) = (found.n(), left.len());
+            left.extend(found.unreadable.into_iter().map(pair));
             let (mut ticks, mut advances) = (Vec::new(), Vec::new());
-            for schedule in schedules {
+            for schedule in found.read {
                 match Self::go_on(&schedule, now_ms) {
                     Ok((due, advance)) => {
+                        more |= advance.next_at.is_some_and(|at| at.ms() <= now_ms);
                         ticks.extend(due);
                         advances.push(advance);
                     }
-                    Err((id, reason)) => tracing::error!(schedule = id, reason, "a schedule cannot be read"),
+                    Err(bad) => left.push(bad),
                 }
             }
-            let n_read = advances.len();
+            let n_new = advances.len() + left.len() - n_left;
             let mut inserted = Vec::new();
             for chunk in ticks.chunks(BATCH) {
                 let is_new = self.store.insert_ticks(chunk).await?;
                 inserted.extend(chunk.iter().zip(is_new).filter(|(_, is_new)| *is_new).map(|(tick, _)| tick.clone()));
             }
             self.store.advance_schedules(&advances).await?;
-            self.push(inserted).await?;
-            if n_due < BATCH || n_read == 0 {
-                return Ok(n_read == n_due);
+            self.push(inserted, now_ms).await?;
+            if n_due < BATCH || n_new == 0 {
+                self.tell_unreadable(&left);
+                return Ok(more);
             }
         }
+    }
+
+    /// Tells once what cannot be read, with the reason.
+    fn tell_unreadable(&self, unreadable: &[(String, String)]) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, reason) in unreadable.iter().filter(|(id, _)| !told.contains(id)) {
+            tracing::error!(schedule = id, reason, "a schedule cannot be read; a newer release may have written it");
+        }
+        told.extend(ids(unreadable));
     }
 
     /// The ticks of a schedule that are due, and how it goes on.
@@ -196,6 +308,7 @@ impl Ticker {
             next_at: next.map(|next| if make_up { next } else { plan.push_at(&schedule.id, next) }).map(moment),
             made_up: make_up,
             last_tick: last.map(moment),
+            tables: zones::tables().version().to_string(),
             found: schedule.clone(),
         };
         match due(&plan, &schedule.id, time(next), made_up, time(Moment::from_ms(now_ms))) {
@@ -228,26 +341,34 @@ impl Ticker {
 
     /// Pushes the ticks of replicas that did not get as far, and those that are pushed once more.
     async fn push_waiting(&self, now_ms: u64) -> Result<(), Error> {
+        let mut left = Vec::new();
         loop {
-            let ticks = self.store.ticks_to_push(now_ms, BATCH).await?;
-            let n_ticks = ticks.len();
-            self.push(ticks).await?;
-            if n_ticks < BATCH {
+            let found = self.store.ticks_to_push(now_ms, &left, BATCH).await?;
+            let n_found = found.n();
+            let unreadable: Vec<_> = found.unreadable.into_iter().map(pair).collect();
+            self.tell_unreadable(&unreadable);
+            left.extend(ids(&unreadable));
+            left.extend(self.push(found.read, now_ms).await?);
+            if n_found < BATCH {
                 return Ok(());
             }
         }
     }
 
-    /// Pushes the jobs of ticks and writes what became of them.
-    async fn push(&self, ticks: Vec<Tick>) -> Result<(), Error> {
+    /// Pushes the jobs of ticks and writes what became of them. Returns the ids of those that it left as they are.
+    async fn push(&self, ticks: Vec<Tick>, now_ms: u64) -> Result<Vec<String>, Error> {
         let (mut free, mut guarded) = (Vec::new(), BTreeMap::<String, Vec<(Tick, Spec)>>::new());
-        let mut settled = Vec::new();
+        let (mut settled, mut left) = (Vec::new(), Vec::new());
         for tick in ticks {
             match tick.spec.as_deref().map(serde_json::from_str::<Spec>) {
                 Some(Ok(spec)) if spec.overlap == Overlap::Allow || tick.outcome != TickOutcome::New => {
                     free.push((tick, spec));
                 }
                 Some(Ok(spec)) => guarded.entry(tick.schedule.clone()).or_default().push((tick, spec)),
+                Some(Err(error)) if tick.created_at.ms() + LEFT_TO_OTHERS_MS > now_ms => {
+                    self.tell_unreadable(&[(tick.id.clone(), error.to_string())]);
+                    left.push(tick.id);
+                }
                 Some(Err(error)) => {
                     settled.push(skipped(tick, format!("what is to be pushed cannot be read: {error}")))
                 }
@@ -260,21 +381,29 @@ impl Ticker {
         }
         let guarded = stream::iter(guarded.into_values().map(|mut ticks| async move {
             ticks.sort_by_key(|(tick, _)| tick.tick.ms());
+            let mut left = Vec::new();
             for (tick, spec) in ticks {
-                self.push_guarded(tick, spec).await?;
+                left.extend(self.push_guarded(tick, spec).await?);
             }
-            Ok::<(), Error>(())
+            Ok::<_, Error>(left)
         }));
-        guarded.buffer_unordered(AT_ONCE).try_collect::<()>().await
+        let left_behind: Vec<Vec<String>> = guarded.buffer_unordered(AT_ONCE).try_collect().await?;
+        left.extend(left_behind.into_iter().flatten());
+        Ok(left)
     }
 
-    /// Pushes the job of a tick that minds the one before.
-    async fn push_guarded(&self, tick: Tick, spec: Spec) -> Result<(), Error> {
+    /// Pushes the job of a tick that minds the one before. Returns its id if it was left as it is.
+    async fn push_guarded(&self, tick: Tick, spec: Spec) -> Result<Option<String>, Error> {
         let before = self.store.tick_before(&tick.schedule, tick.tick).await?;
-        if let Some(before) = before {
+        // One that only a newer release can push must not hold up those behind it.
+        let can_be_minded = |before: &Tick| {
+            before.outcome != TickOutcome::New
+                || before.spec.as_deref().is_none_or(|spec| serde_json::from_str::<Spec>(spec).is_ok())
+        };
+        if let Some(before) = before.filter(can_be_minded) {
             if before.outcome == TickOutcome::New {
                 // Its job has to be pushed first: both are looked at again.
-                return Ok(());
+                return Ok(Some(tick.id));
             }
             let job = before.job.as_deref().and_then(|id| id.parse::<JobId>().ok());
             let running = match job {
@@ -286,7 +415,8 @@ impl Ticker {
                 let was_pushed = self.client.find(own).await?.is_some();
                 if spec.overlap == Overlap::Skip && !was_pushed {
                     let reason = format!("job {running} of the time before has not ended");
-                    return Ok(self.store.settle_ticks(&[skipped(tick, reason)]).await?);
+                    self.store.settle_ticks(&[skipped(tick, reason)]).await?;
+                    return Ok(None);
                 }
                 if spec.overlap == Overlap::CancelRunning {
                     match self.client.cancel(running).await {
@@ -296,7 +426,8 @@ impl Ticker {
                 }
             }
         }
-        self.push_now(vec![(tick, spec)]).await
+        self.push_now(vec![(tick, spec)]).await?;
+        Ok(None)
     }
 
     async fn push_now(&self, ticks: Vec<(Tick, Spec)>) -> Result<(), Error> {
@@ -317,8 +448,11 @@ impl Ticker {
             match pushed {
                 Ok(pushed) if pushed.id() == id => settled.push(done(tick, pushed, now_ms)),
                 Ok(other) => settled.push(skipped(tick, format!("job {} holds the unique key", other.id()))),
-                Err(error @ (queue::Error::Unavailable(_) | queue::Error::Full)) => failure = Some(error),
-                Err(error) => settled.push(skipped(tick, error.to_string())),
+                // Nothing else than the job itself can make a tick void.
+                Err(error @ (queue::Error::Invalid(_) | queue::Error::Duplicate(_))) => {
+                    settled.push(skipped(tick, error.to_string()));
+                }
+                Err(error) => failure = Some(error),
             }
         }
         self.store.settle_ticks(&settled).await?;
@@ -348,6 +482,14 @@ fn say_once(failing: &mut bool, error: &Error) {
     if !std::mem::replace(failing, true) {
         tracing::warn!(%error, "schedules cannot be looked at; what is due waits");
     }
+}
+
+fn pair(unreadable: Unreadable) -> (String, String) {
+    (unreadable.id, unreadable.reason)
+}
+
+fn ids(unreadable: &[(String, String)]) -> Vec<String> {
+    unreadable.iter().map(|(id, _)| id.clone()).collect()
 }
 
 fn skipped(tick: Tick, reason: String) -> Tick {
@@ -388,11 +530,13 @@ pub fn new_schedule(tenant: &str, name: &str, definition: &Definition, now_ms: u
         name: name.to_owned(),
         definition: text(definition),
         built_in: false,
+        timetable: 0,
         revision: 1,
         paused: definition.paused.unwrap_or_default(),
         next_tick: None,
         next_at: None,
         made_up: None,
+        reckoned: None,
         last_tick: None,
         updated_at: Moment::from_ms(now_ms),
     };
@@ -420,6 +564,7 @@ pub fn pause(schedule: &mut StoredSchedule) {
     schedule.next_tick = None;
     schedule.next_at = None;
     schedule.made_up = None;
+    schedule.reckoned = None;
 }
 
 /// Lets a schedule go on with the first time after now (Unix milliseconds).
@@ -432,6 +577,8 @@ pub fn resume(schedule: &mut StoredSchedule, now_ms: u64) {
     });
     schedule.next_tick = next.map(|(tick, _)| moment(tick));
     schedule.next_at = next.map(|(_, at)| moment(at));
+    schedule.reckoned =
+        schedule.next_tick.map(|next_tick| Reckoned { tables: zones::tables().version().to_string(), next_tick });
 }
 
 fn text(value: &impl Serialize) -> String {

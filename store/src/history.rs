@@ -4,7 +4,7 @@
 //! the page before, and a range of times is a range of ids. `payload` and `metadata` are JSON as BSON; where BSON would change
 //! them, `payload_json` or `metadata_json` hold the text. `words` are those of the errors of all attempts.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use futures::TryStreamExt;
 use mongodb::{
@@ -286,6 +286,21 @@ impl Store {
         let find = async move { collection.find_one(filter).max_time(MAX_TIME).await };
         let document = run(what.clone(), ANSWER_TIMEOUT, find).await?;
         document.map(|document| read(document).map_err(|reason| Error::Refused { what, reason })).transpose()
+    }
+
+    /// Which of these jobs have ended, as far as the history is written.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later.
+    pub async fn ended(&self, ids: &[String]) -> Result<HashSet<String>, Error> {
+        let collection = self.collection(COLLECTION);
+        let filter = doc! { "_id": { "$in": ids } };
+        let find = async move {
+            let found = collection.find(filter).projection(doc! { "_id": 1 }).max_time(MAX_TIME).await?;
+            found.try_collect::<Vec<Document>>().await
+        };
+        let found = run(format!("look for {} jobs in {COLLECTION}", ids.len()), ANSWER_TIMEOUT, find).await?;
+        Ok(found.iter().filter_map(|document| document.get_str("_id").ok().map(str::to_owned)).collect())
     }
 
     /// Jobs that have ended, the last created first. Looks at `limit` documents at most, each found by an index, if all kinds

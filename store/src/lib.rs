@@ -35,7 +35,9 @@ pub use flights::Flight;
 pub use history::{Moment, PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, PastSnoozes, words};
 pub use receipts::Receipt;
 pub use results::NewResult;
-pub use schedules::{Advance, Cursor, Monitor, StoredSchedule, Tenant, Tick, TickOutcome};
+pub use schedules::{
+    Advance, Cursor, Found, Monitor, Reckoned, StoredSchedule, TaskProgress, Tenant, Tick, TickOutcome, Unreadable,
+};
 pub use usage::{DayUsage, NewUsage};
 
 /// The driver's own 30 s would hold a worker's slot for half a minute at each attempt.

@@ -1,5 +1,6 @@
 //! Recurring jobs: the collections `schedules` (one document a schedule) and `ticks` (one a time that a schedule was due), and what
-//! the back end writes for them to read: `monitors` and `tenants`.
+//! the back end writes for them to read: `monitors` and `tenants`. `task_progress` has one document a job that walks through these and
+//! has not come to their end: where it goes on.
 //!
 //! `ticks._id` is made of the schedule and the tick, so that of any number of replicas one inserts it: that is what makes a tick
 //! happen once. A tick has `push_at` as long as its job is to be pushed or has to be looked after, and `spec` as long.
@@ -25,6 +26,7 @@ const SCHEDULES: &str = "schedules";
 const TICKS: &str = "ticks";
 const MONITORS: &str = "monitors";
 const TENANTS: &str = "tenants";
+const PROGRESS: &str = "task_progress";
 /// How long it is remembered that a schedule was due.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -42,6 +44,9 @@ pub struct StoredSchedule {
     pub definition: String,
     /// Whether it is a row of the timetable in the program.
     pub built_in: bool,
+    /// The version of the timetable that has this row; 0 for what older releases wrote, and for what is no row.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub timetable: i64,
     /// Grows with each change that someone makes.
     pub revision: i64,
     /// Whether it is due at no time until it is resumed.
@@ -55,11 +60,64 @@ pub struct StoredSchedule {
     /// This tick is run however late it is: it makes up for those that were missed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_up: Option<Moment>,
+    /// By which tables of time zones `next_tick` was reckoned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reckoned: Option<Reckoned>,
     /// The last time that it was due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_tick: Option<Moment>,
     /// When someone changed it last.
     pub updated_at: Moment,
+}
+
+/// By which tables of time zones a schedule's next tick was reckoned. It names the tick, because an older release moves that on
+/// without this.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reckoned {
+    /// The tables' version, such as `2026f`; a later one is a greater text.
+    pub tables: String,
+    /// The tick.
+    pub next_tick: Moment,
+}
+
+impl StoredSchedule {
+    /// The version of the tables that its next tick was reckoned by; `None` when that is unknown.
+    #[must_use]
+    pub fn reckoned_by(&self) -> Option<&str> {
+        let reckoned = self.reckoned.as_ref()?;
+        (Some(reckoned.next_tick) == self.next_tick).then_some(reckoned.tables.as_str())
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
+}
+
+/// Documents, in order, and those among them that cannot be read.
+#[derive(Debug)]
+pub struct Found<T> {
+    /// What could be read.
+    pub read: Vec<T>,
+    /// What a newer release has written, or someone has damaged: it must not hold up the others.
+    pub unreadable: Vec<Unreadable>,
+}
+
+impl<T> Found<T> {
+    /// How many there were.
+    #[must_use]
+    pub fn n(&self) -> usize {
+        self.read.len() + self.unreadable.len()
+    }
+}
+
+/// A document that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its id.
+    pub id: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// How a schedule goes on; carried out only if it is still where it was found.
@@ -75,6 +133,8 @@ pub struct Advance {
     pub made_up: bool,
     /// The last time that it was due, if that is a new one.
     pub last_tick: Option<Moment>,
+    /// The version of the tables that `next_tick` was reckoned by.
+    pub tables: String,
 }
 
 /// What became of a tick.
@@ -168,6 +228,7 @@ impl Store {
             (TICKS, index("push_at", doc! { "push_at": 1 }, sparse())),
             (TICKS, index("schedule_tick", doc! { "schedule": 1, "tick": -1 }, IndexOptions::default())),
             (TICKS, index("expiry", doc! { "created_at": 1 }, IndexOptions::builder().expire_after(KEPT).build())),
+            (PROGRESS, index("expiry", doc! { "at": 1 }, IndexOptions::builder().expire_after(KEPT).build())),
             (TENANTS, index("trial_ends_at", doc! { "trial_ends_at": 1 }, sparse())),
         ];
         for (name, index) in all {
@@ -190,13 +251,13 @@ impl Store {
     /// Schedules in the order of their ids, of one tenant or of all, behind the id `after`.
     ///
     /// # Errors
-    /// As [`Store::schedule`].
+    /// [`Error::Unavailable`] when it may work later.
     pub async fn schedules(
         &self,
         tenant: Option<&str>,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<StoredSchedule>, Error> {
+    ) -> Result<Found<StoredSchedule>, Error> {
         let mut filter = Document::new();
         if let Some(tenant) = tenant {
             filter.insert("tenant", tenant);
@@ -204,7 +265,31 @@ impl Store {
         if let Some(after) = after {
             filter.insert("_id", doc! { "$gt": after });
         }
-        self.find(SCHEDULES, filter, doc! { "_id": 1 }, limit).await
+        self.find_readable(SCHEDULES, filter, doc! { "_id": 1 }, limit).await
+    }
+
+    /// Schedules with a next tick, in the order of their ids, behind the id `after`: all, or those whose tick was not reckoned by
+    /// tables of time zones of the version `tables` or a later one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later.
+    pub async fn schedules_to_reckon(
+        &self,
+        tables: &str,
+        all: bool,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Found<StoredSchedule>, Error> {
+        let mut filter = doc! { "next_at": { "$gt": DateTime::MIN } };
+        if !all {
+            let older = doc! { "reckoned.tables": { "$not": { "$gte": tables } } };
+            let moved_on = doc! { "$expr": { "$ne": ["$reckoned.next_tick", "$next_tick"] } };
+            filter.insert("$or", [older, moved_on]);
+        }
+        if let Some(after) = after {
+            filter.insert("_id", doc! { "$gt": after });
+        }
+        self.find_readable(SCHEDULES, filter, doc! { "_id": 1 }, limit).await
     }
 
     /// Writes a schedule in the place of the one with `revision`, or as a new one. False when there is another in its place.
@@ -250,23 +335,23 @@ impl Store {
         run(format!("delete the schedule {id}"), ANSWER_TIMEOUT, delete).await
     }
 
-    /// Deletes the rows of the timetable that are not among `ids`.
+    /// Deletes the rows of the timetable that are not among `ids`, but none that a later version than `timetable` has.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later (and may have happened).
-    pub async fn keep_built_in_schedules(&self, ids: &[&str]) -> Result<(), Error> {
+    pub async fn keep_built_in_schedules(&self, ids: &[&str], timetable: i64) -> Result<(), Error> {
         let collection = self.collection(SCHEDULES);
-        let filter = doc! { "built_in": true, "_id": { "$nin": ids } };
+        let filter = doc! { "built_in": true, "_id": { "$nin": ids }, "timetable": { "$not": { "$gt": timetable } } };
         let delete = async move { collection.delete_many(filter).await };
         run("delete old rows of the timetable", ANSWER_TIMEOUT, delete).await.map(|_| ())
     }
 
-    /// When the next job of any schedule is to be pushed, in Unix milliseconds.
+    /// When the next job of any schedule is to be pushed, in Unix milliseconds; of those later than `after_ms`, if given.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
-    pub async fn next_due_ms(&self) -> Result<Option<u64>, Error> {
-        self.earliest_ms(SCHEDULES, "next_at").await
+    pub async fn next_due_ms(&self, after_ms: Option<u64>) -> Result<Option<u64>, Error> {
+        self.earliest_ms(SCHEDULES, "next_at", after_ms).await
     }
 
     /// When the next tick is to be pushed (again), in Unix milliseconds.
@@ -274,15 +359,21 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
     pub async fn next_push_ms(&self) -> Result<Option<u64>, Error> {
-        self.earliest_ms(TICKS, "push_at").await
+        self.earliest_ms(TICKS, "push_at", None).await
     }
 
-    /// Schedules that are due at `now_ms`, the earliest first.
+    /// Schedules that are due at `now_ms`, the earliest first, without those with the ids `except`.
     ///
     /// # Errors
-    /// As [`Store::schedule`].
-    pub async fn due_schedules(&self, now_ms: u64, limit: usize) -> Result<Vec<StoredSchedule>, Error> {
-        self.find(SCHEDULES, at_most("next_at", now_ms), doc! { "next_at": 1 }, limit).await
+    /// [`Error::Unavailable`] when it may work later.
+    pub async fn due_schedules(
+        &self,
+        now_ms: u64,
+        except: &[String],
+        limit: usize,
+    ) -> Result<Found<StoredSchedule>, Error> {
+        let filter = at_most("next_at", now_ms, except);
+        self.find_readable(SCHEDULES, filter, doc! { "next_at": 1 }, limit).await
     }
 
     /// Lets schedules go on. One that was changed meanwhile, or that another replica has let go on, stays as it is.
@@ -291,11 +382,13 @@ impl Store {
     /// [`Error::Unavailable`] when it may work later (and may have happened in part).
     pub async fn advance_schedules(&self, advances: &[Advance]) -> Result<(), Error> {
         let updates = advances.iter().map(|advance| {
-            let Advance { found, next_tick, next_at, made_up, last_tick } = advance;
+            let Advance { found, next_tick, next_at, made_up, last_tick, tables } = advance;
             let filter = doc! { "_id": &found.id, "revision": found.revision, "next_tick": date(found.next_tick) };
             let mut changes = Changes::default();
             changes.set_or_unset("next_tick", next_tick.map(|at| date(Some(at))));
             changes.set_or_unset("next_at", next_at.map(|at| date(Some(at))));
+            let reckoned = next_tick.map(|at| doc! { "tables": tables, "next_tick": date(Some(at)) });
+            changes.set_or_unset("reckoned", reckoned.map(Bson::from));
             changes.set_or_unset("made_up", next_tick.filter(|_| *made_up).map(|at| date(Some(at))));
             if last_tick.is_some() {
                 changes.set_or_unset("last_tick", Some(date(*last_tick)));
@@ -333,12 +426,13 @@ impl Store {
         }
     }
 
-    /// Ticks whose jobs are to be pushed (again) at `now_ms`, the earliest first.
+    /// Ticks whose jobs are to be pushed (again) at `now_ms`, the earliest first, without those with the ids `except`.
     ///
     /// # Errors
-    /// As [`Store::schedule`].
-    pub async fn ticks_to_push(&self, now_ms: u64, limit: usize) -> Result<Vec<Tick>, Error> {
-        self.find(TICKS, at_most("push_at", now_ms), doc! { "push_at": 1, "tick": 1 }, limit).await
+    /// [`Error::Unavailable`] when it may work later.
+    pub async fn ticks_to_push(&self, now_ms: u64, except: &[String], limit: usize) -> Result<Found<Tick>, Error> {
+        let filter = at_most("push_at", now_ms, except);
+        self.find_readable(TICKS, filter, doc! { "push_at": 1, "tick": 1 }, limit).await
     }
 
     /// Writes what became of ticks: outcome, reason, job, `push_at`, and whether `spec` is still needed.
@@ -365,14 +459,14 @@ impl Store {
         self.update(TICKS, updates).await
     }
 
-    /// The last tick of a schedule before `tick` whose job was pushed or is to be.
+    /// The last tick of a schedule before `tick` whose job was pushed or is to be; `None`, too, when it cannot be read.
     ///
     /// # Errors
-    /// As [`Store::schedule`].
+    /// [`Error::Unavailable`] when it may work later.
     pub async fn tick_before(&self, schedule: &str, tick: Moment) -> Result<Option<Tick>, Error> {
         let filter = doc! { "schedule": schedule, "tick": { "$lt": date(Some(tick)) }, "by_hand": false,
         "outcome": { "$in": ["new", "pushed"] } };
-        Ok(self.find(TICKS, filter, doc! { "schedule": 1, "tick": -1 }, 1).await?.into_iter().next())
+        Ok(self.find_readable(TICKS, filter, doc! { "schedule": 1, "tick": -1 }, 1).await?.read.pop())
     }
 
     /// Ticks of a schedule, the newest first, before the time `before`.
@@ -387,12 +481,12 @@ impl Store {
         self.find(TICKS, filter, doc! { "schedule": 1, "tick": -1 }, limit).await
     }
 
-    /// The ticks with these ids, in no order.
+    /// The ticks with these ids that can be read, in no order.
     ///
     /// # Errors
-    /// As [`Store::schedule`].
+    /// [`Error::Unavailable`] when it may work later.
     pub async fn ticks(&self, ids: &[String]) -> Result<Vec<Tick>, Error> {
-        self.find(TICKS, doc! { "_id": { "$in": ids } }, doc! {}, ids.len()).await
+        Ok(self.find_readable(TICKS, doc! { "_id": { "$in": ids } }, doc! {}, ids.len()).await?.read)
     }
 
     /// Pages to watch, in the order of their ids, behind the page that `after` ended. Returns also where the next page begins;
@@ -481,6 +575,43 @@ impl Store {
         run(format!("delete old results of {collection}"), ANSWER_TIMEOUT, delete).await
     }
 
+    /// How far the task of a job is; `None` if it is at its begin.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later.
+    pub async fn task_progress(&self, job: &str) -> Result<Option<TaskProgress>, Error> {
+        let found = self.find_readable::<Document>(PROGRESS, doc! { "_id": job }, doc! { "_id": 1 }, 1).await?;
+        let read = |document: &Document| {
+            let after = Cursor(document.get("after")?.clone());
+            Some(TaskProgress { after, n_added: u64::try_from(document.get_i64("n_added").ok()?).ok()? })
+        };
+        Ok(found.read.first().and_then(read))
+    }
+
+    /// Remembers how far the task of a job is, and for how long: 30 days.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later (and may have happened).
+    pub async fn keep_task_progress(&self, job: &str, progress: &TaskProgress) -> Result<(), Error> {
+        let collection = self.collection(PROGRESS);
+        let n_added = i64::try_from(progress.n_added).unwrap_or(i64::MAX);
+        let set = doc! { "$set": { "after": progress.after.0.clone(), "n_added": n_added, "at": DateTime::now() } };
+        let filter = doc! { "_id": job };
+        let write = async move { collection.update_one(filter, set).upsert(true).await };
+        run(format!("write how far the task of job {job} is"), ANSWER_TIMEOUT, write).await.map(|_| ())
+    }
+
+    /// Forgets how far the task of a job is: it is done.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later (and may have happened).
+    pub async fn forget_task_progress(&self, job: &str) -> Result<(), Error> {
+        let collection = self.collection(PROGRESS);
+        let filter = doc! { "_id": job };
+        let delete = async move { collection.delete_one(filter).await };
+        run(format!("forget how far the task of job {job} is"), ANSWER_TIMEOUT, delete).await.map(|_| ())
+    }
+
     async fn page<T>(
         &self,
         collection: &'static str,
@@ -498,10 +629,16 @@ impl Store {
         Ok((documents.iter().filter_map(read).collect(), next))
     }
 
-    async fn earliest_ms(&self, collection: &'static str, field: &'static str) -> Result<Option<u64>, Error> {
+    async fn earliest_ms(
+        &self,
+        collection: &'static str,
+        field: &'static str,
+        after_ms: Option<u64>,
+    ) -> Result<Option<u64>, Error> {
         let found = self.collection(collection);
+        let after = after_ms.map_or(Bson::DateTime(DateTime::MIN), |ms| date(Some(Moment::from_ms(ms))));
         let find = async move {
-            let find = found.find_one(doc! { field: { "$gt": DateTime::MIN } });
+            let find = found.find_one(doc! { field: { "$gt": after } });
             find.sort(doc! { field: 1 }).projection(doc! { "_id": 0, field: 1 }).max_time(MAX_TIME).await
         };
         let document = run(format!("look for the next {field} of {collection}"), ANSWER_TIMEOUT, find).await?;
@@ -509,6 +646,7 @@ impl Store {
         Ok(at.map(|at| u64::try_from(at.timestamp_millis()).unwrap_or(0)))
     }
 
+    /// What all of must be readable.
     async fn find<T: DeserializeOwned>(
         &self,
         collection: &'static str,
@@ -516,19 +654,41 @@ impl Store {
         sort: Document,
         limit: usize,
     ) -> Result<Vec<T>, Error> {
-        let what = format!("read {collection}");
+        let Found { read, mut unreadable } = self.find_readable(collection, filter, sort, limit).await?;
+        match unreadable.pop() {
+            Some(Unreadable { id, reason }) => {
+                Err(Error::Refused { what: format!("read {id} of {collection}"), reason })
+            }
+            None => Ok(read),
+        }
+    }
+
+    async fn find_readable<T: DeserializeOwned>(
+        &self,
+        collection: &'static str,
+        filter: Document,
+        sort: Document,
+        limit: usize,
+    ) -> Result<Found<T>, Error> {
         let found = self.collection(collection);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let find = async move {
             let documents = found.find(filter).sort(sort).limit(limit).max_time(MAX_TIME).await?;
             documents.try_collect::<Vec<Document>>().await
         };
-        let documents = run(what.clone(), ANSWER_TIMEOUT, find).await?;
-        let read = |document: Document| {
-            bson::deserialize_from_document(document)
-                .map_err(|error| Error::Refused { what: what.clone(), reason: error.to_string() })
-        };
-        documents.into_iter().map(read).collect()
+        let documents = run(format!("read {collection}"), ANSWER_TIMEOUT, find).await?;
+        let mut found = Found { read: Vec::with_capacity(documents.len()), unreadable: Vec::new() };
+        for document in documents {
+            let id = id_text(&document);
+            match bson::deserialize_from_document(document) {
+                Ok(read) => found.read.push(read),
+                Err(error) => {
+                    let (id, reason) = (id.unwrap_or_default(), error.to_string());
+                    found.unreadable.push(Unreadable { id, reason });
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Small updates in one command, each of one document.
@@ -553,6 +713,15 @@ impl Store {
         let problem = answer.get("writeConcernError").or_else(|| answer.get("writeErrors"));
         problem.map_or(Ok(()), |problem| Err(Error::Unavailable { what, reason: problem.to_string() }))
     }
+}
+
+/// How far a task is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskProgress {
+    /// Where it goes on.
+    pub after: Cursor,
+    /// How many jobs it has added by then.
+    pub n_added: u64,
 }
 
 /// Where a page of what the back end writes ended.
@@ -595,8 +764,12 @@ fn date(moment: Option<Moment>) -> Bson {
     ms.map_or(Bson::Null, |ms| Bson::DateTime(DateTime::from_millis(ms)))
 }
 
-fn at_most(field: &str, ms: u64) -> Document {
-    doc! { field: { "$lte": date(Some(Moment::from_ms(ms))) } }
+fn at_most(field: &str, ms: u64, except: &[String]) -> Document {
+    let mut filter = doc! { field: { "$lte": date(Some(Moment::from_ms(ms))) } };
+    if !except.is_empty() {
+        filter.insert("_id", doc! { "$nin": except });
+    }
+    filter
 }
 
 fn to_document(what: &str, value: &impl Serialize) -> Result<Document, Error> {

@@ -1,8 +1,8 @@
 //! Dates, amounts and numbers as a reader in this language and time zone expects them.
 
 use chrono::{DateTime, Datelike, NaiveDate, Timelike};
-use chrono_tz::Tz;
 use providers::content::Language;
+use zones::Zone;
 
 /// Between a number and its unit, and before French signs.
 const NO_BREAK: char = '\u{a0}';
@@ -34,22 +34,22 @@ const MONTHS: [(&str, &str); 12] = [
 ];
 
 /// Where the recipient is, and what they read.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Locale {
     pub(crate) language: Language,
-    pub(crate) time_zone: Tz,
+    pub(crate) time_zone: Zone,
 }
 
 impl Locale {
     /// The name in its language: `fr`, `en`.
-    pub(crate) fn language_name(self) -> &'static str {
+    pub(crate) fn language_name(&self) -> &'static str {
         match self.language {
             Language::Fr => "fr",
             Language::En => "en",
         }
     }
 
-    fn choose<'a>(self, (french, english): (&'a str, &'a str)) -> &'a str {
+    fn choose<'a>(&self, (french, english): (&'a str, &'a str)) -> &'a str {
         match self.language {
             Language::Fr => french,
             Language::En => english,
@@ -57,8 +57,8 @@ impl Locale {
     }
 
     /// The day, the time and the zone of an RFC 3339 time.
-    pub(crate) fn moment(self, text: &str) -> Option<String> {
-        let at = DateTime::parse_from_rfc3339(text).ok()?.with_timezone(&self.time_zone);
+    pub(crate) fn moment(&self, text: &str) -> Option<String> {
+        let at = self.time_zone.local(DateTime::parse_from_rfc3339(text).ok()?.to_utc());
         let (day, zone) = (self.day_of(at.date_naive()), self.time_zone.name());
         Some(match self.language {
             Language::Fr => {
@@ -69,15 +69,15 @@ impl Locale {
     }
 
     /// The day of an RFC 3339 time where the recipient is, or of a plain date.
-    pub(crate) fn day(self, text: &str) -> Option<String> {
+    pub(crate) fn day(&self, text: &str) -> Option<String> {
         let date = match text.parse::<NaiveDate>() {
             Ok(date) => date,
-            Err(_) => DateTime::parse_from_rfc3339(text).ok()?.with_timezone(&self.time_zone).date_naive(),
+            Err(_) => self.time_zone.local(DateTime::parse_from_rfc3339(text).ok()?.to_utc()).date_naive(),
         };
         Some(self.day_of(date))
     }
 
-    fn day_of(self, date: NaiveDate) -> String {
+    fn day_of(&self, date: NaiveDate) -> String {
         let name = DAYS.get(date.weekday().num_days_from_monday() as usize).map_or("", |names| self.choose(*names));
         let month = MONTHS.get(date.month0() as usize).map_or("", |names| self.choose(*names));
         let first = self.language == Language::Fr && date.day() == 1;
@@ -86,7 +86,7 @@ impl Locale {
     }
 
     /// An amount like `1299.5` of a currency.
-    pub(crate) fn money(self, amount: &str, currency: &str) -> String {
+    pub(crate) fn money(&self, amount: &str, currency: &str) -> String {
         let (whole, fraction) = amount.split_once('.').unwrap_or((amount, ""));
         let whole = self.grouped(whole);
         let sign = match currency {
@@ -107,11 +107,11 @@ impl Locale {
     }
 
     /// A whole number.
-    pub(crate) fn number(self, number: u64) -> String {
+    pub(crate) fn number(&self, number: u64) -> String {
         self.grouped(&number.to_string())
     }
 
-    fn grouped(self, digits: &str) -> String {
+    fn grouped(&self, digits: &str) -> String {
         let separator = match self.language {
             Language::Fr => NARROW_NO_BREAK,
             Language::En => ',',
@@ -145,6 +145,21 @@ mod tests {
         assert_eq!(locale(Language::En, "Pacific/Apia").day(at).unwrap(), "Wednesday 1\u{a0}April 2026");
         assert_eq!(locale(Language::Fr, "UTC").day("2028-02-29").unwrap(), "mardi 29\u{a0}février 2028");
         assert_eq!(locale(Language::Fr, "UTC").moment("soon"), None);
+    }
+
+    /// By the laws of 2026; older tables of time zones are an hour off.
+    #[test]
+    fn clocks_that_were_changed_lately_are_those_of_the_recipient() {
+        let at = |zone: &str| locale(Language::En, zone).moment("2026-12-01T12:00:00Z").unwrap();
+        for (zone, shows) in [
+            ("Africa/Casablanca", "12:00"),
+            ("America/Vancouver", "05:00"),
+            ("America/Edmonton", "06:00"),
+            ("America/Winnipeg", "07:00"),
+            ("America/Havana", "08:00"),
+        ] {
+            assert_eq!(at(zone), format!("Tuesday 1\u{a0}December 2026 at {shows} ({zone})"));
+        }
     }
 
     #[test]

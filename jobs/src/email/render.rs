@@ -75,7 +75,7 @@ fn load() -> Result<Environment<'static>, Error> {
 pub(super) fn render(
     email: &Email,
     template: TemplateName,
-    locale: Locale,
+    locale: &Locale,
     unsubscribe_url: Option<&str>,
 ) -> Result<Rendered, Error> {
     let name = format!("{}.{}", template.name(), locale.language_name());
@@ -84,7 +84,7 @@ pub(super) fn render(
             layout => format!("layout.{ending}"),
             parts => format!("parts.{ending}"),
             language => locale.language_name(),
-            here => Value::from_object(Here(locale)),
+            here => Value::from_object(Here(locale.clone())),
             to_name => email.to_name.clone(),
             data => Value::from(Serde(email.data.clone().unwrap_or_default())),
             unsubscribe_url => unsubscribe_url,
@@ -158,9 +158,9 @@ mod tests {
 
     fn rendered(email: &Email, unsubscribe_url: Option<&str>) -> Rendered {
         assert_eq!(email.check(), []);
-        let time_zone = email.time_zone.as_ref().map_or(chrono_tz::UTC, |name| name.parse().unwrap());
+        let time_zone = email.time_zone.as_ref().map_or(zones::Zone::UTC, |name| name.parse().unwrap());
         let locale = Locale { language: email.language.unwrap(), time_zone };
-        render(email, email.template.unwrap(), locale, unsubscribe_url).unwrap()
+        render(email, email.template.unwrap(), &locale, unsubscribe_url).unwrap()
     }
 
     fn sample(language: Language, template: &super::super::Template) -> Email {

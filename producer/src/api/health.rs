@@ -18,6 +18,8 @@ pub(crate) struct Health {
     status: Status,
     /// Of this process.
     version: &'static str,
+    /// The version of the tables of time zones, such as `2026f`.
+    tzdata: String,
     redis: Part,
     mongodb: Part,
     /// Replicas that run jobs; null while Redis is away.
@@ -72,7 +74,8 @@ pub(crate) async fn report(State(app): State<App>) -> Json<Health> {
         (true, false, _) | (true, true, None | Some(0)) => Status::Degraded,
         (true, true, Some(_)) => Status::Ok,
     };
-    Json(Health { status, version: env!("CARGO_PKG_VERSION"), redis, mongodb, workers })
+    let tzdata = schedules::tables().version().to_string();
+    Json(Health { status, version: env!("CARGO_PKG_VERSION"), tzdata, redis, mongodb, workers })
 }
 
 /// Tells that the process lives.

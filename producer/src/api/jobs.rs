@@ -156,6 +156,7 @@ pub(crate) async fn cancel(
 ) -> Result<Json<JobAnswer>, Problem> {
     caller.require(Scope::JobsWrite)?;
     let job = find(&app, &caller, &id).await?;
+    app.intake.require_for_kind(&job.kind, &caller)?;
     Ok(Json(app.client.cancel(job.id).await.map_err(refused)?.into()))
 }
 
@@ -175,6 +176,7 @@ pub(crate) async fn retry(
 ) -> Result<Json<JobAnswer>, Problem> {
     caller.require(Scope::JobsWrite)?;
     let job = find(&app, &caller, &id).await?;
+    app.intake.require_for_kind(&job.kind, &caller)?;
     Ok(Json(app.client.retry(job.id).await.map_err(refused)?.into()))
 }
 
@@ -194,6 +196,7 @@ pub(crate) async fn run_now(
 ) -> Result<Json<JobAnswer>, Problem> {
     caller.require(Scope::JobsWrite)?;
     let job = find(&app, &caller, &id).await?;
+    app.intake.require_for_kind(&job.kind, &caller)?;
     Ok(Json(app.client.run_now(job.id).await.map_err(refused)?.into()))
 }
 

@@ -109,6 +109,7 @@ pub(crate) async fn replay_dead(
     body: Body,
 ) -> Result<Json<Changed>, Problem> {
     caller.require(Scope::QueuesAdmin)?;
+    app.intake.require_for_kind(&queue, &caller)?;
     let ids = selected(&app, &caller, &queue, &headers, body).await?;
     Ok(Json(Changed { count: app.client.replay_dead(&queue, ids.as_deref()).await? }))
 }
@@ -128,6 +129,7 @@ pub(crate) async fn delete_dead(
     body: Body,
 ) -> Result<Json<Changed>, Problem> {
     caller.require(Scope::QueuesAdmin)?;
+    app.intake.require_for_kind(&queue, &caller)?;
     let ids = selected(&app, &caller, &queue, &headers, body).await?;
     Ok(Json(Changed { count: app.client.delete_dead(&queue, ids.as_deref()).await? }))
 }

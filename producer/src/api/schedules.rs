@@ -14,13 +14,13 @@ use queue::{FieldError, JobId, Timestamp};
 use schedules::Definition;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::{Moment, Store, StoredSchedule, Tick, TickOutcome};
+use store::{Found, Moment, Store, StoredSchedule, Tick, TickOutcome};
 use utoipa::ToSchema;
 
 use crate::{
     api::jobs,
     app::App,
-    auth::{Caller, Scope},
+    auth::{Caller, Scope, is_tenant},
     problem::{Problem, Type},
     request::{self, Parameters, PathPart},
 };
@@ -82,6 +82,8 @@ impl From<Tick> for RunAnswer {
 pub(crate) struct SchedulePage {
     /// By tenant and name.
     items: Vec<ScheduleAnswer>,
+    /// Ids (`<tenant>/<name>`) of schedules of this page that this release cannot read: a newer one has written them.
+    unreadable: Vec<String>,
     /// Pass it as `cursor` to get the next page; null on the last.
     next_cursor: Option<String>,
 }
@@ -98,6 +100,7 @@ pub(crate) struct RunPage {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListQuery {
+    tenant: Option<String>,
     cursor: Option<String>,
     limit: Option<usize>,
 }
@@ -105,20 +108,30 @@ pub(crate) struct ListQuery {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NextQuery {
+    tenant: Option<String>,
     n: Option<usize>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RunsQuery {
+    tenant: Option<String>,
     before: Option<DateTime<Utc>>,
     limit: Option<usize>,
+}
+
+/// Whose schedule is meant.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TenantQuery {
+    tenant: Option<String>,
 }
 
 /// Schedules: all for `admin`, the tenant's own for others.
 #[utoipa::path(
     get, path = "/api/schedules", tag = "schedules",
     params(
+        ("tenant" = Option<String>, Query, description = "Only of this tenant; others than the token's own need `admin`"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
         ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "Entries of a page; 50 if absent"),
     ),
@@ -132,27 +145,47 @@ pub(crate) async fn list(
     caller.require(Scope::JobsRead)?;
     let limit = page_size(query.limit)?;
     let store = app.open_store()?;
-    let tenant = (!caller.is_admin()).then_some(caller.tenant.as_str());
-    let mut found = store.schedules(tenant, query.cursor.as_deref(), limit + 1).await.map_err(Problem::store_away)?;
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next_cursor = found.last().filter(|_| more).map(|last| last.id.clone());
-    Ok(Json(SchedulePage { items: answers(store, found).await?, next_cursor }))
+    let tenant = match query.tenant {
+        None if caller.is_admin() => None,
+        tenant => Some(whose(&caller, tenant)?),
+    };
+    let found = store.schedules(tenant.as_deref(), query.cursor.as_deref(), limit + 1).await;
+    let Found { mut read, unreadable } = found.map_err(Problem::store_away)?;
+    let mut unreadable: Vec<String> = unreadable.into_iter().map(|unreadable| unreadable.id).collect();
+    read.retain(|schedule| {
+        let is_readable = schedules::read(schedule).is_ok();
+        if !is_readable {
+            unreadable.push(schedule.id.clone());
+        }
+        is_readable
+    });
+    let mut ids: Vec<String> = read.iter().map(|schedule| &schedule.id).chain(&unreadable).cloned().collect();
+    ids.sort_unstable();
+    let next_cursor = (ids.len() > limit).then(|| ids.swap_remove(limit - 1));
+    if let Some(last) = &next_cursor {
+        read.retain(|schedule| schedule.id <= *last);
+        unreadable.retain(|id| id <= last);
+    }
+    Ok(Json(SchedulePage { items: answers(store, read).await?, unreadable, next_cursor }))
 }
 
 /// A schedule; the header `ETag` is its revision.
 #[utoipa::path(
     get, path = "/api/schedules/{name}", tag = "schedules",
-    params(("name" = String, Path, description = "The schedule")),
+    params(
+        ("name" = String, Path, description = "The schedule"),
+        ("tenant" = Option<String>, Query, description = "Whose schedule; another than the token's own needs `admin`"),
+    ),
     responses((status = 200, description = "The schedule", body = ScheduleAnswer, headers(("ETag" = String, description = "Its revision"))))
 )]
 pub(crate) async fn show(
     State(app): State<App>,
     caller: Caller,
     PathPart(name): PathPart,
+    Parameters(query): Parameters<TenantQuery>,
 ) -> Result<Response, Problem> {
     caller.require(Scope::JobsRead)?;
-    let schedule = find(&app, &caller, &name).await?;
+    let schedule = find(&app, &whose(&caller, query.tenant)?, &name).await?;
     answer(&app, StatusCode::OK, schedule).await
 }
 
@@ -161,6 +194,7 @@ pub(crate) async fn show(
     put, path = "/api/schedules/{name}", tag = "schedules", request_body = Definition,
     params(
         ("name" = String, Path, description = "The schedule: 1 to 100 letters, digits, `_`, `.` and `-`"),
+        ("tenant" = Option<String>, Query, description = "Whose schedule; another than the token's own needs `admin`"),
         ("If-Match" = Option<String>, Header, description = "Only if this is its `ETag`; otherwise 412"),
         ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is none of this name; otherwise 412"),
     ),
@@ -175,23 +209,29 @@ pub(crate) async fn put(
     State(app): State<App>,
     caller: Caller,
     PathPart(name): PathPart,
+    Parameters(query): Parameters<TenantQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     caller.require(Scope::SchedulesWrite)?;
+    let tenant = whose(&caller, query.tenant)?;
     check_name(&name)?;
     request::require_json(&headers)?;
     let body = request::parse(&request::read(&headers, body, request::JOB_LIMIT).await?)?;
     let definition = read(&app, &caller, &body)?;
     let store = app.open_store()?;
     for _ in 0..TRIES {
-        let id = schedules::schedule_id(&caller.tenant, &name);
+        let id = schedules::schedule_id(&tenant, &name);
         let found = store.schedule(&id).await.map_err(Problem::store_away)?;
+        match &found {
+            Some(found) => require_for(&app, &caller, found)?,
+            None => refuse_reserved(&caller, &id, &name)?,
+        }
         check_conditions(&headers, found.as_ref())?;
         if let Some(found) = &found {
             refuse_built_in(found)?;
         }
-        let new = next_version(&caller, &name, &definition, found.as_ref(), app.client.now_ms())?;
+        let new = next_version(&tenant, &name, &definition, found.as_ref(), app.client.now_ms())?;
         let revision = found.as_ref().map(|found| found.revision);
         if store.replace_schedule(&new, revision).await.map_err(Problem::store_away)? {
             let status = if found.is_some() { StatusCode::OK } else { StatusCode::CREATED };
@@ -206,6 +246,7 @@ pub(crate) async fn put(
     delete, path = "/api/schedules/{name}", tag = "schedules",
     params(
         ("name" = String, Path, description = "The schedule"),
+        ("tenant" = Option<String>, Query, description = "Whose schedule; another than the token's own needs `admin`"),
         ("If-Match" = Option<String>, Header, description = "Only if this is its `ETag`; otherwise 412"),
     ),
     responses(
@@ -218,11 +259,14 @@ pub(crate) async fn delete(
     State(app): State<App>,
     caller: Caller,
     PathPart(name): PathPart,
+    Parameters(query): Parameters<TenantQuery>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     caller.require(Scope::SchedulesWrite)?;
+    let tenant = whose(&caller, query.tenant)?;
     for _ in 0..TRIES {
-        let found = find(&app, &caller, &name).await?;
+        let found = find(&app, &tenant, &name).await?;
+        require_for(&app, &caller, &found)?;
         check_conditions(&headers, Some(&found))?;
         refuse_built_in(&found)?;
         let deleted = app.open_store()?.delete_schedule(&found.id, found.revision).await;
@@ -236,16 +280,25 @@ pub(crate) async fn delete(
 /// Enqueues the schedule's job now, beside its times, also while it is paused.
 #[utoipa::path(
     post, path = "/api/schedules/{name}/run", tag = "schedules",
-    params(("name" = String, Path, description = "The schedule")),
+    params(
+        ("name" = String, Path, description = "The schedule"),
+        ("tenant" = Option<String>, Query, description = "Whose schedule; another than the token's own needs `admin`"),
+    ),
     responses(
         (status = 202, description = "Taken", body = jobs::JobAnswer, headers(("Location" = String, description = "The job"))),
         (status = 200, description = "The job that holds its unique key", body = jobs::JobAnswer, headers(("Location" = String, description = "The job"))),
         (status = 409, description = "`conflict`: another job holds its unique key"),
     )
 )]
-pub(crate) async fn run(State(app): State<App>, caller: Caller, PathPart(name): PathPart) -> Result<Response, Problem> {
+pub(crate) async fn run(
+    State(app): State<App>,
+    caller: Caller,
+    PathPart(name): PathPart,
+    Parameters(query): Parameters<TenantQuery>,
+) -> Result<Response, Problem> {
     caller.require(Scope::SchedulesWrite)?;
-    let schedule = find(&app, &caller, &name).await?;
+    let schedule = find(&app, &whose(&caller, query.tenant)?, &name).await?;
+    require_for(&app, &caller, &schedule)?;
     let (definition, _) = schedules::read(&schedule).map_err(|reason| unreadable(&schedule, &reason))?;
     let now_ms = app.client.now_ms();
     let now = DateTime::from_timestamp_millis(i64::try_from(now_ms).unwrap_or_default()).unwrap_or_default();
@@ -264,6 +317,7 @@ pub(crate) async fn run(State(app): State<App>, caller: Caller, PathPart(name): 
     post, path = "/api/schedules/{name}/pause", tag = "schedules",
     params(
         ("name" = String, Path, description = "The schedule"),
+        ("tenant" = Option<String>, Query, description = "Whose schedule; another than the token's own needs `admin`"),
         ("If-Match" = Option<String>, Header, description = "Only if this is its `ETag`; otherwise 412"),
     ),
     responses(
@@ -276,9 +330,10 @@ pub(crate) async fn pause(
     State(app): State<App>,
     caller: Caller,
     PathPart(name): PathPart,
+    Parameters(query): Parameters<TenantQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    switch(&app, &caller, &name, &headers, true).await
+    switch(&app, &caller, query.tenant, &name, &headers, true).await
 }
 
 /// Lets a paused schedule go on. What it missed meanwhile is not made up for.
@@ -286,6 +341,7 @@ pub(crate) async fn pause(
     post, path = "/api/schedules/{name}/resume", tag = "schedules",
     params(
         ("name" = String, Path, description = "The schedule"),
+        ("tenant" = Option<String>, Query, description = "Whose schedule; another than the token's own needs `admin`"),
         ("If-Match" = Option<String>, Header, description = "Only if this is its `ETag`; otherwise 412"),
     ),
     responses(
@@ -298,9 +354,10 @@ pub(crate) async fn resume(
     State(app): State<App>,
     caller: Caller,
     PathPart(name): PathPart,
+    Parameters(query): Parameters<TenantQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    switch(&app, &caller, &name, &headers, false).await
+    switch(&app, &caller, query.tenant, &name, &headers, false).await
 }
 
 /// The next times of a schedule, also of a paused one; without jitter.
@@ -308,25 +365,28 @@ pub(crate) async fn resume(
     get, path = "/api/schedules/{name}/next", tag = "schedules",
     params(
         ("name" = String, Path, description = "The schedule"),
+        ("tenant" = Option<String>, Query, description = "Whose schedule; another than the token's own needs `admin`"),
         ("n" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "How many; 10 if absent"),
     ),
-    responses((status = 200, description = "In order; fewer when there are no more", body = Vec<Timestamp>))
+    responses((status = 200, description = "In order; fewer when there are no more", body = Vec<Timestamp>,
+        headers(("Tzdata" = String, description = "The version of the tables of time zones by which they were reckoned"))))
 )]
 pub(crate) async fn next(
     State(app): State<App>,
     caller: Caller,
     PathPart(name): PathPart,
     Parameters(query): Parameters<NextQuery>,
-) -> Result<Json<Vec<Timestamp>>, Problem> {
+) -> Result<Response, Problem> {
     caller.require(Scope::JobsRead)?;
     let n = query.n.unwrap_or(NEXTS);
     if !(1..=NEXTS_AT_MOST).contains(&n) {
         return Err(request::bad_parameter("n", "must be from 1 to 1000"));
     }
-    let schedule = find(&app, &caller, &name).await?;
+    let schedule = find(&app, &whose(&caller, query.tenant)?, &name).await?;
+    let tables = schedules::tables();
     let (_, plan) = schedules::read(&schedule).map_err(|reason| unreadable(&schedule, &reason))?;
-    let instants = plan.nexts(Utc::now(), n).map(timestamp).collect();
-    Ok(Json(instants))
+    let instants: Vec<Timestamp> = plan.nexts(Utc::now(), n).map(timestamp).collect();
+    Ok(([("tzdata", tables.version().to_string())], Json(instants)).into_response())
 }
 
 /// When a schedule was due, what became of it, and how its jobs stand; kept for 30 days.
@@ -334,6 +394,7 @@ pub(crate) async fn next(
     get, path = "/api/schedules/{name}/runs", tag = "schedules",
     params(
         ("name" = String, Path, description = "The schedule"),
+        ("tenant" = Option<String>, Query, description = "Whose schedule; another than the token's own needs `admin`"),
         ("before" = Option<String>, Query, format = DateTime, description = "`next_before` of the page before"),
         ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "Entries of a page; 50 if absent"),
     ),
@@ -347,7 +408,7 @@ pub(crate) async fn runs(
 ) -> Result<Json<RunPage>, Problem> {
     caller.require(Scope::JobsRead)?;
     let limit = page_size(query.limit)?;
-    let schedule = find(&app, &caller, &name).await?;
+    let schedule = find(&app, &whose(&caller, query.tenant)?, &name).await?;
     let before = query.before.map(|before| Moment::from_ms(timestamp(before).ms()));
     let ticks = app.open_store()?.ticks_of(&schedule.id, before, limit + 1).await;
     let mut ticks = ticks.map_err(Problem::store_away)?;
@@ -370,13 +431,16 @@ async fn with_state(app: &App, run: RunAnswer) -> Result<RunAnswer, Problem> {
 async fn switch(
     app: &App,
     caller: &Caller,
+    tenant: Option<String>,
     name: &str,
     headers: &HeaderMap,
     paused: bool,
 ) -> Result<Response, Problem> {
     caller.require(Scope::SchedulesWrite)?;
+    let tenant = whose(caller, tenant)?;
     for _ in 0..TRIES {
-        let found = find(app, caller, name).await?;
+        let found = find(app, &tenant, name).await?;
+        require_for(app, caller, &found)?;
         check_conditions(headers, Some(&found))?;
         if found.paused == paused {
             return answer(app, StatusCode::OK, found).await;
@@ -416,13 +480,13 @@ fn read(app: &App, caller: &Caller, body: &Value) -> Result<Definition, Problem>
 /// What is stored next. Where its times are the same as before, it goes on where it was, so that a change of its payload loses no
 /// time that is due at this moment.
 fn next_version(
-    caller: &Caller,
+    tenant: &str,
     name: &str,
     definition: &Definition,
     found: Option<&StoredSchedule>,
     now_ms: u64,
 ) -> Result<StoredSchedule, Problem> {
-    let mut new = schedules::new_schedule(&caller.tenant, name, definition, now_ms);
+    let mut new = schedules::new_schedule(tenant, name, definition, now_ms);
     // Not from 1 on: a schedule that was deleted and added again is another one.
     new.revision = i64::try_from(now_ms).unwrap_or_default();
     let old = found.and_then(|found| Some((found, schedules::read(found).ok()?.0)));
@@ -433,6 +497,7 @@ fn next_version(
             new.next_tick = found.next_tick;
             new.next_at = found.next_at;
             new.made_up = found.made_up;
+            new.reckoned = found.reckoned.clone();
         }
     }
     if let Some(found) = found {
@@ -451,9 +516,44 @@ fn when(definition: &Definition) -> Value {
     json!([cron, every_s, at, definition.zone(), jitter_s.unwrap_or_default(), starts_at, ends_at])
 }
 
-/// Finds a schedule of the caller's tenant.
-async fn find(app: &App, caller: &Caller, name: &str) -> Result<StoredSchedule, Problem> {
-    let id = schedules::schedule_id(&caller.tenant, name);
+/// The tenant that the caller means: its own, or, for `admin`, any.
+fn whose(caller: &Caller, tenant: Option<String>) -> Result<String, Problem> {
+    let Some(tenant) = tenant else { return Ok(caller.tenant.clone()) };
+    if !caller.may_see(&tenant) {
+        return Err(Problem::new(Type::Forbidden, "schedules of other tenants need a token with the scope admin"));
+    }
+    if is_tenant(&tenant) {
+        return Ok(tenant);
+    }
+    Err(request::bad_parameter("tenant", "must be 1 to 64 letters, digits, _, . and -"))
+}
+
+/// Refuses a token without `admin` to change or run what only an operator could have made: a row of the timetable, a job that only
+/// operators may push, and a job for another tenant.
+fn require_for(app: &App, caller: &Caller, schedule: &StoredSchedule) -> Result<(), Problem> {
+    let definition: Value = serde_json::from_str(&schedule.definition).unwrap_or_default();
+    let job = &definition["job"];
+    let is_of_operators = job["kind"].as_str().is_some_and(|kind| app.intake.checks().is_for_operators(kind));
+    let is_for_another = job["options"]["tenant"].as_str().is_some_and(|tenant| tenant != schedule.tenant);
+    if caller.is_admin() || !(schedule.built_in || is_of_operators || is_for_another) {
+        return Ok(());
+    }
+    let detail = format!("to change or run the schedule {} the token needs the scope admin", schedule.name);
+    Err(Problem::new(Type::Forbidden, detail))
+}
+
+/// Refuses the name of a row of the timetable, which a worker is about to write: the row would be hidden.
+fn refuse_reserved(caller: &Caller, id: &str, name: &str) -> Result<(), Problem> {
+    if !schedules::timetable().iter().any(|row| row.id() == id) {
+        return Ok(());
+    }
+    let problem = if caller.is_admin() { Type::Conflict } else { Type::Forbidden };
+    Err(Problem::new(problem, format!("{name} is the name of a row of the program's timetable; choose another one")))
+}
+
+/// Finds a schedule of a tenant.
+async fn find(app: &App, tenant: &str, name: &str) -> Result<StoredSchedule, Problem> {
+    let id = schedules::schedule_id(tenant, name);
     let found = app.open_store()?.schedule(&id).await.map_err(Problem::store_away)?;
     found.ok_or_else(|| Problem::new(Type::NotFound, format!("there is no schedule {name:?}")))
 }

@@ -92,6 +92,20 @@ fn every_key_and_every_script_of_the_fleet_is_named() {
     assert_eq!(missing, [""; 0], "scripts");
 }
 
+/// MongoDB has tables of time zones of its own, which are as old as its release.
+#[test]
+fn no_query_reckons_with_dates_in_a_time_zone() {
+    let files = stems("store/src", ".rs");
+    assert!(files.len() > 5, "{files:?}");
+    let of_zones = ["timezone", "$dateToString", "$dateFromString", "$dateToParts", "$dateFromParts", "$dateTrunc"];
+    let also = ["$dateAdd", "$dateSubtract", "$dateDiff", "$hour", "$week", "$isoWeek", "$dayOf", "$month", "$year"];
+    for file in files {
+        let text = read(&format!("store/src/{file}.rs"));
+        let found: Vec<&str> = of_zones.into_iter().chain(also).filter(|name| text.contains(name)).collect();
+        assert_eq!(found, [""; 0], "store/src/{file}.rs: reckon with the crate zones, and ask for instants");
+    }
+}
+
 #[test]
 fn every_path_in_the_documents_is_there() {
     for document in ["ARCHITECTURE.md", "README.md"] {

