@@ -1,4 +1,5 @@
-//! A model as an author, whatever the protocol: which model is asked, the second try after a bad answer, and what it cost.
+//! A model as an author, whatever the protocol: which model is asked, in which dialect, the second try after a bad answer, and what
+//! it cost.
 //!
 //! An answer that is refused, cut off or breaks a rule is asked for once more with the reason. When the second is bad too, a refusal is
 //! final ([`ProviderError::Rejected`]: what a model will not write about, no template shall advertise unseen), anything else may go
@@ -14,10 +15,12 @@ use std::{
 use futures::{FutureExt, future::BoxFuture};
 use rust_decimal::Decimal;
 
+use super::answer::Written;
+use super::dialect::Dialect;
 use super::exchange::{Account, Failure, Pause, quote};
 use super::prompt;
 use super::routes::{Choice, Plan, Routes};
-use super::validate::{self, Draft, Origin};
+use super::validate::{self, Origin};
 use super::{ContentProvider, ContentRequest, ContentText, Step, Tell, Tokens};
 use crate::{Hold, Provider, ProviderError};
 
@@ -28,21 +31,26 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// The protocol: how one request is put and its answer read.
 pub(super) trait Wire: Send + Sync {
+    /// The best way to put a request.
+    const DIALECT: Dialect;
+
     /// Asks `model` once. `complaint` says what was wrong with the answer before.
     fn ask<'a>(
         &'a self,
         model: &'a str,
         request: &'a ContentRequest,
         complaint: Option<&'a str>,
+        dialect: Dialect,
     ) -> BoxFuture<'a, Result<Reply, Failure>>;
 }
 
 /// What came of one request that the service answered.
 pub(super) struct Reply {
-    pub(super) text: Result<String, BadAnswer>,
+    pub(super) written: Result<Written, BadAnswer>,
     /// As the vendor names it; with its date, for some.
     pub(super) model: Option<String>,
-    pub(super) tokens: Tokens,
+    /// `None` when the end point does not tell.
+    pub(super) tokens: Option<Tokens>,
 }
 
 /// Why an answer of a model cannot be used.
@@ -55,9 +63,9 @@ pub(super) enum BadAnswer {
 impl BadAnswer {
     /// The answer ended before its end, and says so with this word.
     pub(super) fn cut_off(reason: Option<&str>) -> Self {
-        match reason {
+        match reason.map(str::to_lowercase).as_deref() {
             Some("content_filter") => Self::Refused("the content filter stopped the answer".to_owned()),
-            Some("max_output_tokens" | "length") => {
+            Some("max_output_tokens" | "max_tokens" | "length" | "model_length") => {
                 Self::Broken("the answer was cut off because it was too long; be shorter".to_owned())
             }
             reason => {
@@ -85,6 +93,8 @@ pub(super) struct Author<W> {
     pause: Arc<Pause>,
     /// Models that the vendor did not have, and when it said so.
     gone: Mutex<HashMap<String, Instant>>,
+    /// In which dialect the end point took a request for a model.
+    dialects: Mutex<HashMap<String, Dialect>>,
 }
 
 impl<W> fmt::Debug for Author<W> {
@@ -97,7 +107,7 @@ impl<W> fmt::Debug for Author<W> {
 impl<W: Wire> Author<W> {
     /// `pause` is the one that `wire` asks for.
     pub(super) fn new(account: Account, wire: W, models: Models, routes: Arc<Routes>, pause: Arc<Pause>) -> Self {
-        Self { account, wire, models, routes, pause, gone: Mutex::default() }
+        Self { account, wire, models, routes, pause, gone: Mutex::default(), dialects: Mutex::default() }
     }
 
     async fn write(&self, request: &ContentRequest, tell: Tell<'_>) -> Result<ContentText, ProviderError> {
@@ -110,7 +120,7 @@ impl<W: Wire> Author<W> {
                     self.gone().insert(choice.model.clone(), Instant::now());
                     last_gone = message;
                 }
-                Err(Failure::Other(error)) => return Err(error),
+                Err(Failure::Other(error) | Failure::Unfit { error, .. }) => return Err(error),
                 Ok(text) => return Ok(text),
             }
         }
@@ -151,27 +161,53 @@ impl<W: Wire> Author<W> {
         spent: Tokens,
         tell: Tell<'_>,
     ) -> Result<(Result<ContentText, BadAnswer>, Tokens), Failure> {
-        let reply = self.wire.ask(&choice.model, request, complaint).await?;
+        let reply = self.ask_in_its_dialect(&choice.model, request, complaint).await?;
         let rate = choice.rate;
+        let used = reply.tokens.unwrap_or_else(|| prompt::guessed(request, reply.written.as_ref().ok()));
         tell(Step::Answered {
             service: self.account.service,
             model: &choice.model,
-            tokens: reply.tokens,
-            nano_usd: rate.map(|rate| rate.nano_usd(reply.tokens)),
+            tokens: used,
+            nano_usd: rate.map(|rate| rate.nano_usd(used)),
         });
-        let tokens = spent.plus(reply.tokens);
+        let tokens = spent.plus(used);
         let origin = Origin {
             model: reply.model.unwrap_or_else(|| choice.model.clone()),
             tokens,
             cost: rate.map(|rate| rate.cost(tokens)),
         };
-        let text = reply.text.and_then(|text| {
-            let draft: Draft = serde_json::from_str(&text).map_err(|error| {
-                BadAnswer::Broken(format!("the answer breaks the JSON schema: {}", quote(&error.to_string())))
-            })?;
-            validate::finish(draft, request, origin).map_err(BadAnswer::Broken)
-        });
+        let draft = reply.written.and_then(|written| written.draft());
+        let text = draft.and_then(|draft| validate::finish(draft, request, origin).map_err(BadAnswer::Broken));
         Ok((text, tokens))
+    }
+
+    /// Puts the request as the end point took it last, and in a simpler way when that is refused.
+    async fn ask_in_its_dialect(
+        &self,
+        model: &str,
+        request: &ContentRequest,
+        complaint: Option<&str>,
+    ) -> Result<Reply, Failure> {
+        let known = self.dialects().get(model).copied();
+        let mut dialect = known.unwrap_or(W::DIALECT);
+        loop {
+            match self.wire.ask(model, request, complaint, dialect).await {
+                Ok(reply) => {
+                    self.dialects().insert(model.to_owned(), dialect);
+                    return Ok(reply);
+                }
+                Err(Failure::Unfit { said, error }) => {
+                    let Some(simpler) = dialect.after(&said) else { return Err(error.into()) };
+                    tracing::info!(service = self.account.service, model, %error, ?simpler, "refused, asking in another way");
+                    dialect = simpler;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    fn dialects(&self) -> std::sync::MutexGuard<'_, HashMap<String, Dialect>> {
+        self.dialects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn final_error(&self, bad: &BadAnswer, request: &ContentRequest) -> ProviderError {

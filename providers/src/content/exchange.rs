@@ -5,21 +5,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::{DateTime, Utc};
 use reqwest::header::{HeaderMap, HeaderValue};
 use secrecy::ExposeSecret;
-use serde::{Deserialize, de::IgnoredAny};
+use serde_json::Value;
 
-use super::validate;
-use crate::ProviderError;
+use super::{
+    refusal::{self, Said},
+    validate,
+};
+use crate::{
+    ProviderError,
+    wait::{self, header},
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Far above the longest text; a body beyond it is no answer.
 const BODY_LIMIT: usize = 4 << 20;
 /// Longest piece of a foreign text within an error message, in characters.
-const QUOTE: usize = 200;
-/// Waits that vendors ask for are kept within these.
-const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+const QUOTE: usize = 300;
 
 /// Whose account is used, and the names of its variables for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub(super) struct Account {
     pub(super) key: &'static str,
     pub(super) base_url: &'static str,
     pub(super) model: &'static str,
+    /// Whether this is the protocol's own vendor, whose refusals say what is wrong with an input; others refuse what they cannot do.
+    pub(super) is_its_vendor: bool,
 }
 
 /// Why one request gave nothing.
@@ -36,6 +41,14 @@ pub(super) enum Failure {
     /// The vendor does not have this model, or no longer.
     #[error("{0}")]
     ModelGone(String),
+    /// The end point cannot do what the request asked for; in another dialect it may.
+    #[error("{error}")]
+    Unfit {
+        /// What it said, whole.
+        said: String,
+        /// The same, for when no other dialect is left.
+        error: ProviderError,
+    },
     #[error(transparent)]
     Other(#[from] ProviderError),
 }
@@ -43,28 +56,6 @@ pub(super) enum Failure {
 /// The wait that the headers of an answer ask for, until someone takes it.
 #[derive(Debug, Default)]
 pub(super) struct Pause(Mutex<Option<Instant>>);
-
-/// `error` in the body of a failure, and in an answer that failed.
-#[derive(Default, Deserialize)]
-pub(super) struct WireError {
-    #[serde(default)]
-    pub(super) message: Option<String>,
-    #[serde(default)]
-    r#type: Option<String>,
-    // A number at some vendors, so not decoded before it is needed.
-    #[serde(default)]
-    code: Option<serde_json::Value>,
-}
-
-impl WireError {
-    pub(super) fn code(&self) -> String {
-        match &self.code {
-            Some(serde_json::Value::String(code)) => code.clone(),
-            Some(serde_json::Value::Null) | None => String::new(),
-            Some(code) => code.to_string(),
-        }
-    }
-}
 
 impl Pause {
     fn ask(&self, wait: Option<Duration>) {
@@ -102,24 +93,30 @@ impl Account {
         }
     }
 
-    /// Sends a request once and sorts everything but a success with JSON, while the headers are still at hand.
+    /// Sends a request once and sorts everything but a success with JSON, while the headers are still at hand. An answer is one
+    /// value, or the pieces of a stream, which some send unasked.
     pub(super) async fn exchange(
         self,
         http: &reqwest::Client,
         request: reqwest::Request,
         pause: &Pause,
-    ) -> Result<Vec<u8>, Failure> {
+    ) -> Result<Vec<Value>, Failure> {
         let response = http.execute(request).await.map_err(|error| self.unreachable(&error))?;
         let (status, headers) = (response.status(), response.headers().clone());
         pause.ask(nothing_left(&headers));
         let body = self.read_body(response).await?;
         if !status.is_success() {
-            return Err(self.classify(status.as_u16(), &headers, &body));
+            return Err(refusal::sort(self, status.as_u16(), &headers, &Said::of(&body)));
         }
-        if serde_json::from_slice::<IgnoredAny>(&body).is_err() {
-            return Err(self.transient(format!("{status}: the answer is not JSON{}", request_id(&headers))).into());
+        let values = values(&body);
+        if values.is_empty() {
+            let said = Said::of(&body).shown();
+            return Err(self.transient(format!("{status}: the answer is not JSON: {said}")).into());
         }
-        Ok(body)
+        match values.iter().find_map(Said::within) {
+            Some(said) => Err(refusal::sort(self, 200, &headers, &said)),
+            None => Ok(values),
+        }
     }
 
     async fn read_body(self, mut response: reqwest::Response) -> Result<Vec<u8>, ProviderError> {
@@ -147,41 +144,6 @@ impl Account {
         self.transient(if cause.is::<reqwest::Error>() { what.to_owned() } else { format!("{what}: {cause}") })
     }
 
-    /// What a status that is no success means.
-    fn classify(self, status: u16, headers: &HeaderMap, body: &[u8]) -> Failure {
-        #[derive(Deserialize)]
-        struct Wrapped {
-            error: WireError,
-        }
-        let error =
-            serde_json::from_slice::<Wrapped>(body).map_or_else(|_| WireError::default(), |wrapped| wrapped.error);
-        let code = error.code();
-        let kind = error.r#type.unwrap_or_default();
-        let text = quote(&error.message.unwrap_or_default());
-        let code_text = quote(&code);
-        let message = format!(
-            "{}{}",
-            [&status.to_string(), &code_text, &text].map(String::as_str).join(" ").trim_end(),
-            request_id(headers)
-        );
-        let retry_after = retry_after(headers, Utc::now());
-        let no_money =
-            kind == "insufficient_quota" || ["credit", "spend", "quota"].iter().any(|word| code.contains(word));
-        let Self { service, key, base_url, .. } = self;
-        let error = match status {
-            // The message of a refused key shows part of it.
-            401 | 403 => self.misconfigured(format!("{status} {code_text}: {key} is refused{}", request_id(headers))),
-            400 | 404 if code == "model_not_found" => return Failure::ModelGone(message),
-            404 => self.misconfigured(format!("{message}: check {} and {base_url}", self.model)),
-            429 if no_money => self.misconfigured(format!("{message}: the account is out of quota")),
-            429 => ProviderError::RateLimited { service, message, retry_after },
-            408 | 409 | 500.. => ProviderError::Transient { service, message, retry_after },
-            ..400 => self.misconfigured(format!("{message}: check {base_url}")),
-            _ => ProviderError::Rejected { service, message },
-        };
-        error.into()
-    }
-
     pub(super) fn transient(self, message: String) -> ProviderError {
         ProviderError::Transient { service: self.service, message, retry_after: None }
     }
@@ -191,18 +153,32 @@ impl Account {
     }
 }
 
-/// The wait that the service asks for: milliseconds, seconds, or a date; 1 s to 1 h.
-fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    let wait = if let Some(ms) = header(headers, "retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()) {
-        Duration::try_from_secs_f64(ms / 1_000.0).ok()?
-    } else {
-        let value = header(headers, "retry-after")?;
-        match value.parse::<f64>() {
-            Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
-            Err(_) => (DateTime::parse_from_rfc2822(value).ok()?.to_utc() - now).to_std().unwrap_or_default(),
+/// One JSON value, or those of an event stream; none when it is neither.
+fn values(body: &[u8]) -> Vec<Value> {
+    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+    match serde_json::from_slice(body) {
+        Ok(value) => vec![value],
+        Err(_) => events(&String::from_utf8_lossy(body)),
+    }
+}
+
+/// The data of each event that is JSON; the mark of the end is not.
+fn events(body: &str) -> Vec<Value> {
+    let mut values = Vec::new();
+    let mut data = String::new();
+    for line in body.lines().chain([""]) {
+        match line.strip_prefix("data:") {
+            Some(piece) => {
+                data.push_str(piece);
+                data.push('\n');
+            }
+            None if line.trim().is_empty() => {
+                values.extend(serde_json::from_str::<Value>(&std::mem::take(&mut data)).ok());
+            }
+            None => {}
         }
-    };
-    Some(wait.clamp(WAITS.0, WAITS.1))
+    }
+    values
 }
 
 /// How long the service says that nothing is left of a limit; at most 1 h.
@@ -212,7 +188,7 @@ fn nothing_left(headers: &HeaderMap) -> Option<Duration> {
         let wait = header(headers, &format!("x-ratelimit-reset-{limit}")).filter(|_| left == "0")?;
         parse_wait(wait)
     };
-    Some(["requests", "tokens"].into_iter().filter_map(of).max()?.min(WAITS.1))
+    Some(["requests", "tokens"].into_iter().filter_map(of).max()?.min(wait::LONGEST))
 }
 
 /// A duration such as `120ms`, `1s`, `6m0s` or `1h2m3.5s`. The grammar is unconfirmed: anything else is no duration.
@@ -238,14 +214,6 @@ fn parse_wait(text: &str) -> Option<Duration> {
     if text.is_empty() { None } else { Duration::try_from_secs_f64(seconds).ok() }
 }
 
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok().map(str::trim)
-}
-
-fn request_id(headers: &HeaderMap) -> String {
-    header(headers, "x-request-id").map(|id| format!(" (request {})", quote(id))).unwrap_or_default()
-}
-
 /// One line of a foreign text, not too long.
 pub(super) fn quote(text: &str) -> String {
     let line = validate::plain_text(text);
@@ -262,66 +230,19 @@ mod tests {
 
     use super::*;
 
-    const ACCOUNT: Account = Account { service: "vendor", key: "KEY", base_url: "URL", model: "MODEL" };
-
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let pairs = pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         pairs.collect()
     }
 
-    fn code(status: u16, kind: &str, code: &str) -> &'static str {
-        let body = json!({ "error": { "message": "m", "type": kind, "param": null, "code": code } }).to_string();
-        match ACCOUNT.classify(status, &HeaderMap::new(), body.as_bytes()) {
-            Failure::ModelGone(_) => "model_gone",
-            Failure::Other(error) => error.code(),
-        }
-    }
-
     #[test]
-    fn every_status_has_its_consequence() {
-        for status in [400, 413, 422] {
-            assert_eq!(code(status, "invalid_request_error", "x"), "provider_rejected");
-        }
-        for status in [302, 401, 403, 404] {
-            assert_eq!(code(status, "invalid_request_error", "x"), "provider_misconfigured");
-        }
-        for status in [408, 409, 500, 502, 503, 504] {
-            assert_eq!(code(status, "server_error", "x"), "provider_unavailable");
-        }
-        for status in [400, 404] {
-            assert_eq!(code(status, "invalid_request_error", "model_not_found"), "model_gone");
-        }
-        assert_eq!(code(429, "requests", "rate_limit_exceeded"), "rate_limited");
-        assert_eq!(code(429, "rate_limit_error", "slow_down"), "rate_limited");
-        assert_eq!(code(429, "insufficient_quota", "insufficient_quota"), "provider_misconfigured");
-        assert_eq!(code(429, "x", "credit_balance_exhausted"), "provider_misconfigured");
-        assert_eq!(code(429, "x", "spend_limit_reached"), "provider_misconfigured");
-    }
-
-    #[test]
-    fn bodies_of_another_form_are_no_obstacle() {
-        let message = |status, body: &[u8]| ACCOUNT.classify(status, &HeaderMap::new(), body).to_string();
-        assert_eq!(message(429, b"<html>busy</html>"), "vendor: 429");
-        assert_eq!(message(400, br#"{"error":{"message":"no","code":400}}"#), "vendor: 400 400 no");
-        assert_eq!(message(503, br#"{"error":"overloaded"}"#), "vendor: 503");
-    }
-
-    #[test]
-    fn the_wait_is_read_in_all_its_forms_and_kept_within_a_second_and_an_hour() {
-        let now = DateTime::parse_from_rfc2822("Sun, 22 Nov 2026 10:00:00 GMT").unwrap().to_utc();
-        let wait =
-            |pairs: &[(&'static str, &'static str)]| retry_after(&headers(pairs), now).map(|wait| wait.as_millis());
-        assert_eq!(wait(&[("retry-after", "7")]), Some(7_000));
-        assert_eq!(wait(&[("retry-after", "0.5")]), Some(1_000));
-        assert_eq!(wait(&[("retry-after", "0")]), Some(1_000));
-        assert_eq!(wait(&[("retry-after", "86400")]), Some(3_600_000));
-        assert_eq!(wait(&[("retry-after", "7"), ("retry-after-ms", "2500")]), Some(2_500));
-        assert_eq!(wait(&[("retry-after-ms", "250")]), Some(1_000));
-        assert_eq!(wait(&[("retry-after", "Sun, 22 Nov 2026 10:00:20 GMT")]), Some(20_000));
-        assert_eq!(wait(&[("retry-after", "Sun, 22 Nov 2026 09:00:00 GMT")]), Some(1_000));
-        assert_eq!(wait(&[("retry-after", "-1")]), None);
-        assert_eq!(wait(&[("retry-after", "soon")]), None);
-        assert_eq!(wait(&[]), None);
+    fn an_answer_is_one_value_or_the_events_of_a_stream() {
+        assert_eq!(values("\u{feff} {\"a\":1}\n".as_bytes()), [json!({ "a": 1 })]);
+        let stream = ": keep-alive\r\n\r\nevent: x\r\ndata: {\"a\":1}\r\n\r\ndata: {\"a\":\ndata: 2}\n\ndata: [DONE]\n\ndata:{\"a\":3}";
+        // The mark of the end is JSON, but not an object.
+        let objects = values(stream.as_bytes()).into_iter().filter(Value::is_object).collect::<Vec<_>>();
+        assert_eq!(objects, [json!({ "a": 1 }), json!({ "a": 2 }), json!({ "a": 3 })]);
+        assert!(values(b"<html></html>").is_empty() && values(b"").is_empty());
     }
 
     #[test]

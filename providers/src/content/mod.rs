@@ -1,12 +1,15 @@
 //! Product texts: what is asked for, what is answered, and who writes it: models ([`providers()`]) or the templates.
 
+mod answer;
 mod author;
 mod catalogue;
 mod compatible;
+mod dialect;
 mod exchange;
 mod openai;
 mod phrases;
 mod prompt;
+mod refusal;
 mod routes;
 mod template;
 mod validate;
@@ -324,7 +327,8 @@ pub struct ContentText {
     pub language: Language,
     /// Which model wrote it; `template` when none did.
     pub model: String,
-    /// What was used, over all requests that this answer took; nothing when it was `cached`.
+    /// What was used, over all requests that this answer took, estimated where the end point does not tell; nothing when it was
+    /// `cached`.
     pub tokens: Tokens,
     /// What it cost; `null` when the price of the model is not known.
     pub cost: Option<Cost>,
@@ -344,7 +348,6 @@ impl ContentText {
 
 /// A question that customers ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Question {
     /// At most 300 characters.
     pub question: String,

@@ -4,18 +4,24 @@ use std::{sync::Arc, time::Duration};
 
 use async_openai::{Client, config::OpenAIConfig, error::OpenAIError, middleware::HttpRequestFactory};
 use futures::{FutureExt, future::BoxFuture};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::BoxError;
 
+use super::answer::{Written, count, text_of};
 use super::author::{Author, BadAnswer, Models, Reply, Wire};
-use super::exchange::{Account, Failure, Pause, WireError, quote};
+use super::dialect::{Dialect, Form, Length};
+use super::exchange::{Account, Failure, Pause, quote};
 use super::routes::Routes;
 use super::{ContentRequest, Tokens, prompt};
 use crate::ProviderError;
 
-const ACCOUNT: Account =
-    Account { service: "openai", key: "OPENAI_API_KEY", base_url: "OPENAI_BASE_URL", model: "OPENAI_MODEL" };
+const ACCOUNT: Account = Account {
+    service: "openai",
+    key: "OPENAI_API_KEY",
+    base_url: "OPENAI_BASE_URL",
+    model: "OPENAI_MODEL",
+    is_its_vendor: true,
+};
 
 /// The protocol.
 pub(super) struct Responses {
@@ -39,33 +45,47 @@ pub(super) fn author(
 }
 
 impl Wire for Responses {
+    const DIALECT: Dialect = Dialect::RESPONSES;
+
     fn ask<'a>(
         &'a self,
         model: &'a str,
         request: &'a ContentRequest,
         complaint: Option<&'a str>,
+        dialect: Dialect,
     ) -> BoxFuture<'a, Result<Reply, Failure>> {
         async move {
-            let body = body(model, request, complaint);
+            let body = body(model, request, complaint, dialect);
             let answer: Value = self.client.responses().create_byot(body).await.map_err(failure)?;
-            Ok(read(answer)?)
+            Ok(read(&answer)?)
         }
         .boxed()
     }
 }
 
-fn body(model: &str, request: &ContentRequest, complaint: Option<&str>) -> Value {
-    json!({
+fn body(model: &str, request: &ContentRequest, complaint: Option<&str>, dialect: Dialect) -> Value {
+    let mut body = json!({
         "model": model,
-        "instructions": prompt::instructions(request, complaint),
+        "instructions": prompt::instructions(request, complaint, dialect.form != Form::Schema),
         "input": prompt::product_data(request).to_string(),
-        "max_output_tokens": prompt::most_output(request),
-        "reasoning": { "effort": "low" },
         "store": false,
-        "text": { "format": {
-            "type": "json_schema", "name": prompt::SCHEMA_NAME, "strict": true, "schema": prompt::schema(request.language),
-        } },
-    })
+    });
+    if dialect.length != Length::Unlimited {
+        body["max_output_tokens"] = json!(prompt::most_output(request));
+    }
+    if dialect.effort {
+        body["reasoning"] = json!({ "effort": "low" });
+    }
+    match dialect.form {
+        Form::Schema => {
+            body["text"] = json!({ "format": {
+                "type": "json_schema", "name": prompt::SCHEMA_NAME, "strict": true, "schema": prompt::schema(request.language),
+            } });
+        }
+        Form::Json => body["text"] = json!({ "format": { "type": "json_object" } }),
+        Form::Words => {}
+    }
+    body
 }
 
 /// Goes the common way instead of the client's own, which would drop the headers and log bodies.
@@ -75,8 +95,16 @@ async fn send(
     factory: HttpRequestFactory,
 ) -> Result<reqwest::Response, BoxError> {
     let request = factory.build().await?;
-    let body = ACCOUNT.exchange(&http, request, &pause).await?;
-    Ok(http::Response::new(body).into())
+    let answer = whole(ACCOUNT.exchange(&http, request, &pause).await?);
+    Ok(http::Response::new(answer.to_string()).into())
+}
+
+/// The answer as one value: the one that came whole, or the last state that a stream tells.
+fn whole(mut pieces: Vec<Value>) -> Value {
+    match pieces.iter().rposition(|piece| piece["response"].is_object()) {
+        Some(last) => pieces.swap_remove(last)["response"].take(),
+        None => pieces.into_iter().next().unwrap_or_default(),
+    }
 }
 
 fn failure(error: OpenAIError) -> Failure {
@@ -92,100 +120,47 @@ fn failure(error: OpenAIError) -> Failure {
     }
 }
 
-/// The parts of a reply that matter; everything else may change without harm.
-#[derive(Deserialize)]
-struct WireReply {
-    #[serde(default)]
-    status: Option<String>,
-    #[serde(default)]
-    error: Option<WireError>,
-    #[serde(default)]
-    incomplete_details: Option<WireIncomplete>,
-    #[serde(default)]
-    model: Option<String>,
-    #[serde(default)]
-    output: Vec<WireItem>,
-    #[serde(default)]
-    usage: Option<WireUsage>,
-}
-
-#[derive(Deserialize)]
-struct WireIncomplete {
-    #[serde(default)]
-    reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct WireItem {
-    #[serde(default)]
-    content: Option<Vec<WirePart>>,
-}
-
-#[derive(Deserialize)]
-struct WirePart {
-    r#type: String,
-    #[serde(default)]
-    text: Option<String>,
-    #[serde(default)]
-    refusal: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct WireUsage {
-    #[serde(default)]
-    input_tokens: u64,
-    #[serde(default)]
-    output_tokens: u64,
-    #[serde(default)]
-    total_tokens: u64,
-}
-
-/// Sorts an answer with status 200, which is not yet success.
-fn read(answer: Value) -> Result<Reply, ProviderError> {
-    let wire: WireReply = serde_json::from_value(answer)
-        .map_err(|error| ACCOUNT.transient(format!("the answer has another form: {}", quote(&error.to_string()))))?;
-    let tokens = wire.usage.map_or_else(Tokens::default, |usage| Tokens {
-        input: usage.input_tokens,
-        output: usage.output_tokens,
-        total: usage.total_tokens,
+/// Sorts an answer with status 200, which is not yet success. Everything but what matters may have any form, or be missing. One that
+/// failed does not come here.
+fn read(answer: &Value) -> Result<Reply, ProviderError> {
+    let usage = &answer["usage"];
+    let tokens = count(&usage["input_tokens"]).zip(count(&usage["output_tokens"])).map(|(input, output)| Tokens {
+        input,
+        output,
+        total: count(&usage["total_tokens"]).unwrap_or(input + output),
     });
-    let text = match wire.status.as_deref() {
-        Some("completed") => text_of(wire.output),
-        Some("incomplete") => {
-            let reason = wire.incomplete_details.and_then(|details| details.reason);
-            Err(BadAnswer::cut_off(reason.as_deref()))
+    let incomplete = &answer["incomplete_details"]["reason"];
+    let ended = match answer["status"].as_str() {
+        Some("completed") => None,
+        Some("incomplete") => Some(incomplete.as_str().unwrap_or("no reason given")),
+        None if answer["output"].is_array() => None,
+        status => {
+            let status = quote(status.unwrap_or("without a status"));
+            return Err(ACCOUNT.transient(format!("the answer is {status}")));
         }
-        status => return Err(unfinished(status, wire.error)),
     };
-    Ok(Reply { text, model: wire.model, tokens })
+    let written = if ended == Some("content_filter") { Err(BadAnswer::cut_off(ended)) } else { written(answer, ended) };
+    Ok(Reply { written, model: answer["model"].as_str().map(str::to_owned), tokens })
 }
 
 /// The text of all messages, unless one is a refusal.
-fn text_of(output: Vec<WireItem>) -> Result<String, BadAnswer> {
-    let mut text = String::new();
-    for part in output.into_iter().filter_map(|item| item.content).flatten() {
-        match part.r#type.as_str() {
-            "refusal" => return Err(BadAnswer::Refused(part.refusal.unwrap_or_default())),
-            "output_text" => text.push_str(&part.text.unwrap_or_default()),
-            _ => {}
+fn written(answer: &Value, ended: Option<&str>) -> Result<Written, BadAnswer> {
+    let items = answer["output"].as_array().into_iter().flatten();
+    let (mut text, mut thoughts) = (String::new(), String::new());
+    for content in items.map(|item| &item["content"]) {
+        text.push_str(&text_of(content));
+        for part in content.as_array().into_iter().flatten() {
+            match part["type"].as_str() {
+                Some("refusal") => {
+                    return Err(BadAnswer::Refused(part["refusal"].as_str().unwrap_or_default().to_owned()));
+                }
+                Some("reasoning_text") => thoughts.push_str(part["text"].as_str().unwrap_or_default()),
+                _ => {}
+            }
         }
     }
-    if text.is_empty() { Err(BadAnswer::Broken("the answer holds no text".to_owned())) } else { Ok(text) }
-}
-
-fn unfinished(status: Option<&str>, error: Option<WireError>) -> ProviderError {
-    let error = error.unwrap_or_default();
-    let code = error.code();
-    let message = format!(
-        "the answer is {}: {} {}",
-        quote(status.unwrap_or("without a status")),
-        quote(&code),
-        quote(&error.message.unwrap_or_default())
-    );
-    if code == "rate_limit_exceeded" {
-        return ProviderError::RateLimited { service: ACCOUNT.service, message, retry_after: None };
-    }
-    ACCOUNT.transient(message)
+    let texts = [text, thoughts].into_iter().filter(|text| !text.trim().is_empty()).collect();
+    Ok(Written { texts, ended: ended.map(str::to_owned) })
 }
 
 #[cfg(test)]
@@ -202,5 +177,22 @@ mod tests {
         let error = author(&settings, Duration::from_secs(1), Routes::open(None, None)).unwrap_err();
         assert_eq!(error.code(), "provider_misconfigured");
         assert!(!error.to_string().contains("secret"));
+    }
+
+    #[test]
+    fn the_text_is_read_from_a_stream_and_from_what_leaves_out_the_rest() {
+        let output = json!([{ "type": "reasoning", "content": [{ "type": "reasoning_text", "text": "hm" }] },
+            { "type": "message", "content": [{ "type": "output_text", "text": "{}" }] }]);
+        let written = Ok(Written { texts: vec!["{}".to_owned(), "hm".to_owned()], ended: None });
+        let event =
+            |kind: &str, status: &str| json!({ "type": kind, "response": { "status": status, "output": output } });
+        let streamed = whole(vec![event("response.created", "in_progress"), event("response.completed", "completed")]);
+        for answer in [streamed, json!({ "output": output, "usage": null, "model": 1 })] {
+            let reply = read(&answer).unwrap();
+            assert_eq!((&reply.written, reply.tokens, reply.model), (&written, None, None), "{answer}");
+        }
+        for answer in [json!({ "status": "queued" }), json!({}), json!([])] {
+            assert_eq!(read(&answer).err().map(|error| error.code()), Some("provider_unavailable"), "{answer}");
+        }
     }
 }

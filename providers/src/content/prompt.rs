@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::answer::Written;
 use super::validate;
 use super::{ContentRequest, Language, Tokens, Tone};
 
@@ -15,9 +16,13 @@ const LETTERS_OF_A_TOKEN: u64 = 3;
 /// Tokens of the schema and of the frame around the messages; for estimates.
 const FRAME: u64 = 300;
 
-/// What to do, and after a bad answer, what was wrong with it.
-pub(super) fn instructions(request: &ContentRequest, complaint: Option<&str>) -> String {
+/// What to do, and after a bad answer, what was wrong with it. The form of the answer too, `in_words`, where nothing else tells it.
+pub(super) fn instructions(request: &ContentRequest, complaint: Option<&str>, in_words: bool) -> String {
     let mut instructions = task(request);
+    if in_words {
+        instructions.push_str("\nAnswer with one JSON object and nothing else. It has this JSON schema: ");
+        instructions.push_str(&schema(request.language).to_string());
+    }
     if let Some(complaint) = complaint {
         instructions
             .push_str(&format!("\nYour last answer could not be used: {complaint}. Answer again without this fault."));
@@ -52,10 +57,19 @@ pub(super) fn most(request: &ContentRequest) -> Tokens {
     tokens(request, u64::from(most_output(request)))
 }
 
+/// What an answer took whose end point does not tell, by the length of what was sent and written.
+pub(super) fn guessed(request: &ContentRequest, written: Option<&Written>) -> Tokens {
+    let letters = written.map_or(0, |written| written.texts.iter().map(String::len).sum());
+    tokens(request, of_letters(letters))
+}
+
 fn tokens(request: &ContentRequest, output: u64) -> Tokens {
-    let letters = task(request).len() + product_data(request).to_string().len();
-    let input = u64::try_from(letters).unwrap_or(u64::MAX) / LETTERS_OF_A_TOKEN + FRAME;
+    let input = of_letters(task(request).len() + product_data(request).to_string().len()) + FRAME;
     Tokens { input, output, total: input + output }
+}
+
+fn of_letters(letters: usize) -> u64 {
+    u64::try_from(letters).unwrap_or(u64::MAX) / LETTERS_OF_A_TOKEN
 }
 
 fn task(request: &ContentRequest) -> String {

@@ -25,9 +25,8 @@ pub(super) const BULLETS: usize = 12;
 const KEYWORDS: usize = 20;
 const QUESTIONS: usize = 10;
 
-/// What an author writes, before it is cleaned and checked.
+/// What an author writes, before it is cleaned and checked. What it writes besides is passed over.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Draft {
     pub(super) title: String,
     pub(super) short_description: String,
@@ -186,7 +185,7 @@ fn check_number(part: &str, n_entries: usize, most: usize) -> Result<(), String>
 }
 
 /// What a reader sees of cleaned HTML.
-fn visible_text(html: &str) -> String {
+pub(super) fn visible_text(html: &str) -> String {
     let text = ammonia::Builder::empty().clean(html).to_string();
     // The cleaner writes no other entities; the ampersand comes last, so that nothing is decoded twice.
     let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", "\u{a0}").replace("&amp;", "&");

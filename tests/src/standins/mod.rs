@@ -6,6 +6,7 @@
 pub mod fal;
 pub mod fault;
 pub mod heartbeat;
+pub mod models;
 pub mod openai;
 pub mod prestashop;
 pub mod s3;

@@ -44,6 +44,13 @@ pub enum Reply {
     ServerError,
     /// 503 `server_is_overloaded` with this `Retry-After`.
     Overloaded(&'static str),
+    /// This status and this body.
+    Refuse {
+        /// The status.
+        status: u16,
+        /// The body.
+        body: &'static str,
+    },
     /// Reads the request and never answers.
     Hang,
 }
@@ -272,6 +279,10 @@ async fn answer(reply: Reply, request: &Value) -> Response {
                 "Our servers are currently overloaded",
             );
             ([(header::RETRY_AFTER, wait)], refusal).into_response()
+        }
+        Reply::Refuse { status, body } => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            (status, body).into_response()
         }
         Reply::Hang => std::future::pending().await,
     }

@@ -19,6 +19,7 @@ mod killed_worker;
 mod limits;
 mod main_job;
 mod mode;
+mod models;
 mod mongo_outage;
 mod openai;
 mod openapi;

@@ -1,0 +1,563 @@
+//! What a vendor's refusal means. End points that speak one protocol refuse in many: a vendor's own words decide where its status
+//! does not, so that one text's fault parks no account, an empty account ends no job, and what an end point cannot do is asked for
+//! in another way.
+
+use std::collections::HashSet;
+
+use chrono::Utc;
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+
+use super::exchange::{Account, Failure, quote};
+use super::validate;
+use crate::{ProviderError, wait};
+
+/// Of a page that is no JSON, no more is looked at.
+const PAGE: usize = 16 * 1024;
+/// A run of letters and digits that is so long is a key or its hash.
+const KEY: usize = 32;
+
+/// What a vendor said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Said {
+    /// `code` and the like; empty when there is none.
+    code: String,
+    /// `type`.
+    kind: String,
+    /// Its words, whole.
+    text: String,
+    /// It shows what of the input it takes offence at.
+    has_flags: bool,
+}
+
+impl Said {
+    /// Reads the body of a refusal, whatever it is.
+    pub(super) fn of(body: &[u8]) -> Self {
+        match serde_json::from_slice::<Value>(body) {
+            Ok(value) => Self::of_value(&value),
+            Err(_) => Self { text: page(body), ..Self::default() },
+        }
+    }
+
+    /// Reads an answer that says that it is none, although its status is 200.
+    pub(super) fn within(answer: &Value) -> Option<Self> {
+        let is_error = |value: &Value| match value {
+            Value::String(text) => !text.is_empty(),
+            Value::Object(fields) => !fields.is_empty(),
+            _ => false,
+        };
+        if is_error(&answer["error"]) || answer["object"] == "error" {
+            return Some(Self::of_value(answer));
+        }
+        let choice = &answer["choices"][0];
+        if is_error(&choice["error"]) {
+            return Some(Self::of_value(choice));
+        }
+        let has_answer = ["choices", "output", "status"].iter().any(|name| !answer[*name].is_null());
+        let says = ["message", "detail", "errors"].iter().any(|name| !answer[*name].is_null());
+        (!has_answer && says).then(|| Self::of_value(answer))
+    }
+
+    fn of_value(value: &Value) -> Self {
+        let outer = if value.is_array() && value[0].is_object() { &value[0] } else { value };
+        let inner = [&outer["error"], &outer["errors"][0]].into_iter().find(|inner| inner.is_object());
+        let inner = inner.unwrap_or(outer);
+        let first = |names: &[&str]| {
+            let places = [inner, outer].into_iter().flat_map(|place| names.iter().map(move |name| &place[*name]));
+            places.map(word).find(|word| !word.is_empty()).unwrap_or_default()
+        };
+        let mut code = first(&["code", "status"]);
+        let deeper = word(&inner["innererror"]["code"]);
+        if !deeper.is_empty() {
+            code = format!("{code} {deeper}");
+        }
+        let mut said = words(inner);
+        let metadata = &inner["metadata"];
+        let raw = words(&metadata["raw"]);
+        if !raw.is_empty() && !said.contains(&raw) {
+            said = format!("{said}: {raw}");
+        }
+        let has_flags = !metadata["flagged_input"].is_null() || !metadata["reasons"].is_null();
+        Self { code, kind: first(&["type"]), text: said, has_flags }
+    }
+
+    /// The words without what may be part of a key, for messages.
+    pub(super) fn shown(&self) -> String {
+        let is_key = |word: &str| {
+            let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+            word.contains("**")
+                || word.contains("sk-")
+                || (bare.len() >= KEY && bare.chars().all(|c| c.is_ascii_alphanumeric()))
+        };
+        let words = self.text.split_whitespace().map(|word| if is_key(word) { "[secret]" } else { word });
+        quote(&words.collect::<Vec<_>>().join(" "))
+    }
+
+    fn lower(&self) -> (String, String) {
+        (format!("{} {}", self.code, self.kind).to_lowercase(), self.text.to_lowercase())
+    }
+
+    /// This input is not wanted, whoever pays for it.
+    fn is_moderation(&self) -> bool {
+        let (code, text) = self.lower();
+        let of_account = text.contains("account") || text.contains("access was terminated");
+        self.has_flags
+            || any(&code, &["content_filter", "content_policy", "moderation", "responsibleai", "invalid_prompt"])
+            || any(&code, &["data_inspection", "content_safety", "sensitive"])
+            || any(&text, &["requires moderation", "content management policy", "content exists risk"])
+            || any(&text, &["content policy", "inappropriate content", "unsafe content", "sensitive content"])
+            || (!of_account
+                && any(&text, &["flagged", "safety system", "usage policies", "violates our", "moderation"]))
+    }
+
+    /// The account has no money left.
+    fn is_money(&self, status: u16) -> bool {
+        let (code, text) = self.lower();
+        if any(&code, &["quota", "credit", "spend", "billing", "budget", "balance", "payment", "arrear", "usage_limit"])
+        {
+            return true;
+        }
+        // Some say the same for a minute's limit.
+        let passes = text.contains("rate limit") || text.contains("retry in") || code.contains("rate_limit");
+        if status == 429 && passes {
+            return false;
+        }
+        any(&text, &["insufficient balance", "insufficient credit", "insufficient fund", "insufficient quota"])
+            || any(&text, &["insufficient account balance", "not enough balance", "not enough credit", "no balance"])
+            || any(&text, &["out of credit", "credit balance", "available credits", "any credits", "more credits"])
+            || any(&text, &["credit limit", "budget has been exceeded", "exceeded budget", "over budget"])
+            || any(&text, &["exceededbudget", "crossed budget", "current quota", "payment required", "payment method"])
+            || any(&text, &["billing details", "billing hard limit", "billing is not", "arrear", "overdue"])
+            || any(&text, &["spending limit", "spend limit", "monthly limit", "usage limit", "余额不足", "欠费"])
+    }
+
+    /// The key, the place or the account is not welcome, whatever is asked.
+    fn is_account(&self) -> bool {
+        let (code, text) = self.lower();
+        any(&code, &["api_key", "authentication", "permission", "unauthorized", "access_terminated", "account"])
+            || any(&code, &["organization", "unsupported_country", "ip_not", "invalid_token"])
+            || any(&text, &["api key", "api-key", "apikey", "country", "region", "your account", "your organization"])
+            || any(&text, &["your team", "your project", "permission", "not authorized", "unauthorized", "ip address"])
+            || any(&text, &["suspended", "deactivated", "terminated", "access token", "authenticat"])
+    }
+
+    /// The vendor does not have the model, or no longer, or not for us.
+    fn is_model(&self) -> bool {
+        let (code, text) = self.lower();
+        any(&code, &["model_not_found", "invalid_model", "model_decommissioned"])
+            || (text.contains("model")
+                && (any(&text, &["not found", "does not exist", "doesn't exist", "not exist", "no such model"])
+                    || any(&text, &["unknown model", "invalid model", "not a valid model", "decommissioned"])
+                    || any(&text, &["have access", "been retired", "is deprecated"])))
+    }
+
+    /// It names a part of the request that the end point cannot do.
+    fn is_capability(&self) -> bool {
+        let (_, text) = self.lower();
+        any(&text, &["response_format", "json_schema", "json_object", "json schema", "grammar", "structured output"])
+            || any(&text, &["max_completion_tokens", "max_output_tokens", "max_tokens", "context length", "guided"])
+            || any(&text, &["reasoning.effort", "text.format", "requested parameters", "unsupported parameter"])
+    }
+
+    fn is_rate(&self) -> bool {
+        let (code, text) = self.lower();
+        any(&code, &["rate_limit", "ratelimit", "too_many_requests", "slow_down"]) || text.contains("rate limit")
+    }
+}
+
+/// What follows from a refusal with this status; 200 for one that came as an answer.
+pub(super) fn sort(account: Account, status: u16, headers: &HeaderMap, said: &Said) -> Failure {
+    let Account { service, key, base_url, model, .. } = account;
+    let code = quote(&said.code);
+    let code = if code == status.to_string() { "" } else { &code };
+    let request = wait::header(headers, "x-request-id").map(|id| format!(" (request {})", quote(id)));
+    let parts = [status.to_string(), code.to_owned(), said.shown()];
+    let parts: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+    let message = format!("{}{}", parts.join(" "), request.unwrap_or_default());
+    let retry_after = wait::retry_after(headers, Utc::now());
+
+    let no_money = || account.misconfigured(format!("{message}: the account is out of quota or money"));
+    let no_entry = || account.misconfigured(format!("{message}: {key} is refused"));
+    let unfit = || Failure::Unfit {
+        said: said.text.clone(),
+        error: ProviderError::Unable { service, message: message.clone() },
+    };
+    let error = match status {
+        402 => no_money(),
+        400 | 403 | 422 | 451 if said.is_moderation() => ProviderError::Rejected { service, message },
+        400.. if status != 404 && said.is_money(status) => no_money(),
+        401 => no_entry(),
+        400 | 403 | 404 | 422 if said.is_model() => return Failure::ModelGone(message),
+        403 if said.is_account() => no_entry(),
+        400 | 422 if said.text.to_lowercase().contains("api key") => no_entry(),
+        404 | 500 if said.is_capability() => return unfit(),
+        404 => account.misconfigured(format!("{message}: check {model} and {base_url}")),
+        429 => ProviderError::RateLimited { service, message, retry_after },
+        400 | 422 if account.is_its_vendor && !said.is_capability() => ProviderError::Rejected { service, message },
+        400 | 415 | 422 | 501 => return unfit(),
+        408 | 409 | 425 | 500.. => ProviderError::Transient { service, message, retry_after },
+        200 => return of_an_answer(account, headers, said, message),
+        ..400 => account.misconfigured(format!("{message}: check {base_url}")),
+        // Of this text only, as far as anyone can tell; an end point that refuses all of them is left alone by its breaker.
+        _ => ProviderError::Unable { service, message },
+    };
+    error.into()
+}
+
+/// Some put the status into the body, and others nowhere.
+fn of_an_answer(account: Account, headers: &HeaderMap, said: &Said, message: String) -> Failure {
+    let service = account.service;
+    match said.code.parse::<u16>() {
+        Ok(status @ 400..=599) => sort(account, status, headers, said),
+        _ if said.is_moderation() => ProviderError::Rejected { service, message }.into(),
+        _ if said.is_money(200) => sort(account, 402, headers, said),
+        _ if said.is_model() => Failure::ModelGone(message),
+        _ if said.is_rate() => ProviderError::RateLimited { service, message, retry_after: None }.into(),
+        _ if said.is_capability() => sort(account, 400, headers, said),
+        _ => account.transient(message).into(),
+    }
+}
+
+fn any(text: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| text.contains(word))
+}
+
+/// A code, which is a number at some vendors.
+fn word(value: &Value) -> String {
+    match value {
+        Value::String(word) => word.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => String::new(),
+    }
+}
+
+/// What is meant for people, wherever it stands.
+fn words(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => {
+            let items = items.iter().map(words).filter(|words| !words.is_empty());
+            items.collect::<Vec<_>>().join("; ")
+        }
+        Value::Object(fields) => {
+            let places =
+                ["message", "msg", "detail", "error_description", "error_msg", "error", "errors", "title", "reason"];
+            let said = places.iter().filter_map(|name| fields.get(*name)).map(words).find(|words| !words.is_empty());
+            let said = said.unwrap_or_default();
+            // A checker of forms says apart where it looked.
+            let place = fields.get("loc").and_then(Value::as_array).map(|path| path.iter().map(word));
+            match place.map(|path| path.collect::<Vec<_>>().join(".")) {
+                Some(place) if !place.is_empty() => format!("{place}: {said}"),
+                _ => said,
+            }
+        }
+        _ => String::new(),
+    }
+}
+
+/// What a reader sees of a page, or the text if it is none.
+fn page(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(PAGE)]);
+    if !text.contains('<') {
+        return text.trim().to_owned();
+    }
+    let mut cleaner = ammonia::Builder::empty();
+    cleaner.clean_content_tags(HashSet::from(["script", "style", "title"]));
+    validate::visible_text(&cleaner.clean(&text.replace('<', " <")).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+    use serde_json::json;
+
+    use super::*;
+
+    const ACCOUNT: Account =
+        Account { service: "vendor", key: "KEY", base_url: "URL", model: "MODEL", is_its_vendor: false };
+
+    fn sorted(status: u16, body: &str) -> (&'static str, String) {
+        match sort(ACCOUNT, status, &HeaderMap::new(), &Said::of(body.as_bytes())) {
+            Failure::ModelGone(message) => ("model_gone", message),
+            Failure::Unfit { error, .. } => ("unfit", error.to_string()),
+            Failure::Other(error) => (error.code(), error.to_string()),
+        }
+    }
+
+    fn code(status: u16, kind: &str, code: &str) -> &'static str {
+        let body = json!({ "error": { "message": "m", "type": kind, "param": null, "code": code } }).to_string();
+        sorted(status, &body).0
+    }
+
+    #[test]
+    fn every_status_has_its_consequence() {
+        for status in [400, 422, 501] {
+            assert_eq!(code(status, "invalid_request_error", "x"), "unfit", "{status}");
+        }
+        for status in [403, 405, 413] {
+            assert_eq!(code(status, "invalid_request_error", "x"), "provider_unable", "{status}");
+        }
+        for status in [302, 401, 402, 404] {
+            assert_eq!(code(status, "invalid_request_error", "x"), "provider_misconfigured", "{status}");
+        }
+        for status in [408, 409, 425, 500, 502, 503, 504] {
+            assert_eq!(code(status, "server_error", "x"), "provider_unavailable", "{status}");
+        }
+        for status in [400, 404] {
+            assert_eq!(code(status, "invalid_request_error", "model_not_found"), "model_gone");
+        }
+        assert_eq!(code(429, "requests", "rate_limit_exceeded"), "rate_limited");
+        assert_eq!(code(429, "rate_limit_error", "slow_down"), "rate_limited");
+    }
+
+    #[test]
+    fn no_money_is_told_from_no_time_in_every_vendors_words() {
+        let money = [
+            (
+                402,
+                r#"{"error":{"message":"Insufficient Balance","type":"unknown_error","param":null,"code":"invalid_request_error"}}"#,
+            ),
+            (402, r#"{"error":{"message":"This request requires more credits, or fewer max_tokens.","code":402}}"#),
+            (402, "<html><body><h1>Payment Required</h1></body></html>"),
+            (402, ""),
+            (
+                400,
+                r#"{"error":{"message":"Your credit balance is too low to access the API.","type":"invalid_request_error"}}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"Budget has been exceeded! Current cost: 14.2, Max budget: 10","type":"budget_exceeded","param":null,"code":"400"}}"#,
+            ),
+            (400, r#"{"error":{"message":"x","type":"invalid_request_error","code":"billing_hard_limit_reached"}}"#),
+            (
+                403,
+                r#"{"code":"The caller does not have permission","error":"Your team has used all available credits"}"#,
+            ),
+            (403, r#"{"error":{"message":"access denied: account is in arrears","code":"AccountOverdueError"}}"#),
+            (429, r#"{"error":{"message":"m","type":"insufficient_quota","code":"insufficient_quota"}}"#),
+            (429, r#"{"error":{"message":"m","type":"x","code":"credit_balance_exhausted"}}"#),
+            (429, r#"{"error":{"message":"m","type":"x","code":"spend_limit_reached"}}"#),
+            (
+                429,
+                r#"{"error":{"message":"LiteLLM User: a, exceeded budget for model=b","type":"budget_exceeded","param":null,"code":"429"}}"#,
+            ),
+            (
+                429,
+                r#"{"error":{"message":"Your account is not active, please check your billing details","type":"x"}}"#,
+            ),
+            (200, r#"{"error":{"message":"Insufficient credits","code":402}}"#),
+            (200, r#"{"error":"insufficient balance"}"#),
+        ];
+        for (status, body) in money {
+            let (code, message) = sorted(status, body);
+            assert_eq!(code, "provider_misconfigured", "{status} {body}: {message}");
+            assert!(message.ends_with("the account is out of quota or money"), "{message}");
+        }
+        let time = [
+            r#"{"error":{"message":"Rate limit reached for model a. Need more tokens? Upgrade at https://vendor.example/settings/billing","type":"tokens","code":"rate_limit_exceeded"}}"#,
+            r#"[{"error":{"code":429,"message":"You exceeded your current quota, check your plan and billing details. Please retry in 22.3s.","status":"RESOURCE_EXHAUSTED"}}]"#,
+            r#"{"message":"Requests rate limit exceeded"}"#,
+            r#"{"object":"error","message":"Service tier capacity exceeded for this model.","type":"service_tier_capacity_exceeded","code":"3505"}"#,
+        ];
+        for body in time {
+            assert_eq!(sorted(429, body).0, "rate_limited", "{body}");
+        }
+    }
+
+    #[test]
+    fn one_text_that_is_not_wanted_is_not_the_account() {
+        let moderated = [
+            (
+                403,
+                r#"{"error":{"code":403,"message":"a/b requires moderation on this router. Your input was flagged for \"violence\". No credits were charged.","metadata":{"reasons":["violence"],"flagged_input":"knife"}}}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"code":"content_filter","message":"The response was filtered due to the prompt triggering the content management policy.","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"Content Exists Risk","type":"invalid_request_error","param":null,"code":"invalid_request_error"}}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"Your prompt was flagged as violating our usage policies.","type":"invalid_request_error","code":"invalid_prompt"}}"#,
+            ),
+            (200, r#"{"error":{"message":"Your input was flagged","code":403}}"#),
+        ];
+        for (status, body) in moderated {
+            assert_eq!(sorted(status, body).0, "provider_rejected", "{body}");
+        }
+        let nobody_can_tell =
+            ["", "<html><title>Blocked</title><body>Request blocked</body></html>", r#"{"error":"forbidden"}"#];
+        for body in nobody_can_tell {
+            assert_eq!(sorted(403, body).0, "provider_unable", "{body}");
+        }
+        let account = [
+            r#"{"error":{"message":"Country, region, or territory not supported","code":"unsupported_country_region_territory"}}"#,
+            r#"{"error":{"message":"Your access was terminated due to violation of our policies","type":"access_terminated"}}"#,
+            r#"{"error":{"message":"You have insufficient permissions for this operation.","type":"x"}}"#,
+            r#"{"message":"Your account has been flagged and is suspended"}"#,
+        ];
+        for body in account {
+            assert_eq!(sorted(403, body).0, "provider_misconfigured", "{body}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_is_not_there_is_known_in_every_vendors_words() {
+        let gone = [
+            (
+                404,
+                r#"{"object":"error","message":"The model `a` does not exist.","type":"NotFoundError","param":null,"code":404}"#,
+            ),
+            (
+                404,
+                r#"{"error":{"message":"model \"a\" not found, try pulling it first","type":"api_error","param":null,"code":null}}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"Model Not Exist","type":"invalid_request_error","param":null,"code":"invalid_request_error"}}"#,
+            ),
+            (
+                400,
+                r#"{"object":"error","message":"Invalid model: a","type":"invalid_model","param":null,"code":"1500"}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"Invalid model name passed in model=a","type":"None","param":"None","code":"400"}}"#,
+            ),
+            (
+                403,
+                r#"{"error":{"message":"Project p does not have access to model a","type":"invalid_request_error","code":"model_not_found"}}"#,
+            ),
+        ];
+        for (status, body) in gone {
+            assert_eq!(sorted(status, body).0, "model_gone", "{body}");
+        }
+    }
+
+    #[test]
+    fn what_an_end_point_cannot_do_is_never_final() {
+        let unfit = [
+            (
+                400,
+                r#"{"error":{"message":"This response_format type is unavailable now","type":"invalid_request_error","param":null,"code":"invalid_request_error"}}"#,
+            ),
+            (
+                422,
+                r#"{"detail":[{"type":"extra_forbidden","loc":["body","max_completion_tokens"],"msg":"Extra inputs are not permitted","input":4000}]}"#,
+            ),
+            (404, r#"{"error":{"message":"No endpoints found that can handle the requested parameters.","code":404}}"#),
+            (
+                500,
+                r#"{"error":{"code":500,"message":"Failed to initialize samplers: failed to parse grammar","type":"server_error"}}"#,
+            ),
+            (400, "Bad Request"),
+            (200, r#"{"error":{"message":"json_schema is not supported","code":400}}"#),
+        ];
+        for (status, body) in unfit {
+            assert_eq!(sorted(status, body).0, "unfit", "{body}");
+        }
+    }
+
+    #[test]
+    fn the_protocols_own_vendor_is_believed_what_it_says_of_an_input() {
+        let of = |body: &str| {
+            let account = Account { is_its_vendor: true, ..ACCOUNT };
+            match sort(account, 400, &HeaderMap::new(), &Said::of(body.as_bytes())) {
+                Failure::Other(error) => error.code(),
+                Failure::Unfit { .. } => "unfit",
+                Failure::ModelGone(_) => "model_gone",
+            }
+        };
+        assert_eq!(
+            of(r#"{"error":{"message":"Invalid type for 'input'","type":"invalid_request_error"}}"#),
+            "provider_rejected"
+        );
+        for capability in
+            ["Unsupported parameter: 'reasoning.effort'", "the model's maximum context length is 9 tokens"]
+        {
+            assert_eq!(of(&json!({ "error": { "message": capability } }).to_string()), "unfit", "{capability}");
+        }
+    }
+
+    #[test]
+    fn the_vendors_words_survive_in_every_form() {
+        let message = |status, body: &str| sorted(status, body).1;
+        assert_eq!(message(503, r#"{"error":"overloaded, come back"}"#), "vendor: 503 overloaded, come back");
+        assert_eq!(
+            message(429, r#"{"message":"Requests rate limit exceeded"}"#),
+            "vendor: 429 Requests rate limit exceeded"
+        );
+        assert_eq!(message(500, r#"{"detail":"boom"}"#), "vendor: 500 boom");
+        assert_eq!(message(500, r#"{"errors":[{"code":7003,"message":"no route"}]}"#), "vendor: 500 7003 no route");
+        assert_eq!(message(400, r#"{"error":{"message":"no","code":400}}"#), "vendor: 400 no");
+        assert_eq!(
+            message(
+                422,
+                r#"{"object":"error","message":{"detail":[{"loc":["body","x"],"msg":"Extra inputs"}]},"type":"t"}"#
+            ),
+            "vendor: 422 body.x: Extra inputs"
+        );
+        assert_eq!(
+            message(
+                502,
+                r#"{"error":{"message":"Provider returned error","code":502,"metadata":{"raw":"{\"x\":1}"}}}"#
+            ),
+            "vendor: 502 Provider returned error: {\"x\":1}"
+        );
+        let page = "<html><head><title>502</title><script>track()</script><style>p{}</style></head>\
+            <body><h1>502 Bad&nbsp;Gateway</h1><p>upstream &amp; friends</p></body></html>";
+        assert_eq!(message(502, page), "vendor: 502 502 Bad Gateway upstream & friends");
+        assert_eq!(message(500, "upstream connect error"), "vendor: 500 upstream connect error");
+        let long = message(500, &json!({ "error": "é".repeat(400) }).to_string());
+        assert_eq!(long.chars().filter(|c| *c == 'é').count(), 300);
+        assert_eq!(
+            message(200, r#"{"error":{"message":"mind lost","code":"server_error"}}"#),
+            "vendor: 200 server_error mind lost"
+        );
+    }
+
+    #[test]
+    fn no_part_of_a_key_is_shown() {
+        let quoted = [
+            "Incorrect API key provided: sk-te***************1234. You can find your key in the dashboard.",
+            "Authentication Fails, Your api key: ****1234 is invalid",
+            "Invalid proxy server token passed. Received API Key = sk-...1234, Key Hash (Token) =88dc28d0f030c55ed4ab77ed8faf098196cb1c05df778539800c9f1243fe6b4b.",
+        ];
+        for text in quoted {
+            let (code, message) = sorted(401, &json!({ "error": { "message": text } }).to_string());
+            assert_eq!(code, "provider_misconfigured");
+            assert!(message.contains("[secret]") && message.contains("KEY is refused"), "{message}");
+            assert!(!message.contains("1234") && !message.contains("88dc"), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_error_that_comes_as_an_answer_is_no_answer() {
+        for error in [
+            json!({ "error": { "message": "m", "code": 502 } }),
+            json!({ "error": "m" }),
+            json!({ "object": "error", "message": "m" }),
+            json!({ "message": "m" }),
+            json!({ "detail": "m" }),
+            json!({ "choices": [{ "error": { "message": "m", "code": 502 } }] }),
+        ] {
+            assert_eq!(Said::within(&error).map(|said| said.text).as_deref(), Some("m"), "{error}");
+        }
+        for answer in
+            [json!({ "error": null, "status": "completed" }), json!({ "choices": [], "message": "m" }), json!([])]
+        {
+            assert_eq!(Said::within(&answer), None, "{answer}");
+        }
+    }
+
+    #[test]
+    fn the_wait_that_is_asked_for_is_kept() {
+        let headers: HeaderMap = [(reqwest::header::RETRY_AFTER, HeaderValue::from_static("17"))].into_iter().collect();
+        let failure = sort(ACCOUNT, 503, &headers, &Said::default());
+        let Failure::Other(ProviderError::Transient { retry_after, .. }) = failure else { panic!("{failure:?}") };
+        assert_eq!(retry_after, Some(std::time::Duration::from_secs(17)));
+    }
+}
