@@ -267,10 +267,18 @@ impl Fleet {
         Ok(())
     }
 
-    /// Waits until all reports are written; gives up after 3 s.
+    /// Gives back what was set aside for a call that was never ended. Does not wait for Redis: [`Self::flush`] does.
+    pub fn give_back(&self, reserved: Reserved) {
+        match &self.backend.store {
+            Store::Alone(alone) => alone.settle(&reserved, 0),
+            Store::Shared { shared, .. } => shared.give_back(reserved),
+        }
+    }
+
+    /// Waits until all reports are written and all money is given back; gives up after 3 s.
     pub async fn flush(&self) {
         if let Store::Shared { shared, .. } = &self.backend.store {
-            shared.outbox.flush().await;
+            tokio::join!(shared.outbox.flush(), shared.all_given_back());
         }
     }
 

@@ -18,7 +18,7 @@ use crate::{call::Report, error::Error, news::OnceAMinute, shared::Shared};
 const COLLECT: Duration = Duration::from_millis(100);
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 /// Whoever waits for all to be written gives up after so long.
-const FLUSH_WITHIN: Duration = Duration::from_secs(3);
+pub(crate) const FLUSH_WITHIN: Duration = Duration::from_secs(3);
 /// The most reports that wait while Redis is away; the oldest leave first.
 const MOST: usize = 10_000;
 /// The most reports of one call.

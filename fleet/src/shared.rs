@@ -8,6 +8,7 @@ use std::{
 
 use redis::AsyncCommands;
 use tokio::{sync::broadcast, time::timeout};
+use tokio_util::task::TaskTracker;
 
 use crate::{
     alone::{HOUR_MINUTES, MINUTE_MS, worst},
@@ -18,7 +19,7 @@ use crate::{
     keys,
     mode::{Modes, Switch},
     news::OnceAMinute,
-    outbox::Outbox,
+    outbox::{FLUSH_WITHIN, Outbox},
     scripts::Server,
     settings::Settings,
     spending::Reserved,
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     reading: tokio::sync::Mutex<()>,
     events: broadcast::Sender<Event>,
     pub(crate) outbox: Outbox,
+    /// Money on its way back.
+    returns: TaskTracker,
     slow: OnceAMinute,
 }
 
@@ -59,6 +62,7 @@ impl Shared {
             reading: tokio::sync::Mutex::default(),
             events,
             outbox: Outbox::default(),
+            returns: TaskTracker::new(),
             slow: OnceAMinute::default(),
         })
     }
@@ -173,6 +177,28 @@ impl Shared {
         }
         let asked_micro_usd = reserved.micro_usd;
         Err(Error::OverCap { tenant: reserved.tenant, spent_micro_usd, asked_micro_usd, cap_micro_usd })
+    }
+
+    /// In the background: whoever gives back is being dropped.
+    pub(crate) fn give_back(self: &Arc<Self>, reserved: Reserved) {
+        // Without a runtime the process ends.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let shared = Arc::clone(self);
+        let task = async move {
+            if let Err(error) = shared.settle(&reserved, 0).await {
+                tracing::warn!(%error, "money of a call that was not made counts as spent until the day is over");
+            }
+        };
+        self.returns.spawn_on(task, &runtime);
+    }
+
+    /// Waits until the money that is on its way is back, or a few seconds.
+    pub(crate) async fn all_given_back(&self) {
+        self.returns.close();
+        if timeout(FLUSH_WITHIN, self.returns.wait()).await.is_err() {
+            tracing::warn!("redis did not take back the money of the last calls within {} s", FLUSH_WITHIN.as_secs());
+        }
+        self.returns.reopen();
     }
 
     pub(crate) async fn settle(&self, reserved: &Reserved, actual_micro_usd: u64) -> Result<(), Error> {

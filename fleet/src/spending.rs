@@ -2,8 +2,8 @@
 
 pub(crate) const DAY_MS: u64 = 24 * 3600 * 1000;
 
-/// Money set aside for one call; [`Fleet::settle`](crate::Fleet::settle) replaces it by what the call cost. If that is never
-/// called, it counts as spent until its UTC day is over.
+/// Money set aside for one call; [`Fleet::settle`](crate::Fleet::settle) replaces it by what the call cost, and
+/// [`Fleet::give_back`](crate::Fleet::give_back) undoes it. If neither is called, it counts as spent until its UTC day is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Reserved {

@@ -189,7 +189,7 @@ mod tests {
         const PROMISED: [Row; 8] = [
             ("content", 5, 120, true, 16),
             ("image", 5, 300, true, 8),
-            ("scrape", 4, 60, true, 32),
+            ("scrape", 4, 240, true, 32),
             ("email", 8, 30, false, 8),
             ("publication", 6, 120, false, 8),
             ("payment", 10, 30, false, 4),

@@ -28,6 +28,8 @@ pub struct Context {
     pub timeout: Duration,
     /// Whether a stand-in may answer.
     pub allow_fallback: bool,
+    /// Whether this run is to replace what stand-ins made, so that it must be whole.
+    pub healing: bool,
     /// The outside services.
     pub providers: Arc<Providers>,
     /// MongoDB; `None` in tests that need none.
@@ -49,6 +51,7 @@ impl Context {
             max_attempts: J::MAX_ATTEMPTS,
             timeout: Duration::from_secs(J::TIMEOUT_S),
             allow_fallback: J::ALLOW_FALLBACK,
+            healing: false,
             providers: Arc::new(providers),
             store: None,
             client: None,
@@ -93,6 +96,8 @@ pub trait Handler: Job {
     const COLLECTION: &'static str;
     /// The outside service that makes it, if there is one; see [`providers::Providers`].
     const SERVICE: Option<&'static str> = None;
+    /// Whether its service is one account: when that cannot answer for one job, it cannot answer for others.
+    const ONE_ACCOUNT: bool = true;
     /// Whether only operators may push it.
     const FOR_OPERATORS: bool = false;
 

@@ -50,6 +50,7 @@ pub(crate) struct Healer {
     pub(crate) kind: Kind,
     pub(crate) collection: &'static str,
     service: &'static str,
+    one_account: bool,
     run: Run,
 }
 
@@ -84,6 +85,7 @@ impl Registry for Healers {
                 kind,
                 collection: J::COLLECTION,
                 service,
+                one_account: J::ONE_ACCOUNT,
                 run: |payload, context| Box::pin(run::<J>(payload, context)),
             });
         }
@@ -225,6 +227,7 @@ impl Healing<'_> {
             max_attempts: healer.kind.max_attempts,
             timeout: Duration::from_secs(healer.kind.timeout_s),
             allow_fallback: false,
+            healing: true,
             progress: Reporter::nobody(),
             ..self.context.clone()
         };
@@ -261,10 +264,15 @@ impl Healing<'_> {
                 self.store.put_off_tenant(healer.collection, &degraded.tenant, until).await.map_err(away)?;
                 self.put_off(healer, degraded, after).await
             }
-            JobError::Snooze { after, .. } if after <= SHORT => self.put_off(healer, degraded, after).await,
+            JobError::Snooze { after, .. } if after <= SHORT || !healer.one_account => {
+                self.put_off(healer, degraded, after).await
+            }
             error @ JobError::Snooze { .. } => {
                 self.put_off(healer, degraded, Duration::ZERO).await?;
                 Err(Stop::Away(error))
+            }
+            JobError::Retry { after: Some(after), .. } if !healer.one_account => {
+                self.put_off(healer, degraded, after).await
             }
             JobError::Retry { code, message, after: Some(after) } => {
                 self.put_off(healer, degraded, Duration::ZERO).await?;
@@ -275,7 +283,7 @@ impl Healing<'_> {
                 let wait = LATER.0.saturating_mul(1 << degraded.failures.min(20)).min(LATER.1);
                 let until = later(wait);
                 self.store.failed_degraded(healer.collection, &degraded.job_id, until).await.map_err(away)?;
-                if self.failures.fetch_add(1, Ordering::Relaxed) + 1 < AWAY {
+                if !healer.one_account || self.failures.fetch_add(1, Ordering::Relaxed) + 1 < AWAY {
                     return Ok(());
                 }
                 Err(Stop::Away(error))

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use providers::{
     Answer, ProviderError,
-    scraping::{PagePrice, Price},
+    scraping::{NoPrice, PagePrice, Price},
 };
 use queue::{FieldError, Job, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -56,7 +56,7 @@ pub struct ScrapedPage {
 impl Job for Scrape {
     const KIND: &'static str = "scrape";
     const MAX_ATTEMPTS: u32 = 4;
-    const TIMEOUT_S: u64 = 60;
+    const TIMEOUT_S: u64 = 240;
     const ALLOW_FALLBACK: bool = true;
     const CONCURRENCY: usize = 32;
 
@@ -70,20 +70,27 @@ impl Handler for Scrape {
     type Output = ScrapeResult;
     const COLLECTION: &'static str = "prices";
     const SERVICE: Option<&'static str> = Some("scraping");
+    /// Each shop is one.
+    const ONE_ACCOUNT: bool = false;
 
-    /// Succeeds when at least one page could be fetched; a page without a price counts as fetched.
+    /// Succeeds when at least one page could be fetched; a page without a price counts as fetched. A result that is healed must have
+    /// all that can be had.
     async fn run(self, context: &Context) -> Result<Done<ScrapeResult>, JobError> {
         let pages = Pages { n: self.urls.len(), tried: AtomicUsize::new(0) };
         let answers = join_all(self.urls.iter().map(|url| pages.fetch(url, context))).await;
-        if answers.iter().all(Result::is_err) {
+        let may_come = |answer: &Result<_, ProviderError>| matches!(answer, Err(error) if !error.is_final());
+        if answers.iter().all(Result::is_err) || (context.healing && answers.iter().any(may_come)) {
             return Err(failure(answers.into_iter().filter_map(Result::err)));
         }
-        // A price that was made up must show in the job's own provider, even beside real ones.
-        let made = answers.iter().flatten().max_by_key(|answer| answer.degraded_reason.is_some());
-        let (provider, degraded_reason) = made.map(|answer| (answer.provider, answer.degraded_reason.clone())).unzip();
+        let fetched = answers.iter().flatten().max_by_key(|answer| answer.provider != NoPrice::NAME);
+        let provider = fetched.map(|answer| answer.provider);
+        let mut reasons: Vec<&str> =
+            answers.iter().flatten().filter_map(|answer| answer.degraded_reason.as_deref()).collect();
+        reasons.dedup();
+        let degraded_reason = (!reasons.is_empty()).then(|| reasons.join("; "));
         let pages = self.urls.into_iter().zip(answers).map(|(url, answer)| ScrapedPage::new(url, answer)).collect();
         let result = ScrapeResult { product_id: self.product_id, pages };
-        Ok(Done { result, provider, degraded_reason: degraded_reason.flatten() })
+        Ok(Done { result, provider, degraded_reason })
     }
 }
 
@@ -110,8 +117,9 @@ impl Pages {
 impl ScrapedPage {
     fn new(url: String, answer: Result<Answer<PagePrice>, ProviderError>) -> Self {
         match answer {
-            Ok(Answer { value: PagePrice { title, price, fetched_at }, .. }) => {
-                Self { url, title, price, fetched_at: timestamp(fetched_at), error: None }
+            Ok(Answer { value: PagePrice { title, price, fetched_at }, provider, degraded_reason }) => {
+                let error = degraded_reason.filter(|_| provider == NoPrice::NAME);
+                Self { url, title, price, fetched_at: timestamp(fetched_at), error }
             }
             Err(error) => Self {
                 url,
@@ -147,7 +155,7 @@ fn failure(errors: impl Iterator<Item = ProviderError>) -> JobError {
             JobError::Fatal { .. } => {}
         }
     }
-    let message = format!("no page could be fetched: {}", messages.join("; "));
+    let message = format!("pages could not be fetched: {}", messages.join("; "));
     match (retry, snooze) {
         (Some(code), _) => JobError::Retry { code, message, after: longest },
         // No page was asked for: that uses no attempt.
@@ -215,31 +223,11 @@ mod tests {
         }
     }
 
-    /// Pages as [`Web`] has them, and [`Made`] behind it.
+    /// Pages as [`Web`] has them, and what stands in for them.
     fn web() -> Providers {
-        let scraping = Service::new(
-            "scraping",
-            true,
-            vec![Arc::new(Web) as Arc<dyn Scraper>],
-            Arc::new(Made),
-            Duration::from_secs(5),
-        );
+        let webs = vec![Arc::new(Web) as Arc<dyn Scraper>];
+        let scraping = Service::new("scraping", true, webs, Arc::new(NoPrice), Duration::from_secs(5));
         Providers { scraping, ..mocks() }
-    }
-
-    #[derive(Debug)]
-    struct Made;
-
-    impl Provider for Made {
-        fn name(&self) -> &'static str {
-            "mock"
-        }
-    }
-
-    impl Scraper for Made {
-        fn fetch_price<'a>(&'a self, _: &'a Url) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
-            async { Ok(PagePrice { title: Some("made up".to_owned()), price: None, fetched_at: Utc::now() }) }.boxed()
-        }
     }
 
     fn scrape(paths: &[&str]) -> Scrape {
@@ -293,12 +281,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn at_the_last_attempt_made_up_pages_are_degraded() {
+    async fn at_the_last_attempt_a_page_that_cannot_be_had_has_no_price_and_is_degraded() {
         let last = Context { attempt: Scrape::MAX_ATTEMPTS, ..context::<Scrape>(web()) };
-        let done = scrape(&["/fine", "/down"]).run(&last).await.unwrap();
-        assert_eq!(done.provider, Some("mock"));
-        assert_eq!(done.degraded_reason.as_deref(), Some("scraping: https://shop.example/down"));
-        assert_eq!(done.result.pages[1].title.as_deref(), Some("made up"));
+        let done = scrape(&["/down"]).run(&last).await.unwrap();
+        assert_eq!(done.provider, Some("none"));
+        let done = scrape(&["/fine", "/down", "/busy"]).run(&last).await.unwrap();
+        assert_eq!(done.provider, Some("web"), "some pages are real");
+        let reason = "scraping: https://shop.example/down";
+        assert_eq!(done.degraded_reason, Some(format!("{reason}; scraping: https://shop.example/busy")));
+        let lost = &done.result.pages[1];
+        assert_eq!((&lost.price, &lost.title, lost.error.as_deref()), (&None, &None, Some(reason)));
+        assert_eq!(done.result.pages[0].error, None);
+    }
+
+    #[tokio::test]
+    async fn what_is_healed_has_every_page_that_can_be_had() {
+        let healing = Context { healing: true, allow_fallback: false, ..context::<Scrape>(web()) };
+        let error = scrape(&["/fine", "/down"]).run(&healing).await.unwrap_err();
+        assert!(matches!(&error, JobError::Retry { message, .. } if message.contains("/down")), "{error:?}");
+        let done = scrape(&["/fine", "/gone"]).run(&healing).await.unwrap();
+        assert_eq!((done.provider, done.degraded_reason), (Some("web"), None));
     }
 
     #[test]

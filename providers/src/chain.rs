@@ -4,29 +4,34 @@
 //! What all replicas must agree on (the mode switched at run time, breakers, limits, spending) is in [`Fleet`]: it is asked once before
 //! a call and told afterwards.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use fleet::{Admission, Call, Clock, Fleet, Mode, Permit, Reported, Reserved};
-use futures::future::BoxFuture;
+use futures::future::{self, BoxFuture, FutureExt};
+use tokio::{sync::OwnedMutexGuard, time::Instant};
 
 use crate::{
     error::{Hold, ProviderError},
     secrets::Secrets,
+    wait,
 };
 
 /// A wait known before the call that is longer than this puts the job off instead of holding a worker's slot.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
-/// One outside service: its real providers in the order in which they are asked, and the mock.
+/// Whoever sets no time has this much.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(24 * 3600);
+/// When whoever did not get its turn comes again.
+const NEXT_TURN: Duration = Duration::from_secs(5);
+
+/// One outside service: its real providers in the order in which they are asked, the mock, and what stands in for the real ones.
 #[derive(Debug)]
 pub struct Service<P: ?Sized> {
     name: &'static str,
     real_by_variables: bool,
     reals: Vec<Arc<P>>,
     mock: Arc<P>,
+    stand_in: Arc<P>,
     timeout: Duration,
     limits: Limits,
     shared: Shared,
@@ -76,6 +81,12 @@ pub trait Ask<P: ?Sized>: Sync {
         None
     }
 
+    /// Waits until it may be asked, where one goes after the other. The time of the call begins after it, so that waiting is no
+    /// failure of the service.
+    fn turn<'a>(&'a self, _provider: &'a P) -> BoxFuture<'a, Turn> {
+        future::ready(Turn::default()).boxed()
+    }
+
     /// Whether it changes something at the service: then nobody knows what became of a call that was not answered in time.
     fn is_write(&self) -> bool {
         false
@@ -89,6 +100,18 @@ pub trait Ask<P: ?Sized>: Sync {
     /// What it has used; `None` when that is not known.
     fn used(&self, _value: &Self::Value) -> Option<Usage> {
         None
+    }
+}
+
+/// One's turn; the next one has it when this is dropped.
+#[derive(Debug, Default)]
+pub struct Turn {
+    _held: Option<OwnedMutexGuard<()>>,
+}
+
+impl From<OwnedMutexGuard<()>> for Turn {
+    fn from(guard: OwnedMutexGuard<()>) -> Self {
+        Self { _held: Some(guard) }
     }
 }
 
@@ -121,7 +144,7 @@ pub struct Answer<T> {
     pub value: T,
     /// Who made it.
     pub provider: &'static str,
-    /// Why the first real provider did not, when it should have.
+    /// Why those did not that should have: what each said that was asked before.
     pub degraded_reason: Option<String>,
 }
 
@@ -136,7 +159,14 @@ impl<P: Provider + ?Sized> Service<P> {
         timeout: Duration,
     ) -> Self {
         let shared = Shared { fleet: Fleet::alone(), spending_cap: None, secrets: Secrets::default() };
-        Self { name, real_by_variables, reals, mock, timeout, limits: Limits::default(), shared }
+        let stand_in = Arc::clone(&mock);
+        Self { name, real_by_variables, reals, mock, stand_in, timeout, limits: Limits::default(), shared }
+    }
+
+    /// The same service where something else than the mock stands in for real providers: what the mock makes up would be a lie.
+    #[must_use]
+    pub fn with_stand_in(self, stand_in: Arc<P>) -> Self {
+        Self { stand_in, ..self }
     }
 
     /// The same service, with what it shares with other processes.
@@ -169,23 +199,25 @@ impl<P: Provider + ?Sized> Service<P> {
     /// The first provider's, when nothing may stand in for it. [`ProviderError::Held`] when nothing was asked.
     pub async fn call<A: Ask<P>>(&self, policy: Policy<'_>, what: &A) -> Result<Answer<A::Value>, ProviderError> {
         if !self.is_real() {
-            return self.mocked(what, None).await;
+            let value = what.ask(&self.mock).await?;
+            return Ok(Answer { value, provider: self.mock.name(), degraded_reason: None });
         }
-        let deadline = Instant::now() + policy.time.min(self.timeout);
-        let mut first = None;
+        let mut time = CallTime::new(policy.time, self.timeout);
+        let mut reasons = Vec::new();
         for (position, real) in self.reals.iter().enumerate() {
-            // Each gets an equal share of what is left, so that one that hangs leaves time for the others.
-            let left = deadline.saturating_duration_since(Instant::now());
-            let share = left / u32::try_from(self.reals.len() - position).unwrap_or(1);
-            match self.ask(real, share, policy, what).await {
+            match self.ask(real, &mut time, self.reals.len() - position, policy, what).await {
                 Ok(value) => {
-                    return Ok(Answer { value, provider: real.name(), degraded_reason: first });
+                    let degraded_reason = (!reasons.is_empty()).then(|| reasons.join("; "));
+                    return Ok(Answer { value, provider: real.name(), degraded_reason });
                 }
                 Err(error) if policy.allow_fallback && error.passes_on(policy.last_attempt) => {
                     tracing::debug!(service = self.name, provider = real.name(), %error, "cannot answer, the next one is asked");
-                    first.get_or_insert(error.to_string());
+                    let reason = error.to_string();
+                    if !reasons.contains(&reason) {
+                        reasons.push(reason);
+                    }
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.after(&reasons)),
             }
         }
         if !policy.allow_fallback {
@@ -197,24 +229,19 @@ impl<P: Provider + ?Sized> Service<P> {
                 retry_in: Duration::from_secs(60),
             });
         }
-        let reason = first.unwrap_or_else(|| format!("{}: switched to real, but not configured", self.name));
-        self.mocked(what, Some(reason)).await
+        if reasons.is_empty() {
+            reasons.push(format!("{}: switched to real, but not configured", self.name));
+        }
+        let value = what.ask(&self.stand_in).await.map_err(|error| error.after(&reasons))?;
+        Ok(Answer { value, provider: self.stand_in.name(), degraded_reason: Some(reasons.join("; ")) })
     }
 
-    async fn mocked<A: Ask<P>>(
-        &self,
-        what: &A,
-        degraded_reason: Option<String>,
-    ) -> Result<Answer<A::Value>, ProviderError> {
-        let value = what.ask(&self.mock).await?;
-        Ok(Answer { value, provider: self.mock.name(), degraded_reason })
-    }
-
-    /// Asks one real provider, if it may be asked now.
+    /// Asks one real provider, if it may be asked now; `n_left` are yet to share the time, this one included.
     async fn ask<A: Ask<P>>(
         &self,
         real: &P,
-        time: Duration,
+        time: &mut CallTime,
+        n_left: usize,
         policy: Policy<'_>,
         what: &A,
     ) -> Result<A::Value, ProviderError> {
@@ -223,41 +250,54 @@ impl<P: Provider + ?Sized> Service<P> {
             Some(part) => format!("{}/{part}", real.name()),
             None => real.name().to_owned(),
         };
-        let reserved = self.reserve(policy.tenant, estimate).await?;
+        let Some(_turn) = time.wait_for(what.turn(real)).await else {
+            return Err(ProviderError::Held {
+                service: self.name,
+                hold: Hold::Limit,
+                message: format!("others were ahead at {account} for as long as this attempt can wait"),
+                retry_in: NEXT_TURN,
+            });
+        };
+        let reservation = self.reserve(policy.tenant, estimate).await?;
         let Limits { requests_per_min, tokens_per_min } = self.limits;
         let call =
             Call { service: self.name, account: &account, requests_per_min, tokens_per_min, tokens: estimate.tokens };
         let permit = match admitted(&self.shared.fleet, self.name, &call).await {
             Ok(permit) => permit,
             Err(error) => {
-                self.settle(reserved, 0).await;
+                reservation.settle(0).await;
                 return Err(error);
             }
         };
         let under_way = UnderWay { fleet: &self.shared.fleet, permit: Some(permit) };
+        let time = time.share(n_left);
         let result = match tokio::time::timeout(time, what.ask(real)).await {
             Ok(result) => result,
             Err(_) => Err(too_late(real.name(), time, what.is_write())),
         };
-        // A vendor may quote what it was sent; from here on the error is logged, stored and shown.
-        let result = result.map_err(|error| error.redacted(&self.shared.secrets));
+        // A vendor may quote what it was sent; from here on the error is logged, stored and shown. And no wait that it asks for
+        // is longer than is sensible.
+        let result = result.map_err(|error| error.redacted(&self.shared.secrets).bounded());
         let used = result.as_ref().ok().and_then(|value| what.used(value));
-        under_way.ended(reported(result.as_ref().err(), used, real.take_pause()));
+        let pause = real.take_pause().map(|pause| pause.min(wait::LONGEST));
+        under_way.ended(reported(result.as_ref().err(), used, pause));
         // What a failed call cost is not known: a refusal was paid for, no answer most likely not.
         let spent = match &result {
             Ok(_) => used.unwrap_or(estimate).micro_usd,
             Err(ProviderError::Rejected { .. }) => estimate.micro_usd,
             Err(_) => None,
         };
-        self.settle(reserved, spent.unwrap_or(0)).await;
+        reservation.settle(spent.unwrap_or(0)).await;
         result
     }
 
     /// Sets the money aside that a call will cost at most. Redis being away stops no call.
-    async fn reserve(&self, tenant: &str, estimate: Usage) -> Result<Option<Reserved>, ProviderError> {
-        let (Some(cap), Some(micro_usd)) = (self.shared.spending_cap, estimate.micro_usd) else { return Ok(None) };
-        match self.shared.fleet.reserve(tenant, micro_usd, cap).await {
-            Ok(reserved) => Ok(Some(reserved)),
+    async fn reserve(&self, tenant: &str, estimate: Usage) -> Result<Reservation<'_>, ProviderError> {
+        let fleet = &self.shared.fleet;
+        let nothing = Reservation { fleet, reserved: None };
+        let (Some(cap), Some(micro_usd)) = (self.shared.spending_cap, estimate.micro_usd) else { return Ok(nothing) };
+        match fleet.reserve(tenant, micro_usd, cap).await {
+            Ok(reserved) => Ok(Reservation { fleet, reserved: Some(reserved) }),
             Err(fleet::Error::OverCap { .. }) => Err(ProviderError::Held {
                 service: self.name,
                 hold: Hold::SpendingCap,
@@ -266,15 +306,62 @@ impl<P: Provider + ?Sized> Service<P> {
             }),
             Err(error) => {
                 tracing::warn!(%error, "spending is not limited");
-                Ok(None)
+                Ok(nothing)
             }
         }
     }
+}
 
-    async fn settle(&self, reserved: Option<Reserved>, micro_usd: u64) {
-        let Some(reserved) = reserved else { return };
-        if let Err(error) = self.shared.fleet.settle(reserved, micro_usd).await {
+/// How long the calls of one attempt may take.
+struct CallTime {
+    began: Instant,
+    /// In all, the waiting for turns included.
+    in_all: Duration,
+    /// Without it.
+    calls: Duration,
+    waited: Duration,
+}
+
+impl CallTime {
+    fn new(in_all: Duration, calls: Duration) -> Self {
+        Self { began: Instant::now(), in_all: in_all.min(LONGEST_ATTEMPT), calls, waited: Duration::ZERO }
+    }
+
+    /// Waits for a turn, but not so long that the call would be short of time: half of it is left in any case.
+    async fn wait_for(&mut self, turn: BoxFuture<'_, Turn>) -> Option<Turn> {
+        let asked = Instant::now();
+        let until = self.began + self.in_all.saturating_sub(self.calls).max(self.in_all / 2);
+        let turn = tokio::time::timeout_at(until, turn).await.ok();
+        self.waited += asked.elapsed();
+        turn
+    }
+
+    /// An equal share of what is left, so that a provider that hangs leaves time for the others.
+    fn share(&self, n_left: usize) -> Duration {
+        let left = self.in_all.min(self.calls + self.waited).saturating_sub(self.began.elapsed());
+        left / u32::try_from(n_left).unwrap_or(1)
+    }
+}
+
+/// Money that is set aside for a call. Dropped before the call's end (its job was cancelled or its worker stops), it is given back.
+struct Reservation<'a> {
+    fleet: &'a Fleet,
+    reserved: Option<Reserved>,
+}
+
+impl Reservation<'_> {
+    async fn settle(mut self, micro_usd: u64) {
+        let Some(reserved) = self.reserved.take() else { return };
+        if let Err(error) = self.fleet.settle(reserved, micro_usd).await {
             tracing::warn!(%error, "what a call cost is counted as it was estimated");
+        }
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if let Some(reserved) = self.reserved.take() {
+            self.fleet.give_back(reserved);
         }
     }
 }
@@ -354,7 +441,7 @@ fn reported(error: Option<&ProviderError>, used: Option<Usage>, pause: Option<Du
         Some(ProviderError::Transient { retry_after: Some(wait), .. }) => {
             Reported::Limited { pause: *wait, reason: reason() }
         }
-        Some(ProviderError::Transient { .. } | ProviderError::UnknownOutcome { .. }) => {
+        Some(ProviderError::Transient { .. } | ProviderError::Unable { .. } | ProviderError::UnknownOutcome { .. }) => {
             Reported::Failed { reason: reason() }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::secrets::Secrets;
+use crate::{secrets::Secrets, wait};
 
 /// Why a provider could not answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +42,14 @@ pub enum ProviderError {
         /// Who refused.
         service: &'static str,
         /// What was refused, and why.
+        message: String,
+    },
+    /// This provider cannot do it as it was asked, which says nothing of the input: another provider may, or a stand-in.
+    #[error("{service}: {message}")]
+    Unable {
+        /// Who refused.
+        service: &'static str,
+        /// What it said.
         message: String,
     },
     /// Credentials, quota or plan: nothing works until someone mends the account.
@@ -104,15 +112,43 @@ impl ProviderError {
     /// The same without secrets in its message.
     #[must_use]
     pub fn redacted(mut self, secrets: &Secrets) -> Self {
+        let message = self.message();
+        *message = secrets.redact(std::mem::take(message));
+        self
+    }
+
+    /// The same with the wait that the service asked for kept within what is sensible, whoever read it.
+    #[must_use]
+    pub(crate) fn bounded(mut self) -> Self {
+        if let Self::Transient { retry_after: Some(asked), .. } | Self::RateLimited { retry_after: Some(asked), .. } =
+            &mut self
+        {
+            *asked = wait::bounded(*asked);
+        }
+        self
+    }
+
+    /// The same with what those said who were asked before.
+    #[must_use]
+    pub(crate) fn after(mut self, reasons: &[String]) -> Self {
+        if !reasons.is_empty() {
+            let message = self.message();
+            message.push_str("; before: ");
+            message.push_str(&reasons.join("; "));
+        }
+        self
+    }
+
+    fn message(&mut self) -> &mut String {
         let (Self::Transient { message, .. }
         | Self::Deferred { message, .. }
         | Self::RateLimited { message, .. }
         | Self::Rejected { message, .. }
+        | Self::Unable { message, .. }
         | Self::Misconfigured { message, .. }
         | Self::UnknownOutcome { message, .. }
-        | Self::Held { message, .. }) = &mut self;
-        *message = secrets.redact(std::mem::take(message));
-        self
+        | Self::Held { message, .. }) = self;
+        message
     }
 
     /// A stable code for the attempt's error.
@@ -123,10 +159,17 @@ impl ProviderError {
             Self::Deferred { .. } => "deferred",
             Self::RateLimited { .. } => "rate_limited",
             Self::Rejected { .. } => "provider_rejected",
+            Self::Unable { .. } => "provider_unable",
             Self::Misconfigured { .. } => "provider_misconfigured",
             Self::UnknownOutcome { .. } => "unknown_outcome",
             Self::Held { hold, .. } => hold.code(),
         }
+    }
+
+    /// Whether this input can never succeed.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Rejected { .. })
     }
 
     /// Whether another provider may stand in now. Never for an input that no provider would take, for a write that may already
@@ -135,7 +178,7 @@ impl ProviderError {
     pub fn passes_on(&self, last_attempt: bool) -> bool {
         match self {
             Self::Rejected { .. } | Self::UnknownOutcome { .. } | Self::Held { hold: Hold::Limit, .. } => false,
-            Self::Misconfigured { .. } | Self::Held { .. } => true,
+            Self::Misconfigured { .. } | Self::Unable { .. } | Self::Held { .. } => true,
             Self::Transient { .. } | Self::Deferred { .. } | Self::RateLimited { .. } => last_attempt,
         }
     }

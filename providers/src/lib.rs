@@ -13,8 +13,9 @@ pub mod publication;
 pub mod scraping;
 mod secrets;
 pub mod services;
+mod wait;
 
-pub use chain::{Answer, Ask, Limits, Policy, Provider, Service, Shared, Usage};
+pub use chain::{Answer, Ask, Limits, Policy, Provider, Service, Shared, Turn, Usage};
 pub use config::{Config, OpenAi, Scraping, ServiceState, Smtp, SmtpTls};
 pub use error::{Hold, ProviderError};
 pub use pace::{Pace, micro_usd};

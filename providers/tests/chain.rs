@@ -11,7 +11,7 @@ use std::{
 use fleet::{Fleet, Mode};
 use futures::{FutureExt, future::BoxFuture};
 use providers::{
-    Answer, Ask, Config, Hold, Limits, Policy, Provider, ProviderError, Providers, Service, Shared, Usage,
+    Answer, Ask, Config, Hold, Limits, Policy, Provider, ProviderError, Providers, Service, Shared, Turn, Usage,
 };
 
 /// A provider that gives these answers, and then its name.
@@ -19,12 +19,16 @@ struct Scripted {
     name: &'static str,
     answers: Mutex<VecDeque<Result<(), ProviderError>>>,
     asked: Mutex<u32>,
+    /// What each answer takes.
+    takes: Mutex<Duration>,
+    /// Whoever has it may be asked.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Scripted {
     fn new(name: &'static str, answers: impl IntoIterator<Item = Result<(), ProviderError>>) -> Arc<Self> {
         let answers = Mutex::new(answers.into_iter().collect());
-        Arc::new(Self { name, answers, asked: Mutex::new(0) })
+        Arc::new(Self { name, answers, asked: Mutex::default(), takes: Mutex::default(), turn: Arc::default() })
     }
 
     fn asked(&self) -> u32 {
@@ -38,7 +42,9 @@ impl Provider for Scripted {
     }
 }
 
-/// A question; an answer costs a cent.
+const COST: Usage = Usage { tokens: 10, micro_usd: Some(10_000) };
+
+/// A question; an answer costs a cent. It is asked in turn.
 struct Question;
 
 impl Ask<Scripted> for Question {
@@ -47,18 +53,27 @@ impl Ask<Scripted> for Question {
     fn ask<'a>(&'a self, provider: &'a Scripted) -> BoxFuture<'a, Result<&'static str, ProviderError>> {
         async {
             *provider.asked.lock().unwrap() += 1;
+            let takes = *provider.takes.lock().unwrap();
+            if !takes.is_zero() {
+                tokio::time::sleep(takes).await;
+            }
             let answer = provider.answers.lock().unwrap().pop_front();
             answer.unwrap_or(Ok(())).map(|()| provider.name)
         }
         .boxed()
     }
 
+    fn turn<'a>(&'a self, provider: &'a Scripted) -> BoxFuture<'a, Turn> {
+        let turn = Arc::clone(&provider.turn);
+        async { turn.lock_owned().await.into() }.boxed()
+    }
+
     fn estimate(&self, _: &Scripted) -> Usage {
-        Usage { tokens: 10, micro_usd: Some(10_000) }
+        COST
     }
 
     fn used(&self, _: &&'static str) -> Option<Usage> {
-        Some(self.estimate(&Scripted { name: "", answers: Mutex::default(), asked: Mutex::default() }))
+        Some(COST)
     }
 }
 
@@ -72,6 +87,10 @@ fn parked() -> Result<(), ProviderError> {
 
 fn rejected() -> Result<(), ProviderError> {
     Err(ProviderError::Rejected { service: "first", message: "no such product".to_owned() })
+}
+
+fn unable() -> Result<(), ProviderError> {
+    Err(ProviderError::Unable { service: "first", message: "400 no schema".to_owned() })
 }
 
 struct World {
@@ -239,4 +258,114 @@ async fn healing_keeps_its_pace_and_says_when_to_come_again() {
     let ProviderError::Held { hold: Hold::Limit, retry_in, .. } = &error else { panic!("{error:?}") };
     assert!(n_allowed == 3 && *retry_in > Duration::from_secs(2) && *retry_in <= Duration::from_secs(20), "{error:?}");
     assert!(providers.pace_healing("images").await.is_ok(), "each service has a pace of its own");
+}
+
+#[tokio::test]
+async fn what_one_provider_cannot_do_goes_to_the_next_at_once_and_is_never_final() {
+    let world = world((0..9).map(|_| unable()));
+    let answer = world.call(true, false).await.unwrap();
+    assert_eq!((answer.provider, answer.degraded_reason.as_deref()), ("second", Some("first: 400 no schema")));
+    assert_eq!(world.call(false, false).await.unwrap_err().code(), "provider_unable");
+    while world.call(false, false).await.unwrap_err().code() == "provider_unable" {}
+    assert_eq!(world.call(false, false).await.unwrap_err().code(), "breaker_open", "it is left alone for a while");
+}
+
+#[tokio::test]
+async fn the_reason_names_every_provider_that_was_asked() {
+    let second = || ProviderError::Misconfigured { service: "second", message: "402 no money".to_owned() };
+    let world = world([transient(), parked(), transient()]);
+    world.second.answers.lock().unwrap().push_back(Err(second()));
+    let answer = world.call(true, true).await.unwrap();
+    assert_eq!(answer.provider, "mock");
+    assert_eq!(answer.degraded_reason.as_deref(), Some("first: 500; second: 402 no money"));
+    let answer = world.call(true, true).await.unwrap();
+    let reason = answer.degraded_reason.unwrap();
+    assert!(reason.starts_with("first: the key is refused; ai: breaker of second is open"), "{reason}");
+}
+
+#[tokio::test]
+async fn an_error_tells_what_those_said_who_were_asked_before() {
+    let world = world([parked()]);
+    let refused = ProviderError::Rejected { service: "second", message: "not about knives".to_owned() };
+    world.second.answers.lock().unwrap().push_back(Err(refused));
+    let error = world.call(true, false).await.unwrap_err();
+    assert_eq!(error.to_string(), "second: not about knives; before: first: the key is refused");
+}
+
+#[tokio::test]
+async fn no_strangers_number_parks_an_account_for_longer_than_an_hour() {
+    let hour = Duration::from_secs(3600);
+    for retry_after in [Duration::from_secs(999_999_999), Duration::from_secs(u64::MAX)] {
+        let message = || "busy".to_owned();
+        let limited =
+            ProviderError::RateLimited { service: "first", message: message(), retry_after: Some(retry_after) };
+        let transient =
+            ProviderError::Transient { service: "first", message: message(), retry_after: Some(retry_after) };
+        for error in [limited, transient] {
+            let world = world([Err(error)]);
+            let told = match world.call(true, false).await.unwrap_err() {
+                ProviderError::RateLimited { retry_after, .. } | ProviderError::Transient { retry_after, .. } => {
+                    retry_after
+                }
+                error => panic!("{error:?}"),
+            };
+            assert_eq!(told, Some(hour));
+            let error = world.call(true, false).await.unwrap_err();
+            let ProviderError::Held { hold: Hold::Limit, retry_in, .. } = &error else { panic!("{error:?}") };
+            assert!(*retry_in <= hour && *retry_in > hour / 2, "{retry_in:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn waiting_for_ones_turn_is_no_failure_of_the_service() {
+    let world = world([]);
+    *world.first.takes.lock().unwrap() = Duration::from_millis(350);
+    let policy = Policy { allow_fallback: true, last_attempt: true, tenant: "acme", time: Duration::from_secs(216) };
+    // A call may take 10 s, and the last of these waits for longer.
+    let calls = (0..32).map(|_| world.service.call(policy, &Question));
+    for answer in futures::future::join_all(calls).await {
+        assert_eq!(answer.unwrap().provider, "first");
+    }
+    assert_eq!(world.fleet.health("ai").await.unwrap().succeeded_1h, 32);
+}
+
+#[tokio::test]
+async fn whoever_does_not_get_its_turn_comes_again_and_nobody_was_asked() {
+    let world = world([]);
+    let _taken = world.first.turn.clone().lock_owned().await;
+    let time = Duration::from_millis(20);
+    let policy = Policy { allow_fallback: true, last_attempt: true, tenant: "acme", time };
+    let error = world.service.call(policy, &Question).await.unwrap_err();
+    assert!(matches!(&error, ProviderError::Held { hold: Hold::Limit, .. }), "{error:?}");
+    assert_eq!(world.asked(), (0, 0, 0));
+    let health = world.fleet.health("ai").await.unwrap();
+    assert_eq!((health.calls_1h, health.breaker), (0, fleet::BreakerState::Closed));
+}
+
+#[tokio::test]
+async fn the_money_of_a_cancelled_call_is_given_back() {
+    let world = limited([], Limits::default(), Some(10_000));
+    *world.first.takes.lock().unwrap() = Duration::from_secs(3600);
+    for _ in 0..3 {
+        let call = world.call(false, false);
+        assert!(tokio::time::timeout(Duration::from_millis(20), call).await.is_err(), "it is cancelled");
+    }
+    *world.first.takes.lock().unwrap() = Duration::ZERO;
+    assert_eq!(world.call(false, false).await.unwrap().provider, "first", "nothing was spent before");
+    assert_eq!(world.call(false, false).await.unwrap_err().code(), "spending_cap");
+}
+
+#[tokio::test]
+async fn what_stands_in_is_not_the_mock_where_the_mock_would_lie() {
+    let (mock, nothing) = (Scripted::new("mock", []), Scripted::new("nothing", []));
+    let reals = vec![Scripted::new("only", [parked()])];
+    let service = Service::new("prices", true, reals, mock.clone(), Duration::from_secs(10)).with_stand_in(nothing);
+    let policy = Policy { allow_fallback: true, last_attempt: false, tenant: "acme", time: Duration::from_secs(10) };
+    let answer = service.call(policy, &Question).await.unwrap();
+    assert_eq!((answer.provider, answer.degraded_reason.is_some(), mock.asked()), ("nothing", true, 0));
+    let mocked = Service::new("prices", false, Vec::new(), mock, Duration::from_secs(10))
+        .with_stand_in(Scripted::new("nothing", []));
+    let answer = mocked.call(policy, &Question).await.unwrap();
+    assert_eq!((answer.provider, answer.degraded_reason), ("mock", None));
 }

@@ -10,8 +10,8 @@ use crate::message::{AttemptError, AttemptOutcome};
 const RETRY_BASE: Duration = Duration::from_secs(2);
 /// No retry waits longer than this by its own arithmetic.
 const RETRY_CAP: Duration = Duration::from_secs(15 * 60);
-/// Bounds of a wait that a service asked for.
-const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+/// Bounds of every wait that somebody asked for: no stranger's number parks a job for good.
+const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 
 /// What came of one attempt.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +29,7 @@ pub enum Outcome {
     Snooze {
         /// Why.
         error: Failure,
-        /// How long to wait.
+        /// How long to wait: at least a second, and an hour at most.
         after: Duration,
         /// Work that is done but could not be stored: handed to the next attempt, which then only stores it.
         draft: Option<Box<Success>>,
@@ -110,14 +110,18 @@ pub(crate) fn decide(
                 let outcome = if outcome == AttemptOutcome::Retry { AttemptOutcome::Dead } else { outcome };
                 return (Next::Dead, Some(outcome), Some(AttemptError::from(error)));
             }
-            let delay = after.map_or_else(|| backoff(failures + 1, jitter), |d| d.clamp(RETRY_AFTER.0, RETRY_AFTER.1));
+            let delay = after.map_or_else(|| backoff(failures + 1, jitter), bounded);
             (Next::Retrying { delay }, Some(outcome), Some(AttemptError::from(error)))
         }
         Outcome::Snooze { error, after, draft } => {
-            (Next::Scheduled { delay: after, draft, code: error.code }, None, None)
+            (Next::Scheduled { delay: bounded(after), draft, code: error.code }, None, None)
         }
         Outcome::Dead(error) => (Next::Dead, Some(AttemptOutcome::Dead), Some(AttemptError::from(error))),
     }
+}
+
+fn bounded(wait: Duration) -> Duration {
+    wait.clamp(WAITS.0, WAITS.1)
 }
 
 /// The code of an attempt that ran into its timeout.
@@ -162,7 +166,19 @@ mod tests {
             Next::Retrying { delay } => delay.as_secs(),
             next => panic!("{next:?}"),
         };
-        assert_eq!([delay(0), delay(30), delay(86_400)], [1, 30, 3600]);
+        assert_eq!([delay(0), delay(30), delay(86_400), delay(u64::MAX)], [1, 30, 3600, 3600]);
+    }
+
+    #[test]
+    fn a_snooze_is_kept_within_a_second_and_an_hour() {
+        let delay =
+            |after| match decide(Outcome::Snooze { error: Failure::new("x", ""), after, draft: None }, 0, 5, 0.5).0 {
+                Next::Scheduled { delay, .. } => delay.as_secs(),
+                next => panic!("{next:?}"),
+            };
+        assert_eq!(delay(Duration::ZERO), 1);
+        assert_eq!(delay(Duration::from_secs(30)), 30);
+        assert_eq!([delay(Duration::from_secs(999_999_999)), delay(Duration::MAX)], [3600, 3600]);
     }
 
     #[test]

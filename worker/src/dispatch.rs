@@ -82,6 +82,7 @@ async fn call<J: Handler>(job: &Claimed, services: &Services) -> Result<Success,
         max_attempts: job.max_attempts(),
         timeout: Duration::from_secs(job.timeout_s()),
         allow_fallback: job.allow_fallback(),
+        healing: false,
         providers: services.providers.clone(),
         store: Some(services.store.clone()),
         client: Some(services.client.clone()),
@@ -151,7 +152,8 @@ fn spread_out(outcome: Outcome, job: &Claimed) -> Outcome {
     match outcome {
         Outcome::Snooze { error, after, draft } => {
             let last = job.id().to_string().bytes().last().unwrap_or_default();
-            Outcome::Snooze { error, after: after.mul_f64(1.0 + f64::from(last % 16) / 80.0), draft }
+            let longer = (after / 80).saturating_mul(u32::from(last % 16));
+            Outcome::Snooze { error, after: after.saturating_add(longer), draft }
         }
         other => other,
     }

@@ -52,8 +52,22 @@ async fn a_reservation_that_nobody_settles_is_gone_the_next_day(world: World) {
     assert_eq!(spent(&fleet, "shop").await, 0);
 }
 
+async fn what_was_set_aside_for_a_call_that_never_ended_is_given_back(world: World) {
+    let (a, b) = (world.replica(), world.replica());
+    for _ in 0..3 {
+        let reserved = a.reserve("shop", CAP, CAP).await.unwrap();
+        a.give_back(reserved);
+        a.flush().await;
+        assert_eq!(spent(&b, "shop").await, 0);
+    }
+    let kept = a.reserve("shop", 100, CAP).await.unwrap();
+    a.settle(kept, 100).await.unwrap();
+    assert_eq!(spent(&b, "shop").await, 100);
+}
+
 crate::everywhere!(
     of_many_reservations_at_once_only_as_many_as_the_cap_allows_are_given,
     what_a_call_really_cost_replaces_what_was_set_aside,
     a_reservation_that_nobody_settles_is_gone_the_next_day,
+    what_was_set_aside_for_a_call_that_never_ended_is_given_back,
 );

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use futures::future::{BoxFuture, FutureExt};
 use reqwest::{
     Client, Response,
-    header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, REFRESH, RETRY_AFTER},
+    header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, REFRESH},
     redirect::Policy,
 };
 use url::Url;
@@ -21,7 +21,7 @@ use super::{
     extract::{self, Extract},
     guard::{Guard, Refused},
 };
-use crate::{Provider, ProviderError, config::Scraping};
+use crate::{Provider, ProviderError, Turn, config::Scraping, wait};
 
 const SERVICE: &str = "scraping";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -74,8 +74,6 @@ impl Direct {
 
     async fn page(&self, url: &Url) -> Result<(DateTime<Utc>, Extract), ProviderError> {
         self.guard.check(url).map_err(|refused| rejected(url, &refused.to_string()))?;
-        let turn = self.turn(url);
-        let _mine = turn.lock().await;
         let request = self.client.get(url.clone()).header(ACCEPT, "text/html,application/xhtml+xml");
         let response = request.send().await.map_err(|e| failure(url, &e))?;
         check_status(url, &response)?;
@@ -99,7 +97,8 @@ impl Direct {
         Ok((fetched_at, read.map_err(|why: &str| rejected(url, &format!("page {why}")))?))
     }
 
-    fn turn(&self, url: &Url) -> Arc<tokio::sync::Mutex<()>> {
+    /// Whoever has it fetches from the host of `url`.
+    fn turn_at(&self, url: &Url) -> Arc<tokio::sync::Mutex<()>> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         Arc::clone(turns.entry(url.host_str().unwrap_or_default().to_owned()).or_default())
@@ -115,6 +114,11 @@ impl Provider for Direct {
 impl Scraper for Direct {
     fn fetch_price<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
         self.fetch(url).boxed()
+    }
+
+    fn turn<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Turn> {
+        let turn = self.turn_at(url);
+        async move { turn.lock_owned().await.into() }.boxed()
     }
 }
 
@@ -137,23 +141,12 @@ fn check_status(url: &Url, response: &Response) -> Result<(), ProviderError> {
         return Ok(());
     }
     let message = format!("{url} answered {status}");
-    let retry_after =
-        response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?, Utc::now()));
+    let retry_after = wait::retry_after(response.headers(), Utc::now());
     Err(match status.as_u16() {
         429 => ProviderError::RateLimited { service: SERVICE, message, retry_after },
         408 | 425 | 500 | 502..=504 | 520..=524 => ProviderError::Transient { service: SERVICE, message, retry_after },
         _ => ProviderError::Rejected { service: SERVICE, message },
     })
-}
-
-/// Seconds, or an HTTP date. A date that has passed means now.
-fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
-    let value = value.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = DateTime::parse_from_rfc2822(value).ok()?;
-    Some((date.to_utc() - now).to_std().unwrap_or(Duration::ZERO))
 }
 
 fn header(response: &Response, name: &HeaderName) -> Option<String> {
@@ -310,15 +303,6 @@ mod tests {
         let error = fetch(ResponseTemplate::new(429).insert_header("retry-after", "7")).await.unwrap_err();
         let ProviderError::RateLimited { retry_after, .. } = error else { panic!("{error:?}") };
         assert_eq!(retry_after, Some(Duration::from_secs(7)));
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now = DateTime::parse_from_rfc2822("Sun, 06 Nov 1994 08:49:37 GMT").unwrap().to_utc();
-        assert_eq!(retry_after(" 120 ", now), Some(Duration::from_secs(120)));
-        assert_eq!(retry_after("Sun, 06 Nov 1994 08:50:07 GMT", now), Some(Duration::from_secs(30)));
-        assert_eq!(retry_after("Sun, 06 Nov 1994 08:00:00 GMT", now), Some(Duration::ZERO));
-        assert_eq!(retry_after("soon", now), None);
     }
 
     #[tokio::test]

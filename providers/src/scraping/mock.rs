@@ -1,7 +1,8 @@
-//! Makes prices up: the same URL always has the same price, and nothing is fetched.
+//! What answers when no page is fetched: in mock mode prices that are made up, the same ones for the same URL; and in place of a shop
+//! that cannot answer no price at all.
 
 use chrono::Utc;
-use futures::future::{BoxFuture, FutureExt};
+use futures::future::{self, BoxFuture, FutureExt};
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -25,6 +26,27 @@ impl Scraper for NoFetch {
             Ok(PagePrice { title: Some(title), price: Some(price(url)), fetched_at: Utc::now() })
         }
         .boxed()
+    }
+}
+
+/// Stands in for pages that cannot be fetched: whatever it could make up would be taken for a shop's price.
+#[derive(Debug)]
+pub struct NoPrice;
+
+impl NoPrice {
+    /// Its name as a provider.
+    pub const NAME: &'static str = "none";
+}
+
+impl Provider for NoPrice {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+}
+
+impl Scraper for NoPrice {
+    fn fetch_price<'a>(&'a self, _: &'a Url) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
+        future::ready(Ok(PagePrice { title: None, price: None, fetched_at: Utc::now() })).boxed()
     }
 }
 

@@ -12,13 +12,18 @@ mod mock;
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use futures::future::BoxFuture;
+use futures::future::{self, BoxFuture, FutureExt};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use url::Url;
 use utoipa::ToSchema;
 
-use crate::{Ask, Config, Provider, ProviderError, Service};
+pub use mock::NoPrice;
+
+use crate::{Ask, Config, Provider, ProviderError, Service, Turn};
+
+/// For one page, its turn not included. Longer than a fetch takes, which says better what was the matter.
+const TIMEOUT: Duration = Duration::from_secs(25);
 
 /// Fetches product pages.
 pub trait Scraper: Provider + Debug {
@@ -28,6 +33,11 @@ pub trait Scraper: Provider + Debug {
     /// [`ProviderError::Rejected`] when the page cannot be had for good (gone, forbidden, a private address),
     /// [`ProviderError::Transient`] and [`ProviderError::RateLimited`] when it may be had later.
     fn fetch_price<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<PagePrice, ProviderError>>;
+
+    /// Waits until the page may be fetched, where a host gives out one page at a time.
+    fn turn<'a>(&'a self, _url: &'a Url) -> BoxFuture<'a, Turn> {
+        future::ready(Turn::default()).boxed()
+    }
 }
 
 /// What a page says.
@@ -80,6 +90,10 @@ impl<'p> Ask<dyn Scraper + 'p> for Url {
         provider.fetch_price(self)
     }
 
+    fn turn<'a>(&'a self, provider: &'a (dyn Scraper + 'p)) -> BoxFuture<'a, Turn> {
+        provider.turn(self)
+    }
+
     /// Each shop by itself: one that is down says nothing of the others.
     fn account(&self) -> Option<&str> {
         self.host_str()
@@ -91,6 +105,6 @@ pub(crate) fn service(config: &Config) -> Result<Service<dyn Scraper>, ProviderE
     if let Some(scraping) = &config.scraping {
         reals.push(Arc::new(direct::Direct::new(scraping)?));
     }
-    // Longer than one fetch takes: pages of one host wait for each other.
-    Ok(Service::new("scraping", config.is_real("scraping"), reals, Arc::new(mock::NoFetch), Duration::from_secs(55)))
+    let service = Service::new("scraping", config.is_real("scraping"), reals, Arc::new(mock::NoFetch), TIMEOUT);
+    Ok(service.with_stand_in(Arc::new(NoPrice)))
 }

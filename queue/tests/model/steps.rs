@@ -182,7 +182,7 @@ fn ending() -> impl Strategy<Value = Ending> {
         6 => Just(Ending::Done),
         4 => Just(Ending::Retry),
         1 => (1_000..=30_000_u64).prop_map(|ms| Ending::RetryAfter { ms }),
-        2 => (1..=30_000_u64).prop_map(|ms| Ending::Snooze { ms }),
+        2 => (1_000..=30_000_u64).prop_map(|ms| Ending::Snooze { ms }),
         2 => Just(Ending::Dead),
         2 => Just(Ending::Cancelled),
         1 => Just(Ending::Expired),

@@ -1,13 +1,34 @@
 //! Scrape jobs against shops on loopback.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
+use axum::{
+    Router,
+    http::Uri,
+    response::{Html, IntoResponse},
+};
 use fleet::Fleet;
 use jobs::{Context, Handler, JobError, scrape::Scrape};
 use providers::{Config, Providers};
 
 use serde_json::{Value, json};
-use tests::Shop;
+use servers::wait_until;
+use tests::{
+    JOB_PATIENCE, Options, PATIENCE, Shop, System,
+    standins::fault::{Fault, Front},
+};
+
+use crate::time;
+
+const PAGE: &str = r#"<title>Tea</title><script type="application/ld+json">{"@type":"Product","offers":{"@type":"Offer",
+    "price":"39.90","priceCurrency":"EUR"}}</script>"#;
 
 fn scrape(shop: &Shop, pages: &[&str]) -> Scrape {
     let urls: Vec<String> = pages.iter().map(|page| format!("{}/{page}", shop.url())).collect();
@@ -65,4 +86,100 @@ async fn private_addresses_are_not_fetched_unless_they_are_allowed() {
     let error = scrape(&shop, &["jsonld.html"]).run(&context("shop.example")).await.unwrap_err();
     assert!(matches!(&error, JobError::Fatal { message, .. } if message.contains("127.0.0.1")), "{error:?}");
     assert_eq!(shop.n_visits(), 0);
+}
+
+#[tokio::test]
+async fn a_shop_is_asked_for_one_page_at_a_time_by_all_jobs_of_a_worker() {
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counted, seen) = (Arc::clone(&now), Arc::clone(&most));
+    let answer = async move || {
+        seen.fetch_max(counted.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        counted.fetch_sub(1, Ordering::SeqCst);
+        Html(PAGE).into_response()
+    };
+    let front = Front::start(0, Router::new().fallback(answer)).await.unwrap();
+    let urls: Vec<String> = (0..16).map(|n| format!("{}/{n}", front.url())).collect();
+    let job = || serde_json::from_value::<Scrape>(json!({ "product_id": "TEA-1", "urls": urls })).unwrap();
+    let context = context("127.0.0.1");
+    let (one, other) = tokio::join!(job().run(&context), job().run(&context));
+    for done in [one.unwrap(), other.unwrap()] {
+        assert!(done.result.pages.iter().all(|page| page.price.is_some() && page.error.is_none()));
+    }
+    assert_eq!((most.load(Ordering::SeqCst), front.faults().n_requests()), (1, 32));
+}
+
+/// A shop that can be broken.
+async fn shop() -> Front {
+    let answer = async |uri: Uri| match uri.path() {
+        "/gone" => axum::http::StatusCode::NOT_FOUND.into_response(),
+        _ => Html(PAGE).into_response(),
+    };
+    Front::start(0, Router::new().fallback(answer)).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_that_cannot_answer_has_no_price_until_it_is_healed() {
+    let (broken, fine) = (shop().await, shop().await);
+    broken.faults().always(Fault::status(500));
+    let system = System::start(Options::default().workers(1).real_scraping(4).env("BREAKER_OPEN_S", "1")).await;
+    let urls = [format!("{}/a", broken.url()), format!("{}/b", fine.url())];
+    let job = json!({ "kind": "scrape", "payload": { "product_id": "TEA-1", "urls": urls }, "options": { "max_attempts": 1 } });
+    let id = system.post("/api/jobs", &job).await.body["id"].as_str().unwrap().to_owned();
+    let job = system.wait_job(&id).await;
+    assert_eq!(
+        (&job["state"], &job["degraded"], &job["provider"]),
+        (&json!("succeeded"), &json!(true), &json!("direct"))
+    );
+    let pages = &job["result"]["pages"];
+    assert_eq!((&pages[0]["price"], &pages[1]["price"]["amount"]), (&Value::Null, &json!("39.90")), "{job}");
+    for told in [&job["degraded_reason"], &pages[0]["error"]] {
+        assert!(told.as_str().unwrap().contains("500"), "{job}");
+    }
+
+    // While the shop is away nothing takes the result's place, although the other page could be fetched.
+    let heal = async || {
+        let healing = system.post_job("maintenance", json!({ "task": "heal", "service": "scraping" })).await;
+        system.wait_job(&healing).await["result"]["healed"].clone()
+    };
+    assert_eq!(heal().await["replaced"], 0);
+    assert_eq!(system.job(&id).await["degraded"], true);
+    broken.faults().recover();
+    wait_until("the price is there", JOB_PATIENCE, async || {
+        heal().await;
+        system.job(&id).await["degraded"] == false
+    })
+    .await;
+    let healed = system.job(&id).await;
+    let amounts = [0, 1].map(|page: usize| &healed["result"]["pages"][page]["price"]["amount"]);
+    assert_eq!(amounts, [&json!("39.90"), &json!("39.90")], "{healed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_may_not_have_its_jobs_wait_for_longer_than_an_hour() {
+    for fault in [Fault::retry_after(503, 999_999_999), Fault::retry_after(429, u64::MAX)] {
+        let shop = shop().await;
+        shop.faults().always(fault);
+        let system = System::start(Options::default().workers(1).real_scraping(4)).await;
+        let payload = json!({ "product_id": "TEA-1", "urls": [shop.url()] });
+        let first = system.post_job("scrape", payload.clone()).await;
+        let retrying = system.wait_state(&first, "retrying").await;
+        // What the shop asked for is known to all a moment later.
+        let mut put_off = Value::Null;
+        wait_until("the next job is put off", PATIENCE, async || {
+            let next = system.post_job("scrape", payload.clone()).await;
+            let waits = |job: &Value| ["retrying", "scheduled"].iter().any(|state| job["state"] == *state);
+            wait_until("the next job waits", PATIENCE, async || {
+                put_off = system.job(&next).await;
+                waits(&put_off)
+            })
+            .await;
+            put_off["state"] == "scheduled"
+        })
+        .await;
+        for job in [retrying, put_off] {
+            let wait = time(&job["run_at"]) - chrono::Utc::now();
+            assert!(wait.num_minutes() > 30 && wait.num_minutes() <= 60, "{wait}: {job}");
+        }
+    }
 }
