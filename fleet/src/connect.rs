@@ -6,10 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::StreamExt;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, RedisFuture, Value,
-    aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, IntoConnectionInfo, Msg, Pipeline, RedisError, RedisFuture, Value,
+    aio::{
+        ConnectionLike, ConnectionManager, ConnectionManagerConfig, MultiplexedConnection, PubSubSink, PubSubStream,
+    },
 };
+use tokio::time::{Interval, MissedTickBehavior, interval_at, timeout};
 
 use crate::error::Error;
 
@@ -18,6 +22,8 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A command that finds no server fails after this many further tries: whoever sent it knows better whether to wait.
 const RECONNECTS: usize = 1;
+/// A connection that listens is asked so often whether it still lives.
+const ASK_EVERY: Duration = Duration::from_secs(5);
 /// A connection that is of no more use is replaced at most so often.
 const REPLACE_EVERY: Duration = Duration::from_secs(1);
 
@@ -61,12 +67,20 @@ impl Redis {
         self.client.get_multiplexed_async_connection_with_config(&config).await
     }
 
-    /// A connection of its own that listens to published messages.
+    /// What is published on the channels of this pattern from now on, on a connection of its own.
     ///
     /// # Errors
-    /// Redis' own, when it cannot be reached.
-    pub async fn pubsub(&self) -> Result<redis::aio::PubSub, RedisError> {
-        self.client.get_async_pubsub().await
+    /// Redis' own, when it cannot be reached within 2 s.
+    pub async fn listen(&self, pattern: &str) -> Result<Messages, RedisError> {
+        let connect = async {
+            let mut pubsub = self.client.get_async_pubsub().await?;
+            pubsub.psubscribe(pattern).await?;
+            Ok(pubsub.split())
+        };
+        let (sink, stream) = timeout(CONNECT_TIMEOUT, connect).await.unwrap_or_else(|_| Err(silent()))?;
+        let mut ask = interval_at(tokio::time::Instant::now() + ASK_EVERY, ASK_EVERY);
+        ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Ok(Messages { sink, stream, ask })
     }
 
     /// What all our keys begin with.
@@ -83,11 +97,50 @@ impl fmt::Debug for Redis {
     }
 }
 
+/// Messages as they are published. A connection over which nothing comes may be dead, so the server is asked now and then.
+pub struct Messages {
+    sink: PubSubSink,
+    stream: PubSubStream,
+    ask: Interval,
+}
+
+impl Messages {
+    /// The next one. May be dropped while it waits, without a loss.
+    ///
+    /// # Errors
+    /// When the connection was closed, or is silent although the server was asked.
+    pub async fn next(&mut self) -> Result<Msg, RedisError> {
+        loop {
+            tokio::select! {
+                message = self.stream.next() => return message.ok_or_else(closed),
+                _ = self.ask.tick() => {
+                    let asked = timeout(RESPONSE_TIMEOUT, self.sink.ping::<Value>()).await;
+                    asked.unwrap_or_else(|_| Err(silent()))?;
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Messages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Messages").finish_non_exhaustive()
+    }
+}
+
+fn silent() -> RedisError {
+    RedisError::from((ErrorKind::Io, "the connection that listens is silent"))
+}
+
+fn closed() -> RedisError {
+    RedisError::from((ErrorKind::Io, "the connection that listens was closed"))
+}
+
 /// The connection that all clones of a [`Redis`] share. Cheap to clone.
 ///
-/// The driver connects again when a connection breaks off. There are two cases besides, in which it would stay with what it has for
-/// ever: a server that refused the password, or the database, as the connection was set up; and one that answers that it takes no
-/// writes, because behind its address another one may have become the primary. Then this connects anew.
+/// The driver connects again when a connection breaks off. There are three cases besides, in which it would stay with what it has: a
+/// server that refused the password, or the database, as the connection was set up; one that answers that it takes no writes, because
+/// behind its address another one may have become the primary; and one that does not answer. Then this connects anew.
 #[derive(Clone)]
 pub struct Connection {
     client: Client,
@@ -137,8 +190,9 @@ fn lazily(client: &Client) -> Result<ConnectionManager, RedisError> {
 fn is_useless(error: &RedisError) -> bool {
     match error.clone().into_server_errors() {
         Some(errors) => errors.iter().any(|(_, error)| error.code() == "READONLY"),
-        // The driver replaces those that broke off.
-        None => !error.is_io_error(),
+        // The driver replaces those that broke off. Of one that is silent it waits for the system to find out, which takes a
+        // quarter of an hour.
+        None => !error.is_io_error() || error.is_timeout(),
     }
 }
 

@@ -24,7 +24,7 @@ mod trouble;
 pub use crate::fleet::{Event, Fleet};
 pub use call::{Admission, BreakerState, Call, Health, Permit, Reported};
 pub use clock::Clock;
-pub use connect::{Connection, Redis};
+pub use connect::{Connection, Messages, Redis};
 pub use error::Error;
 pub use mode::{Mode, Switch, UnknownMode};
 pub use settings::Settings;

@@ -7,15 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::StreamExt;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Interval, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::time::{Interval, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{connect::Redis, error::Error, fleet::Event, keys, shared::Shared};
 
 const RECONNECT: Duration = Duration::from_millis(500);
-const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 const READ_AGAIN: Duration = Duration::from_secs(10);
 const SET_CLOCK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -45,22 +43,14 @@ pub(crate) async fn follow(shared: Arc<Shared>, redis: Redis, stop: Cancellation
 /// Ends only with an error.
 async fn listen(shared: &Shared, redis: &Redis) -> Result<std::convert::Infallible, Error> {
     let channel = keys::news(redis.prefix());
-    let connect = async {
-        let mut pubsub = redis.pubsub().await?;
-        pubsub.subscribe(&channel).await?;
-        Ok::<_, Error>(pubsub)
-    };
-    let late = |_| Error::Unavailable(format!("no connection within {} s", CONNECT_WITHIN.as_secs()));
-    let mut pubsub = timeout(CONNECT_WITHIN, connect).await.map_err(late)??;
+    let mut messages = redis.listen(&channel).await?;
     shared.read_modes().await?;
     shared.set_clock().await?;
-    let mut messages = pubsub.on_message();
     let (mut read_again, mut set_clock_again) = (every(READ_AGAIN), every(SET_CLOCK_AGAIN));
     loop {
         tokio::select! {
             message = messages.next() => {
-                let message = message.ok_or_else(|| Error::Unavailable("the connection was closed".to_owned()))?;
-                match serde_json::from_slice(message.get_payload_bytes()) {
+                match serde_json::from_slice(message?.get_payload_bytes()) {
                     Ok(News::Mode) => shared.read_modes().await?,
                     Ok(News::BreakerOpened { account, reason }) => {
                         tracing::warn!(account, reason, "calls to {account} are stopped in all replicas");

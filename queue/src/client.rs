@@ -19,7 +19,9 @@ use crate::{
 
 /// The largest payload, in bytes.
 pub const MOST_PAYLOAD: usize = 1 << 20;
-/// Whoever waits for a job on a full Redis looks so often.
+/// Whoever waits for a job looks at it so often even if nothing was told, because a message may get lost.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(15);
+/// So often on a full Redis, where nobody can be told.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long finished jobs are kept in Redis.
 pub const RETENTION: Duration = Duration::from_secs(24 * 3600);
@@ -71,14 +73,18 @@ impl Client {
         self
     }
 
-    /// Whether Redis answers, and how fast.
+    /// Whether Redis answers, and how fast. Sets the clock after Redis', so that whoever only pushes has the same time as the workers.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it does not.
     pub async fn ping(&self) -> Result<Duration, Error> {
         let started = std::time::Instant::now();
-        let _: String = redis::cmd("PING").query_async(&mut self.redis.connection()).await?;
-        Ok(started.elapsed())
+        let mut pipe = redis::pipe();
+        pipe.cmd("PING").ignore().cmd("TIME");
+        let ((seconds, micros),): ((u64, u64),) = pipe.query_async(&mut self.redis.connection()).await?;
+        let took = started.elapsed();
+        self.clock.follow_within(seconds * 1000 + micros / 1000, took);
+        Ok(took)
     }
 
     /// Whether this Redis may hold jobs.
@@ -183,7 +189,7 @@ impl Client {
         let waiting = self.events.register(id).await;
         let until_ms = self.clock.now_ms() + u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX) + 5_000;
         let look_again = match self.watch(&partition, id, until_ms).await {
-            Ok(()) => timeout,
+            Ok(()) => LOOK_EVERY,
             // Nobody can be told of events then.
             Err(Error::Full) => LOOK_AGAIN,
             Err(error) => return Err(error),
@@ -252,10 +258,7 @@ impl Client {
     /// Has a replica look at once which of its jobs are to stop; otherwise it looks at each renewal of its leases.
     async fn tell(&self, replica: &str) -> Result<(), Error> {
         let key = keys::control(self.redis.prefix(), replica);
-        let mut pipe = redis::pipe();
-        pipe.rpush(&key, "cancel").ignore().expire(&key, 60).ignore();
-        let _: () = pipe.query_async(&mut self.redis.connection()).await?;
-        Ok(())
+        scripts::tell(&self.redis.connection(), &key, "cancel").await
     }
 
     /// Makes a dead, cancelled, expired or retrying job ready at once, with all its attempts before it.

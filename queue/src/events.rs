@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use futures::StreamExt;
 use tokio::sync::{Notify, watch};
 
 use crate::{keys, message::JobId};
@@ -50,37 +49,38 @@ impl Events {
             *n += 1;
             notify.clone()
         };
+        // Before anything is waited for: whoever leaves meanwhile takes its entry along.
+        let waiting = Waiting { events: self.clone(), id, notify };
         if !self.started.swap(true, Ordering::Relaxed) {
             tokio::spawn(self.clone().listen());
         }
         // Not being connected only delays the answer: every reconnection wakes all.
         let _ = tokio::time::timeout(Duration::from_secs(1), self.listening.subscribe().wait_for(|on| *on)).await;
-        Waiting { events: self.clone(), id, notify }
+        waiting
     }
 
     async fn listen(self: Arc<Self>) {
         loop {
-            let ended = self.listen_once().await;
+            let Err(error) = self.listen_once().await;
             // Told once an outage, not at each try.
             if self.listening.send_replace(false) {
-                tracing::warn!(error = ?ended.err(), "the event connection is lost; trying again until it is back");
+                tracing::warn!(%error, "the event connection is lost; trying again until it is back");
             }
             tokio::time::sleep(RECONNECT).await;
         }
     }
 
-    async fn listen_once(&self) -> Result<(), redis::RedisError> {
-        let mut pubsub = self.redis.pubsub().await?;
-        pubsub.psubscribe(keys::all_events(self.redis.prefix())).await?;
+    /// Ends only with an error.
+    async fn listen_once(&self) -> Result<std::convert::Infallible, redis::RedisError> {
+        let mut messages = self.redis.listen(&keys::all_events(self.redis.prefix())).await?;
         self.listening.send_replace(true);
         self.wake_all();
-        let mut messages = pubsub.on_message();
-        while let Some(message) = messages.next().await {
+        loop {
+            let message = messages.next().await?;
             if let Some(id) = message.get_payload_bytes().get(..16).and_then(JobId::from_slice) {
                 self.wake(id);
             }
         }
-        Ok(())
     }
 
     fn wake(&self, id: JobId) {
@@ -119,5 +119,20 @@ impl Drop for Waiting {
                 waiting.remove(&self.id);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_leaves_while_the_connection_is_down_leaves_nothing_behind() {
+        let redis = fleet::Redis::open("redis://127.0.0.1:1", "test").unwrap();
+        let events = Events::new(&redis);
+        let registering = events.register(JobId::new(1, 1));
+        let waited = tokio::time::timeout(Duration::from_millis(20), registering).await;
+        assert!(waited.is_err(), "it waits for the connection");
+        assert!(events.waiting.lock().unwrap().is_empty());
     }
 }

@@ -4,10 +4,15 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{sync::futures::OwnedNotified, time::Instant};
 
-use crate::{client::Client, error::Error, events::Waiting, keys::Partition, message::JobId, view::JobView};
+use crate::{
+    client::{Client, LOOK_EVERY},
+    error::Error,
+    events::Waiting,
+    keys::Partition,
+    message::JobId,
+    view::JobView,
+};
 
-/// The job is looked at again after this time even if nothing was told, because a message may get lost.
-const LOOK_EVERY: Duration = Duration::from_secs(15);
 /// For so long the scripts tell of the job, counted from each renewal.
 const WATCHED_FOR: Duration = Duration::from_secs(60);
 /// Redis is asked again after this time when it did not answer.

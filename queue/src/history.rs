@@ -54,13 +54,13 @@ impl Client {
         Ok(self.redis.connection().llen(partition.key("unrecorded")).await?)
     }
 
-    /// Up to `n` jobs of `queue` that ended and are not recorded yet, the oldest first; fewer when they are large.
+    /// Up to `n` jobs (at most 1000) of `queue` that ended and are not recorded yet, the oldest first; fewer when they are large.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn unrecorded(&self, queue: &str, n: usize) -> Result<Unrecorded, Error> {
         let partition = self.directory.of_queue(queue).await?;
-        let last = isize::try_from(n).unwrap_or(isize::MAX) - 1;
+        let last = isize::try_from(n.min(crate::scripts::MOST)).unwrap_or(isize::MAX) - 1;
         let ids: Vec<Vec<u8>> = self.redis.connection().lrange(partition.key("unrecorded"), 0, last).await?;
         let mut ids: Vec<JobId> = ids.iter().filter_map(|id| JobId::from_slice(id)).collect();
         let found = if ids.is_empty() { Vec::new() } else { self.look(&partition, &ids).await? };

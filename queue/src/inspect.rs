@@ -429,25 +429,19 @@ impl Client {
     /// Stops claiming from a queue, in all replicas; jobs that run go on. Returns whether it was not paused before.
     ///
     /// # Errors
-    /// [`Error::UnknownQueue`], [`Error::Full`], [`Error::Unavailable`].
+    /// [`Error::UnknownQueue`], [`Error::Unavailable`].
     pub async fn pause(&self, queue: &str) -> Result<bool, Error> {
         let partition = self.existing(queue).await?;
-        let now_ms = self.clock.now_ms();
-        Ok(self.redis.connection().set_nx(partition.key("paused"), now_ms).await?)
+        scripts::pause(&self.redis.connection(), &partition, Some(self.clock.now_ms())).await
     }
 
     /// Lets a paused queue go on. Returns whether it was paused.
     ///
     /// # Errors
-    /// [`Error::UnknownQueue`], [`Error::Full`], [`Error::Unavailable`].
+    /// [`Error::UnknownQueue`], [`Error::Unavailable`].
     pub async fn resume(&self, queue: &str) -> Result<bool, Error> {
         let partition = self.existing(queue).await?;
-        let wake = partition.key("wake");
-        let mut pipe = redis::pipe();
-        // One token, however often this is called. Needed or not: without work it only has one replica look in vain.
-        pipe.atomic().del(partition.key("paused")).del(&wake).ignore().rpush(&wake, 1).ignore();
-        let (was_paused,): (bool,) = pipe.query_async(&mut self.redis.connection()).await?;
-        Ok(was_paused)
+        scripts::pause(&self.redis.connection(), &partition, None).await
     }
 
     /// What the server's keys hold beyond what the API shows; for tests and the operator.

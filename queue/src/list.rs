@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use fleet::Connection;
 use futures::future::try_join_all;
 use redis::AsyncCommands;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,10 @@ const MOST_IN_A_PAGE: usize = 200;
 const MOST_EXAMINED: usize = 1_000;
 /// So many jobs are looked at in one go when most of them may not pass the filter.
 const BATCH: usize = 250;
+/// How often a page looks on, 1000 ids at a time, for the place where the page before it ended.
+const LOOK_ON: usize = 10;
+/// Of all lists together one call gets fewer than 1000.
+const MOST_OF_A_LIST: usize = 125;
 /// Where ready jobs wait.
 const LISTS: [&str; 6] = ["ready:0", "ready:1", "ready:2", "ready:3", "suspects", "held"];
 
@@ -248,8 +253,9 @@ impl Client {
                 lists.map(|(list, name)| (*name, anchor(list).map(|anchor| (anchor.id, anchor.index)))).collect()
             })
             .collect();
+        let n = n.min(MOST_OF_A_LIST);
         let answers = partitions.iter().zip(&asked);
-        let answers = answers.map(|(partition, lists)| scripts::waiting(&connection, partition, n, lists));
+        let answers = answers.map(|(partition, lists)| next_of_each(&connection, partition, n, lists));
         let mut searching = false;
         let mut lists: Vec<VecDeque<(JobId, Step)>> = Vec::new();
         for (partition, nexts) in partitions.iter().zip(try_join_all(answers).await?) {
@@ -307,6 +313,32 @@ impl Anchor {
     fn is_of(&self, list: usize, partition: &Partition) -> bool {
         self.list == list && self.id.partition() == partition.number
     }
+}
+
+/// The next `n` of each list. Looks on for the places that were not found at once, and gives up after some calls.
+async fn next_of_each(
+    connection: &Connection,
+    partition: &Partition,
+    n: usize,
+    lists: &[ListAfter<'_>],
+) -> Result<Vec<Next>, Error> {
+    let mut nexts = scripts::waiting(connection, partition, n, lists).await?;
+    for _ in 0..LOOK_ON {
+        let (mut positions, mut again) = (Vec::new(), Vec::new());
+        for (at, next) in nexts.iter().enumerate() {
+            if let (Next::LookOn(index), Some((list, Some((id, _))))) = (next, lists.get(at)) {
+                positions.push(at);
+                again.push((*list, Some((*id, *index))));
+            }
+        }
+        if again.is_empty() {
+            break;
+        }
+        for (at, next) in positions.into_iter().zip(scripts::waiting(connection, partition, n, &again).await?) {
+            nexts[at] = next;
+        }
+    }
+    Ok(nexts)
 }
 
 fn page(items: Vec<JobView>, position: Option<Place>) -> ListPage {

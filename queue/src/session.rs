@@ -44,6 +44,8 @@ impl Default for Timing {
 
 /// Dead jobs are kept for so long.
 const DEAD_KEPT: Duration = Duration::from_secs(180 * 24 * 3600);
+/// A release may make as many old dead letters leave as jobs die in it.
+const MOST_RELEASES: usize = scripts::MOST / 2;
 /// Every so many claims start from the lowest priority.
 const LOWEST_FIRST_EVERY: u64 = 16;
 
@@ -309,7 +311,7 @@ impl Session {
             aside.push(Release { id: job.id, owner: ask.owner.into(), to, history: None });
         }
         if !aside.is_empty() {
-            scripts::release(&connection, partition, ask.now_ms, self.client.retention, &aside, false).await?;
+            self.release(partition, ask.now_ms, aside).await?;
         }
         if claims.suspect
             && let Some((job, _)) = jobs.first().filter(|(job, _)| Some(job.id) == first)
@@ -485,7 +487,7 @@ impl Session {
         let like_first = |settlement: &mut Settlement| {
             let same = matches!(settlement.what, What::End(_)) == ends && settlement.partition == partition;
             n += usize::from(same);
-            same && n <= scripts::MOST
+            same && n <= if ends { scripts::MOST } else { MOST_RELEASES }
         };
         let mut jobs = Vec::new();
         let mut releases = Vec::new();
@@ -556,10 +558,7 @@ impl Session {
 
     /// Leaves a token for other replicas: whoever took it may not claim.
     pub(crate) async fn wake_another(&self, partition: &Partition) -> Result<(), Error> {
-        let wake = partition.key("wake");
-        let mut pipe = redis::pipe();
-        pipe.atomic().rpush(&wake, 1).ignore().ltrim(&wake, 0, 0).ignore();
-        Ok(pipe.query_async(&mut self.client.redis.connection()).await?)
+        scripts::wake(&self.client.redis.connection(), partition).await
     }
 
     pub(crate) fn runs_a_suspect(&self) -> bool {
@@ -713,7 +712,7 @@ impl Session {
         let n_dead = releases.iter().filter(|release| release.to == To::Dead).count();
         let mut n_reclaimed = releases.len();
         while !releases.is_empty() {
-            let rest = releases.split_off(releases.len().min(scripts::MOST));
+            let rest = releases.split_off(releases.len().min(MOST_RELEASES));
             n_reclaimed -= self.release(partition, now_ms, releases).await?;
             releases = rest;
         }

@@ -12,11 +12,11 @@ use std::{
     time::Duration,
 };
 
-use redis::{AsyncCommands, aio::MultiplexedConnection};
+use redis::aio::MultiplexedConnection;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{keys::Partition, session::Session};
+use crate::{error::Error, keys::Partition, scripts, session::Session};
 
 /// The blocked call ends after so long even if nothing comes, so that a dead connection is noticed.
 const BLOCK_S: u32 = 5;
@@ -54,10 +54,8 @@ impl Waker {
         listener.listening.store(true, Ordering::SeqCst);
         if !listener.covered.load(Ordering::SeqCst) {
             let key = session.control_key();
-            let mut pipe = redis::pipe();
-            pipe.rpush(&key, "listen").ignore().expire(&key, 60).ignore();
             // When Redis is away, the blocked call ends by itself and starts again with the right lists.
-            let _: Result<(), _> = pipe.query_async(&mut session.client().redis.connection()).await;
+            let _ = scripts::tell(&session.client().redis.connection(), &key, "listen").await;
         }
     }
 
@@ -95,7 +93,7 @@ impl Waker {
         }
     }
 
-    async fn listen_while_connected(&self, session: &Session, cancels: &Notify) -> Result<(), redis::RedisError> {
+    async fn listen_while_connected(&self, session: &Session, cancels: &Notify) -> Result<(), Error> {
         let mut connection = session.client().redis.blocking().await?;
         // What came while nobody listened is found by looking.
         self.wake_all();
@@ -115,7 +113,7 @@ impl Waker {
                 listener.wake.notify_one();
             } else {
                 // It became full while the call was blocked: the token is for somebody else.
-                let _: () = session.client().redis.connection().rpush(key, message).await?;
+                session.wake_another(&listener.partition).await?;
             }
         }
     }

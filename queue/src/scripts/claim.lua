@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Makes due jobs ready, then hands up to `want` ready jobs to one owner under a lease.
 -- KEYS[1]  base of the partition's keys
--- ARGV     owner, want (at most 1000), now_ms, lease_end_ms, order of the priorities ('0123'), whether a suspect may be taken
+-- ARGV     owner, want (at most 1000, less as many as are due now), now_ms, lease_end_ms, order of the priorities ('0123'), whether a suspect may be taken
 --          ('1' or '0': it comes by itself), at most so many jobs come with their records: more are read faster outside of a script
 -- Reply    { next due_ms or -1, 1 if the only job is a suspect or 2 if suspects wait for a replica without other jobs, 1 if more
 --            could be claimed, 1 if a job may have a history,
@@ -20,9 +20,10 @@ check(base, 'LLEN', { ':suspects', ':ready:0', ':ready:1', ':ready:2', ':ready:3
 check(base, 'HLEN', { ':claims', ':left', ':history' })
 check(base, 'ZCARD', { ':leases', ':scheduled', ':retrying', ':watched' })
 check(base, 'SCARD', { ':ghosts' })
-local next_due = -1
+local next_due, n_due = -1, 0
 for _, waiting in ipairs({ base .. ':scheduled', base .. ':retrying' }) do
-  local due = redis.call('ZRANGEBYSCORE', waiting, '-inf', now, 'LIMIT', 0, 500)
+  local due = redis.call('ZRANGEBYSCORE', waiting, '-inf', now, 'LIMIT', 0, 250)
+  n_due = n_due + #due
   if #due > 0 then
     local priorities = {}
     for i, id in ipairs(due) do
@@ -41,6 +42,7 @@ for _, waiting in ipairs({ base .. ':scheduled', base .. ':retrying' }) do
   end
 end
 
+want = math.min(want, 1000 - n_due)
 local ids, suspect = {}, 0
 if take_suspect and want > 0 then
   local id = redis.call('LPOP', base .. ':suspects')
@@ -93,8 +95,8 @@ for priority = 0, 3 do
 end
 if left == 0 then
   redis.call('DEL', base .. ':wake')
-elseif redis.call('EXISTS', base .. ':wake') == 0 then
-  redis.call('RPUSH', base .. ':wake', '1')
+else
+  wake(base)
 end
 if #ids == 0 then
   return { next_due, suspect, left, 0, '', {}, {} }

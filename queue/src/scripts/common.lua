@@ -14,6 +14,13 @@ local function index_of(ids, id)
   return at
 end
 
+-- Leaves a token that has one replica look for work, unless there is one.
+local function wake(base)
+  if redis.call('EXISTS', base .. ':wake') == 0 then
+    redis.call('RPUSH', base .. ':wake', '1')
+  end
+end
+
 local claims
 
 -- The claim that has a job, its ids, and where in them the job's id is; nothing when no claim has it.

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Finds or assigns the number of a partition. Numbers are never reused.
 -- KEYS[1]  the table: number -> 'queue.index'
 -- ARGV     'queue.index'

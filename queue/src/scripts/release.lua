@@ -11,7 +11,7 @@ local base, now, minute, most_dead, retention = KEYS[1], ARGV[1], ARGV[2], tonum
 local history, dead = base .. ':history', base .. ':dead'
 local claims, left = base .. ':claims', base .. ':left'
 local refused, cancelled, records, histories = {}, {}, {}, {}
-local wake, n_dead, ended = false, 0, {}
+local wakes, n_dead, ended = false, 0, {}
 local reported = redis.call('EXISTS', base .. ':progress') == 1
 local watched = redis.call('EXISTS', base .. ':watched') == 1
 
@@ -71,19 +71,19 @@ for at = 6, #ARGV, 5 do
     end
     if to == 'retrying' or to == 'scheduled' then
       redis.call('ZADD', base .. ':' .. to, due, id)
-      wake = true
+      wakes = true
     elseif to == 'dead' then
       redis.call('ZADD', dead, now, id)
       n_dead = n_dead + 1
       ended[#ended + 1] = id
     elseif to == 'suspect' then
       redis.call('RPUSH', base .. ':suspects', id)
-      wake = true
+      wakes = true
     elseif to == 'held' then
       redis.call('RPUSH', base .. ':held', id)
     elseif to == 'ready' then
       redis.call('LPUSH', base .. ':ready:' .. math.min(string.byte(record, 2) or 1, 3), id)
-      wake = true
+      wakes = true
     end
     if watched and redis.call('ZSCORE', base .. ':watched', id) then
       redis.call('PUBLISH', base .. ':events', id .. string.sub(to, 1, 1))
@@ -92,7 +92,8 @@ for at = 6, #ARGV, 5 do
 end
 
 if n_dead > 0 then
-  local surplus = redis.call('ZCARD', dead) - most_dead
+  -- Should there be more, the next ones go with the next that die.
+  local surplus = math.min(redis.call('ZCARD', dead) - most_dead, 1000 - (#ARGV - 5) / 5)
   if surplus > 0 then
     local oldest = redis.call('ZRANGE', dead, 0, surplus - 1)
     redis.call('ZREM', dead, unpack(oldest))
@@ -110,7 +111,7 @@ if #ended > 0 then
     redis.call('LTRIM', base .. ':unrecorded', -1000000, -1)
   end
 end
-if wake and redis.call('EXISTS', base .. ':wake') == 0 then
-  redis.call('RPUSH', base .. ':wake', '1')
+if wakes then
+  wake(base)
 end
 return { refused, cancelled, records, histories }

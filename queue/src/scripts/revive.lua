@@ -35,7 +35,5 @@ end
 if redis.call('ZSCORE', base .. ':watched', id) then
   redis.call('PUBLISH', base .. ':events', id .. 'r')
 end
-if redis.call('EXISTS', base .. ':wake') == 0 then
-  redis.call('RPUSH', base .. ':wake', '1')
-end
+wake(base)
 return 1

@@ -3,7 +3,7 @@
 -- KEYS[1]  base of the partition's keys
 -- ARGV     now_ms, first and last bucket to free, oldest death_ms that is kept, whether to reclaim ('1' or '0')
 -- Reply    { server time_ms, next lease end_ms or -1, 1 if a claim would find work or a due time,
---            ids, owners and histories (false = none) of the jobs whose lease has expired: whole claims, about 1000 jobs;
+--            ids, owners and histories (false = none) of the jobs whose lease has expired: whole claims, at most 1000 jobs;
 --            the record of each that someone cancelled, false for the others }
 local base, now, reclaim = KEYS[1], tonumber(ARGV[1]), ARGV[5] == '1'
 local history, dead, leases = base .. ':history', base .. ':dead', base .. ':leases'
@@ -11,23 +11,15 @@ local history, dead, leases = base .. ':history', base .. ':dead', base .. ':lea
 for bucket = tonumber(ARGV[2]), tonumber(ARGV[3]) do
   redis.call('UNLINK', base .. ':done:' .. bucket)
 end
-local old = redis.call('ZRANGEBYSCORE', dead, '-inf', ARGV[4], 'LIMIT', 0, 500)
-if #old > 0 then
-  redis.call('ZREM', dead, unpack(old))
-  for _, id in ipairs(old) do
-    redis.call('HDEL', page(base, id), id)
-  end
-  redis.call('HDEL', history, unpack(old))
-end
-redis.call('ZREMRANGEBYSCORE', base .. ':watched', '-inf', now)
 
-local ids, owners, histories, cancelled = {}, {}, {}, {}
+local ids, owners, histories, cancelled, n_looked = {}, {}, {}, {}, 0
 if reclaim then
   for _, owner in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 200)) do
-    if #ids >= 1000 then
+    local claimed, n_here = redis.call('HGET', base .. ':claims', owner) or '', 0
+    if n_looked + #claimed / 16 > 1000 then
       break
     end
-    local claimed, n_here = redis.call('HGET', base .. ':claims', owner) or '', 0
+    n_looked = n_looked + #claimed / 16
     for at = 1, #claimed, 16 do
       local id = string.sub(claimed, at, at + 15)
       -- Those of the claim that have finished have no record.
@@ -46,6 +38,21 @@ if reclaim then
       redis.call('ZREM', leases, owner)
     end
   end
+end
+
+-- As many more as one call may take.
+local room = math.max(0, 1000 - n_looked)
+local unwatched = redis.call('ZRANGEBYSCORE', base .. ':watched', '-inf', now, 'LIMIT', 0, room)
+if #unwatched > 0 then
+  redis.call('ZREM', base .. ':watched', unpack(unwatched))
+end
+local old = redis.call('ZRANGEBYSCORE', dead, '-inf', ARGV[4], 'LIMIT', 0, room - #unwatched)
+if #old > 0 then
+  redis.call('ZREM', dead, unpack(old))
+  for _, id in ipairs(old) do
+    redis.call('HDEL', page(base, id), id)
+  end
+  redis.call('HDEL', history, unpack(old))
 end
 
 local work = redis.call('EXISTS', base .. ':ready:0', base .. ':ready:1', base .. ':ready:2', base .. ':ready:3',

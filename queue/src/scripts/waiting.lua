@@ -1,11 +1,13 @@
 #!lua flags=no-writes,allow-oom
 -- The next ids of the lists of ready jobs, the last pushed first.
 -- KEYS[1]  base of the partition's keys
--- ARGV     how many of each list, how far to look for an anchor, then (name of the list, anchor, index) of each list:
+-- ARGV     how many of each list, how many ids to look through for all anchors, then (name of the list, anchor, index) of each list:
 --          the id to begin after ('' = the first), and how far from the end of the list it was
 -- Reply    for each list { index of the first id, ids in the list's own order }; without ids, { index to look on from } when the
 --          anchor is not found yet
 local base, n, most = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
+-- Of each list at least one step, so that none waits for the others' anchors.
+local step = math.max(1, math.floor(most * 3 / (#ARGV - 2)))
 
 -- Pushes only move the anchor away from the end of its list. An anchor that is gone was claimed, and before it all that was behind it.
 local function behind(key, anchor, index)
@@ -14,19 +16,19 @@ local function behind(key, anchor, index)
     return index + 1
   end
   local at = index
-  while at < n_ids do
-    if at >= index + most then
-      return nil, at
-    end
-    local ids = redis.call('LRANGE', key, -at - 1000, -at - 1)
-    for i = #ids, 1, -1 do
-      if ids[i] == anchor then
-        return at + #ids - i + 1
-      end
-    end
-    at = at + 1000
+  if at >= n_ids then
+    return n_ids
   end
-  return n_ids
+  local ids = redis.call('LRANGE', key, -at - step, -at - 1)
+  for i = #ids, 1, -1 do
+    if ids[i] == anchor then
+      return at + #ids - i + 1
+    end
+  end
+  if at + step >= n_ids then
+    return n_ids
+  end
+  return nil, at + step
 end
 
 local replies = {}

@@ -18,6 +18,7 @@ mod pushing;
 mod records;
 mod replacing;
 mod replica;
+mod script_sizes;
 mod server_faults;
 mod server_states;
 mod unique_keys;

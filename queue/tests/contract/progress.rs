@@ -9,9 +9,11 @@ use apalis::prelude::{BoxDynError, Task, WorkerBuilder};
 use futures::FutureExt;
 use queue::{Claimed, Client, JobView, NewJob, Outcome, Replica, Reporter, State, Success, Timing};
 use redis::AsyncCommands;
+use servers::wait_until;
 use tokio::sync::Notify;
 
 use crate::{
+    gate::Gate,
     on_both_servers,
     world::{QUEUE, World, claim_one, done, failed, settle},
 };
@@ -197,6 +199,31 @@ async fn a_short_wait_does_not_end_the_following_of_another(world: World) {
     assert_eq!(world.count("watched").await, 0, "it ends by itself when nobody renews it");
 }
 
+/// As when the server loses what it was to tell, or the connection that listens is dead and nobody knows.
+async fn whoever_waits_for_a_job_sees_its_end_although_nothing_is_told(world: World) {
+    let id = world.push().await;
+    let client = world.client.clone();
+    let waiting = tokio::spawn(async move { client.wait(id, Duration::from_secs(3_600)).await });
+    wait_until("it waits", Duration::from_secs(30), async || world.count("watched").await == 1).await;
+    let _: () = world.redis().await.del(world.key("watched")).await.unwrap();
+    let session = world.session("a");
+    assert!(settle(&session, &claim_one(&session).await, done()).await);
+    assert_eq!(waiting.await.unwrap().unwrap().unwrap().state, State::Succeeded);
+}
+
+async fn a_connection_that_falls_silent_is_noticed_by_who_listens_and_by_who_asks(world: World) {
+    let port = world.url.rsplit(':').next().unwrap().trim_end_matches('/').parse().unwrap();
+    let gate = Gate::to(port).await;
+    let redis = fleet::Redis::open(&gate.url(), &world.prefix).unwrap();
+    let client = Client::new(&redis, Vec::new());
+    client.ping().await.unwrap();
+    let mut messages = redis.listen("a channel of nobody").await.unwrap();
+    gate.silence();
+    let error = messages.next().await.unwrap_err();
+    assert!(error.to_string().contains("silent"), "{error}");
+    wait_until("commands are answered again", Duration::from_secs(60), async || client.ping().await.is_ok()).await;
+}
+
 /// A replica whose only handler reports, hands out its reporter, and waits to be let go.
 struct Reporting {
     replica: Replica,
@@ -250,4 +277,6 @@ on_both_servers!(
     whoever_follows_a_job_is_told_of_each_change_and_others_pay_nothing,
     a_short_wait_does_not_end_the_following_of_another,
     a_worker_writes_reports_by_itself,
+    whoever_waits_for_a_job_sees_its_end_although_nothing_is_told,
+    a_connection_that_falls_silent_is_noticed_by_who_listens_and_by_who_asks,
 );

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use queue::{Error, JobId, NewJob, Priority, State};
+use queue::{Client, Clock, Error, JobId, NewJob, Priority, State};
 
 use crate::{
     on_both_servers,
@@ -158,7 +158,20 @@ async fn depth_and_rates_of_a_queue_are_counted(world: World) {
     assert_eq!(world.client.replicas().await.unwrap(), 0, "a replica that no longer beats does not count");
 }
 
+async fn the_clock_of_who_only_pushes_follows_that_of_redis(world: World) {
+    let redis = fleet::Redis::open(&world.url, &world.prefix).unwrap();
+    let clock = Clock::default();
+    clock.follow(START_MS);
+    let client = Client::with_clock(&redis, Vec::new(), clock.clone());
+    let (seconds, _): (u64, u64) = redis::cmd("TIME").query_async(&mut world.redis().await).await.unwrap();
+    client.ping().await.unwrap();
+    // Not to be told from the right time by a person.
+    assert!(clock.now_ms().abs_diff(seconds * 1_000) < 60_000, "{} is not {seconds} s", clock.now_ms());
+    assert!(client.push(job()).await.unwrap().created_ms().abs_diff(seconds * 1_000) < 60_000);
+}
+
 on_both_servers!(
+    the_clock_of_who_only_pushes_follows_that_of_redis,
     a_pushed_job_is_ready_and_found_by_its_id_alone,
     many_jobs_go_in_order_and_a_bad_one_does_not_stop_the_others,
     priorities_are_strict_but_every_16th_claim_starts_from_the_lowest,

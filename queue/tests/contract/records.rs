@@ -8,7 +8,7 @@ use redis::AsyncCommands;
 
 use crate::{
     on_both_servers,
-    world::{QUEUE, START_MS, World, claim, claim_one, done, failed, job, settle},
+    world::{QUEUE, START_MS, World, claim, claim_one, done, failed, id_bytes, job, settle},
 };
 
 async fn a_damaged_record_is_claimed_as_such_and_its_bytes_are_shown(world: World) {
@@ -207,6 +207,18 @@ async fn snoozes_that_an_older_release_kept_among_the_attempts_are_read_and_coun
     assert_eq!((view.state, view.attempts.len(), view.snoozes.count), (State::Succeeded, 2, 4));
 }
 
+/// Between the claim and putting it aside somebody may cancel it.
+async fn a_newer_releases_job_that_is_cancelled_as_it_is_put_aside_ends(world: World) {
+    let id = world.push().await;
+    renew(&world, id).await;
+    let _: usize = world.redis().await.sadd(world.key("cancels"), id_bytes(id)).await.unwrap();
+    assert!(claim(&world.session("a"), 10).await.is_empty());
+    assert_eq!(world.state(id).await, State::Cancelled);
+    for key in ["claims", "leases", "running", "held", "cancels"] {
+        assert_eq!(world.count(key).await, 0, "{key}");
+    }
+}
+
 async fn a_record_of_a_newer_release_is_put_aside_for_a_worker_that_reads_it(world: World) {
     let newer = world.push().await;
     let ours = world.push().await;
@@ -245,6 +257,7 @@ on_both_servers!(
     no_damage_to_a_record_takes_other_jobs_with_it,
     a_payload_that_is_no_text_is_shown_whole,
     a_newer_releases_jobs_in_every_state_stay_untouched_and_are_run_by_it,
+    a_newer_releases_job_that_is_cancelled_as_it_is_put_aside_ends,
     a_damaged_record_is_claimed_as_such_and_its_bytes_are_shown,
     a_record_of_a_newer_release_is_put_aside_for_a_worker_that_reads_it,
     snoozes_that_an_older_release_kept_among_the_attempts_are_read_and_counted_on,

@@ -1,6 +1,6 @@
 //! A Redis that restarts, is full, or evicts.
 
-use queue::{Client, Error, NewJob, Priority, State};
+use queue::{Client, Error, Failure, NewJob, Outcome, Priority, State, Verdict};
 use redis::AsyncCommands;
 use servers::{RedisKind, RedisServer, wait_until};
 
@@ -57,6 +57,43 @@ async fn a_full_redis_refuses_pushes_whole_and_drains(kind: RedisKind) {
     session.renew().await.unwrap();
     session.upkeep(QUEUE, true).await.unwrap();
     assert_eq!((world.count("running").await, world.count("retrying").await), (0, 25));
+}
+
+async fn a_full_redis_can_be_operated(kind: RedisKind) {
+    let server = RedisServer::start(kind);
+    let world = World::at(kind, &server.url());
+    let session = world.session("a");
+    let dead = world.push().await;
+    let fatal = Verdict::Ran(Outcome::Dead(Failure::new("bad", "no good")));
+    assert!(settle(&session, &claim_one(&session).await, fatal).await);
+    let running = world.push().await;
+    let held_up = claim_one(&session).await;
+    let cancelled = world.push().await;
+    let waiting = world.push().await;
+    assert!(world.client.pause(QUEUE).await.unwrap());
+    let mut redis = world.redis().await;
+    let _: () = redis.del(world.key("wake")).await.unwrap();
+    let _: () = redis::cmd("CONFIG").arg(&["SET", "maxmemory", "1mb"]).query_async(&mut redis).await.unwrap();
+    let full = world.client.push(job()).await.unwrap_err();
+    assert!(full == Error::Full && full.to_string().contains("memory"), "{full}");
+
+    assert!(world.client.resume(QUEUE).await.unwrap(), "it was paused");
+    assert_eq!(world.count("wake").await, 1, "a replica is woken");
+    assert!(world.client.pause(QUEUE).await.unwrap() && world.client.resume(QUEUE).await.unwrap());
+    assert_eq!(world.client.cancel(cancelled).await.unwrap().state, State::Cancelled);
+    assert_eq!(world.client.cancel(running).await.unwrap().state, State::Running);
+    let told: Vec<String> = redis.keys(format!("{}:{{fleet}}:control:*", world.prefix)).await.unwrap();
+    assert_eq!(told.len(), 1, "its worker is told at once");
+    assert!(settle(&session, &held_up, Verdict::Cancelled).await);
+    assert_eq!(world.client.delete_dead(QUEUE, Some(&[dead])).await.unwrap(), 1);
+    assert_eq!(world.client.find(dead).await.unwrap(), None);
+    // A queue that nobody has used yet.
+    assert!(session.claim("other", 1).await.unwrap().jobs.is_empty());
+    assert_eq!(session.unhold(QUEUE).await.unwrap(), 0);
+    let jobs = claim(&session, 10).await;
+    assert_eq!(jobs.iter().map(queue::Claimed::id).collect::<Vec<_>>(), [waiting]);
+    assert!(settle(&session, &jobs[0], done()).await);
+    assert_eq!(world.count("jobs").await, 0, "it has drained");
 }
 
 async fn a_redis_that_evicts_is_refused(kind: RedisKind) {
@@ -138,6 +175,7 @@ macro_rules! each_on_a_server_of_its_own {
 each_on_a_server_of_its_own!(
     jobs_in_every_state_survive_a_restart_of_redis,
     a_full_redis_refuses_pushes_whole_and_drains,
+    a_full_redis_can_be_operated,
     a_redis_that_evicts_is_refused,
     a_wrong_type_on_one_queues_key_leaves_the_others_alone,
     damaged_keys_of_one_queue_are_told_and_cost_the_others_neither_leases_nor_numbers,

@@ -109,6 +109,12 @@ pub(crate) fn failed() -> Verdict {
     Verdict::Ran(Outcome::Retry { error: Failure::new("broken", "the scale is broken"), after: None })
 }
 
+/// An id as Redis has it.
+pub(crate) fn id_bytes(id: JobId) -> Vec<u8> {
+    let hex = id.to_string().replace('-', "");
+    (0..16).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect()
+}
+
 /// A test that hangs fails instead of holding up the run.
 pub(crate) async fn in_time(test: impl Future<Output = ()>) {
     tokio::time::timeout(Duration::from_secs(120), test).await.expect("the test ends within two minutes");

@@ -13,7 +13,7 @@ pub(crate) fn workspace() -> &'static Path {
 }
 
 /// The binary of a Redis kind; `None` when there is none.
-pub(crate) fn redis_binary(kind: RedisKind) -> Option<PathBuf> {
+pub fn redis_binary(kind: RedisKind) -> Option<PathBuf> {
     match kind {
         RedisKind::Valkey => find("TEST_VALKEY_BIN", "valkey-server", "valkey-server"),
         RedisKind::Redis7 => find("TEST_REDIS7_BIN", "redis7-server", "redis-server")

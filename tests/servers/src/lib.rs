@@ -18,7 +18,7 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-pub use binaries::{available, mongo_version, version};
+pub use binaries::{available, mongo_version, redis_binary, version};
 pub use mongo::{MongoDatabase, MongoServer, mongo, mongo_dump};
 pub use process::{Process, mortal, spawn, tail};
 pub use redis::{RedisServer, redis};

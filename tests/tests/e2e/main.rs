@@ -12,6 +12,7 @@ mod demo;
 mod ecomctl;
 mod email;
 mod events;
+mod foreign_data;
 mod full_redis;
 mod history;
 mod intake;
