@@ -406,7 +406,10 @@ impl Run {
         let now_ms = self.now_ms();
         self.give_back(at);
         let worker = &self.workers[at];
-        let lost = self.model.renew(worker.claims.keys(), now_ms);
+        let mut lost = self.model.renew(worker.claims.keys(), now_ms);
+        // Whether a claim was lost whose last jobs' settlement was not answered is for that settlement to find out.
+        let n_sealed = |claim: &String| worker.sealed.iter().filter(|ended| ended.claim == *claim).count();
+        lost.retain(|claim| worker.claims.get(claim).is_some_and(|left| *left != n_sealed(claim)));
         let answer = worker.session.renew().await;
         if self.expect("leases lost", answer, &lost.len())? {
             return Ok(true);
