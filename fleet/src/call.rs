@@ -6,6 +6,8 @@ use crate::{fleet::Backend, settings::ms};
 
 /// So many characters of a reason are kept.
 const REASON_AT_MOST: usize = 300;
+/// What stands for an address in it.
+const ADDRESS: &str = "[address]";
 
 /// A call that somebody wants to make.
 #[derive(Debug, Clone, Copy)]
@@ -205,11 +207,44 @@ impl Report {
     }
 }
 
-/// What services say can be long.
+/// What services say can be long. And it is shown to all whose calls are held, so it must not name what the one call asked for.
 fn short(reason: &str) -> String {
-    reason.chars().take(REASON_AT_MOST).collect()
+    without_addresses(reason).chars().take(REASON_AT_MOST).collect()
+}
+
+/// With a sign in the place of URLs and of mail addresses.
+fn without_addresses(text: &str) -> String {
+    let ends_word = |character: char| character.is_whitespace() || "<>()[]{}\"'`,;".contains(character);
+    let mut clean = String::with_capacity(text.len());
+    for part in text.split_inclusive(ends_word) {
+        let word = part.trim_end_matches(ends_word);
+        let is_address = word.contains("://") || word.split_once('@').is_some_and(|(before, _)| !before.is_empty());
+        clean.push_str(if is_address { ADDRESS } else { word });
+        clean.push_str(&part[word.len()..]);
+    }
+    clean
 }
 
 fn signed(tokens: u64) -> i64 {
     i64::try_from(tokens).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_names_no_address() {
+        for (reason, shown) in [
+            ("GET https://shop.example/a?b=1#c: 503 Service Unavailable", "GET [address] 503 Service Unavailable"),
+            ("error sending request for url (http://127.0.0.1:9/x)", "error sending request for url ([address])"),
+            ("550 5.7.1 <zoe@customer.example>: Relay access denied", "550 5.7.1 <[address]>: Relay access denied"),
+            ("no such user: zoe+tea@customer.example.", "no such user: [address]"),
+            ("see \"ftp://x.example\", or 'a@b'", "see \"[address]\", or '[address]'"),
+            ("2 @ 3, a: b / c", "2 @ 3, a: b / c"),
+            ("", ""),
+        ] {
+            assert_eq!(short(reason), shown);
+        }
+    }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use providers::{
-    Policy, ProviderError,
+    Links, Policy, ProviderError,
     content::Language,
     email::{Receipt, SendStatus, address_problem},
 };
@@ -100,13 +100,13 @@ impl Email {
         }
     }
 
-    /// How it would look. `sender` and `public_url` are what `SENDER_EMAIL` and `PUBLIC_URL` say.
+    /// How it would look. `sender` is what `SENDER_EMAIL` says.
     ///
     /// # Errors
     /// [`JobError::Fatal`] when the payload is one that [`Job::check`] refuses, or `sender` is no address.
-    pub fn preview(self, sender: Option<&str>, public_url: Option<&str>) -> Result<Preview, JobError> {
+    pub fn preview(self, sender: Option<&str>, links: &Links) -> Result<Preview, JobError> {
         let id = "00000000-0000-7000-8000-000000000000";
-        let unsubscribe_url = self.unsubscribe_url(public_url, id);
+        let unsubscribe_url = self.unsubscribe_url(links, id);
         let message = self.compose(id.to_owned(), unsubscribe_url)?;
         let headers = providers::email::headers(&message, sender).map_err(|error| invalid(error.to_string()))?;
         Ok(Preview { subject: message.subject, text: message.text, html: message.html, headers })
@@ -116,9 +116,8 @@ impl Email {
         self.template.is_some_and(TemplateName::is_reminder)
     }
 
-    fn unsubscribe_url(&self, public_url: Option<&str>, job_id: &str) -> Option<String> {
-        let base = public_url.filter(|_| self.is_reminder())?;
-        Some(format!("{base}/api/emails/{job_id}/unsubscribe"))
+    fn unsubscribe_url(&self, links: &Links, job_id: &str) -> Option<String> {
+        if self.is_reminder() { links.unsubscribe(job_id) } else { None }
     }
 
     /// The message as it goes to the mailer. `key` makes its Message-ID, `unsubscribe_url` is offered if it is a reminder.
@@ -276,7 +275,7 @@ impl Handler for Email {
         let (template, language) = (self.template, self.language);
         let job_id = context.job_id.to_string();
         let unwanted = self.is_reminder() && is_unsubscribed(context, &self.to).await?;
-        let unsubscribe_url = self.unsubscribe_url(context.providers.public_url.as_deref(), &job_id);
+        let unsubscribe_url = self.unsubscribe_url(&context.providers.links, &job_id);
         let message = self.compose(job_id, unsubscribe_url)?;
         let sent = if unwanted {
             Sent { message_id: String::new(), status: SendStatus::Unsubscribed, server_reply: None }

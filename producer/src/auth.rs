@@ -165,6 +165,13 @@ impl Auth {
             ErrorKind::ExpiredSignature => Problem::new(Type::TokenExpired, "the token has expired; ask for a new one"),
             reason => Problem::new(Type::Unauthorized, format!("the token is not good: {reason:?}")),
         })?;
+        // What it names must be understood, says RFC 7515, and nothing of it is.
+        if token.header.crit.is_some() {
+            return Err(Problem::new(
+                Type::Unauthorized,
+                "the token has the header crit, none of whose extensions is known",
+            ));
+        }
         let tenant = token.claims.tenant.unwrap_or_else(|| DEFAULT_TENANT.to_owned());
         if !is_tenant(&tenant) {
             return Err(Problem::new(Type::Unauthorized, "the token's tenant is no name of a tenant"));

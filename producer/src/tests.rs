@@ -103,6 +103,33 @@ async fn a_token_is_needed_and_must_be_good() {
 }
 
 #[tokio::test]
+async fn a_token_that_wants_more_than_is_understood_is_refused() {
+    use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+    let claims = json!({ "sub": "x", "iss": "ecomsimply", "aud": "ecomsimply", "scope": "admin", "exp": Utc::now().timestamp() + 60 });
+    let sign = |crit: Option<Vec<String>>| {
+        let header = Header { crit, ..Header::new(Algorithm::HS256) };
+        encode(&header, &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+    };
+    get_as(&format!("Bearer {}", sign(None))).await.assert_problem(404, "not-found");
+    for crit in [vec!["exp".to_owned()], vec!["b64".to_owned(), "x".to_owned()], Vec::new()] {
+        let answer = get_as(&format!("Bearer {}", sign(Some(crit)))).await;
+        answer.assert_problem(401, "unauthorized");
+        assert!(answer.body["detail"].as_str().unwrap().contains("crit"), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_link_to_unsubscribe_without_its_signature_is_refused_before_anything_is_looked_up() {
+    for query in ["", "?sig=", "?sig=nonsense", "?sig=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
+        let path = format!("/api/emails/0199a1b2-0000-7000-8000-000000000000/unsubscribe{query}");
+        for method in [Method::GET, Method::POST] {
+            let request = Request::builder().method(method).uri(&path).body(Body::empty()).unwrap();
+            send(request).await.assert_problem(403, "forbidden");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_token_of_another_issuer_or_algorithm_is_refused() {
     use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
     let key = EncodingKey::from_secret(SECRET.as_bytes());

@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 
 use crate::{
-    Secrets,
-    services::{Accounts, Entry, Environment, Malformed, SERVICES, State, general_faults, is_loopback, truth, web_url},
+    Links, Secrets,
+    services::{
+        Accounts, Entry, Environment, Malformed, SERVICES, State, general_faults, is_loopback, retention_days, truth,
+        web_url,
+    },
 };
 
 /// How the services are reached, and which are asked to be real.
@@ -24,6 +27,10 @@ pub struct Config {
     pub smtp: Option<Smtp>,
     /// `PUBLIC_URL` without a slash at its end: where the API is reached from outside.
     pub public_url: Option<String>,
+    /// Signed addresses under it; `None` of them without `JWT_SECRET`.
+    pub links: Links,
+    /// `EMAIL_RETENTION_DAYS`: how long e-mails are kept.
+    pub email_retention_days: u32,
     /// Limits and spending.
     pub pace: crate::Pace,
     /// Services with a mock that the variables ask to be real.
@@ -135,6 +142,12 @@ impl Config {
         }
         complaints.extend(general_faults(&environment).iter().map(Malformed::to_string));
         let pace = crate::Pace::from_vars(|name| environment.get(name), &mut complaints);
+        let public_url = environment.get("PUBLIC_URL").filter(|url| web_url(url).is_some());
+        let public_url = public_url.map(|url| without_slash(&url));
+        let secret = environment.get("JWT_SECRET").map(SecretString::from);
+        if public_url.is_some() && secret.is_none() {
+            complaints.push("PUBLIC_URL without JWT_SECRET: reminders have no link to unsubscribe".to_owned());
+        }
         let configured = |index: usize| services[index].state.configured.then_some(&environment);
         Self {
             openai: configured(AI).and_then(openai),
@@ -142,10 +155,12 @@ impl Config {
             content_routes: environment.get("CONTENT_ROUTES").map(PathBuf::from),
             scraping: configured(SCRAPING).and_then(scraping),
             smtp: configured(EMAIL).and_then(smtp),
-            public_url: environment
-                .get("PUBLIC_URL")
-                .filter(|url| web_url(url).is_some())
-                .map(|url| without_slash(&url)),
+            links: Links::new(public_url.clone(), secret),
+            public_url,
+            email_retention_days: environment
+                .get("EMAIL_RETENTION_DAYS")
+                .and_then(|days| retention_days(&days))
+                .unwrap_or(EMAIL_RETENTION_DAYS),
             pace,
             secrets: Secrets::of(&environment),
             real,
@@ -190,6 +205,9 @@ impl ServiceState {
         self.state.malformed.iter().any(|malformed| malformed.variable.contains("_FALLBACK_"))
     }
 }
+
+/// E-mails name their recipients, so they are not kept for longer than they are looked at.
+const EMAIL_RETENTION_DAYS: u32 = 90;
 
 /// Where they stand in [`SERVICES`].
 const AI: usize = 0;
@@ -356,6 +374,7 @@ mod tests {
             ("SMTP_PORT", "465", "set SMTP_USE_SSL=true"),
             ("SMTP_PER_HOUR", "99", "SMTP_PER_HOUR must be a whole number of at least 100"),
             ("SMTP_HELO", "my host", "SMTP_HELO must be one word"),
+            ("EMAIL_RETENTION_DAYS", "0", "EMAIL_RETENTION_DAYS must be a whole number of days, 1 to 3650"),
         ] {
             let config = config(&[&[("MOCK_MODE_EMAIL", "false"), (variable, value)], &MAIL[..]].concat());
             assert!(config.smtp.is_none(), "{variable}={value}");
@@ -367,5 +386,24 @@ mod tests {
         let bad = config(&[("PUBLIC_URL", "jobs.example")]);
         assert_eq!(bad.public_url, None);
         assert!(bad.complaints[0].starts_with("PUBLIC_URL must be"), "{:?}", bad.complaints);
+    }
+
+    #[test]
+    fn mails_are_kept_for_90_days_or_as_long_as_the_variable_says() {
+        assert_eq!(config(&[]).email_retention_days, 90);
+        assert_eq!(config(&[("EMAIL_RETENTION_DAYS", "30")]).email_retention_days, 30);
+    }
+
+    #[test]
+    fn links_are_made_of_the_address_and_the_secret_and_one_without_the_other_is_told() {
+        let address = ("PUBLIC_URL", "https://jobs.example/");
+        let bare = config(&[address]);
+        assert_eq!(bare.links.unsubscribe("x"), None);
+        assert!(bare.complaints.iter().any(|complaint| complaint.starts_with("PUBLIC_URL without JWT_SECRET")));
+        let whole = config(&[address, ("JWT_SECRET", "0123456789abcdef0123456789abcdef")]);
+        assert!(
+            whole.links.unsubscribe("x").unwrap().starts_with("https://jobs.example/api/emails/x/unsubscribe?sig=")
+        );
+        assert!(whole.complaints.is_empty(), "{:?}", whole.complaints);
     }
 }

@@ -7,6 +7,7 @@ pub mod content;
 pub mod email;
 mod error;
 pub mod image;
+mod links;
 mod pace;
 mod probe;
 pub mod publication;
@@ -18,6 +19,7 @@ mod wait;
 pub use chain::{Answer, Ask, Limits, Policy, Provider, Service, Shared, Turn, Usage};
 pub use config::{Config, OpenAi, Scraping, ServiceState, Smtp, SmtpTls};
 pub use error::{Hold, ProviderError};
+pub use links::Links;
 pub use pace::{Pace, micro_usd};
 pub use probe::probe;
 pub use secrets::Secrets;
@@ -41,8 +43,8 @@ pub struct Providers {
     pub email: Service<dyn email::Mailer>,
     /// Products to shops.
     pub publication: Service<dyn publication::Publisher>,
-    /// Where the API is reached from outside, without a slash at its end.
-    pub public_url: Option<String>,
+    /// Addresses of the API that go out to people.
+    pub links: Links,
 }
 
 impl Providers {
@@ -61,7 +63,7 @@ impl Providers {
             scraping: scraping::service(config)?.sharing(&shared, config.pace.limits("scraping")),
             email: email::service(config)?.sharing(&shared, email::limits(config)),
             publication: publication::service(config)?.sharing(&shared, config.pace.limits("publication")),
-            public_url: config.public_url.clone(),
+            links: config.links.clone(),
         })
     }
 

@@ -388,6 +388,7 @@ pub static SERVICES: [Entry; 11] = [
             Variable::optional("SMTP_CA_FILE", anything),
             Variable::optional("SMTP_HELO", word),
             Variable::optional("SMTP_PER_HOUR", per_hour),
+            Variable::optional("EMAIL_RETENTION_DAYS", days),
         ],
         accounts: Accounts::None,
     },
@@ -567,6 +568,14 @@ fn port(value: &str, environment: &Environment<'_>) -> Option<String> {
 fn per_hour(value: &str, _: &Environment<'_>) -> Option<String> {
     let good = value.parse::<u32>().is_ok_and(|limit| limit >= SMALLEST_PER_HOUR);
     must(good, &format!("must be a whole number of at least {SMALLEST_PER_HOUR}"))
+}
+
+fn days(value: &str, _: &Environment<'_>) -> Option<String> {
+    must(retention_days(value).is_some(), "must be a whole number of days, 1 to 3650")
+}
+
+pub(crate) fn retention_days(value: &str) -> Option<u32> {
+    value.parse().ok().filter(|days| (1..=3650).contains(days))
 }
 
 fn sender(value: &str, _: &Environment<'_>) -> Option<String> {

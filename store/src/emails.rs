@@ -1,5 +1,8 @@
-//! E-mails as they were sent, or would have been: the results of e-mail jobs, in the collection `emails`. And who wants no more reminders:
+//! E-mails as they were sent, or would have been: the results of e-mail jobs, in the collection `emails`, for as long as
+//! [`Store::keep_emails`] says. And who wants no more reminders:
 //! the collection `unsubscribed`, `{ _id: "<tenant>/<address>", at }`.
+
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use mongodb::{
@@ -9,7 +12,7 @@ use mongodb::{
 };
 use serde_json::Value;
 
-use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store, results, run};
+use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store, error::is_other_index, results, run};
 
 const EMAILS: &str = "emails";
 const UNSUBSCRIBED: &str = "unsubscribed";
@@ -119,6 +122,30 @@ impl Store {
         let filter = doc! { "_id": unsubscribed_id(tenant, address) };
         let find = async move { collection.find_one(filter).max_time(MAX_TIME).await };
         Ok(run(what, ANSWER_TIMEOUT, find).await?.is_some())
+    }
+
+    /// Keeps e-mails for so many days, those that are there already too: MongoDB deletes older ones. The last call is valid.
+    ///
+    /// # Errors
+    /// As MongoDB gives them; it may be repeated.
+    pub async fn keep_emails(&self, days: u32) -> Result<(), Error> {
+        let keys = doc! { "created_at": 1 };
+        let kept = Duration::from_secs(u64::from(days) * 24 * 3600);
+        let options = IndexOptions::builder().name("kept".to_owned()).expire_after(kept).build();
+        let index = IndexModel::builder().keys(keys.clone()).options(options).build();
+        let collection = self.collection(EMAILS);
+        let (database, seconds) = (self.database.clone(), i64::from(days) * 24 * 3600);
+        let keep = async move {
+            match collection.create_index(index).await {
+                // It is there with another time, which only this changes.
+                Err(error) if is_other_index(&error) => {
+                    let change = doc! { "keyPattern": keys, "expireAfterSeconds": seconds };
+                    database.run_command(doc! { "collMod": EMAILS, "index": change }).await.map(drop)
+                }
+                created => created.map(drop),
+            }
+        };
+        run(format!("keep {EMAILS} for {days} days"), ANSWER_TIMEOUT, keep).await
     }
 
     pub(crate) async fn prepare_emails(&self) -> Result<(), Error> {

@@ -6,6 +6,9 @@ use mongodb::error::{
 };
 
 pub(crate) const DUPLICATE_KEY: i32 = 11000;
+/// An index on these fields has other options, or another name.
+const INDEX_OPTIONS_CONFLICT: i32 = 85;
+const INDEX_KEY_SPECS_CONFLICT: i32 = 86;
 
 /// Why MongoDB could not do it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +80,11 @@ impl Error {
 /// Whether another writer won the race for the same key, so that the same upsert is an update the next time.
 pub(crate) fn is_duplicate_key(error: &DriverError) -> bool {
     code(error) == Some(DUPLICATE_KEY)
+}
+
+/// Whether there is an index on the same fields that is made otherwise.
+pub(crate) fn is_other_index(error: &DriverError) -> bool {
+    matches!(code(error), Some(INDEX_OPTIONS_CONFLICT | INDEX_KEY_SPECS_CONFLICT))
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -83,10 +83,11 @@ pub async fn run(config: Config, runners: Runners, shutdown: CancellationToken) 
     });
     background.spawn(watch_redis(client.clone()));
     background.spawn(schedules::Ticker::new(client.clone(), store.clone()).run());
+    let email_retention_days = services_config.email_retention_days;
     let collections = runners.iter().map(|runner| runner.collection).collect();
     let recorder = Recorder::new(client.clone(), store.clone(), &runners);
     background.spawn(async move {
-        prepare_store(store, collections).await;
+        prepare_store(store, collections, email_retention_days).await;
         recorder.run().await;
     });
 
@@ -180,8 +181,12 @@ async fn watch_redis(client: Client) {
 }
 
 /// Creates the indexes as soon as MongoDB is there.
-async fn prepare_store(store: Store, collections: Vec<&'static str>) {
-    while let Err(error) = store.prepare(&collections).await {
+async fn prepare_store(store: Store, collections: Vec<&'static str>, email_retention_days: u32) {
+    let prepare = async || {
+        store.prepare(&collections).await?;
+        store.keep_emails(email_retention_days).await
+    };
+    while let Err(error) = prepare().await {
         tracing::warn!(%error, "mongodb is away: results cannot be stored and jobs wait");
         tokio::time::sleep(SAY_SO_EVERY).await;
     }

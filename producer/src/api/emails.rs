@@ -72,6 +72,12 @@ pub(crate) struct ListQuery {
     limit: Option<usize>,
 }
 
+/// What a link in a reminder ends with. Mail programs add parameters of their own.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Signed {
+    sig: Option<String>,
+}
+
 /// How an e-mail would look.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct EmailPreview {
@@ -157,7 +163,7 @@ pub(crate) async fn preview(
     let payload: email::Email =
         serde_json::from_value(payload).map_err(|error| Problem::new(Type::Malformed, error.to_string()))?;
     let sender = app.services.smtp.as_ref().map(|smtp| smtp.sender.as_str());
-    let preview = payload.preview(sender, app.services.public_url.as_deref());
+    let preview = payload.preview(sender, &app.services.links);
     let preview = preview.map_err(|error: JobError| Problem::new(Type::InvalidPayload, error.to_string()))?;
     Ok(Json(EmailPreview {
         subject: preview.subject,
@@ -170,11 +176,18 @@ pub(crate) async fn preview(
 /// The page behind the link in a reminder. It only asks: programs that look at links must not unsubscribe anybody.
 #[utoipa::path(
     get, path = "/api/emails/{id}/unsubscribe", tag = "emails", security(()),
-    params(("id" = String, Path, description = "The job that sent the reminder")),
+    params(
+        ("id" = String, Path, description = "The job that sent the reminder"),
+        ("sig" = String, Query, description = "As in the link of the reminder"),
+    ),
     responses((status = 200, description = "A page with a button", body = String, content_type = "text/html"))
 )]
-pub(crate) async fn ask_to_unsubscribe(Shared(app): Shared<App>, PathPart(id): PathPart) -> Result<Response, Problem> {
-    let (_, reminder) = reminder(app.open_store()?, &id).await?;
+pub(crate) async fn ask_to_unsubscribe(
+    Shared(app): Shared<App>,
+    PathPart(id): PathPart,
+    Parameters(signed): Parameters<Signed>,
+) -> Result<Response, Problem> {
+    let (_, reminder) = reminder(&app, &id, &signed).await?;
     Ok(if reminder.is_french() {
         page("fr", "Ne plus recevoir de rappels", Some("Ne plus recevoir de rappels à cette adresse"))
     } else {
@@ -185,13 +198,19 @@ pub(crate) async fn ask_to_unsubscribe(Shared(app): Shared<App>, PathPart(id): P
 /// Sends the recipient of a reminder no more of them: the button of the page, and what mail clients call (RFC 8058).
 #[utoipa::path(
     post, path = "/api/emails/{id}/unsubscribe", tag = "emails", security(()),
-    params(("id" = String, Path, description = "The job that sent the reminder")),
+    params(
+        ("id" = String, Path, description = "The job that sent the reminder"),
+        ("sig" = String, Query, description = "As in the link of the reminder"),
+    ),
     responses((status = 200, description = "Done", body = String, content_type = "text/html"))
 )]
-pub(crate) async fn unsubscribe(Shared(app): Shared<App>, PathPart(id): PathPart) -> Result<Response, Problem> {
-    let store = app.open_store()?;
-    let (email, reminder) = reminder(store, &id).await?;
-    store.unsubscribe(&email.tenant, &reminder.to).await.map_err(Problem::store_away)?;
+pub(crate) async fn unsubscribe(
+    Shared(app): Shared<App>,
+    PathPart(id): PathPart,
+    Parameters(signed): Parameters<Signed>,
+) -> Result<Response, Problem> {
+    let (email, reminder) = reminder(&app, &id, &signed).await?;
+    app.open_store()?.unsubscribe(&email.tenant, &reminder.to).await.map_err(Problem::store_away)?;
     Ok(if reminder.is_french() {
         page("fr", "C’est noté : vous ne recevrez plus de rappels.", None)
     } else {
@@ -199,9 +218,13 @@ pub(crate) async fn unsubscribe(Shared(app): Shared<App>, PathPart(id): PathPart
     })
 }
 
-/// Whoever knows the id of a reminder's job has got the reminder, or may see the job.
-async fn reminder(store: &Store, id: &str) -> Result<(StoredEmail, email::EmailResult), Problem> {
-    let email = find(store, id).await?.ok_or_else(|| no_such_email(id))?;
+/// The reminder whose link this is. Ids can be guessed, so nothing is told and nothing done without the signature.
+async fn reminder(app: &App, id: &str, signed: &Signed) -> Result<(StoredEmail, email::EmailResult), Problem> {
+    if !signed.sig.as_ref().is_some_and(|sig| app.services.links.is_unsubscribe(id, sig)) {
+        let detail = "this link is not complete or no longer good: take the one in your newest reminder";
+        return Err(Problem::new(Type::Forbidden, detail));
+    }
+    let email = find(app.open_store()?, id).await?.ok_or_else(|| no_such_email(id))?;
     let result = read(&email)?;
     if result.is_reminder() { Ok((email, result)) } else { Err(no_such_email(id)) }
 }

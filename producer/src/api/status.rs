@@ -31,6 +31,8 @@ const CACHED: Duration = Duration::from_secs(30);
 const MAIL_CACHED: Duration = Duration::from_secs(5 * 60);
 /// For our own servers; those of vendors have their own.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The account names a host, and the vendor's words may name what was asked for: both may be another tenant's.
+const REASON_FOR_OTHERS: &str = "it failed too often, or refuses the account; the reason is shown with the scope admin";
 /// What Redis and MongoDB know of a service is left out when they do not say it within this time.
 const LOOK_UP: Duration = Duration::from_millis(500);
 
@@ -72,7 +74,7 @@ pub(crate) struct ServiceStatus {
     /// `closed`, `open` or `half_open`; null for a service that is not called through one, and while Redis is away.
     #[schema(value_type = Option<String>, example = "closed")]
     breaker: Option<&'static str>,
-    /// Why calls are held back; null while they go through.
+    /// Why calls are held back; null while they go through. Details only with the scope `admin`.
     breaker_reason: Option<String>,
     /// Of the calls of the last hour, those that were answered, 0 to 1; null when there were none.
     success_rate_1h: Option<f64>,
@@ -139,7 +141,7 @@ impl Board {
 pub(crate) async fn all(State(app): State<App>, caller: Caller) -> Result<Json<StatusReport>, Problem> {
     caller.require(Scope::JobsRead)?;
     refresh(&app, &SERVICES);
-    let services = join_all(SERVICES.iter().map(|entry| status(&app, entry))).await;
+    let services = join_all(SERVICES.iter().map(|entry| status(&app, entry, &caller))).await;
     let mut modes: Vec<_> = SERVICES.iter().filter(|entry| entry.switch.is_some()).map(|e| mode(&app, e)).collect();
     modes.dedup();
     let mode = if let [mode] = modes[..] { mode } else { "mixed" };
@@ -164,7 +166,7 @@ pub(crate) async fn one(
         Problem::new(Type::NotFound, format!("no service is named {service:?}; there are {}", names.join(", ")))
     })?;
     refresh(&app, std::slice::from_ref(entry));
-    Ok(Json(status(&app, entry).await))
+    Ok(Json(status(&app, entry, &caller).await))
 }
 
 /// Has every service probed in the background whose last probe is too old. Must be called inside a tokio runtime.
@@ -212,7 +214,7 @@ fn mode(app: &App, entry: &Entry) -> &'static str {
     if real { "real" } else { "mock" }
 }
 
-async fn status(app: &App, entry: &'static Entry) -> ServiceStatus {
+async fn status(app: &App, entry: &'static Entry, caller: &Caller) -> ServiceStatus {
     let (health, degraded_waiting) = tokio::join!(health(app, entry), degraded(app, entry.name));
     let malformed = app.services.malformed(entry.name);
     let mode = mode(app, entry);
@@ -228,10 +230,7 @@ async fn status(app: &App, entry: &'static Entry) -> ServiceStatus {
         risk_text: entry.lost,
         probe: app.status.last(entry.name).filter(|_| mode == "real"),
         breaker: breaker.map(breaker_name),
-        breaker_reason: breaker.and_then(|breaker| match breaker {
-            BreakerState::Open { reason, .. } => Some(reason.clone()),
-            BreakerState::Closed | BreakerState::HalfOpen => None,
-        }),
+        breaker_reason: breaker.and_then(|breaker| breaker_reason(breaker, caller.is_admin())),
         success_rate_1h: health.as_ref().and_then(success_rate),
         calls_1h: health.map(|health| health.calls_1h),
         degraded_waiting,
@@ -243,6 +242,14 @@ fn breaker_name(state: &BreakerState) -> &'static str {
         BreakerState::Closed => "closed",
         BreakerState::Open { .. } => "open",
         BreakerState::HalfOpen => "half_open",
+    }
+}
+
+fn breaker_reason(state: &BreakerState, is_admin: bool) -> Option<String> {
+    match state {
+        BreakerState::Open { reason, .. } if is_admin => Some(reason.clone()),
+        BreakerState::Open { .. } => Some(REASON_FOR_OTHERS.to_owned()),
+        BreakerState::Closed | BreakerState::HalfOpen => None,
     }
 }
 
@@ -281,6 +288,15 @@ mod tests {
         board.put("ai", probe.clone());
         assert!(board.claim("ai", CACHED, now + CACHED));
         assert_eq!(board.last("ai"), Some(probe), "the last one is shown until the next is there");
+    }
+
+    #[test]
+    fn why_a_service_is_not_asked_is_for_operators() {
+        let reason = "direct/shop.example: 503 for another tenant".to_owned();
+        let open = BreakerState::Open { until: 1, reason: reason.clone() };
+        assert_eq!(breaker_reason(&open, true), Some(reason));
+        assert_eq!(breaker_reason(&open, false).as_deref(), Some(REASON_FOR_OTHERS));
+        assert_eq!(breaker_reason(&BreakerState::HalfOpen, false), None);
     }
 
     #[test]

@@ -35,6 +35,7 @@ fn shared() -> String {
 pub struct MongoServer {
     process: Process,
     directory: TempDir,
+    more: Vec<String>,
     /// The loopback port; a restart keeps it.
     pub port: u16,
 }
@@ -45,9 +46,19 @@ impl MongoServer {
     /// # Panics
     /// When there is no `mongod` or it does not start.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with further arguments.
+    ///
+    /// # Panics
+    /// When there is no `mongod` or it does not start.
+    pub fn start_with(arguments: &[&str]) -> Self {
+        let more: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         // Somebody else may take the port between the choice and the start.
         for _ in 0..5 {
-            let server = Self { process: Process::new(), directory: temp_dir(), port: free_port() };
+            let (process, directory) = (Process::new(), temp_dir());
+            let server = Self { process, directory, more: more.clone(), port: free_port() };
             if server.run() {
                 server.initiate();
                 server.await_primary();
@@ -72,7 +83,7 @@ impl MongoServer {
         command.args(["--setParameter", "diagnosticDataCollectionEnabled=false"]);
         // At SIGTERM a primary otherwise keeps answering for up to 15 s, for other nodes' sake.
         command.args(["--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"]);
-        command.arg("--dbpath").arg(self.directory.path());
+        command.arg("--dbpath").arg(self.directory.path()).args(&self.more);
         command
     }
 

@@ -242,7 +242,7 @@ async fn a_preview_shows_the_message_and_sends_nothing_and_names_every_bad_field
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_unsubscribes_gets_no_more_reminders_and_looking_at_the_link_does_not() {
+async fn whoever_unsubscribes_gets_no_more_reminders_and_nobody_can_do_it_for_another() {
     let system = System::start(Options::default().workers(1).env("PUBLIC_URL", "https://jobs.shop.example")).await;
     let send = async |payload: Value| {
         let id = system.post_job("email", payload).await;
@@ -251,17 +251,33 @@ async fn whoever_unsubscribes_gets_no_more_reminders_and_looking_at_the_link_doe
     };
     let (first, status) = send(reminder("zoe@customer.example")).await;
     assert_eq!(status, "mock");
-    let link = format!("/api/emails/{first}/unsubscribe");
+    let path = format!("/api/emails/{first}/unsubscribe");
     let shown = system.get(&format!("/api/emails/{first}")).await.body;
-    assert!(shown["text"].as_str().unwrap().contains(&format!("https://jobs.shop.example{link}")), "{shown}");
+    let text = shown["text"].as_str().unwrap();
+    let (_, after) = text.split_once(&format!("https://jobs.shop.example{path}?sig=")).expect("it has a signed link");
+    let link = format!("{path}?sig={}", after.split_whitespace().next().unwrap());
 
-    let page = system.client().get(format!("{}{link}", system.url())).send().await.unwrap();
+    // Without a token, as whoever has the mail; and as whoever only knows or guesses its id.
+    let get = async |link: &str| system.client().get(format!("{}{link}", system.url())).send().await.unwrap();
+    let click = async |link: &str| {
+        let post = system.client().post(format!("{}{link}", system.url())).body("List-Unsubscribe=One-Click");
+        post.send().await.unwrap().status().as_u16()
+    };
+    let page = get(&link).await;
     assert_eq!(page.status(), 200);
     assert!(page.text().await.unwrap().contains("<form method=\"post\">"));
-    assert_eq!(send(reminder("zoe@customer.example")).await.1, "mock");
-    // As mail clients do it, without a token.
-    let click = system.client().post(format!("{}{link}", system.url())).body("List-Unsubscribe=One-Click");
-    assert_eq!(click.send().await.unwrap().status(), 200);
+    let (second, status) = send(reminder("zoe@customer.example")).await;
+    assert_eq!(status, "mock", "looking changes nothing");
+    let of_another = link.replace(&first, &second);
+    for forged in [path.as_str(), &format!("{path}?sig="), &format!("{path}?sig=x"), &of_another, &link.to_uppercase()]
+    {
+        assert!(matches!(get(forged).await.status().as_u16(), 403 | 404), "{forged}");
+        assert!(matches!(click(forged).await, 403 | 404), "{forged}");
+    }
+    assert_eq!(send(reminder("zoe@customer.example")).await.1, "mock", "a link that is forged changes nothing");
+    // As mail clients do it, and the button of the page.
+    assert_eq!(click(&format!("{link}&utm_source=mail")).await, 200);
+    assert_eq!(click(&link).await, 200);
     let (unwanted, status) = send(reminder("Zoe@customer.example")).await;
     assert_eq!(status, "unsubscribed");
     assert_eq!(system.get(&format!("/api/emails/{unwanted}")).await.body["status"], "unsubscribed");
@@ -272,8 +288,23 @@ async fn whoever_unsubscribes_gets_no_more_reminders_and_looking_at_the_link_doe
     let (welcome, status) = send(receipt).await;
     assert_eq!(status, "mock", "what is no reminder still comes");
     for nothing in [format!("/api/emails/{welcome}/unsubscribe"), "/api/emails/x/unsubscribe".to_owned()] {
-        system.get(&nothing).await.assert_problem(404, "not-found");
+        system.get(&nothing).await.assert_problem(403, "forbidden");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mails_are_kept_for_as_long_as_the_variable_of_the_workers_says() {
+    let system = System::start(Options::default().workers(1).env("EMAIL_RETENTION_DAYS", "7")).await;
+    let mongodb = mongodb::Client::with_uri_str(&system.mongo_url).await.unwrap();
+    let mails = mongodb.database(&system.name).collection::<mongodb::bson::Document>("emails");
+    wait_until("the worker has told mongodb", PATIENCE, async || {
+        let Ok(names) = mails.list_index_names().await else { return false };
+        names.contains(&"kept".to_owned())
+    })
+    .await;
+    let list =
+        mongodb.database(&system.name).run_command(mongodb::bson::doc! { "listIndexes": "emails" }).await.unwrap();
+    assert!(list.to_string().contains("\"expireAfterSeconds\": 604800"), "{list}");
 }
 
 /// A zone in which it is noon or just after.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use servers::{SmtpServer, wait_until};
-use tests::{Gate, Options, PATIENCE, System, standins::openai::Reply};
+use tests::{Answer, Gate, Options, PATIENCE, System, standins::openai::Reply};
 
 use crate::{MODEL, product, real_texts, slow_model};
 
@@ -64,6 +64,17 @@ async fn an_unusable_account_shows_with_what_waits_for_it() {
     .await;
     assert_eq!((&ai["success_rate_1h"], &ai["degraded_waiting"]), (&json!(0.0), &json!(1)), "{ai}");
     assert!(ai["breaker_reason"].as_str().unwrap().contains("out of quota"), "{ai}");
+
+    // What a vendor said of one tenant's call is not for the others.
+    let other = producer::sign(&system.secret().into(), "x", Some("other"), &[producer::Scope::JobsRead], PATIENCE);
+    let other = other.unwrap();
+    for path in ["/api/status/ai", "/api/status"] {
+        let answer =
+            Answer::to(system.client().get(format!("{}{path}", system.url())).bearer_auth(&other)).await.unwrap();
+        let text = answer.body.to_string();
+        assert!(text.contains("\"breaker\":\"open\"") && text.contains("with the scope admin"), "{text}");
+        assert!(!text.contains("out of quota") && !text.contains("openai:"), "{text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
