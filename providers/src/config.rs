@@ -374,7 +374,6 @@ mod tests {
             ("SMTP_PORT", "465", "set SMTP_USE_SSL=true"),
             ("SMTP_PER_HOUR", "99", "SMTP_PER_HOUR must be a whole number of at least 100"),
             ("SMTP_HELO", "my host", "SMTP_HELO must be one word"),
-            ("EMAIL_RETENTION_DAYS", "0", "EMAIL_RETENTION_DAYS must be a whole number of days, 1 to 3650"),
         ] {
             let config = config(&[&[("MOCK_MODE_EMAIL", "false"), (variable, value)], &MAIL[..]].concat());
             assert!(config.smtp.is_none(), "{variable}={value}");
@@ -392,6 +391,11 @@ mod tests {
     fn mails_are_kept_for_90_days_or_as_long_as_the_variable_says() {
         assert_eq!(config(&[]).email_retention_days, 90);
         assert_eq!(config(&[("EMAIL_RETENTION_DAYS", "30")]).email_retention_days, 30);
+        for bad in ["0", "3651", "-1", "a week"] {
+            let config = config(&[&[("EMAIL_RETENTION_DAYS", bad)], &MAIL[..]].concat());
+            assert_eq!((config.email_retention_days, config.smtp.is_some()), (90, true), "{bad}");
+            assert!(config.complaints[0].contains("EMAIL_RETENTION_DAYS must be a whole number"), "{bad}");
+        }
     }
 
     #[test]

@@ -78,7 +78,8 @@ pub struct Account {
 }
 
 /// What several services use and none of them needs: they belong to no row of the catalogue.
-pub const GENERAL: &[Variable] = &[Variable::optional("PUBLIC_URL", http_url)];
+pub const GENERAL: &[Variable] =
+    &[Variable::optional("PUBLIC_URL", http_url), Variable::optional("EMAIL_RETENTION_DAYS", days)];
 
 /// The variables of [`GENERAL`] whose values cannot be right.
 #[must_use]
@@ -388,7 +389,6 @@ pub static SERVICES: [Entry; 11] = [
             Variable::optional("SMTP_CA_FILE", anything),
             Variable::optional("SMTP_HELO", word),
             Variable::optional("SMTP_PER_HOUR", per_hour),
-            Variable::optional("EMAIL_RETENTION_DAYS", days),
         ],
         accounts: Accounts::None,
     },

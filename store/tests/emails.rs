@@ -37,7 +37,7 @@ async fn kept(client: &Client, database: &str) -> Vec<Duration> {
 
 #[tokio::test]
 async fn the_time_that_mails_are_kept_follows_the_variable() {
-    let name = servers::prefix();
+    let name = servers::MongoDatabase::new();
     let store = Store::open(servers::mongo(), &name).await.unwrap();
     let client = Client::with_uri_str(servers::mongo()).await.unwrap();
     for days in [90, 90, 30, 365] {
