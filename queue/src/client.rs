@@ -1,6 +1,10 @@
 //! The client: pushes jobs, finds them, waits for them, cancels and retries them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use fleet::Clock;
 
@@ -14,6 +18,7 @@ use crate::{
     owner::Owner,
     pusher::Pusher,
     scripts::{self, Cancel, Found, Push, Retention},
+    tenants::indexed,
     view::JobView,
 };
 
@@ -38,6 +43,8 @@ pub struct Client {
     kinds: Arc<[Arc<Kind>]>,
     pub(crate) events: Arc<Events>,
     pub(crate) pusher: Arc<Pusher>,
+    /// The numbers of the partitions whose tenants' jobs this process indexes, or has indexed.
+    pub(crate) indexing: Arc<Mutex<HashSet<u16>>>,
     /// Told when this client has ended jobs of which history is kept.
     pub(crate) ended: Arc<tokio::sync::Notify>,
 }
@@ -61,6 +68,7 @@ impl Client {
             retention,
             kinds: kinds.into_iter().map(Arc::new).collect(),
             events: Events::new(redis),
+            indexing: Arc::default(),
             ended: Arc::default(),
         }
     }
@@ -241,7 +249,14 @@ impl Client {
             match cancelled {
                 scripts::Cancelled::Moved => {}
                 // Not looked for again: it may not be kept at all.
-                scripts::Cancelled::Done => return Ok(self.finished_view(id, &partition, finished)),
+                scripts::Cancelled::Done => {
+                    if let Some(tenant) = indexed(&view.tenant)
+                        && let Err(error) = self.forget(&partition, &[(tenant, id)]).await
+                    {
+                        tracing::debug!(job.id = %id, %error, "upkeep takes it out of the index of its tenant");
+                    }
+                    return Ok(self.finished_view(id, &partition, finished));
+                }
                 scripts::Cancelled::Running(owner) => {
                     if let Ok(owner) = owner.parse::<Owner>()
                         && let Err(error) = self.tell(owner.replica.as_str()).await
@@ -332,6 +347,7 @@ pub(crate) fn prepare_any(job: NewJob, partition: &Partition, now_ms: u64) -> Re
     Ok(Push {
         id: JobId::new(partition.number, now_ms),
         priority: record.priority as usize,
+        tenant: indexed(record.tenant()).map(str::to_owned),
         record: record.encode()?,
         due_ms,
     })

@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     keys::{self, Partition},
     message::JobId,
-    scripts,
+    scripts, tenants,
 };
 
 #[derive(Debug, Clone)]
@@ -41,7 +41,10 @@ impl Directory {
         }
         let table = keys::partitions(self.redis.prefix());
         let number = scripts::partition(&self.redis.connection(), &table, &format!("{queue}.0")).await?;
-        Ok(self.remember(number, queue, 0))
+        let partition = self.remember(number, queue, 0);
+        // It has no job yet, so its indexes are whole; where this is refused, they are made when they are first asked for.
+        let _: Result<(), _> = self.redis.connection().set(tenants::whole(&partition), 1).await;
+        Ok(partition)
     }
 
     /// The partition of a job, if its number is one of ours.

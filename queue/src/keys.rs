@@ -27,10 +27,13 @@
 //! | `wake` | list of one token, rarely more | an idle replica blocks on it | by the claim that leaves nothing |
 //! | `watched` | sorted set, score = until ms | ids that someone waits for | upkeep |
 //! | `events` | channel | id and a letter, at each change of a watched job | – |
+//! | `of:<tenant>` | sorted set, all scores 0 | the tenant's jobs that have a record; none of the tenant `default` | with the job, or a little later |
+//! | `tenants` | set of tenants | those that have an index | with the index |
+//! | `indexed` | string | the indexes are whole: no older release pushed before they were begun | never |
 //! | `paused` | string | since when claiming is stopped | on resume |
 //!
 //! Who writes each, and why it is so, is told in `ARCHITECTURE.md`. Reserved and not built yet: `waiting` (hash id → parents left) and
-//! `children:<id>` for flows; `tenants` (list of tenants in turn) and `ready:<priority>:<tenant>`, which exist only while two or more
+//! `children:<id>` for flows; `turns` (list of tenants in turn) and `ready:<priority>:<tenant>`, which exist only while two or more
 //! tenants wait; `{limit.<queue>}:…` token budgets in a slot of their own, taken in batches before a claim.
 //!
 //! Keys of no partition: the table of partition numbers, the replicas, unique and idempotency keys (below).

@@ -26,6 +26,7 @@ mod run_now;
 mod scripts;
 mod session;
 mod settle;
+mod tenants;
 mod timeline;
 mod unique;
 mod view;

@@ -15,12 +15,15 @@ use crate::{
     keys::Partition,
     message::{JobId, State},
     scripts::{self, Found, ListAfter, Next},
+    tenants::indexed,
     view::JobView,
 };
 
 const MOST_IN_A_PAGE: usize = 200;
 /// A page looks at so many jobs at most, however few of them pass the filter.
 const MOST_EXAMINED: usize = 1_000;
+/// A page of one tenant looks at so many of its jobs at most, in whatever state they are.
+const MOST_OF_A_TENANT: usize = 5_000;
 /// So many jobs are looked at in one go when most of them may not pass the filter.
 const BATCH: usize = 250;
 /// How often a page looks on, 1000 ids at a time, for the place where the page before it ended.
@@ -119,6 +122,10 @@ impl Client {
     ///
     /// A job that stays in this state is listed once, whatever is pushed and claimed between two pages.
     ///
+    /// With a tenant other than `default` the tenant's own jobs are looked through, where they are fewer than all jobs in this state:
+    /// these pages are full, or the last, as long as the tenant has at most 5,000 jobs that are not in this state. They are in the
+    /// order of their creation, the newest first.
+    ///
     /// # Errors
     /// [`Error::Invalid`] when `after` is of another state's list, [`Error::Corrupt`] for a partition that cannot be read,
     /// [`Error::Unavailable`].
@@ -134,6 +141,11 @@ impl Client {
         let partitions =
             partitions.iter().filter(|part| filter.queue.as_ref().is_none_or(|queue| *queue == part.queue));
         let partitions: Vec<&Partition> = partitions.map(|partition| &**partition).collect();
+        if let Some(tenant) = filter.tenant.as_deref().and_then(indexed)
+            && let Some(after) = self.begin_in_index(state, &partitions, tenant, after).await?
+        {
+            return self.list_of_tenant(state, filter, &partitions, tenant, after, limit).await;
+        }
         let mut position = after.map(|after| after.0.clone());
         let mut items: Vec<JobView> = Vec::new();
         let mut n_examined = 0;
@@ -165,6 +177,101 @@ impl Client {
             }
             if batch.searching || n_examined >= MOST_EXAMINED {
                 return Ok(page(items, position));
+            }
+        }
+    }
+
+    /// Where a page of a tenant's jobs begins in the tenant's index: behind the inner id, or at its end. `None`: the jobs in this
+    /// state are looked through instead, because they are fewer, or the index is not whole yet.
+    async fn begin_in_index(
+        &self,
+        state: State,
+        partitions: &[&Partition],
+        tenant: &str,
+        after: Option<&Position>,
+    ) -> Result<Option<Option<JobId>>, Error> {
+        if !matches!(state, State::Ready | State::Scheduled | State::Retrying | State::Dead) {
+            return Ok(None);
+        }
+        match after.map(|after| &after.0) {
+            Some(Place::Id(id)) => Ok(Some(Some(*id))),
+            Some(Place::Scored(..) | Place::Ready(_)) => Ok(None),
+            None if !self.is_indexed(partitions).await? => Ok(None),
+            None => {
+                let of_tenant = self.n_of_tenant(partitions, tenant).await?;
+                let in_state = try_join_all(partitions.iter().map(|partition| self.n_in(partition, state))).await?;
+                Ok((of_tenant <= in_state.into_iter().sum()).then_some(None))
+            }
+        }
+    }
+
+    /// How many jobs of a partition are looked through for one in this state.
+    async fn n_in(&self, partition: &Partition, state: State) -> Result<usize, Error> {
+        let mut pipe = redis::pipe();
+        if state == State::Ready {
+            for list in LISTS {
+                pipe.llen(partition.key(list));
+            }
+        } else {
+            pipe.zcard(partition.key(state.name()));
+        }
+        let n: Vec<usize> = pipe.query_async(&mut self.redis.connection()).await?;
+        Ok(n.into_iter().sum())
+    }
+
+    /// A page of the jobs of a tenant, out of the tenant's index: the newest first.
+    async fn list_of_tenant(
+        &self,
+        state: State,
+        filter: &ListFilter,
+        partitions: &[&Partition],
+        tenant: &str,
+        mut after: Option<JobId>,
+        limit: usize,
+    ) -> Result<ListPage, Error> {
+        let mut items: Vec<JobView> = Vec::new();
+        for _ in 0..MOST_OF_A_TENANT / BATCH {
+            let ids = self.ids_of_tenant(partitions, tenant, after, BATCH + 1).await?;
+            let last = ids.len() <= BATCH;
+            let looked =
+                self.look_at_all(partitions, ids.iter().copied().filter(|id| filter.takes_time_of(*id))).await?;
+            self.forget_finished(partitions, tenant, &looked).await;
+            for (at, id) in ids.iter().enumerate().take(BATCH) {
+                if filter.takes_time_of(*id) {
+                    // What was too large for this page begins the next one.
+                    let Some(found) = looked.get(id) else { return Ok(page(items, after.map(Place::Id))) };
+                    items.extend(found.as_ref().and_then(|(partition, found)| {
+                        let view = self.view(*id, partition, found);
+                        (view.state == state && view.tenant == tenant).then_some(view)
+                    }));
+                }
+                after = Some(*id);
+                if items.len() == limit {
+                    let more = at + 1 < ids.len();
+                    return Ok(page(items, after.filter(|_| more).map(Place::Id)));
+                }
+            }
+            if last {
+                return Ok(page(items, None));
+            }
+        }
+        Ok(page(items, after.map(Place::Id)))
+    }
+
+    /// Takes those of a tenant's jobs out of the index that were looked at and have ended.
+    async fn forget_finished(
+        &self,
+        partitions: &[&Partition],
+        tenant: &str,
+        looked: &HashMap<JobId, Option<(&Partition, Found)>>,
+    ) {
+        let ended =
+            looked.iter().filter(|(_, found)| found.as_ref().is_none_or(|(_, found)| found.place == "finished"));
+        let ended: Vec<(&str, JobId)> = ended.map(|(id, _)| (tenant, *id)).collect();
+        for partition in partitions {
+            let here: Vec<_> = ended.iter().copied().filter(|(_, id)| id.partition() == partition.number).collect();
+            if let Err(error) = self.forget(partition, &here).await {
+                tracing::debug!(queue = partition.queue, %error, "upkeep takes jobs out of the indexes of their tenants");
             }
         }
     }

@@ -1,12 +1,12 @@
 //! One typed function a script: Rust in, Rust out. The only place that runs scripts. A push is no script, but a transaction of plain
 //! commands; it is here because it writes the same keys.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use fleet::Connection;
 use redis::{AsyncCommands, FromRedisValue, Script, ScriptInvocation};
 
-use crate::{error::Error, keys::Partition, message::JobId, pack};
+use crate::{error::Error, keys::Partition, message::JobId, pack, tenants};
 
 /// The most jobs one script call takes: Lua's `unpack` is limited to a few thousand values.
 pub(crate) const MOST: usize = 1000;
@@ -66,6 +66,8 @@ pub(crate) struct Push {
     pub(crate) record: Vec<u8>,
     pub(crate) priority: usize,
     pub(crate) due_ms: Option<u64>,
+    /// In whose index it is.
+    pub(crate) tenant: Option<String>,
 }
 
 /// Adds up to [`MOST`] jobs, all or none, in one transaction of plain commands: much faster than a script that is given every
@@ -101,6 +103,20 @@ fn transaction(partition: &Partition, now_ms: u64, jobs: &[Push]) -> redis::Pipe
             set.arg(due_ms).arg(&id.as_bytes()[..]);
         }
         set.ignore();
+    }
+    let mut by_tenant: BTreeMap<&str, Vec<JobId>> = BTreeMap::new();
+    for job in jobs {
+        if let Some(tenant) = &job.tenant {
+            by_tenant.entry(tenant).or_default().push(job.id);
+        }
+    }
+    for (tenant, ids) in by_tenant {
+        pipe.sadd(tenants::tenants(partition), tenant).ignore();
+        let index = pipe.cmd("ZADD").arg(tenants::of(partition, tenant));
+        for id in ids {
+            index.arg(0).arg(&id.as_bytes()[..]);
+        }
+        index.ignore();
     }
     for jobs in jobs.chunk_by(|a, b| a.id.page() == b.id.page()) {
         let records = pipe.cmd("HSET").arg(partition.page_of(jobs[0].id));
@@ -148,7 +164,8 @@ pub(crate) async fn push_absent(
             .arg(job.priority)
             .arg(job.due_ms.map(|due_ms| due_ms.to_string()).unwrap_or_default())
             .arg(retention.bucket(job.id.created_ms()))
-            .arg(claim);
+            .arg(claim)
+            .arg(job.tenant.as_deref().unwrap_or_default());
     }
     let replies: Vec<isize> = run(&call, connection).await?;
     let mut became = vec![Absent::Known; n_jobs];
@@ -336,6 +353,8 @@ pub(crate) struct Ending {
     /// Empty when nothing is kept.
     pub(crate) finished: Vec<u8>,
     pub(crate) state: crate::message::State,
+    /// In whose index it is.
+    pub(crate) tenant: Option<String>,
 }
 
 /// An owner of jobs that end.
@@ -652,6 +671,7 @@ pub(crate) async fn revive(
     let script = script!(revive);
     let mut call = script.key(&partition.base);
     call.arg(&id.as_bytes()[..]).arg(place).arg(retention.bucket(id.created_ms())).arg(record).arg(history);
+    call.arg(tenants::tenant_of(record).unwrap_or_default());
     run(&call, connection).await
 }
 
@@ -666,6 +686,21 @@ pub(crate) async fn replace(
     let script = script!(replace);
     let mut call = script.key(&partition.base);
     call.arg(id.as_bytes().as_slice()).arg(retention.bucket(id.created_ms())).arg(finished);
+    run(&call, connection).await
+}
+
+/// Takes those of `jobs` (at most [`MOST`]) that have no record out of the indexes of their tenants. Returns how many.
+pub(crate) async fn forget(
+    connection: &Connection,
+    partition: &Partition,
+    jobs: &[(&str, JobId)],
+) -> Result<u64, Error> {
+    debug_assert!(jobs.len() <= MOST);
+    let script = script!(forget);
+    let mut call = script.key(&partition.base);
+    for (tenant, id) in jobs {
+        call.arg(*tenant).arg(&id.as_bytes()[..]);
+    }
     run(&call, connection).await
 }
 

@@ -453,6 +453,7 @@ impl Session {
                     if self.client.keeps_history(&batch.partition.queue) {
                         self.client.ended.notify_one();
                     }
+                    self.forget_ended(&batch).await;
                     next = left;
                 }
                 Err(error) => {
@@ -461,6 +462,15 @@ impl Session {
                     return;
                 }
             }
+        }
+    }
+
+    /// Takes the jobs that ended out of their tenants' indexes. Those of which that fails are left to upkeep.
+    async fn forget_ended(&self, batch: &Sealed) {
+        let Batch::Ends { jobs, .. } = &batch.batch else { return };
+        let ended: Vec<_> = jobs.iter().filter_map(|job| Some((job.tenant.as_deref()?, job.id))).collect();
+        if let Err(error) = self.client.forget(&batch.partition, &ended).await {
+            tracing::debug!(queue = batch.partition.queue, %error, "upkeep takes jobs out of the indexes of their tenants");
         }
     }
 

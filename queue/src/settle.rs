@@ -11,6 +11,7 @@ use crate::{
     message::{Attempt, AttemptError, AttemptOutcome, Finished, History, JobId, State},
     outcome::{self, Failure, Next, Outcome, Success},
     scripts::{Ending, Release, To},
+    tenants::indexed,
 };
 
 /// How one run of a claimed job ended.
@@ -213,7 +214,8 @@ fn end(
         finished.encode()
     };
     let finished = if keep { finished()? } else { Vec::new() };
-    let ending = Ending { id: job.id(), owner: job.owner().clone(), finished, state };
+    let tenant = indexed(job.tenant()).map(str::to_owned);
+    let ending = Ending { id: job.id(), owner: job.owner().clone(), finished, state, tenant };
     Ok(Settlement { partition: job.partition().clone(), what: What::End(ending) })
 }
 

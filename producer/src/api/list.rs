@@ -143,6 +143,9 @@ struct Listing<'a> {
 /// ended. Running and ended jobs are in the order of their creation, ready ones in that of their queue, the scheduled, retrying and
 /// dead ones in that of their time; the newest is first. Ended jobs appear some seconds after their end.
 ///
+/// Of one tenant (other than `default`) the unfinished and dead jobs are found by an index, however many others have waiting: the ready,
+/// scheduled, retrying and dead ones are then in the order of their creation.
+///
 /// A page looks at a limited number of jobs. Where few of them pass the filters it may be short, or even empty, and still have a
 /// `next_cursor`: only `next_cursor: null` is the end. A job that stays in its state is listed once, whatever else happens between two
 /// pages; one that changes its state meanwhile may be left out.

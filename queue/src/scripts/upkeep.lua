@@ -54,6 +54,19 @@ if #old > 0 then
   end
   redis.call('HDEL', history, unpack(old))
 end
+-- Jobs that ended without having been taken out of their tenant's index; some at random, so that none stays for ever.
+room = math.min(room - #unwatched - #old, 500)
+for _, tenant in ipairs(redis.call('SRANDMEMBER', base .. ':tenants', 5)) do
+  local index = base .. ':of:' .. tenant
+  for _, id in ipairs(redis.call('ZRANDMEMBER', index, math.floor(room / 5))) do
+    if redis.call('HEXISTS', page(base, id), id) == 0 then
+      redis.call('ZREM', index, id)
+    end
+  end
+  if redis.call('EXISTS', index) == 0 then
+    redis.call('SREM', base .. ':tenants', tenant)
+  end
+end
 
 local work = redis.call('EXISTS', base .. ':ready:0', base .. ':ready:1', base .. ':ready:2', base .. ':ready:3',
   base .. ':suspects', base .. ':scheduled', base .. ':retrying')

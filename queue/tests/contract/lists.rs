@@ -195,13 +195,12 @@ async fn a_list_whose_next_job_was_claimed_has_come_to_its_end(world: World) {
 }
 
 async fn a_page_looks_at_a_thousand_jobs_and_may_be_empty_where_few_pass_the_filter(world: World) {
-    let of = |tenant: &str| NewJob { tenant: tenant.to_owned(), ..job() };
-    let rare = newest_first(push_many(&world, of("rare"), 3).await);
+    let rare = newest_first(push_many(&world, job(), 3).await);
     world.advance(SECOND);
     for _ in 0..3 {
-        push_many(&world, of("common"), 1_000).await;
+        push_many(&world, job(), 1_000).await;
     }
-    let filter = ListFilter { tenant: Some("rare".to_owned()), ..ListFilter::default() };
+    let filter = ListFilter { created_to_ms: Some(START_MS), ..ListFilter::default() };
     let pages = pages(&world, State::Ready, &filter, 50, async || {}).await;
     assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [0, 0, 0, 3]);
     assert_eq!(newest_first(pages[3].iter().map(|job| job.id).collect()), rare);
@@ -300,7 +299,135 @@ async fn a_retrying_job_that_is_run_now_keeps_its_count_of_attempts(world: World
     assert!(matches!(world.client.run_now(unknown).await, Err(Error::NotFound)));
 }
 
+fn of(tenant: &str) -> NewJob {
+    NewJob { tenant: tenant.to_owned(), ..job() }
+}
+
+fn only(tenant: &str) -> ListFilter {
+    ListFilter { queue: Some(QUEUE.to_owned()), tenant: Some(tenant.to_owned()), ..ListFilter::default() }
+}
+
+async fn is_there(world: &World, key: &str) -> bool {
+    redis::cmd("EXISTS").arg(world.key(key)).query_async(&mut world.redis().await).await.unwrap()
+}
+
+/// Whether a job is in the index of the tenant `quiet`.
+async fn is_indexed(world: &World, id: JobId) -> bool {
+    let mut zscore = redis::cmd("ZSCORE");
+    zscore.arg(world.key("of:quiet")).arg(&uuid::Uuid::parse_str(&id.to_string()).unwrap().as_bytes()[..]);
+    let score: Option<f64> = zscore.query_async(&mut world.redis().await).await.unwrap();
+    score.is_some()
+}
+
+async fn a_tenants_pages_are_full_however_many_jobs_others_have_waiting(world: World) {
+    let later = |tenant: &str| NewJob { run_at_ms: Some(world.clock.now_ms() + 60_000), ..of(tenant) };
+    let mut quiet = Vec::new();
+    for n in 0..5 {
+        push_many(&world, of("loud"), 1_500).await;
+        push_many(&world, NewJob { run_at_ms: Some(world.clock.now_ms() + 60_000), ..of("loud") }, 300).await;
+        let priority = Priority::ALL[n % 4];
+        quiet.push(world.client.push(NewJob { priority, ..of("quiet") }).await.unwrap());
+        world.advance(SECOND);
+    }
+    push_many(&world, of("loud"), 1_500).await;
+    let scheduled = world.client.push(later("quiet")).await.unwrap();
+
+    let listed = pages(&world, State::Ready, &only("quiet"), 2, async || {}).await;
+    assert_eq!(listed.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1], "full pages, or the last");
+    let ids: Vec<JobId> = listed.into_iter().flatten().map(|job| job.id).collect();
+    assert_eq!(ids, newest_first(quiet));
+    for state in [State::Ready, State::Scheduled, State::Retrying, State::Dead] {
+        let page = world.client.list(state, &only("nobody"), None, 50).await.unwrap();
+        assert_eq!((page.items.len(), page.next), (0, None), "{state:?}: a tenant without jobs has one page");
+    }
+    assert_eq!(all(&world, State::Scheduled, &only("quiet"), 50).await, [scheduled]);
+    assert_eq!(all(&world, State::Ready, &only("loud"), 200).await.len(), 9_000);
+    assert_eq!(all(&world, State::Scheduled, &only("loud"), 200).await.len(), 1_500);
+}
+
+async fn a_job_is_in_its_tenants_index_until_it_ends_and_again_when_it_is_retried(world: World) {
+    let ids = push_many(&world, of("quiet"), 4).await;
+    let session = world.session("a");
+    let jobs = claim(&session, 4).await;
+    for (job, verdict) in jobs.iter().zip([done(), done(), fatal()]) {
+        assert!(settle(&session, job, verdict).await);
+    }
+    assert!(settle(&session, &jobs[3], Verdict::Cancelled).await);
+    assert_eq!(all(&world, State::Dead, &only("quiet"), 10).await, [ids[2]]);
+    let mut there = Vec::new();
+    for id in &ids {
+        there.push(is_indexed(&world, *id).await);
+    }
+    assert_eq!(there, [false, false, true, false], "only the dead one has not gone");
+
+    world.client.retry(ids[3]).await.unwrap();
+    assert_eq!(
+        all(&world, State::Ready, &only("quiet"), 10).await,
+        [ids[3]],
+        "a cancelled job that is retried is back"
+    );
+    let waiting = world.client.push(of("quiet")).await.unwrap();
+    world.client.cancel(waiting).await.unwrap();
+    assert!(!is_indexed(&world, waiting).await, "one that is cancelled while it waits goes at once");
+    world.client.cancel(ids[3]).await.unwrap();
+
+    // Deleting a dead job leaves its id behind, for upkeep.
+    assert_eq!(world.client.delete_dead(QUEUE, None).await.unwrap(), 1);
+    assert!(is_there(&world, "of:quiet").await);
+    session.upkeep(QUEUE, false).await.unwrap();
+    assert!(!is_there(&world, "of:quiet").await && !is_there(&world, "tenants").await);
+}
+
+async fn a_list_takes_only_jobs_that_have_ended_out_of_the_index(world: World) {
+    let waiting = world.client.push(of("quiet")).await.unwrap();
+    let ended = world.client.push(of("quiet")).await.unwrap();
+    world.client.cancel(ended).await.unwrap();
+    let mut zadd = redis::cmd("ZADD");
+    zadd.arg(world.key("of:quiet")).arg(0).arg(&uuid::Uuid::parse_str(&ended.to_string()).unwrap().as_bytes()[..]);
+    let _: u64 = zadd.query_async(&mut world.redis().await).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(all(&world, State::Ready, &only("quiet"), 10).await, [waiting]);
+        assert!(!is_indexed(&world, ended).await && is_indexed(&world, waiting).await);
+    }
+    // A retried job ends, is taken out of the index, and that is asked for once more when it runs again.
+    world.client.retry(ended).await.unwrap();
+    assert!(is_indexed(&world, ended).await);
+}
+
+async fn a_fixed_id_is_in_its_tenants_index(world: World) {
+    let id = world.client.fixed_id(QUEUE, "nightly", START_MS).await.unwrap();
+    for _ in 0..2 {
+        world.client.push_fixed(vec![(id, of("quiet"))]).await[0].as_ref().unwrap();
+    }
+    push_many(&world, of("loud"), 10).await;
+    assert_eq!(all(&world, State::Ready, &only("quiet"), 10).await, [id]);
+}
+
+async fn jobs_that_an_older_release_pushed_are_indexed_when_they_are_first_asked_for(world: World) {
+    let mut quiet = Vec::new();
+    for _ in 0..3 {
+        quiet.insert(0, world.client.push(of("quiet")).await.unwrap());
+        world.advance(SECOND);
+    }
+    push_many(&world, of("loud"), 2_500).await;
+    // What such a release did not write.
+    let keys: Vec<String> = ["indexed", "tenants", "of:quiet", "of:loud"].map(|key| world.key(key)).to_vec();
+    let _: u64 = redis::cmd("DEL").arg(keys).query_async(&mut world.redis().await).await.unwrap();
+    // Without an index, the jobs of all are looked through.
+    assert_eq!(all(&world, State::Ready, &only("quiet"), 10).await, quiet);
+    servers::wait_until("all jobs are indexed", Duration::from_secs(60), async || is_there(&world, "indexed").await)
+        .await;
+    let listed = pages(&world, State::Ready, &only("quiet"), 2, async || {}).await;
+    assert_eq!(listed.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(listed.into_iter().flatten().map(|job| job.id).collect::<Vec<_>>(), quiet);
+}
+
 on_both_servers!(
+    a_tenants_pages_are_full_however_many_jobs_others_have_waiting,
+    a_job_is_in_its_tenants_index_until_it_ends_and_again_when_it_is_retried,
+    a_list_takes_only_jobs_that_have_ended_out_of_the_index,
+    a_fixed_id_is_in_its_tenants_index,
+    jobs_that_an_older_release_pushed_are_indexed_when_they_are_first_asked_for,
     every_state_is_listed_and_each_job_in_its_own,
     ready_jobs_are_listed_newest_first_over_all_lists_and_queues,
     sorted_states_are_listed_by_time_also_when_all_times_are_the_same,

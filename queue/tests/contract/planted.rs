@@ -42,6 +42,9 @@ planted! {
     replace_keeps_a_job_for_ever:
         replace, "ARGV[3], 'KEEPTTL')" => "ARGV[3])",
         found by "replacing::valkey::a_job_that_finished_long_after_its_push_is_replaced_and_kept_no_longer";
+    forget_takes_those_that_have_not_ended:
+        forget, "id) == 0 then" => "id) == 1 then",
+        found by "lists::valkey::a_list_takes_only_jobs_that_have_ended_out_of_the_index";
     scored_leaves_out_those_of_the_same_time:
         scored, "'(' .. score" => "score",
         found by "lists::valkey::sorted_states_are_listed_by_time_also_when_all_times_are_the_same";

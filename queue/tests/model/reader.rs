@@ -18,7 +18,7 @@ const LISTS: [&str; 6] = ["ready:0", "ready:1", "ready:2", "ready:3", "suspects"
 const WITH_JOBS: [&str; 9] =
     ["ghosts", "scheduled", "retrying", "claims", "left", "leases", "cancels", "history", "progress"];
 /// The keys that have a limit.
-const LIMITED: [&str; 3] = ["dead", "wake", "paused"];
+const LIMITED: [&str; 4] = ["dead", "wake", "paused", "indexed"];
 const HOUR_MS: i64 = 3_600_000;
 
 /// A job as it was found.
