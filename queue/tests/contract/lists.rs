@@ -6,7 +6,7 @@ use queue::{Error, Failure, JobId, JobView, ListFilter, NewJob, Outcome, Positio
 
 use crate::{
     on_both_servers,
-    world::{QUEUE, START_MS, World, claim, claim_one, done, failed, job, settle},
+    world::{QUEUE, START_MS, World, claim, claim_one, done, failed, id_bytes, job, settle},
 };
 
 const OTHER: &str = "letter";
@@ -314,7 +314,7 @@ async fn is_there(world: &World, key: &str) -> bool {
 /// Whether a job is in the index of the tenant `quiet`.
 async fn is_indexed(world: &World, id: JobId) -> bool {
     let mut zscore = redis::cmd("ZSCORE");
-    zscore.arg(world.key("of:quiet")).arg(&uuid::Uuid::parse_str(&id.to_string()).unwrap().as_bytes()[..]);
+    zscore.arg(world.key("of:quiet")).arg(id_bytes(id));
     let score: Option<f64> = zscore.query_async(&mut world.redis().await).await.unwrap();
     score.is_some()
 }
@@ -383,7 +383,7 @@ async fn a_list_takes_only_jobs_that_have_ended_out_of_the_index(world: World) {
     let ended = world.client.push(of("quiet")).await.unwrap();
     world.client.cancel(ended).await.unwrap();
     let mut zadd = redis::cmd("ZADD");
-    zadd.arg(world.key("of:quiet")).arg(0).arg(&uuid::Uuid::parse_str(&ended.to_string()).unwrap().as_bytes()[..]);
+    zadd.arg(world.key("of:quiet")).arg(0).arg(id_bytes(ended));
     let _: u64 = zadd.query_async(&mut world.redis().await).await.unwrap();
     for _ in 0..2 {
         assert_eq!(all(&world, State::Ready, &only("quiet"), 10).await, [waiting]);

@@ -124,7 +124,7 @@ fn text(words: &[Vec<u8>], at: usize) -> String {
 fn asked_for(name: &str, words: &[Vec<u8>]) -> usize {
     let number = |at: usize| text(words, at).parse::<i64>();
     let most = match name {
-        "LPOP" | "SRANDMEMBER" => number(3).unwrap_or(1),
+        "LPOP" | "SRANDMEMBER" | "ZRANDMEMBER" => number(3).unwrap_or(1),
         "LRANGE" | "ZRANGE" | "ZREVRANGE" => number(4).unwrap() - number(3).unwrap() + 1,
         "ZRANGEBYSCORE" => number(words.len() - 1).unwrap_or(i64::MAX),
         "SMEMBERS" | "HKEYS" | "HVALS" | "ZREMRANGEBYSCORE" if !text(words, 2).ends_with(":replicas") => i64::MAX,
@@ -150,7 +150,8 @@ async fn work(world: &World) {
     let client = &world.client;
     let (a, b) = (world.session("a"), world.session("b"));
     let mut redis = world.redis().await;
-    for pushed in client.push_many(vec![job(); MANY]).await {
+    let of_a_tenant = NewJob { tenant: "quiet".to_owned(), ..job() };
+    for pushed in client.push_many(vec![of_a_tenant; MANY]).await {
         pushed.unwrap();
     }
     let mut fixed = Vec::new();
