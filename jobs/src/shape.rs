@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 use serde_path_to_error::{Path, Segment};
 use utoipa::ToSchema;
 
+/// So many bad fields are described; further ones are counted, each an error without words.
+const MOST_DESCRIBED: usize = 100;
+
 /// Schemas by their name in `#/components/schemas/`.
 pub type Schemas = BTreeMap<String, Value>;
 
@@ -50,11 +53,15 @@ impl<T: ToSchema + DeserializeOwned> Shape<T> {
         if errors.is_empty() { deserialize(value).map_err(|error| vec![error]) } else { Err(errors) }
     }
 
-    /// All fields that break the schema.
+    /// All fields that break the schema; behind the first hundred without words.
     pub(crate) fn errors(&self, value: &Value) -> Vec<FieldError> {
         let mut errors = Vec::new();
         for error in self.validator.iter_errors(value) {
-            self.describe(&error, &mut errors);
+            if errors.len() < MOST_DESCRIBED {
+                self.describe(&error, &mut errors);
+            } else {
+                errors.push(FieldError::new("", ""));
+            }
         }
         errors
     }
@@ -67,9 +74,11 @@ impl<T: ToSchema + DeserializeOwned> Shape<T> {
             }
             Broken::AdditionalProperties { unexpected } | Broken::UnevaluatedProperties { unexpected } => {
                 let known = self.known_fields(error);
-                errors.extend(unexpected.iter().map(|name| {
+                let (told, counted) = unexpected.split_at(unexpected.len().min(MOST_DESCRIBED));
+                errors.extend(told.iter().map(|name| {
                     FieldError::new(child(pointer, name), format!("is not a known field; known: {known}"))
                 }));
+                errors.extend(counted.iter().map(|_| FieldError::new("", "")));
             }
             Broken::OneOfNotValid { context } | Broken::AnyOf { context } => {
                 self.describe_choice(error, context, errors);
@@ -347,6 +356,17 @@ mod tests {
         let mut pointers: Vec<_> = errors.iter().map(|(pointer, _)| pointer.as_str()).collect();
         pointers.sort_unstable();
         assert_eq!(pointers, ["/extra", "/lines", "/name", "/size"]);
+    }
+
+    #[test]
+    fn of_very_many_bad_fields_the_first_are_described_and_all_are_counted() {
+        let many = errors(|order| {
+            for n in 0..5_000 {
+                order[format!("colour{n}")] = json!(0);
+            }
+        });
+        assert_eq!(many.len(), 5_000);
+        assert_eq!(many.iter().filter(|(_, message)| !message.is_empty()).count(), MOST_DESCRIBED);
     }
 
     #[test]

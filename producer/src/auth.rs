@@ -14,7 +14,8 @@ use chrono::Utc;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode, errors::ErrorKind};
 use queue::DEFAULT_TENANT;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::{
     app::App,
@@ -154,31 +155,64 @@ impl Auth {
     }
 
     fn caller(&self, token: &str) -> Result<Caller, Problem> {
-        #[derive(Deserialize)]
-        struct Token {
-            sub: String,
-            tenant: Option<String>,
-            #[serde(default)]
-            scope: String,
-        }
-        let token = decode::<Token>(token, &self.key, &self.validation).map_err(|error| match error.kind() {
-            ErrorKind::ExpiredSignature => Problem::new(Type::TokenExpired, "the token has expired; ask for a new one"),
-            reason => Problem::new(Type::Unauthorized, format!("the token is not good: {reason:?}")),
-        })?;
+        // Read by hand, so that a claim of another type can be named.
+        let token =
+            decode::<Map<String, Value>>(token, &self.key, &self.validation).map_err(|error| match error.kind() {
+                ErrorKind::ExpiredSignature => {
+                    Problem::new(Type::TokenExpired, "the token has expired; ask for a new one")
+                }
+                reason => unauthorized(&reason_in_words(reason)),
+            })?;
         // What it names must be understood, says RFC 7515, and nothing of it is.
         if token.header.crit.is_some() {
-            return Err(Problem::new(
-                Type::Unauthorized,
-                "the token has the header crit, none of whose extensions is known",
-            ));
+            return Err(unauthorized("it has the header crit, none of whose extensions is known"));
         }
-        let tenant = token.claims.tenant.unwrap_or_else(|| DEFAULT_TENANT.to_owned());
-        if !is_tenant(&tenant) {
-            return Err(Problem::new(Type::Unauthorized, "the token's tenant is no name of a tenant"));
+        let subject = claim(&token.claims, "sub")?.ok_or_else(|| unauthorized("the claim sub is missing"))?;
+        let tenant = claim(&token.claims, "tenant")?.unwrap_or(DEFAULT_TENANT);
+        if !is_tenant(tenant) {
+            let rule = format!("the claim tenant must be 1 to {TENANT_AT_MOST} letters, digits, _, . and -");
+            return Err(unauthorized(&rule));
         }
         // Scopes of a later release mean nothing here.
-        let scopes = token.claims.scope.split_whitespace().filter_map(|name| name.parse().ok()).collect();
-        Ok(Caller { subject: token.claims.sub, tenant, scopes })
+        let scope = claim(&token.claims, "scope")?.unwrap_or_default();
+        let scopes = scope.split_whitespace().filter_map(|name| name.parse().ok()).collect();
+        Ok(Caller { subject: subject.to_owned(), tenant: tenant.to_owned(), scopes })
+    }
+}
+
+/// A claim that is text, or null, or absent.
+fn claim<'a>(claims: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, Problem> {
+    match claims.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(unauthorized(&format!("the claim {name} must be a string"))),
+    }
+}
+
+fn unauthorized(reason: &str) -> Problem {
+    Problem::new(Type::Unauthorized, format!("the token is not good: {reason}"))
+}
+
+/// What is wrong with a token, and what is allowed.
+fn reason_in_words(reason: &ErrorKind) -> String {
+    match reason {
+        // One of another type counts as missing.
+        ErrorKind::MissingRequiredClaim(name) if name == "exp" => {
+            "the claim exp is missing, or is not a number of seconds since 1970".to_owned()
+        }
+        ErrorKind::MissingRequiredClaim(name) => format!("the claim {name} is missing, or is no string"),
+        ErrorKind::InvalidClaimFormat(name) => format!("the claim {name} has the wrong type"),
+        ErrorKind::InvalidIssuer => format!("the claim iss must be {ISSUER}"),
+        ErrorKind::InvalidAudience => format!("the claim aud must be {ISSUER}"),
+        ErrorKind::ImmatureSignature => "the claim nbf is in the future".to_owned(),
+        ErrorKind::InvalidSignature => "it is signed with another secret, or was changed".to_owned(),
+        ErrorKind::InvalidAlgorithm | ErrorKind::UnsupportedAlgorithm | ErrorKind::InvalidAlgorithmName => {
+            "its algorithm must be HS256".to_owned()
+        }
+        ErrorKind::InvalidToken | ErrorKind::Base64(_) | ErrorKind::Json(_) | ErrorKind::Utf8(_) => {
+            "it is no JSON Web Token: three parts in base64, with points between them".to_owned()
+        }
+        other => format!("{other:?}"),
     }
 }
 
@@ -206,7 +240,9 @@ impl Caller {
         if self.is_admin() || self.scopes.contains(&scope) {
             return Ok(());
         }
-        Err(Problem::new(Type::Forbidden, format!("the token needs the scope {scope}")))
+        let has: Vec<_> = self.scopes.iter().map(|scope| scope.name()).collect();
+        let has = if has.is_empty() { "none".to_owned() } else { has.join(" ") };
+        Err(Problem::new(Type::Forbidden, format!("the token needs the scope {scope}; it has {has}")))
     }
 
     /// Whether it may see what belongs to `tenant`.
@@ -223,7 +259,11 @@ impl FromRequestParts<App> for Caller {
         let bearer = header.and_then(|value| value.split_once(' '));
         match bearer {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => app.auth.caller(token.trim()),
-            _ => Err(Problem::new(Type::Unauthorized, "the header Authorization: Bearer <token> is missing")),
+            Some((scheme, _)) => Err(Problem::new(
+                Type::Unauthorized,
+                format!("the header Authorization must be Bearer <token>, not {scheme:.40}"),
+            )),
+            None => Err(Problem::new(Type::Unauthorized, "the header Authorization: Bearer <token> is missing")),
         }
     }
 }

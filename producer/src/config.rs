@@ -50,6 +50,9 @@ pub struct Config {
     /// At shutdown, requests under way may take so long before they are cut off, in seconds.
     #[arg(long, env = "SHUTDOWN_GRACE_S", default_value_t = 25)]
     pub shutdown_grace_s: u64,
+    /// So many connections the API has at a time at most, and four fifths of them from one address; fewer where fewer files can be open.
+    #[arg(long, env = "HTTP_MAX_CONNECTIONS", default_value_t = 10_000, value_parser = connections)]
+    pub http_max_connections: usize,
     /// Asks the API at `HTTP_ADDR` whether it lives, and exits with 0 or 1.
     #[arg(long)]
     pub healthcheck: bool,
@@ -102,6 +105,10 @@ impl Config {
             }
         }
     }
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "must be a whole number from 1 on".to_owned())
 }
 
 fn random_secret() -> anyhow::Result<SecretString> {

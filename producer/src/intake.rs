@@ -42,7 +42,7 @@ pub(crate) struct JobOptions {
     delay_s: Option<f64>,
     /// Not before this time; a time in the past means now. At most 5 years ahead. Not together with `delay_s`.
     run_at: Option<DateTime<Utc>>,
-    /// When it is no longer worth running.
+    /// When it is no longer worth running; in the future, and after the time at which it may run.
     expires_at: Option<DateTime<Utc>>,
     /// How many attempts may fail before the job is dead.
     #[schema(minimum = 1, maximum = 100)]
@@ -159,6 +159,14 @@ impl JobOptions {
         for (pointer, at) in [("/options/delay_s", self.delayed_to(now)), ("/options/run_at", self.run_at.map(ms))] {
             if at.is_some_and(|at| at > latest) {
                 errors.push(FieldError::new(pointer, "must be at most 5 years ahead"));
+            }
+        }
+        if let Some(expires_at) = self.expires_at {
+            let begins = self.delayed_to(now).or(self.run_at.map(ms)).unwrap_or(0);
+            if expires_at <= now {
+                errors.push(FieldError::new("/options/expires_at", "must be in the future"));
+            } else if ms(expires_at) <= begins {
+                errors.push(FieldError::new("/options/expires_at", "must be after the time at which the job may run"));
             }
         }
         if self.metadata.as_ref().is_some_and(|metadata| json_length(metadata) > METADATA_LIMIT) {

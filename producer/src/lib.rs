@@ -6,16 +6,20 @@
 mod api;
 mod app;
 mod auth;
+mod body;
 mod config;
 mod history;
 mod intake;
+mod listen;
 mod metrics;
 mod observe;
 mod openapi;
 mod probe;
 mod problem;
+mod query;
 mod request;
 mod serve;
+mod socket;
 mod watch;
 
 use axum::{
@@ -68,6 +72,7 @@ pub fn router(app: App) -> Router {
         .route("/api/openapi.json", get(openapi::document))
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::wrong_method)
+        .layer(middleware::from_fn_with_state(body::Budget::new(), body::guard))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(middleware::from_fn(observe::observe))
         .with_state(app)

@@ -11,6 +11,10 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 const TYPE_PREFIX: &str = "https://ecomsimply.example/problems/";
+/// So many bad fields are told of one request; how many there are is counted.
+const MOST_ERRORS: usize = 20;
+/// What callers sent is quoted up to so many characters.
+const QUOTED: usize = 300;
 /// Long enough for a restart of Redis or MongoDB, short enough not to be noticed.
 const RETRY_AFTER_S: u32 = 5;
 
@@ -122,6 +126,8 @@ pub(crate) struct Problem {
     kind: Type,
     detail: String,
     errors: Vec<FieldError>,
+    /// How many bad fields there are, of which `errors` has the first.
+    n_errors: usize,
     missing: Vec<&'static str>,
     request_id: Option<String>,
 }
@@ -139,9 +145,12 @@ pub(crate) struct ProblemBody<'a> {
     status: u16,
     /// What is wrong with this request.
     detail: &'a str,
-    /// Each bad field.
+    /// Each bad field; of more than 20 the first.
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     errors: &'a [FieldError],
+    /// How many bad fields there are, when `errors` does not have all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_count: Option<usize>,
     /// The variables that are not set, when a switch to real is refused.
     #[serde(skip_serializing_if = "<[&str]>::is_empty")]
     missing: &'a [&'a str],
@@ -152,22 +161,51 @@ pub(crate) struct ProblemBody<'a> {
 
 impl Problem {
     pub(crate) fn new(kind: Type, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new(), missing: Vec::new(), request_id: None }
+        Self { kind, detail: detail.into(), errors: Vec::new(), n_errors: 0, missing: Vec::new(), request_id: None }
     }
 
     /// Bad fields, all of them; the pointers begin at the request's body.
     pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
+        let n_errors = errors.len();
+        Self::of_many(errors, n_errors)
+    }
+
+    /// `errors` are the first of `n_errors`.
+    fn of_many(mut errors: Vec<FieldError>, n_errors: usize) -> Self {
+        errors.truncate(MOST_ERRORS);
+        for error in &mut errors {
+            clip(&mut error.pointer);
+            clip(&mut error.message);
+        }
         let detail = match errors.as_slice() {
             [only] => format!("{} {}", only.pointer, only.message),
-            several => format!("{} fields are bad, see errors", several.len()),
+            several if several.len() < n_errors => {
+                format!("{n_errors} fields are bad; errors has the first {}", several.len())
+            }
+            _ => format!("{n_errors} fields are bad, see errors"),
         };
-        Self { errors, ..Self::new(Type::InvalidPayload, detail) }
+        Self { errors, n_errors, ..Self::new(Type::InvalidPayload, detail) }
+    }
+
+    /// How long the list of bad fields is as text, about.
+    pub(crate) fn errors_length(&self) -> usize {
+        self.errors.iter().map(|error| error.pointer.len() + error.message.len() + 30).sum()
+    }
+
+    /// The same without the list of bad fields, the first of which is told in words.
+    pub(crate) fn in_short(mut self) -> Self {
+        if let [first, _, ..] = self.errors.as_slice() {
+            let first = format!("{} {}", first.pointer, first.message);
+            self.detail = format!("{} fields are bad; the first: {first}", self.n_errors);
+        }
+        self.errors = Vec::new();
+        self
     }
 
     /// A switch to real that cannot work: the variables that are not set, and all that is wrong.
     pub(crate) fn not_configured(missing: Vec<&'static str>, errors: Vec<FieldError>) -> Self {
         let detail = "set what is missing or malformed and restart; \"force\": true switches all the same";
-        Self { missing, errors, ..Self::new(Type::NotConfigured, detail) }
+        Self { missing, n_errors: errors.len(), errors, ..Self::new(Type::NotConfigured, detail) }
     }
 
     #[cfg(test)]
@@ -180,13 +218,16 @@ impl Problem {
         for error in &mut self.errors {
             error.pointer = format!("{pointer}{}", error.pointer);
         }
+        self.n_errors += others.len();
         self.errors.extend(others);
-        if self.kind == Type::InvalidPayload { Self::invalid(self.errors) } else { self }
+        if self.kind == Type::InvalidPayload { Self::of_many(self.errors, self.n_errors) } else { self }
     }
 
     pub(crate) fn unknown_kind(kind: &str, known: &[String]) -> Self {
         let error = FieldError::new("/kind", format!("one of {}", known.join(", ")));
-        Self { errors: vec![error], ..Self::new(Type::UnknownKind, format!("no job kind is named {kind:?}")) }
+        let mut detail = format!("no job kind is named {kind:?}");
+        clip(&mut detail);
+        Self { errors: vec![error], n_errors: 1, ..Self::new(Type::UnknownKind, detail) }
     }
 
     pub(crate) fn no_such_job(id: &str) -> Self {
@@ -228,6 +269,7 @@ impl Problem {
             status,
             detail: &self.detail,
             errors: &self.errors,
+            error_count: (self.n_errors > self.errors.len()).then_some(self.n_errors),
             missing: &self.missing,
             request_id: self.request_id.as_deref(),
         }
@@ -287,6 +329,14 @@ impl From<fleet::Error> for Problem {
                 Self::new(Type::Internal, "what replicas share cannot be used; the log has the reason")
             }
         }
+    }
+}
+
+/// Cuts what callers sent to a length that can be read.
+fn clip(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(QUOTED) {
+        text.truncate(end);
+        text.push('…');
     }
 }
 

@@ -1,8 +1,10 @@
 //! Reads requests: bodies within their limit, paths, queries and headers, with a problem for each way to be wrong.
 
+use std::{num::NonZero, sync::LazyLock};
+
 use axum::{
     body::Body,
-    extract::{FromRequestParts, Path, Query},
+    extract::{FromRequestParts, Path},
     http::{HeaderMap, header, request::Parts},
 };
 use bytes::{Bytes, BytesMut};
@@ -10,8 +12,13 @@ use futures::StreamExt;
 use queue::FieldError;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
-use crate::problem::{Problem, Type};
+use crate::{
+    body,
+    problem::{Problem, Type},
+    query,
+};
 
 /// The largest body of one job, and the largest job of a batch.
 pub(crate) const JOB_LIMIT: usize = 1 << 20;
@@ -19,7 +26,16 @@ pub(crate) const JOB_LIMIT: usize = 1 << 20;
 pub(crate) const BATCH_LIMIT: usize = 32 << 20;
 /// So much of a body that is too large is read and thrown away: a client that is cut off while it sends sees a broken
 /// connection instead of the answer.
-const DRAIN_LIMIT: usize = 64 << 20;
+pub(crate) const DRAIN_LIMIT: usize = 64 << 20;
+/// What is made of JSON may take so many bytes of memory, texts apart. Small parts take up to a hundred times the room of their text, and
+/// as much again once something is wrong with each.
+const PARTS_LIMIT: usize = 4 << 20;
+const OBJECT_TAKES: usize = 640;
+const MEMBER_TAKES: usize = 120;
+const ELEMENT_TAKES: usize = 400;
+/// A larger body is looked at aside from the threads that answer requests.
+const QUICK: usize = 8 << 10;
+const BOM: &[u8] = b"\xef\xbb\xbf";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const KEY_AT_MOST: usize = 255;
 const TRACEPARENT: &str = "traceparent";
@@ -54,10 +70,14 @@ pub(crate) fn too_large(limit: usize) -> Problem {
     Problem::new(Type::TooLarge, format!("the body is larger than {} MB", limit >> 20))
 }
 
-/// Refuses a body that announces more than `limit` bytes.
+/// How long the body is, as its client says.
+pub(crate) fn announced_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Whether the body is said to have more than `limit` bytes.
 pub(crate) fn announces_more_than(limit: usize, headers: &HeaderMap) -> bool {
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    length.and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length > limit)
+    announced_length(headers).is_some_and(|length| length > limit)
 }
 
 /// Reads a body of at most `limit` bytes.
@@ -67,10 +87,10 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
         return Err(too_large(limit));
     }
     let mut chunks = body.into_data_stream();
-    let mut bytes = BytesMut::new();
+    let mut bytes = BytesMut::with_capacity(announced_length(headers).filter(|length| *length <= limit).unwrap_or(0));
     let mut length = 0;
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| Problem::new(Type::Malformed, format!("the body was cut off: {error}")))?;
+        let chunk = chunk.map_err(|error| body::problem(&error))?;
         length += chunk.len();
         if length <= limit {
             bytes.extend_from_slice(&chunk);
@@ -81,13 +101,65 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
     if length > limit { Err(too_large(limit)) } else { Ok(bytes.freeze()) }
 }
 
-/// Reads JSON text.
+/// Reads JSON text, behind a byte-order mark if there is one.
 pub(crate) fn parse(body: &[u8]) -> Result<Value, Problem> {
+    let body = without_bom(body);
+    if parts_take(body) > PARTS_LIMIT {
+        let detail = "the JSON has too many parts: about 10,000 entries of lists, 6,000 objects or 35,000 fields can be read at once";
+        return Err(Problem::new(Type::TooLarge, detail));
+    }
     serde_json::from_slice(body).map_err(|error| malformed(&error))
 }
 
 pub(crate) fn malformed(error: &serde_json::Error) -> Problem {
     Problem::new(Type::Malformed, format!("this is no JSON: {error}"))
+}
+
+/// Some editors write a byte-order mark before everything else.
+pub(crate) fn without_bom(text: &[u8]) -> &[u8] {
+    text.strip_prefix(BOM).unwrap_or(text)
+}
+
+/// What the parts of JSON text would take in memory at most, as far as that is more than the text: counted without reading them.
+fn parts_take(json: &[u8]) -> usize {
+    let (mut takes, mut in_text, mut is_escaped) = (0, false, false);
+    for byte in json {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_text => is_escaped = true,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b'{' => takes += OBJECT_TAKES,
+            b':' => takes += MEMBER_TAKES,
+            b',' | b'[' => takes += ELEMENT_TAKES,
+            _ => {}
+        }
+    }
+    takes
+}
+
+/// Does what takes long with a body of `length` bytes on a thread of its own, as many at a time as there are cores, so that nobody else
+/// waits for it.
+pub(crate) async fn aside<T: Send + 'static>(
+    length: usize,
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    static TURNS: LazyLock<Semaphore> =
+        LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)));
+    if length <= QUICK {
+        return work();
+    }
+    let turn = TURNS.acquire().await;
+    let done = tokio::task::spawn_blocking(work).await;
+    drop(turn);
+    done.unwrap_or_else(|error| {
+        tracing::error!(%error, "a request could not be looked at");
+        Err(Problem::new(Type::Internal, "the request could not be looked at; the log has the reason"))
+    })
+}
+
+pub(crate) fn has_idempotency_key(headers: &HeaderMap) -> bool {
+    headers.contains_key(IDEMPOTENCY_KEY)
 }
 
 /// The idempotency key, if there is one.
@@ -138,9 +210,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Query(parameters) = Query::try_from_uri(&parts.uri)
-            .map_err(|error| Problem::new(Type::InvalidPayload, format!("the query cannot be used: {error}")))?;
-        Ok(Self(parameters))
+        query::read(parts.uri.query().unwrap_or_default()).map(Self).map_err(Problem::invalid)
     }
 }
 
@@ -165,6 +235,28 @@ mod tests {
         assert!(!kept("00-00000000000000000000000000000000-b7ad6b7169203331-01"));
         assert!(!kept("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
         assert!(!kept("nonsense"));
+    }
+
+    #[test]
+    fn json_of_many_small_parts_is_refused_before_it_is_read() {
+        let ids: Vec<_> = (0..10_000).map(|n| format!("0199a1b2-0000-7000-8000-{n:012}")).collect();
+        assert!(parse(serde_json::json!({ "ids": ids }).to_string().as_bytes()).is_ok(), "the longest selection");
+        let text = serde_json::json!({ "text": "[{,:\\\"".repeat(100_000) }).to_string();
+        assert!(parse(text.as_bytes()).is_ok(), "what stands in a text does not count");
+        for part in ["{\"\":0},", "0,", "[],", "[[[[],[]]]],"] {
+            let many = format!("[{}0]", part.repeat(JOB_LIMIT / part.len()));
+            let problem = serde_json::to_value(parse(many.as_bytes()).unwrap_err()).unwrap();
+            assert_eq!(problem["status"], 413, "{part}: {problem}");
+        }
+        assert_eq!(parse(b"\xef\xbb\xbf{\"a\":1}").unwrap()["a"], 1);
+    }
+
+    #[tokio::test]
+    async fn what_takes_long_is_done_on_another_thread() {
+        let thread = |length| aside(length, || Ok(std::thread::current().id()));
+        assert_eq!(thread(QUICK).await.unwrap(), std::thread::current().id());
+        assert_ne!(thread(QUICK + 1).await.unwrap(), std::thread::current().id());
+        assert!(aside::<()>(QUICK + 1, || panic!("a planted panic")).await.is_err());
     }
 
     #[test]

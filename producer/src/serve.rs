@@ -16,7 +16,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{api::status, app::App, config::Config, metrics, router, watch};
+use crate::{
+    api::status,
+    app::App,
+    config::Config,
+    listen::{self, Limits},
+    metrics, router, watch,
+};
 
 /// Reading MongoDB's address may need a name server; the listener does not wait for a slow one.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -55,6 +61,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     // All three end with `closing`, which the guard cancels on every way out of here.
     let _guard = closing.clone().drop_guard();
     let grace = Duration::from_secs(config.shutdown_grace_s);
+    let limits = Limits::new(config.http_max_connections);
     status::refresh(&app, &SERVICES);
     tokio::spawn(watch::watch(app.clone(), config));
     tokio::spawn(closing.clone().run_until_cancelled_owned(upkeep(handle.clone())));
@@ -62,7 +69,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
 
     let client = app.client.clone();
     let refused = async move { if checked { std::future::pending().await } else { evicting(&client).await } };
-    let server = serve(listener, router(app), closing.clone());
+    let server = listen::serve(listener, router(app), limits, closing.clone());
     let stop = async {
         shutdown.await;
         tracing::info!("stopping: requests under way may take {} s more", grace.as_secs());
@@ -70,7 +77,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         sleep(grace).await;
     };
     tokio::select! {
-        result = server => result.context("the listener failed")?,
+        () = server => {}
         error = refused => return Err(error.into()),
         () = stop => tracing::warn!("some requests took longer than the grace period and were cut off"),
     }

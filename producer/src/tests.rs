@@ -130,6 +130,101 @@ async fn a_link_to_unsubscribe_without_its_signature_is_refused_before_anything_
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_a_token_is_named() {
+    use jsonwebtoken::{EncodingKey, Header, encode};
+    let good = json!({ "sub": "x", "iss": "ecomsimply", "aud": "ecomsimply", "exp": Utc::now().timestamp() + 60 });
+    let told = async |name: &str, value: Value| {
+        let mut claims = good.clone();
+        if value == json!("absent") {
+            claims.as_object_mut().unwrap().remove(name);
+        } else {
+            claims[name] = value;
+        }
+        let token = encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap();
+        let answer = get_as(&format!("Bearer {token}")).await;
+        answer.assert_problem(401, "unauthorized");
+        answer.body["detail"].as_str().unwrap().strip_prefix("the token is not good: ").unwrap().to_owned()
+    };
+    let exp = "the claim exp is missing, or is not a number of seconds since 1970";
+    assert_eq!(told("exp", json!("absent")).await, exp);
+    assert_eq!(told("exp", json!("soon")).await, exp);
+    assert_eq!(told("iss", json!("absent")).await, "the claim iss is missing, or is no string");
+    assert_eq!(told("sub", json!(5)).await, "the claim sub is missing, or is no string");
+    assert_eq!(told("iss", json!("someone")).await, "the claim iss must be ecomsimply");
+    assert_eq!(told("aud", json!("someone")).await, "the claim aud must be ecomsimply");
+    assert_eq!(told("nbf", json!(Utc::now().timestamp() + 3600)).await, "the claim nbf is in the future");
+    assert_eq!(told("scope", json!(["admin"])).await, "the claim scope must be a string");
+    let rule = "the claim tenant must be 1 to 64 letters, digits, _, . and -";
+    assert_eq!(told("tenant", json!("a b")).await, rule);
+    let detail = get_as("Bearer a.b.c").await.body["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("no JSON Web Token"), "{detail}");
+    let detail = get_as("Basic YTpi").await.body["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("must be Bearer"), "{detail}");
+    let needs = get("/api/queues", &[Scope::JobsWrite]).await;
+    assert_eq!(needs.body["detail"], "the token needs the scope jobs:read; it has jobs:write");
+}
+
+#[tokio::test]
+async fn a_bad_parameter_is_named_with_what_is_allowed() {
+    let cases = [
+        ("/api/jobs?limit=ten", "/query/limit", "whole number"),
+        ("/api/jobs?colour=red", "/query/colour", "known: kind, queue, state"),
+        ("/api/jobs?limit=1&limit=2", "/query/limit", "twice"),
+        ("/api/jobs/0199a1b2-0000-7000-8000-000000000000?wait=soon", "/query/wait", "a number"),
+        ("/api/emails?limit=0", "/query/limit", "from 1 to 200"),
+        ("/api/usage?from=yesterday", "/query/from", "a day such as"),
+        ("/api/schedules/x/next?n=-1", "/query/n", "whole number"),
+    ];
+    for (path, pointer, allowed) in cases {
+        let answer = get(path, &[Scope::Admin]).await;
+        answer.assert_problem(422, "invalid-payload");
+        assert!(answer.message(pointer).contains(allowed), "{path}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_of_nothing_but_bad_jobs_is_answered_in_bounds() {
+    let jobs = vec![json!({ "kind": "content", "payload": { "": 0, "a": 0, "b": 0 } }); 10_000];
+    let answer =
+        send(post("/api/jobs/batch", &[Scope::JobsWrite], "application/json", json!({ "jobs": jobs }).to_string()));
+    let answer = answer.await;
+    assert_eq!((answer.status.as_u16(), &answer.body["rejected"]), (200, &json!(10_000)));
+    let (first, last) = (&answer.body["results"][0]["problem"], &answer.body["results"][9_999]["problem"]);
+    assert_eq!(first["errors"].as_array().unwrap().len(), 7, "{first}");
+    assert_eq!((&last["errors"], &last["error_count"]), (&Value::Null, &json!(7)));
+    assert!(last["detail"].as_str().unwrap().contains("the first: /payload/"), "{last}");
+    assert!(answer.body.to_string().len() < 6 << 20, "{}", answer.body.to_string().len());
+}
+
+#[tokio::test]
+async fn an_end_in_the_past_is_refused() {
+    let at = |seconds: i64| (Utc::now() + chrono::TimeDelta::seconds(seconds)).to_rfc3339();
+    let past = enqueue_with(json!({ "expires_at": at(-1) })).await;
+    past.assert_problem(422, "invalid-payload");
+    assert_eq!(past.message("/options/expires_at"), "must be in the future");
+    let before = enqueue_with(json!({ "expires_at": at(60), "delay_s": 120 })).await;
+    assert!(before.message("/options/expires_at").contains("after the time"), "{}", before.body);
+    // Redis is away, and nothing else is wrong.
+    enqueue_with(json!({ "expires_at": at(60), "delay_s": 30 })).await.assert_problem(503, "queue-unavailable");
+}
+
+#[tokio::test]
+async fn of_very_many_bad_fields_twenty_are_told_and_all_are_counted() {
+    let mut job = json!({ "kind": "content", "payload": good_payload() });
+    for n in 0..5_000 {
+        job["payload"][format!("field{n}")] = json!(0);
+    }
+    let length = job.to_string().len();
+    let answer = enqueue(&job).await;
+    answer.assert_problem(422, "invalid-payload");
+    assert_eq!(answer.pointers().len(), 20);
+    assert_eq!(answer.body["error_count"], 5_000);
+    assert!(answer.body.to_string().len() < length / 10, "{}", answer.body);
+    let long = enqueue(&json!({ "kind": "x".repeat(100_000), "payload": {}, "y".repeat(100_000): 1 })).await;
+    assert!(long.body.to_string().len() < 2_000, "{}", long.body.to_string().len());
+}
+
+#[tokio::test]
 async fn a_token_of_another_issuer_or_algorithm_is_refused() {
     use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
     let key = EncodingKey::from_secret(SECRET.as_bytes());
@@ -157,7 +252,7 @@ async fn each_call_needs_its_scope() {
     let job = json!({ "kind": "content", "payload": good_payload() }).to_string();
     let answer = send(post("/api/jobs", &read, "application/json", job)).await;
     answer.assert_problem(403, "forbidden");
-    assert_eq!(answer.body["detail"], "the token needs the scope jobs:write");
+    assert_eq!(answer.body["detail"], "the token needs the scope jobs:write; it has jobs:read");
     let jobs = ["/api/jobs/batch", "/api/jobs/x/cancel", "/api/jobs/x/retry"];
     let queues = ["dead/replay", "pause", "resume"].map(|verb| format!("/api/queues/content/{verb}"));
     for path in jobs.into_iter().chain(queues.iter().map(String::as_str)) {

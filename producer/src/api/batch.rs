@@ -25,6 +25,7 @@ use super::jobs::{self, REPLAYED, Submitted};
 use crate::{
     app::App,
     auth::{Caller, Scope},
+    body::{self, Memory},
     intake::JobRequest,
     metrics,
     observe::RequestId,
@@ -35,6 +36,8 @@ use crate::{
 const JOBS_AT_MOST: usize = 10_000;
 /// So many jobs go to Redis at a time.
 const CHUNK: usize = 500;
+/// Once the lists of bad fields are so long, only the first field of each further job is told.
+const ERRORS_LIMIT: usize = 256 << 10;
 /// So many unknown fields are named.
 const UNKNOWN_AT_MOST: usize = 20;
 /// Answers that may wait for a client that sends everything before it reads; more, and it has to read first.
@@ -98,6 +101,7 @@ pub(crate) struct Line {
 pub(crate) async fn create(
     State(app): State<App>,
     Extension(RequestId(request_id)): Extension<RequestId>,
+    memory: Option<Extension<Memory>>,
     caller: Caller,
     headers: HeaderMap,
     body: Body,
@@ -114,6 +118,8 @@ pub(crate) async fn create(
         request_id,
         once: None,
         taken: 0,
+        told: 0,
+        _memory: memory.map(|Extension(memory)| memory),
         queue_away: None,
     };
     if format == Format::NdJson && key.is_none() {
@@ -179,7 +185,8 @@ fn lossy(text: &[u8]) -> String {
 
 /// The texts in the array `jobs`, as parts of the body.
 fn jobs_of(body: &Bytes) -> Result<Vec<Request>, Problem> {
-    let whole: &RawValue = serde_json::from_slice(body).map_err(|error| request::malformed(&error))?;
+    let whole: &RawValue =
+        serde_json::from_slice(request::without_bom(body)).map_err(|error| request::malformed(&error))?;
     let Ok(Fields { jobs, unknown, n_unknown }) = serde_json::from_str::<Fields<'_>>(whole.get()) else {
         return Err(Problem::invalid(vec![FieldError::new("", "must be an object with the field jobs")]));
     };
@@ -331,6 +338,10 @@ struct Batch {
     once: Option<Once>,
     /// How many jobs have been looked at.
     taken: usize,
+    /// How long the lists of bad fields are that were told, about.
+    told: usize,
+    /// The memory of a body that was read whole.
+    _memory: Option<Memory>,
     /// Set when the queue took nothing of a whole chunk; the rest is then refused without asking again, because each asking
     /// may take seconds.
     queue_away: Option<Problem>,
@@ -362,15 +373,17 @@ impl Batch {
     /// Pushes what is good of `requests` and gives one line for each.
     async fn push(&mut self, requests: Vec<Request>) -> Vec<Line> {
         let (mut jobs, mut lines) = (Vec::new(), Vec::with_capacity(requests.len()));
-        for request in requests {
+        for read in self.read(requests).await {
             let index = self.taken;
             self.taken += 1;
-            let problem = match self.read(index, request) {
-                Ok(job) => {
+            let read = if index < JOBS_AT_MOST { read } else { Err(too_many()) };
+            let problem = match (read, &self.queue_away) {
+                (Ok(job), None) => {
                     jobs.push((index, job));
                     None
                 }
-                Err(problem) => Some(problem.with_request_id(&self.request_id)),
+                (Ok(_), Some(away)) => Some(away.clone()),
+                (Err(problem), _) => Some(self.shortened(problem).with_request_id(&self.request_id)),
             };
             lines.push(Line { index, id: None, created: None, problem });
         }
@@ -378,13 +391,24 @@ impl Batch {
         lines
     }
 
-    fn read(&self, index: usize, request: Request) -> Result<NewJob, Problem> {
-        if index >= JOBS_AT_MOST {
-            return Err(too_many());
-        }
-        let mut job = self.app.intake.read(&request::parse(&request?)?, &self.caller, Utc::now())?;
-        job.traceparent.clone_from(&self.traceparent);
-        if let Some(problem) = &self.queue_away { Err(problem.clone()) } else { Ok(job) }
+    /// Aside, because what is made to be hard to read holds up whoever reads it.
+    async fn read(&self, requests: Vec<Request>) -> Vec<Result<NewJob, Problem>> {
+        let length = requests.iter().flatten().map(Bytes::len).sum();
+        let n_requests = requests.len();
+        let (intake, caller, traceparent) = (self.app.intake.clone(), self.caller.clone(), self.traceparent.clone());
+        let read = move |request: Request| {
+            let mut job = intake.read(&request::parse(&request?)?, &caller, Utc::now())?;
+            job.traceparent.clone_from(&traceparent);
+            Ok(job)
+        };
+        let all = request::aside(length, move || Ok(requests.into_iter().map(read).collect())).await;
+        all.unwrap_or_else(|problem| vec![Err(problem); n_requests])
+    }
+
+    /// The same problem, without its list of bad fields when the lists of the batch have become long.
+    fn shortened(&mut self, problem: Problem) -> Problem {
+        self.told += problem.errors_length();
+        if self.told > ERRORS_LIMIT { problem.in_short() } else { problem }
     }
 
     /// One result a job, in their order: those with a unique key one by one, the others together.
@@ -524,9 +548,13 @@ async fn push_lines(mut batch: Batch, body: Body, answers: &Answers) -> Result<(
     let mut lines = Lines::default();
     let mut length = 0;
     while let Some(chunk) = chunks.next().await {
-        let Ok(chunk) = chunk else {
-            // Cut off: what follows the last line break may be half a job.
-            return Ok(());
+        let chunk = match chunk {
+            Ok(chunk) => chunk,
+            Err(error) => {
+                // What follows the last line break may be half a job.
+                let end = vec![Err(body::problem(&error))];
+                return answers.send(text_of(&batch.push(end).await)).await;
+            }
         };
         length += chunk.len();
         if length > BATCH_LIMIT {
@@ -605,7 +633,7 @@ impl Lines {
         let line = self.begun.split().freeze();
         if std::mem::take(&mut self.too_large) {
             vec![Err(Problem::new(Type::TooLarge, "the line is larger than 1 MB"))]
-        } else if line.trim_ascii().is_empty() {
+        } else if request::without_bom(&line).trim_ascii().is_empty() {
             Vec::new()
         } else {
             vec![Ok(line)]
@@ -631,6 +659,15 @@ mod tests {
         assert_eq!(texts(lines.add(b"1}\r\n\n  \n{}\n{\"b")), ["{\"a\":1}", "{}"]);
         assert_eq!(texts(lines.end()), ["{\"b"]);
         assert_eq!(texts(lines.end()), [""; 0]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_on_a_line_of_its_own_is_no_job() {
+        let mut lines = Lines::default();
+        assert_eq!(texts(lines.add(b"\xef\xbb\xbf\n{}\n")), ["{}"]);
+        let marked = lines.add(b"\xef\xbb\xbf{\"a\":1}\n").remove(0).unwrap();
+        assert_eq!(request::parse(&marked).unwrap()["a"], 1);
+        assert_eq!(jobs_of(&Bytes::from_static(b"\xef\xbb\xbf{\"jobs\":[{}]}")).unwrap().len(), 1);
     }
 
     #[test]

@@ -180,7 +180,10 @@ pub(crate) async fn preview(
         ("id" = String, Path, description = "The job that sent the reminder"),
         ("sig" = String, Query, description = "As in the link of the reminder"),
     ),
-    responses((status = 200, description = "A page with a button", body = String, content_type = "text/html"))
+    responses(
+        (status = 200, description = "A page with a button", body = String, content_type = "text/html"),
+        (status = 403, description = "`forbidden`: the link is not one that we wrote"),
+    )
 )]
 pub(crate) async fn ask_to_unsubscribe(
     Shared(app): Shared<App>,
@@ -202,7 +205,10 @@ pub(crate) async fn ask_to_unsubscribe(
         ("id" = String, Path, description = "The job that sent the reminder"),
         ("sig" = String, Query, description = "As in the link of the reminder"),
     ),
-    responses((status = 200, description = "Done", body = String, content_type = "text/html"))
+    responses(
+        (status = 200, description = "Done", body = String, content_type = "text/html"),
+        (status = 403, description = "`forbidden`: the link is not one that we wrote"),
+    )
 )]
 pub(crate) async fn unsubscribe(
     Shared(app): Shared<App>,

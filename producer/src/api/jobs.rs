@@ -93,15 +93,20 @@ pub(crate) async fn create(
     request::require_json(&headers)?;
     let key = request::idempotency_key(&headers)?;
     let body = request::read(&headers, body, request::JOB_LIMIT).await?;
-    let parsed = request::parse(&body)?;
-    let mut job = app.intake.read(&parsed, &caller, Utc::now())?;
+    let (intake, reader, has_key) = (app.intake.clone(), caller.clone(), key.is_some());
+    let read = request::aside(body.len(), move || {
+        let parsed = request::parse(&body)?;
+        let job = intake.read(&parsed, &reader, Utc::now())?;
+        Ok((job, has_key.then(|| fingerprint(&body, [parsed.to_string()]))))
+    });
+    let (mut job, fingerprint) = read.await?;
     job.traceparent = request::traceparent(&headers);
-    match key {
+    match key.zip(fingerprint) {
         None => {
             let (status, answer) = push(&app, job, None).await?;
             Ok(taken(status, &answer))
         }
-        Some(key) => push_once(app, caller.tenant, key, fingerprint(&body, [parsed.to_string()]), job).await,
+        Some((key, fingerprint)) => push_once(app, caller.tenant, key, fingerprint, job).await,
     }
 }
 

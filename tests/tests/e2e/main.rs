@@ -15,6 +15,7 @@ mod events;
 mod foreign_data;
 mod full_redis;
 mod history;
+mod hostile;
 mod intake;
 mod killed_worker;
 mod limits;
