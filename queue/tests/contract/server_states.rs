@@ -64,6 +64,16 @@ async fn it_is_told_in_words_and_waited_out(kind: RedisKind, state: Refusing, wo
     world.push().await;
 }
 
+async fn a_server_that_may_not_be_checked_is_used_all_the_same(kind: RedisKind) {
+    let (server, url) = Refusing::NoPerm.server(kind);
+    let world = World::at(kind, &url);
+    let mut redis = world.redis().await;
+    let _: () = redis::cmd("ACL").arg(&["SETUSER", "default", "-info"]).query_async(&mut redis).await.unwrap();
+    world.client.check_server().await.unwrap();
+    world.push().await;
+    drop(server);
+}
+
 async fn behind_an_address_that_leads_to_another_primary_work_goes_on(kind: RedisKind) {
     let (old, new) = (RedisServer::start(kind), RedisServer::start(kind));
     let gate = Gate::to(old.port).await;
@@ -91,6 +101,11 @@ macro_rules! states {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn behind_an_address_that_leads_to_another_primary_work_goes_on() {
                 super::behind_an_address_that_leads_to_another_primary_work_goes_on(servers::RedisKind::Valkey).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn a_server_that_may_not_be_checked_is_used_all_the_same() {
+                super::a_server_that_may_not_be_checked_is_used_all_the_same(servers::RedisKind::Valkey).await;
             }
         }
         mod redis7 {

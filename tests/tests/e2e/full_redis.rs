@@ -16,7 +16,8 @@ async fn limit(system: &System, maxmemory: &str) {
 fn assert_full(answer: &Answer) {
     answer.assert_problem(503, "queue-unavailable");
     assert!(answer.header("retry-after").parse::<u64>().unwrap() > 0);
-    assert!(answer.body["detail"].as_str().unwrap().contains("full"), "{}", answer.body);
+    let detail = answer.body["detail"].as_str().unwrap();
+    assert!(detail.contains("full") && detail.contains("memory"), "{detail}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,6 +48,22 @@ async fn a_full_redis_takes_no_jobs_writes_none_by_halves_and_drains() {
         assert!(line["problem"]["type"].as_str().unwrap().ends_with("/queue-unavailable"), "{line}");
     }
     assert_eq!(redis_keys(&system).await, before, "nothing was written, not by halves either");
+
+    // All that an operator needs to get it going again is done.
+    let cancelled = ids.pop().unwrap();
+    let cancelled = system.post(&format!("/api/jobs/{cancelled}/cancel"), &json!({})).await;
+    assert_eq!(cancelled.body["state"], "cancelled", "{}", cancelled.body);
+    let mode = json!({ "mode": "mock", "service": "email", "reason": "redis is full" });
+    let operate = [
+        system.request(Method::POST, "/api/queues/content/pause"),
+        system.request(Method::POST, "/api/queues/content/resume"),
+        system.request(Method::DELETE, "/api/queues/content/dead"),
+        system.request(Method::PUT, "/api/mode").json(&mode),
+    ];
+    for call in operate {
+        let answer = Answer::to(call).await.unwrap();
+        assert!(answer.status < 300, "{} {}", answer.status, answer.body);
+    }
 
     // A worker that starts now drains it all the same.
     system.start_worker().await;
