@@ -94,6 +94,7 @@ const SIGNS: &[(&str, &str)] = &[
     ("UYU", "$u"),
     ("UZS", "сум|so'm"),
     ("VND", "₫|đồng|vnđ|đ"),
+    ("XPF", "cfp|f cfp"),
     ("XCD", "ec$"),
     ("YER", "ر.ي"),
     // Several countries have these.

@@ -49,8 +49,8 @@ enum Shape {
     Colon,
     /// `05`: cents that follow something, and nothing by itself.
     Padded,
-    /// Two digits after a space, as raised cents become when the page's marks are gone.
-    SpacedCents,
+    /// Two digits after a space, as raised cents become when the page's marks are gone, or thousands in a word.
+    NeedsSign,
 }
 
 impl Numeral {
@@ -77,7 +77,7 @@ impl Numeral {
     pub(super) fn with_spaced_cents(&self, cents: &Self) -> Option<Self> {
         let whole_only = self.places.is_empty() && matches!(self.shape, Shape::Plain | Shape::Grouped);
         let two = matches!(cents.shape, Shape::Plain | Shape::Padded) && cents.digits().len() == 2;
-        (whole_only && two).then(|| Self::new(&self.whole, &cents.whole, Shape::SpacedCents))
+        (whole_only && two).then(|| Self::new(&self.whole, &cents.whole, Shape::NeedsSign))
     }
 
     /// Whole units and then cents, parted by a sign or named by a word: `12€99`, `12 euros 9 cents`.
@@ -98,12 +98,12 @@ impl Numeral {
         })
     }
 
-    /// Ten thousand times it, as `万` says.
-    pub(super) fn as_myriads(&self) -> Option<Self> {
-        let fine = self.shape == Shape::Plain && self.places.len() <= 4 && self.whole.len() <= 4;
+    /// With so many zeros, as a word behind it says: `1.5 million`, `1.5万`.
+    pub(super) fn with_zeros(&self, zeros: usize) -> Option<Self> {
+        let fine = self.shape == Shape::Plain && self.places.len() <= zeros && self.whole.len() <= 4;
         fine.then(|| {
-            let digits = format!("{}{:0<4}", self.whole, self.places);
-            Self::new(digits.trim_start_matches('0'), "", Shape::Plain)
+            let digits = format!("{}{:0<zeros$}", self.whole, self.places);
+            Self::new(digits.trim_start_matches('0'), "", Shape::NeedsSign)
         })
     }
 
@@ -123,12 +123,16 @@ impl Numeral {
         matches!(self.shape, Shape::Grouped | Shape::Three) || (self.shape == Shape::Plain && self.places.len() == 2)
     }
 
+    pub(super) fn is_long(&self) -> bool {
+        self.shape == Shape::Plain && self.digits().len() > 9
+    }
+
     pub(super) fn needs_crowns(&self) -> bool {
         self.shape == Shape::Colon
     }
 
     pub(super) fn needs_sign(&self) -> bool {
-        self.shape == Shape::SpacedCents
+        self.shape == Shape::NeedsSign
     }
 
     /// The digits of a whole number; empty when it has places.

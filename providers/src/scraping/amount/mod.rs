@@ -75,16 +75,18 @@ fn choose<'a>(reading: &'a roles::Reading, known: Option<&str>) -> Option<&'a Am
     if reading.in_doubt {
         return None;
     }
-    let bare: Vec<&Amount> = with(Role::Price).collect();
+    let bare: Vec<&Amount> = with(Role::Price).filter(|amount| !amount.is_long).collect();
     match bare.as_slice() {
         [] => {}
         [only] => {
-            let range = with(Role::Upper).next().is_none_or(|upper| upper.value >= only.value);
-            return (range && (only.looks_like_money || reading.harmless)).then_some(*only);
+            let upper = with(Role::Upper).next();
+            let is_range = upper.is_none_or(|upper| upper.value >= only.value && !reading.tight);
+            return (only.looks_like_money || (reading.harmless && is_range)).then_some(*only);
         }
         [first, ..] => return bare.iter().all(|amount| amount.looks_like_money).then_some(*first),
     }
-    let mut lesser = with(Role::Cents).chain(with(Role::Part));
+    // What is no price of its own is one where the text has nothing else.
+    let mut lesser = with(Role::Regular).chain(with(Role::Cents)).chain(with(Role::Part));
     let first = lesser.next()?;
     (lesser.next().is_none() && (first.sign.is_some() || first.looks_like_money)).then_some(first)
 }
@@ -96,17 +98,23 @@ fn with_cents(tokens: Vec<Token>) -> Vec<Token> {
     while let Some(mut token) = tokens.next() {
         let last = joined.len();
         match &token.kind {
-            Kind::Word(word) if token.glued && matches!(word.as_str(), "万" | "萬" | "만") => {
-                if let Some(Kind::Number(number)) = joined.last().map(|token| &token.kind) {
+            Kind::Word(word) if words::zeros(word).is_some() => {
+                if let (Some(Kind::Number(number)), Some(zeros)) =
+                    (joined.last().map(|token| &token.kind), words::zeros(word))
+                {
                     let follows = matches!(tokens.peek(), Some(Token { kind: Kind::Number(_), glued: true }));
-                    let kind = number.as_myriads().filter(|_| !follows).map_or(Kind::Odd, Kind::Number);
+                    let kind = number.with_zeros(zeros).filter(|_| !follows).map_or(Kind::Odd, Kind::Number);
                     joined[last - 1].kind = kind;
                     continue;
                 }
             }
             Kind::Number(cents) if last >= 2 && matches!(joined[last - 1].kind, Kind::Currency(_)) => {
                 if let Kind::Number(whole) = &joined[last - 2].kind {
-                    let named = matches!(tokens.peek(), Some(Token { kind: Kind::Cents, .. }));
+                    let named = match tokens.peek().map(|token| &token.kind) {
+                        Some(Kind::Cents) => true,
+                        Some(Kind::Word(word)) => words::is_hundredth(word),
+                        _ => false,
+                    };
                     let ends = !matches!(tokens.peek(), Some(Token { kind: Kind::Currency(_) | Kind::Number(_), .. }));
                     let close = joined[last - 1].glued && token.glued;
                     let alone = tokens.peek().is_none() && last == 2;
@@ -121,7 +129,7 @@ fn with_cents(tokens: Vec<Token>) -> Vec<Token> {
                         continue;
                     }
                     // "12€990": neither cents nor another price.
-                    if close && ends {
+                    if close && ends && !whole.digits().is_empty() {
                         joined[last - 2].kind = Kind::Odd;
                         token.kind = Kind::Odd;
                     }

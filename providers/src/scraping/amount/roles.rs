@@ -21,12 +21,16 @@ pub(super) struct Amount {
     pub(super) sign: Option<Currency>,
     pub(super) role: Role,
     pub(super) looks_like_money: bool,
+    /// So many digits without any separator are an article's number or a telephone's.
+    pub(super) is_long: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     /// The price, as far as the text tells.
     Price,
+    /// What is asked when nothing is off, or what somebody recommends: the price where the text has no other.
+    Regular,
     /// The upper end of a range.
     Upper,
     /// For a measure of it, or for a month.
@@ -43,6 +47,8 @@ pub(super) struct Reading {
     pub(super) in_doubt: bool,
     /// All its words are ones that go along with a price.
     pub(super) harmless: bool,
+    /// A dash right between two numbers: a range, or a telephone number.
+    pub(super) tight: bool,
 }
 
 pub(super) fn read(tokens: &[Token], known: Option<&str>) -> Reading {
@@ -60,7 +66,9 @@ pub(super) fn read(tokens: &[Token], known: Option<&str>) -> Reading {
         _ => true,
     });
     let in_doubt = reader.in_doubt || tokens.iter().any(|token| token.kind == Kind::Odd);
-    Reading { amounts, in_doubt, harmless }
+    let tight =
+        (1..tokens.len()).any(|at| tokens[at].kind == Kind::Dash && tokens[at].glued && reader.is_number(at + 1));
+    Reading { amounts, in_doubt, harmless, tight }
 }
 
 struct Reader<'a> {
@@ -183,7 +191,7 @@ impl Reader<'_> {
         {
             lower.sign = lower.sign.or(sign);
         }
-        Some(Amount { value, sign, role, looks_like_money: numeral.looks_like_money() })
+        Some(Amount { value, sign, role, looks_like_money: numeral.looks_like_money(), is_long: numeral.is_long() })
     }
 
     /// The currency of the signs beside a number, and where the first piece of the amount is.
@@ -216,7 +224,7 @@ impl Reader<'_> {
     }
 
     /// `first`: where the amount's sign or number begins.
-    fn role(&self, at: usize, first: usize, earlier: &mut [Amount]) -> Role {
+    fn role(&mut self, at: usize, first: usize, earlier: &mut [Amount]) -> Role {
         let before = first.checked_sub(1);
         match self.kind(before) {
             Some(Kind::Dash) => {
@@ -224,12 +232,16 @@ impl Reader<'_> {
                 if self.follows_amount(dash) && !earlier.is_empty() {
                     return Role::Upper;
                 }
-                if dash == 0 || (self.glued(first) && !self.glued(dash)) {
+                let opened = dash > 0 && self.kind(Some(dash - 1)) == Some(&Kind::Mark);
+                if dash == 0 || (self.glued(first) && (opened || !self.glued(dash))) {
                     return Role::Other;
                 }
             }
             // Shipping on top of a price, or a telephone number.
-            Some(Kind::Plus) => return Role::Other,
+            Some(Kind::Plus) => {
+                self.in_doubt |= earlier.is_empty();
+                return Role::Other;
+            }
             _ => {}
         }
         // "€ -5"
@@ -243,7 +255,11 @@ impl Reader<'_> {
             return Role::Other;
         }
         if let Some(meaning) = self.said_before(first, earlier) {
-            return if meaning == Meaning::UnitPrice { Role::Part } else { Role::Other };
+            return match meaning {
+                Meaning::UnitPrice => Role::Part,
+                Meaning::Regular => Role::Regular,
+                _ => Role::Other,
+            };
         }
         self.said_behind(at)
     }
@@ -289,7 +305,12 @@ impl Reader<'_> {
             only.role = Role::Other;
         }
         // The first amount's words may speak of another one ahead: "12 € (UVP 15 €)". The nearest counts.
-        spoken.iter().rev().find_map(|word| words::before(word).filter(|meaning| *meaning != Meaning::Harmless))
+        // "50% off $20": what is off is told before.
+        let of_percent = matches!(self.kind(start.map(|start| start + 1)), Some(Kind::Percent));
+        let meanings = spoken.iter().rev().filter_map(|word| words::before(word));
+        meanings
+            .filter(|meaning| *meaning != Meaning::Saving || !of_percent)
+            .find(|meaning| *meaning != Meaning::Harmless)
     }
 
     fn said_behind(&self, at: usize) -> Role {
@@ -300,7 +321,7 @@ impl Reader<'_> {
         if let Some(word) = self.word(Some(next)) {
             let ends = !self.tokens[next..].iter().any(|token| matches!(token.kind, Kind::Number(_)));
             match words::behind(word) {
-                Some(Meaning::Former) if ends => return Role::Other,
+                Some(Meaning::Regular) if ends => return Role::Regular,
                 Some(Meaning::Saving | Meaning::Shipping) => return Role::Other,
                 _ => {}
             }

@@ -128,7 +128,10 @@ impl Cutter<'_> {
             let kind = match c {
                 '%' => Kind::Percent,
                 '×' => Kind::Times,
-                '-' | '~' | '〜' => Kind::Dash,
+                '-' => Kind::Dash,
+                '~' | '〜' if !self.tokens.is_empty() => Kind::Dash,
+                '=' => Kind::Word("=".to_owned()),
+                '#' | '№' => Kind::Word("no".to_owned()),
                 '+' => Kind::Plus,
                 '/' => Kind::Slash,
                 '¢' => Kind::Cents,

@@ -3,8 +3,10 @@
 /// What a word says of the amount behind it, or of the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// What was asked earlier, or what somebody recommends.
+    /// What was asked earlier.
     Former,
+    /// What is asked when nothing is off, or what somebody recommends.
+    Regular,
     /// What is saved.
     Saving,
     Shipping,
@@ -16,19 +18,23 @@ pub(super) enum Meaning {
     Harmless,
 }
 
-const FORMER: &str = "was statt instead anstatt vorher früher bisher ehemals before formerly old alt alter uvp rrp msrp srp rsp avant \
-    ancien ancienne lieu antes antiguo anterior vecchio precedente anziché invece adviesprijs voorheen původně původní \
+const FORMER: &str = "was statt instead anstatt vorher früher bisher ehemals before formerly old alt alter avant \
+    ancien ancienne lieu antes antiguo anterior vecchio precedente anziché invece voorheen původně původní \
     przedtem było poprzednia před førpris førhen ord ordinarie tidigare norm раньше старая было стара anterioară korábbi eredeti \
-    catalogue list listenpreis compare";
+    compare";
+
+const REGULAR: &str = "uvp rrp msrp srp rsp list listenpreis catalogue adviesprijs pvp pvpr regular regulär normal normalpris normalpreis \
+    ordinary habituel habitual běžná běžně doporučená vejl vejledende zalecana recommended suggested retail \
+    base conseillé recommandé consigliato regularna обычная 通常価格 定価 参考価格 原价 原價 市场价 정가 정상가 소비자가";
 
 const SAVING: &str = "save saving savings sparen spare spart ersparnis rabatt discount off économisez économie remise réduction ahorra \
     ahorre ahorro descuento risparmi risparmia sconto bespaar korting скидка экономия sleva ušetříte rabat oszczędzasz desconto \
     economize kedvezmény spar cashback coupon gutschein voucher bonus";
 
-const SHIPPING: &str = "versand versandkosten shipping delivery livraison port envío envio gastos spedizione verzendkosten verzending \
+const SHIPPING: &str = "versand versandkosten versandkostenfrei portofrei shipping delivery livraison port envío envio gastos spedizione verzendkosten verzending \
     frakt fragt doprava dostawa wysyłka доставка porto postage frete szállítás livrare toimitus lieferung pfand deposit consigne";
 
-const UNIT_PRICE: &str = "grundpreis kilopreis literpreis stückpreis einheitspreis jämförpris jfr jmf";
+const UNIT_PRICE: &str = "= grundpreis kilopreis literpreis stückpreis einheitspreis jämförpris jfr jmf";
 
 const INSTALMENTS: &str = "raten rate ratenzahlung cuotas cuota parcelas parcela mensualités mensualité instalments installments \
     payments payment fois versements versement termijnen rat splátek splátky taksit monatsraten monatsrate quotas";
@@ -61,15 +67,14 @@ const PER: &str = "per pro je par por за à na a az";
 const RANGE: &str = "to bis tot til till до a à al hasta until";
 
 const HARMLESS: &str = "price prices preis preise prix precio precios preço preços prezzo prijs prijzen cena ceny ceník pris hinta ár ára \
-    цена ціна fiyat fiyatı fiyati τιμή preț pret harga giá ราคา 価格 가격 价格 售价 販売価格 税込 税抜 税別 通常価格 from ab from: od от від desde \
+    цена ціна fiyat fiyatı fiyati τιμή preț pret harga giá ราคา 価格 가격 价格 售价 販売価格 税込 税抜 税別 from ab from: od от від desde \
     vanaf fra från da dès partir starting at as low ab: now jetzt nur only just seulement solo sólo nu maintenant ahora ora nyní \
-    teraz сейчас our your my unser ihr notre votre nuestro su vår din sale special angebot offer deal today heute aktuell current regular \
-    normal regulär retail selling best new neu nouveau nuevo net netto brutto gross total summe inkl incl inc incl: included including inklusive \
+    teraz сейчас our your my unser ihr notre votre nuestro su vår din sale special angebot offer deal today heute aktuell current selling best new neu nouveau nuevo net netto brutto gross total summe inkl incl inc incl: included including inklusive \
     excl ex exkl zzgl plus mwst ust vat tva iva btw dph moms alv pdv kdv tax taxes tasse taxe taxes ttc ht htva hors mva gst the der \
     die das le la les el il un une ein eine i is is: est ist of du des du: pm rub only: bez vč včetně s z w we you pay in approx ca circa \
     estimated buy buynow kaufen each stück stk st pc pcs piece unit ud szt ks шт ea běžná běżna běžně akční naše prodejní cenа obvyklá \
     promocyjna promocja aanbieding actie actieprijs tilbud erbjudande оферта акция promo promotion oferta offre soldes solde saldo \
-    normalpris ordinary regulier internetpreis online webpreis web shop store";
+    regulier internetpreis online webpreis web shop store";
 
 fn has(list: &str, word: &str) -> bool {
     list.split_whitespace().any(|known| known == word)
@@ -79,6 +84,7 @@ fn has(list: &str, word: &str) -> bool {
 pub(super) fn before(word: &str) -> Option<Meaning> {
     let lists = [
         (FORMER, Meaning::Former),
+        (REGULAR, Meaning::Regular),
         (SAVING, Meaning::Saving),
         (SHIPPING, Meaning::Shipping),
         (UNIT_PRICE, Meaning::UnitPrice),
@@ -92,14 +98,13 @@ pub(super) fn before(word: &str) -> Option<Meaning> {
 pub(super) fn behind(word: &str) -> Option<Meaning> {
     match before(word) {
         // "12 € statt 15 €" says nothing of the first.
-        Some(Meaning::Former) => matches!(word, "uvp" | "rrp" | "msrp" | "srp" | "rsp").then_some(Meaning::Former),
-        Some(Meaning::UnitPrice) => None,
+        Some(Meaning::Former | Meaning::UnitPrice) => None,
         meaning => meaning,
     }
 }
 
 pub(super) fn is_harmless(word: &str) -> bool {
-    has(HARMLESS, word)
+    has(HARMLESS, word) || has(REGULAR, word)
 }
 
 pub(super) fn is_instalments(word: &str) -> bool {
@@ -138,6 +143,46 @@ pub(super) fn is_per(word: &str) -> bool {
 
 pub(super) fn is_range(word: &str) -> bool {
     has(RANGE, word)
+}
+
+/// How many zeros a word adds to the number before it.
+pub(super) fn zeros(word: &str) -> Option<usize> {
+    match word {
+        "k" | "rb" | "ribu" | "nghìn" | "ngàn" | "tys" | "tis" | "тыс" | "тис" | "tsd" | "mil" | "천" => {
+            Some(3)
+        }
+        "万" | "萬" | "만" => Some(4),
+        "lakh" | "lakhs" | "lac" => Some(5),
+        "m" | "mio" | "mln" | "million" | "millions" | "millionen" | "jt" | "juta" | "triệu" | "млн" => Some(6),
+        "crore" | "crores" | "cr" => Some(7),
+        "億" | "亿" | "억" => Some(8),
+        "mrd" | "billion" | "bn" | "tỷ" | "miliar" => Some(9),
+        _ => None,
+    }
+}
+
+/// Small coins that mean something else but behind a sign and a number: `49 zł 90 gr`.
+pub(super) fn is_hundredth(word: &str) -> bool {
+    matches!(
+        word,
+        "gr" | "groszy"
+            | "hal"
+            | "haléřů"
+            | "bani"
+            | "fillér"
+            | "para"
+            | "paise"
+            | "kuruş"
+            | "kr"
+            | "sen"
+            | "rappen"
+            | "rp"
+            | "cént"
+            | "стотинки"
+            | "копеек"
+            | "копейки"
+            | "копійок"
+    )
 }
 
 /// The whole text says that nothing is to be paid.

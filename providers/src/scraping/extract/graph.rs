@@ -51,6 +51,19 @@ pub(super) struct Graph {
 
 /// Properties that lead from a product to other ones.
 const RELATED: [&str; 4] = ["isrelatedto", "issimilarto", "isaccessoryorsparepartfor", "isconsumablefor"];
+/// Properties that lead to things beside what a page is about.
+const ASIDE: [&str; 10] = [
+    "citation",
+    "isaccessoryorsparepartfor",
+    "isbasedon",
+    "isconsumablefor",
+    "isrelatedto",
+    "issimilarto",
+    "itemlistelement",
+    "mentions",
+    "review",
+    "reviews",
+];
 /// Properties that lead to what a page is about.
 const MAIN: [&str; 14] = [
     "@graph",
@@ -226,12 +239,17 @@ impl Graph {
 
     /// Whether the page names the node only beside what it is about: a similar product, an item of a list.
     pub(super) fn is_aside(&self, at: usize) -> bool {
-        if self.related.get(at).copied().unwrap_or_default() {
-            return true;
-        }
-        let mut at = at;
+        self.related.get(at).copied().unwrap_or_default() || self.is_within(at, |name| ASIDE.contains(&name))
+    }
+
+    /// Whether the node stands in a property that says nothing of what the page is about.
+    pub(super) fn is_far(&self, at: usize) -> bool {
+        self.is_within(at, |name| !MAIN.contains(&name))
+    }
+
+    fn is_within(&self, mut at: usize, fits: impl Fn(&str) -> bool) -> bool {
         while let Some((parent, name)) = &self.nodes[at].parent {
-            if !MAIN.contains(&name.as_str()) {
+            if fits(name) {
                 return true;
             }
             at = *parent;

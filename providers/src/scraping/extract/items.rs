@@ -183,9 +183,8 @@ pub(super) fn add(page: &Html, dialect: Dialect, graph: &mut Graph) {
             }
         }
     }
-    let no_product = !graph.nodes.iter().any(|node| node.types.iter().any(|name| name == "product"));
-    if dialect == Dialect::Microdata && no_product && !loose.is_empty() {
-        graph.nodes.push(Node { types: vec!["product".to_owned()], properties: loose, ..Node::default() });
+    if dialect == Dialect::Microdata && !loose.is_empty() {
+        graph.nodes.push(Node { types: vec!["offer".to_owned()], properties: loose, ..Node::default() });
     }
 }
 

@@ -100,6 +100,10 @@ impl<'a> Offers<'a> {
                 self.read(offer, &around, DEPTH, &mut found);
             }
         }
+        // Some pages close the offer before its price.
+        if found.candidates.is_empty() && self.refused.borrow().is_empty() && !self.is_used(at) {
+            self.read(at, &Around { links: around.links, ..Around::default() }, DEPTH, &mut found);
+        }
         found
     }
 
@@ -217,8 +221,10 @@ impl<'a> Offers<'a> {
         }
         let best = prices.iter().map(|(kind, _, lesser)| (*lesser, *kind)).min();
         let sale = matches!(best, Some((false, Kind::Sale)));
-        if let Some(own) = own.filter(|_| !sale) {
-            return Some(own);
+        if let Some((own, lesser)) = own.filter(|_| !sale) {
+            let same = prices.iter().map(|(_, money, _)| money).find(|money| money.amount == own.amount);
+            let currency = own.currency.or_else(|| same.and_then(|money| money.currency.clone()));
+            return Some((Money { currency, ..own }, lesser));
         }
         let mut prices: Vec<(Kind, Money, bool)> =
             prices.into_iter().filter(|(kind, _, lesser)| Some((*lesser, *kind)) == best).collect();

@@ -116,6 +116,7 @@ fn stand_alone(offers: &Offers<'_>, pools: &mut Vec<Pool>) {
         at_top && graph.is(*at, &["offer", "aggregateoffer", "offer-aggregate"]) && graph.canonical(*at) == *at
     });
     let alone: Vec<usize> = alone.take(PRODUCTS).filter(|at| !offers.seen.borrow().contains(at)).collect();
+    let mut nameless = Vec::new();
     for at in alone {
         let found = offers.of(at);
         let items: Vec<usize> =
@@ -124,11 +125,13 @@ fn stand_alone(offers: &Offers<'_>, pools: &mut Vec<Pool>) {
         let bare = || (pools.len() == 1 && pools[0].found.candidates.is_empty() && items.is_empty()).then_some(0);
         match own.or_else(bare) {
             Some(own) => pools[own].found.add(found),
-            None => {
-                let key = items.first().copied().unwrap_or(at);
-                pools.push(Pool { key, members: if items.is_empty() { vec![at] } else { items }, found });
-            }
+            None if !items.is_empty() => pools.push(Pool { key: items[0], members: items, found }),
+            None => nameless.push(Pool { key: at, members: vec![at], found }),
         }
+    }
+    // Offers of nobody knows what count where nothing else does.
+    if pools.iter().all(|pool| pool.found.candidates.is_empty()) {
+        pools.append(&mut nameless);
     }
 }
 
@@ -161,6 +164,7 @@ fn about_the_page(pools: Vec<Pool>, graph: &Graph, page: &Page, titles: &Titles)
     narrow(&mut pools, |pool| pool.found.candidates.iter().any(|candidate| candidate.level == Level::Variant));
     narrow(&mut pools, is_named);
     narrow(&mut pools, |pool| !is_aside(pool));
+    narrow(&mut pools, |pool| pool.members.iter().any(|at| !graph.is_far(*at)));
     narrow(&mut pools, |pool| pool.members.iter().any(|at| graph.is_main(*at)));
     narrow(&mut pools, |pool| names(pool).iter().any(|name| titles.whole.contains(name)));
     let longest = pools
