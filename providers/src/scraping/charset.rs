@@ -156,6 +156,8 @@ mod tests {
         let czech = [meta("utf-8").as_slice(), b"K\xe8"].concat();
         assert!(read(&czech, Some("text/html; charset=windows-1250")).ends_with("Kč"));
         assert!(read(&[meta("windows-1250").as_slice(), b"K\xe8"].concat(), Some("text/html")).ends_with("Kč"));
+        let other = [meta("windows-1251").as_slice(), b"K\xe8"].concat();
+        assert!(read(&other, Some("text/html; charset=windows-1250")).ends_with("Kč"));
         assert!(read(&[meta("ISO-8859-2").as_slice(), b"z\xb3"].concat(), None).ends_with("zł"));
         assert!(read(&[meta("shift_jis").as_slice(), b"\x89\x7e"].concat(), None).ends_with('円'));
         assert!(read(&[meta("gb2312").as_slice(), b"\xd4\xaa"].concat(), None).ends_with('元'));

@@ -156,10 +156,10 @@ pub(super) fn from_text(text: &str) -> Option<&'static str> {
         return None;
     }
     let (last, whole) = (simple(&graph::word(text)), simple(text));
-    WORDS
-        .iter()
-        .find(|(_, _, ways)| ways.contains(&last.as_str()) || ways.contains(&whole.as_str()))
-        .map(|(word, _, _)| *word)
+    // "In stock - ready to ship"
+    let start = text.split(['-', '–', ',', '.', ';', '|', '(', '!']).next().map(simple).unwrap_or_default();
+    let means = |way: &String| WORDS.iter().find(|(_, _, ways)| ways.contains(&way.as_str())).map(|(word, _, _)| *word);
+    [last, whole, start].iter().find_map(means)
 }
 
 pub(super) fn rank(word: Option<&str>) -> Rank {
@@ -192,6 +192,8 @@ mod tests {
             ("Auf Lager", "InStock"),
             ("En rupture de stock", "OutOfStock"),
             ("oos", "OutOfStock"),
+            ("In stock - ready to ship", "InStock"),
+            ("Out of stock, back in May", "OutOfStock"),
         ] {
             assert_eq!(from_text(text), Some(word), "{text}");
         }

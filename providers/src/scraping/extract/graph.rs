@@ -111,7 +111,15 @@ impl Graph {
         self.nodes.push(Node { parent: parent.map(|(at, name)| (at, name.to_owned())), ..Node::default() });
         let has = |key: &str| pairs.iter().any(|(written, _)| written.eq_ignore_ascii_case(key));
         let (plain_type, plain_id) = (!has("@type"), !has("@id"));
-        for (key, json) in pairs {
+        // Of a key that is written twice the last counts, as in every browser.
+        let mut last: HashMap<String, usize> = HashMap::new();
+        for (index, (key, _)) in pairs.iter().enumerate() {
+            last.insert(key.clone(), index);
+        }
+        for (index, (key, json)) in pairs.into_iter().enumerate() {
+            if last.get(&key) != Some(&index) {
+                continue;
+            }
             let name = word(&key);
             let values = self.add_value(json, Some((at, &name)));
             let node = &mut self.nodes[at];

@@ -21,6 +21,9 @@ pub(super) enum Dialect {
     Rdfa,
 }
 
+/// The text of a price, whatever its attributes say.
+pub(super) const SHOWN: &str = "@shown";
+
 /// Properties that tell of a price or a product, by their shortest names. The others are not kept.
 const KEPT: [&str; 40] = [
     "availability",
@@ -142,7 +145,8 @@ pub(super) fn add(page: &Html, dialect: Dialect, graph: &mut Graph) {
                 if passed_over.is_some() {
                     continue;
                 }
-                if matches!(element.name(), "template" | "noscript") {
+                // Struck out: an earlier price.
+                if matches!(element.name(), "template" | "noscript" | "del" | "s" | "strike") {
                     passed_over = Some(part.id());
                     continue;
                 }
@@ -153,6 +157,14 @@ pub(super) fn add(page: &Html, dialect: Dialect, graph: &mut Graph) {
                 n_properties += names.len();
                 if n_properties > PROPERTIES {
                     return;
+                }
+                if item.is_none()
+                    && let Some(owner) = owner
+                    && names.iter().any(|name| name == "price")
+                    && let Some(element) = ElementRef::wrap(part)
+                {
+                    // The currency may stand in the text although the amount has an attribute.
+                    graph.nodes[owner].properties.push((SHOWN.to_owned(), Value::Text(markup::price_text(element))));
                 }
                 for name in names {
                     let value = match item {

@@ -109,7 +109,7 @@ impl Page {
 
     fn link(&self, link: &str) -> Level {
         let Ok(link) = self.base.join(link) else { return Level::Unknown };
-        if !same_path(&link, &self.url) {
+        if !same_place(&link, &self.url) {
             return Level::Unknown;
         }
         let asked = parameters(&self.url);
@@ -165,9 +165,17 @@ impl Page {
     }
 }
 
+/// The same page, or the same path at another name of the shop.
+fn same_place(link: &Url, url: &Url) -> bool {
+    same_path(link, url) || (link.path().len() > 1 && path(link) == path(url))
+}
+
+fn path(url: &Url) -> String {
+    percent_decoded(url.path()).trim_end_matches('/').to_lowercase()
+}
+
 fn same_path(one: &Url, other: &Url) -> bool {
     let host = |url: &Url| url.host_str().map(|host| host.trim_start_matches("www.").to_owned());
-    let path = |url: &Url| percent_decoded(url.path()).trim_end_matches('/').to_lowercase();
     host(one) == host(other) && path(one) == path(other)
 }
 
@@ -189,12 +197,13 @@ fn named(name: &str, value: &str) -> Option<(String, String)> {
     if name.starts_with("utm_") || NEUTRAL.contains(&name) || value.is_empty() {
         return None;
     }
+    let value = value.to_lowercase();
     let name = match name {
         "colour" | "farbe" | "couleur" => "color",
         "groesse" | "taille" | "größe" => "size",
         name => name,
     };
-    Some((name.to_owned(), value.to_owned()))
+    Some((name.to_owned(), value))
 }
 
 /// What query and fragment say; a fragment without a name has an empty one.
@@ -238,7 +247,9 @@ mod tests {
             ("/lamp", Level::Page),
             ("/lamp#product", Level::Page),
             ("/vase?variant=2", Level::Unknown),
-            ("https://other.example/lamp", Level::Unknown),
+            ("https://m.shop.example/lamp?variant=2", Level::Variant),
+            ("/lamp?Variant=2", Level::Variant),
+            ("mailto:shop@shop.example", Level::Unknown),
         ] {
             assert_eq!(level(page, link), expected, "{link}");
         }

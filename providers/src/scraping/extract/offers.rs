@@ -8,6 +8,7 @@ use super::{
     super::amount::{self, Money},
     availability,
     graph::{Graph, Value},
+    items,
     names::{Level, Page},
 };
 
@@ -133,7 +134,10 @@ impl<'a> Offers<'a> {
         });
         let best = said.into_iter().chain(flag).min_by_key(|word| availability::rank(Some(word)));
         let mut around = Around {
-            currency: currency.and_then(|text| amount::currency(&text)).or_else(|| outer.currency.clone()),
+            currency: currency
+                .and_then(|text| amount::currency(&text))
+                .or_else(|| outer.currency.clone())
+                .or_else(|| graph.text(at, items::SHOWN).and_then(|text| amount::from_text(&text, None)?.currency)),
             availability: best.or(outer.availability),
             ..outer.clone()
         };

@@ -219,6 +219,7 @@ fn several_prices_are_not_guessed_from() {
         (r#"[{"price":"10","priceCurrency":"EUR"},{"price":"10","priceCurrency":"USD"}]"#, ""),
         (r#"{"price":["10","12"]}"#, ""),
         (r#"{"price":["10","10.0"]}"#, "10"),
+        (r#"{"price":"12","price":"10"}"#, "10"),
     ]);
     let two =
         r#"[{"@type":"Product","name":"A","offers":{"price":1}},{"@type":"Product","name":"B","offers":{"price":2}}]"#;
