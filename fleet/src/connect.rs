@@ -15,7 +15,7 @@ use redis::{
 };
 use tokio::time::{Interval, MissedTickBehavior, interval_at, timeout};
 
-use crate::error::Error;
+use crate::{error::Error, tasks::Tasks};
 
 /// The crate's own default of 500 ms is shorter than a busy server's longest script.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -34,6 +34,7 @@ pub struct Redis {
     client: Client,
     connection: Connection,
     prefix: String,
+    tasks: Tasks,
 }
 
 impl Redis {
@@ -48,7 +49,7 @@ impl Redis {
         let bad = |e: RedisError| Error::Url(e.to_string());
         let client = Client::open(url.into_connection_info().map_err(bad)?).map_err(bad)?;
         let connection = Connection::new(client.clone()).map_err(bad)?;
-        Ok(Self { client, connection, prefix: prefix.to_owned() })
+        Ok(Self { client, connection, prefix: prefix.to_owned(), tasks: Tasks::default() })
     }
 
     /// The shared connection, for commands that answer at once.
@@ -87,6 +88,12 @@ impl Redis {
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// The background tasks of all that share this Redis in this process.
+    #[must_use]
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
     }
 }
 

@@ -101,8 +101,8 @@ impl Fleet {
     pub fn with_settings(redis: &Redis, settings: Settings) -> Self {
         Self::new(settings, |settings, sender, events| {
             let (shared, stop) = (Shared::new(redis, settings, sender, events), CancellationToken::new());
-            tokio::spawn(news::follow(shared.clone(), redis.clone(), stop.clone()));
-            tokio::spawn(outbox::write(shared.clone(), stop.clone()));
+            redis.tasks().spawn("news", &stop, news::follow(shared.clone(), redis.clone(), stop.clone()));
+            redis.tasks().spawn("outbox of reports", &stop, outbox::write(shared.clone(), stop.clone()));
             Store::Shared { shared, stop: stop.clone(), _guard: stop.drop_guard() }
         })
     }
@@ -308,5 +308,31 @@ impl Backend {
             }
             Store::Shared { shared, .. } => shared.outbox.put(report),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_is_told() {
+        for task in ["news", "outbox of reports"] {
+            let redis = Redis::open("redis://127.0.0.1:1", "unit").unwrap();
+            let fleet = Fleet::start(&redis);
+            redis.tasks().plant_panic(task);
+            assert_eq!(redis.tasks().ended_early().await.task, task);
+            fleet.close().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_fleet_that_is_closed_ends_its_tasks_as_it_should() {
+        let redis = Redis::open("redis://127.0.0.1:1", "unit").unwrap();
+        let fleet = Fleet::start(&redis);
+        fleet.close().await;
+        drop(fleet);
+        tokio::task::yield_now().await;
+        assert_eq!(redis.tasks().check(), Ok(()));
     }
 }

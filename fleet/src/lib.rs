@@ -19,6 +19,7 @@ mod scripts;
 mod settings;
 mod shared;
 mod spending;
+mod tasks;
 mod trouble;
 
 pub use crate::fleet::{Event, Fleet};
@@ -29,4 +30,5 @@ pub use error::Error;
 pub use mode::{Mode, Switch, UnknownMode};
 pub use settings::Settings;
 pub use spending::Reserved;
+pub use tasks::{EndedEarly, Tasks};
 pub use trouble::Trouble;

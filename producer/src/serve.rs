@@ -38,13 +38,17 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// # Errors
 /// When the configuration cannot work (secret, addresses, URLs), an address is taken, or Redis evicts keys.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let secret = config.secret()?;
     let redis = fleet::Redis::open(config.redis_url(), &config.redis_prefix)?;
+    run_on(&redis, config, shutdown).await
+}
+
+async fn run_on(redis: &fleet::Redis, config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let secret = config.secret()?;
     let services = config.services();
     for complaint in &services.complaints {
         tracing::warn!("{complaint}");
     }
-    let app = App::new(&redis, &secret, services);
+    let app = App::new(redis, &secret, services);
     open_store(&app, &config).await?;
     let checked = checked_server(&app.client).await?;
 
@@ -63,15 +67,24 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     let grace = Duration::from_secs(config.shutdown_grace_s);
     let limits = Limits::new(config.http_max_connections);
     status::refresh(&app, &SERVICES);
-    tokio::spawn(watch::watch(app.clone(), config));
-    tokio::spawn(closing.clone().run_until_cancelled_owned(upkeep(handle.clone())));
-    tokio::spawn(serve(admin, metrics::router(handle), closing.clone()));
+    let tasks = redis.tasks();
+    tasks.spawn("watch", &closing, watch::watch(app.clone(), config));
+    tasks.spawn_until("metrics upkeep", &closing, upkeep(handle.clone()));
+    let admin = serve(admin, metrics::router(handle), closing.clone());
+    tasks.spawn("admin listener", &closing, async {
+        if let Err(error) = admin.await {
+            tracing::error!(%error, "the admin listener failed");
+        }
+    });
 
     let client = app.client.clone();
     let refused = async move { if checked { std::future::pending().await } else { evicting(&client).await } };
     let server = listen::serve(listener, router(app), limits, closing.clone());
     let stop = async {
-        shutdown.await;
+        tokio::select! {
+            () = shutdown => {}
+            _ = tasks.ended_early() => {}
+        }
         tracing::info!("stopping: requests under way may take {} s more", grace.as_secs());
         closing.cancel();
         sleep(grace).await;
@@ -82,7 +95,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         () = stop => tracing::warn!("some requests took longer than the grace period and were cut off"),
     }
     tracing::info!("stopped");
-    Ok(())
+    tasks.check().context("the process stopped")
 }
 
 /// A URL that cannot be read is fatal, a name server that does not answer is not: `watch` tries again.
@@ -245,6 +258,27 @@ mod tests {
         stop.send(()).unwrap();
         timeout(IN_TIME, running).await.unwrap().unwrap().unwrap();
         assert!(ask(addr).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_background_task_that_panics_stops_the_process_and_is_named() {
+        for task in ["watch", "metrics upkeep", "admin listener", "news", "outbox of reports"] {
+            let redis = fleet::Redis::open("redis://127.0.0.1:1", "unit").unwrap();
+            let tasks = redis.tasks().clone();
+            let running =
+                async { run_on(&redis, config("127.0.0.1:0".parse().unwrap()), std::future::pending()).await };
+            let plant = async {
+                // Whether it has started yet or not.
+                tasks.plant_panic(task);
+                std::future::pending::<()>().await;
+            };
+            let ended = async {
+                tokio::select! { ended = running => ended, () = plant => Ok(()) }
+            };
+            let error = timeout(IN_TIME, ended).await.unwrap().unwrap_err();
+            let expected = format!("the process stopped: the background task {task:?} panicked: planted");
+            assert_eq!(format!("{error:#}"), expected);
+        }
     }
 
     #[tokio::test]

@@ -102,6 +102,11 @@ impl Slots {
         self.outstanding.fetch_add(n, Ordering::Relaxed);
     }
 
+    /// Whether no handler runs.
+    pub(crate) fn are_idle(&self) -> bool {
+        self.running.load(Ordering::Relaxed) == 0
+    }
+
     pub(crate) fn give_back(&self) {
         self.outstanding.fetch_sub(1, Ordering::Relaxed);
         self.freed.notify_one();
@@ -142,10 +147,16 @@ impl Backend for RedisBackend {
             // A handler that ends has this polled again: they run in the same task.
             return Poll::Pending;
         }
-        self.jobs.poll_recv(context).map(|job| {
-            let job = job?;
-            self.slots.running.fetch_add(1, Ordering::Relaxed);
-            Some(Ok(TaskBuilder::new(job).build()))
+        self.jobs.poll_recv(context).map(|job| match job {
+            Some(job) => {
+                self.slots.running.fetch_add(1, Ordering::Relaxed);
+                Some(Ok(TaskBuilder::new(job).build()))
+            }
+            // The fetcher has ended too early, and the process is to stop: this worker's handlers are waited for.
+            None => {
+                let _ = worker.stop();
+                None
+            }
         })
     }
 
@@ -213,7 +224,9 @@ where
         let (shared, slots) = (self.shared.clone(), self.slots.clone());
         let unrunnable = unrunnable(&job, shared.now_ms());
         let handler = if unrunnable.is_some() { None } else { Some(self.inner.call(task)) };
+        let runs = Runs(slots.clone());
         async move {
+            let _runs = runs;
             let started_ms = shared.now_ms();
             let started = std::time::Instant::now();
             let verdict = match (unrunnable, handler) {
@@ -226,11 +239,19 @@ where
                 slots.durations.record(took.as_secs_f64());
                 shared.settle(&job, verdict, started_ms);
             }
-            slots.running.fetch_sub(1, Ordering::Relaxed);
-            slots.give_back();
             Ok(())
         }
         .boxed()
+    }
+}
+
+/// A job that has a slot, until its handler has ended or is dropped.
+struct Runs(Arc<Slots>);
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+        self.0.give_back();
     }
 }
 

@@ -81,6 +81,12 @@ impl Client {
         self
     }
 
+    /// The background tasks of all that share this client's Redis in this process.
+    #[must_use]
+    pub fn tasks(&self) -> &fleet::Tasks {
+        self.redis.tasks()
+    }
+
     /// Whether Redis answers, and how fast. Sets the clock after Redis', so that whoever only pushes has the same time as the workers.
     ///
     /// # Errors

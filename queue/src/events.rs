@@ -10,6 +10,7 @@ use std::{
 };
 
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::{keys, message::JobId};
 
@@ -52,7 +53,8 @@ impl Events {
         // Before anything is waited for: whoever leaves meanwhile takes its entry along.
         let waiting = Waiting { events: self.clone(), id, notify };
         if !self.started.swap(true, Ordering::Relaxed) {
-            tokio::spawn(self.clone().listen());
+            // It listens as long as the process lives.
+            self.redis.tasks().spawn("events", &CancellationToken::new(), self.clone().listen());
         }
         // Not being connected only delays the answer: every reconnection wakes all.
         let _ = tokio::time::timeout(Duration::from_secs(1), self.listening.subscribe().wait_for(|on| *on)).await;

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use fleet::Clock;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::Error,
@@ -18,6 +19,14 @@ pub(crate) struct Pusher {
     clock: Clock,
     retention: Retention,
     requests: OnceLock<mpsc::UnboundedSender<Request>>,
+    /// Cancelled with the last client.
+    stop: CancellationToken,
+}
+
+impl Drop for Pusher {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
 }
 
 /// One push, and who waits for its answer.
@@ -32,7 +41,8 @@ struct Request {
 
 impl Pusher {
     pub(crate) fn new(redis: &fleet::Redis, clock: &Clock, retention: Retention) -> Arc<Self> {
-        Arc::new(Self { redis: redis.clone(), clock: clock.clone(), retention, requests: OnceLock::new() })
+        let stop = CancellationToken::new();
+        Arc::new(Self { redis: redis.clone(), clock: clock.clone(), retention, requests: OnceLock::new(), stop })
     }
 
     /// Pushes one job, whose id was made for it. Once begun, it is pushed even if nobody waits for the answer any more.
@@ -54,10 +64,11 @@ impl Pusher {
         let (answer, answered) = oneshot::channel();
         let requests = self.requests.get_or_init(|| {
             let (sender, receiver) = mpsc::unbounded_channel();
-            tokio::spawn(run(self.redis.clone(), self.clock.clone(), self.retention, receiver));
+            let pushing = run(self.redis.clone(), self.clock.clone(), self.retention, receiver);
+            self.redis.tasks().spawn("pusher", &self.stop, pushing);
             sender
         });
-        let ended = || Error::Unavailable("the runtime that pushed has ended".to_owned());
+        let ended = || Error::Unavailable("the task that pushes has ended".to_owned());
         requests.send(Request { partition, push, given, answer }).map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
     }

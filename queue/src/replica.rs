@@ -4,7 +4,7 @@
 //! arrives, one does upkeep, one writes what handlers report, one says that the replica lives. No Redis call is made per job under load.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -14,15 +14,16 @@ use std::{
 
 use tokio::{
     sync::{Notify, mpsc},
-    task::JoinSet,
+    task::JoinHandle,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     backend::{RedisBackend, Slots},
     claimed::Claimed,
     client::Client,
     error::Error,
+    message::JobId,
     progress,
     session::{Session, Timing},
     settle::{Settlement, Verdict},
@@ -37,6 +38,8 @@ const UNHOLD_EVERY: Duration = Duration::from_secs(60);
 const BEAT_AT_LEAST: Duration = Duration::from_secs(4);
 /// Settlements are still written for so long after everything has stopped.
 const FLUSH: Duration = Duration::from_secs(5);
+/// A collector that panics is started once more, so that its settlements are written while the process stops.
+const COLLECTORS: usize = 2;
 /// The first wait after Redis failed, doubled up to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
@@ -139,11 +142,20 @@ impl Shared {
 pub struct Replica {
     shared: Arc<Shared>,
     /// End when [`Shared::stop`] says so.
-    claimers: JoinSet<()>,
+    claimers: TaskTracker,
     /// Go on until everything is settled.
-    keepers: JoinSet<()>,
+    keepers: TaskTracker,
     stop_keepers: CancellationToken,
-    flushed: Option<tokio::task::JoinHandle<()>>,
+    /// Ends after the keepers were stopped, with the settlements that it could not write.
+    collector: Option<JoinHandle<Collector>>,
+    slots: Vec<(String, Arc<Slots>)>,
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.shared.stop.cancel();
+        self.stop_keepers.cancel();
+    }
 }
 
 impl Replica {
@@ -162,17 +174,19 @@ impl Replica {
             quiet: Mutex::default(),
             queues_changed: Notify::new(),
         });
-        let stop_keepers = CancellationToken::new();
-        let mut keepers = JoinSet::new();
-        keepers.spawn(until(stop_keepers.clone(), keep_leases(shared.clone())));
-        keepers.spawn(until(stop_keepers.clone(), keep_up(shared.clone())));
-        keepers.spawn(until(stop_keepers.clone(), beat(shared.clone())));
-        keepers.spawn(until(stop_keepers.clone(), progress::keep_reporting(shared.clone())));
-        let mut claimers = JoinSet::new();
-        let waiting = shared.clone();
-        claimers.spawn(async move { waiting.waker.run(&waiting.session, &waiting.cancels, &waiting.stop).await });
-        let flushed = tokio::spawn(collect(shared.clone(), receiver, stop_keepers.clone()));
-        Self { shared, claimers, keepers, stop_keepers, flushed: Some(flushed) }
+        let tasks = shared.session.client().tasks();
+        let (stop_keepers, keepers) = (CancellationToken::new(), TaskTracker::new());
+        tasks.spawn_until("lease keeper", &stop_keepers, keepers.track_future(keep_leases(shared.clone())));
+        tasks.spawn_until("upkeep", &stop_keepers, keepers.track_future(keep_up(shared.clone())));
+        tasks.spawn_until("heartbeat", &stop_keepers, keepers.track_future(beat(shared.clone())));
+        let reporting = progress::keep_reporting(shared.clone());
+        tasks.spawn_until("reporter", &stop_keepers, keepers.track_future(reporting));
+        let (waiting, claimers) = (shared.clone(), TaskTracker::new());
+        let waiting = async move { waiting.waker.run(&waiting.session, &waiting.cancels, &waiting.stop).await };
+        tasks.spawn("waker", &shared.stop, claimers.track_future(waiting));
+        let collector = Collector { receiver, batch: Vec::new() };
+        let collector = Some(tokio::spawn(collector.watched(shared.clone(), stop_keepers.clone())));
+        Self { shared, claimers, keepers, stop_keepers, collector, slots: Vec::new() }
     }
 
     /// The jobs of `queue` for an apalis worker, `concurrency` at a time.
@@ -182,7 +196,11 @@ impl Replica {
         self.shared.queues.lock().unwrap_or_else(PoisonError::into_inner).push(queue.to_owned());
         self.shared.queues_changed.notify_one();
         let (shared, fetching, queue) = (self.shared.clone(), slots.clone(), queue.to_owned());
-        self.claimers.spawn(async move { fetch(&shared, &queue, &fetching, &sender).await });
+        self.slots.push((queue.clone(), slots.clone()));
+        let name = format!("fetcher of {queue}");
+        let fetching = async move { fetch(&shared, &queue, &fetching, &sender).await };
+        let tasks = self.shared.session.client().tasks();
+        tasks.spawn(&name, &self.shared.stop, self.claimers.track_future(fetching));
         RedisBackend::new(jobs, self.shared.clone(), slots)
     }
 
@@ -209,21 +227,34 @@ impl Replica {
         self.shared.session.stop_all();
     }
 
-    /// Writes what is left to write, for a few seconds at most, and ends the background tasks. The apalis workers must have
-    /// ended before.
+    /// Writes what is left to write, for a few seconds at most, hands back what is still held, and ends the background tasks. The
+    /// apalis workers must have ended before.
     pub async fn close(mut self) {
         self.stop();
         // Not aborted: a claim whose answer is dropped would wait for its lease to end.
-        while self.claimers.join_next().await.is_some() {}
+        self.claimers.close();
+        self.claimers.wait().await;
         let deadline = Instant::now() + FLUSH;
         while self.shared.session.n_held() > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         self.stop_keepers.cancel();
-        if let Some(flushed) = self.flushed.take() {
-            let _ = tokio::time::timeout(FLUSH, flushed).await;
+        if let Some(collector) = self.collector.take()
+            && let Ok(Ok(mut collector)) = tokio::time::timeout(FLUSH, collector).await
+            && self.shared.session.n_held() > 0
+        {
+            let mut ended: HashSet<JobId> = self.shared.session.sealed_jobs().await.into_iter().collect();
+            while let Ok(settlement) = collector.receiver.try_recv() {
+                collector.batch.push(settlement);
+            }
+            ended.extend(collector.batch.iter().map(|settlement| settlement.job().0));
+            let is_idle = |queue: &str| self.slots.iter().all(|(name, slots)| name != queue || slots.are_idle());
+            if let Err(error) = self.shared.session.give_back_held(&ended, is_idle).await {
+                tracing::debug!(%error, "could not hand back the last jobs");
+            }
         }
-        while self.keepers.join_next().await.is_some() {}
+        self.keepers.close();
+        self.keepers.wait().await;
         if let Err(error) = self.shared.session.leave().await {
             tracing::debug!(%error, "could not sign off; the replica is forgotten when it no longer beats");
         }
@@ -336,32 +367,52 @@ async fn rest(shared: &Shared, listener: &Listener, next_due_ms: Option<u64>) {
     }
 }
 
+/// The settlements on their way to Redis. They outlive a panic of the task that writes them.
+#[derive(Debug)]
+struct Collector {
+    receiver: mpsc::UnboundedReceiver<Settlement>,
+    batch: Vec<Settlement>,
+}
+
+impl Collector {
+    async fn watched(mut self, shared: Arc<Shared>, stop: CancellationToken) -> Self {
+        let tasks = shared.session.client().tasks();
+        for _ in 0..COLLECTORS {
+            if tasks.watch("collector", &stop, collect(&shared, &mut self, &stop)).await {
+                break;
+            }
+        }
+        self
+    }
+}
+
 /// Writes settlements: at once when idle, in batches under load, again and again while Redis is away.
-async fn collect(shared: Arc<Shared>, mut receiver: mpsc::UnboundedReceiver<Settlement>, stop: CancellationToken) {
-    let mut batch = Vec::new();
+async fn collect(shared: &Shared, collector: &mut Collector, stop: &CancellationToken) {
+    let Collector { receiver, batch } = collector;
     let mut backoff = BACKOFF.0;
-    let mut failed: Option<Error> = None;
+    // What a collector before this one has left.
+    let mut failed: Option<Error> = shared.session.settle(batch).await.err();
     let mut last = false;
     while !last {
         let n_before = batch.len();
         match &failed {
             None => tokio::select! {
                 biased;
-                n = receiver.recv_many(&mut batch, crate::scripts::MOST) => if n == 0 { return },
+                n = receiver.recv_many(batch, crate::scripts::MOST) => if n == 0 { return },
                 () = stop.cancelled() => return,
             },
             // Nobody can be served while Redis is away.
             Some(Error::Unavailable(_)) => last = tokio::time::timeout(backoff, stop.cancelled()).await.is_ok(),
             // One queue's keys are damaged: the others' settlements do not wait for it.
             Some(_) => tokio::select! {
-                _ = receiver.recv_many(&mut batch, crate::scripts::MOST) => {}
+                _ = receiver.recv_many(batch, crate::scripts::MOST) => {}
                 () = tokio::time::sleep(backoff) => {}
                 () = stop.cancelled() => last = true,
             },
         }
         count(&batch[n_before..]);
         let again = failed.is_some();
-        match shared.session.settle(&mut batch).await {
+        match shared.session.settle(batch).await {
             Ok(refused) => {
                 // After an unknown outcome a refusal only says that the first call had been carried out.
                 if refused > 0 && !again {

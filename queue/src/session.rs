@@ -2,7 +2,7 @@
 //! loops around these functions; tests call them by hand.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -329,17 +329,8 @@ impl Session {
         while let Some(claim) = unanswered.last() {
             let now_ms = self.client.clock.now_ms();
             if let Some(jobs) = scripts::claimed_by(&connection, &claim.partition, &claim.owner).await? {
-                let release = |job: ClaimedJob| {
-                    let suspect = History::decode(job.history.as_deref()).crashes >= settle::SUSPECT_AFTER;
-                    let to = match job.record {
-                        None => To::Gone,
-                        Some(_) if suspect => To::Suspect,
-                        Some(_) => To::Ready,
-                    };
-                    Release { id: job.id, owner: claim.owner.clone(), to, history: None }
-                };
                 // Each goes to the front, the first one last.
-                let releases: Vec<Release> = jobs.into_iter().rev().map(release).collect();
+                let releases: Vec<Release> = jobs.into_iter().rev().map(|job| back(job, &claim.owner)).collect();
                 self.release(&claim.partition, now_ms, releases).await?;
             }
             unanswered.pop();
@@ -407,13 +398,25 @@ impl Session {
         let mut sealed = self.sealed.lock().await;
         let mut refused = self.refuse_outdated(settlements);
         let mut failed = None;
-        for batch in std::mem::take(&mut *sealed) {
-            self.write_all(batch, &mut sealed, &mut refused, &mut failed).await;
+        let mut at = 0;
+        while at < sealed.len() {
+            match self.write_all(&mut sealed, at).await {
+                Ok(n_refused) => refused += n_refused,
+                Err(error) => {
+                    failed = Some(error);
+                    at += 1;
+                }
+            }
         }
         while !matches!(failed, Some(Error::Unavailable(_)))
             && let Some(batch) = self.seal(settlements, &sealed)
         {
-            self.write_all(batch, &mut sealed, &mut refused, &mut failed).await;
+            sealed.push(batch);
+            at = sealed.len() - 1;
+            match self.write_all(&mut sealed, at).await {
+                Ok(n_refused) => refused += n_refused,
+                Err(error) => failed = Some(error),
+            }
         }
         if failed.is_none() {
             self.forget_suspect().await;
@@ -437,29 +440,22 @@ impl Session {
         n - settlements.len()
     }
 
-    /// Writes a batch; one that failed is put back, to be sent again before anything else of its partition.
-    async fn write_all(
-        &self,
-        batch: Sealed,
-        sealed: &mut Vec<Sealed>,
-        refused: &mut usize,
-        failed: &mut Option<Error>,
-    ) {
-        let mut next = Some(batch);
-        while let Some(batch) = next {
-            match self.write(&batch).await {
-                Ok((n_refused, left)) => {
-                    *refused += n_refused;
-                    if self.client.keeps_history(&batch.partition.queue) {
-                        self.client.ended.notify_one();
-                    }
-                    self.forget_ended(&batch).await;
-                    next = left;
-                }
-                Err(error) => {
-                    sealed.push(batch);
-                    *failed = Some(error);
-                    return;
+    /// Writes the batch at this place and takes it out; returns how many were refused. It stays until it is written, also when the
+    /// task panics over it, and is sent again before anything else of its partition.
+    async fn write_all(&self, sealed: &mut Vec<Sealed>, at: usize) -> Result<usize, Error> {
+        let mut refused = 0;
+        loop {
+            let (n_refused, left) = self.write(&sealed[at]).await?;
+            refused += n_refused;
+            if self.client.keeps_history(&sealed[at].partition.queue) {
+                self.client.ended.notify_one();
+            }
+            self.forget_ended(&sealed[at]).await;
+            match left {
+                Some(left) => sealed[at] = left,
+                None => {
+                    sealed.remove(at);
+                    return Ok(refused);
                 }
             }
         }
@@ -472,6 +468,48 @@ impl Session {
         if let Err(error) = self.client.forget(&batch.partition, &ended).await {
             tracing::debug!(queue = batch.partition.queue, %error, "upkeep takes jobs out of the indexes of their tenants");
         }
+    }
+
+    /// The jobs whose ends were sent and are not known to be written.
+    pub(crate) async fn sealed_jobs(&self) -> Vec<JobId> {
+        let sealed = self.sealed.lock().await;
+        let ids = sealed.iter().flat_map(|sealed| match &sealed.batch {
+            Batch::Ends { jobs, .. } => jobs.iter().map(|job| job.id).collect::<Vec<_>>(),
+            Batch::Releases(jobs) => jobs.iter().map(|job| job.id).collect(),
+        });
+        ids.collect()
+    }
+
+    /// Gives back what is still held of queues in which nothing runs any more, as when a task that had these jobs has ended too
+    /// early. Those in `ended` stay: what became of them could not be written. Returns how many were given back.
+    pub(crate) async fn give_back_held(
+        &self,
+        ended: &HashSet<JobId>,
+        is_idle: impl Fn(&str) -> bool,
+    ) -> Result<usize, Error> {
+        let claims: Vec<(Arc<str>, Arc<Partition>)> = {
+            let held = self.held();
+            let idle = held.claims.iter().filter(|(_, claim)| is_idle(&claim.partition.queue));
+            idle.map(|(owner, claim)| (owner.clone(), claim.partition.clone())).collect()
+        };
+        let mut n_given_back = 0;
+        for (owner, partition) in claims {
+            let now_ms = self.client.clock.now_ms();
+            let found = scripts::claimed_by(&self.client.redis.connection(), &partition, &owner).await?;
+            // A claim names those too that have finished: they have no record.
+            let jobs = found.into_iter().flatten().filter(|job| job.record.is_some() && !ended.contains(&job.id));
+            let releases: Vec<Release> = jobs.rev().map(|job| back(job, &owner)).collect();
+            let ids: Vec<JobId> = releases.iter().map(|release| release.id).collect();
+            self.release(&partition, now_ms, releases).await?;
+            let mut held = self.held();
+            for id in &ids {
+                held.let_go(*id, &owner);
+            }
+            held.sealed(&owner, ids.len());
+            held.settled(&owner, ids.len());
+            n_given_back += ids.len();
+        }
+        Ok(n_given_back)
     }
 
     /// The first queue of which a settlement was sent that is not known to be written.
@@ -784,6 +822,17 @@ impl Session {
     fn suspect(&self) -> MutexGuard<'_, Option<JobId>> {
         self.suspect.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Back to where it was claimed from, as if it had not been begun.
+fn back(job: ClaimedJob, owner: &Arc<str>) -> Release {
+    let suspect = History::decode(job.history.as_deref()).crashes >= settle::SUSPECT_AFTER;
+    let to = match job.record {
+        None => To::Gone,
+        Some(_) if suspect => To::Suspect,
+        Some(_) => To::Ready,
+    };
+    Release { id: job.id, owner: owner.clone(), to, history: None }
 }
 
 /// The error again, unless it says that Redis is away.

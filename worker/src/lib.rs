@@ -22,8 +22,8 @@ use providers::Providers;
 use queue::{Client, Error, Outcome, Replica};
 use secrecy::ExposeSecret;
 use store::Store;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::process::process;
 pub use admin::healthcheck;
@@ -73,25 +73,32 @@ pub async fn run(config: Config, runners: Runners, shutdown: CancellationToken) 
     }
     let mut replica = Replica::start(client.clone(), &host(), timing);
     let health = Health { client: client.clone(), store: store.clone(), worker: replica.worker().into() };
-    let mut background = JoinSet::new();
+    let (tasks, stop) = (redis.tasks(), CancellationToken::new());
+    // On every way out of here.
+    let _guard = stop.clone().drop_guard();
     let healer = Healer { providers: services.providers.clone(), client: client.clone(), store: store.clone() };
-    background.spawn(healer.run());
-    background.spawn(async move {
+    tasks.spawn_until("healer", &stop, healer.run());
+    tasks.spawn_until("admin listener", &stop, async move {
         if let Err(error) = admin::serve(listener, health, metrics, admin::upkeep_times()).await {
             tracing::error!(%error, "the admin listener failed");
         }
     });
-    background.spawn(watch_redis(client.clone()));
-    background.spawn(schedules::Ticker::new(client.clone(), store.clone()).run());
+    tasks.spawn_until("watch of redis", &stop, watch_redis(client.clone()));
+    tasks.spawn_until("ticker", &stop, schedules::Ticker::new(client.clone(), store.clone()).run());
     let email_retention_days = services_config.email_retention_days;
     let collections = runners.iter().map(|runner| runner.collection).collect();
     let recorder = Recorder::new(client.clone(), store.clone(), &runners);
-    background.spawn(async move {
+    tasks.spawn_until("recorder", &stop, async move {
         prepare_store(store, collections, email_retention_days).await;
         recorder.run().await;
     });
 
-    if let Some(checked) = shutdown.run_until_cancelled(checked_server(&client)).await {
+    let checked = tokio::select! {
+        checked = checked_server(&client) => Some(checked),
+        () = shutdown.cancelled() => None,
+        _ = tasks.ended_early() => None,
+    };
+    if let Some(checked) = checked {
         checked?;
         tracing::info!(worker = replica.worker(), admin.addr = %admin_addr, "ready");
         serve_queues(&config, &mut replica, runners, &services, &shutdown).await;
@@ -99,7 +106,7 @@ pub async fn run(config: Config, runners: Runners, shutdown: CancellationToken) 
     replica.close().await;
     fleet.close().await;
     tracing::info!("stopped");
-    Ok(())
+    tasks.check().context("the process stopped, and its jobs were handed back")
 }
 
 /// Those of `all` kinds that this replica shall run.
@@ -121,9 +128,12 @@ async fn serve_queues(
     services: &Services,
     shutdown: &CancellationToken,
 ) {
-    let mut workers = JoinSet::new();
+    let tasks = services.client.tasks();
+    let (workers, stopping) = (TaskTracker::new(), CancellationToken::new());
+    let mut running = Vec::new();
     for runner in runners {
-        let name = format!("{}/{}", replica.worker(), runner.kind.name);
+        let kind = runner.kind.name.clone();
+        let name = format!("{}/{kind}", replica.worker());
         let concurrency = config.concurrency.of(&runner.kind.name).unwrap_or(runner.concurrency);
         let backend = replica.backend(&runner.kind.name, concurrency);
         let services = services.clone();
@@ -133,24 +143,23 @@ async fn serve_queues(
         };
         let worker = WorkerBuilder::new(name.as_str()).backend(backend).build(tower::service_fn(handle));
         // Boxed, because the compiler cannot name the future's type as `Send` otherwise.
-        workers.spawn(worker.run().boxed());
+        let run = worker.run().boxed().map(drop);
+        running.push(tasks.spawn(&format!("worker of {kind}"), &stopping, workers.track_future(run)));
     }
-    let all = async { while workers.join_next().await.is_some() {} };
-    tokio::pin!(all);
-    tokio::select! {
-        () = &mut all => {
-            tracing::error!("all queues have ended by themselves");
-            return;
-        }
-        () = shutdown.cancelled() => {}
-    }
-    let grace = Duration::from_secs(config.shutdown_grace_s);
-    tracing::info!(n_jobs = replica.n_held(), grace_s = config.shutdown_grace_s, "stopping: no more jobs are claimed");
+    workers.close();
+    let grace = tokio::select! {
+        () = shutdown.cancelled() => Duration::from_secs(config.shutdown_grace_s),
+        // Without that task leases may not be renewed, or ends of jobs not be written: nothing is begun or waited for any more.
+        _ = tasks.ended_early() => Duration::ZERO,
+    };
+    tracing::info!(n_jobs = replica.n_held(), grace_s = grace.as_secs(), "stopping: no more jobs are claimed");
+    stopping.cancel();
     replica.stop();
-    if tokio::time::timeout(grace, &mut all).await.is_err() {
+    if tokio::time::timeout(grace, workers.wait()).await.is_err() {
         tracing::info!(n_jobs = replica.n_held(), "the grace period is over: jobs are handed back");
         replica.hand_back();
-        let _ = tokio::time::timeout(ABORT, &mut all).await;
+        let _ = tokio::time::timeout(ABORT, workers.wait()).await;
+        running.iter().for_each(JoinHandle::abort);
     }
 }
 

@@ -21,6 +21,7 @@ mod replica;
 mod script_sizes;
 mod server_faults;
 mod server_states;
+mod supervision;
 mod unique_keys;
 mod world;
 

@@ -22,14 +22,14 @@ use crate::{
 const SOON: Duration = Duration::from_secs(30);
 
 /// A replica whose handler does what the payload says.
-struct Running {
-    replica: Replica,
-    worker: tokio::task::JoinHandle<()>,
-    began: Arc<AtomicUsize>,
-    let_go: Arc<Notify>,
+pub(crate) struct Running {
+    pub(crate) replica: Replica,
+    pub(crate) worker: tokio::task::JoinHandle<()>,
+    pub(crate) began: Arc<AtomicUsize>,
+    pub(crate) let_go: Arc<Notify>,
 }
 
-fn start(client: &Client, concurrency: usize) -> Running {
+pub(crate) fn start(client: &Client, concurrency: usize) -> Running {
     let mut replica = Replica::start(client.clone(), "host", Timing::default());
     let backend = replica.backend(QUEUE, concurrency);
     let (began, let_go) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
@@ -64,11 +64,11 @@ impl Running {
     }
 }
 
-async fn push(client: &Client, payload: &str) -> JobId {
+pub(crate) async fn push(client: &Client, payload: &str) -> JobId {
     client.push(NewJob::new(QUEUE, format!("\"{payload}\""))).await.unwrap()
 }
 
-async fn finished(client: &Client, id: JobId) -> State {
+pub(crate) async fn finished(client: &Client, id: JobId) -> State {
     client.wait(id, SOON).await.unwrap().unwrap().state
 }
 

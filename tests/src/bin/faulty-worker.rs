@@ -18,6 +18,9 @@ use worker::Runners;
 struct Faulty {
     /// What the handler panics with; absent: it succeeds.
     panic: Option<String>,
+    /// The background task of its worker that panics while the handler hangs.
+    #[serde(default)]
+    panic_of_task: Option<String>,
 }
 
 /// That it went well.
@@ -35,6 +38,10 @@ impl Handler for Faulty {
     const COLLECTION: &'static str = "faults";
 
     async fn run(self, context: &Context) -> Result<Done<NoFault>, JobError> {
+        if let (Some(task), Some(queue)) = (self.panic_of_task, &context.client) {
+            queue.tasks().plant_panic(&task);
+            std::future::pending::<()>().await;
+        }
         match self.panic {
             Some(message) => panic!("{message}"),
             None => Ok(Done { result: NoFault { attempt: context.attempt }, provider: None, degraded_reason: None }),

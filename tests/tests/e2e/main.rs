@@ -42,6 +42,7 @@ mod shutdown;
 mod smtp;
 mod startup;
 mod status;
+mod supervision;
 
 use std::collections::BTreeMap;
 

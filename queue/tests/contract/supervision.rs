@@ -1,0 +1,82 @@
+//! Background tasks have an owner.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use queue::{AttemptOutcome, State};
+use servers::wait_until;
+
+use crate::{
+    on_both_servers,
+    replica::{finished, push, start},
+    world::{START_MS, World, claim_one, done},
+};
+
+const SOON: Duration = Duration::from_secs(30);
+const TASKS: [&str; 9] =
+    ["lease keeper", "upkeep", "heartbeat", "reporter", "waker", "fetcher of parcel", "collector", "pusher", "events"];
+
+/// A replica stops as its process does when a task has ended too early.
+async fn a_task_that_panics_is_told_and_its_replica_ends_with_its_jobs_handed_back(world: World) {
+    for task in TASKS {
+        let client = world.real_time_client();
+        let running = start(&client, 2);
+        let (ends, hangs) = (push(&client, "wait").await, push(&client, "hang").await);
+        wait_until("both run", SOON, async || running.began.load(Ordering::SeqCst) == 2).await;
+        client.wait(ends, Duration::ZERO).await.unwrap();
+
+        client.tasks().plant_panic(task);
+        let ended = client.tasks().ended_early().await;
+        assert_eq!((ended.task.as_str(), ended.reason.as_str()), (task, "panicked: planted"));
+        running.let_go.notify_one();
+        let looking = world.real_time_client();
+        assert_eq!(finished(&looking, ends).await, State::Succeeded, "{task}: an end is written all the same");
+        running.replica.stop();
+        running.replica.hand_back();
+        running.worker.await.unwrap();
+        running.replica.close().await;
+
+        let view = looking.find(hangs).await.unwrap().unwrap();
+        assert_eq!((view.state, view.crashes), (State::Ready, 0), "{task}");
+        assert_eq!(view.attempts[0].outcome, Some(AttemptOutcome::HandedBack), "{task}");
+        let counts = looking.counts(crate::world::QUEUE).await.unwrap();
+        assert_eq!((counts["running"], counts["leases"]), (0, 0), "{task}");
+        looking.cancel(hangs).await.unwrap();
+    }
+}
+
+/// As when the task of an apalis worker panics: its handlers are dropped, and settle nothing.
+async fn jobs_whose_worker_is_gone_are_handed_back_as_the_replica_closes(world: World) {
+    let client = world.real_time_client();
+    let running = start(&client, 2);
+    let ids = [push(&client, "hang").await, push(&client, "hang").await];
+    wait_until("both run", SOON, async || running.began.load(Ordering::SeqCst) == 2).await;
+    running.worker.abort();
+    assert!(running.worker.await.unwrap_err().is_cancelled());
+    running.replica.close().await;
+    for id in ids {
+        let view = client.find(id).await.unwrap().unwrap();
+        assert_eq!((view.state, view.crashes), (State::Ready, 0));
+    }
+    assert_eq!(client.counts(crate::world::QUEUE).await.unwrap()["leases"], 0);
+}
+
+/// A panic drops what its task was doing.
+async fn what_was_being_written_when_the_task_panicked_is_written_by_the_next(world: World) {
+    let id = world.push().await;
+    let session = world.session("a");
+    let mut settlements = vec![session.verdict(&claim_one(&session).await, done(), START_MS).unwrap()];
+    {
+        let settling = session.settle(&mut settlements);
+        tokio::pin!(settling);
+        let _ = futures::poll!(settling.as_mut());
+    }
+    session.settle(&mut settlements).await.unwrap();
+    assert_eq!((session.n_held(), session.n_sealed().await), (0, 0));
+    assert_eq!(world.state(id).await, State::Succeeded);
+}
+
+on_both_servers!(
+    a_task_that_panics_is_told_and_its_replica_ends_with_its_jobs_handed_back,
+    jobs_whose_worker_is_gone_are_handed_back_as_the_replica_closes,
+    what_was_being_written_when_the_task_panicked_is_written_by_the_next,
+);
