@@ -358,3 +358,30 @@ pub(crate) fn panicked(payload: Box<dyn Any + Send + 'static>) -> Response {
     tracing::error!(panic = message, "a handler panicked");
     Problem::new(Type::Internal, "the request could not be answered; the log has the reason").into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_problems_in_the_readme_is_this_one() {
+        let readme = include_str!("../../README.md");
+        let section = readme.split("### States and problems").nth(1).unwrap().split("\n### ").next().unwrap();
+        let told: Vec<Vec<&str>> = section
+            .lines()
+            .filter(|line| line.starts_with("| `"))
+            .map(|line| line.split('|').map(str::trim).collect())
+            .collect();
+        for (name, status, title) in Type::ALL.map(Type::row) {
+            let row = told.iter().find(|row| row[1] == format!("`{name}`")).unwrap_or_else(|| panic!("{name} is told"));
+            assert_eq!((row[2], row[3]), (status.to_string().as_str(), title), "{name}");
+            assert!(!row[4].is_empty(), "{name}: what to do");
+        }
+        for state in
+            ["scheduled", "ready", "running", "retrying", "waiting", "succeeded", "dead", "cancelled", "expired"]
+        {
+            assert!(told.iter().any(|row| row[1] == format!("`{state}`")), "{state} is told");
+        }
+        assert_eq!(told.len(), Type::ALL.len() + 9, "and nothing else");
+    }
+}
