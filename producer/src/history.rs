@@ -1,6 +1,6 @@
 //! A job of the history as the API shows it.
 
-use queue::{AttemptError, AttemptView, JobView, Progress, Snoozes, Timestamp, Trace};
+use queue::{AttemptError, AttemptView, JobView, Json, Progress, Snoozes, Timestamp, Trace};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use store::{Moment, PastAttempt, PastJob, PastSnoozes};
@@ -17,11 +17,8 @@ pub(crate) fn view(job: PastJob) -> Option<JobView> {
         kind: job.kind,
         queue: job.queue,
         tenant: job.tenant,
-        payload: job.payload,
-        metadata: match job.metadata {
-            Value::Object(metadata) => metadata,
-            _ => serde_json::Map::new(),
-        },
+        payload: exact(job.payload, job.payload_text),
+        metadata: exact(job.metadata, job.metadata_text),
         unique_key: job.unique_key,
         durability: "fast",
         created_at: timestamp(job.created_at),
@@ -45,6 +42,11 @@ pub(crate) fn view(job: PastJob) -> Option<JobView> {
         record_base64: None,
         trace: Trace::default(),
     })
+}
+
+/// The text says it to the last digit, if there is one.
+fn exact(value: Value, text: Option<String>) -> Json {
+    text.and_then(|text| Json::read(text.as_bytes()).ok()).unwrap_or_else(|| value.into())
 }
 
 fn attempt(attempt: PastAttempt) -> AttemptView {
@@ -114,7 +116,9 @@ mod tests {
             state: "succeeded".to_owned(),
             priority: "normal".to_owned(),
             payload: json!({}),
+            payload_text: None,
             metadata: json!({}),
+            metadata_text: None,
             unique_key: None,
             created_at: at,
             run_at: at,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Months, Utc};
 use jobs::{Checks, PayloadError, Shape};
-use queue::{FieldError, NewJob, OnConflict, Priority, Unique};
+use queue::{FieldError, Json, NewJob, OnConflict, Priority, Unique};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -102,7 +102,7 @@ impl Intake {
     }
 
     /// The job that `request` asks for.
-    pub(crate) fn read(&self, request: &Value, caller: &Caller, now: DateTime<Utc>) -> Result<NewJob, Problem> {
+    pub(crate) fn read(&self, request: &Json, caller: &Caller, now: DateTime<Utc>) -> Result<NewJob, Problem> {
         let mut errors = self.payload_errors(request)?;
         let read = match self.shape.read(request) {
             Ok(read) => read,
@@ -112,7 +112,9 @@ impl Intake {
             }
         };
         let options = read.options.unwrap_or_default();
+        let given = Given::of(request, &read.payload, options.metadata.clone())?;
         errors.extend(options.errors(now));
+        errors.extend(given.errors());
         if !errors.is_empty() {
             return Err(Problem::invalid(errors));
         }
@@ -120,11 +122,10 @@ impl Intake {
             return Err(Problem::new(Type::Forbidden, "/options/tenant needs a token with the scope admin"));
         }
         self.require_for_kind(&read.kind, caller)?;
-        let payload = read.payload.to_string().into_bytes();
-        if payload.len() > request::JOB_LIMIT {
+        if given.payload.len() > request::JOB_LIMIT {
             return Err(Problem::new(Type::TooLarge, "the payload is larger than 1 MB"));
         }
-        Ok(options.into_job(read.kind, payload, &caller.tenant, now))
+        Ok(options.into_job(read.kind, given, &caller.tenant, now))
     }
 
     /// What the kind says of its payload. Nothing if either is missing, because the request's own schema tells that.
@@ -141,6 +142,51 @@ impl Intake {
                 Ok(errors.into_iter().map(|error| under("/payload", error)).collect())
             }
         }
+    }
+}
+
+/// What comes back to the caller as it was given.
+struct Given {
+    payload: String,
+    metadata: Json,
+    /// Whether there are numbers in it that a [`Value`] does not hold as they were given.
+    is_exact: bool,
+}
+
+impl Given {
+    fn of(request: &Json, payload: &Value, metadata: Option<Map<String, Value>>) -> Result<Self, Problem> {
+        #[derive(Deserialize)]
+        struct Exact {
+            payload: Json,
+            options: Option<ExactOptions>,
+        }
+        #[derive(Default, Deserialize)]
+        struct ExactOptions {
+            metadata: Option<Json>,
+        }
+        let Some(text) = request.exact() else {
+            let metadata = Value::Object(metadata.unwrap_or_default()).into();
+            return Ok(Self { payload: payload.to_string(), metadata, is_exact: false });
+        };
+        let exact: Exact = serde_json::from_str(text).map_err(|error| request::malformed(&error))?;
+        let metadata = exact.options.unwrap_or_default().metadata;
+        Ok(Self {
+            payload: exact.payload.to_string(),
+            metadata: metadata.unwrap_or_else(|| Value::Object(Map::new()).into()),
+            is_exact: true,
+        })
+    }
+
+    fn errors(&self) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        // A worker reads numbers as such.
+        if self.is_exact && serde_json::from_str::<Value>(&self.payload).is_err() {
+            errors.push(FieldError::new("/payload", "has a number that is too large: at most 1.7976931348623157e308"));
+        }
+        if self.metadata.to_string().len() > METADATA_LIMIT {
+            errors.push(FieldError::new("/options/metadata", "must be at most 16 KB of JSON"));
+        }
+        errors
     }
 }
 
@@ -169,9 +215,6 @@ impl JobOptions {
                 errors.push(FieldError::new("/options/expires_at", "must be after the time at which the job may run"));
             }
         }
-        if self.metadata.as_ref().is_some_and(|metadata| json_length(metadata) > METADATA_LIMIT) {
-            errors.push(FieldError::new("/options/metadata", "must be at most 16 KB of JSON"));
-        }
         errors
     }
 
@@ -180,7 +223,7 @@ impl JobOptions {
         self.delay_s.map(|delay_s| ms(now).saturating_add((delay_s * 1_000.0) as u64))
     }
 
-    fn into_job(self, kind: String, payload: Vec<u8>, tenant: &str, now: DateTime<Utc>) -> NewJob {
+    fn into_job(self, kind: String, given: Given, tenant: &str, now: DateTime<Utc>) -> NewJob {
         let run_at_ms = self.delayed_to(now).or(self.run_at.map(ms)).filter(|at| *at > ms(now));
         let unique = self.unique_key.map(|key| Unique {
             key,
@@ -195,9 +238,9 @@ impl JobOptions {
             max_attempts: self.max_attempts,
             timeout_s: self.timeout_s,
             allow_fallback: self.allow_fallback,
-            metadata: self.metadata.unwrap_or_default(),
+            metadata: given.metadata,
             unique,
-            ..NewJob::new(kind, payload)
+            ..NewJob::new(kind, given.payload)
         }
     }
 }
@@ -209,8 +252,4 @@ fn under(prefix: &str, error: FieldError) -> FieldError {
 /// Unix milliseconds; a time before 1970 is past, and so is 0.
 fn ms(at: DateTime<Utc>) -> u64 {
     u64::try_from(at.timestamp_millis()).unwrap_or(0)
-}
-
-fn json_length(metadata: &Map<String, Value>) -> usize {
-    serde_json::to_vec(metadata).map_or(usize::MAX, |json| json.len())
 }

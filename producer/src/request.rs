@@ -9,9 +9,8 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use queue::FieldError;
+use queue::{FieldError, Json};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -102,13 +101,13 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
 }
 
 /// Reads JSON text, behind a byte-order mark if there is one.
-pub(crate) fn parse(body: &[u8]) -> Result<Value, Problem> {
+pub(crate) fn parse(body: &[u8]) -> Result<Json, Problem> {
     let body = without_bom(body);
     if parts_take(body) > PARTS_LIMIT {
         let detail = "the JSON has too many parts: about 10,000 entries of lists, 6,000 objects or 35,000 fields can be read at once";
         return Err(Problem::new(Type::TooLarge, detail));
     }
-    serde_json::from_slice(body).map_err(|error| malformed(&error))
+    Json::read(body).map_err(|error| malformed(&error))
 }
 
 pub(crate) fn malformed(error: &serde_json::Error) -> Problem {

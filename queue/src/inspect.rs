@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::{
     client::Client,
     error::Error,
+    json::Json,
     keys::{self, Partition},
     message::{Attempt, AttemptOutcome, Finished, History, JobId, Priority, Record, Snoozed, State},
     outcome::Success,
@@ -35,11 +36,11 @@ pub(crate) struct About {
 }
 
 /// A record that can be shown, also when it is damaged: then its payload as text, as far as it is text, and all its bytes in base64.
-fn readable(bytes: &[u8]) -> (Record, Value, Option<String>) {
-    let text = |bytes: &[u8]| Value::String(String::from_utf8_lossy(bytes).into_owned());
+fn readable(bytes: &[u8]) -> (Record, Json, Option<String>) {
+    let text = |bytes: &[u8]| Json::from(Value::String(String::from_utf8_lossy(bytes).into_owned()));
     let all = || Some(BASE64_STANDARD.encode(bytes));
     match Record::decode(bytes) {
-        Ok(record) => match serde_json::from_slice(&record.payload) {
+        Ok(record) => match Json::read(&record.payload) {
             Ok(payload) => (record, payload, None),
             Err(_) => {
                 let payload = text(&record.payload);
@@ -165,7 +166,7 @@ impl Client {
             priority: record.priority,
             payload,
             record_base64,
-            metadata: record.options.metadata.clone().unwrap_or_default(),
+            metadata: record.metadata(),
             unique_key: record.options.unique_key.clone(),
             durability: "fast",
             created_at: Timestamp::from_ms(created_ms),

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     error::Error,
+    json::Json,
     outcome::{Failure, Success},
     progress::Reports,
     unique::Unique,
@@ -223,7 +224,7 @@ pub struct NewJob {
     /// Overrides the kind's default.
     pub allow_fallback: Option<bool>,
     /// Whatever the caller wants to find again, at most 16 KB.
-    pub metadata: Map<String, Value>,
+    pub metadata: Json,
     /// W3C trace context of the caller.
     pub traceparent: Option<String>,
     /// That it shall be the only one of its key: for [`crate::Client::submit`].
@@ -243,7 +244,7 @@ impl NewJob {
             max_attempts: None,
             timeout_s: None,
             allow_fallback: None,
-            metadata: Map::new(),
+            metadata: Json::from(Value::Object(Map::new())),
             traceparent: None,
             unique: None,
         }
@@ -270,6 +271,9 @@ pub(crate) struct Options {
     pub(crate) allow_fallback: Option<bool>,
     #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
     pub(crate) metadata: Option<Map<String, Value>>,
+    /// The metadata's text instead, where it has numbers that the field above cannot hold as they were given.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) exact_metadata: Option<String>,
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     pub(crate) traceparent: Option<String>,
     #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
@@ -293,7 +297,11 @@ impl Record {
             max_attempts: job.max_attempts,
             timeout_s: job.timeout_s,
             allow_fallback: job.allow_fallback,
-            metadata: (!job.metadata.is_empty()).then_some(job.metadata),
+            exact_metadata: job.metadata.exact().map(str::to_owned),
+            metadata: match job.metadata.exact() {
+                Some(_) => None,
+                None => job.metadata.as_object().filter(|metadata| !metadata.is_empty()).cloned(),
+            },
             traceparent: job.traceparent,
             unique_key: job.unique.map(|unique| unique.key),
         };
@@ -342,6 +350,11 @@ impl Record {
     /// Whether a newer release wrote it.
     pub(crate) fn is_newer(bytes: &[u8]) -> bool {
         bytes.len() >= HEADER && bytes[0] > ENVELOPE_VERSION
+    }
+
+    pub(crate) fn metadata(&self) -> Json {
+        let exact = self.options.exact_metadata.as_deref().and_then(|text| Json::read(text.as_bytes()).ok());
+        exact.unwrap_or_else(|| Value::Object(self.options.metadata.clone().unwrap_or_default()).into())
     }
 
     pub(crate) fn tenant(&self) -> &str {

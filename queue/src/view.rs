@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
+    json::Json,
     message::{AttemptError, AttemptOutcome, JobId, Priority, State},
     timeline::Trace,
 };
@@ -98,12 +99,14 @@ pub struct JobView {
     /// How urgent it is.
     pub priority: Priority,
     /// As it was given. Text when the stored bytes are no JSON.
-    pub payload: Value,
+    #[schema(value_type = Value)]
+    pub payload: Json,
     /// The stored record in base64, byte for byte, when it is damaged, or this release cannot read it. Absent otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record_base64: Option<String>,
     /// As it was given.
-    pub metadata: Map<String, Value>,
+    #[schema(value_type = Map<String, Value>)]
+    pub metadata: Json,
     /// While it has not ended, no other job of its tenant has this key.
     pub unique_key: Option<String>,
     /// `fast`: in Redis.

@@ -1,9 +1,11 @@
 //! What a schedule is: when, what, and what to do when something comes in between.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use queue::{FieldError, NewJob, OnConflict, Priority, Unique};
+use queue::{FieldError, Json, NewJob, OnConflict, Priority, Unique};
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use zones::Zone;
@@ -66,10 +68,12 @@ pub struct JobSpec {
     /// What to do; also the queue.
     pub kind: String,
     /// What to do it with; each kind has its own.
-    pub payload: Value,
+    #[schema(value_type = Value)]
+    pub payload: Json,
     /// How to do it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub options: Option<Map<String, Value>>,
+    #[schema(value_type = Option<Map<String, Value>>)]
+    pub options: Option<Json>,
 }
 
 /// What becomes of times that were missed.
@@ -271,7 +275,7 @@ struct Options {
     max_attempts: Option<u32>,
     timeout_s: Option<u64>,
     tenant: Option<String>,
-    metadata: Option<Map<String, Value>>,
+    metadata: Option<BTreeMap<String, Json>>,
     allow_fallback: Option<bool>,
     unique_key: Option<String>,
     unique_for_s: Option<u64>,
@@ -282,7 +286,7 @@ impl JobSpec {
     /// A job of `kind` with this payload.
     #[must_use]
     pub fn new(kind: &str, payload: Value) -> Self {
-        Self { kind: kind.to_owned(), payload, options: None }
+        Self { kind: kind.to_owned(), payload: payload.into(), options: None }
     }
 
     /// The job to push for `tenant` at `now_ms`; its metadata tell the schedule and the time.
@@ -296,11 +300,15 @@ impl JobSpec {
         tick: DateTime<Utc>,
         now_ms: u64,
     ) -> Result<NewJob, serde_json::Error> {
-        let given = self.options.clone().unwrap_or_default();
-        let options: Options = serde_json::from_value(Value::Object(given))?;
+        let options: Options = match &self.options {
+            Some(given) => serde_json::from_str(&given.to_string())?,
+            None => Options::default(),
+        };
         let mut metadata = options.metadata.unwrap_or_default();
-        metadata.entry("schedule").or_insert_with(|| json!(name));
-        metadata.entry("tick").or_insert_with(|| json!(tick.to_rfc3339_opts(SecondsFormat::Millis, true)));
+        metadata.entry("schedule".to_owned()).or_insert_with(|| json!(name).into());
+        let time = tick.to_rfc3339_opts(SecondsFormat::Millis, true);
+        metadata.entry("tick".to_owned()).or_insert_with(|| json!(time).into());
+        let metadata = serde_json::from_str(&serde_json::to_string(&metadata)?)?;
         let unique = options.unique_key.map(|key| Unique {
             key,
             hold: options.unique_for_s.map(std::time::Duration::from_secs),
@@ -396,14 +404,11 @@ mod tests {
     fn a_job_has_its_options_and_tells_its_schedule() {
         let options =
             json!({ "priority": "low", "delay_s": 1.5, "max_attempts": 2, "metadata": { "a": 1 }, "unique_key": "k" });
-        let spec = JobSpec { options: options.as_object().cloned(), ..job() };
+        let spec = JobSpec { options: Some(options.into()), ..job() };
         let job = spec.to_job("acme", "ping", time("2026-01-01T00:00:00Z"), 1000).unwrap();
         assert_eq!((job.kind.as_str(), job.tenant.as_str(), job.priority), ("email", "acme", Priority::Low));
         assert_eq!((job.run_at_ms, job.max_attempts), (Some(2500), Some(2)));
-        assert_eq!(
-            Value::Object(job.metadata),
-            json!({ "a": 1, "schedule": "ping", "tick": "2026-01-01T00:00:00.000Z" })
-        );
+        assert_eq!(*job.metadata, json!({ "a": 1, "schedule": "ping", "tick": "2026-01-01T00:00:00.000Z" }));
         assert_eq!(job.unique.unwrap().key, "k");
     }
 }

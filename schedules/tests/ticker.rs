@@ -107,7 +107,7 @@ async fn a_tick_is_one_job_however_many_replicas_look() {
     assert_eq!(world.n_jobs().await, 20);
     let job = world.client.find(world.client.fixed_id(QUEUE, SCHEDULE, START_MS + 1000).await.unwrap()).await.unwrap();
     let job = job.unwrap();
-    assert_eq!((job.tenant.as_str(), &job.payload), ("acme", &json!({ "to": "Zoë" })));
+    assert_eq!((job.tenant.as_str(), &*job.payload), ("acme", &json!({ "to": "Zoë" })));
     assert_eq!(job.metadata["tick"], "2026-01-01T00:00:01.000Z");
 }
 

@@ -66,9 +66,15 @@ pub struct PastJob {
     /// As it was given; null when it is larger than 64 KB.
     #[serde(skip)]
     pub payload: Value,
+    /// The payload's text, where it has numbers that the value cannot hold as they were given.
+    #[serde(skip)]
+    pub payload_text: Option<String>,
     /// As it was given.
     #[serde(skip)]
     pub metadata: Value,
+    /// As for the payload.
+    #[serde(skip)]
+    pub metadata_text: Option<String>,
     /// No other job of its tenant had this key while it was under way.
     pub unique_key: Option<String>,
     /// When it was taken.
@@ -368,11 +374,34 @@ fn document(job: &PastJob) -> bson::error::Result<Document> {
         words.truncate(MOST_WORDS);
         document.insert("words", words);
     }
-    if job.payload.to_string().len() <= MOST_PAYLOAD {
-        insert_json(&mut document, "payload", &job.payload);
+    let length = job.payload_text.as_ref().map_or_else(|| job.payload.to_string().len(), String::len);
+    if length <= MOST_PAYLOAD {
+        insert_exact(&mut document, "payload", &job.payload, job.payload_text.as_deref());
     }
-    insert_json(&mut document, "metadata", &job.metadata);
+    insert_exact(&mut document, "metadata", &job.metadata, job.metadata_text.as_deref());
     Ok(document)
+}
+
+fn insert_exact(document: &mut Document, field: &str, value: &Value, text: Option<&str>) {
+    match text {
+        Some(text) => drop(document.insert(format!("{field}_json"), text)),
+        None => insert_json(document, field, value),
+    }
+}
+
+/// The value and, where it was kept as text, that.
+fn take_exact(document: &mut Document, field: &str) -> Result<(Value, Option<String>), String> {
+    let text = document.get_str(format!("{field}_json")).ok().map(str::to_owned);
+    match take_json(document, field) {
+        Ok(value) => {
+            let plain = value.to_string();
+            let says_more = text.filter(|text| *text != plain);
+            Ok((value, says_more))
+        }
+        // Some numbers are too large for a value.
+        Err(_) if text.is_some() => Ok((Value::Null, text)),
+        Err(error) => Err(error),
+    }
 }
 
 pub(crate) fn insert_json(document: &mut Document, field: &str, value: &Value) {
@@ -393,9 +422,10 @@ pub(crate) fn take_json(document: &mut Document, field: &str) -> Result<Value, S
 }
 
 fn read(mut document: Document) -> Result<PastJob, String> {
-    let (payload, metadata) = (take_json(&mut document, "payload")?, take_json(&mut document, "metadata")?);
+    let (payload, payload_text) = take_exact(&mut document, "payload")?;
+    let (metadata, metadata_text) = take_exact(&mut document, "metadata")?;
     let job: PastJob = bson::deserialize_from_document(document).map_err(|error| error.to_string())?;
-    Ok(PastJob { payload, metadata, ..job })
+    Ok(PastJob { payload, payload_text, metadata, metadata_text, ..job })
 }
 
 /// What [`filter`] leaves to be looked at.

@@ -37,6 +37,8 @@ fn job(n: u64) -> PastJob {
         priority: "normal".to_owned(),
         payload: json!({ "name": "Fußmatte", "n": n }),
         metadata: json!({ "order": "A-7" }),
+        payload_text: None,
+        metadata_text: None,
         unique_key: None,
         created_at: at,
         run_at: at,
@@ -98,6 +100,23 @@ async fn a_job_is_read_back_as_it_was_recorded() {
     assert_eq!(store.past_job(&job(1).id).await.unwrap(), Some(job(1)));
     assert_eq!(store.past_job(&odd.id).await.unwrap(), Some(odd));
     assert_eq!(store.past_job("another").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn numbers_are_kept_to_the_last_digit() {
+    let (store, _database) = store().await;
+    let text = |text: &str| Some(text.to_owned());
+    let exact = PastJob {
+        payload: json!({ "n": 1.1 }),
+        payload_text: text(r#"{"n":1.10}"#),
+        metadata: json!({ "n": f64::MAX }),
+        metadata_text: text(r#"{"n":1e400}"#),
+        ..job(1)
+    };
+    record(&store, vec![exact.clone()]).await;
+    // A value cannot hold what the second text says.
+    let expected = PastJob { metadata: Value::Null, ..exact };
+    assert_eq!(store.past_job(&job(1).id).await.unwrap(), Some(expected));
 }
 
 #[tokio::test]

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use queue::{AttemptView, Client, JobView, State};
 use serde::Serialize;
-use serde_json::Value;
 use store::{Moment, PastAttempt, PastError, PastJob, PastProgress, PastSnoozes, Store};
 use tokio::time::{sleep, timeout};
 
@@ -121,8 +120,10 @@ fn past_job(job: &JobView, collection: &'static str) -> Option<PastJob> {
         tenant: job.tenant.clone(),
         state: job.state.name().to_owned(),
         priority: name(&job.priority),
-        payload: job.payload.clone(),
-        metadata: Value::Object(job.metadata.clone()),
+        payload: (*job.payload).clone(),
+        payload_text: job.payload.exact().map(str::to_owned),
+        metadata: (*job.metadata).clone(),
+        metadata_text: job.metadata.exact().map(str::to_owned),
         unique_key: job.unique_key.clone(),
         created_at: moment(job.created_at),
         run_at: moment(job.run_at),

@@ -160,8 +160,8 @@ pub(crate) async fn preview(
         Err(PayloadError::Invalid(errors)) => return Err(Problem::invalid(errors)),
         Err(error) => return Err(Problem::new(Type::Internal, error.to_string())),
     }
-    let payload: email::Email =
-        serde_json::from_value(payload).map_err(|error| Problem::new(Type::Malformed, error.to_string()))?;
+    let payload: email::Email = serde_json::from_value(payload.into_value())
+        .map_err(|error| Problem::new(Type::Malformed, error.to_string()))?;
     let sender = app.services.smtp.as_ref().map(|smtp| smtp.sender.as_str());
     let preview = payload.preview(sender, &app.services.links);
     let preview = preview.map_err(|error: JobError| Problem::new(Type::InvalidPayload, error.to_string()))?;

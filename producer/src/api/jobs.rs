@@ -1,6 +1,6 @@
 //! One job: enqueue, look, wait, cancel, retry, run now.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use axum::{
     Json,
@@ -11,10 +11,10 @@ use axum::{
 };
 use chrono::Utc;
 use queue::{
-    Fingerprint, Idempotency, JobId, JobView, KeyTaken, NewJob, Pushed, Snoozes, State as JobState, Timestamp, Trace,
+    Fingerprint, Idempotency, JobId, JobView, Json as Given, KeyTaken, NewJob, Pushed, Snoozes, State as JobState,
+    Timestamp, Trace,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
@@ -410,13 +410,24 @@ impl Once {
 }
 
 fn replayed(answer: String) -> Result<Response, Problem> {
-    let stored: Value = serde_json::from_str(&answer).unwrap_or_default();
-    let location = stored.pointer("/links/self").and_then(Value::as_str).ok_or_else(|| {
-        tracing::error!("the stored answer to an idempotency key cannot be read");
+    // No more of it is read: it may have numbers that no value holds.
+    #[derive(Deserialize)]
+    struct Stored<'a> {
+        #[serde(borrow)]
+        links: StoredLinks<'a>,
+    }
+    #[derive(Deserialize)]
+    struct StoredLinks<'a> {
+        #[serde(rename = "self", borrow)]
+        itself: Cow<'a, str>,
+    }
+    let stored = serde_json::from_str::<Stored<'_>>(&answer).map_err(|error| {
+        tracing::error!(%error, "the stored answer to an idempotency key cannot be read");
         Problem::new(Type::Internal, "the first answer to this key cannot be read")
     })?;
+    let location = stored.links.itself.into_owned();
     let headers = [
-        (header::LOCATION.as_str(), location),
+        (header::LOCATION.as_str(), location.as_str()),
         (header::CONTENT_TYPE.as_str(), "application/json"),
         (REPLAYED, "true"),
     ];
@@ -433,7 +444,7 @@ fn view(app: &App, id: JobId, job: NewJob) -> JobView {
         tenant: job.tenant,
         state: if job.run_at_ms.is_some() { JobState::Scheduled } else { JobState::Ready },
         priority: job.priority,
-        payload: serde_json::from_slice(&job.payload).unwrap_or_default(),
+        payload: Given::read(&job.payload).unwrap_or_default(),
         record_base64: None,
         metadata: job.metadata,
         unique_key: job.unique.map(|unique| unique.key),

@@ -134,7 +134,7 @@ pub(crate) async fn switch(
     caller.require(Scope::ModeWrite)?;
     request::require_json(&headers)?;
     let body = request::read(&headers, body, request::JOB_LIMIT).await?;
-    let ask: ModeRequest = Shape::new().read(&request::parse(&body)?).map_err(Problem::invalid)?;
+    let ask: ModeRequest = Shape::new().read(&*request::parse(&body)?).map_err(Problem::invalid)?;
     let service = ask.service.map(Switchable::name);
     if ask.mode == ModeName::Real && !ask.force {
         refuse_unready(&app.services, service)?;

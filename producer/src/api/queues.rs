@@ -197,7 +197,7 @@ async fn named(headers: &HeaderMap, body: Body) -> Result<Option<Vec<JobId>>, Pr
         return Ok(None);
     }
     request::require_json(headers)?;
-    let selection = Shape::<Selection>::new().read(&request::parse(&body)?).map_err(Problem::invalid)?;
+    let selection = Shape::<Selection>::new().read(&*request::parse(&body)?).map_err(Problem::invalid)?;
     Ok(selection.ids)
 }
 

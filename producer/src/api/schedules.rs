@@ -10,7 +10,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
-use queue::{FieldError, JobId, Timestamp};
+use queue::{FieldError, JobId, Json as Exact, Timestamp};
 use schedules::Definition;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -462,10 +462,18 @@ async fn switch(
 }
 
 /// The definition in a request's body, with everything that is wrong with it.
-fn read(app: &App, caller: &Caller, body: &Value) -> Result<Definition, Problem> {
-    let job = body.get("job").filter(|job| job.is_object());
-    let job = job.map_or(Ok(()), |job| app.intake.read(job, caller, Utc::now()).map(|_| ()));
-    let definition = Shape::<Definition>::new().read(body);
+fn read(app: &App, caller: &Caller, body: &Exact) -> Result<Definition, Problem> {
+    let job = body.member("job").filter(|job| job.is_object());
+    let given = job.clone();
+    let job = job.map_or(Ok(()), |job| app.intake.read(&job, caller, Utc::now()).map(|_| ()));
+    let definition = Shape::<Definition>::new().read(body).map(|mut definition| {
+        // With every digit.
+        if let Some(given) = &given {
+            definition.job.payload = given.member("payload").unwrap_or_default();
+            definition.job.options = given.member("options").filter(|options| !options.is_null());
+        }
+        definition
+    });
     let errors = match &definition {
         Ok(definition) => definition.plan().err().unwrap_or_default(),
         Err(errors) => errors.clone(),

@@ -6,13 +6,13 @@ use queue::{Client, Clock, Error, JobId, NewJob, Priority, State};
 
 use crate::{
     on_both_servers,
-    world::{QUEUE, START_MS, World, claim, claim_one, done, job, settle},
+    world::{QUEUE, START_MS, World, claim, claim_one, done, failed, job, settle},
 };
 
 async fn a_pushed_job_is_ready_and_found_by_its_id_alone(world: World) {
     let mut new = job();
     new.tenant = "atelier".to_owned();
-    new.metadata.insert("order".to_owned(), 7.into());
+    new.metadata = serde_json::json!({ "order": 7 }).into();
     let id = world.client.push(new).await.unwrap();
 
     let elsewhere = World::at(world.kind, &world.url);
@@ -24,6 +24,29 @@ async fn a_pushed_job_is_ready_and_found_by_its_id_alone(world: World) {
     assert_eq!(view.metadata["order"], 7);
     assert_eq!((view.created_at.ms(), view.attempt, view.max_attempts), (START_MS, 1, 3));
     assert_eq!(id.created_ms(), START_MS);
+}
+
+async fn numbers_of_any_size_come_back_as_they_were_given(world: World) {
+    const NUMBERS: &str =
+        r#"{"huge":12345678901234567890123456789,"money":1.10,"over":-1e400,"tiny":1e-999,"whole":3.0}"#;
+    let given = queue::Json::read(NUMBERS.as_bytes()).unwrap();
+    let new = NewJob { metadata: given.clone(), ..NewJob::new(QUEUE, NUMBERS) };
+    let id = world.client.push(new).await.unwrap();
+    let shown = async || {
+        let view = world.view(id).await;
+        assert_eq!((&view.payload, &view.metadata), (&given, &given));
+        let text = serde_json::to_string(&view).unwrap();
+        assert_eq!(text.matches(NUMBERS).count(), 2, "{text}");
+    };
+    shown().await;
+    let session = world.session("a");
+    let running = claim_one(&session).await;
+    assert_eq!(running.payload().unwrap(), NUMBERS.as_bytes());
+    settle(&session, &running, failed()).await;
+    shown().await;
+    world.client.retry(id).await.unwrap();
+    settle(&session, &claim_one(&session).await, done()).await;
+    shown().await;
 }
 
 async fn many_jobs_go_in_order_and_a_bad_one_does_not_stop_the_others(world: World) {
@@ -173,6 +196,7 @@ async fn the_clock_of_who_only_pushes_follows_that_of_redis(world: World) {
 on_both_servers!(
     the_clock_of_who_only_pushes_follows_that_of_redis,
     a_pushed_job_is_ready_and_found_by_its_id_alone,
+    numbers_of_any_size_come_back_as_they_were_given,
     many_jobs_go_in_order_and_a_bad_one_does_not_stop_the_others,
     priorities_are_strict_but_every_16th_claim_starts_from_the_lowest,
     a_delayed_job_is_scheduled_until_its_time_and_not_a_millisecond_less,

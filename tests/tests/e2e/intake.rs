@@ -238,6 +238,71 @@ async fn a_key_whose_job_was_lost_is_free_and_one_whose_job_is_history_holds() {
     assert_eq!((replayed.status, &replayed.body["id"]), (200, &json!(answered)), "{}", replayed.body);
 }
 
+/// What only the text of an answer tells: here a number is a double.
+async fn text(request: reqwest::RequestBuilder) -> String {
+    request.send().await.unwrap().text().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_of_any_size_come_back_as_they_were_sent() {
+    const METADATA: &str = r#""metadata":{"huge":12345678901234567890123,"list":[1.10,-0,1e5],"over":1e400}"#;
+    let mut system = System::start(Options::default().workers(0)).await;
+    let send = |path: &str, method: Method, body: String| {
+        let request = system.request(method, path).header("content-type", "application/json");
+        request.header("Idempotency-Key", format!("key of {path}")).body(body)
+    };
+    let payload = product(1);
+    let job = format!(r#"{{ "kind": "content", "payload": {payload}, "options": {{ {METADATA} }} }}"#);
+    let accepted = text(send("/api/jobs", Method::POST, job.clone())).await;
+    assert!(accepted.contains(METADATA), "{accepted}");
+    let replayed = text(send("/api/jobs", Method::POST, job.clone())).await;
+    assert_eq!(replayed, accepted);
+    let other = job.replace("12345678901234567890123", "12345678901234567890124");
+    let mismatch = Answer::to(send("/api/jobs", Method::POST, other)).await.unwrap();
+    mismatch.assert_problem(422, "idempotency-mismatch");
+    let batch = text(send("/api/jobs/batch", Method::POST, format!(r#"{{"jobs":[{job}]}}"#))).await;
+    let id = |answer: &str| {
+        let at = answer.find(r#""id":""#).unwrap() + 6;
+        answer[at..at + 36].to_owned()
+    };
+    let ids = [id(&accepted), id(&batch)];
+    let schedule = format!(r#"{{"every_s":86400,"job":{job}}}"#);
+    let put = text(send("/api/schedules/exact", Method::PUT, schedule)).await;
+    assert!(put.contains(METADATA), "{put}");
+    let of_schedule = text(send("/api/schedules/exact/run", Method::POST, String::new())).await;
+    assert!(of_schedule.contains(METADATA.trim_end_matches('}')), "{of_schedule}");
+
+    for id in &ids {
+        assert!(text(system.request(Method::GET, &format!("/api/jobs/{id}"))).await.contains(METADATA));
+    }
+    let list = text(system.request(Method::GET, "/api/jobs?state=ready")).await;
+    assert_eq!(list.matches(METADATA.trim_end_matches('}')).count(), 3, "{list}");
+    let too_large = r#"{"kind":"content","payload":{"product_id":"L","name":"L","category":"L","language":"fr","target_length":1e400}}"#;
+    let refused = Answer::to(
+        system.request(Method::POST, "/api/jobs").header("content-type", "application/json").body(too_large),
+    );
+    refused.await.unwrap().assert_problem(422, "invalid-payload");
+
+    system.start_worker().await;
+    let mongo = mongodb::Client::with_uri_str(&system.mongo_url).await.unwrap();
+    let history = mongo.database(&system.name).collection::<Document>("jobs");
+    for id in &ids {
+        let ended = async || {
+            let answer = text(system.request(Method::GET, &format!("/api/jobs/{id}?wait=30"))).await;
+            assert!(answer.contains(METADATA), "{answer}");
+            answer.contains(r#""state":"succeeded""#)
+        };
+        wait_until("the job has ended", PATIENCE, ended).await;
+        wait_until("the job is history", PATIENCE, async || {
+            history.count_documents(doc! { "_id": id }).await.unwrap() == 1
+        })
+        .await;
+    }
+    forget(&system, &ids[0]).await;
+    let past = text(system.request(Method::GET, &format!("/api/jobs/{}", ids[0]))).await;
+    assert!(past.contains(METADATA) && past.contains(r#""state":"succeeded""#), "{past}");
+}
+
 /// The lines of an answer to a batch in NDJSON.
 fn lines(answer: &Answer) -> Vec<Value> {
     answer.body.as_str().unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -503,7 +503,7 @@ async fn prices_are_one_scrape_a_page_however_often_the_task_is_begun() {
     let id = world.client.fixed_id("scrape", &format!("{job}/m00007"), job.created_ms()).await.unwrap();
     let scrape = world.client.find(id).await.unwrap().unwrap();
     assert_eq!((scrape.tenant.as_str(), scrape.state), ("atelier", State::Ready));
-    assert_eq!(scrape.payload, json!({ "product_id": "LAMP-7", "urls": ["https://shop.example/lamp/7"] }));
+    assert_eq!(*scrape.payload, json!({ "product_id": "LAMP-7", "urls": ["https://shop.example/lamp/7"] }));
     world.pass(TimeDelta::days(1));
     let tomorrow = world.job("default/competitor-prices").await;
     assert_eq!(prices(world.task(tomorrow)).await.unwrap(), 2500);

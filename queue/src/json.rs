@@ -1,0 +1,242 @@
+//! JSON that callers give and get back, with every digit of its numbers.
+
+use std::{collections::BTreeMap, fmt, ops::Deref};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::{Number, Value, value::RawValue};
+use utoipa::{PartialSchema, ToSchema};
+use uuid::Uuid;
+
+/// The most digits of a whole number that certainly comes back as it was.
+const SURE_DIGITS: usize = 15;
+
+/// JSON as somebody wrote it. It reads like a [`Value`], whose numbers are as near as may be; written, each number is as it was given. The
+/// members of objects are in the order of their names, and of two with one name the last is left.
+///
+/// `serde_json` can keep numbers as text itself (`arbitrary_precision`), but then for every crate of a program, and `flatten`, untagged and
+/// tagged types read no more numbers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Json {
+    value: Value,
+    /// The text, where the value alone would be written otherwise.
+    exact: Option<Box<str>>,
+}
+
+impl Json {
+    /// Reads JSON text.
+    ///
+    /// # Errors
+    /// As [`serde_json::from_slice`]; but numbers may be of any size.
+    pub fn read(text: &[u8]) -> Result<Self, serde_json::Error> {
+        let read = serde_json::from_slice::<Value>(text);
+        // What is no text is no JSON either.
+        let Ok(text) = std::str::from_utf8(text) else { return read.map(Self::from) };
+        let mark = Uuid::new_v4().simple().to_string();
+        let mark_inexact = |number: &str| (!comes_back(number)).then(|| format!("\"{mark}{number}\""));
+        let Some(marked) = replace_numbers(text, mark_inexact) else { return read.map(Self::from) };
+        let value = match read {
+            Ok(value) => value,
+            Err(error) => match replace_numbers(text, nearest) {
+                Some(text) => serde_json::from_str(&text)?,
+                None => return Err(error),
+            },
+        };
+        let marked: Value = serde_json::from_str(&marked)?;
+        Ok(Self { value, exact: Some(unmarked(&marked.to_string(), &mark).into()) })
+    }
+
+    /// The text, where the value alone would be written otherwise.
+    #[must_use]
+    pub fn exact(&self) -> Option<&str> {
+        self.exact.as_deref()
+    }
+
+    /// A member of an object.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<Self> {
+        match self.exact().map(serde_json::from_str::<BTreeMap<String, &RawValue>>) {
+            Some(members) => Self::read(members.ok()?.get(name)?.get().as_bytes()).ok(),
+            None => self.value.get(name).cloned().map(Self::from),
+        }
+    }
+
+    /// The value, with numbers as near as may be.
+    #[must_use]
+    pub fn into_value(self) -> Value {
+        self.value
+    }
+}
+
+impl From<Value> for Json {
+    fn from(value: Value) -> Self {
+        Self { value, exact: None }
+    }
+}
+
+impl Deref for Json {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.value
+    }
+}
+
+impl fmt::Display for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.exact {
+            Some(text) => f.write_str(text),
+            None => self.value.fmt(f),
+        }
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // A text that was read is JSON.
+        match self.exact().map(serde_json::from_str::<&RawValue>) {
+            Some(Ok(text)) => text.serialize(serializer),
+            _ => self.value.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        Self::read(text.get().as_bytes()).map_err(D::Error::custom)
+    }
+}
+
+impl ToSchema for Json {}
+
+impl PartialSchema for Json {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        Value::schema()
+    }
+}
+
+/// Whether a number is written by `serde_json` as it was read.
+fn comes_back(number: &str) -> bool {
+    let is_short = number.len() <= SURE_DIGITS && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_short || number.parse::<Number>().is_ok_and(|read| read.to_string() == number)
+}
+
+/// The largest number there is, for one that is larger.
+fn nearest(number: &str) -> Option<String> {
+    let read: f64 = number.parse().ok()?;
+    read.is_infinite().then(|| f64::MAX.copysign(read).to_string())
+}
+
+/// The JSON text with other texts in the place of some of its numbers; `None` when all stay.
+fn replace_numbers(text: &str, replace: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let bytes = text.as_bytes();
+    let (mut replaced, mut copied, mut at) = (String::new(), 0, 0);
+    while at < bytes.len() {
+        let start = at;
+        match bytes[at] {
+            b'"' => {
+                at += 1;
+                while at < bytes.len() && bytes[at] != b'"' {
+                    at += if bytes[at] == b'\\' { 2 } else { 1 };
+                }
+                at += 1;
+            }
+            b'-' | b'0'..=b'9' => {
+                while at < bytes.len() && matches!(bytes[at], b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E') {
+                    at += 1;
+                }
+                if let Some(other) = replace(&text[start..at]) {
+                    replaced.push_str(&text[copied..start]);
+                    replaced.push_str(&other);
+                    copied = at;
+                }
+            }
+            _ => at += 1,
+        }
+    }
+    (copied > 0).then(|| replaced + &text[copied..])
+}
+
+/// The JSON text with the marked strings as the numbers that they were.
+fn unmarked(text: &str, mark: &str) -> String {
+    let begin = format!("\"{mark}");
+    let mut parts = text.split(begin.as_str());
+    let mut unmarked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (number, rest) = part.split_once('"').unwrap_or((part, ""));
+        unmarked.push_str(number);
+        unmarked.push_str(rest);
+    }
+    unmarked
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn back(text: &str) -> String {
+        Json::read(text.as_bytes()).unwrap().to_string()
+    }
+
+    #[test]
+    fn numbers_of_any_size_come_back_as_they_were_written() {
+        for text in [
+            "0",
+            "-0",
+            "-1",
+            "123456789012345",
+            "9007199254740993",
+            "18446744073709551615",
+            "-9223372036854775808",
+            "12345678901234567890123456789",
+            "-12345678901234567890123456789",
+            "1.10",
+            "1e5",
+            "1E+5",
+            "0.1000000000000000055511151231257827",
+            "3.0",
+            "5e-324",
+            "1e-999",
+            "1e400",
+            "-1.5E400",
+        ] {
+            assert_eq!(back(text), text);
+            let nested = format!(r#"{{"a":[{text},"{text}"],"b":{{"c":{text}}}}}"#);
+            assert_eq!(back(&nested), nested);
+            let json = Json::read(nested.as_bytes()).unwrap();
+            assert_eq!(serde_json::to_string(&json).unwrap(), nested);
+            assert_eq!(serde_json::from_str::<Json>(&nested).unwrap(), json);
+            assert!(json["b"]["c"].is_number(), "{text}");
+            assert_eq!(json.member("b").unwrap().member("c").unwrap().to_string(), text);
+            assert_eq!((json.member("c"), json.member("a").unwrap().member("a")), (None, None));
+        }
+    }
+
+    #[test]
+    fn the_same_json_is_the_same_text() {
+        let (one, other) = (r#"{"b":1.10,"a":[1e400],"b":2.50}"#, " {\"a\" : [ 1e400 ],\n\"\\u0062\":2.50 } ");
+        assert_eq!(back(one), r#"{"a":[1e400],"b":2.50}"#);
+        assert_eq!(back(one), back(other));
+        assert_ne!(back("[1.0]"), back("[1.00]"));
+    }
+
+    #[test]
+    fn strings_and_what_is_no_json_are_left_alone() {
+        let text = r#"{"1e400":"-1e400 \\\" 12345678901234567890123","é":"\\","n":1.10}"#;
+        assert_eq!(back(text), text);
+        assert_eq!(Json::read(b"{\"a\":\"1.10\"}").unwrap(), Json::from(json!({ "a": "1.10" })));
+        for broken in ["", "{", "1e400x", "[1.10", "\"1.10", "01", "-", "1e400 1", "[1e400,]", "\"\\"] {
+            assert!(Json::read(broken.as_bytes()).is_err(), "{broken}");
+        }
+        assert!(Json::read(b"\"\xff 1.10\"").is_err());
+    }
+
+    #[test]
+    fn nobody_can_write_a_mark() {
+        let mark = "0123456789abcdef0123456789abcdef";
+        let text = format!(r#"["{mark}1","\"{mark}1",1.10]"#);
+        assert_eq!(back(&text), text);
+    }
+}
