@@ -330,7 +330,7 @@ impl Session {
             let now_ms = self.client.clock.now_ms();
             if let Some(jobs) = scripts::claimed_by(&connection, &claim.partition, &claim.owner).await? {
                 // Each goes to the front, the first one last.
-                let releases: Vec<Release> = jobs.into_iter().rev().map(|job| back(job, &claim.owner)).collect();
+                let releases: Vec<Release> = jobs.iter().rev().map(|job| back(job, &claim.owner)).collect();
                 self.release(&claim.partition, now_ms, releases).await?;
             }
             unanswered.pop();
@@ -498,7 +498,7 @@ impl Session {
             let found = scripts::claimed_by(&self.client.redis.connection(), &partition, &owner).await?;
             // A claim names those too that have finished: they have no record.
             let jobs = found.into_iter().flatten().filter(|job| job.record.is_some() && !ended.contains(&job.id));
-            let releases: Vec<Release> = jobs.rev().map(|job| back(job, &owner)).collect();
+            let releases: Vec<Release> = jobs.rev().map(|job| back(&job, &owner)).collect();
             let ids: Vec<JobId> = releases.iter().map(|release| release.id).collect();
             self.release(&partition, now_ms, releases).await?;
             let mut held = self.held();
@@ -825,9 +825,9 @@ impl Session {
 }
 
 /// Back to where it was claimed from, as if it had not been begun.
-fn back(job: ClaimedJob, owner: &Arc<str>) -> Release {
+fn back(job: &ClaimedJob, owner: &Arc<str>) -> Release {
     let suspect = History::decode(job.history.as_deref()).crashes >= settle::SUSPECT_AFTER;
-    let to = match job.record {
+    let to = match &job.record {
         None => To::Gone,
         Some(_) if suspect => To::Suspect,
         Some(_) => To::Ready,
