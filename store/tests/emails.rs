@@ -1,5 +1,7 @@
 //! E-mails on a real MongoDB: how long they are kept.
 
+#![expect(clippy::unwrap_used, reason = "clippy does not count plain functions here as test code")]
+
 use std::time::Duration;
 
 use futures::TryStreamExt;
