@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::{
     Json,
     body::Body,
-    extract::State as Shared,
+    extract::{RawQuery, State as Shared},
     http::{HeaderMap, HeaderValue, header},
     response::{Html, IntoResponse, Response},
 };
@@ -14,6 +14,7 @@ use jobs::{JobError, PayloadError, email};
 use queue::{Job, JobId, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::{EmailQuery, Store, StoredEmail};
+use url::form_urlencoded;
 use utoipa::ToSchema;
 
 use crate::{
@@ -70,12 +71,6 @@ pub(crate) struct ListQuery {
     to: Option<String>,
     cursor: Option<String>,
     limit: Option<usize>,
-}
-
-/// What a link in a reminder ends with. Mail programs add parameters of their own.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Signed {
-    sig: Option<String>,
 }
 
 /// How an e-mail would look.
@@ -188,9 +183,9 @@ pub(crate) async fn preview(
 pub(crate) async fn ask_to_unsubscribe(
     Shared(app): Shared<App>,
     PathPart(id): PathPart,
-    Parameters(signed): Parameters<Signed>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let (_, reminder) = reminder(&app, &id, &signed).await?;
+    let (_, reminder) = reminder(&app, &id, query.as_deref()).await?;
     Ok(if reminder.is_french() {
         page("fr", "Ne plus recevoir de rappels", Some("Ne plus recevoir de rappels à cette adresse"))
     } else {
@@ -213,9 +208,9 @@ pub(crate) async fn ask_to_unsubscribe(
 pub(crate) async fn unsubscribe(
     Shared(app): Shared<App>,
     PathPart(id): PathPart,
-    Parameters(signed): Parameters<Signed>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let (email, reminder) = reminder(&app, &id, &signed).await?;
+    let (email, reminder) = reminder(&app, &id, query.as_deref()).await?;
     app.open_store()?.unsubscribe(&email.tenant, &reminder.to).await.map_err(Problem::store_away)?;
     Ok(if reminder.is_french() {
         page("fr", "C’est noté : vous ne recevrez plus de rappels.", None)
@@ -224,9 +219,12 @@ pub(crate) async fn unsubscribe(
     })
 }
 
-/// The reminder whose link this is. Ids can be guessed, so nothing is told and nothing done without the signature.
-async fn reminder(app: &App, id: &str, signed: &Signed) -> Result<(StoredEmail, email::EmailResult), Problem> {
-    if !signed.sig.as_ref().is_some_and(|sig| app.services.links.is_unsubscribe(id, sig)) {
+/// The reminder whose link this is. Ids can be guessed, so nothing is told and nothing done without the signature. Mail programs and
+/// those that follow clicks add parameters of their own, which do not matter.
+async fn reminder(app: &App, id: &str, query: Option<&str>) -> Result<(StoredEmail, email::EmailResult), Problem> {
+    let mut parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let sig = parameters.find(|(name, _)| name == "sig").map(|(_, sig)| sig);
+    if !sig.is_some_and(|sig| app.services.links.is_unsubscribe(id, &sig)) {
         let detail = "this link is not complete or no longer good: take the one in your newest reminder";
         return Err(Problem::new(Type::Forbidden, detail));
     }

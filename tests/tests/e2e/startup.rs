@@ -126,6 +126,6 @@ async fn the_processes_raise_their_limit_of_open_files_and_say_so_when_it_stays_
         assert!(log.contains("few open files are allowed") && log.contains(r#""open_files.limit":2000"#), "{log}");
     }
     for log in [enough.producer_log(), enough.worker_log(0)] {
-        assert!(!log.contains("open files"), "{log}");
+        assert!(!log.contains("few open files"), "{log}");
     }
 }
