@@ -131,7 +131,8 @@ async fn no_money_gives_the_template_at_once_and_parks_the_account() {
         body: r#"{"error":{"message":"Insufficient Balance","type":"unknown_error","code":"invalid_request_error"}}"#,
     });
     let deepseek = EndPoint::start(Vendor::named("deepseek").unwrap(), &texts()).await.unwrap();
-    deepseek.next_failure(0);
+    // That an account is parked is told to all a moment after the answer: until then it may be asked once more.
+    (0..3).for_each(|_| deepseek.next_failure(0));
     let system = system(&first, Some(&deepseek)).await;
     for number in 1..=3 {
         let job = system.wait_job(&system.post_job("content", product(number)).await).await;
@@ -141,10 +142,10 @@ async fn no_money_gives_the_template_at_once_and_parks_the_account() {
         for words in ["openai", "openai-second", "Insufficient Balance", "out of quota or money"] {
             assert!(reason.contains(words), "{words:?} is not in {reason:?}");
         }
+        let is_red = async || system.get("/api/status/ai").await.body["breaker"] == "open";
+        wait_until("the status is red", PATIENCE, is_red).await;
     }
     assert_eq!(first.n_requests(), 1, "it is parked");
-    wait_until("the status is red", PATIENCE, async || system.get("/api/status/ai").await.body["breaker"] == "open")
-        .await;
     // Without a stand-in it waits.
     let alone = json!({ "kind": "content", "payload": product(4), "options": { "allow_fallback": false } });
     let id = system.post("/api/jobs", &alone).await.body["id"].as_str().unwrap().to_owned();
