@@ -81,6 +81,10 @@ impl MongoServer {
         command.args(["--port", &self.port.to_string(), "--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "128"]);
         command.args(["--setParameter", "enableTestCommands=1"]);
         command.args(["--setParameter", "diagnosticDataCollectionEnabled=false"]);
+        // A dropped collection otherwise stays for five minutes, and with it its files, which are open as long as nothing closes them.
+        command.args(["--setParameter", "minSnapshotHistoryWindowInSeconds=0"]);
+        let files = "file_manager=(close_idle_time=10,close_scan_interval=5,close_handle_minimum=200)";
+        command.args(["--wiredTigerEngineConfigString", files]);
         // At SIGTERM a primary otherwise keeps answering for up to 15 s, for other nodes' sake.
         command.args(["--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"]);
         command.arg("--dbpath").arg(self.directory.path()).args(&self.more);
