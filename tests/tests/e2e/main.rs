@@ -47,6 +47,7 @@ mod supervision;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use providers::content::{ContentRequest, Language, Tier, Tone};
 use redis::AsyncCommands;
 use serde_json::{Value, json};
 use tests::{Gate, Options, System, standins::openai::OpenAi};
@@ -58,6 +59,24 @@ const MODEL: &str = "gpt-6-luna";
 fn product(n: usize) -> Value {
     json!({ "product_id": format!("LAMP-{n}"), "name": format!("Lampe {n} « Étoile »"), "category": "Luminaires",
         "features": ["Socle en chêne"], "language": "fr" })
+}
+
+/// A product as providers are given it.
+fn lamp() -> ContentRequest {
+    ContentRequest {
+        product_id: "L-1".to_owned(),
+        name: "Lampe « Étoile »".to_owned(),
+        category: "Luminaires".to_owned(),
+        features: vec!["Socle en chêne".to_owned()],
+        description: None,
+        language: Language::Fr,
+        tone: Tone::Friendly,
+        target_length: 200,
+        price: None,
+        tier: Tier::Standard,
+        max_cost: None,
+        fresh: false,
+    }
 }
 
 /// A model whose answers wait at `gate`: the slow outside service of content jobs.

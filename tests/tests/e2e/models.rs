@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use providers::{
     Config, OpenAi,
-    content::{self, ContentProvider, ContentRequest, Language, Tier, Tokens, Tone},
+    content::{self, ContentProvider, Tokens},
 };
 use serde_json::{Value, json};
 use servers::wait_until;
@@ -17,24 +17,7 @@ use tests::{
     },
 };
 
-use crate::{MODEL, MODEL_KEY, product, real_texts};
-
-fn lamp() -> ContentRequest {
-    ContentRequest {
-        product_id: "L-1".to_owned(),
-        name: "Lampe « Étoile »".to_owned(),
-        category: "Luminaires".to_owned(),
-        features: vec!["Socle en chêne".to_owned()],
-        description: None,
-        language: Language::Fr,
-        tone: Tone::Friendly,
-        target_length: 200,
-        price: None,
-        tier: Tier::Standard,
-        max_cost: None,
-        fresh: false,
-    }
-}
+use crate::{MODEL, MODEL_KEY, lamp, product, real_texts};
 
 /// Good texts of a model that says more than it was asked for.
 fn texts() -> String {
