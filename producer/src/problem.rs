@@ -173,6 +173,8 @@ impl Problem {
     /// `errors` are the first of `n_errors`.
     fn of_many(mut errors: Vec<FieldError>, n_errors: usize) -> Self {
         errors.truncate(MOST_ERRORS);
+        // A batch keeps a problem a job: the room of thousands of errors must not stay with each.
+        errors.shrink_to_fit();
         for error in &mut errors {
             clip(&mut error.pointer);
             clip(&mut error.message);
@@ -362,6 +364,13 @@ pub(crate) fn panicked(payload: Box<dyn Any + Send + 'static>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_thousands_of_bad_fields_nothing_but_the_first_is_kept() {
+        let problem = Problem::invalid(vec![FieldError::new("/x", "is not a known field"); 6_000]);
+        assert_eq!((problem.errors.len(), problem.n_errors), (MOST_ERRORS, 6_000));
+        assert!(problem.errors.capacity() < 2 * MOST_ERRORS, "room for {}", problem.errors.capacity());
+    }
 
     #[test]
     fn the_table_of_problems_in_the_readme_is_this_one() {
