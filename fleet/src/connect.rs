@@ -43,12 +43,20 @@ impl Redis {
     /// # Errors
     /// [`Error::Url`] when the URL cannot be understood, [`Error::Prefix`] when the prefix is empty.
     pub fn open(url: &str, prefix: &str) -> Result<Self, Error> {
+        Self::open_within(url, prefix, RESPONSE_TIMEOUT)
+    }
+
+    /// As [`Redis::open`], but an answer may take this long instead of 2 s: for tests, which share a busy machine.
+    ///
+    /// # Errors
+    /// Those of [`Redis::open`].
+    pub fn open_within(url: &str, prefix: &str, response_timeout: Duration) -> Result<Self, Error> {
         if prefix.trim().is_empty() {
             return Err(Error::Prefix);
         }
         let bad = |e: RedisError| Error::Url(e.to_string());
         let client = Client::open(url.into_connection_info().map_err(bad)?).map_err(bad)?;
-        let connection = Connection::new(client.clone()).map_err(bad)?;
+        let connection = Connection::new(client.clone(), response_timeout).map_err(bad)?;
         Ok(Self { client, connection, prefix: prefix.to_owned(), tasks: Tasks::default() })
     }
 
@@ -151,6 +159,7 @@ fn closed() -> RedisError {
 #[derive(Clone)]
 pub struct Connection {
     client: Client,
+    response_timeout: Duration,
     current: Arc<RwLock<Current>>,
 }
 
@@ -162,9 +171,9 @@ struct Current {
 }
 
 impl Connection {
-    fn new(client: Client) -> Result<Self, RedisError> {
-        let current = Current { manager: lazily(&client)?, number: 0, since: Instant::now() };
-        Ok(Self { client, current: Arc::new(RwLock::new(current)) })
+    fn new(client: Client, response_timeout: Duration) -> Result<Self, RedisError> {
+        let current = Current { manager: lazily(&client, response_timeout)?, number: 0, since: Instant::now() };
+        Ok(Self { client, response_timeout, current: Arc::new(RwLock::new(current)) })
     }
 
     fn manager(&self) -> (ConnectionManager, u64) {
@@ -177,7 +186,7 @@ impl Connection {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if current.number == number && current.since.elapsed() >= REPLACE_EVERY {
             // It cannot fail where it did not fail before; if it does, all stays as it is.
-            if let Ok(manager) = lazily(&self.client) {
+            if let Ok(manager) = lazily(&self.client, self.response_timeout) {
                 *current = Current { manager, number: number + 1, since: Instant::now() };
             }
         }
@@ -185,9 +194,9 @@ impl Connection {
 }
 
 /// Connects at the first command.
-fn lazily(client: &Client) -> Result<ConnectionManager, RedisError> {
+fn lazily(client: &Client, response_timeout: Duration) -> Result<ConnectionManager, RedisError> {
     let config = ConnectionManagerConfig::new()
-        .set_response_timeout(Some(RESPONSE_TIMEOUT))
+        .set_response_timeout(Some(response_timeout))
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_number_of_retries(RECONNECTS);
     ConnectionManager::new_lazy_with_config(client.clone(), config)

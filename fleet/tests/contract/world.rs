@@ -46,7 +46,7 @@ impl World {
     }
 
     pub(crate) fn redis(&self) -> Redis {
-        Redis::open(&self.url, &self.prefix).unwrap()
+        Redis::open_within(&self.url, &self.prefix, servers::PATIENCE).unwrap()
     }
 
     /// Waits until these replicas are told what others do.

@@ -30,19 +30,19 @@ impl World {
     pub(crate) fn at(kind: RedisKind, url: &str) -> Self {
         let clock = Clock::simulated(START_MS);
         let prefix = servers::prefix();
-        let redis = fleet::Redis::open(url, &prefix).unwrap();
+        let redis = fleet::Redis::open_within(url, &prefix, servers::PATIENCE).unwrap();
         let client = Client::with_clock(&redis, kinds(), clock.clone());
         Self { kind, url: url.to_owned(), prefix, clock, client }
     }
 
     /// A client of the same keys that reads the real time.
     pub(crate) fn real_time_client(&self) -> Client {
-        Client::new(&fleet::Redis::open(&self.url, &self.prefix).unwrap(), kinds())
+        Client::new(&fleet::Redis::open_within(&self.url, &self.prefix, servers::PATIENCE).unwrap(), kinds())
     }
 
     /// A client of the same keys and clock with a connection of its own, as another replica has.
     pub(crate) fn another_client(&self) -> Client {
-        let redis = fleet::Redis::open(&self.url, &self.prefix).unwrap();
+        let redis = fleet::Redis::open_within(&self.url, &self.prefix, servers::PATIENCE).unwrap();
         Client::with_clock(&redis, kinds(), self.clock.clone())
     }
 

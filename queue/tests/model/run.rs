@@ -51,7 +51,8 @@ impl Run {
     /// A queue of its own on the server at `url`.
     pub(crate) async fn new(url: &str, wire: Option<Wire>) -> Self {
         let prefix = servers::prefix();
-        let redis = fleet::Redis::open(wire.as_ref().map_or(url, Wire::url), &prefix).unwrap();
+        let redis =
+            fleet::Redis::open_within(wire.as_ref().map_or(url, Wire::url), &prefix, servers::PATIENCE).unwrap();
         let kind =
             Kind { name: QUEUE.to_owned(), max_attempts: 3, timeout_s: 60, allow_fallback: false, history: false };
         let clock = Clock::simulated(START_MS);

@@ -66,6 +66,9 @@ pub fn prefix() -> String {
     format!("t{:x}_{:x}_{call}", std::process::id(), since_1970.as_micros())
 }
 
+/// How long a test waits for an answer of a server that is well: the machine may have much else to do.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Waits until `condition` returns true, asking every 15 ms.
 ///
 /// # Panics
