@@ -410,7 +410,7 @@ mod tests {
     /// A client, the key and the partition, a claim of the key, and the push that is on its way.
     async fn claimed(kind: RedisKind) -> Option<(Client, fleet::Clock, String, Arc<Partition>, Push, Holder)> {
         let clock = fleet::Clock::simulated(START_MS);
-        let redis = fleet::Redis::open(servers::redis(kind)?, &servers::prefix()).unwrap();
+        let redis = fleet::Redis::open_within(servers::redis(kind)?, &servers::prefix(), servers::PATIENCE).unwrap();
         let client = Client::with_clock(&redis, Vec::new(), clock.clone());
         let partition = client.directory.of_queue("parcel").await.unwrap();
         let key = keys::unique(redis.prefix(), "default", "k");

@@ -32,7 +32,8 @@ fn kinds() -> Vec<Kind> {
 impl World {
     async fn new() -> Self {
         let name = MongoDatabase::new();
-        let redis = fleet::Redis::open(servers::redis(RedisKind::Valkey).unwrap(), &name).unwrap();
+        let redis =
+            fleet::Redis::open_within(servers::redis(RedisKind::Valkey).unwrap(), &name, servers::PATIENCE).unwrap();
         let clock = Clock::simulated(START_MS);
         let client = Client::with_clock(&redis, kinds(), clock.clone());
         let store = Store::open(servers::mongo(), &name).await.unwrap();
@@ -186,7 +187,9 @@ async fn what_a_failed_over_redis_forgot_is_pushed_again() {
     world.ticker().look().await.unwrap();
     assert_eq!(world.n_jobs().await, 1);
     // The new primary has never heard of it.
-    let forgetful = fleet::Redis::open(servers::redis(RedisKind::Valkey).unwrap(), &servers::prefix()).unwrap();
+    let forgetful =
+        fleet::Redis::open_within(servers::redis(RedisKind::Valkey).unwrap(), &servers::prefix(), servers::PATIENCE)
+            .unwrap();
     let client = Client::with_clock(&forgetful, kinds(), world.clock.clone());
     let ticker = Ticker::with_timetable(client.clone(), world.store.clone(), 1, Vec::new());
     world.pass(10);

@@ -98,9 +98,10 @@ async fn a_full_redis_can_be_operated(kind: RedisKind) {
 
 async fn a_redis_that_evicts_is_refused(kind: RedisKind) {
     let server = RedisServer::start(kind);
-    let client = Client::new(&fleet::Redis::open(&server.url(), "x").unwrap(), Vec::new());
+    let redis = fleet::Redis::open_within(&server.url(), "x", servers::PATIENCE).unwrap();
+    let client = Client::new(&redis, Vec::new());
     client.check_server().await.unwrap();
-    let mut redis = redis::Client::open(server.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let mut redis = redis.connection();
     let _: () =
         redis::cmd("CONFIG").arg(&["SET", "maxmemory-policy", "allkeys-lru"]).query_async(&mut redis).await.unwrap();
     let error = client.check_server().await.unwrap_err().to_string();

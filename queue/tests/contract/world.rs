@@ -72,7 +72,7 @@ impl World {
 
     /// A connection for looking behind the queue's back.
     pub(crate) async fn redis(&self) -> redis::aio::MultiplexedConnection {
-        redis::Client::open(self.url.as_str()).unwrap().get_multiplexed_async_connection().await.unwrap()
+        fleet::Redis::open(&self.url, &self.prefix).unwrap().blocking().await.unwrap()
     }
 
     pub(crate) fn key(&self, suffix: &str) -> String {

@@ -220,7 +220,10 @@ async fn only_who_may_see_a_job_may_follow_it() {
 async fn streams_end_when_the_producer_stops() {
     let system = System::start(Options::default().workers(0)).await;
     let id = system.post_job("content", product(1)).await;
-    let redis = Client::new(&fleet::Redis::open(&system.redis_url, &system.name).unwrap(), Vec::new());
+    let redis = Client::new(
+        &fleet::Redis::open_within(&system.redis_url, &system.name, servers::PATIENCE).unwrap(),
+        Vec::new(),
+    );
     let mut stream = follow(&system, &id, None).await;
     assert_eq!(stream.next().await.unwrap().says(), "ready");
     assert_eq!(redis.counts("content").await.unwrap()["watched"], 1);

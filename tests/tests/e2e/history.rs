@@ -55,14 +55,13 @@ async fn wait_listed(system: &System, query: &str, n: usize) -> Value {
 
 /// What only handlers could make sense of, and these cannot: it dies at its first attempt, without MongoDB.
 async fn push_poison(system: &System) -> String {
-    let redis = fleet::Redis::open(&system.redis_url, &system.name).unwrap();
+    let redis = fleet::Redis::open_within(&system.redis_url, &system.name, servers::PATIENCE).unwrap();
     Client::new(&redis, Vec::new()).push(NewJob::new("content", r#"{"flavour":"bitter"}"#)).await.unwrap().to_string()
 }
 
 /// Has Redis forget all jobs of a queue.
 async fn forget(system: &System, queue: &str) {
-    let client = redis::Client::open(system.redis_url.as_str()).unwrap();
-    let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+    let mut redis = crate::redis(system).await;
     let keys: Vec<Vec<u8>> = redis.keys(format!("{}:{{{queue}.0}}:*", system.name)).await.unwrap();
     let _: u64 = redis.unlink(keys).await.unwrap();
 }

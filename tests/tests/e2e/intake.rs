@@ -54,7 +54,7 @@ async fn a_hundred_requests_with_one_idempotency_key_make_one_job() {
 
 /// What a producer leaves behind that dies while it answers a request: the key is taken, and the job pushed or not.
 async fn die_over(system: &System, key: &str, body: &str, pushed: bool) -> String {
-    let redis = fleet::Redis::open(&system.redis_url, &system.name).unwrap();
+    let redis = fleet::Redis::open_within(&system.redis_url, &system.name, servers::PATIENCE).unwrap();
     let an_hour_ago = Clock::simulated(Clock::default().now_ms() - 3_600_000);
     let client = Client::with_clock(&redis, Vec::new(), an_hour_ago);
     let hash: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();

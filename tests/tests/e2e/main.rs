@@ -106,8 +106,7 @@ fn n_asked(model: &OpenAi, n: usize) -> usize {
 
 /// A connection to a system's Redis, for looking and writing behind its back.
 async fn redis(system: &System) -> redis::aio::MultiplexedConnection {
-    let client = redis::Client::open(system.redis_url.as_str()).unwrap();
-    client.get_multiplexed_async_connection().await.unwrap()
+    fleet::Redis::open_within(&system.redis_url, &system.name, servers::PATIENCE).unwrap().blocking().await.unwrap()
 }
 
 /// Every key of the system with its value, as Redis dumps it.
@@ -147,7 +146,7 @@ async fn store(system: &System, queue: &str, id: &str, record: &[u8]) {
 
 /// Adds a job past the API, as an older or a foreign program might.
 async fn push_past_the_api(system: &System, job: queue::NewJob) -> String {
-    let redis = fleet::Redis::open(&system.redis_url, &system.name).unwrap();
+    let redis = fleet::Redis::open_within(&system.redis_url, &system.name, servers::PATIENCE).unwrap();
     queue::Client::new(&redis, Vec::new()).push(job).await.unwrap().to_string()
 }
 

@@ -64,7 +64,10 @@ async fn a_result_over_4_kb_is_kept_in_mongodb_and_shown_all_the_same() {
     // The result of this one is small; it shows that the difference is the size.
     let ids = system.post_jobs("content", [long_product(), product(1)]).await;
     let jobs = system.wait_jobs(&ids).await;
-    let redis = Client::new(&fleet::Redis::open(&system.redis_url, &system.name).unwrap(), Vec::new());
+    let redis = Client::new(
+        &fleet::Redis::open_within(&system.redis_url, &system.name, servers::PATIENCE).unwrap(),
+        Vec::new(),
+    );
     let store = Store::open(&system.mongo_url, &system.name).await.unwrap();
     let mut sizes = Vec::new();
     for (id, job) in ids.iter().zip(&jobs) {

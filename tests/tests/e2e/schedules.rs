@@ -382,7 +382,8 @@ struct Moved {
 impl Moved {
     async fn at(start: &str) -> Self {
         let name = MongoDatabase::new();
-        let redis = fleet::Redis::open(servers::redis(RedisKind::Valkey).unwrap(), &name).unwrap();
+        let redis =
+            fleet::Redis::open_within(servers::redis(RedisKind::Valkey).unwrap(), &name, servers::PATIENCE).unwrap();
         let start: DateTime<Utc> = start.parse().unwrap();
         let clock = Clock::simulated(u64::try_from(start.timestamp_millis()).unwrap());
         let kinds = ::jobs::Checks::all().kinds();
@@ -565,7 +566,9 @@ async fn a_summary_goes_out_once_a_tenant_and_week_however_often_the_task_is_run
     let sent = session.claim("email", 10).await.unwrap().jobs.remove(0);
     let past = doc! { "_id": sent.id().to_string(), "kind": "email", "state": "succeeded", "tenant": "atelier" };
     world.insert("jobs", vec![past]).await;
-    let forgetful = fleet::Redis::open(servers::redis(RedisKind::Valkey).unwrap(), &servers::prefix()).unwrap();
+    let forgetful =
+        fleet::Redis::open_within(servers::redis(RedisKind::Valkey).unwrap(), &servers::prefix(), servers::PATIENCE)
+            .unwrap();
     let client = Client::with_clock(&forgetful, ::jobs::Checks::all().kinds(), world.clock.clone());
     // The numbers of partitions are those of the old one.
     for kind in ["content", "maintenance", "email"] {

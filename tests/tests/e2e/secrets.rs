@@ -265,8 +265,7 @@ async fn assert_hidden(system: &System) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_refuses_our_password_does_not_show_it() {
     let redis = RedisServer::start(RedisKind::Valkey);
-    let client = redis::Client::open(redis.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut connection = fleet::Redis::open(&redis.url(), "secrets").unwrap().connection();
     let set = redis::cmd("CONFIG").arg(&["SET", "requirepass", "another"]).to_owned();
     let () = set.query_async(&mut connection).await.unwrap();
     let redis_url = Some(redis.url().replace("redis://", &format!("redis://:redis-{HUSH}@")));

@@ -108,7 +108,10 @@ async fn a_producer_that_stops_finishes_the_request_under_way() {
 async fn whoever_waits_for_a_job_is_answered_when_the_producer_stops() {
     let system = System::start(Options::default().workers(0)).await;
     let id = system.post_job("content", product(1)).await;
-    let redis = Client::new(&fleet::Redis::open(&system.redis_url, &system.name).unwrap(), Vec::new());
+    let redis = Client::new(
+        &fleet::Redis::open_within(&system.redis_url, &system.name, servers::PATIENCE).unwrap(),
+        Vec::new(),
+    );
     let waiting = tokio::spawn(Answer::to(system.request(Method::GET, &format!("/api/jobs/{id}?wait=60"))));
     wait_until("somebody waits", PATIENCE, async || redis.counts("content").await.unwrap()["watched"] == 1).await;
     system.signal_producer("TERM");

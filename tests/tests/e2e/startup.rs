@@ -72,8 +72,7 @@ async fn in_production_the_api_starts_with_a_long_secret() {
 }
 
 async fn evict(redis: &RedisServer) {
-    let client = redis::Client::open(redis.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut connection = fleet::Redis::open(&redis.url(), "startup").unwrap().connection();
     let set = ["SET", "maxmemory-policy", "allkeys-lru"];
     let _: () = redis::cmd("CONFIG").arg(&set).query_async(&mut connection).await.unwrap();
 }
