@@ -1,4 +1,4 @@
-//! The bar chart for the README: readable on light and dark pages.
+//! The bar chart of docs/benchmark.md: readable on light and dark pages.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! Every Redis key of what replicas share, one function each. `ARCHITECTURE.md` tells who writes them and why they are so.
+//! Every Redis key of what replicas share, one function each. `docs/internals/keys.md` tells who writes them and why they are so.
 //!
 //! All keys of an account share a hash tag, so that its scripts may touch them in a cluster; scripts are given the base and append
 //! `state`, `window:<bucket>`, `calls:<minute>` and `batch:<sender>`.

@@ -373,9 +373,9 @@ mod tests {
     }
 
     #[test]
-    fn the_table_of_problems_in_the_readme_is_this_one() {
-        let readme = include_str!("../../README.md");
-        let section = readme.split("### States and problems").nth(1).unwrap().split("\n### ").next().unwrap();
+    fn the_table_of_problems_in_the_docs_is_this_one() {
+        let page = include_str!("../../docs/api.md");
+        let section = page.split("## States of a job").nth(1).unwrap();
         let told: Vec<Vec<&str>> = section
             .lines()
             .filter(|line| line.starts_with("| `"))

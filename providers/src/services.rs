@@ -1,5 +1,5 @@
 //! The catalogue of the services: what each needs to be real, and what is lost while it is down. Start-up messages, the
-//! status, the environment checker and the README's table are all made of it.
+//! status, the environment checker and docs/configuration.md are all made of it.
 
 use base64::{Engine as _, engine::general_purpose};
 use url::Url;

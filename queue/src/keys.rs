@@ -32,7 +32,7 @@
 //! | `indexed` | string | the indexes are whole: no older release pushed before they were begun | never |
 //! | `paused` | string | since when claiming is stopped | on resume |
 //!
-//! Who writes each, and why it is so, is told in `ARCHITECTURE.md`. Reserved and not built yet: `waiting` (hash id → parents left) and
+//! Who writes each, and why it is so, is told in `docs/internals/keys.md`. Reserved and not built yet: `waiting` (hash id → parents left) and
 //! `children:<id>` for flows; `turns` (list of tenants in turn) and `ready:<priority>:<tenant>`, which exist only while two or more
 //! tenants wait; `{limit.<queue>}:…` token budgets in a slot of their own, taken in batches before a claim.
 //!

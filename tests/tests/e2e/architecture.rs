@@ -1,4 +1,4 @@
-//! What ARCHITECTURE.md says of keys, scripts and files is there, and nothing is missing.
+//! What ARCHITECTURE.md and docs/internals/ say of keys, scripts and files is there, and nothing is missing.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -22,10 +22,17 @@ fn quoted(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
 
-/// The suffixes that a table of keys names, without what varies in them.
-fn suffixes(text: &str) -> BTreeSet<String> {
-    let cells = first_cells(text, "| suffix |");
-    cells.iter().flat_map(|cell| quoted(cell)).map(|suffix| suffix.split(':').next().unwrap().to_owned()).collect()
+/// What the items of a list tell of: what stands between backticks before the colon.
+fn told(text: &str) -> Vec<&str> {
+    let items: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("- `")).filter_map(|line| Some(&line[..=line.find("`: ")?])).collect();
+    assert!(items.len() > 5, "the list has {} items", items.len());
+    items.into_iter().flat_map(quoted).collect()
+}
+
+/// Suffixes of keys, without what varies in them.
+fn suffixes<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    names.into_iter().map(|suffix| suffix.split(':').next().unwrap().to_owned()).collect()
 }
 
 /// The words behind each `mark` in a text.
@@ -55,30 +62,32 @@ fn every_key_of_the_queue_is_explained() {
         }
     }
     assert!(used.len() > 15 && used.contains("events") && used.contains("unrecorded"), "{used:?}");
-    assert_eq!(suffixes(&read("ARCHITECTURE.md")), used, "the table of ARCHITECTURE.md");
-    assert_eq!(suffixes(&read("queue/src/keys.rs").replace("//! ", "")), used, "the table of keys.rs");
+    let page = read("docs/internals/keys.md");
+    let of_partitions = page.split("Keys of no partition").next().unwrap();
+    assert_eq!(suffixes(told(of_partitions)), used, "docs/internals/keys.md");
+    let cells = first_cells(&read("queue/src/keys.rs").replace("//! ", ""), "| suffix |");
+    assert_eq!(suffixes(cells.iter().flat_map(|cell| quoted(cell))), used, "the table of keys.rs");
 }
 
 #[test]
 fn every_script_and_every_file_of_the_queue_is_named() {
-    let architecture = read("ARCHITECTURE.md");
-    let cells = first_cells(&architecture, "| script |");
-    let named: BTreeSet<String> = cells.iter().flat_map(|cell| quoted(cell)).map(str::to_owned).collect();
+    let page = read("docs/internals/scripts.md");
+    let named: BTreeSet<String> = told(&page).into_iter().map(str::to_owned).collect();
     let mut scripts = stems("queue/src/scripts", ".lua");
     assert!(scripts.remove("common"), "the functions that scripts share");
-    assert_eq!(named, scripts, "the table of scripts");
+    assert_eq!(named, scripts, "docs/internals/scripts.md");
 
-    let cells = first_cells(&architecture, "| files |");
-    let named: BTreeSet<String> =
-        cells.iter().flat_map(|cell| quoted(cell)).map(|name| name.replace(".rs", "")).collect();
+    let page = read("docs/internals/code.md");
+    let of_the_queue = page.split("## ").find(|section| section.starts_with("`queue/src`")).unwrap();
+    let named: BTreeSet<String> = told(of_the_queue).into_iter().map(|name| name.replace(".rs", "")).collect();
     let mut files = stems("queue/src", ".rs");
     assert!(files.remove("lib"));
-    assert_eq!(named, files, "the table of files");
+    assert_eq!(named, files, "docs/internals/code.md");
 }
 
 #[test]
 fn every_key_and_every_script_of_the_fleet_is_named() {
-    let architecture = read("ARCHITECTURE.md");
+    let (keys_page, scripts_page) = (read("docs/internals/keys.md"), read("docs/internals/scripts.md"));
     let scripts = stems("fleet/src/scripts", ".lua");
     let mut keys: BTreeSet<String> = words_behind(&read("fleet/src/keys.rs"), "}}:").map(str::to_owned).collect();
     for script in &scripts {
@@ -86,9 +95,9 @@ fn every_key_and_every_script_of_the_fleet_is_named() {
         keys.extend(words_behind(&text, "base .. ':").chain(words_behind(&text, "KEYS[1] .. ':")).map(str::to_owned));
     }
     assert!(scripts.len() > 5 && keys.len() > 6, "{scripts:?} {keys:?}");
-    let missing: Vec<_> = keys.iter().filter(|key| !architecture.contains(&format!("}}:{key}"))).collect();
+    let missing: Vec<_> = keys.iter().filter(|key| !keys_page.contains(&format!("}}:{key}"))).collect();
     assert_eq!(missing, [""; 0], "keys");
-    let missing: Vec<_> = scripts.iter().filter(|script| !architecture.contains(&format!("`{script}`"))).collect();
+    let missing: Vec<_> = scripts.iter().filter(|script| !scripts_page.contains(&format!("`{script}`"))).collect();
     assert_eq!(missing, [""; 0], "scripts");
 }
 
@@ -103,17 +112,5 @@ fn no_query_reckons_with_dates_in_a_time_zone() {
         let text = read(&format!("store/src/{file}.rs"));
         let found: Vec<&str> = of_zones.into_iter().chain(also).filter(|name| text.contains(name)).collect();
         assert_eq!(found, [""; 0], "store/src/{file}.rs: reckon with the crate zones, and ask for instants");
-    }
-}
-
-#[test]
-fn every_path_in_the_documents_is_there() {
-    for document in ["ARCHITECTURE.md", "README.md"] {
-        let text = read(document);
-        let paths = quoted(&text).filter(|name| name.contains('/') && name.ends_with(".rs") && !name.contains(' '));
-        let missing: Vec<&str> = paths.filter(|path| !workspace().join(path).exists()).collect();
-        // The example of the README is a file to be made.
-        let missing: Vec<&str> = missing.into_iter().filter(|path| *path != "jobs/src/stock_alert.rs").collect();
-        assert_eq!(missing, [""; 0], "{document}");
     }
 }

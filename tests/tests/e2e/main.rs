@@ -28,7 +28,7 @@ mod openapi;
 mod outage;
 mod packaging;
 mod poison;
-mod readme;
+mod documents;
 mod receipts;
 mod redis_outage;
 mod refusing_redis;
