@@ -24,8 +24,11 @@ fn quoted(cell: &str) -> impl Iterator<Item = &str> {
 
 /// What the items of a list tell of: what stands between backticks before the colon.
 fn told(text: &str) -> Vec<&str> {
-    let items: Vec<&str> =
-        text.lines().filter(|line| line.starts_with("- `")).filter_map(|line| Some(&line[..=line.find("`: ")?])).collect();
+    let items: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("- `"))
+        .filter_map(|line| Some(&line[..=line.find("`: ")?]))
+        .collect();
     assert!(items.len() > 5, "the list has {} items", items.len());
     items.into_iter().flat_map(quoted).collect()
 }

@@ -32,11 +32,12 @@ fn items(document: &str) -> Vec<(String, String)> {
 fn variables() -> Vec<(Vec<String>, Option<String>)> {
     let items = items("docs/configuration.md").into_iter().filter(|(_, item)| item.starts_with('`'));
     let parts = items.map(|(_, item)| item.split_once(": ").map(|(head, _)| head.to_owned()).unwrap());
-    parts.map(|head| {
-        let (names, default) = head.split_once(" (default ").map_or((head.as_str(), None), |(n, d)| (n, Some(d)));
-        (quoted(names), default.and_then(|default| quoted(default).pop()))
-    })
-    .collect()
+    parts
+        .map(|head| {
+            let (names, default) = head.split_once(" (default ").map_or((head.as_str(), None), |(n, d)| (n, Some(d)));
+            (quoted(names), default.and_then(|default| quoted(default).pop()))
+        })
+        .collect()
 }
 
 /// Every document, by its path in the workspace.
