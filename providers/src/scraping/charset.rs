@@ -162,6 +162,8 @@ mod tests {
         assert!(read(&[meta("shift_jis").as_slice(), b"\x89\x7e"].concat(), None).ends_with('円'));
         assert!(read(&[meta("gb2312").as_slice(), b"\xd4\xaa"].concat(), None).ends_with('元'));
         assert!(read(&[meta("iso-8859-15").as_slice(), b"\xa4"].concat(), None).ends_with('€'));
+        let commented = b"<!-- <meta charset=koi8-r> --><meta charset=windows-1250><p>K\xe8";
+        assert!(read(commented, None).ends_with("Kč"));
         let quoted = b"<META http-equiv=Content-Type content='text/html; charset=\"koi8-r\"'>\xd2\xd5\xc2";
         assert!(read(quoted, None).ends_with("руб"));
         assert!(read(b"<?xml version='1.0' encoding='windows-1251'?>\xf0\xf3\xe1", None).ends_with("руб"));

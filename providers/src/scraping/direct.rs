@@ -466,6 +466,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_host_gives_out_one_turn_at_a_time() {
+        let direct = direct(&[]);
+        let [one, next, other] =
+            ["https://a.example/1", "https://a.example/2", "https://b.example/"].map(|url| Url::parse(url).unwrap());
+        let turn = direct.turn(&one).await;
+        assert!(direct.turn(&next).now_or_never().is_none());
+        assert!(direct.turn(&other).now_or_never().is_some());
+        drop(turn);
+        assert!(direct.turn(&next).now_or_never().is_some());
+    }
+
+    #[tokio::test]
     async fn a_host_that_cannot_be_reached_may_be_later() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();

@@ -108,3 +108,25 @@ pub(crate) fn service(config: &Config) -> Result<Service<dyn Scraper>, ProviderE
     let service = Service::new("scraping", config.is_real("scraping"), reals, Arc::new(mock::NoFetch), TIMEOUT);
     Ok(service.with_stand_in(Arc::new(NoPrice)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Policy, config::Scraping};
+
+    #[tokio::test]
+    async fn what_stands_in_for_a_shop_that_cannot_answer_is_no_price() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        drop(listener);
+        let scraping = Some(Scraping { allow_hosts: vec!["127.0.0.1".to_owned()] });
+        let policy = Policy { allow_fallback: true, last_attempt: true, tenant: "acme", time: TIMEOUT };
+        let real = Config { scraping, real: vec!["scraping"], ..Config::mock() };
+        let answer = service(&real).unwrap().call(policy, &url).await.unwrap();
+        assert_eq!((answer.provider, answer.value.price), (NoPrice::NAME, None));
+        assert!(answer.degraded_reason.unwrap().contains("cannot be reached"));
+        let answer = service(&Config::mock()).unwrap().call(policy, &url).await.unwrap();
+        assert_eq!(answer.value.price.map(|price| price.method), Some(Method::Mock));
+        assert_eq!(answer.degraded_reason, None);
+    }
+}

@@ -257,6 +257,9 @@ fn counts_measures_and_percentages_are_passed_over() {
         ("4,99 € pro Stück", "4.99", "EUR"),
         ("4,99 €/St", "4.99", "EUR"),
         ("15. April 2026: 12,99 €", "12.99", "EUR"),
+        ("15 April: 12,99", "12.99", "-"),
+        ("April 15: 12,99", "12.99", "-"),
+        ("20% 15,99", "15.99", "-"),
         ("15.04.2026 12,99 €", "12.99", "EUR"),
     ]);
 }
@@ -335,6 +338,11 @@ fn what_is_not_wholly_understood_is_refused() {
         "99999999999999999999999999999999",
         "4006381333931",
         "25% OFF",
+        "25%",
+        "-25 %",
+        "12,50 %",
+        "%25",
+        "12.50 percent off",
         "25 % Rabatt",
         "%25 indirim",
         "20 percent off",
@@ -345,6 +353,7 @@ fn what_is_not_wholly_understood_is_refused() {
         "15. April 2023",
         "April 15, 2023",
         "0800 123 456",
+        "0800 123 456 €",
         "+49 30 1234567",
         "+49301234567",
         "1-800-555-1234",
@@ -373,8 +382,11 @@ fn what_is_not_wholly_understood_is_refused() {
         "1.5M",
         "499K",
         "12,xx €",
+        "€ 12,xx",
         "1.xxx",
         "007",
+        "05",
+        "05 €",
         "00,99",
         "19 99",
         "12x R$ 49,90",
@@ -385,6 +397,7 @@ fn what_is_not_wholly_understood_is_refused() {
         "statt 20,00 €",
         "Versand 4,90 €",
         "+ 4,90 € Versand",
+        "+ 4,90 €",
         "4,90 € Versand",
         "$5 off",
         "Save $5",
@@ -398,6 +411,7 @@ fn what_is_not_wholly_understood_is_refused() {
         "v2.0.1",
         "12.99abc",
     ]);
+    refuse(&[&format!("12,99 € {}", "x ".repeat(200))]);
     refuse(&[&"9".repeat(400), &format!("{} €", "1.".repeat(140)), &"1 ".repeat(140)]);
 }
 

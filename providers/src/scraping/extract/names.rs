@@ -258,6 +258,9 @@ mod tests {
         {
             assert_eq!(level("https://shop.example/lamp#b", link), expected, "{link}");
         }
+        // What only tells whence a reader comes names no variant, on either side.
+        let mailed = "https://shop.example/lamp?utm_source=mail&ref=a";
+        assert_eq!(level(mailed, "/lamp?utm_source=feed&ref=b"), Level::Page);
         assert_eq!(level("https://shop.example/gr%C3%BCn", "/grün"), Level::Page);
         assert_eq!(level("https://shop.example/lamp", "/lamp?variant=1"), Level::Finer);
     }
@@ -275,6 +278,7 @@ mod tests {
         };
         assert_eq!(level(&[("color", "Dark Red"), ("size", "L")]), Level::Variant);
         assert_eq!(level(&[("color", "Dark Red"), ("size", "S")]), Level::Other);
+        assert_eq!((level(&[("color", "Dark Red")]), level(&[("color", "Blue")])), (Level::Variant, Level::Other));
         assert_eq!(level(&[("sku", "LMP-7")]), Level::Variant);
         assert_eq!(level(&[("sku", "LMP-8")]), Level::Unknown);
         assert_eq!(level(&[]), Level::Unknown);

@@ -115,6 +115,10 @@ fn prices_of_previews_are_read() {
         (&[("og:price:amount", "24,50"), ("og:price:currency", "EUR")], "24.5", "EUR"),
         (&[("OG:Price:Amount", "1,299.00"), ("og:price:currency", "usd")], "1299", "USD"),
         (&[("og:price:amount", "24.50")], "24.5", ""),
+        (&[("og:product:price:amount", "24.50"), ("og:product:price:currency", "EUR")], "24.5", "EUR"),
+        (&[("og:price", "24.50"), ("og:currency", "EUR")], "24.5", "EUR"),
+        (&[("product:price", "24.50"), ("product:currency", "EUR")], "24.5", "EUR"),
+        (&[("product:price:amount", "24.50"), ("og:price:currency", "EUR")], "24.5", "EUR"),
         (&[("og:price:amount", "24,50 €")], "24.5", "EUR"),
         (
             &[("product:price:amount", "30"), ("product:sale_price:amount", "24"), ("product:price:currency", "EUR")],
@@ -160,6 +164,7 @@ fn pages_that_send_on_say_where_to() {
         Some("https://shop.example/deep/new")
     );
     assert_eq!(moved("<noscript><meta http-equiv=refresh content='0;url=/no'></noscript>"), None);
+    assert_eq!(moved("<template><meta http-equiv=refresh content='0;url=/no'></template>"), None);
     assert_eq!(moved("<!-- <meta http-equiv=refresh content='0;url=/no'> -->"), None);
     assert_eq!(moved("<meta http-equiv=refresh content='300'>"), None);
     assert_eq!(moved("<meta http-equiv=refresh content='5;url=https://shop.example/cups/gr%C3%BCn?size=2'>"), None);

@@ -93,6 +93,25 @@ fn products_are_found_in_arrays_graphs_and_main_entities() {
 }
 
 #[test]
+fn blocks_are_known_by_their_type_as_shops_write_it() {
+    let block = |media_type: &str| {
+        format!(
+            r#"<script type="{media_type}">{{"@type":"Product","offers":{{"price":"5","priceCurrency":"CHF"}}}}</script>"#
+        )
+    };
+    for media_type in [
+        "application/ld+json; charset=utf-8",
+        "APPLICATION/LD+JSON",
+        "application/json+ld",
+        "application/ld-json",
+        "text/ld+json",
+    ] {
+        assert_eq!(found(&block(media_type)), price("5", "CHF"), "{media_type}");
+    }
+    assert_eq!(found(&block("application/json")), None);
+}
+
+#[test]
 fn a_broken_block_does_not_hide_the_next() {
     let broken = block(r#"{"@type":"Product","offers":{"price" "1"}}"#);
     let good = block(r#"{"@type":"Product","offers":{"price":"2","priceCurrency":"eur"}}"#);

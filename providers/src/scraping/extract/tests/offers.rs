@@ -52,6 +52,12 @@ fn references_lead_to_what_they_name() {
         (&format!(r##"{{"@graph":[{{"@type":"Product","offers":"#o"}},{offer}]}}"##), "5"),
         (
             &format!(
+                r##"[{{"@type":"Product","url":"/vase","offers":{{"price":7}}}},{{"@type":"Product","url":"/lamp","offers":"#o"}},{offer}]"##
+            ),
+            "5",
+        ),
+        (
+            &format!(
                 r##"{{"@graph":[{{"@type":"Product","offers":{{"@id":"https://shop.example/lamp#o"}}}},{offer}]}}"##
             ),
             "5",
@@ -99,6 +105,7 @@ fn specifications_are_told_apart() {
             "60",
         ),
         (r#"{"priceSpecification":{"price":"80","priceType":"RegularPrice"}}"#, "80"),
+        (r#"{"priceSpecification":[{"price":"80","priceType":"RegularPrice"},{"price":"60"}]}"#, "60"),
         (r#"{"priceSpecification":{"price":"80","priceType":"ListPrice"}}"#, ""),
         (r#"{"priceSpecification":{"price":"80","priceType":"http://schema.org/MSRP"}}"#, ""),
         (r#"{"price":"60","priceSpecification":{"price":"80","priceType":"ListPrice"}}"#, "60"),
@@ -182,9 +189,12 @@ fn offers_for_others_do_not_count() {
         (r#"[{"price":"60"},{"price":"5","eligibleQuantity":{"minValue":10}}]"#, "60"),
         (r#"[{"price":"60"},{"price":"50","eligibleCustomerType":"http://purl.org/goodrelations/v1#Business"}]"#, "60"),
         (r#"[{"@type":"Demand","price":"1"},{"@type":"Offer","price":"60"}]"#, "60"),
+        (r#"[{"price":"55","priceType":"https://schema.org/MemberPrice"},{"price":"60"}]"#, "60"),
+        (r#"{"priceSpecification":[{"price":"55","priceType":"MemberPrice"},{"price":"60"}]}"#, "60"),
     ]);
     let used = r#"{"@type":"Product","itemCondition":"UsedCondition","offers":{"price":"30"}}"#;
-    amounts(&[(used, "")]);
+    let other = r#"{"@type":"Product","url":"/vase","itemCondition":"UsedCondition","offers":{"price":"30"}}"#;
+    amounts(&[(used, ""), (&format!(r#"[{other},{{"@type":"Product","url":"/lamp","price":"5"}}]"#), "5")]);
     // No other data bring the price of a used piece back.
     let twice = block(&product(r#"{"price":"30","itemCondition":"UsedCondition"}"#))
         + r#"<meta property="og:price:amount" content="30.00"><meta property="og:price:currency" content="EUR">"#;
@@ -206,6 +216,8 @@ fn aggregates_have_a_lowest_price() {
         (r#"{"@type":"AggregateOffer","lowPrice":"0","offers":[{"price":7}]}"#, "7"),
         (r#"{"@type":"AggregateOffer","offers":[{"price":7}]}"#, "7"),
         (r#"{"@type":"AggregateOffer","offerCount":3}"#, ""),
+        (r#"[{"@type":"AggregateOffer","lowPrice":"10"},{"@type":"AggregateOffer","lowPrice":"12"}]"#, ""),
+        (r#"[{"@type":"AggregateOffer","lowPrice":"10"},{"@type":"AggregateOffer","lowPrice":"10.00"}]"#, "10"),
     ]);
 }
 
@@ -232,6 +244,10 @@ fn several_prices_are_not_guessed_from() {
     assert_eq!(at("/lamp", &format!("{open}<p>41,249.00</p><script>1249.00</script>")).0, "");
     let meta = r#"<meta property="product:price:amount" content="1249.00"><meta property="product:price:currency" content="EUR">"#;
     assert_eq!(at("/lamp", &format!("{open}{meta}")), ("1249".into(), "EUR".into(), "InStock".into()));
+    let few = block(&product(
+        r#"[{"price":"1399","availability":"InStock"},{"price":"1249","availability":"LimitedAvailability"}]"#,
+    ));
+    assert_eq!(at("/lamp", &format!("{few}{meta}")), ("1249".into(), "EUR".into(), "LimitedAvailability".into()));
 }
 
 #[test]
@@ -249,6 +265,8 @@ fn nothing_is_no_price() {
         (r#"{"price":"25% OFF"}"#, ""),
         (r#"{"price":"NaN"}"#, ""),
     ]);
+    // The price of what is sold out is none, although something else without a price is there.
+    offers(&[(r#"[{"price":"0","availability":"SoldOut"},{"name":"Vase","availability":"InStock"}]"#, "")]);
     let elsewhere =
         block(&product(r#"{"availability":"SoldOut"}"#)) + r#"<meta property="og:price:amount" content="0.00">"#;
     assert_eq!(at("/lamp", &elsewhere).0, "");
@@ -268,6 +286,14 @@ fn availability_is_read_from_where_it_is() {
         (product(r#"{"price":5,"availability":"out_of_stock"}"#), "OutOfStock"),
         (product(r#"{"price":5,"availability":true}"#), "InStock"),
         (product(r#"{"price":5,"availability":"maybe"}"#), ""),
+        (product(r#"{"price":5,"availability":["OutOfStock","InStock"]}"#), "InStock"),
+        (product(r#"{"@type":"AggregateOffer","availability":"InStock","offers":[{"price":5}]}"#), "InStock"),
+        (
+            r#"{"@type":"ProductGroup","hasVariant":[{"@type":"Product","offers":{"price":5}},
+                {"@type":"Product","offers":{"availability":"InStock"}}]}"#
+                .to_owned(),
+            "InStock",
+        ),
         (
             product(
                 r#"{"@type":"AggregateOffer","lowPrice":5,"offers":[{"price":5,"availability":"OutOfStock"},{"price":6,"availability":"InStock"}]}"#,

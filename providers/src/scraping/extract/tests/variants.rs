@@ -54,6 +54,54 @@ fn the_variant_that_the_url_names_is_taken() {
     let one = block(&product(r#"{"price":"19","url":"/lamp?variant=1"}"#));
     assert_eq!((at("/lamp?variant=3", &one).0, at("/lamp", &one).0), (String::new(), "19".to_owned()));
     assert_eq!(at("/lamp?ref=mail&page=2", &one).0, "19");
+    // Its address outweighs a colour that is called otherwise there.
+    let called = group(r#"{"@type":"Product","color":"Red","url":"/lamp?variant=2","offers":{"price":"49"}}"#);
+    assert_eq!(at("/lamp?variant=2&color=rot", &called).0, "49");
+    // What is known of another product is not known of the one that was asked for.
+    let two = |others: &str| {
+        let other = format!(r#"{{"@type":"Product",{others}"offers":{{"price":"19","availability":"InStock"}}}}"#);
+        block(&format!(r#"[{other},{{"@type":"Product","url":"/lamp?variant=2","offers":{{"price":"49"}}}}]"#))
+    };
+    assert_eq!(at("/lamp?variant=2", &two(r#""url":"/lamp","#)), ("49".into(), String::new(), String::new()));
+    let named = two("").replace("?variant=2", "");
+    assert_eq!(at("/lamp", &named), ("49".into(), String::new(), String::new()));
+    let outer = group(
+        r#"{"@type":"Product","url":"/lamp?variant=1","availability":"OutOfStock","offers":{"price":"19"}},
+           {"@type":"Product","url":"/lamp?variant=2","availability":"InStock","offers":{"price":"49"}}"#,
+    );
+    assert_eq!(at("/lamp?variant=1", &outer), ("19".into(), String::new(), "OutOfStock".into()));
+    let parts = block(&product(r#"[{"price":"19","url":"/lamp"},{"price":"49","url":"/lamp?variant=2"}]"#));
+    assert_eq!(at("/lamp", &parts).0, "19", "the offer of the page itself");
+}
+
+#[test]
+fn variants_are_one_product_however_the_page_says_so() {
+    let red = r#""@type":"Product","name":"Lamp, red","offers":{"price":"19","availability":"OutOfStock"}"#;
+    let blue = r#""@type":"Product","name":"Lamp, blue","offers":{"price":"19","availability":"InStock"}"#;
+    let vase = r#"{"@type":"Product","name":"Vase","offers":{"price":"5","availability":"InStock"}}"#;
+    for json in [
+        format!(r#"[{vase},{{"@type":"ProductGroup","name":"Lamp","hasVariant":[{{{red}}},{{{blue}}}]}}]"#),
+        format!(r#"[{vase},{{"@type":"Product","name":"Lamp","hasVariant":[{{{red}}},{{{blue}}}]}}]"#),
+        format!(
+            r##"{{"@graph":[{vase},{{"@id":"#r",{red}}},{{"@id":"#b",{blue}}},
+                {{"@type":"ProductGroup","name":"Lamp","hasVariant":[{{"@id":"#r"}},{{"@id":"#b"}}]}}]}}"##
+        ),
+        format!(
+            r##"{{"@graph":[{vase},{{"@type":"ProductGroup","@id":"#g","name":"Lamp"}},
+                {{"isVariantOf":{{"@id":"#g"}},{red}}},{{"isVariantOf":{{"@id":"#g"}},{blue}}}]}}"##
+        ),
+        format!(
+            r#"[{vase},{{"@type":"ProductGroup","productGroupID":"L","name":"Lamp"}},
+                {{"inProductGroupWithID":"L",{red}}},{{"inProductGroupWithID":"L",{blue}}}]"#
+        ),
+    ] {
+        let found = at("/p/1", &format!("{}<h1>Lamp</h1>", block(&json)));
+        assert_eq!(found, ("19".into(), String::new(), "InStock".into()), "{json}");
+    }
+    // The page shows no group, only variants of one.
+    let json = format!(r#"[{vase},{{"inProductGroupWithID":"L",{red}}},{{"inProductGroupWithID":"L",{blue}}}]"#);
+    let found = at("/p/1", &format!("{}<h1>Lamp, red</h1>", block(&json)));
+    assert_eq!(found, ("19".into(), String::new(), "InStock".into()), "{json}");
 }
 
 #[test]
@@ -120,6 +168,7 @@ fn related_products_are_not_the_product() {
     );
     assert_eq!(at("/p/1", &format!("{two}<h1> Lamp &amp; shade</h1>")).0, "5");
     assert_eq!(at("/p/1", &format!("<title>Lamp & Shade – Shop</title>{two}")).0, "5");
+    assert_eq!(at("/p/1", &format!("<title>A vase for Lamp & Shade</title><h1>Vase</h1>{two}")).0, "1");
     let two = block(
         r#"[{"@type":"Product","url":"/vase","offers":{"price":1}},{"@type":"Product","url":"/lamp","offers":{"price":5}}]"#,
     );
