@@ -23,12 +23,15 @@ struct Scripted {
     takes: Mutex<Duration>,
     /// Whoever has it may be asked.
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// What the headers of its answers ask for.
+    pause: Mutex<Option<Duration>>,
 }
 
 impl Scripted {
     fn new(name: &'static str, answers: impl IntoIterator<Item = Result<(), ProviderError>>) -> Arc<Self> {
         let answers = Mutex::new(answers.into_iter().collect());
-        Arc::new(Self { name, answers, asked: Mutex::default(), takes: Mutex::default(), turn: Arc::default() })
+        let (asked, takes, turn, pause) = Default::default();
+        Arc::new(Self { name, answers, asked, takes, turn, pause })
     }
 
     fn asked(&self) -> u32 {
@@ -39,6 +42,10 @@ impl Scripted {
 impl Provider for Scripted {
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn take_pause(&self) -> Option<Duration> {
+        self.pause.lock().unwrap().take()
     }
 }
 
@@ -91,6 +98,10 @@ fn rejected() -> Result<(), ProviderError> {
 
 fn unable() -> Result<(), ProviderError> {
     Err(ProviderError::Unable { service: "first", message: "400 no schema".to_owned() })
+}
+
+fn deferred() -> Result<(), ProviderError> {
+    Err(ProviderError::Deferred { service: "first", message: "451 greylisted".to_owned() })
 }
 
 struct World {
@@ -151,6 +162,15 @@ async fn an_input_that_is_refused_goes_to_nobody_else_and_opens_no_breaker() {
     }
     assert_eq!(world.asked(), (20, 0, 0));
     assert_eq!(world.call(true, false).await.unwrap().provider, "first");
+}
+
+#[tokio::test]
+async fn an_input_that_is_asked_for_later_opens_no_breaker() {
+    let world = world((0..20).map(|_| deferred()));
+    for _ in 0..20 {
+        assert_eq!(world.call(false, false).await.unwrap_err().code(), "deferred");
+    }
+    assert_eq!(world.call(false, false).await.unwrap().provider, "first");
 }
 
 #[tokio::test]
@@ -284,6 +304,49 @@ async fn the_reason_names_every_provider_that_was_asked() {
 }
 
 #[tokio::test]
+async fn the_reason_names_all_who_were_asked_before_the_one_that_answered_or_the_last_that_failed() {
+    let policy = Policy { allow_fallback: true, last_attempt: true, tenant: "acme", time: Duration::from_secs(10) };
+    let refused = || Err(ProviderError::Unable { service: "second", message: "422".to_owned() });
+    let reals = || vec![Scripted::new("first", [parked()]), Scripted::new("second", [refused()])];
+    let with = |third: Arc<Scripted>| [reals(), vec![third]].concat();
+    let mock = || Scripted::new("mock", []);
+    let service = Service::new("ai", true, with(Scripted::new("third", [])), mock(), Duration::from_secs(10));
+    let answer = service.call(policy, &Question).await.unwrap();
+    assert_eq!(answer.degraded_reason.as_deref(), Some("first: the key is refused; second: 422"));
+    let broken = Scripted::new("broken", [transient()]);
+    let service = Service::new("ai", true, reals(), mock(), Duration::from_secs(10)).with_stand_in(broken);
+    let error = service.call(policy, &Question).await.unwrap_err();
+    assert_eq!(error.to_string(), "first: 500; before: first: the key is refused; second: 422");
+}
+
+#[tokio::test]
+async fn a_secret_that_a_vendor_quotes_is_in_no_error_and_in_no_reason() {
+    let secret = "sk-proj-0123456789abcdef";
+    let secrets = Config::from_vars(|name| (name == "OPENAI_API_KEY").then(|| secret.to_owned())).secrets;
+    let shared = Shared { fleet: Fleet::alone(), spending_cap: None, secrets };
+    let quoting = || Err(ProviderError::Unable { service: "first", message: format!("you sent {secret}") });
+    let reals = vec![Scripted::new("first", [quoting(), quoting()])];
+    let service = Service::new("ai", true, reals, Scripted::new("mock", []), Duration::from_secs(10))
+        .sharing(&shared, Limits::default());
+    let policy =
+        |allow_fallback| Policy { allow_fallback, last_attempt: false, tenant: "acme", time: Duration::from_secs(10) };
+    let reason = service.call(policy(true), &Question).await.unwrap().degraded_reason;
+    assert_eq!(reason.as_deref(), Some("first: you sent [secret]"));
+    let error = service.call(policy(false), &Question).await.unwrap_err().to_string();
+    assert_eq!(error, "first: you sent [secret]");
+}
+
+#[tokio::test]
+async fn what_headers_ask_for_is_no_longer_than_an_hour() {
+    let world = world([]);
+    *world.first.pause.lock().unwrap() = Some(Duration::MAX);
+    assert_eq!(world.call(false, false).await.unwrap().provider, "first");
+    let error = world.call(false, false).await.unwrap_err();
+    let ProviderError::Held { hold: Hold::Limit, retry_in, .. } = &error else { panic!("{error:?}") };
+    assert!(*retry_in <= Duration::from_secs(3600) && *retry_in > Duration::from_secs(1800), "{retry_in:?}");
+}
+
+#[tokio::test]
 async fn an_error_tells_what_those_said_who_were_asked_before() {
     let world = world([parked()]);
     let refused = ProviderError::Rejected { service: "second", message: "not about knives".to_owned() };
@@ -351,9 +414,25 @@ async fn the_money_of_a_cancelled_call_is_given_back() {
         let call = world.call(false, false);
         assert!(tokio::time::timeout(Duration::from_millis(20), call).await.is_err(), "it is cancelled");
     }
+    assert_eq!(world.fleet.health("ai").await.unwrap().calls_1h, 0, "it says nothing of the provider");
     *world.first.takes.lock().unwrap() = Duration::ZERO;
     assert_eq!(world.call(false, false).await.unwrap().provider, "first", "nothing was spent before");
     assert_eq!(world.call(false, false).await.unwrap_err().code(), "spending_cap");
+}
+
+#[tokio::test]
+async fn a_call_that_failed_or_was_not_let_through_costs_nothing() {
+    let failing = limited([transient(), transient()], Limits::default(), Some(10_000));
+    for _ in 0..2 {
+        assert_eq!(failing.call(false, false).await.unwrap_err().code(), "provider_unavailable");
+    }
+    assert_eq!(failing.call(false, false).await.unwrap().provider, "first");
+    let limits = Limits { requests_per_min: Some(1), tokens_per_min: None };
+    let held = limited([], limits, Some(100_000));
+    while held.call(false, false).await.is_ok() {}
+    for _ in 0..12 {
+        assert_eq!(held.call(false, false).await.unwrap_err().code(), "rate_limited");
+    }
 }
 
 #[tokio::test]
@@ -367,5 +446,5 @@ async fn what_stands_in_is_not_the_mock_where_the_mock_would_lie() {
     let mocked = Service::new("prices", false, Vec::new(), mock, Duration::from_secs(10))
         .with_stand_in(Scripted::new("nothing", []));
     let answer = mocked.call(policy, &Question).await.unwrap();
-    assert_eq!((answer.provider, answer.degraded_reason), ("mock", None));
+    assert_eq!((answer.value, answer.provider, answer.degraded_reason), ("mock", "mock", None));
 }

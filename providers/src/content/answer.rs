@@ -154,6 +154,7 @@ mod tests {
             format!("<think>The title may be {{\"title\": \"no\"}} or {json}? Yes.</think>\n{json}"),
             format!("I think…</think>{json}"),
             format!("<think>{json}</think>"),
+            format!("<think>{}</think>{json}", "Some {words} ".repeat(2 * MOST_PIECES)),
             format!("Example: {{\"title\": \"text\"}}. Answer: {json}"),
             json!({ "product_texts": good() }).to_string(),
             json!({ "name": "product_texts", "arguments": good() }).to_string(),
@@ -163,6 +164,12 @@ mod tests {
         ] {
             assert_eq!(title(&text), Ok("Lampe {1}".to_owned()), "{text}");
         }
+    }
+
+    #[test]
+    fn the_texts_may_stand_in_another_place_than_the_usual_one() {
+        let texts = vec!["I have thought of it.".to_owned(), good().to_string()];
+        assert!(Written { texts, ended: None }.draft().is_ok());
     }
 
     #[test]

@@ -271,6 +271,8 @@ mod tests {
         assert_eq!((&messages[0]["role"], &messages[1]["role"]), (&json!("system"), &json!("user")));
         let instructions = messages[0]["content"].as_str().unwrap();
         assert!(!instructions.contains(&request.name) && instructions.contains("too long"));
+        // Some take a schema and pass it over.
+        assert!(instructions.contains("additionalProperties"));
         assert!(messages[1]["content"].as_str().unwrap().contains(&request.name));
         assert_eq!(body["response_format"]["json_schema"]["strict"], true);
     }

@@ -227,12 +227,33 @@ pub(super) fn quote(text: &str) -> String {
 mod tests {
     use reqwest::header::HeaderName;
     use serde_json::json;
+    use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let pairs = pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         pairs.collect()
+    }
+
+    #[tokio::test]
+    async fn an_error_that_comes_with_200_is_one_and_keeps_its_words() {
+        let account = Account { service: "vendor", key: "KEY", base_url: "URL", model: "MODEL", is_its_vendor: false };
+        for (body, words) in [
+            (r#"{"error":"mind lost"}"#, "mind lost"),
+            (r#"{"message":"mind lost"}"#, "mind lost"),
+            (r#"{"choices":[{"error":{"message":"mind lost","code":502}}]}"#, "mind lost"),
+            ("data: {\"error\":{\"message\":\"mind lost\"}}\n\n", "mind lost"),
+            ("<html><body><h1>Sign in</h1> to the hotel's network</body></html>", "Sign in to the hotel's network"),
+        ] {
+            let server = MockServer::start().await;
+            Mock::given(any()).respond_with(ResponseTemplate::new(200).set_body_string(body)).mount(&server).await;
+            let http = account.client(Duration::from_secs(10)).unwrap();
+            let request = http.get(server.uri()).build().unwrap();
+            let error = account.exchange(&http, request, &Pause::default()).await.unwrap_err();
+            let Failure::Other(ProviderError::Transient { message, .. }) = &error else { panic!("{error:?}") };
+            assert!(message.contains(words), "{message}");
+        }
     }
 
     #[test]

@@ -166,6 +166,7 @@ fn written(answer: &Value, ended: Option<&str>) -> Result<Written, BadAnswer> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::tests::request;
 
     #[test]
     fn a_key_that_no_header_can_hold_is_refused_at_start_and_not_shown() {
@@ -193,6 +194,35 @@ mod tests {
         }
         for answer in [json!({ "status": "queued" }), json!({}), json!([])] {
             assert_eq!(read(&answer).err().map(|error| error.code()), Some("provider_unavailable"), "{answer}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_no_text_and_what_is_whole_is_one_however_it_ended() {
+        let answer = |part: Value, reason: &str| {
+            json!({ "status": "incomplete", "incomplete_details": { "reason": reason },
+                "output": [{ "type": "message", "content": [part] }] })
+        };
+        let text = || json!({ "type": "output_text", "text": "{}" });
+        let read = |answer: Value| read(&answer).unwrap().written;
+        let whole = Written { texts: vec!["{}".to_owned()], ended: Some("max_output_tokens".to_owned()) };
+        assert_eq!(read(answer(text(), "max_output_tokens")), Ok(whole));
+        assert!(matches!(read(answer(text(), "content_filter")), Err(BadAnswer::Refused(_))));
+        let refusal = json!({ "type": "refusal", "refusal": "I will not" });
+        assert_eq!(read(answer(refusal, "x")), Err(BadAnswer::Refused("I will not".to_owned())));
+    }
+
+    #[test]
+    fn the_form_is_said_in_words_where_no_schema_is_taken() {
+        let of = |form| body("m", &request(), None, Dialect { form, ..Dialect::RESPONSES });
+        for (form, format, in_words) in [
+            (Form::Schema, json!("json_schema"), false),
+            (Form::Json, json!("json_object"), true),
+            (Form::Words, json!(null), true),
+        ] {
+            let body = of(form);
+            assert_eq!(body["text"]["format"]["type"], format);
+            assert_eq!(body["instructions"].as_str().unwrap().contains("additionalProperties"), in_words, "{form:?}");
         }
     }
 }

@@ -405,6 +405,116 @@ mod tests {
     }
 
     #[test]
+    fn every_word_that_is_known_for_money_account_and_moderation_is_understood() {
+        let all = |words: &[&str], status: u16, wanted: &str| {
+            for word in words {
+                let told = sorted(status, &json!({ "error": { "message": format!("Sorry: {word}.") } }).to_string());
+                assert_eq!(told.0, wanted, "{word}: {}", told.1);
+            }
+        };
+        let all_codes = |codes: &[&str], status: u16, wanted: &str| {
+            for name in codes {
+                assert_eq!(code(status, "error", &format!("x_{name}_x")), wanted, "{name}");
+            }
+        };
+        let money = [
+            "insufficient fund",
+            "insufficient quota",
+            "insufficient account balance",
+            "not enough balance",
+            "not enough credit",
+            "no balance",
+            "out of credit",
+            "available credits",
+            "any credits",
+            "more credits",
+            "credit limit",
+            "budget has been exceeded",
+            "exceeded budget",
+            "over budget",
+            "ExceededBudget",
+            "crossed budget",
+            "current quota",
+            "payment required",
+            "payment method",
+            "billing details",
+            "billing hard limit",
+            "billing is not",
+            "arrear",
+            "overdue",
+            "spending limit",
+            "spend limit",
+            "monthly limit",
+            "usage limit",
+            "余额不足",
+            "欠费",
+        ];
+        all(&money, 400, "provider_misconfigured");
+        let codes = ["quota", "credit", "spend", "billing", "budget", "balance", "payment", "arrear", "usage_limit"];
+        all_codes(&codes, 400, "provider_misconfigured");
+        let moderation = [
+            "requires moderation",
+            "content management policy",
+            "content exists risk",
+            "content policy",
+            "inappropriate content",
+            "unsafe content",
+            "sensitive content",
+            "flagged",
+            "safety system",
+            "usage policies",
+            "violates our",
+            "moderation",
+        ];
+        all(&moderation, 400, "provider_rejected");
+        let codes = ["content_filter", "content_policy", "moderation", "responsibleai", "invalid_prompt"];
+        all_codes(&codes, 403, "provider_rejected");
+        all_codes(&["data_inspection", "content_safety", "sensitive"], 403, "provider_rejected");
+        let flags = r#"{"error":{"message":"no","metadata":{"flagged_input":"knife"}}}"#;
+        assert_eq!(sorted(403, flags).0, "provider_rejected");
+        let account = [
+            "api key",
+            "api-key",
+            "apikey",
+            "country",
+            "region",
+            "your account",
+            "your organization",
+            "your team",
+            "your project",
+            "permission",
+            "not authorized",
+            "unauthorized",
+            "ip address",
+            "suspended",
+            "deactivated",
+            "terminated",
+            "access token",
+            "authenticate",
+        ];
+        all(&account, 403, "provider_misconfigured");
+        let codes = ["api_key", "authentication", "permission", "unauthorized", "access_terminated", "account"];
+        all_codes(&codes, 403, "provider_misconfigured");
+        all_codes(&["organization", "unsupported_country", "ip_not", "invalid_token"], 403, "provider_misconfigured");
+    }
+
+    #[test]
+    fn a_refusal_that_comes_as_an_answer_means_what_it_says() {
+        for (body, wanted) in [
+            (r#"{"error":{"message":"no","code":401}}"#, "provider_misconfigured"),
+            (r#"{"error":{"message":"no","code":"503"}}"#, "provider_unavailable"),
+            (r#"{"error":"Your input was flagged"}"#, "provider_rejected"),
+            (r#"{"error":"no balance"}"#, "provider_misconfigured"),
+            (r#"{"error":"the model does not exist"}"#, "model_gone"),
+            (r#"{"error":"rate limit reached"}"#, "rate_limited"),
+            (r#"{"error":"json_schema is not supported"}"#, "unfit"),
+            (r#"{"error":"boom"}"#, "provider_unavailable"),
+        ] {
+            assert_eq!(sorted(200, body).0, wanted, "{body}");
+        }
+    }
+
+    #[test]
     fn a_model_that_is_not_there_is_known_in_every_vendors_words() {
         let gone = [
             (
@@ -491,6 +601,8 @@ mod tests {
             "vendor: 429 Requests rate limit exceeded"
         );
         assert_eq!(message(500, r#"{"detail":"boom"}"#), "vendor: 500 boom");
+        let in_a_list = r#"[{"error":{"message":"overloaded","status":"UNAVAILABLE"}}]"#;
+        assert_eq!(message(503, in_a_list), "vendor: 503 UNAVAILABLE overloaded");
         assert_eq!(message(500, r#"{"errors":[{"code":7003,"message":"no route"}]}"#), "vendor: 500 7003 no route");
         assert_eq!(message(400, r#"{"error":{"message":"no","code":400}}"#), "vendor: 400 no");
         assert_eq!(
