@@ -170,6 +170,13 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_server_that_does_not_come_to_an_end_is_not_listened_to() {
+        for (endless, what) in [(b"250-ok\r\n".repeat(MOST_LINES), "200 lines"), (b"2".repeat(10_000), "4096 bytes")] {
+            assert!(read(&endless).await.unwrap_err().contains(what), "{what}");
+        }
+    }
+
     #[test]
     fn an_enhanced_code_is_found_where_it_belongs() {
         for (text, code) in [

@@ -215,7 +215,7 @@ mod tests {
         })
     }
 
-    /// A stand-in on a free port that notes each line it gets, and `HELLO` for each connection.
+    /// A stand-in on a free port that notes each line it gets, and `HELLO` and `GOODBYE` for each connection.
     struct Server {
         port: u16,
         lines: Arc<Mutex<Vec<String>>>,
@@ -276,6 +276,7 @@ mod tests {
             }
             line.clear();
             if !matches!(stream.read_line(&mut line).await, Ok(1..)) {
+                noted.lock().unwrap().push("GOODBYE".to_owned());
                 return;
             }
             line.truncate(line.trim_end().len());
@@ -345,7 +346,8 @@ mod tests {
 
     #[tokio::test]
     async fn replies_are_sorted_by_what_follows() {
-        let later: [Script; 2] = [
+        let later: [Script; 3] = [
+            |command| if command == "RCPT" { Some("421 4.3.2 closing down") } else { friendly(command) },
             |command| if command == "HELLO" { Some("421 busy") } else { friendly(command) },
             |command| if command == "MAIL" { Some("451 4.3.0 try later") } else { friendly(command) },
         ];
@@ -491,8 +493,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nothing_is_said_while_an_answer_lies_there_that_nobody_asked_for() {
+        let server = Server::start(|command| match command {
+            "RCPT" => Some("250 fine\r\n250 fine"),
+            _ => friendly(command),
+        })
+        .await;
+        server.mailer().send(&email()).await.unwrap_err();
+        while !server.text().contains("GOODBYE") {
+            tokio::task::yield_now().await;
+        }
+        assert!(!server.text().contains("DATA"), "{}", server.text());
+    }
+
+    #[tokio::test]
     async fn only_354_lets_the_text_out_and_only_2xx_takes_it() {
-        let not_begun: [Script; 6] = [
+        let not_begun: [Script; 7] = [
+            |command| if command == "HELLO" { Some("334 go on") } else { friendly(command) },
             |command| if command == "DATA" { Some("250 fine") } else { friendly(command) },
             |command| if command == "DATA" { Some("334 go on") } else { friendly(command) },
             |command| if command == "DATA" { Some("354 go on\r\n250 2.0.0 queued") } else { friendly(command) },
@@ -574,6 +591,21 @@ mod tests {
         let error = mailer.send(&email()).await.unwrap_err();
         assert!(matches!(error, ProviderError::Misconfigured { .. }), "{error:?}");
         assert!(!server.text().contains("MAIL FROM"));
+    }
+
+    #[tokio::test]
+    async fn what_came_in_clear_text_after_the_answer_to_starttls_is_not_listened_to() {
+        let server = Server::start(|command| match command {
+            "EHLO" => Some("250-stand-in\r\n250 STARTTLS"),
+            "STARTTLS" => Some("220 go on\r\n250 AUTH PLAIN"),
+            _ => friendly(command),
+        });
+        let mailer = SmtpMailer::new(&Smtp { tls: SmtpTls::StartTls, ..server.await.mailer().config }).unwrap();
+        let error = mailer.send(&email()).await.unwrap_err();
+        assert!(
+            matches!(&error, ProviderError::Transient { message, .. } if message.contains("asked for")),
+            "{error:?}"
+        );
     }
 
     #[tokio::test]

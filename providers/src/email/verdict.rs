@@ -347,6 +347,7 @@ mod tests {
             "550 5.7.26 This mail has been blocked because the sender is unauthenticated.",
             "550 5.7.515 Access denied, sending domain SHOP.EXAMPLE doesn't meet the required authentication level",
             "550 5.7.708 Service unavailable. Access denied, traffic not accepted from this IP",
+            "550 5.7.708 Recipient address rejected: Access denied, traffic not accepted from this IP",
             "550 5.7.1 Your account has been suspended for abuse",
             "550 rejected by SPF policy",
             "535 5.7.8 Authentication credentials invalid",
@@ -398,6 +399,23 @@ mod tests {
             assert_eq!(blame(Step::End, &reply(line).await), Message, "{line}");
             assert_eq!(blame(Step::Recipient, &reply(line).await), Recipient, "{line}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_enhanced_code_says_enough_without_a_known_word() {
+        for (codes, wanted) in [
+            ("1.7 1.8 1.90 2.252 4.5 7.20 7.26 7.32 7.54 7.57 7.60 7.64 7.501 7.503 7.506 7.508 7.513 7.708", Account),
+            ("1.1 1.6 1.10 2.1 2.2 2.4 4.1 4.4 4.6 4.14 4.310 7.2 7.100 7.133 7.504 7.505 7.507", Recipient),
+            ("3.4 6.0 6.9 7.512", Message),
+        ] {
+            // What a refusal that says nothing is taken for is another thing at one of these steps.
+            let step = if wanted == Message { Step::Recipient } else { Step::End };
+            for code in codes.split(' ') {
+                assert_eq!(blame(step, &reply(&format!("550 5.{code} no")).await), wanted, "{code}");
+            }
+        }
+        assert_eq!(blame(Step::End, &reply("550 4.2.9 no").await), Time);
+        assert_eq!(blame(Step::End, &reply("550 5.9.9 no").await), Message);
     }
 
     #[tokio::test]
