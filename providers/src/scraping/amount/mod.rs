@@ -66,11 +66,17 @@ pub(crate) fn currency(text: &str) -> Option<String> {
 
 fn choose<'a>(reading: &'a roles::Reading, known: Option<&str>) -> Option<&'a Amount> {
     let with = |role: Role| reading.amounts.iter().filter(move |amount| amount.role == role);
+    // Words that nobody knows may say which of several prices counts.
+    let is_only = |chosen: &Amount| {
+        let same = |amount: &Amount| amount.value == chosen.value || amount.sign.flatten() != chosen.sign.flatten();
+        reading.wholly_known
+            || with(Role::Price).filter(|amount| amount.sign.is_some() == chosen.sign.is_some()).all(same)
+    };
     let signed = || with(Role::Price).filter(|amount| amount.sign.is_some());
     // Of two currencies the one that the page uses, otherwise the first.
     let same = signed().find(|amount| amount.sign.flatten().is_some() && amount.sign.flatten() == known);
     if let Some(amount) = same.or_else(|| signed().next()) {
-        return Some(amount);
+        return Some(amount).filter(|amount| is_only(amount));
     }
     if reading.in_doubt {
         return None;
@@ -83,10 +89,16 @@ fn choose<'a>(reading: &'a roles::Reading, known: Option<&str>) -> Option<&'a Am
             let is_range = upper.is_none_or(|upper| upper.value >= only.value && !reading.tight);
             return (only.looks_like_money || (reading.harmless && is_range)).then_some(*only);
         }
-        [first, ..] => return bare.iter().all(|amount| amount.looks_like_money).then_some(*first),
+        [first, ..] => {
+            let all_money = bare.iter().all(|amount| amount.looks_like_money);
+            return (all_money && is_only(first)).then_some(*first);
+        }
     }
     // What is no price of its own is one where the text has nothing else.
-    let mut lesser = with(Role::Regular).chain(with(Role::Cents)).chain(with(Role::Part));
+    let lesser = [Role::Untaxed, Role::Regular, Role::Cents, Role::Part]
+        .into_iter()
+        .find(|role| with(*role).next().is_some())?;
+    let mut lesser = with(lesser);
     let first = lesser.next()?;
     (lesser.next().is_none() && (first.sign.is_some() || first.looks_like_money)).then_some(first)
 }
@@ -99,8 +111,10 @@ fn with_cents(tokens: Vec<Token>) -> Vec<Token> {
         let last = joined.len();
         match &token.kind {
             Kind::Word(word) if words::zeros(word).is_some() => {
+                // "$1.5M" is a million and "$25 M" a size.
+                let is_said = token.glued || word.chars().nth(1).is_some() || !word.is_ascii();
                 if let (Some(Kind::Number(number)), Some(zeros)) =
-                    (joined.last().map(|token| &token.kind), words::zeros(word))
+                    (joined.last().map(|token| &token.kind), words::zeros(word).filter(|_| is_said))
                 {
                     let follows = matches!(tokens.peek(), Some(Token { kind: Kind::Number(_), glued: true }));
                     let kind = number.with_zeros(zeros).filter(|_| !follows).map_or(Kind::Odd, Kind::Number);
@@ -108,18 +122,34 @@ fn with_cents(tokens: Vec<Token>) -> Vec<Token> {
                     continue;
                 }
             }
+            // "12 euros and 99 cents"
+            Kind::Word(word)
+                if words::is_and(word) && matches!(joined.last(), Some(Token { kind: Kind::Currency(_), .. })) =>
+            {
+                if matches!(tokens.peek(), Some(Token { kind: Kind::Number(_), .. })) {
+                    continue;
+                }
+            }
             Kind::Number(cents) if last >= 2 && matches!(joined[last - 1].kind, Kind::Currency(_)) => {
                 if let Kind::Number(whole) = &joined[last - 2].kind {
-                    let named = match tokens.peek().map(|token| &token.kind) {
+                    let behind = tokens.peek();
+                    let named = match behind.map(|token| &token.kind) {
                         Some(Kind::Cents) => true,
                         Some(Kind::Word(word)) => words::is_hundredth(word),
                         _ => false,
                     };
-                    let ends = !matches!(tokens.peek(), Some(Token { kind: Kind::Currency(_) | Kind::Number(_), .. }));
-                    let close = joined[last - 1].glued && token.glued;
-                    let alone = tokens.peek().is_none() && last == 2;
-                    let two = cents.digits().len() == 2;
-                    if (named || (two && ends && (close || alone)))
+                    let has_own_sign = matches!(behind, Some(Token { kind: Kind::Currency(_), .. }));
+                    // "12€50%", "12€50ml": two texts that lost the space between them.
+                    let is_counted = match behind {
+                        Some(Token { kind: Kind::Percent | Kind::Times, .. }) => true,
+                        Some(Token { kind: Kind::Word(word), glued: true }) => words::is_measure(word),
+                        _ => false,
+                    };
+                    let (sign_glued, glued) = (joined[last - 1].glued, token.glued);
+                    let (close, alone) = (sign_glued && glued, behind.is_none() && last == 2);
+                    let n_digits = cents.digits().len();
+                    let fits = n_digits == 2 && !has_own_sign && !is_counted;
+                    if (named || (fits && (close || (alone && !sign_glued && !glued))))
                         && let Some(numeral) = whole.with_cents(cents)
                     {
                         joined[last - 2].kind = Kind::Number(numeral);
@@ -128,8 +158,9 @@ fn with_cents(tokens: Vec<Token>) -> Vec<Token> {
                         }
                         continue;
                     }
-                    // "12€990": neither cents nor another price.
-                    if close && ends && !whole.digits().is_empty() {
+                    // "12€990", "12€ 99", "12 €1": neither cents nor another price for sure.
+                    let torn = close || (alone && n_digits == 2 && sign_glued) || (glued && n_digits == 1);
+                    if torn && !has_own_sign && !whole.digits().is_empty() {
                         joined[last - 2].kind = Kind::Odd;
                         token.kind = Kind::Odd;
                     }

@@ -29,6 +29,8 @@ pub(super) struct Amount {
 pub(super) enum Role {
     /// The price, as far as the text tells.
     Price,
+    /// Without the tax: the price where the text does not say it with the tax, too.
+    Untaxed,
     /// What is asked when nothing is off, or what somebody recommends: the price where the text has no other.
     Regular,
     /// The upper end of a range.
@@ -47,33 +49,38 @@ pub(super) struct Reading {
     pub(super) in_doubt: bool,
     /// All its words are ones that go along with a price.
     pub(super) harmless: bool,
+    /// All its words are ones whose meaning is known.
+    pub(super) wholly_known: bool,
     /// A dash right between two numbers: a range, or a telephone number.
     pub(super) tight: bool,
 }
 
 pub(super) fn read(tokens: &[Token], known: Option<&str>) -> Reading {
-    let mut reader = Reader { tokens, known, claimed: vec![false; tokens.len()], in_doubt: false };
+    let mut reader = Reader { tokens, known, after_amount: 0, claimed: vec![false; tokens.len()], in_doubt: false };
     let linked = reader.linked();
     let mut amounts: Vec<Amount> = Vec::new();
     for at in 0..tokens.len() {
         if !linked[at] && matches!(tokens[at].kind, Kind::Number(_)) && !reader.counts(at) {
             let amount = reader.amount(at, &mut amounts);
             amounts.extend(amount);
+            reader.after_amount = at + 1;
         }
     }
-    let harmless = tokens.iter().all(|token| match &token.kind {
-        Kind::Word(word) => words::is_harmless(word) || words::is_range(word),
-        _ => true,
-    });
+    let all_words =
+        |fits: fn(&str) -> bool| tokens.iter().all(|token| !matches!(&token.kind, Kind::Word(word) if !fits(word)));
+    let harmless = all_words(|word| words::is_harmless(word) || words::is_range(word));
+    let wholly_known = all_words(words::is_known);
     let in_doubt = reader.in_doubt || tokens.iter().any(|token| token.kind == Kind::Odd);
     let tight =
         (1..tokens.len()).any(|at| tokens[at].kind == Kind::Dash && tokens[at].glued && reader.is_number(at + 1));
-    Reading { amounts, in_doubt, harmless, tight }
+    Reading { amounts, in_doubt, harmless, wholly_known, tight }
 }
 
 struct Reader<'a> {
     tokens: &'a [Token],
     known: Option<&'a str>,
+    /// Where the last amount ends.
+    after_amount: usize,
     /// Signs that belong to a number already.
     claimed: Vec<bool>,
     in_doubt: bool,
@@ -97,6 +104,10 @@ impl Reader<'_> {
 
     fn is_number(&self, at: usize) -> bool {
         matches!(self.kind(Some(at)), Some(Kind::Number(_)))
+    }
+
+    fn looks_like_money(&self, at: usize) -> bool {
+        matches!(self.kind(Some(at)), Some(Kind::Number(numeral)) if numeral.looks_like_money())
     }
 
     /// Numbers with bars or dashes right between them: dates, telephone numbers, fractions. A dash between two is a range.
@@ -135,7 +146,10 @@ impl Reader<'_> {
         // "iPhone12", "500g", "2in1": letters of a script with spaces, right at the digits.
         let letters_before = self.word(before).is_some_and(|word| self.glued(at) && word.ends_with(currency::joins));
         let letters_behind = self.word(behind).is_some_and(|word| {
-            let fine = words::is_harmless(word) || words::is_piece(word) || !word.starts_with(currency::joins);
+            // "$12.99Save": the sign says that it is money, whatever comes.
+            let is_money = matches!(self.kind(before), Some(Kind::Currency(_))) && self.looks_like_money(at);
+            let fine =
+                is_money || words::is_harmless(word) || words::is_piece(word) || !word.starts_with(currency::joins);
             self.glued(at + 1) && !fine
         });
         if letters_before || letters_behind || self.kind(behind) == Some(&Kind::Times) {
@@ -208,7 +222,9 @@ impl Reader<'_> {
         // Signs between two numbers: "€ 12 € 15", "2 $10", and "12 € 15 €".
         if last > at && self.is_number(last + 1) {
             let follower_has_own = is_sign(self, last + 2);
-            let leans_on_follower = self.glued(last + 1) && !self.glued(at + 1);
+            // "12,99 €1": the mark of a footnote.
+            let is_footnote = self.looks_like_money(at) && !self.looks_like_money(last + 1);
+            let leans_on_follower = self.glued(last + 1) && !self.glued(at + 1) && !is_footnote;
             if first < at || (leans_on_follower && !follower_has_own) {
                 last = at;
             }
@@ -258,6 +274,7 @@ impl Reader<'_> {
             return match meaning {
                 Meaning::UnitPrice => Role::Part,
                 Meaning::Regular => Role::Regular,
+                Meaning::Untaxed => Role::Untaxed,
                 _ => Role::Other,
             };
         }
@@ -290,9 +307,11 @@ impl Reader<'_> {
 
     /// What the words between the number before and this amount say of it.
     fn said_before(&self, first: usize, earlier: &mut [Amount]) -> Option<Meaning> {
-        let start =
-            self.tokens[..first].iter().rposition(|token| matches!(token.kind, Kind::Number(_) | Kind::Currency(_)));
-        let said = &self.tokens[start.map_or(0, |start| start + 1)..first];
+        let start = self.after_amount.min(first);
+        let mut said = &self.tokens[start..first];
+        while let [Token { kind: Kind::Currency(_), .. }, rest @ ..] = said {
+            said = rest;
+        }
         let spoken: Vec<&str> = said
             .iter()
             .filter_map(|token| if let Kind::Word(word) = &token.kind { Some(word.as_str()) } else { None })
@@ -305,12 +324,23 @@ impl Reader<'_> {
             only.role = Role::Other;
         }
         // The first amount's words may speak of another one ahead: "12 € (UVP 15 €)". The nearest counts.
-        // "50% off $20": what is off is told before.
-        let of_percent = matches!(self.kind(start.map(|start| start + 1)), Some(Kind::Percent));
-        let meanings = spoken.iter().rev().filter_map(|word| words::before(word));
-        meanings
-            .filter(|meaning| *meaning != Meaning::Saving || !of_percent)
-            .find(|meaning| *meaning != Meaning::Harmless)
+        let (at, meaning) = said.iter().enumerate().rev().find_map(|(at, token)| {
+            let Kind::Word(word) = &token.kind else { return None };
+            // "10 €/month or 99 €", "10 € netto 12 €": said of the amount before.
+            let is_of_last = start > 0
+                && (words::is_period(word) || words::is_untaxed(word))
+                && said[..at].iter().all(|token| matches!(token.kind, Kind::Slash | Kind::Mark));
+            let meaning = words::before(word).filter(|meaning| *meaning != Meaning::Harmless && !is_of_last);
+            meaning.map(|meaning| (at, meaning))
+        })?;
+        let percent = said.iter().position(|token| token.kind == Kind::Percent);
+        match (meaning, percent) {
+            // "50% off $20" tells before what is off.
+            (Meaning::Saving, Some(percent)) if percent < at => None,
+            // "Save 20% $15", and perhaps "You save 20%: $5".
+            (Meaning::Saving, Some(_)) => Some(Meaning::Regular),
+            _ => Some(meaning),
+        }
     }
 
     fn said_behind(&self, at: usize) -> Role {
@@ -323,6 +353,7 @@ impl Reader<'_> {
             match words::behind(word) {
                 Some(Meaning::Regular) if ends => return Role::Regular,
                 Some(Meaning::Saving | Meaning::Shipping) => return Role::Other,
+                _ if words::is_untaxed(word) => return Role::Untaxed,
                 _ => {}
             }
             if words::is_period(word) {

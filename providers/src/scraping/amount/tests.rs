@@ -448,3 +448,61 @@ fn a_currency_is_a_code_of_the_standard_or_a_sign_that_only_one_has() {
         assert_eq!(currency(none), None, "{none}");
     }
 }
+
+#[test]
+fn of_several_prices_the_words_say_which_counts_or_there_is_none() {
+    check(&[
+        ("Rs 1,299 M.R.P.: Rs 1,999 (35% off)", "1299", "-"),
+        ("M.R.P.: ₹1,999 ₹1,299", "1299", "INR"),
+        ("MRP ₹1,999.00 Deal ₹1,299.00", "1299", "INR"),
+        ("R.R.P. £20.00 £15.00", "15", "GBP"),
+        ("Prix public : 49,90 € Prix : 39,90 €", "39.90", "EUR"),
+        ("Original price was: $20.00.Current price is: $18.00.", "18", "-"),
+        ("Ursprünglicher Preis war: 49,90 €Aktueller Preis ist: 39,90 €.", "39.90", "EUR"),
+        ("Le prix initial était : 20,00 €.Le prix actuel est : 15,00 €.", "15", "EUR"),
+        ("El precio original era: 20,00 €.El precio actual es: 15,00 €.", "15", "EUR"),
+        ("Normaler Preis €20,00 EUR Verkaufspreis €18,00 EUR", "18", "EUR"),
+        ("Prezzo di listino €20,00 Prezzo scontato €18,00", "18", "EUR"),
+        ("Regular price$20.00Sale price$18.00Save $2.00", "18", "-"),
+        ("15,00 zł Najniższa cena z 30 dni przed obniżką: 14,00 zł", "15", "PLN"),
+        ("Niedrigster Preis der letzten 30 Tage: 14,00 € Preis 15,00 €", "15", "EUR"),
+        ("You save 10%: $5.00 Price: $45.00", "45", "-"),
+        ("Save 20% $15.99", "15.99", "-"),
+        ("49,90 € HT 59,88 € TTC", "59.88", "EUR"),
+        ("121,14 zł netto 149,00 zł brutto", "149", "PLN"),
+        ("Preis (netto): 10,00 € (brutto): 11,90 €", "11.90", "EUR"),
+        ("£10.00 excl. VAT £12.00 incl. VAT", "12", "GBP"),
+        ("49,90 € HT (6,98 €/kg)", "49.90", "EUR"),
+        ("UVP 19,90 € (6,98 €/kg)", "19.90", "EUR"),
+        ("monatlich 10,00 €, Preis 120,00 €", "120", "EUR"),
+        ("10,83 € monatlich oder 129,99 €", "129.99", "EUR"),
+    ]);
+    refuse(&["Standard 15,00 € Premium 20,00 €", "Express 9,99 € Abholung 4,99 €", "Basis 12,99 Deluxe 15,99"]);
+}
+
+#[test]
+fn footnotes_are_no_amounts() {
+    check(&[
+        ("12,99 €¹", "12.99", "EUR"),
+        ("12 €²", "12", "EUR"),
+        ("12,99 €¹⁾", "12.99", "EUR"),
+        ("12¹ €", "12", "EUR"),
+        ("1.299,00 €1", "1299", "EUR"),
+        ("Inhalt: 0.5 Liter (25,98 €* / 1 Liter) 12,99 €*", "12.99", "EUR"),
+        ("12,99 €† 15,99 €‡", "12.99", "EUR"),
+    ]);
+    refuse(&["12 €1", "2*12,99 €"]);
+}
+
+#[test]
+fn texts_that_lost_the_space_between_them_are_not_put_together_wrongly() {
+    check(&[
+        ("12€99 15€99", "12.99", "EUR"),
+        ("12€99 149€99", "12.99", "EUR"),
+        ("2 $10", "10", "-"),
+        ("12 Euro und 99 Cent", "12.99", "EUR"),
+        ("$1.2M", "1200000", "-"),
+        ("$25 M", "25", "-"),
+    ]);
+    refuse(&["12€50%", "12€50ml", "12€ 99", "12..99 €", "12.,99 €", "1 299,.00 €", "Preis...12 €"]);
+}

@@ -49,8 +49,14 @@ pub(super) fn cut(text: &str) -> Vec<Token> {
 fn plain(text: &str) -> Vec<char> {
     let mut plain: Vec<char> = Vec::with_capacity(text.len());
     let mut raised = false;
-    for c in text.chars() {
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
         if let Some(digit) = raised_digit(c) {
+            // One alone behind a number or sign leads to a footnote.
+            let alone = !raised && !chars.peek().is_some_and(|next| raised_digit(*next).is_some());
+            if alone && plain.last().is_some_and(|c| !c.is_alphabetic()) {
+                continue;
+            }
             // Raised digits behind a number are its cents.
             if !raised && plain.last().is_some_and(char::is_ascii_digit) {
                 plain.push('.');
@@ -109,7 +115,7 @@ struct Cutter<'a> {
 impl Cutter<'_> {
     fn next(&mut self, glued: bool) {
         let c = self.text[self.at];
-        if c == ' ' {
+        if c == ' ' || self.leads_to_footnote() {
             self.at += 1;
             return;
         }
@@ -128,6 +134,7 @@ impl Cutter<'_> {
             let kind = match c {
                 '%' => Kind::Percent,
                 '×' => Kind::Times,
+                '*' if number_before => Kind::Times,
                 '-' => Kind::Dash,
                 '~' | '〜' if !self.tokens.is_empty() => Kind::Dash,
                 '=' => Kind::Word("=".to_owned()),
@@ -147,10 +154,13 @@ impl Cutter<'_> {
 
     fn word(&mut self, glued: bool) {
         let start = self.at;
+        if let Some(length) = self.abbreviation() {
+            self.at += length;
+        }
         while self.peek(0).is_some_and(|c| c.is_alphabetic() || is_mark_of_a_word(c)) && !self.sign_inside(start) {
             self.at += 1;
         }
-        let word: String = self.text[start..self.at].iter().collect();
+        let word: String = self.text[start..self.at].iter().filter(|c| **c != '.').collect();
         let number_before = matches!(self.tokens.last(), Some(Token { kind: Kind::Number(_), .. }));
         let kind = match (currency::code(&word), word.to_lowercase()) {
             (Some(currency), _) if self.is_code(&word) => Kind::Currency(currency),
@@ -173,10 +183,43 @@ impl Cutter<'_> {
         currency::is_plain_code(word) || (word.chars().all(|c| c.is_ascii_uppercase()) && alone())
     }
 
+    /// `12,99 €* / 1 l`, but not `2*12,99`.
+    fn leads_to_footnote(&self) -> bool {
+        let next = self.text[self.at + 1..].iter().find(|c| **c != ' ');
+        matches!(self.text[self.at], '*' | '†' | '‡') && !next.is_some_and(char::is_ascii_digit)
+    }
+
+    /// The length of `M.R.P.`, an abbreviation of several words.
+    fn abbreviation(&self) -> Option<usize> {
+        let is_letter = |ahead: usize| self.peek(ahead).is_some_and(char::is_alphabetic);
+        let mut length = 0;
+        while is_letter(length) && self.peek(length + 1) == Some('.') {
+            length += 2;
+        }
+        if length > 0 && is_letter(length) {
+            length += 1;
+        }
+        (length >= 3 && !is_letter(length)).then_some(length)
+    }
+
+    /// Two separators in a row, of which this number begins with the second: `12..99`, `Price...12`.
+    fn follows_separators(&self, start: usize) -> bool {
+        let before = |back: usize| start.checked_sub(back).map(|at| self.text[at]);
+        matches!(before(1), Some('.' | ',')) && before(2).is_some_and(|c| c.is_ascii_digit() || matches!(c, '.' | ','))
+    }
+
     /// A point or comma that a number begins with: `.45`, but not that of `Rs.45`.
     fn leads_cents(&self) -> bool {
         let after_word = self.at > 0 && (self.text[self.at - 1].is_alphanumeric() || self.text[self.at - 1] == '/');
         matches!(self.text[self.at], '.' | ',') && !after_word && self.peek(1).is_some_and(|c| c.is_ascii_digit())
+    }
+
+    /// `12€`, without spaces.
+    fn follows_glued_sign(&self) -> bool {
+        matches!(
+            self.tokens.as_slice(),
+            [.., Token { kind: Kind::Number(_), .. }, Token { kind: Kind::Currency(_), glued: true }]
+        )
     }
 
     fn peek(&self, ahead: usize) -> Option<char> {
@@ -193,8 +236,11 @@ impl Cutter<'_> {
 
     /// All digits from here on with nothing but spaces and separators between them, as one number or several.
     fn number(&mut self, glued: bool) {
+        let start = self.at;
         let mut groups = vec![Group { glue: Glue::Start, digits: self.digits() }];
-        while let Some((glue, length)) = self.glue() {
+        // "12€99 149€99": what comes after cents is another number.
+        let are_cents = groups[0].digits.len() == 2 && glued && self.follows_glued_sign();
+        while let Some((glue, length)) = self.glue().filter(|(glue, _)| !are_cents || *glue != Glue::Space) {
             self.at += length;
             let digits = self.digits();
             groups.push(Group { glue, digits });
@@ -202,7 +248,7 @@ impl Cutter<'_> {
         let masked = self.peek(0).is_some_and(|c| matches!(c, '.' | ','))
             && self.peek(1).is_some_and(|c| matches!(c, 'x' | 'X' | '*' | '?'));
         self.skip_dashes();
-        let kinds = if masked { vec![Kind::Odd] } else { numbers(&groups) };
+        let kinds = if masked || self.follows_separators(start) { vec![Kind::Odd] } else { numbers(&groups) };
         for (index, kind) in kinds.into_iter().enumerate() {
             self.push(kind, glued && index == 0);
         }

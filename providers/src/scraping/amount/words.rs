@@ -10,6 +10,8 @@ pub(super) enum Meaning {
     /// What is saved.
     Saving,
     Shipping,
+    /// Without the tax.
+    Untaxed,
     /// For a kilogram, a litre, …
     UnitPrice,
     /// Part of a price that is paid in parts.
@@ -21,9 +23,11 @@ pub(super) enum Meaning {
 const FORMER: &str = "was statt instead anstatt vorher früher bisher ehemals before formerly old alt alter avant \
     ancien ancienne lieu antes antiguo anterior vecchio precedente anziché invece voorheen původně původní \
     przedtem było poprzednia před førpris førhen ord ordinarie tidigare norm раньше старая было стара anterioară korábbi eredeti \
-    compare";
+    compare war waren était era foi byla bola wynosiła volt tidligere stará starý obniżką najniższa";
 
-const REGULAR: &str = "uvp rrp msrp srp rsp list listenpreis catalogue adviesprijs pvp pvpr regular regulär normal normalpris normalpreis \
+const REGULAR: &str = "uvp rrp msrp mrp srp rsp list listino listenpreis catalogue adviesprijs pvp pvpr regular regulär normal normalpris normalpreis \
+    normaler normale normaal original originale originaler originalpreis originele oorspronkelijke ursprünglich ursprünglicher \
+    ursprungspreis initial initiale pierwotna public niedrigster niedrigste lowest laagste bas basso bajo lägsta laveste nejnižší bestpreis \
     ordinary habituel habitual běžná běžně doporučená vejl vejledende zalecana recommended suggested retail \
     base conseillé recommandé consigliato regularna обычная 通常価格 定価 参考価格 原价 原價 市场价 정가 정상가 소비자가";
 
@@ -31,10 +35,13 @@ const SAVING: &str = "save saving savings sparen spare spart ersparnis rabatt di
     ahorre ahorro descuento risparmi risparmia sconto bespaar korting скидка экономия sleva ušetříte rabat oszczędzasz desconto \
     economize kedvezmény spar cashback coupon gutschein voucher bonus";
 
+/// Of these, those that speak of what stands behind them.
+const SAVES: &str = "save spare spart économisez ahorra ahorre risparmi bespaar ušetříte oszczędzasz economize";
+
 const SHIPPING: &str = "versand versandkosten versandkostenfrei portofrei shipping delivery livraison port envío envio gastos spedizione verzendkosten verzending \
     frakt fragt doprava dostawa wysyłka доставка porto postage frete szállítás livrare toimitus lieferung pfand deposit consigne";
 
-const UNIT_PRICE: &str = "= grundpreis kilopreis literpreis stückpreis einheitspreis jämförpris jfr jmf";
+const UNIT_PRICE: &str = "= monatlich mtl monthly mensuel mensile grundpreis kilopreis literpreis stückpreis einheitspreis jämförpris jfr jmf";
 
 const INSTALMENTS: &str = "raten rate ratenzahlung cuotas cuota parcelas parcela mensualités mensualité instalments installments \
     payments payment fois versements versement termijnen rat splátek splátky taksit monatsraten monatsrate quotas";
@@ -47,7 +54,7 @@ const MEASURES: &str = "g gr gram grams kg kilo kilogram mg lb lbs oz pound ml c
     mm cm km meter metre yard ft inch in zoll ml² hour hr h std stunde nacht night nuit noche tag day jour gb tb mb kb w kw kwh v mah hz \
     мл л кг г см м кв";
 
-const MONTHS: &str = "month months mo mon mth monat monate monatlich mtl mois mensuel mes meses mensual mese mensile maand miesiąc měsíc \
+const MONTHS: &str = "month months monthly mo mon mth monat monate monatlich mtl mois mensuel mes meses mensual mese mensile maand miesiąc měsíc \
     måned månad месяц мес kk hó lună ay year yr jahr an année año anno jaar rok år год annum week woche semaine semana settimana";
 
 const MONTH_NAMES: &str = "january february march april may june july august september october november december jan feb mar apr jun jul aug \
@@ -57,7 +64,7 @@ const MONTH_NAMES: &str = "january february march april may june july august sep
     января февраля марта апреля мая июня июля августа сентября октября ноября декабря 年 月 日";
 
 const COUNTS: &str = "für for pour per por pro par x er pack packs packung pakker box boxes rolls rollen flaschen bottles stars sterne reviews \
-    bewertungen avis days tage jours people left available verfügbar disponibles sold verkauft 枚 本 人 回 点";
+    bewertungen avis days tage tagen jours jour dagen dagar días dias giorni dni dnů people left available verfügbar disponibles sold verkauft 枚 本 人 回 点";
 
 const COUNTED_BEFORE: &str = "pack set size größe taille talla model modell modèle no nr art sku ref ean isbn upc artikel tel phone call fax \
     telefon rating bewertung version type typ page seite over only-left série serie";
@@ -74,7 +81,7 @@ const HARMLESS: &str = "price prices preis preise prix precio precios preço pre
     die das le la les el il un une ein eine i is is: est ist of du des du: pm rub only: bez vč včetně s z w we you pay in approx ca circa \
     estimated buy buynow kaufen each stück stk st pc pcs piece unit ud szt ks шт ea běžná běżna běžně akční naše prodejní cenа obvyklá \
     promocyjna promocja aanbieding actie actieprijs tilbud erbjudande оферта акция promo promotion oferta offre soldes solde saldo \
-    regulier internetpreis online webpreis web shop store";
+    or oder ou o oppure nebo lub eller vagy или regulier internetpreis online webpreis web shop store";
 
 fn has(list: &str, word: &str) -> bool {
     list.split_whitespace().any(|known| known == word)
@@ -83,6 +90,7 @@ fn has(list: &str, word: &str) -> bool {
 /// What a word says of the amount behind it.
 pub(super) fn before(word: &str) -> Option<Meaning> {
     let lists = [
+        ("netto", Meaning::Untaxed),
         (FORMER, Meaning::Former),
         (REGULAR, Meaning::Regular),
         (SAVING, Meaning::Saving),
@@ -97,14 +105,31 @@ pub(super) fn before(word: &str) -> Option<Meaning> {
 /// What a word right behind an amount says of it.
 pub(super) fn behind(word: &str) -> Option<Meaning> {
     match before(word) {
-        // "12 € statt 15 €" says nothing of the first.
+        // "12 € statt 15 €" and "12 €, save 3 €" say nothing of the first.
         Some(Meaning::Former | Meaning::UnitPrice) => None,
+        _ if has(SAVES, word) => None,
         meaning => meaning,
     }
 }
 
 pub(super) fn is_harmless(word: &str) -> bool {
     has(HARMLESS, word) || has(REGULAR, word)
+}
+
+/// Words right behind an amount that has no tax in it.
+pub(super) fn is_untaxed(word: &str) -> bool {
+    matches!(word, "ht" | "netto" | "hors" | "ex" | "excl" | "exkl" | "excluding" | "exclusive" | "bez" | "без")
+}
+
+/// Stands between units and cents: `12 euros and 99 cents`.
+pub(super) fn is_and(word: &str) -> bool {
+    matches!(word, "und" | "and" | "et" | "y" | "en" | "og" | "och")
+}
+
+/// Whether it is known what a word says of the amounts beside it.
+pub(super) fn is_known(word: &str) -> bool {
+    let lists = [PIECES, MEASURES, MONTHS, MONTH_NAMES, COUNTS, COUNTED_BEFORE, PER, RANGE];
+    before(word).is_some() || is_untaxed(word) || lists.into_iter().any(|list| has(list, word))
 }
 
 pub(super) fn is_instalments(word: &str) -> bool {
