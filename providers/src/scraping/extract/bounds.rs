@@ -7,6 +7,8 @@ const DEPTH: usize = 2_000;
 const ATTRIBUTES: usize = 500;
 /// Elements that the parser would add because marks of format were never closed.
 const ADDED: usize = 2_000_000;
+/// The same within texts that are texts only where they stand in no drawing: `<svg><title><div>`. Scripts have tags in them, too.
+const HIDDEN: usize = 10_000;
 /// So many marks of format may be left open before they count.
 const OPEN: usize = 8;
 
@@ -14,6 +16,7 @@ const OPEN: usize = 8;
 pub(super) fn too_much(html: &str) -> Option<&'static str> {
     let bytes = html.as_bytes();
     let (mut at, mut depth, mut format, mut added) = (0, 0_usize, 0_usize, 0_usize);
+    let (mut draws, mut hidden) = (false, 0);
     while let Some(found) = bytes[at..].iter().position(|b| *b == b'<') {
         at += found + 1;
         if bytes[at..].starts_with(b"!--") {
@@ -34,6 +37,7 @@ pub(super) fn too_much(html: &str) -> Option<&'static str> {
         }
         at = after;
         let counts = Counts::of(&name);
+        draws |= matches!(name.as_slice(), b"svg" | b"math");
         if closes {
             depth = depth.saturating_sub(usize::from(counts == Counts::Nests || counts == Counts::Formats));
             format = format.saturating_sub(usize::from(counts == Counts::Formats));
@@ -42,7 +46,9 @@ pub(super) fn too_much(html: &str) -> Option<&'static str> {
         match counts {
             Counts::Raw => {
                 let close = [b"</", name.as_slice()].concat();
-                at = find_any_case(bytes, at, &close);
+                let end = find_any_case(bytes, at, &close);
+                hidden += if draws { left_open(&bytes[at..end]) } else { 0 };
+                at = end;
             }
             Counts::Formats => {
                 format += 1;
@@ -54,7 +60,7 @@ pub(super) fn too_much(html: &str) -> Option<&'static str> {
         if format > OPEN {
             added += format;
         }
-        if depth > DEPTH {
+        if depth > DEPTH || hidden > HIDDEN {
             return Some("nests its elements too deep");
         }
         if added > ADDED {
@@ -90,6 +96,12 @@ impl Counts {
             _ => Self::Nests,
         }
     }
+}
+
+/// How many tags of a text are begun and not ended; `<\/b>` is how scripts write an end.
+fn left_open(text: &[u8]) -> usize {
+    let tags = |fits: fn(&[u8]) -> bool| text.windows(2).filter(|pair| pair[0] == b'<' && fits(&pair[1..])).count();
+    tags(|next| next[0].is_ascii_alphabetic()).saturating_sub(tags(|next| matches!(next[0], b'/' | b'\\')))
 }
 
 /// The place behind the `>` of a tag, and how many attributes it has.
@@ -148,6 +160,7 @@ mod tests {
             "<!-- <div> ".repeat(10_000),
             "<".repeat(100_000),
             "<div><!-- x --></div>".repeat(50_000),
+            format!("<svg></svg><script>{}</script>", r"'<div>' + '<\/div>'".repeat(50_000)),
         ] {
             assert_eq!(too_much(&page), None, "{page:.60}");
         }
@@ -164,6 +177,9 @@ mod tests {
             format!("{format}{}", "<p>x".repeat(100_000)),
             "<a><b>".repeat(3_000),
             "<DIV\n>".repeat(100_000),
+            format!("<svg><title>{}", "<div>".repeat(100_000)),
+            format!("<math><style><mi>{}", "<div>".repeat(100_000)),
+            format!("<svg><title>{}</title>", "<div>".repeat(9_000)).repeat(2),
         ] {
             assert!(too_much(&page).is_some(), "{page:.60}");
         }

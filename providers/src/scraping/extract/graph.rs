@@ -11,8 +11,10 @@ use super::{json::Json, markup};
 const STEPS: usize = 2_000_000;
 /// So many nodes may tell of one thing.
 const OF_ONE_NAME: usize = 50;
-/// Longer texts are descriptions.
-const LONGEST_TEXT: usize = 2_000;
+/// So many nodes around a node are looked at.
+const LEVELS: usize = 100;
+/// So many values of one property are looked at.
+const VALUES: usize = 50;
 
 /// A value of a property.
 #[derive(Debug, Clone, PartialEq)]
@@ -228,13 +230,13 @@ impl Graph {
     /// The texts of a property, without markup and entities.
     pub(super) fn texts(&self, at: usize, name: &str) -> Vec<String> {
         let plain = |value: &Value| match value {
-            Value::Text(text) if text.len() <= LONGEST_TEXT => Some(markup::text_of(text).trim().to_owned()),
+            Value::Text(text) if text.len() <= markup::LONGEST_TEXT => Some(markup::text_of(text).trim().to_owned()),
             Value::Number(digits) => Some(digits.clone()),
             Value::Text(_) | Value::Bool(_) => None,
             // {"@id": "https://schema.org/InStock"}, {"@type": "MonetaryAmount", "name": …}
             Value::Node(at) => self.nodes[*at].id.clone(),
         };
-        self.values(at, name).into_iter().filter_map(plain).filter(|text| !text.is_empty()).collect()
+        self.values(at, name).into_iter().take(VALUES).filter_map(plain).filter(|text| !text.is_empty()).collect()
     }
 
     pub(super) fn text(&self, at: usize, name: &str) -> Option<String> {
@@ -255,14 +257,11 @@ impl Graph {
         self.is_within(at, |name| !MAIN.contains(&name))
     }
 
-    fn is_within(&self, mut at: usize, fits: impl Fn(&str) -> bool) -> bool {
-        while let Some((parent, name)) = &self.nodes[at].parent {
-            if fits(name) {
-                return true;
-            }
-            at = *parent;
-        }
-        false
+    fn is_within(&self, at: usize, fits: impl Fn(&str) -> bool) -> bool {
+        let outer = |at: &usize| self.nodes[*at].parent.as_ref().map(|(parent, _)| *parent);
+        // Elements can refer to each other in circles.
+        let around = std::iter::successors(Some(at), outer).take(LEVELS);
+        around.filter_map(|at| self.nodes[at].parent.as_ref()).any(|(_, name)| fits(name))
     }
 
     /// Whether the node is the main thing of another one.

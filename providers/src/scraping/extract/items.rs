@@ -88,7 +88,10 @@ impl Dialect {
     fn names(self, element: &Element) -> Vec<String> {
         let names = element.attr(if self == Self::Microdata { "itemprop" } else { "property" }).unwrap_or_default();
         let kept = |name: &String| KEPT.contains(&name.as_str()) || KEPT_TOO.contains(&name.as_str());
-        names.split_whitespace().map(graph::word).filter(kept).collect()
+        let mut names: Vec<String> = names.split_whitespace().map(graph::word).filter(kept).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     fn id(self, element: &Element) -> Option<&str> {
@@ -213,5 +216,6 @@ fn value(element: ElementRef<'_>, name: &str) -> String {
         _ => None,
     };
     let attribute = element.attr("content").or(attribute).filter(|text| !text.trim().is_empty());
+    let attribute = attribute.map(|text| if text.len() <= markup::LONGEST_TEXT { text } else { "" });
     attribute.map_or_else(|| markup::price_text(element), str::to_owned)
 }

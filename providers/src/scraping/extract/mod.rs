@@ -89,8 +89,10 @@ impl<'a> Document<'a> {
         let heading = selector("h1");
         let headings = self.html.select(&heading).take(3).map(line);
         let previews = ["og:title", "twitter:title"].into_iter().flat_map(|name| self.meta.all(name).first().cloned());
+        // Each is compared with all names of the page.
+        let titles = headings.chain(previews).filter(|title| title.len() <= 4 * TITLE_KEPT);
         let whole: Vec<String> =
-            headings.chain(previews).map(|title| products::simple(&title)).filter(|title| !title.is_empty()).collect();
+            titles.map(|title| products::simple(&title)).filter(|title| !title.is_empty()).collect();
         let within = self.title().map(|title| products::simple(&title)).into_iter().chain(whole.clone()).collect();
         Titles { whole, within }
     }

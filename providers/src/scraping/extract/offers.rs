@@ -8,7 +8,7 @@ use super::{
     super::amount::{self, Money},
     availability,
     graph::{Graph, Value},
-    items,
+    items, markup,
     names::{Level, Page},
 };
 
@@ -250,8 +250,8 @@ impl<'a> Offers<'a> {
                 Value::Number(digits) => {
                     amount::from_number(digits).map(|amount| Money { amount, currency: around.currency.clone() })
                 }
-                Value::Text(text) => read(&super::markup::text_of(text)),
-                Value::Bool(_) | Value::Node(_) => None,
+                Value::Text(text) if text.len() <= markup::LONGEST_TEXT => read(&markup::text_of(text)),
+                Value::Text(_) | Value::Bool(_) | Value::Node(_) => None,
             };
             match (&found, money) {
                 (_, None) => {}

@@ -190,3 +190,54 @@ fn hostile_pages_end_soon() {
     let items = "<div itemscope itemtype='schema.org/Product' itemprop=offers><b itemprop=price>".repeat(300);
     let _ = found(&items);
 }
+
+#[test]
+fn items_that_refer_to_each_other_in_a_circle_end() {
+    let html = "<div itemscope itemtype='https://schema.org/Product' id=x itemref=y itemprop=offers>\
+                <b itemprop=price>12,99 €</b></div>\
+                <div itemscope itemtype='https://schema.org/Product' id=y itemref=x itemprop=offers>\
+                <b itemprop=price>12,99 €</b></div>";
+    assert!(matches!(at("/lamp", html).0.as_str(), "" | "12.99"));
+}
+
+#[test]
+fn a_text_that_is_too_long_or_has_too_much_in_it_has_no_value_instead_of_half_of_one() {
+    let far = |between: &str| priced(&format!("<span itemprop=price>1{between}299 €</span>"));
+    assert_eq!(at("/lamp", &far("")).0, "1299");
+    assert_eq!(at("/lamp", &far(&"<i></i>".repeat(3_000))).0, "");
+    // What each element around a text would keep of it.
+    let mut graph = graph::Graph::default();
+    let nested = format!("<div itemscope>{}{}", "<div itemprop='price name price'>".repeat(1_000), "x".repeat(100_000));
+    items::add(&Html::parse_document(&nested), Dialect::Microdata, &mut graph);
+    let value = |(_, value): &(String, graph::Value)| if let graph::Value::Text(text) = value { text.len() } else { 0 };
+    let kept: usize = graph.nodes.iter().flat_map(|node| &node.properties).map(value).sum();
+    assert_eq!(kept, 0);
+    let names = format!("<div itemscope><meta itemprop='{}' content='{}'>", "price ".repeat(1_000), "9".repeat(1_000));
+    let mut graph = graph::Graph::default();
+    items::add(&Html::parse_document(&names), Dialect::Microdata, &mut graph);
+    assert!(graph.nodes[0].properties.len() <= 2, "a name counts once");
+}
+
+#[test]
+fn a_footnote_is_no_part_of_the_amount() {
+    for html in [
+        priced("<span itemprop=price>12,99 €<sup>1</sup></span>"),
+        priced("<span itemprop=price>12,99<sup>1</sup> €</span>"),
+        priced("<span itemprop=price>12,99 €<sup><a href='#f'>2)</a></sup></span>"),
+        priced("<span itemprop=price>12<sup>99</sup> €</span>"),
+    ] {
+        assert_eq!(at("/lamp", &html).0, "12.99", "{html}");
+    }
+}
+
+#[test]
+fn markup_within_data_takes_no_time() {
+    let bomb = "<div>".repeat(50_000);
+    for html in [block(&product(&format!(r#"{{"price":"{bomb}"}}"#))), block(&format!("{{&quot;{bomb}"))] {
+        assert_eq!(at("/lamp", &html).0, "");
+    }
+    let links = vec![r#""/lamp""#; 20_000].join(",");
+    let offers: Vec<String> = (0..20_000).map(|n| format!(r#"{{"price":{n}}}"#)).collect();
+    let many = format!(r#"{{"@type":"Product","url":[{links}],"offers":[{}]}}"#, offers.join(","));
+    assert_eq!(at("/lamp", &block(&many)).0, "");
+}
