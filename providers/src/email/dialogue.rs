@@ -224,9 +224,10 @@ impl<S: Wire> Dialogue<S> {
         self.reply(&[250]).await
     }
 
-    /// Whether the connection may be used for another message: nothing out of place was said, and nothing unasked.
+    /// Whether the connection may be used for another message: nothing out of place was said, and nothing unasked, not even half a
+    /// line.
     pub(super) async fn is_in_step(&mut self) -> bool {
-        !self.is_odd && self.quiet().await.is_ok()
+        !self.is_odd && self.heard().await.is_none()
     }
 
     /// The same, and the server still answers.
@@ -277,16 +278,22 @@ impl<S: Wire> Dialogue<S> {
         }
     }
 
-    /// What the server has said since its last reply; waits for nothing.
+    /// What the server has said since its last reply; waits for no more than the rest of what has begun.
     async fn unasked(&mut self) -> Result<Option<Reply>, Fault> {
-        // Gives the runtime the time to see what has arrived.
-        yield_now().await;
-        match unconstrained(self.stream.fill_buf()).now_or_never() {
+        match self.heard().await {
             None => Ok(None),
-            Some(Ok([])) => Err(NoReply::Closed.into()),
+            Some(Ok(0)) => Err(NoReply::Closed.into()),
             Some(Err(error)) => Err(NoReply::Broken(error).into()),
             Some(Ok(_)) => Ok(Some(Reply::read(&mut self.stream).await?)),
         }
+    }
+
+    /// How many bytes have come since the last reply, if any or the end of the connection has; waits for nothing.
+    async fn heard(&mut self) -> Option<io::Result<usize>> {
+        // Gives the runtime the time to see what has arrived.
+        yield_now().await;
+        let heard = unconstrained(self.stream.fill_buf()).now_or_never()?;
+        Some(heard.map(<[u8]>::len))
     }
 }
 

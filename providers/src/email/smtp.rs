@@ -269,7 +269,8 @@ mod tests {
             if !in_text || line == "." {
                 let Some(reply) = script(command) else { return };
                 in_text = reply.starts_with("354");
-                let bytes: Vec<u8> = format!("{reply}\r\n").chars().map(|c| u8::try_from(c).unwrap()).collect();
+                let end = if reply.ends_with("\r\n25") { "" } else { "\r\n" };
+                let bytes: Vec<u8> = format!("{reply}{end}").chars().map(|c| u8::try_from(c).unwrap()).collect();
                 if !reply.is_empty() && stream.write_all(&bytes).await.is_err() {
                     return;
                 }
@@ -470,6 +471,10 @@ mod tests {
             let (sent, n_connections) = twice(script).await;
             assert!(sent.iter().all(Result::is_ok) && n_connections == 2, "{n}: {sent:?} over {n_connections}");
         }
+        // Half a line, of which the rest never comes: the message was taken all the same.
+        let half: Script = |command| if command == "." { Some("250 2.0.0 queued\r\n25") } else { friendly(command) };
+        let (sent, n_connections) = twice(half).await;
+        assert!(sent.iter().all(Result::is_ok) && n_connections == 2, "{sent:?} over {n_connections}");
         let alive: Script = |command| if command == "NOOP" { Some("250 here\r\n250 still") } else { friendly(command) };
         let (sent, n_connections) = twice(alive).await;
         assert!(sent.iter().all(Result::is_ok) && n_connections == 2, "{sent:?} over {n_connections}");
