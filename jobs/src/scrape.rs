@@ -1,11 +1,14 @@
 //! Competitors' prices.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Instant,
+};
 
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use providers::{
-    Answer, ProviderError,
+    Answer, Policy, ProviderError,
     scraping::{NoPrice, PagePrice, Price},
 };
 use queue::{FieldError, Job, Timestamp};
@@ -16,6 +19,8 @@ use utoipa::ToSchema;
 use crate::handler::{Context, Done, Handler, JobError};
 
 const LONGEST_URL: usize = 2_000;
+/// So many times a page may be sent on to another host.
+const MOVES: usize = 5;
 
 /// Fetches product pages and reads their prices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -117,7 +122,7 @@ impl Pages {
 impl ScrapedPage {
     fn new(url: String, answer: Result<Answer<PagePrice>, ProviderError>) -> Self {
         match answer {
-            Ok(Answer { value: PagePrice { title, price, fetched_at }, provider, degraded_reason }) => {
+            Ok(Answer { value: PagePrice { title, price, fetched_at, .. }, provider, degraded_reason }) => {
                 let error = degraded_reason.filter(|_| provider == NoPrice::NAME);
                 Self { url, title, price, fetched_at: timestamp(fetched_at), error }
             }
@@ -133,9 +138,19 @@ impl ScrapedPage {
 }
 
 async fn fetch(url: &str, context: &Context) -> Result<Answer<PagePrice>, ProviderError> {
-    let url = page_url(url)
-        .map_err(|problem| ProviderError::Rejected { service: "scraping", message: format!("{url:?} {problem}") })?;
-    context.providers.scraping.call(context.policy(), &url).await
+    let rejected =
+        |problem: &str| ProviderError::Rejected { service: "scraping", message: format!("{url:?} {problem}") };
+    let mut page = page_url(url).map_err(rejected)?;
+    let (began, policy) = (Instant::now(), context.policy());
+    for _ in 0..=MOVES {
+        let left = Policy { time: policy.time.saturating_sub(began.elapsed()), ..policy };
+        let answer = context.providers.scraping.call(left, &page).await?;
+        match answer.value.moved_to {
+            Some(next) => page = next,
+            None => return Ok(answer),
+        }
+    }
+    Err(rejected("is sent on from host to host"))
 }
 
 /// The failure of a job none of whose pages could be fetched: worth another try as soon as one page may be had later.
@@ -197,7 +212,8 @@ mod tests {
     use super::*;
     use crate::testing::{complaints, context, mocks, refused, stored};
 
-    /// Answers by the page's path: `/gone`, `/busy` and `/down` fail, any other page has no price.
+    /// Answers by the page's path: `/gone`, `/busy` and `/down` fail, `/moved` and `/circle` send on to other hosts, any other page has
+    /// no price.
     #[derive(Debug)]
     struct Web;
 
@@ -210,14 +226,25 @@ mod tests {
     impl Scraper for Web {
         fn fetch_price<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
             let message = url.to_string();
+            let page = |moved_to: Option<&str>| {
+                let moved_to = moved_to.map(|url| Url::parse(url).unwrap());
+                Ok(PagePrice {
+                    title: url.host_str().map(str::to_owned),
+                    price: None,
+                    fetched_at: Utc::now(),
+                    moved_to,
+                })
+            };
             let answer = match url.path() {
+                "/moved" => page(Some("https://new.example/fine")),
+                "/circle" => page(Some("https://new.example/circle")),
                 "/gone" => Err(ProviderError::Rejected { service: "scraping", message }),
                 "/busy" => {
                     let retry_after = Some(Duration::from_secs(9));
                     Err(ProviderError::RateLimited { service: "scraping", message, retry_after })
                 }
                 "/down" => Err(ProviderError::Transient { service: "scraping", message, retry_after: None }),
-                _ => Ok(PagePrice { title: Some("A page".to_owned()), price: None, fetched_at: Utc::now() }),
+                _ => page(None),
             };
             async move { answer }.boxed()
         }
@@ -259,6 +286,14 @@ mod tests {
         );
         assert_eq!(pages[2]["error"], "scraping: https://shop.example/busy");
         assert!(pages[0]["fetched_at"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[tokio::test]
+    async fn a_page_that_has_moved_to_another_host_is_asked_for_there() {
+        let done = scrape(&["/moved", "/circle"]).run(&context::<Scrape>(web())).await.unwrap();
+        let [moved, circle] = done.result.pages.as_slice() else { panic!("{done:?}") };
+        assert_eq!((moved.title.as_deref(), moved.url.as_str()), (Some("new.example"), "https://shop.example/moved"));
+        assert!(circle.error.as_deref().is_some_and(|error| error.contains("from host to host")), "{circle:?}");
     }
 
     #[tokio::test]

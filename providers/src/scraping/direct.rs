@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use futures::future::{BoxFuture, FutureExt};
 use reqwest::{
     Client, Response,
-    header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, REFRESH},
+    header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION, REFRESH},
     redirect::Policy,
 };
 use url::Url;
@@ -64,9 +64,14 @@ impl Direct {
         let mut target = url.clone();
         for _ in 0..=REFRESHES {
             let (fetched_at, Extract { title, price, moved_to }) = self.page(&target).await?;
+            let moved_to = moved_to.filter(|_| price.is_none());
             match moved_to {
-                Some(next) if price.is_none() => target = next,
-                _ => return Ok(PagePrice { title, price, fetched_at }),
+                Some(next) if next.host() == target.host() => target = next,
+                Some(next) => {
+                    self.guard.check(&next).map_err(|refused| rejected(url, &refused.to_string()))?;
+                    return Ok(PagePrice { title, price, fetched_at, moved_to: Some(next) });
+                }
+                None => return Ok(PagePrice { title, price, fetched_at, moved_to: None }),
             }
         }
         Err(rejected(url, &format!("pages send on more than {REFRESHES} times")))
@@ -76,11 +81,14 @@ impl Direct {
         self.guard.check(url).map_err(|refused| rejected(url, &refused.to_string()))?;
         let request = self.client.get(url.clone()).header(ACCEPT, "text/html,application/xhtml+xml");
         let response = request.send().await.map_err(|e| failure(url, &e))?;
+        let fetched_at = Utc::now();
+        let final_url = final_url(url, &response);
+        if let Some(next) = redirected(&response, &final_url) {
+            return Ok((fetched_at, Extract { title: None, price: None, moved_to: Some(next) }));
+        }
         check_status(url, &response)?;
         check_media_type(url, &response)?;
         check_packing(url, &response)?;
-        let fetched_at = Utc::now();
-        let final_url = final_url(url, &response);
         let content_type = header(&response, &CONTENT_TYPE);
         let refresh = header(&response, &REFRESH).and_then(|value| extract::refresh(&value, &final_url));
         let body = read_body(url, response).await?;
@@ -128,11 +136,22 @@ fn redirects(guard: Guard) -> Policy {
         if attempt.previous().len() > REDIRECTS {
             return attempt.error(Refused(format!("more than {REDIRECTS} redirects")));
         }
-        match guard.check(attempt.url()) {
-            Ok(()) => attempt.follow(),
-            Err(refused) => attempt.error(refused),
+        if let Err(refused) = guard.check(attempt.url()) {
+            return attempt.error(refused);
         }
+        let stays = attempt.previous().last().is_some_and(|from| from.host() == attempt.url().host());
+        if stays { attempt.follow() } else { attempt.stop() }
     })
+}
+
+/// Where a redirect leads that was not followed: to another host.
+fn redirected(response: &Response, from: &Url) -> Option<Url> {
+    let location = response.status().is_redirection().then(|| header(response, &LOCATION))??;
+    let mut next = from.join(&location).ok()?;
+    if next.fragment().is_none() {
+        next.set_fragment(from.fragment());
+    }
+    Some(next).filter(|next| next.host() != from.host())
 }
 
 fn check_status(url: &Url, response: &Response) -> Result<(), ProviderError> {
@@ -266,6 +285,15 @@ mod tests {
         direct(&["127.0.0.1"]).fetch_price(&url).await
     }
 
+    /// A page, or the one of another host to which it sends on.
+    async fn follow(direct: &Direct, url: &Url) -> Result<PagePrice, ProviderError> {
+        let answer = direct.fetch_price(url).await?;
+        match &answer.moved_to {
+            Some(next) => direct.fetch_price(next).await,
+            None => Ok(answer),
+        }
+    }
+
     const CUP: &str = r#"<title>Cup</title><script type="application/ld+json">
         {"@type":"Product","offers":{"price":"12,90","priceCurrency":"EUR"}}</script>"#;
 
@@ -308,7 +336,8 @@ mod tests {
     #[tokio::test]
     async fn a_redirect_to_a_private_address_or_another_scheme_is_refused() {
         for target in ["http://10.0.0.1/", "http://[::1]:1/", "http://localhost:1/", "http://169.254.169.254/latest/"] {
-            let error = fetch(ResponseTemplate::new(302).insert_header("location", target)).await.unwrap_err();
+            let (_server, url) = serve(ResponseTemplate::new(302).insert_header("location", target)).await;
+            let error = follow(&direct(&["127.0.0.1"]), &url).await.unwrap_err();
             assert!(
                 matches!(&error, ProviderError::Rejected { message, .. } if message.contains("refused")),
                 "{error:?}"
@@ -384,6 +413,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn another_host_is_not_asked_without_its_turn() {
+        let (server, direct) = serve_all(&[("/cup", CUP.to_owned())]).await;
+        let elsewhere = format!("http://localhost:{}/cup", server.address().port());
+        let redirect = ResponseTemplate::new(302).insert_header("location", elsewhere.as_str());
+        Mock::given(path("/redirect")).respond_with(redirect).mount(&server).await;
+        Mock::given(path("/refresh")).respond_with(page(sends_to(&elsewhere))).mount(&server).await;
+        for at in ["redirect", "refresh"] {
+            let url = Url::parse(&format!("{}/{at}#x", server.uri())).unwrap();
+            let answer = direct.fetch_price(&url).await.unwrap();
+            assert_eq!(answer.price, None);
+            assert_eq!(answer.moved_to.unwrap().host_str(), Some("localhost"), "{at}");
+        }
+        let asked = server.received_requests().await.unwrap();
+        assert!(asked.iter().all(|request| request.url.path() != "/cup"));
+    }
+
+    #[tokio::test]
     async fn a_page_that_sends_its_readers_on_is_guarded_and_ends() {
         let pages = [
             ("/private", sends_to("http://169.254.169.254/latest/")),
@@ -396,7 +442,7 @@ mod tests {
         let (server, direct) = serve_all(&pages).await;
         for (at, _) in &pages[..5] {
             let url = Url::parse(&format!("{}{at}", server.uri())).unwrap();
-            let error = direct.fetch_price(&url).await.unwrap_err();
+            let error = follow(&direct, &url).await.unwrap_err();
             assert!(
                 matches!(&error, ProviderError::Rejected { message, .. } if !message.contains("secret")),
                 "{error:?}"

@@ -23,7 +23,7 @@ impl Scraper for NoFetch {
     fn fetch_price<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
         async move {
             let title = format!("mock page of {}", url.host_str().unwrap_or_default());
-            Ok(PagePrice { title: Some(title), price: Some(price(url)), fetched_at: Utc::now() })
+            Ok(PagePrice { title: Some(title), price: Some(price(url)), fetched_at: Utc::now(), moved_to: None })
         }
         .boxed()
     }
@@ -46,7 +46,7 @@ impl Provider for NoPrice {
 
 impl Scraper for NoPrice {
     fn fetch_price<'a>(&'a self, _: &'a Url) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
-        future::ready(Ok(PagePrice { title: None, price: None, fetched_at: Utc::now() })).boxed()
+        future::ready(Ok(PagePrice { title: None, price: None, fetched_at: Utc::now(), moved_to: None })).boxed()
     }
 }
 

@@ -49,6 +49,8 @@ pub struct PagePrice {
     pub price: Option<Price>,
     /// When it was fetched.
     pub fetched_at: DateTime<Utc>,
+    /// A page of another host, to which this one sends on. That host has a turn and a breaker of its own, so it is asked apart.
+    pub moved_to: Option<Url>,
 }
 
 /// A price.
