@@ -25,8 +25,12 @@ use crate::{
 const AT_A_TIME: usize = 4;
 /// A service that asks for a shorter wait is waited for.
 const SHORT: Duration = Duration::from_secs(5);
-/// A result that could not be made is tried again after this time, doubled each time, up to the second.
-const LATER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(15 * 60));
+/// A result that could not be made is tried again after this time, doubled each time.
+const LATER: Duration = Duration::from_secs(5);
+/// At the longest: everybody waits for a service of one account, which comes back.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
+/// Of the many accounts that a service has elsewhere, some never come back.
+const LONGEST_OF_MANY: Duration = Duration::from_secs(24 * 3600);
 /// So many failures in a row, and the service counts as away.
 const AWAY: u64 = 3;
 /// Then it is tried again after this time.
@@ -264,6 +268,9 @@ impl Healing<'_> {
                 self.store.put_off_tenant(healer.collection, &degraded.tenant, until).await.map_err(away)?;
                 self.put_off(healer, degraded, after).await
             }
+            JobError::Snooze { code, after, .. } if code == Hold::BreakerOpen.code() && !healer.one_account => {
+                self.put_off_longer(healer, degraded, after).await
+            }
             JobError::Snooze { after, .. } if after <= SHORT || !healer.one_account => {
                 self.put_off(healer, degraded, after).await
             }
@@ -271,19 +278,16 @@ impl Healing<'_> {
                 self.put_off(healer, degraded, Duration::ZERO).await?;
                 Err(Stop::Away(error))
             }
-            JobError::Retry { after: Some(after), .. } if !healer.one_account => {
-                self.put_off(healer, degraded, after).await
+            JobError::Retry { after, .. } if !healer.one_account => {
+                self.put_off_longer(healer, degraded, after.unwrap_or_default()).await
             }
             JobError::Retry { code, message, after: Some(after) } => {
                 self.put_off(healer, degraded, Duration::ZERO).await?;
                 Err(Stop::Away(JobError::Snooze { code, message, after }))
             }
             error @ JobError::Retry { .. } => {
-                self.put_off.fetch_add(1, Ordering::Relaxed);
-                let wait = LATER.0.saturating_mul(1 << degraded.failures.min(20)).min(LATER.1);
-                let until = later(wait);
-                self.store.failed_degraded(healer.collection, &degraded.job_id, until).await.map_err(away)?;
-                if !healer.one_account || self.failures.fetch_add(1, Ordering::Relaxed) + 1 < AWAY {
+                self.put_off_longer(healer, degraded, Duration::ZERO).await?;
+                if self.failures.fetch_add(1, Ordering::Relaxed) + 1 < AWAY {
                     return Ok(());
                 }
                 Err(Stop::Away(error))
@@ -318,10 +322,23 @@ impl Healing<'_> {
         self.store.put_off_degraded(healer.collection, &degraded.job_id, later(wait)).await.map_err(away)
     }
 
+    /// For longer than the last time, and for no less than is `asked` for.
+    async fn put_off_longer(&self, healer: &Healer, degraded: &Degraded, asked: Duration) -> Result<(), Stop> {
+        self.put_off.fetch_add(1, Ordering::Relaxed);
+        let until = later(longer(degraded.failures, healer.one_account).max(asked));
+        self.store.failed_degraded(healer.collection, &degraded.job_id, until).await.map_err(away)
+    }
+
     fn healed(&self) -> Healed {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Healed { replaced: count(&self.replaced), left_alone: count(&self.left_alone), put_off: count(&self.put_off) }
     }
+}
+
+/// The wait after so many failures.
+fn longer(failures: u32, one_account: bool) -> Duration {
+    let longest = if one_account { LONGEST } else { LONGEST_OF_MANY };
+    LATER.saturating_mul(1 << failures.min(20)).min(longest)
 }
 
 /// Redis or MongoDB cannot be had: what was taken comes again when its lease is over.
@@ -336,4 +353,18 @@ fn now() -> Moment {
 fn later(wait: Duration) -> Moment {
     let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     Moment::from_ms(Clock::default().now_ms().saturating_add(wait_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_comes_back_is_asked_for_ever_more_rarely() {
+        let waits =
+            |one_account| (0..40).map(move |failures| longer(failures, one_account).as_secs()).collect::<Vec<_>>();
+        assert_eq!(waits(true)[..4], [5, 10, 20, 40]);
+        assert_eq!((waits(true)[39], waits(false)[39]), (15 * 60, 24 * 3600));
+        assert!(waits(false).is_sorted());
+    }
 }
