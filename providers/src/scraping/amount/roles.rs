@@ -56,7 +56,11 @@ pub(super) struct Reading {
 }
 
 pub(super) fn read(tokens: &[Token], known: Option<&str>) -> Reading {
-    let mut reader = Reader { tokens, known, after_amount: 0, claimed: vec![false; tokens.len()], in_doubt: false };
+    let numbers_on = tokens.iter().position(|token| matches!(token.kind, Kind::Number(_))).unwrap_or(tokens.len());
+    let tax_comes_first =
+        tokens[..numbers_on].iter().any(|token| matches!(&token.kind, Kind::Word(word) if words::is_of_tax(word)));
+    let mut reader =
+        Reader { tax_comes_first, tokens, known, after_amount: 0, claimed: vec![false; tokens.len()], in_doubt: false };
     let linked = reader.linked();
     let mut amounts: Vec<Amount> = Vec::new();
     for at in 0..tokens.len() {
@@ -81,6 +85,8 @@ struct Reader<'a> {
     known: Option<&'a str>,
     /// Where the last amount ends.
     after_amount: usize,
+    /// "Incl. tax 12 €, excl. tax 10 €": what is said of the tax stands before each amount, not behind it.
+    tax_comes_first: bool,
     /// Signs that belong to a number already.
     claimed: Vec<bool>,
     in_doubt: bool,
@@ -328,7 +334,7 @@ impl Reader<'_> {
             let Kind::Word(word) = &token.kind else { return None };
             // "10 €/month or 99 €", "10 € netto 12 €": said of the amount before.
             let is_of_last = start > 0
-                && (words::is_period(word) || words::is_untaxed(word))
+                && (words::is_period(word) || (words::is_untaxed(word) && !self.tax_comes_first))
                 && said[..at].iter().all(|token| matches!(token.kind, Kind::Slash | Kind::Mark));
             let meaning = words::before(word).filter(|meaning| *meaning != Meaning::Harmless && !is_of_last);
             meaning.map(|meaning| (at, meaning))
@@ -353,7 +359,7 @@ impl Reader<'_> {
             match words::behind(word) {
                 Some(Meaning::Regular) if ends => return Role::Regular,
                 Some(Meaning::Saving | Meaning::Shipping) => return Role::Other,
-                _ if words::is_untaxed(word) => return Role::Untaxed,
+                _ if words::is_untaxed(word) && !self.tax_comes_first => return Role::Untaxed,
                 _ => {}
             }
             if words::is_period(word) {

@@ -472,6 +472,8 @@ fn of_several_prices_the_words_say_which_counts_or_there_is_none() {
         ("121,14 zł netto 149,00 zł brutto", "149", "PLN"),
         ("Preis (netto): 10,00 € (brutto): 11,90 €", "11.90", "EUR"),
         ("£10.00 excl. VAT £12.00 incl. VAT", "12", "GBP"),
+        ("Inc. VAT £30.00 Ex. VAT £25.00", "30", "GBP"),
+        ("Ex. VAT £25.00 Inc. VAT £30.00", "30", "GBP"),
         ("49,90 € HT (6,98 €/kg)", "49.90", "EUR"),
         ("UVP 19,90 € (6,98 €/kg)", "19.90", "EUR"),
         ("monatlich 10,00 €, Preis 120,00 €", "120", "EUR"),

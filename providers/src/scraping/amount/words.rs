@@ -43,6 +43,10 @@ const SHIPPING: &str = "versand versandkosten versandkostenfrei portofrei shippi
 
 const UNIT_PRICE: &str = "= monatlich mtl monthly mensuel mensile grundpreis kilopreis literpreis stückpreis einheitspreis jämförpris jfr jmf";
 
+const UNTAXED: &str = "ht netto hors ex excl exkl excluding exclusive bez без";
+
+const TAXED: &str = "ttc brutto inc incl inkl including inclusive vat mwst ust tva iva btw dph moms gst tax";
+
 const INSTALMENTS: &str = "raten rate ratenzahlung cuotas cuota parcelas parcela mensualités mensualité instalments installments \
     payments payment fois versements versement termijnen rat splátek splátky taksit monatsraten monatsrate quotas";
 
@@ -90,7 +94,7 @@ fn has(list: &str, word: &str) -> bool {
 /// What a word says of the amount behind it.
 pub(super) fn before(word: &str) -> Option<Meaning> {
     let lists = [
-        ("netto", Meaning::Untaxed),
+        (UNTAXED, Meaning::Untaxed),
         (FORMER, Meaning::Former),
         (REGULAR, Meaning::Regular),
         (SAVING, Meaning::Saving),
@@ -116,9 +120,14 @@ pub(super) fn is_harmless(word: &str) -> bool {
     has(HARMLESS, word) || has(REGULAR, word)
 }
 
-/// Words right behind an amount that has no tax in it.
+/// Beside an amount that has no tax in it.
 pub(super) fn is_untaxed(word: &str) -> bool {
-    matches!(word, "ht" | "netto" | "hors" | "ex" | "excl" | "exkl" | "excluding" | "exclusive" | "bez" | "без")
+    has(UNTAXED, word)
+}
+
+/// Says whether an amount has the tax in it.
+pub(super) fn is_of_tax(word: &str) -> bool {
+    is_untaxed(word) || has(TAXED, word)
 }
 
 /// Stands between units and cents: `12 euros and 99 cents`.

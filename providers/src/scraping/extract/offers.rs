@@ -240,8 +240,14 @@ impl<'a> Offers<'a> {
     /// The amount of a property. Several different ones are none.
     fn money(&self, at: usize, name: &str, around: &Around) -> Option<(Money, bool)> {
         let currency = around.currency.as_deref();
+        // What readers see tells whether the attribute's 12.990 is 12,99 or twelve thousand.
+        let shown = self.graph.text(at, items::SHOWN).and_then(|text| amount::from_text(&text, currency));
         let read = |text: &str| {
-            let found = amount::from_text(text, currency)?;
+            let decimal = amount::from_number(text.trim());
+            let found = match shown.clone().filter(|shown| Some(shown.amount) == decimal) {
+                Some(shown) => shown,
+                None => amount::from_text(text, currency)?,
+            };
             Some(Money { currency: found.currency.or_else(|| around.currency.clone()), ..found })
         };
         let mut found: Option<Money> = None;

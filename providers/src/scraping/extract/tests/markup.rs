@@ -241,3 +241,31 @@ fn markup_within_data_takes_no_time() {
     let many = format!(r#"{{"@type":"Product","url":[{links}],"offers":[{}]}}"#, offers.join(","));
     assert_eq!(at("/lamp", &block(&many)).0, "");
 }
+
+#[test]
+fn what_is_shown_tells_what_an_attribute_means() {
+    for (content, text, amount) in
+        [("12.990", "12,99 €", "12.99"), ("1.299", "1.299 €", "1299"), ("1.299", "jetzt kaufen", "1299")]
+    {
+        let html = priced(&format!("<span itemprop=price content='{content}'>{text}</span>"));
+        assert_eq!(at("/lamp", &html).0, amount, "{html}");
+    }
+}
+
+#[test]
+fn prices_as_shop_programs_write_them_are_read() {
+    for (amount, price) in [
+        (
+            "39.9",
+            "<del aria-hidden=true><bdi>49,90&nbsp;&euro;</bdi></del> <span>Ursprünglicher Preis war: 49,90&nbsp;&euro;</span>\
+                  <ins><bdi>39,90&nbsp;&euro;</bdi></ins><span>Aktueller Preis ist: 39,90&nbsp;&euro;.</span>",
+        ),
+        ("1299.99", "$<span>1,299<span>.</span></span><span>99</span>"),
+        ("12.99", "<span>12,99 €</span><span aria-hidden=true>12<span>,</span>99<span>€</span></span>"),
+        ("12.99", "12,99 €<small>(25,98 €* / 1 l)</small>"),
+        ("12.99", "12,99 € <small>UVP 15,99 €</small>"),
+        ("12", "£10.00 <small>ex VAT</small> £12.00 <small>inc VAT</small>"),
+    ] {
+        assert_eq!(at("/lamp", &priced(&format!("<div itemprop=price>{price}</div>"))).0, amount, "{price}");
+    }
+}
