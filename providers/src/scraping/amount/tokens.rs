@@ -53,7 +53,7 @@ fn plain(text: &str) -> Vec<char> {
     while let Some(c) = chars.next() {
         if let Some(digit) = raised_digit(c) {
             // One alone behind a number or sign leads to a footnote.
-            let alone = !raised && !chars.peek().is_some_and(|next| raised_digit(*next).is_some());
+            let alone = !raised && chars.peek().is_none_or(|next| raised_digit(*next).is_none());
             if alone && plain.last().is_some_and(|c| !c.is_alphabetic()) {
                 continue;
             }
