@@ -358,19 +358,22 @@ async fn a_limit_an_hour_puts_messages_off_in_all_replicas_and_uses_no_attempt()
     let server = Smtp::start(None).await.unwrap();
     let options = Options::default().workers(2).real_email(server.port()).env("SMTP_PER_HOUR", "100");
     let system = System::start(options).await;
-    let ids = system.post_jobs("email", (0..4).map(|n| reminder(&format!("n{n}@customer.example")))).await;
-    // A minute's worth may go at once: 100 an hour is one, and a part of the next.
+    let began = std::time::Instant::now();
+    let ids = system.post_jobs("email", (0..8).map(|n| reminder(&format!("n{n}@customer.example")))).await;
     let state = async |id: &String| system.job(id).await["state"].as_str().unwrap().to_owned();
-    wait_until("one is sent and the others are put off", PATIENCE, async || {
+    wait_until("some are sent and the others are put off", PATIENCE, async || {
         let mut states = Vec::new();
         for id in &ids {
             states.push(state(id).await);
         }
-        states.sort();
-        states == ["scheduled", "scheduled", "scheduled", "succeeded"]
+        let n_of = |state: &str| states.iter().filter(|other| *other == state).count();
+        n_of("succeeded") > 0 && n_of("scheduled") > 0 && n_of("succeeded") + n_of("scheduled") == ids.len()
     })
     .await;
-    assert_eq!(server.received().len(), 1);
+    // A minute's worth may go at once, which is one and a part of the next; then one each 36 s.
+    let n_received = u32::try_from(server.received().len()).unwrap();
+    let most = 100.0 / 60.0 + began.elapsed().as_secs_f64() / 36.0;
+    assert!(f64::from(n_received) <= most, "{n_received} were sent, and {most:.1} might be");
     for id in &ids {
         let job = system.job(id).await;
         if job["state"] == "scheduled" {
