@@ -25,7 +25,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use hyper::body::{Frame, SizeHint};
 use tokio::{
     io::AsyncRead,
@@ -177,7 +177,8 @@ pub(crate) async fn guard(State(budget): State<Arc<Budget>>, request: Request, n
     let hold = Hold::new(&budget);
     // For what goes on after the answer has begun.
     parts.extensions.insert(Memory { _hold: hold.clone() });
-    let need = if is_stream { STREAM } else { 0 };
+    // Of a body that is read whole, its own length is more than what unpacking takes.
+    let need = if is_stream { STREAM + coding.map_or(0, Coding::window) } else { 0 };
     let counted =
         Counted { body, hold: hold.clone(), length: 0, announced, need, is_packed: coding.is_some(), is_over: false };
     let response = next.run(Request::from_parts(parts, Body::new(counted))).await;
@@ -211,6 +212,14 @@ impl Coding {
         }
     }
 
+    /// What unpacking keeps of what it has unpacked.
+    fn window(self) -> usize {
+        match self {
+            Self::Gzip => 32 << 10,
+            Self::Zstd => 1 << WINDOW_LOG,
+        }
+    }
+
     fn unpack(self, body: Body) -> Body {
         let packed = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
         let reader: Pin<Box<dyn AsyncRead + Send>> = match self {
@@ -233,7 +242,11 @@ impl Coding {
                 io::Error::other(Refusal::Damaged)
             }
         });
-        Body::from_stream(pieces)
+        // What has come may become a thousand times as much: others have their turn after each piece.
+        Body::from_stream(pieces.then(|piece| async {
+            tokio::task::yield_now().await;
+            piece
+        }))
     }
 }
 
@@ -363,7 +376,7 @@ impl HttpBody for Counted {
 mod tests {
     use async_compression::tokio::bufread::{GzipEncoder, ZstdEncoder};
     use axum::{Router, middleware, routing::post};
-    use futures::{StreamExt, stream};
+    use futures::stream;
     use tokio::io::AsyncReadExt;
     use tower::ServiceExt;
 
@@ -437,6 +450,37 @@ mod tests {
         let header = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x90];
         let (status, text) = ask(api, "zstd", header.to_vec().into()).await;
         assert_eq!(status, 400, "{text}");
+    }
+
+    #[tokio::test]
+    async fn others_have_their_turn_while_a_body_is_unpacked() {
+        for coding in ["gzip", "zstd"] {
+            let body = packed(coding, &vec![b' '; BATCH_LIMIT]).await;
+            let turns = Arc::new(AtomicUsize::new(0));
+            let counted = turns.clone();
+            let other = tokio::spawn(async move {
+                loop {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    tokio::task::yield_now().await;
+                }
+            });
+            assert_eq!(ask(api(Budget::new(), open()), coding, body.into()).await.0, 200);
+            other.abort();
+            let turns = turns.load(Ordering::Relaxed);
+            assert!(turns >= BATCH_LIMIT / PIECE, "{coding}: {turns}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_memory_of_a_packed_stream_counts_what_unpacking_takes() {
+        let budget = Budget::new();
+        let request = Request::post("/")
+            .header(header::CONTENT_TYPE, "application/x-ndjson")
+            .header(header::CONTENT_ENCODING, "zstd")
+            .body(Body::from_stream(stream::pending::<io::Result<Bytes>>()));
+        let mut reading = std::pin::pin!(api(budget.clone(), open()).oneshot(request.unwrap()));
+        assert!(futures::poll!(reading.as_mut()).is_pending());
+        assert_eq!(budget.used.load(Ordering::Relaxed), STREAM + (8 << 20));
     }
 
     #[tokio::test]

@@ -111,8 +111,8 @@ impl Intake {
                 return Err(Problem::invalid(errors));
             }
         };
-        let options = read.options.unwrap_or_default();
-        let given = Given::of(request, &read.payload, options.metadata.clone())?;
+        let mut options = read.options.unwrap_or_default();
+        let given = Given::of(request, &read.payload, options.metadata.take())?;
         errors.extend(options.errors(now));
         errors.extend(given.errors());
         if !errors.is_empty() {

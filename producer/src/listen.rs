@@ -133,7 +133,7 @@ async fn connection(stream: TcpStream, seat: Seat, router: Router, closing: Canc
         }
     });
     let mut http = http1::Builder::new();
-    // Time is kept by the socket. A client may shut its side once it has sent its request.
+    // Time is kept by the socket. Who shuts his side counts as gone, and is not answered: so nobody waits for a job on his behalf.
     http.max_buf_size(HEAD_LIMIT).max_header_size(HEAD_LIMIT).keep_alive(!is_spare);
     let mut connection = pin!(http.serve_connection(TokioIo::new(socket), service));
     let ended = match closing.run_until_cancelled(connection.as_mut()).await {

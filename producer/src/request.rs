@@ -39,6 +39,10 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const KEY_AT_MOST: usize = 255;
 const TRACEPARENT: &str = "traceparent";
 
+/// As many as there are cores.
+static TURNS: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)));
+
 /// The formats a body can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -104,7 +108,7 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
 pub(crate) fn parse(body: &[u8]) -> Result<Json, Problem> {
     let body = without_bom(body);
     if parts_take(body) > PARTS_LIMIT {
-        let detail = "the JSON has too many parts: about 10,000 entries of lists, 6,000 objects or 35,000 fields can be read at once";
+        let detail = "the JSON has too many parts: about 10,000 entries of lists, 8,000 fields or 4,000 objects can be read at once";
         return Err(Problem::new(Type::TooLarge, detail));
     }
     Json::read(body).map_err(|error| malformed(&error))
@@ -137,24 +141,35 @@ fn parts_take(json: &[u8]) -> usize {
     takes
 }
 
-/// Does what takes long with a body of `length` bytes on a thread of its own, as many at a time as there are cores, so that nobody else
-/// waits for it.
+/// Does what takes long with a body of `length` bytes on a thread of its own, when it has its turn, so that nobody else waits for it.
 pub(crate) async fn aside<T: Send + 'static>(
     length: usize,
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    static TURNS: LazyLock<Semaphore> =
-        LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)));
     if length <= QUICK {
         return work();
     }
     let turn = TURNS.acquire().await;
-    let done = tokio::task::spawn_blocking(work).await;
-    drop(turn);
-    done.unwrap_or_else(|error| {
+    // The turn lasts as long as the work, also when the client hangs up meanwhile.
+    let work = move || {
+        let _turn = turn;
+        work()
+    };
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
         tracing::error!(%error, "a request could not be looked at");
         Err(Problem::new(Type::Internal, "the request could not be looked at; the log has the reason"))
     })
+}
+
+/// Reads a body of JSON for one job or less, and makes something of it: aside, when it is long.
+pub(crate) async fn json<T: Send + 'static>(
+    headers: &HeaderMap,
+    body: Body,
+    make: impl FnOnce(&Json) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    require_json(headers)?;
+    let body = read(headers, body, JOB_LIMIT).await?;
+    aside(body.len(), move || make(&parse(&body)?)).await
 }
 
 pub(crate) fn has_idempotency_key(headers: &HeaderMap) -> bool {
@@ -220,6 +235,8 @@ pub(crate) fn bad_parameter(name: &str, message: &str) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Barrier};
+
     use super::*;
 
     #[test]
@@ -250,12 +267,50 @@ mod tests {
         assert_eq!(parse(b"\xef\xbb\xbf{\"a\":1}").unwrap()["a"], 1);
     }
 
+    #[test]
+    fn so_many_parts_of_json_can_be_read_as_the_refusal_says() {
+        let list = |part: &str, n: usize| format!("[{}]", vec![part; n].join(","));
+        let fields = |n: usize| format!("{{{}}}", (0..n).map(|n| format!("\"{n}\":0")).collect::<Vec<_>>().join(","));
+        for (most, more) in [
+            (list("0", 10_000), list("0", 11_000)),
+            (fields(8_000), fields(9_000)),
+            (list("{}", 4_000), list("{}", 5_000)),
+        ] {
+            assert!(parse(most.as_bytes()).is_ok(), "{most:.20}");
+            let problem = serde_json::to_value(parse(more.as_bytes()).unwrap_err()).unwrap();
+            for told in ["10,000 entries", "8,000 fields", "4,000 objects"] {
+                assert!(problem["detail"].as_str().unwrap().contains(told), "{problem}");
+            }
+        }
+    }
+
     #[tokio::test]
     async fn what_takes_long_is_done_on_another_thread() {
         let thread = |length| aside(length, || Ok(std::thread::current().id()));
         assert_eq!(thread(QUICK).await.unwrap(), std::thread::current().id());
         assert_ne!(thread(QUICK + 1).await.unwrap(), std::thread::current().id());
         assert!(aside::<()>(QUICK + 1, || panic!("a planted panic")).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn work_for_a_client_that_hung_up_keeps_its_turn_until_it_is_done() {
+        let n_cores = std::thread::available_parallelism().unwrap().get();
+        let end = Arc::new(Barrier::new(n_cores + 1));
+        for _ in 0..n_cores {
+            let (begin, end) = (Arc::new(Barrier::new(2)), end.clone());
+            let begun = begin.clone();
+            let client = tokio::spawn(aside(QUICK + 1, move || {
+                begin.wait();
+                end.wait();
+                Ok(())
+            }));
+            tokio::task::spawn_blocking(move || begun.wait()).await.unwrap();
+            client.abort();
+            assert!(client.await.is_err());
+        }
+        assert_eq!(TURNS.available_permits(), 0);
+        tokio::task::spawn_blocking(move || end.wait()).await.unwrap();
+        aside(QUICK + 1, || Ok(())).await.unwrap();
     }
 
     #[test]

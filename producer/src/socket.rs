@@ -21,6 +21,8 @@ use crate::problem::{Problem, Type};
 
 /// A first line of so many bytes is what makes a head too large.
 const LONG_LINE: usize = 32 << 10;
+/// All answers of ours have this header.
+const OURS: &[u8] = b"x-request-id";
 /// How long what a refused client still sends is read and thrown away.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -174,10 +176,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
             }
             return Poll::Ready(read);
         }
-        let Some(deadline) = self.line.deadline(self.patience) else { return Poll::Pending };
-        if poll_until(&mut self.reading, deadline, context).is_pending() {
+        let Some(deadline) = self.line.deadline(self.patience) else {
+            // When the answer is done, nobody reads before something comes: the alarm that ends the wait for it has to be set now.
+            while self.reading.as_mut().poll(context).is_ready() {
+                let idle = self.patience.idle;
+                self.reading.as_mut().reset(Instant::now() + idle);
+            }
             return Poll::Pending;
-        }
+        };
+        ready!(poll_until(&mut self.reading, deadline, context));
         Poll::Ready(Err(self.give_up(context)))
     }
 }
@@ -238,22 +245,19 @@ fn poll_until(sleep: &mut Pin<Box<Sleep>>, deadline: Instant, context: &mut Cont
     sleep.as_mut().poll(context)
 }
 
-/// What the parser refuses by itself, when `bytes` are the head of such an answer. Ours all have a request id.
+/// What the parser refuses by itself, when `bytes` are the head of such an answer.
 fn refused_by_parser(bytes: &[u8], phase: Phase) -> Option<(Type, &'static str)> {
-    let head = std::str::from_utf8(bytes).ok()?;
-    let (version, rest) = head.split_once(' ')?;
-    if !version.starts_with("HTTP/1.") || head.contains("x-request-id") {
-        return None;
-    }
     let is_long_line = matches!(phase, Phase::Head { line: LONG_LINE.., .. });
-    match rest.get(..3)? {
-        "400" => Some((Type::Malformed, "this is no HTTP request that can be read")),
-        "414" => Some((Type::UriTooLong, "the address has more than 64 KB")),
+    let refused = match bytes.strip_prefix(b"HTTP/1.")?.get(2..5)? {
+        b"400" => (Type::Malformed, "this is no HTTP request that can be read"),
+        b"414" => (Type::UriTooLong, "the address has more than 64 KB"),
         // The parser does not tell an address that does not end from headers that do not.
-        "431" if is_long_line => Some((Type::UriTooLong, "the address has more than 64 KB")),
-        "431" => Some((Type::HeadersTooLarge, "the headers have more than 64 KB, or are more than 100")),
-        _ => None,
-    }
+        b"431" if is_long_line => (Type::UriTooLong, "the address has more than 64 KB"),
+        b"431" => (Type::HeadersTooLarge, "the headers have more than 64 KB, or are more than 100"),
+        _ => return None,
+    };
+    let is_ours = bytes.windows(OURS.len()).any(|part| part == OURS);
+    (!is_ours).then_some(refused)
 }
 
 /// The whole answer, after which the connection is closed.
@@ -274,6 +278,10 @@ fn answer(kind: Type, detail: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+    use hyper_util::rt::TokioIo;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
@@ -338,6 +346,27 @@ mod tests {
         assert!(hour.is_err(), "the socket lost its patience with its own server");
         drop(turn);
         assert_eq!(lost_after(&mut socket).await, 75, "counted from the end of the answer");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_idle_after_a_long_answer_is_closed() {
+        let (mut client, socket, line) = connected();
+        let answer = service_fn(move |_: Request<Incoming>| {
+            let turn = line.turn();
+            async {
+                // Longer than the alarm that was set when the connection was made.
+                sleep(Duration::from_secs(100)).await;
+                drop(turn);
+                Ok::<_, Infallible>(Response::new(String::new()))
+            }
+        });
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(socket), answer));
+        let began = Instant::now();
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        let all = tokio::time::timeout(Duration::from_secs(3600), client.read_to_end(&mut answer));
+        assert!(all.await.expect("it is closed").unwrap() > 0);
+        assert_eq!(began.elapsed().as_secs(), 175);
     }
 
     #[tokio::test(start_paused = true)]

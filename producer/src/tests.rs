@@ -263,6 +263,19 @@ async fn each_call_needs_its_scope() {
 }
 
 #[tokio::test]
+async fn only_an_admin_stops_the_queue_of_the_system_itself() {
+    for verb in ["dead/replay", "pause", "resume"] {
+        let post = |queue: &str, scopes: &[Scope]| {
+            send(post(&format!("/api/queues/{queue}/{verb}"), scopes, "application/json", "{}"))
+        };
+        post("maintenance", &[Scope::QueuesAdmin]).await.assert_problem(403, "forbidden");
+        // Redis is away.
+        post("maintenance", &[Scope::Admin]).await.assert_problem(503, "queue-unavailable");
+        post("content", &[Scope::QueuesAdmin]).await.assert_problem(503, "queue-unavailable");
+    }
+}
+
+#[tokio::test]
 async fn broken_json_is_malformed() {
     let answer = send(post("/api/jobs", &[Scope::JobsWrite], "application/json", "{\"kind\": ")).await;
     answer.assert_problem(400, "malformed");

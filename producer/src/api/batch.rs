@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::{Bytes, BytesMut};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use futures::{StreamExt, stream};
 use queue::{FieldError, Fingerprint, Idempotency, JobId, KeyTaken, NewJob, Pushed};
 use serde::{
@@ -130,14 +130,15 @@ pub(crate) async fn create(
         return Ok(stream_lines(batch, body));
     }
     let body = request::read(&headers, body, BATCH_LIMIT).await?;
-    let (requests, fingerprint) = requests_of(body, format, key.is_some()).await?;
-    if let Some((key, fingerprint)) = key.zip(fingerprint) {
-        batch.once = Some(Once::take(&batch.app, &batch.caller.tenant, &key, &fingerprint).await?);
+    let with_fingerprint = key.is_some();
+    let asked = request::aside(body.len(), move || Asked::read(&body, format, with_fingerprint)).await?;
+    if let Some((key, fingerprint)) = key.zip(asked.fingerprint.as_ref()) {
+        batch.once = Some(Once::take(&batch.app, &batch.caller.tenant, &key, fingerprint).await?);
     }
     let is_replayed = batch.once.as_ref().is_some_and(|once| once.is_replayed);
     let mut response = match format {
-        Format::Json => Json(batch.all(requests).await?).into_response(),
-        Format::NdJson => answer_lines(|answers| async move { push_all(batch, requests, &answers).await }),
+        Format::Json => Json(batch.all(asked.requests).await?).into_response(),
+        Format::NdJson => answer_lines(|answers| async move { push_all(batch, asked, &answers).await }),
     };
     if is_replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
@@ -148,35 +149,36 @@ pub(crate) async fn create(
 /// The text of a job's request, or why there is none.
 type Request = Result<Bytes, Problem>;
 
-/// The requests in a body that was read whole, and what tells the batch from another if that is asked for. 32 MB take long enough to hold
-/// up other requests, so this has a thread of its own.
-async fn requests_of(
-    body: Bytes,
-    format: Format,
-    with_fingerprint: bool,
-) -> Result<(Vec<Request>, Option<Fingerprint>), Problem> {
-    let read = move || {
-        let requests = match format {
-            Format::Json => jobs_of(&body)?,
+/// What a body that was read whole asks for.
+struct Asked {
+    /// As many as a batch may have.
+    requests: Vec<Request>,
+    /// Lines beyond; each of them is answered, so they are only counted.
+    n_beyond: usize,
+    /// What tells the batch from another, if that is asked for.
+    fingerprint: Option<Fingerprint>,
+}
+
+impl Asked {
+    fn read(body: &Bytes, format: Format, with_fingerprint: bool) -> Result<Self, Problem> {
+        let (requests, n_beyond) = match format {
+            Format::Json => (jobs_of(body)?, 0),
             Format::NdJson => {
-                let mut lines = Lines::default();
-                let mut requests = lines.add(&body);
-                requests.extend(lines.end());
-                requests
+                let lines = body.split(|byte| *byte == b'\n');
+                let mut requests = lines.filter_map(|line| request_of(body.slice_ref(line)));
+                (requests.by_ref().take(JOBS_AT_MOST).collect(), requests.count())
             }
         };
         let fingerprint = with_fingerprint.then(|| {
-            let said = requests.iter().map(|request| match request {
+            let said = requests.iter().map(|request: &Request| match request {
                 // The same JSON is the same request, in whatever order its members are.
                 Ok(text) => request::parse(text).map_or_else(|_| lossy(text), |parsed| parsed.to_string()),
                 Err(_) => String::new(),
             });
-            jobs::fingerprint(&body, said)
+            jobs::fingerprint(body, said)
         });
-        Ok((requests, fingerprint))
-    };
-    let read = tokio::task::spawn_blocking(read).await;
-    read.map_err(|_| Problem::new(Type::Internal, "the batch could not be read"))?
+        Ok(Self { requests, n_beyond, fingerprint })
+    }
 }
 
 fn lossy(text: &[u8]) -> String {
@@ -322,6 +324,11 @@ impl Once {
         }
     }
 
+    /// When the first request came. What is asked for is judged by that time, whenever it is sent again.
+    fn began(&self) -> DateTime<Utc> {
+        i64::try_from(self.taken.id.created_ms()).ok().and_then(DateTime::from_timestamp_millis).unwrap_or_else(Utc::now)
+    }
+
     /// The id of the job at this place.
     async fn id(&self, app: &App, kind: &str, index: usize) -> Result<JobId, queue::Error> {
         let seed = self.taken.id;
@@ -396,8 +403,9 @@ impl Batch {
         let length = requests.iter().flatten().map(Bytes::len).sum();
         let n_requests = requests.len();
         let (intake, caller, traceparent) = (self.app.intake.clone(), self.caller.clone(), self.traceparent.clone());
+        let now = self.once.as_ref().map_or_else(Utc::now, Once::began);
         let read = move |request: Request| {
-            let mut job = intake.read(&request::parse(&request?)?, &caller, Utc::now())?;
+            let mut job = intake.read(&request::parse(&request?)?, &caller, now)?;
             job.traceparent.clone_from(&traceparent);
             Ok(job)
         };
@@ -561,14 +569,14 @@ async fn push_lines(mut batch: Batch, body: Body, answers: &Answers) -> Result<(
             let end = vec![Err(request::too_large(BATCH_LIMIT))];
             return answers.send(text_of(&batch.push(end).await)).await;
         }
-        push_each(&mut batch, lines.add(&chunk), answers).await?;
+        push_each(&mut batch, lines.add(&chunk).into_iter(), answers).await?;
     }
-    push_each(&mut batch, lines.end(), answers).await
+    push_each(&mut batch, lines.end().into_iter(), answers).await
 }
 
 /// The lines of a batch that was read whole. All go in, whether the client reads the answers or not.
-async fn push_all(mut batch: Batch, requests: Vec<Request>, answers: &Answers) -> Result<(), SendError> {
-    let mut requests = requests.into_iter();
+async fn push_all(mut batch: Batch, asked: Asked, answers: &Answers) -> Result<(), SendError> {
+    let mut requests = asked.requests.into_iter();
     let mut sent = Ok(());
     loop {
         let chunk: Vec<_> = requests.by_ref().take(CHUNK).collect();
@@ -581,11 +589,16 @@ async fn push_all(mut batch: Batch, requests: Vec<Request>, answers: &Answers) -
         }
     }
     batch.end().await;
-    sent
+    sent?;
+    let beyond = std::iter::repeat_with(|| Err(too_many())).take(asked.n_beyond);
+    push_each(&mut batch, beyond, answers).await
 }
 
-async fn push_each(batch: &mut Batch, requests: Vec<Request>, answers: &Answers) -> Result<(), SendError> {
-    let mut requests = requests.into_iter();
+async fn push_each(
+    batch: &mut Batch,
+    mut requests: impl Iterator<Item = Request> + Send,
+    answers: &Answers,
+) -> Result<(), SendError> {
     loop {
         let chunk: Vec<_> = requests.by_ref().take(CHUNK).collect();
         if chunk.is_empty() {
@@ -605,39 +618,38 @@ fn text_of(lines: &[Line]) -> Bytes {
     text.into()
 }
 
-/// Cuts a body into lines; empty ones are left out, and a line that is too large is a problem.
+/// The request in a line; none in an empty one.
+fn request_of(line: Bytes) -> Option<Request> {
+    if line.len() > JOB_LIMIT {
+        return Some(Err(Problem::new(Type::TooLarge, "the line is larger than 1 MB")));
+    }
+    let is_empty = request::without_bom(&line).trim_ascii().is_empty();
+    (!is_empty).then_some(Ok(line))
+}
+
+/// Cuts a body that comes in pieces into lines.
 #[derive(Default)]
 struct Lines {
-    /// A line whose end has not come yet.
+    /// A line whose end has not come yet; of one that is too large, more than may be.
     begun: BytesMut,
-    /// Whether the line under way is too large, and the rest of it is thrown away.
-    too_large: bool,
 }
 
 impl Lines {
     fn add(&mut self, chunk: &[u8]) -> Vec<Request> {
         let mut lines = Vec::new();
-        for part in chunk.split_inclusive(|byte| *byte == b'\n') {
-            if !self.too_large {
-                self.begun.extend_from_slice(part);
-                self.too_large = self.begun.len() > JOB_LIMIT;
-            }
-            if part.ends_with(b"\n") {
+        for (n, part) in chunk.split(|byte| *byte == b'\n').enumerate() {
+            if n > 0 {
                 lines.extend(self.end());
+            }
+            if self.begun.len() <= JOB_LIMIT {
+                self.begun.extend_from_slice(part);
             }
         }
         lines
     }
 
-    fn end(&mut self) -> Vec<Request> {
-        let line = self.begun.split().freeze();
-        if std::mem::take(&mut self.too_large) {
-            vec![Err(Problem::new(Type::TooLarge, "the line is larger than 1 MB"))]
-        } else if request::without_bom(&line).trim_ascii().is_empty() {
-            Vec::new()
-        } else {
-            vec![Ok(line)]
-        }
+    fn end(&mut self) -> Option<Request> {
+        request_of(self.begun.split().freeze())
     }
 }
 
@@ -645,8 +657,8 @@ impl Lines {
 mod tests {
     use super::*;
 
-    fn texts(lines: Vec<Result<Bytes, Problem>>) -> Vec<String> {
-        let text = |line: Result<Bytes, _>| {
+    fn texts(lines: impl IntoIterator<Item = Request>) -> Vec<String> {
+        let text = |line: Request| {
             line.map_or("too large".into(), |line| String::from_utf8_lossy(&line).trim().into())
         };
         lines.into_iter().map(text).collect()
@@ -668,6 +680,16 @@ mod tests {
         let marked = lines.add(b"\xef\xbb\xbf{\"a\":1}\n").remove(0).unwrap();
         assert_eq!(request::parse(&marked).unwrap()["a"], 1);
         assert_eq!(jobs_of(&Bytes::from_static(b"\xef\xbb\xbf{\"jobs\":[{}]}")).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn lines_beyond_what_a_batch_may_have_are_only_counted() {
+        let body = Bytes::from("1\n".repeat(3_000_000));
+        let asked = Asked::read(&body, Format::NdJson, true).unwrap();
+        assert_eq!((asked.requests.len(), asked.n_beyond), (JOBS_AT_MOST, 3_000_000 - JOBS_AT_MOST));
+        let long = Bytes::from([vec![b'x'; JOB_LIMIT + 1], b"\n\n \r\n{}".to_vec()].concat());
+        let asked = Asked::read(&long, Format::NdJson, false).unwrap();
+        assert_eq!((texts(asked.requests), asked.n_beyond), (vec!["too large".to_owned(), "{}".to_owned()], 0));
     }
 
     #[test]

@@ -148,18 +148,19 @@ pub(crate) async fn preview(
     body: Body,
 ) -> Result<Json<EmailPreview>, Problem> {
     caller.require(Scope::JobsRead)?;
-    request::require_json(&headers)?;
-    let payload = request::parse(&request::read(&headers, body, request::JOB_LIMIT).await?)?;
-    match app.intake.checks().check(email::Email::KIND, &payload) {
-        Ok(()) => {}
-        Err(PayloadError::Invalid(errors)) => return Err(Problem::invalid(errors)),
-        Err(error) => return Err(Problem::new(Type::Internal, error.to_string())),
-    }
-    let payload: email::Email = serde_json::from_value(payload.into_value())
-        .map_err(|error| Problem::new(Type::Malformed, error.to_string()))?;
-    let sender = app.services.smtp.as_ref().map(|smtp| smtp.sender.as_str());
-    let preview = payload.preview(sender, &app.services.links);
-    let preview = preview.map_err(|error: JobError| Problem::new(Type::InvalidPayload, error.to_string()))?;
+    let preview = request::json(&headers, body, move |payload| {
+        match app.intake.checks().check(email::Email::KIND, payload) {
+            Ok(()) => {}
+            Err(PayloadError::Invalid(errors)) => return Err(Problem::invalid(errors)),
+            Err(error) => return Err(Problem::new(Type::Internal, error.to_string())),
+        }
+        let payload = email::Email::deserialize(&**payload);
+        let payload = payload.map_err(|error| Problem::new(Type::Malformed, error.to_string()))?;
+        let sender = app.services.smtp.as_ref().map(|smtp| smtp.sender.as_str());
+        let preview = payload.preview(sender, &app.services.links);
+        preview.map_err(|error: JobError| Problem::new(Type::InvalidPayload, error.to_string()))
+    });
+    let preview = preview.await?;
     Ok(Json(EmailPreview {
         subject: preview.subject,
         text: preview.text,

@@ -132,9 +132,8 @@ pub(crate) async fn switch(
     body: Body,
 ) -> Result<Json<ModeReport>, Problem> {
     caller.require(Scope::ModeWrite)?;
-    request::require_json(&headers)?;
-    let body = request::read(&headers, body, request::JOB_LIMIT).await?;
-    let ask: ModeRequest = Shape::new().read(&*request::parse(&body)?).map_err(Problem::invalid)?;
+    let read = |asked: &queue::Json| Shape::<ModeRequest>::new().read(asked).map_err(Problem::invalid);
+    let ask = request::json(&headers, body, read).await?;
     let service = ask.service.map(Switchable::name);
     if ask.mode == ModeName::Real && !ask.force {
         refuse_unready(&app.services, service)?;

@@ -146,6 +146,7 @@ pub(crate) async fn pause(
     PathPart(queue): PathPart,
 ) -> Result<Json<Paused>, Problem> {
     caller.require(Scope::QueuesAdmin)?;
+    app.intake.require_for_kind(&queue, &caller)?;
     let changed = app.client.pause(&queue).await?;
     Ok(Json(Paused { paused: true, changed }))
 }
@@ -162,6 +163,7 @@ pub(crate) async fn resume(
     PathPart(queue): PathPart,
 ) -> Result<Json<Paused>, Problem> {
     caller.require(Scope::QueuesAdmin)?;
+    app.intake.require_for_kind(&queue, &caller)?;
     let changed = app.client.resume(&queue).await?;
     Ok(Json(Paused { paused: false, changed }))
 }
@@ -193,12 +195,13 @@ async fn selected(
 /// The ids that the body names; no body is all.
 async fn named(headers: &HeaderMap, body: Body) -> Result<Option<Vec<JobId>>, Problem> {
     let body = request::read(headers, body, request::JOB_LIMIT).await?;
-    if body.is_empty() {
+    let length = body.len();
+    if length == 0 {
         return Ok(None);
     }
     request::require_json(headers)?;
-    let selection = Shape::<Selection>::new().read(&*request::parse(&body)?).map_err(Problem::invalid)?;
-    Ok(selection.ids)
+    let read = move || Shape::<Selection>::new().read(&*request::parse(&body)?).map_err(Problem::invalid);
+    Ok(request::aside(length, read).await?.ids)
 }
 
 /// All dead jobs of a tenant in a queue; a queue keeps 10,000 at most.

@@ -21,6 +21,7 @@ use crate::{
     api::jobs,
     app::App,
     auth::{Caller, Scope, is_tenant},
+    intake::Intake,
     problem::{Problem, Type},
     request::{self, Parameters, PathPart},
 };
@@ -216,9 +217,8 @@ pub(crate) async fn put(
     caller.require(Scope::SchedulesWrite)?;
     let tenant = whose(&caller, query.tenant)?;
     check_name(&name)?;
-    request::require_json(&headers)?;
-    let body = request::parse(&request::read(&headers, body, request::JOB_LIMIT).await?)?;
-    let definition = read(&app, &caller, &body)?;
+    let (intake, reader) = (app.intake.clone(), caller.clone());
+    let definition = request::json(&headers, body, move |body| read(&intake, &reader, body)).await?;
     let store = app.open_store()?;
     for _ in 0..TRIES {
         let id = schedules::schedule_id(&tenant, &name);
@@ -462,10 +462,10 @@ async fn switch(
 }
 
 /// The definition in a request's body, with everything that is wrong with it.
-fn read(app: &App, caller: &Caller, body: &Exact) -> Result<Definition, Problem> {
+fn read(intake: &Intake, caller: &Caller, body: &Exact) -> Result<Definition, Problem> {
     let job = body.member("job").filter(|job| job.is_object());
     let given = job.clone();
-    let job = job.map_or(Ok(()), |job| app.intake.read(&job, caller, Utc::now()).map(|_| ()));
+    let job = job.map_or(Ok(()), |job| intake.read(&job, caller, Utc::now()).map(drop));
     let definition = Shape::<Definition>::new().read(body).map(|mut definition| {
         // With every digit.
         if let Some(given) = &given {
