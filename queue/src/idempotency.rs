@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::{client::Client, error::Error, keys, message::JobId, scripts};
 
 const KEPT: Duration = Duration::from_secs(24 * 3600);
+/// A key's last moment may have come when it is written.
+const LEAST_MS: u64 = 1;
 /// So long a request is left alone that is being answered. As long as Redis may take for an answer: a request that was caught in an outage
 /// can be sent again when Redis answers.
 const PENDING: Duration = Duration::from_secs(2);
@@ -84,7 +86,8 @@ impl Entry {
 }
 
 impl Client {
-    /// Takes the idempotency key of a tenant for a request for a job of `kind`; held for 24 h.
+    /// Takes the idempotency key of a tenant for a request for a job of `kind`; held for 24 h from the first request on, which is how long
+    /// its jobs are certainly known.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Full`].
@@ -140,12 +143,33 @@ impl Client {
             (Some(answer), first_id) => Ok(Idempotency::Replay(answer, taken(first, first_id.unwrap_or(id), before))),
             (None, Some(id)) if entry.pending_until_ms <= now_ms => {
                 let ours = unanswered(&first, id)?;
-                let other = scripts::unique(&connection, &redis_key, &before, &ours, Some(ms(KEPT))).await?;
+                let found = taken(first, id, before);
                 // Of several that come at once, one takes over.
-                Ok(if other.is_none() { Idempotency::Again(taken(first, id, ours)) } else { Idempotency::InProgress })
+                let is_ours = self.write(&found, &ours).await?;
+                Ok(if is_ours {
+                    Idempotency::Again(KeyTaken { entry: ours, ..found })
+                } else {
+                    Idempotency::InProgress
+                })
             }
             (None, _) => Ok(Idempotency::InProgress),
         }
+    }
+
+    /// The answer that was stored for this request, if there is one. Takes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn idempotency_answer(
+        &self,
+        tenant: &str,
+        key: &str,
+        fingerprint: &Fingerprint,
+    ) -> Result<Option<String>, Error> {
+        let redis_key = keys::idempotency(self.redis.prefix(), tenant, key);
+        let found = scripts::unique(&self.redis.connection(), &redis_key, "", "", None).await?;
+        let entry: Option<Entry> = found.and_then(|entry| serde_json::from_str(&entry).ok());
+        Ok(entry.filter(|entry| entry.fingerprint.is_of_the_same(fingerprint)).and_then(|entry| entry.answer))
     }
 
     /// Takes a key whose answer names a job that is nowhere: it was lost, and is to be pushed again. `None` when somebody else is at it.
@@ -157,7 +181,7 @@ impl Client {
         Ok(self.write(taken, &ours).await?.then(|| KeyTaken { entry: ours, ..taken.clone() }))
     }
 
-    /// Keeps the answer for 24 h, unless somebody has taken over meanwhile: then that one's answer is kept.
+    /// Keeps the answer as long as the key, unless somebody has taken over meanwhile: then that one's answer is kept.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Full`].
@@ -187,7 +211,9 @@ impl Client {
     /// Writes the entry if it is still as it was taken.
     async fn write(&self, taken: &KeyTaken, entry: &str) -> Result<bool, Error> {
         let connection = self.redis.connection();
-        let other = scripts::unique(&connection, &taken.redis_key, &taken.entry, entry, Some(ms(KEPT))).await?;
+        let held_ms = self.clock.now_ms().saturating_sub(taken.id.created_ms());
+        let left_ms = ms(KEPT).saturating_sub(held_ms).max(LEAST_MS);
+        let other = scripts::unique(&connection, &taken.redis_key, &taken.entry, entry, Some(left_ms)).await?;
         Ok(other.is_none())
     }
 }

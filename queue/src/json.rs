@@ -1,6 +1,6 @@
 //! JSON that callers give and get back, with every digit of its numbers.
 
-use std::{collections::BTreeMap, fmt, ops::Deref};
+use std::{cell::LazyCell, collections::BTreeMap, fmt, ops::Deref};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Number, Value, value::RawValue};
@@ -31,8 +31,9 @@ impl Json {
         let read = serde_json::from_slice::<Value>(text);
         // What is no text is no JSON either.
         let Ok(text) = std::str::from_utf8(text) else { return read.map(Self::from) };
-        let mark = Uuid::new_v4().simple().to_string();
-        let mark_inexact = |number: &str| (!comes_back(number)).then(|| format!("\"{mark}{number}\""));
+        // Made when there is something to mark, which is seldom.
+        let mark = LazyCell::new(|| Uuid::new_v4().simple().to_string());
+        let mark_inexact = |number: &str| (!comes_back(number)).then(|| format!("\"{}{number}\"", *mark));
         let Some(marked) = replace_numbers(text, mark_inexact) else { return read.map(Self::from) };
         let value = match read {
             Ok(value) => value,

@@ -96,12 +96,22 @@ pub(crate) async fn create(
     let (intake, reader, has_key) = (app.intake.clone(), caller.clone(), key.is_some());
     let read = request::aside(body.len(), move || {
         let parsed = request::parse(&body)?;
-        let job = intake.read(&parsed, &reader, Utc::now())?;
-        Ok((job, has_key.then(|| fingerprint(&body, [parsed.to_string()]))))
+        let fingerprint = has_key.then(|| fingerprint(&body, [parsed.to_string()]));
+        Ok((intake.read(&parsed, &reader, Utc::now()), fingerprint))
     });
-    let (mut job, fingerprint) = read.await?;
+    let (job, fingerprint) = read.await?;
+    let once = key.zip(fingerprint);
+    let mut job = match (job, &once) {
+        (Ok(job), _) => job,
+        (Err(problem), None) => return Err(problem),
+        // What was good when it came first may be bad by now, because its times have passed.
+        (Err(problem), Some((key, fingerprint))) => {
+            let answer = app.client.idempotency_answer(&caller.tenant, key, fingerprint).await;
+            return answer.ok().flatten().map_or(Err(problem), replayed);
+        }
+    };
     job.traceparent = request::traceparent(&headers);
-    match key.zip(fingerprint) {
+    match once {
         None => {
             let (status, answer) = push(&app, job, None).await?;
             Ok(taken(status, &answer))

@@ -47,10 +47,15 @@ async fn replay(world: &World, key: &str, body: &str) -> String {
 }
 
 async fn an_idempotency_key_gives_the_first_answer_again(world: World) {
+    let answer =
+        async |body: &str| world.client.idempotency_answer("atelier", "k", &request(body, body)).await.unwrap();
+    assert_eq!(answer("body").await, None);
     let taken = take_new(&world, "k").await;
+    assert_eq!(answer("body").await, None);
     assert_eq!(take(&world, "k", "body").await, Idempotency::InProgress);
     assert_eq!(take(&world, "k", "another body").await, Idempotency::Mismatch);
     world.client.idempotency_store(&taken, "the answer").await.unwrap();
+    assert_eq!((answer("body").await.as_deref(), answer("another body").await), (Some("the answer"), None));
     assert_eq!(replay(&world, "k", "body").await, "the answer");
     assert_eq!(take(&world, "k", "another body").await, Idempotency::Mismatch);
     world.advance(DEAD);
@@ -59,6 +64,23 @@ async fn an_idempotency_key_gives_the_first_answer_again(world: World) {
     let other = take_new(&world, "other").await;
     world.client.idempotency_forget(&other).await.unwrap();
     assert!(matches!(take(&world, "other", "another body").await, Idempotency::New(_)));
+}
+
+async fn a_key_is_held_for_a_day_from_its_first_request_on(world: World) {
+    let held_ms = async || {
+        let key = format!("{}:{{idempotency}}:atelier:k", world.prefix);
+        world.redis().await.pttl::<_, u64>(key).await.unwrap()
+    };
+    take_new(&world, "k").await;
+    assert!(held_ms().await > 23 * 3_600_000);
+    world.advance(Duration::from_secs(23 * 3600));
+    let Idempotency::Again(taken) = take(&world, "k", "body").await else { panic!("it is taken over") };
+    assert!(held_ms().await <= 3_600_000, "taken over");
+    world.client.idempotency_store(&taken, "the answer").await.unwrap();
+    assert!(held_ms().await <= 3_600_000, "answered");
+    let Idempotency::Replay(_, taken) = take(&world, "k", "body").await else { panic!("it was answered") };
+    world.client.idempotency_store(&taken, "more").await.unwrap();
+    assert!(held_ms().await <= 3_600_000, "sent again");
 }
 
 async fn a_request_is_the_same_by_its_bytes_or_by_what_it_says(world: World) {
@@ -225,6 +247,7 @@ async fn an_id_of_another_kind_is_refused(world: World) {
 
 on_both_servers!(
     an_idempotency_key_gives_the_first_answer_again,
+    a_key_is_held_for_a_day_from_its_first_request_on,
     a_request_is_the_same_by_its_bytes_or_by_what_it_says,
     entries_that_an_older_release_wrote_are_read,
     whoever_was_taken_over_from_changes_nothing_any_more,

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use chrono::{TimeDelta, Utc};
 use mongodb::bson::{Document, doc};
 use queue::{Client, Clock, Fingerprint, Idempotency, NewJob};
 use redis::AsyncCommands;
@@ -114,6 +115,30 @@ async fn the_same_json_in_another_order_is_the_same_request() {
     let another = other.replace("l\\u006fw", "high");
     post(&another).await.assert_problem(422, "idempotency-mismatch");
     assert_eq!(system.depth("content").await["ready"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_times_have_passed_meanwhile_is_answered_as_before() {
+    let system = System::start(Options::default().workers(0)).await;
+    let send = async |path: &str, key: &str, body: &Value| {
+        Answer::to(system.request(Method::POST, path).header("Idempotency-Key", key).json(body)).await.unwrap()
+    };
+    let expires_at = Utc::now() + TimeDelta::seconds(5);
+    let job = |n: usize| json!({ "kind": "content", "payload": product(n), "options": { "expires_at": expires_at } });
+    let batch = json!({ "jobs": [job(2), job(3)] });
+    let first = send("/api/jobs", "one", &job(1)).await;
+    let first_batch = send("/api/jobs/batch", "many", &batch).await;
+    assert_eq!((first.status, &first_batch.body["accepted"]), (202, &json!(2)), "{}", first_batch.body);
+    wait_until("their time has passed", PATIENCE, async || Utc::now() > expires_at).await;
+
+    let again = send("/api/jobs", "one", &job(1)).await;
+    assert_eq!((again.status, again.header("idempotency-replayed")), (200, "true"), "{}", again.body);
+    assert_eq!(again.body["id"], first.body["id"]);
+    let ids = |answer: &Answer| [0, 1].map(|n| answer.body["results"][n]["id"].clone());
+    let again = send("/api/jobs/batch", "many", &batch).await;
+    assert_eq!(ids(&again), ids(&first_batch), "{}", again.body);
+    send("/api/jobs", "one", &job(4)).await.assert_problem(422, "invalid-payload");
+    send("/api/jobs", "another", &job(1)).await.assert_problem(422, "invalid-payload");
 }
 
 /// Redis stands still for longer than it may take for an answer: every client is refused. Then each sends its request again, as it is told
