@@ -308,8 +308,9 @@ mod tests {
             client.abort();
             assert!(client.await.is_err());
         }
-        assert_eq!(TURNS.available_permits(), 0);
+        let n_free = TURNS.available_permits();
         tokio::task::spawn_blocking(move || end.wait()).await.unwrap();
+        assert_eq!(n_free, 0, "who hung up has given nothing back");
         aside(QUICK + 1, || Ok(())).await.unwrap();
     }
 

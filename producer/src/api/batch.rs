@@ -326,7 +326,10 @@ impl Once {
 
     /// When the first request came. What is asked for is judged by that time, whenever it is sent again.
     fn began(&self) -> DateTime<Utc> {
-        i64::try_from(self.taken.id.created_ms()).ok().and_then(DateTime::from_timestamp_millis).unwrap_or_else(Utc::now)
+        i64::try_from(self.taken.id.created_ms())
+            .ok()
+            .and_then(DateTime::from_timestamp_millis)
+            .unwrap_or_else(Utc::now)
     }
 
     /// The id of the job at this place.
@@ -658,9 +661,7 @@ mod tests {
     use super::*;
 
     fn texts(lines: impl IntoIterator<Item = Request>) -> Vec<String> {
-        let text = |line: Request| {
-            line.map_or("too large".into(), |line| String::from_utf8_lossy(&line).trim().into())
-        };
+        let text = |line: Request| line.map_or("too large".into(), |line| String::from_utf8_lossy(&line).trim().into());
         lines.into_iter().map(text).collect()
     }
 

@@ -15,7 +15,7 @@ use schedules::Definition;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::{Found, Moment, Store, StoredSchedule, Tick, TickOutcome};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use crate::{
     api::jobs,
@@ -98,44 +98,77 @@ pub(crate) struct RunPage {
     next_before: Option<Timestamp>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
+    /// Only of this tenant; others than the token's own need `admin`
     tenant: Option<String>,
+    /// `next_cursor` of the page before
     cursor: Option<String>,
+    /// Entries of a page; 50 if absent
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct NextQuery {
+    /// Whose schedule; another than the token's own needs `admin`
     tenant: Option<String>,
+    /// How many; 10 if absent
+    #[param(minimum = 1, maximum = 1000)]
     n: Option<usize>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct RunsQuery {
+    /// Whose schedule; another than the token's own needs `admin`
     tenant: Option<String>,
+    /// `next_before` of the page before
     before: Option<DateTime<Utc>>,
+    /// Entries of a page; 50 if absent
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
 }
 
-/// Whose schedule is meant.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct TenantQuery {
+    /// Whose schedule; another than the token's own needs `admin`
     tenant: Option<String>,
+}
+
+/// On what a change depends.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+struct Condition {
+    /// Only if this is its `ETag`; otherwise 412
+    #[param(rename = "If-Match")]
+    if_match: Option<String>,
+}
+
+/// Why a schedule was not changed.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+enum NotChanged {
+    /// `conflict`: it is built in and cannot be changed so, or others change it at the same time
+    #[response(status = 409)]
+    Conflict,
+    /// `precondition-failed`: it is not what the header names
+    #[response(status = 412)]
+    PreconditionFailed,
 }
 
 /// Schedules: all for `admin`, the tenant's own for others.
 #[utoipa::path(
     get, path = "/api/schedules", tag = "schedules",
-    params(
-        ("tenant" = Option<String>, Query, description = "Only of this tenant; others than the token's own need `admin`"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-        ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "Entries of a page; 50 if absent"),
-    ),
+    params(ListQuery),
     responses((status = 200, description = "A page, by tenant and name", body = SchedulePage))
 )]
 pub(crate) async fn list(
@@ -173,10 +206,7 @@ pub(crate) async fn list(
 /// A schedule; the header `ETag` is its revision.
 #[utoipa::path(
     get, path = "/api/schedules/{name}", tag = "schedules",
-    params(
-        ("name" = String, Path, description = "The schedule"),
-        ("tenant" = Option<String>, Query, description = "Whose schedule; another than the token's own needs `admin`"),
-    ),
+    params(("name" = String, Path, description = "The schedule"), TenantQuery),
     responses((status = 200, description = "The schedule", body = ScheduleAnswer, headers(("ETag" = String, description = "Its revision"))))
 )]
 pub(crate) async fn show(
@@ -195,15 +225,14 @@ pub(crate) async fn show(
     put, path = "/api/schedules/{name}", tag = "schedules", request_body = Definition,
     params(
         ("name" = String, Path, description = "The schedule: 1 to 100 letters, digits, `_`, `.` and `-`"),
-        ("tenant" = Option<String>, Query, description = "Whose schedule; another than the token's own needs `admin`"),
-        ("If-Match" = Option<String>, Header, description = "Only if this is its `ETag`; otherwise 412"),
+        TenantQuery,
+        Condition,
         ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is none of this name; otherwise 412"),
     ),
     responses(
         (status = 200, description = "Replaced", body = ScheduleAnswer, headers(("ETag" = String, description = "Its revision"))),
         (status = 201, description = "Added", body = ScheduleAnswer, headers(("ETag" = String, description = "Its revision"))),
-        (status = 409, description = "`conflict`: it is built in, or others change it at the same time"),
-        (status = 412, description = "`precondition-failed`: it is not what the header names"),
+        NotChanged,
     )
 )]
 pub(crate) async fn put(
@@ -244,15 +273,10 @@ pub(crate) async fn put(
 /// Deletes a schedule; jobs that were enqueued stay.
 #[utoipa::path(
     delete, path = "/api/schedules/{name}", tag = "schedules",
-    params(
-        ("name" = String, Path, description = "The schedule"),
-        ("tenant" = Option<String>, Query, description = "Whose schedule; another than the token's own needs `admin`"),
-        ("If-Match" = Option<String>, Header, description = "Only if this is its `ETag`; otherwise 412"),
-    ),
+    params(("name" = String, Path, description = "The schedule"), TenantQuery, Condition),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 409, description = "`conflict`: it is built in, or others change it at the same time"),
-        (status = 412, description = "`precondition-failed`: it is not what the header names"),
+        NotChanged,
     )
 )]
 pub(crate) async fn delete(
@@ -280,10 +304,7 @@ pub(crate) async fn delete(
 /// Enqueues the schedule's job now, beside its times, also while it is paused.
 #[utoipa::path(
     post, path = "/api/schedules/{name}/run", tag = "schedules",
-    params(
-        ("name" = String, Path, description = "The schedule"),
-        ("tenant" = Option<String>, Query, description = "Whose schedule; another than the token's own needs `admin`"),
-    ),
+    params(("name" = String, Path, description = "The schedule"), TenantQuery),
     responses(
         (status = 202, description = "Taken", body = jobs::JobAnswer, headers(("Location" = String, description = "The job"))),
         (status = 200, description = "The job that holds its unique key", body = jobs::JobAnswer, headers(("Location" = String, description = "The job"))),
@@ -315,15 +336,10 @@ pub(crate) async fn run(
 /// Lets a schedule be due at no time until it is resumed.
 #[utoipa::path(
     post, path = "/api/schedules/{name}/pause", tag = "schedules",
-    params(
-        ("name" = String, Path, description = "The schedule"),
-        ("tenant" = Option<String>, Query, description = "Whose schedule; another than the token's own needs `admin`"),
-        ("If-Match" = Option<String>, Header, description = "Only if this is its `ETag`; otherwise 412"),
-    ),
+    params(("name" = String, Path, description = "The schedule"), TenantQuery, Condition),
     responses(
         (status = 200, description = "Paused, now or already", body = ScheduleAnswer, headers(("ETag" = String, description = "Its revision"))),
-        (status = 409, description = "`conflict`: others change it at the same time"),
-        (status = 412, description = "`precondition-failed`: it is not what the header names"),
+        NotChanged,
     )
 )]
 pub(crate) async fn pause(
@@ -339,15 +355,10 @@ pub(crate) async fn pause(
 /// Lets a paused schedule go on. What it missed meanwhile is not made up for.
 #[utoipa::path(
     post, path = "/api/schedules/{name}/resume", tag = "schedules",
-    params(
-        ("name" = String, Path, description = "The schedule"),
-        ("tenant" = Option<String>, Query, description = "Whose schedule; another than the token's own needs `admin`"),
-        ("If-Match" = Option<String>, Header, description = "Only if this is its `ETag`; otherwise 412"),
-    ),
+    params(("name" = String, Path, description = "The schedule"), TenantQuery, Condition),
     responses(
         (status = 200, description = "Not paused, now or already", body = ScheduleAnswer, headers(("ETag" = String, description = "Its revision"))),
-        (status = 409, description = "`conflict`: others change it at the same time"),
-        (status = 412, description = "`precondition-failed`: it is not what the header names"),
+        NotChanged,
     )
 )]
 pub(crate) async fn resume(
@@ -363,11 +374,7 @@ pub(crate) async fn resume(
 /// The next times of a schedule, also of a paused one; without jitter.
 #[utoipa::path(
     get, path = "/api/schedules/{name}/next", tag = "schedules",
-    params(
-        ("name" = String, Path, description = "The schedule"),
-        ("tenant" = Option<String>, Query, description = "Whose schedule; another than the token's own needs `admin`"),
-        ("n" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "How many; 10 if absent"),
-    ),
+    params(("name" = String, Path, description = "The schedule"), NextQuery),
     responses((status = 200, description = "In order; fewer when there are no more", body = Vec<Timestamp>,
         headers(("Tzdata" = String, description = "The version of the tables of time zones by which they were reckoned"))))
 )]
@@ -392,12 +399,7 @@ pub(crate) async fn next(
 /// When a schedule was due, what became of it, and how its jobs stand; kept for 30 days.
 #[utoipa::path(
     get, path = "/api/schedules/{name}/runs", tag = "schedules",
-    params(
-        ("name" = String, Path, description = "The schedule"),
-        ("tenant" = Option<String>, Query, description = "Whose schedule; another than the token's own needs `admin`"),
-        ("before" = Option<String>, Query, format = DateTime, description = "`next_before` of the page before"),
-        ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "Entries of a page; 50 if absent"),
-    ),
+    params(("name" = String, Path, description = "The schedule"), RunsQuery),
     responses((status = 200, description = "A page, newest first", body = RunPage))
 )]
 pub(crate) async fn runs(
