@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
+use queue::Json;
 use reqwest::{
     Method, RequestBuilder, Response, Url,
     header::{IF_MATCH, RETRY_AFTER},
@@ -40,7 +41,7 @@ pub(crate) struct Api {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct NewJob {
     pub(crate) kind: String,
-    pub(crate) payload: Value,
+    pub(crate) payload: Json,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) options: Option<Options>,
 }
@@ -96,7 +97,7 @@ pub(crate) struct Options {
     /// Kept with the jobs and shown with them
     #[arg(long, value_name = "JSON|@FILE|@-", value_parser = crate::enqueue::read_json)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) metadata: Option<Value>,
+    pub(crate) metadata: Option<Json>,
 }
 
 /// What becomes of a job whose unique key another one has.
@@ -416,7 +417,7 @@ impl Api {
     }
 
     /// How the e-mail of this payload would look.
-    pub(crate) async fn preview_email(&self, payload: &Value) -> Result<Value, CallError> {
+    pub(crate) async fn preview_email(&self, payload: &Json) -> Result<Value, CallError> {
         self.call(self.request(Method::POST, "/api/emails/preview").json(payload)).await
     }
 
@@ -472,14 +473,16 @@ impl Api {
         self.call(self.request(Method::PUT, "/api/mode").json(switch)).await
     }
 
-    /// All schedules.
-    pub(crate) async fn schedules(&self, tenant: Option<&str>) -> Result<Vec<Value>, CallError> {
+    /// All schedules, and the ids of those that the API cannot read.
+    pub(crate) async fn schedules(&self, tenant: Option<&str>) -> Result<(Vec<Value>, Vec<String>), CallError> {
         #[derive(Deserialize)]
         struct Page {
             items: Vec<Value>,
+            #[serde(default)]
+            unreadable: Vec<String>,
             next_cursor: Option<String>,
         }
-        let (mut schedules, mut cursor) = (Vec::new(), None::<String>);
+        let (mut schedules, mut unreadable, mut cursor) = (Vec::new(), Vec::new(), None::<String>);
         loop {
             let mut request = self.request(Method::GET, "/api/schedules").query(&[("limit", 200)]).query(&of(tenant));
             if let Some(cursor) = cursor {
@@ -487,9 +490,10 @@ impl Api {
             }
             let page: Page = self.understand(self.call(request).await?)?;
             schedules.extend(page.items);
+            unreadable.extend(page.unreadable);
             cursor = page.next_cursor;
             if cursor.is_none() {
-                return Ok(schedules);
+                return Ok((schedules, unreadable));
             }
         }
     }
@@ -499,7 +503,7 @@ impl Api {
         &self,
         name: &str,
         tenant: Option<&str>,
-        body: &Value,
+        body: &Json,
         etag: Option<&str>,
     ) -> Result<Value, CallError> {
         let request = self.request(Method::PUT, &schedule_path(name)).query(&of(tenant)).json(body);
@@ -761,7 +765,7 @@ mod tests {
     async fn a_job_that_is_pushed_again_keeps_its_idempotency_key() {
         let server = away_once(succeeded()).await;
         let api = Api::new(&server.uri(), Some("t".into())).unwrap();
-        let job = NewJob { kind: "image".to_owned(), payload: json!({ "name": "x" }), options: None };
+        let job = NewJob { kind: "image".to_owned(), payload: json!({ "name": "x" }).into(), options: None };
         assert_eq!(api.push_patiently(&job).await.unwrap().id, "j");
         let requests = server.received_requests().await.unwrap();
         assert_eq!(requests.len(), 2);

@@ -5,6 +5,7 @@ use std::{fs, path::PathBuf, process::ExitCode};
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
+use queue::Json;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -28,7 +29,7 @@ pub(crate) enum Verb {
     Preview {
         /// The payload of an e-mail job, such as {"to":"zoe@customer.example","template":"welcome","language":"fr","data":{}}
         #[arg(long, value_name = "JSON|@FILE|@-", value_parser = read_json)]
-        payload: Value,
+        payload: Json,
         /// Write the HTML into this file, to look at it in a browser
         #[arg(long, value_name = "FILE.html")]
         html: Option<PathBuf>,

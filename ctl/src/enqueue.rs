@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use clap::{ArgGroup, Args};
 use providers::content::{ContentRequest, from_csv};
+use queue::Json;
 use serde_json::{Value, json};
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -38,7 +39,7 @@ pub(crate) struct Enqueue {
     from: Option<PathBuf>,
     /// The payload of one job; `@-` reads the standard input
     #[arg(long, value_name = "JSON|@FILE|@-", value_parser = read_json)]
-    payload: Option<Value>,
+    payload: Option<Json>,
     #[command(flatten)]
     options: Options,
     /// The same key and the same jobs again, within 24 h, enqueue nothing twice
@@ -100,10 +101,10 @@ pub(crate) fn read_catalogue(path: &Path) -> Result<Vec<ContentRequest>> {
 }
 
 pub(crate) fn content_jobs(products: &[ContentRequest], options: &Options) -> Result<Vec<NewJob>> {
-    products.iter().map(|product| Ok(new_job(CONTENT, serde_json::to_value(product)?, options))).collect()
+    products.iter().map(|product| Ok(new_job(CONTENT, serde_json::to_value(product)?.into(), options))).collect()
 }
 
-pub(crate) fn new_job(kind: &str, payload: Value, options: &Options) -> NewJob {
+pub(crate) fn new_job(kind: &str, payload: Json, options: &Options) -> NewJob {
     let options = (*options != Options::default()).then(|| options.clone());
     NewJob { kind: kind.to_owned(), payload, options }
 }
@@ -189,15 +190,17 @@ fn wait_for_all(api: &Api, ids: impl Iterator<Item = String>) -> JoinSet<Result<
     ends
 }
 
-/// `JSON`, `@FILE`, or `@-` for the standard input.
-pub(crate) fn read_json(text: &str) -> Result<Value, String> {
+/// `JSON`, `@FILE`, or `@-` for the standard input; numbers go out as they stand there.
+pub(crate) fn read_json(text: &str) -> Result<Json, String> {
     let (source, json) = match text.strip_prefix('@') {
         Some("-") => ("the standard input", read_to_string(stdin())),
         Some(path) => (path, std::fs::read_to_string(path)),
         None => ("this", Ok(text.to_owned())),
     };
     let json = json.map_err(|error| format!("{source} cannot be read: {error}"))?;
-    serde_json::from_str(&json).map_err(|error| format!("{source} is no JSON: {error}"))
+    // Some editors write a byte-order mark before everything else.
+    let json = json.trim_start_matches('\u{feff}');
+    Json::read(json.as_bytes()).map_err(|error| format!("{source} is no JSON: {error}"))
 }
 
 #[cfg(test)]
@@ -244,7 +247,7 @@ mod tests {
             "type": "t", "title": "invalid payload", "errors": [{ "pointer": "/payload/name", "message": "is empty" }]
         }))
         .unwrap();
-        let job = new_job("content", json!({ "product_id": "A-1" }), &Options::default());
+        let job = new_job("content", json!({ "product_id": "A-1" }).into(), &Options::default());
         assert_eq!(
             taken_line(&job, &Err(problem.clone()), false),
             "refused  A-1  invalid payload\n  /payload/name: is empty"
@@ -270,7 +273,10 @@ mod tests {
 
     #[test]
     fn a_payload_is_json_or_a_file_of_it() {
-        assert_eq!(read_json(r#"{"a":1}"#), Ok(json!({ "a": 1 })));
+        assert_eq!(read_json("\u{feff}{\"a\":1}"), Ok(json!({ "a": 1 }).into()));
+        let exact = r#"{"huge":12345678901234567890123,"price":1.10}"#;
+        let job = serde_json::to_string(&new_job("email", read_json(exact).unwrap(), &Options::default())).unwrap();
+        assert!(job.contains(exact), "{job}");
         assert!(read_json("{").unwrap_err().starts_with("this is no JSON: "));
         assert!(read_json("@/nowhere").unwrap_err().starts_with("/nowhere cannot be read: "));
     }

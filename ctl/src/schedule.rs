@@ -1,10 +1,11 @@
 //! `ecomctl schedule`: recurring jobs.
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
+use queue::Json;
 use schedules::{Expression, Zone, next_instant};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     Global,
     enqueue::read_json,
-    table::{Align, Table, output_width},
+    table::{Align, Table, one_line, output_width},
 };
 
 /// What can be done with schedules.
@@ -38,7 +39,7 @@ pub(crate) enum Verb {
         which: Which,
         /// When and what, as for `PUT /api/schedules/{name}`; `@-` reads the standard input
         #[arg(long, value_name = "JSON|@FILE|@-", value_parser = read_json)]
-        definition: Value,
+        definition: Json,
         /// Only if the schedule still has this `ETag`
         #[arg(long, value_name = "ETAG")]
         if_match: Option<String>,
@@ -168,7 +169,11 @@ pub(crate) async fn run(global: &Global, verb: &Verb) -> Result<ExitCode> {
 
 async fn list(global: &Global, tenant: Option<&str>) -> Result<()> {
     let api = global.api()?;
-    let schedules = api.schedules(tenant).await?;
+    let (schedules, unreadable) = api.schedules(tenant).await?;
+    // Beside the list, which programs read.
+    for id in unreadable {
+        eprintln!("{} was written by a newer release, and cannot be shown", one_line(&id));
+    }
     if global.json {
         println!("{:#}", Value::Array(schedules));
     } else if schedules.is_empty() {
@@ -231,12 +236,8 @@ async fn print_next(global: &Global, asked: &Next) -> Result<()> {
     if instants.is_empty() {
         bail!("there is no such instant");
     }
-    let mut out = std::io::stdout().lock();
     for instant in instants {
-        // A reader that has seen enough, such as `head`, has gone.
-        if writeln!(out, "{instant}").is_err() {
-            break;
-        }
+        println!("{instant}");
     }
     Ok(())
 }

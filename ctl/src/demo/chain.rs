@@ -55,7 +55,7 @@ impl Chain {
             Ok(payload) => payload,
             Err(reason) => return self.board.end(row, End::Failed(reason)),
         };
-        let id = match self.api.push_patiently(&new_job(kind, payload, &Options::default())).await {
+        let id = match self.api.push_patiently(&new_job(kind, payload.into(), &Options::default())).await {
             Ok(job) => job.id,
             Err(error) => return self.board.end(row, End::of(Err(error))),
         };
