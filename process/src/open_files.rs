@@ -4,11 +4,13 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Below it a busy process may run out.
 const ENOUGH: u64 = 4096;
+/// What macOS allows where it tells no hard limit.
+const OPEN_MAX: u64 = 10_240;
 
 /// Raises the soft limit to the hard one, which a process may do for itself, and logs when that is still low.
 pub(crate) fn raise() {
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, ..limit };
+    let raised = Rlimit { current: limit.maximum.or(limit.current.max(Some(OPEN_MAX))), ..limit };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, "the limit of open files could not be raised");
     }
