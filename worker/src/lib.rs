@@ -47,16 +47,25 @@ const ABORT: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the configuration cannot work: URLs, addresses, a Redis that evicts keys.
 pub async fn run(config: Config, runners: Runners, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let redis = fleet::Redis::open(config.redis_url.expose_secret(), &config.redis_prefix)?;
+    run_on(&redis, config, runners, shutdown).await
+}
+
+async fn run_on(
+    redis: &fleet::Redis,
+    config: Config,
+    runners: Runners,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let timing = config.timing()?;
     let runners = chosen(&config, runners)?;
     let services_config = providers::Config::from_vars(|name| std::env::var(name).ok());
     for complaint in &services_config.complaints {
         tracing::warn!("{complaint}");
     }
-    let redis = fleet::Redis::open(config.redis_url.expose_secret(), &config.redis_prefix)?;
-    let client = Client::new(&redis, runners.iter().map(|runner| runner.kind.clone()).collect());
+    let client = Client::new(redis, runners.iter().map(|runner| runner.kind.clone()).collect());
     let store = Store::open(config.mongo_url.expose_secret(), &config.db_name).await?;
-    let fleet = Fleet::with_settings(&redis, config.breakers());
+    let fleet = Fleet::with_settings(redis, config.breakers());
     let services = Services {
         providers: Arc::new(Providers::from_config(&services_config, &fleet)?),
         store: store.clone(),
@@ -212,5 +221,33 @@ fn host() -> String {
     match name.trim() {
         "" => std::env::var("HOSTNAME").unwrap_or_else(|_| "worker".to_owned()),
         name => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    const IN_TIME: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn a_background_task_that_panics_while_the_process_still_waits_for_redis_ends_it_too() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let redis = fleet::Redis::open("redis://127.0.0.1:1", "unit").unwrap();
+        let tasks = redis.tasks().clone();
+        let nobody = ["worker", "--mongo-url", "mongodb://127.0.0.1:1", "--admin-addr", "127.0.0.1:0"];
+        let running = run_on(&redis, Config::parse_from(nobody), Runners::default(), CancellationToken::new());
+        let plant = async {
+            // Whether it has started yet or not.
+            tasks.plant_panic("ticker");
+            std::future::pending::<()>().await;
+        };
+        let ended = async {
+            tokio::select! { ended = running => ended, () = plant => Ok(()) }
+        };
+        let error = tokio::time::timeout(IN_TIME, ended).await.unwrap().unwrap_err();
+        assert!(format!("{error:#}").ends_with("the background task \"ticker\" panicked: planted"), "{error:#}");
     }
 }
