@@ -345,6 +345,23 @@ async fn a_tenants_pages_are_full_however_many_jobs_others_have_waiting(world: W
     assert_eq!(all(&world, State::Scheduled, &only("loud"), 200).await.len(), 1_500);
 }
 
+/// Whichever are fewer are looked through: all jobs in the state, or the tenant's in any; of these a page looks at 5,000.
+async fn a_tenants_few_jobs_in_a_state_are_found_beside_its_many_in_others_at_a_bounded_cost(world: World) {
+    let few = newest_first(push_many(&world, of("loud"), 2).await);
+    world.advance(SECOND);
+    let later = NewJob { run_at_ms: Some(world.clock.now_ms() + 60_000), ..of("loud") };
+    push_many(&world, later, 5_200).await;
+    let page = world.client.list(State::Ready, &only("loud"), None, 50).await.unwrap();
+    assert_eq!((page.items.len(), page.next), (2, None), "two jobs are ready, and they are looked through");
+
+    push_many(&world, of("another"), 6_000).await;
+    let first = world.client.list(State::Ready, &only("loud"), None, 50).await.unwrap();
+    assert_eq!(first.items.len(), 0, "the first 5,000 of its jobs are in another state");
+    let second = world.client.list(State::Ready, &only("loud"), first.next.as_ref(), 50).await.unwrap();
+    assert_eq!(second.items.iter().map(|job| job.id).collect::<Vec<_>>(), few);
+    assert_eq!((first.next.is_some(), second.next), (true, None));
+}
+
 async fn a_job_is_in_its_tenants_index_until_it_ends_and_again_when_it_is_retried(world: World) {
     let ids = push_many(&world, of("quiet"), 4).await;
     let session = world.session("a");
@@ -424,6 +441,7 @@ async fn jobs_that_an_older_release_pushed_are_indexed_when_they_are_first_asked
 
 on_both_servers!(
     a_tenants_pages_are_full_however_many_jobs_others_have_waiting,
+    a_tenants_few_jobs_in_a_state_are_found_beside_its_many_in_others_at_a_bounded_cost,
     a_job_is_in_its_tenants_index_until_it_ends_and_again_when_it_is_retried,
     a_list_takes_only_jobs_that_have_ended_out_of_the_index,
     a_fixed_id_is_in_its_tenants_index,

@@ -77,6 +77,8 @@ async fn a_full_redis_can_be_operated(kind: RedisKind) {
     let full = world.client.push(job()).await.unwrap_err();
     assert!(full == Error::Full && full.to_string().contains("memory"), "{full}");
 
+    session.renew().await.unwrap();
+    session.beat(&[QUEUE.to_owned()]).await.unwrap();
     assert!(world.client.resume(QUEUE).await.unwrap(), "it was paused");
     assert_eq!(world.count("wake").await, 1, "a replica is woken");
     assert!(world.client.pause(QUEUE).await.unwrap() && world.client.resume(QUEUE).await.unwrap());

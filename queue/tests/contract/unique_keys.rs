@@ -216,8 +216,11 @@ async fn keys_that_an_older_release_wrote_are_read(world: World) {
         assert_eq!(world.client.submit(held(&there, hold_s, OnConflict::Reject)).await, Err(Error::Duplicate(id)));
 
         let nobody = an_id(&world).await;
-        world.advance(Duration::from_secs(11));
         write(&world, &gone, &format!("{nobody}{mark}")).await;
+        let push = world.client.submit(held(&gone, hold_s, OnConflict::ReturnExisting));
+        let waited = tokio::time::timeout(Duration::from_millis(100), push).await;
+        assert!(waited.is_err(), "its job may be on its way: {waited:?}");
+        world.advance(Duration::from_secs(11));
         let pushed = world.client.submit(held(&gone, hold_s, OnConflict::ReturnExisting)).await;
         match hold_s {
             // It may have ended, and been removed: whoever has the history knows.
