@@ -5,6 +5,10 @@ use std::time::Duration;
 use fleet::{Admission, Call, Event, Fleet, Mode, Reported, Settings};
 use redis::AsyncCommands;
 use servers::{RedisKind, RedisServer, wait_until};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+};
 
 use crate::world::{CALL, TOLD_WITHIN, World, answered, failed, go, is_closed, next, parked, permit, report};
 
@@ -14,6 +18,49 @@ const LIMITED: Call<'static> = Call { requests_per_min: Some(1), ..CALL };
 /// A replica with the default times, that gives an admission after 100 ms.
 fn impatient(world: &World) -> Fleet {
     Fleet::with_settings(&world.redis(), Settings { clock: world.clock.clone(), ..Settings::default() })
+}
+
+/// Answers like a server that takes the commands of a transaction, and refuses it as it is to be carried out: as real ones do whose
+/// state changes in between.
+async fn refuse_transactions(stream: TcpStream) -> Option<()> {
+    let (read, mut write) = stream.into_split();
+    let mut lines = BufReader::new(read).lines();
+    let mut in_transaction = false;
+    loop {
+        let n_words: usize = lines.next_line().await.ok()??.trim_start_matches('*').parse().ok()?;
+        let mut words = Vec::new();
+        for _ in 0..n_words {
+            let _length = lines.next_line().await.ok()??;
+            words.push(lines.next_line().await.ok()??);
+        }
+        let answer = match words[0].as_str() {
+            "MULTI" => "+OK",
+            "EXEC" => "-EXECABORT Transaction discarded because of: MISCONF Errors writing to the AOF file",
+            _ if in_transaction => "+QUEUED",
+            _ => "+OK",
+        };
+        in_transaction = words[0] == "MULTI" || in_transaction && words[0] != "EXEC";
+        write.write_all(format!("{answer}\r\n").as_bytes()).await.ok()?;
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_refused_as_it_is_to_be_carried_out_says_why() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(refuse_transactions(stream));
+        }
+    });
+    let mut connection = fleet::Redis::open(&url, "x").unwrap().connection();
+    let mut transaction = redis::pipe();
+    transaction.atomic().set("shop", 1).incr("visits", 1);
+    let refused = transaction.query_async::<()>(&mut connection).await.unwrap_err();
+    match fleet::Error::from(refused) {
+        fleet::Error::Unavailable(why) if why.contains("it cannot save its data to disk") => {}
+        other => panic!("{other:?}"),
+    }
 }
 
 async fn when_redis_stands_still_or_is_away_calls_go_out(kind: RedisKind) {
