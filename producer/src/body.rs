@@ -374,7 +374,11 @@ impl HttpBody for Counted {
 
 #[cfg(test)]
 mod tests {
-    use async_compression::tokio::bufread::{GzipEncoder, ZstdEncoder};
+    use async_compression::{
+        Level,
+        tokio::bufread::{GzipEncoder, ZstdEncoder},
+        zstd::CParameter,
+    };
     use axum::{Router, middleware, routing::post};
     use futures::stream;
     use tokio::io::AsyncReadExt;
@@ -399,6 +403,8 @@ mod tests {
     async fn ask(api: Router, coding: &str, body: Body) -> (u16, String) {
         let request = Request::post("/").header(header::CONTENT_TYPE, "application/json");
         let request = if coding.is_empty() { request } else { request.header(header::CONTENT_ENCODING, coding) };
+        let length = body.size_hint().exact();
+        let request = if let Some(length) = length { request.header(header::CONTENT_LENGTH, length) } else { request };
         let response = api.oneshot(request.body(body).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         let text = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
@@ -446,9 +452,14 @@ mod tests {
             let (status, text) = ask(api.clone(), coding, bomb.into()).await;
             assert!(status == 413 && text.contains("too-large"), "{coding}: {text}");
         }
-        // 256 MiB for the window alone.
-        let header = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x90];
-        let (status, text) = ask(api, "zstd", header.to_vec().into()).await;
+        // A few bytes that ask for a window of 16 MiB, which they do not need.
+        let mut wide = Vec::new();
+        let window = [CParameter::window_log(WINDOW_LOG + 1)];
+        ZstdEncoder::with_quality_and_params(&b"twelve bytes"[..], Level::Default, &window)
+            .read_to_end(&mut wide)
+            .await
+            .unwrap();
+        let (status, text) = ask(api, "zstd", wide.into()).await;
         assert_eq!(status, 400, "{text}");
     }
 

@@ -364,12 +364,30 @@ mod tests {
         let enter = |address: &str| rooms.enter(address.parse().unwrap()).map(|seat| (seat.is_spare, seat));
         let greedy: Vec<_> = (0..9).map(|_| enter("192.0.2.1").unwrap()).collect();
         assert_eq!(greedy.iter().filter(|(is_spare, _)| *is_spare).count(), 1);
+        let others: Vec<_> = (2..5).map(|n| enter(&format!("192.0.2.{n}")).unwrap()).collect();
+        assert_eq!(
+            others.iter().map(|(is_spare, _)| *is_spare).collect::<Vec<_>>(),
+            [false, false, true],
+            "ten in all"
+        );
+        drop(others);
         assert!(!enter("192.0.2.2").unwrap().0, "another one gets in");
         let spare: Vec<_> = (0..SPARE).map_while(|_| enter("192.0.2.1")).collect();
         assert_eq!(spare.len(), SPARE - 1);
         drop(greedy);
         assert!(!enter("::ffff:192.0.2.1").unwrap().0, "who has gone does not count");
         assert_eq!(one_of("2001:db8::1".parse().unwrap()), one_of("2001:db8::2".parse().unwrap()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn too_many_connections_are_told_once_a_minute_with_their_number() {
+        let (mut counts, mut told) = (Counts::default(), Vec::new());
+        for second in 0..121 {
+            counts.refused += 1;
+            counts.log(|refused| told.push((second, refused)));
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(told, [(0, 1), (60, 60), (120, 60)]);
     }
 
     #[test]

@@ -339,6 +339,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_a_refused_client_still_sends_is_read_so_that_it_sees_the_answer() {
+        let (mut client, mut socket, _) = connected();
+        client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        lost_after(&mut socket).await;
+        let rest = tokio::spawn(async move { client.write_all(&[b'x'; 100_000]).await.map(|()| client) });
+        socket.shutdown().await.unwrap();
+        drop(socket);
+        assert!(rest.await.unwrap().is_ok(), "the connection broke while it was sending");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_request_that_is_answered_may_take_its_time() {
         let (_client, mut socket, line) = connected();
         let turn = line.turn();
