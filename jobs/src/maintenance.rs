@@ -114,13 +114,16 @@ async fn recur(task: Task, context: &Context) -> Result<Option<u64>, JobError> {
         Task::WeeklySummary => recurring::weekly_summary(with).await,
         Task::Retention => recurring::retention(store, client.now_ms()).await,
     };
-    done.map(Some).map_err(|error| {
-        let (code, after) = match error {
-            recurring::Error::TimeIsOver(_) => ("more_to_do", SOON),
-            recurring::Error::Queue(_) | recurring::Error::Store(_) => ("away", AGAIN_AFTER),
-        };
-        JobError::Snooze { code, message: error.to_string(), after }
-    })
+    done.map(Some).map_err(|error| put_off(&error))
+}
+
+/// Neither is a fault of the task: no attempt is used.
+fn put_off(error: &recurring::Error) -> JobError {
+    let (code, after) = match error {
+        recurring::Error::TimeIsOver(_) => ("more_to_do", SOON),
+        recurring::Error::Queue(_) | recurring::Error::Store(_) => ("away", AGAIN_AFTER),
+    };
+    JobError::Snooze { code, message: error.to_string(), after }
 }
 
 /// How long a task goes on before it makes room for others and comes again.
@@ -134,6 +137,15 @@ mod tests {
 
     use super::*;
     use crate::testing::{complaints, refused};
+
+    #[test]
+    fn a_task_whose_time_is_over_or_whose_servers_are_away_uses_no_attempt() {
+        let away = queue::Error::Unavailable("redis is away".to_owned());
+        for (error, expected) in [(recurring::Error::TimeIsOver(7), "more_to_do"), (away.into(), "away")] {
+            let put_off = put_off(&error);
+            assert!(matches!(&put_off, JobError::Snooze { code, .. } if *code == expected), "{put_off:?}");
+        }
+    }
 
     #[test]
     fn a_task_that_cannot_be_done_is_refused() {

@@ -459,6 +459,12 @@ async fn next_times_that_were_reckoned_by_older_tables_are_reckoned_anew() {
         assert_eq!(now.reckoned, right.reckoned);
         assert_eq!(world.ticker().reckon(false).await.unwrap(), 0, "once");
     }
+    // At the start of a worker, too.
+    stale.revision = revision + 1;
+    assert!(world.store.replace_schedule(&stale, Some(revision)).await.unwrap());
+    revision += 1;
+    world.ticker().prepare().await.unwrap();
+    assert_eq!(world.schedule().await.next_tick, right.next_tick);
     // Another replica has newer tables than this one.
     stale.revision = revision + 1;
     stale.reckoned = stale.next_tick.map(|next_tick| store::Reckoned { tables: "2999a".to_owned(), next_tick });

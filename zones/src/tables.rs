@@ -382,6 +382,9 @@ mod tests {
             ("2099a", "Asia/Tokyo", 9),
             ("2099a", "Asia/Seoul", 9),
             ("2099a", "Asia/Dubai", 4),
+            // Files of one length.
+            ("2099a", "Etc/GMT-5", 5),
+            ("2099a", "Etc/GMT-6", 6),
             ("2025b", "Asia/Dubai", 1),
         ] {
             place.write(version, paris);
