@@ -1,11 +1,24 @@
 //! A Redis at its `maxmemory`.
 
+use queue::{Claimed, Client, Failure, Outcome, Session, Timing, Verdict};
+use redis::AsyncCommands;
 use reqwest::Method;
 use serde_json::{Value, json};
 use servers::{RedisKind, RedisServer};
 use tests::{Answer, Options, System};
 
-use crate::{assert_ran_once, product, redis, redis_keys};
+use crate::{assert_ran_once, key, product, redis, redis_keys};
+
+/// A replica of the test's own.
+fn session(system: &System) -> Session {
+    let redis = fleet::Redis::open(&system.redis_url, &system.name).unwrap();
+    Session::new(Client::new(&redis, Vec::new()), "host", 1, Timing::default())
+}
+
+async fn settle(session: &Session, job: &Claimed, verdict: Verdict) {
+    let mut settlements = vec![session.verdict(job, verdict, 0).unwrap()];
+    assert_eq!(session.settle(&mut settlements).await.unwrap(), 0);
+}
 
 /// Sets the server's limit; 0 is none, and no server gets by with 1 MB.
 async fn limit(system: &System, maxmemory: &str) {
@@ -31,6 +44,16 @@ async fn a_full_redis_takes_no_jobs_writes_none_by_halves_and_drains() {
     let unique = json!({ "kind": "content", "payload": product(97), "options": { "unique_key": "once" } });
     let with_key = || system.request(Method::POST, "/api/jobs").header("Idempotency-Key", "k").json(&job);
 
+    let session = session(&system);
+    let claimed = session.claim("content", 2).await.unwrap().jobs;
+    let fatal = Verdict::Ran(Outcome::Dead(Failure::new("bad", "no good")));
+    settle(&session, &claimed[0], fatal).await;
+    let (dead, running) = (claimed[0].id().to_string(), claimed[1].id().to_string());
+    ids.retain(|id| *id != dead && *id != running);
+    let pause = system.post("/api/queues/content/pause", &json!({})).await;
+    assert_eq!(pause.body["changed"], true, "{}", pause.body);
+    let _: () = redis(&system).await.del(key(&system, "content", "wake")).await.unwrap();
+
     let before = redis_keys(&system).await;
     limit(&system, "1mb").await;
     for job in [&job, &later, &unique] {
@@ -53,17 +76,20 @@ async fn a_full_redis_takes_no_jobs_writes_none_by_halves_and_drains() {
     let cancelled = ids.pop().unwrap();
     let cancelled = system.post(&format!("/api/jobs/{cancelled}/cancel"), &json!({})).await;
     assert_eq!(cancelled.body["state"], "cancelled", "{}", cancelled.body);
+    let stopping = system.post(&format!("/api/jobs/{running}/cancel"), &json!({})).await;
+    assert_eq!(stopping.body["state"], "running", "{}", stopping.body);
+    settle(&session, &claimed[1], Verdict::Cancelled).await;
+    assert_eq!(system.job(&running).await["state"], "cancelled");
+    let deleted = Answer::to(system.request(Method::DELETE, "/api/queues/content/dead")).await.unwrap();
+    assert_eq!(deleted.body["count"], 1, "{}", deleted.body);
+    system.get(&format!("/api/jobs/{dead}")).await.assert_problem(404, "not-found");
     let mode = json!({ "mode": "mock", "service": "email", "reason": "redis is full" });
-    let operate = [
-        system.request(Method::POST, "/api/queues/content/pause"),
-        system.request(Method::POST, "/api/queues/content/resume"),
-        system.request(Method::DELETE, "/api/queues/content/dead"),
-        system.request(Method::PUT, "/api/mode").json(&mode),
-    ];
-    for call in operate {
-        let answer = Answer::to(call).await.unwrap();
-        assert!(answer.status < 300, "{} {}", answer.status, answer.body);
-    }
+    let switched = Answer::to(system.request(Method::PUT, "/api/mode").json(&mode)).await.unwrap();
+    assert!(switched.status < 300, "{}", switched.body);
+    let resumed = system.post("/api/queues/content/resume", &json!({})).await;
+    assert_eq!((resumed.status, &resumed.body["changed"]), (200, &json!(true)), "{}", resumed.body);
+    // A worker that sleeps is woken by this alone.
+    assert!(redis_keys(&system).await.contains_key(key(&system, "content", "wake").as_bytes()), "a token is left");
 
     // A worker that starts now drains it all the same.
     system.start_worker().await;

@@ -2,8 +2,9 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use mongodb::bson::{self, Document, doc};
 use producer::Scope;
-use queue::{Client, NewJob};
+use queue::{Client, Failure, NewJob, Outcome, Session, Timing, Verdict};
 use redis::AsyncCommands;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -24,8 +25,13 @@ fn items(page: &Value) -> &[Value] {
     page["items"].as_array().unwrap()
 }
 
+/// Those that the test has pushed: each minute the timetable pushes one of its own.
+fn ours(page: &Value) -> impl Iterator<Item = &Value> {
+    items(page).iter().filter(|job| job["kind"] != "maintenance")
+}
+
 fn ids(page: &Value) -> Vec<String> {
-    items(page).iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect()
+    ours(page).map(|job| job["id"].as_str().unwrap().to_owned()).collect()
 }
 
 /// All pages of a list, one after the other.
@@ -184,6 +190,44 @@ async fn tenants_see_only_their_own_jobs() {
     get_as(&system, &writer, "/api/jobs").await.assert_problem(403, "forbidden");
 }
 
+/// Claims the one job of `content`, and puts it off as a handler may.
+async fn put_off(system: &System) {
+    let redis = fleet::Redis::open(&system.redis_url, &system.name).unwrap();
+    let session = Session::new(Client::new(&redis, Vec::new()), "host", 1, Timing::default());
+    let job = session.claim("content", 1).await.unwrap().jobs.remove(0);
+    let error = Failure::new("held", "the shop asks to wait");
+    let snooze = Outcome::Snooze { error, after: Duration::from_secs(1), draft: None };
+    let mut settlements = vec![session.verdict(&job, Verdict::Ran(snooze), 0).unwrap()];
+    assert_eq!(session.settle(&mut settlements).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_tells_how_often_a_job_was_put_off_also_where_an_older_release_wrote_it() {
+    let mut system = System::start(Options::default().workers(0)).await;
+    let id = system.post_job("content", product(1)).await;
+    put_off(&system).await;
+    system.start_worker().await;
+    let job = system.wait_job(&id).await;
+    assert_eq!((&job["snoozes"]["count"], &job["snoozes"]["last_code"]), (&json!(1), &json!("held")), "{job}");
+    wait_listed(&system, "state=succeeded&kind=content", 1).await;
+    forget(&system, "content").await;
+    assert_eq!(system.job(&id).await, job);
+
+    // Such a release counted a run that put the job off among the attempts.
+    let jobs = mongodb::Client::with_uri_str(&system.mongo_url).await.unwrap();
+    let jobs = jobs.database(&system.name).collection::<Document>("jobs");
+    let at = bson::DateTime::from_millis(1_760_000_000_000);
+    let snoozed = doc! { "number": 1, "worker": "host/1", "started_at": at, "finished_at": at, "outcome": "snoozed",
+    "error": { "code": "away", "message": "redis is away", "fingerprint": "9f2c" } };
+    let first = doc! { "$each": [snoozed], "$position": 0 };
+    let update = doc! { "$unset": { "snoozes": "" }, "$push": { "attempts": first } };
+    assert_eq!(jobs.update_one(doc! { "_id": &id }, update).await.unwrap().modified_count, 1);
+    let old = system.job(&id).await;
+    assert_eq!(old["attempts"], job["attempts"]);
+    let snoozes = json!({ "count": 1, "last_code": "away", "last_at": "2025-10-09T08:53:20.000Z" });
+    assert_eq!(old["snoozes"], snoozes);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_of_all_states_is_complete_in_pages_and_lists_nothing_twice() {
     let system = System::start(Options::default().workers(1)).await;
@@ -205,7 +249,7 @@ async fn a_list_of_all_states_is_complete_in_pages_and_lists_nothing_twice() {
         let distinct: HashSet<&String> = listed.iter().collect();
         assert_eq!((listed.len(), distinct.len()), (90, 90), "{limit} a page");
         assert!(expected.iter().all(|id| distinct.contains(id)));
-        let states: Vec<_> = pages.iter().flat_map(items).map(|job| job["state"].as_str().unwrap()).collect();
+        let states: Vec<_> = pages.iter().flat_map(ours).map(|job| job["state"].as_str().unwrap()).collect();
         let sorted = [vec!["ready"; 40], vec!["scheduled"; 10], vec!["succeeded"; 40]].concat();
         assert_eq!(states, sorted, "{limit} a page");
     }

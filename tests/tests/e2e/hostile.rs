@@ -107,6 +107,29 @@ async fn what_the_server_itself_refuses_is_a_problem() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_connections_than_the_variable_allows_are_told_so_and_logged_once_a_minute() {
+    // Four of five from one address, and room besides for the connections of the test itself.
+    let system = System::start(Options::default().workers(0).env("HTTP_MAX_CONNECTIONS", "20")).await;
+    let address = system.url().strip_prefix("http://").unwrap();
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // Half a head: it is let in, and waits.
+        stream.write_all(b"GET /api/health/live HTTP/1.1\r\n").await.unwrap();
+        held.push(stream);
+    }
+    let close = "host: x\r\nconnection: close\r\n\r\n";
+    let refused = raw(&system, &format!("GET /api/jobs HTTP/1.1\r\n{close}")).await;
+    assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("problems/overloaded"), "{refused}");
+    let alive = raw(&system, &format!("GET /api/health/live HTTP/1.1\r\n{close}")).await;
+    assert!(alive.starts_with("HTTP/1.1 200 "), "{alive}");
+    let log = system.producer_log();
+    let told = log.lines().filter(|line| line.contains("too many connections")).collect::<Vec<_>>();
+    assert_eq!(told.len(), 1, "{log}");
+    assert!(told[0].contains("at most 20 in all, 16 from one address"), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_request_and_a_stream_outlast_the_patience_with_a_head() {
     let system = api().await;
     // Nobody runs it: the stream stays open, with nothing but heartbeats, and so does who waits.

@@ -12,7 +12,7 @@ use servers::{RedisKind, RedisServer, wait_until};
 use sha2::{Digest, Sha256};
 use tests::{Answer, Gate, Options, PATIENCE, Shop, System};
 
-use crate::{assert_ran_once, outcomes, product};
+use crate::{assert_ran_once, outcomes, product, push_past_the_api};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_idempotency_key_gives_the_same_job() {
@@ -308,6 +308,8 @@ async fn numbers_of_any_size_come_back_as_they_were_sent() {
     );
     refused.await.unwrap().assert_problem(422, "invalid-payload");
 
+    // No field of a payload has such a number, but an older or a foreign program may have pushed one.
+    let foreign = push_past_the_api(&system, NewJob::new("content", r#"{"flavour":[1.10,-0]}"#)).await;
     system.start_worker().await;
     let mongo = mongodb::Client::with_uri_str(&system.mongo_url).await.unwrap();
     let history = mongo.database(&system.name).collection::<Document>("jobs");
@@ -326,6 +328,19 @@ async fn numbers_of_any_size_come_back_as_they_were_sent() {
     forget(&system, &ids[0]).await;
     let past = text(system.request(Method::GET, &format!("/api/jobs/{}", ids[0]))).await;
     assert!(past.contains(METADATA) && past.contains(r#""state":"succeeded""#), "{past}");
+    assert_eq!(system.wait_job(&foreign).await["state"], "dead");
+    wait_until("the foreign job is history", PATIENCE, async || {
+        history.count_documents(doc! { "_id": &foreign }).await.unwrap() == 1
+    })
+    .await;
+    for is_past in [false, true] {
+        let shown = text(system.request(Method::GET, &format!("/api/jobs/{foreign}"))).await;
+        assert!(shown.contains(r#""payload":{"flavour":[1.10,-0]}"#), "past: {is_past}: {shown}");
+        let mut redis = crate::redis(&system).await;
+        let id = uuid::Uuid::parse_str(&foreign).unwrap();
+        let _: () = redis.zrem(crate::key(&system, "content", "dead"), id.as_bytes().as_slice()).await.unwrap();
+        forget(&system, &foreign).await;
+    }
 }
 
 /// The lines of an answer to a batch in NDJSON.
