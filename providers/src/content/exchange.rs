@@ -113,7 +113,7 @@ impl Account {
             let said = Said::of(&body).shown();
             return Err(self.transient(format!("{status}: the answer is not JSON: {said}")).into());
         }
-        match values.iter().find_map(Said::within) {
+        match refused(&values) {
             Some(said) => Err(refusal::sort(self, 200, &headers, &said)),
             None => Ok(values),
         }
@@ -151,6 +151,11 @@ impl Account {
     pub(super) fn misconfigured(self, message: String) -> ProviderError {
         ProviderError::Misconfigured { service: self.service, message }
     }
+}
+
+/// What an answer says that is none. A stream tells it within its last state.
+fn refused(values: &[Value]) -> Option<Said> {
+    values.iter().find_map(|value| Said::within(value).or_else(|| Said::within(&value["response"])))
 }
 
 /// One JSON value, or those of an event stream; none when it is neither.
@@ -264,6 +269,15 @@ mod tests {
         let objects = values(stream.as_bytes()).into_iter().filter(Value::is_object).collect::<Vec<_>>();
         assert_eq!(objects, [json!({ "a": 1 }), json!({ "a": 2 }), json!({ "a": 3 })]);
         assert!(values(b"<html></html>").is_empty() && values(b"").is_empty());
+    }
+
+    #[test]
+    fn a_stream_that_ends_with_a_failure_says_why() {
+        let state = |status: &str, error: Value| json!({ "response": { "status": status, "error": error } });
+        let failed = state("failed", json!({ "code": "server_error", "message": "mind lost" }));
+        let said = refused(&[state("in_progress", json!(null)), failed]).unwrap();
+        assert_eq!(said.shown(), "mind lost");
+        assert_eq!(refused(&[state("in_progress", json!(null)), state("completed", json!(null))]), None);
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::{
 
 /// For one message, from connecting to the last reply.
 const TIMEOUT: Duration = Duration::from_secs(25);
-/// How long an idle connection is trusted, and how long it may take to say that it is alive.
+/// How long an idle connection is trusted, and how long one that is alive is looked for.
 const IDLE_FOR: Duration = Duration::from_secs(60);
 const NOOP_TIMEOUT: Duration = Duration::from_secs(3);
 const IDLE_AT_MOST: usize = 8;
@@ -89,9 +89,10 @@ impl SmtpMailer {
     /// Hands the message to the server and returns its last reply. A connection on which anything failed, or anything was said that
     /// does not belong there, is not used again.
     async fn transfer(&self, message: &Message, progress: &Progress) -> Result<String, Fault> {
-        let mut dialogue = match self.idle_connection().await {
-            Some(dialogue) => dialogue,
-            None => self.connect(progress).await?,
+        // All that are idle may have died alike: no message waits for each of them.
+        let mut dialogue = match timeout(NOOP_TIMEOUT, self.idle_connection()).await {
+            Ok(Some(dialogue)) => dialogue,
+            Ok(None) | Err(_) => self.connect(progress).await?,
         };
         let envelope = message.envelope();
         progress.begin(Step::Sender);
@@ -130,7 +131,7 @@ impl SmtpMailer {
     async fn idle_connection(&self) -> Option<Dialogue> {
         loop {
             let (since, mut dialogue) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
-            if since.elapsed() < IDLE_FOR && timeout(NOOP_TIMEOUT, dialogue.is_alive()).await == Ok(true) {
+            if since.elapsed() < IDLE_FOR && dialogue.is_alive().await {
                 return Some(dialogue);
             }
         }
