@@ -180,7 +180,7 @@ impl Problem {
             clip(&mut error.message);
         }
         let detail = match errors.as_slice() {
-            [only] => format!("{} {}", only.pointer, only.message),
+            [only] => in_words(only),
             several if several.len() < n_errors => {
                 format!("{n_errors} fields are bad; errors has the first {}", several.len())
             }
@@ -197,7 +197,7 @@ impl Problem {
     /// The same without the list of bad fields, the first of which is told in words.
     pub(crate) fn in_short(mut self) -> Self {
         if let [first, _, ..] = self.errors.as_slice() {
-            let first = format!("{} {}", first.pointer, first.message);
+            let first = in_words(first);
             self.detail = format!("{} fields are bad; the first: {first}", self.n_errors);
         }
         self.errors = Vec::new();
@@ -223,6 +223,11 @@ impl Problem {
         self.n_errors += others.len();
         self.errors.extend(others);
         if self.kind == Type::InvalidPayload { Self::of_many(self.errors, self.n_errors) } else { self }
+    }
+
+    /// Whether it says what is wrong with this field.
+    pub(crate) fn tells_of(&self, pointer: &str) -> bool {
+        self.errors.iter().any(|error| error.pointer == pointer)
     }
 
     pub(crate) fn unknown_kind(kind: &str, known: &[String]) -> Self {
@@ -308,6 +313,7 @@ impl From<queue::Error> for Problem {
         use queue::Error;
         match error {
             Error::Unavailable(_) | Error::Full => Self::new(Type::QueueUnavailable, error.to_string()),
+            Error::Contended(_) => Self::new(Type::Overloaded, error.to_string()),
             Error::NotFound => {
                 Self::new(Type::NotFound, "there is no such job, or it finished longer ago than it is kept")
             }
@@ -332,6 +338,12 @@ impl From<fleet::Error> for Problem {
             }
         }
     }
+}
+
+/// A bad field with what is wrong with it; without a pointer it is the whole.
+fn in_words(error: &FieldError) -> String {
+    let place = if error.pointer.is_empty() { "the body" } else { &error.pointer };
+    format!("{place} {}", error.message)
 }
 
 /// Cuts what callers sent to a length that can be read.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use fleet::Clock;
+use redis::AsyncCommands;
 
 use crate::{
     directory::Directory,
@@ -28,6 +29,8 @@ pub const MOST_PAYLOAD: usize = 1 << 20;
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(15);
 /// So often on a full Redis, where nobody can be told.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// What a probe writes is forgotten after so long.
+const PROBE_KEPT_S: u64 = 60;
 /// How long finished jobs are kept in Redis.
 pub const RETENTION: Duration = Duration::from_secs(24 * 3600);
 /// How often cancelling and retrying look again when the job has moved meanwhile.
@@ -98,6 +101,17 @@ impl Client {
         let ((seconds, micros),): ((u64, u64),) = pipe.query_async(&mut self.redis.connection()).await?;
         let took = started.elapsed();
         self.clock.follow_within(seconds * 1000 + micros / 1000, took);
+        Ok(took)
+    }
+
+    /// Like [`Client::ping`], and whether Redis takes what a job needs. A full server, or a replica after a failover, answers and takes none.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] and [`Error::Full`] when it takes none.
+    pub async fn ping_with_a_write(&self) -> Result<Duration, Error> {
+        let took = self.ping().await?;
+        let key = keys::probe(self.redis.prefix());
+        let _: () = self.redis.connection().set_ex(key, 1, PROBE_KEPT_S).await?;
         Ok(took)
     }
 
@@ -293,7 +307,8 @@ impl Client {
     /// Makes a dead, cancelled, expired or retrying job ready at once, with all its attempts before it.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Conflict`] in any other state, [`Error::Corrupt`] when it is in two places, [`Error::Full`],
+    /// [`Error::NotFound`], [`Error::Conflict`] in any other state, [`Error::Duplicate`] when another job has its unique key by now,
+    /// [`Error::Contended`], [`Error::Corrupt`] when it is in two places, [`Error::Full`],
     /// [`Error::Unavailable`].
     pub async fn retry(&self, id: JobId) -> Result<JobView, Error> {
         for _ in 0..TRIES {
@@ -309,8 +324,22 @@ impl Client {
         Err(in_two_places(id))
     }
 
-    /// False when the job's state changed meanwhile.
+    /// False when the job's state changed meanwhile. One that had ended needs its unique key anew: two jobs never have one key.
     pub(crate) async fn revive(&self, partition: &Partition, id: JobId, found: &Found) -> Result<bool, Error> {
+        let again = match self.view(id, partition, found) {
+            JobView { unique_key: Some(key), tenant, state, .. } if state.is_finished() => {
+                self.claim_again(id, &tenant, &key).await?
+            }
+            _ => None,
+        };
+        let revived = self.revive_unkeyed(partition, id, found).await?;
+        if let (true, Some(again)) = (revived, again) {
+            self.keep_again(&again).await;
+        }
+        Ok(revived)
+    }
+
+    async fn revive_unkeyed(&self, partition: &Partition, id: JobId, found: &Found) -> Result<bool, Error> {
         let (record, mut history) = if found.place == "finished" {
             let finished = Finished::decode(&found.record)?;
             let mut history = finished.history.unwrap_or_default();

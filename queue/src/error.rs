@@ -30,6 +30,9 @@ pub enum Error {
     /// Another job holds the unique key.
     #[error("job {0} holds the unique key")]
     Duplicate(crate::message::JobId),
+    /// Others push with the same unique key at the same time, again and again. Nothing was pushed.
+    #[error("too many pushes at once compete for the unique key {0:?}")]
+    Contended(String),
     /// What was asked cannot be.
     #[error("{0}")]
     Invalid(String),

@@ -379,7 +379,8 @@ impl Client {
         }
     }
 
-    /// Makes dead jobs ready again, with all their attempts before them: those in `ids`, or all. Returns how many.
+    /// Makes dead jobs ready again, with all their attempts before them: those in `ids`, or all. Returns how many. Those whose unique key
+    /// another job has by now stay dead.
     ///
     /// # Errors
     /// [`Error::UnknownQueue`], [`Error::Full`], [`Error::Unavailable`].
@@ -388,10 +389,11 @@ impl Client {
         let mut n = 0;
         for id in self.dead_ids(&partition, ids).await? {
             let found = scripts::find(&self.redis.connection(), &partition, self.retention, id).await?;
-            if let Some(found) = found.filter(|found| found.place == "dead")
-                && self.revive(&partition, id, &found).await?
-            {
-                n += 1;
+            let Some(found) = found.filter(|found| found.place == "dead") else { continue };
+            match self.revive(&partition, id, &found).await {
+                Ok(revived) => n += u64::from(revived),
+                Err(Error::Duplicate(_) | Error::Contended(_)) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(n)

@@ -70,6 +70,11 @@ pub(crate) fn partitions(prefix: &str) -> String {
     format!("{prefix}:{{fleet}}:partitions")
 }
 
+/// String that is written to see whether Redis takes writes; expires after a minute.
+pub(crate) fn probe(prefix: &str) -> String {
+    format!("{prefix}:{{fleet}}:probe")
+}
+
 /// Sorted set replica → last beat ms.
 pub(crate) fn replicas(prefix: &str) -> String {
     format!("{prefix}:{{fleet}}:replicas")

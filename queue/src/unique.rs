@@ -8,7 +8,8 @@
 //! then marks the key as *confirmed*. Whoever meets a claim looks whether its job is there. If it is, the claim is confirmed for whoever
 //! made it. If it is not, and the claim is no longer new, it is taken over: it is barred where the job would be, in the call that finds
 //! the job missing, and then replaced. A push that comes late, from a process that was stopped or over a connection that hung, is then
-//! refused, and whoever made it looks at the key anew. So a key never answers for a job that is not there, and never has two.
+//! refused, and whoever made it looks at the key anew. So a key never answers for a job that is not there, and never has two. A job that
+//! has ended and shall run again claims its key first, and is refused while another job has it.
 
 use std::time::Duration;
 
@@ -36,8 +37,8 @@ const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(2), Duration::fr
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The key of a job is forgotten so long after the job's time, even if the job still waits.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
-/// How often a push tries again when others change the key meanwhile.
-const TRIES: u32 = 20;
+/// How often a push tries again when others change the key meanwhile. Of many that replace each other each lets one in a round go first.
+const TRIES: u32 = 200;
 
 /// What a push does when another job holds its key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -223,7 +224,10 @@ impl Client {
         let began = Instant::now();
         let (mut seen, mut n_tries, mut pause) = (String::new(), 0, LOOK_AGAIN.0);
         let (mut met, mut met_at) = (String::new(), began);
-        while n_tries < TRIES && began.elapsed() < PATIENCE {
+        // Whose place this push has made free, it takes, or somebody else has: it never gives up in between.
+        let mut has_made_room = false;
+        while has_made_room || (n_tries < TRIES && began.elapsed() < PATIENCE) {
+            has_made_room = false;
             let claim = Holder::claim(push.id, unique.hold.is_some(), self.clock.now_ms());
             let present = scripts::unique(&connection, &key, &seen, &claim.text, Some(ttl_ms)).await?;
             let Some(present) = present else {
@@ -235,9 +239,7 @@ impl Client {
                 continue;
             };
             let Some(holder) = Holder::read(present.clone()) else {
-                // A newer release may have written it.
-                let what = format!("this release cannot read who holds the unique key {:?}: {present:?}", unique.key);
-                return Err(Error::Unavailable(what));
+                return Err(unreadable(&unique.key, &present));
             };
             if holder.id == push.id && holder.standing != Standing::Confirmed {
                 // An earlier try of ours, which did not get as far as to confirm it.
@@ -268,6 +270,9 @@ impl Client {
                     return Err(Error::Duplicate(holder.id));
                 }
                 (Held::By(_), OnConflict::Replace) => {
+                    if n_tries >= TRIES || began.elapsed() >= PATIENCE {
+                        break;
+                    }
                     match self.cancel(holder.id).await {
                         // It began to run in this moment: the cancellation reaches it, but its place is not free.
                         Ok(view) if !view.state.is_finished() => return Err(Error::Duplicate(holder.id)),
@@ -275,6 +280,7 @@ impl Client {
                         Err(error) => return Err(error),
                     }
                     n_tries += 1;
+                    has_made_room = true;
                     present
                 }
                 (Held::No, _) | (Held::ByGone, OnConflict::Replace) => {
@@ -283,7 +289,45 @@ impl Client {
                 }
             };
         }
-        Err(Error::Unavailable(format!("too many pushes compete for the unique key {:?}", unique.key)))
+        Err(Error::Contended(unique.key.clone()))
+    }
+
+    /// Claims the unique key of a job that has ended and is to run again, for [`Client::keep_again`] when it is ready; `None` when it holds
+    /// its key for a set time.
+    ///
+    /// # Errors
+    /// [`Error::Duplicate`] when another job holds the key, [`Error::Contended`], [`Error::Full`], [`Error::Unavailable`].
+    pub(crate) async fn claim_again(&self, id: JobId, tenant: &str, unique_key: &str) -> Result<Option<Again>, Error> {
+        let key = keys::unique(self.redis.prefix(), tenant, unique_key);
+        let connection = self.redis.connection();
+        let (mut seen, met_at, mut pause) = (String::new(), Instant::now(), LOOK_AGAIN.0);
+        while met_at.elapsed() < PATIENCE {
+            let claim = Holder::claim(id, false, self.clock.now_ms());
+            let Some(present) = scripts::unique(&connection, &key, &seen, &claim.text, Some(ms(KEPT))).await? else {
+                return Ok(Some(Again { key, claim }));
+            };
+            seen = match Holder::read(present.clone()) {
+                Some(holder) if holder.id == id && holder.for_a_set_time => return Ok(None),
+                Some(holder) if holder.id == id => present,
+                Some(holder) => match self.held_by(&key, &holder, None, met_at.elapsed()).await? {
+                    Held::By(_) | Held::ByGone => return Err(Error::Duplicate(holder.id)),
+                    Held::No => present,
+                    Held::Now => String::new(),
+                    Held::Soon => {
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(LOOK_AGAIN.1);
+                        String::new()
+                    }
+                },
+                None => return Err(unreadable(unique_key, &present)),
+            };
+        }
+        Err(Error::Contended(unique_key.to_owned()))
+    }
+
+    /// Notes that a job that was made ready again has its key.
+    pub(crate) async fn keep_again(&self, again: &Again) {
+        self.confirm(&again.key, &again.claim).await;
     }
 
     /// Adds the job of a claim and confirms the claim; `None` when it was taken over.
@@ -333,15 +377,21 @@ impl Client {
 
     /// Whether a holder, which was met so long ago, still holds its key. A claim that is taken for dead is barred.
     async fn held_by(&self, key: &str, holder: &Holder, gone: Option<JobId>, met_for: Duration) -> Result<Held, Error> {
+        let now_ms = self.clock.now_ms();
+        let is_new = |since_ms: u64, limit: Duration| since_ms + ms(limit) > now_ms && met_for < limit;
         if let Some(view) = self.find(holder.id).await? {
+            let holds = holder.for_a_set_time || !view.state.is_finished();
+            // One that has ended may be about to run again.
+            if let (false, Standing::Claim(at_ms, _)) = (holds, &holder.standing)
+                && is_new(*at_ms, ON_ITS_WAY)
+            {
+                return Ok(Held::Soon);
+            }
             if holder.standing != Standing::Confirmed {
                 self.confirm(key, holder).await;
             }
-            let holds = holder.for_a_set_time || !view.state.is_finished();
             return Ok(if holds { Held::By(view.state) } else { Held::No });
         }
-        let now_ms = self.clock.now_ms();
-        let is_new = |since_ms: u64, limit: Duration| since_ms + ms(limit) > now_ms && met_for < limit;
         match &holder.standing {
             // Its job may have been there, have ended, and been removed, although nobody confirmed it.
             Standing::Claim(at_ms, _) if self.retention.ms > 0 && at_ms + self.retention.ms < now_ms => {}
@@ -356,6 +406,17 @@ impl Client {
         }
         Ok(if holder.for_a_set_time && gone != Some(holder.id) { Held::ByGone } else { Held::No })
     }
+}
+
+/// A job's claim to have its unique key again.
+pub(crate) struct Again {
+    key: String,
+    claim: Holder,
+}
+
+/// A newer release may have written it.
+fn unreadable(unique_key: &str, text: &str) -> Error {
+    Error::Unavailable(format!("this release cannot read who holds the unique key {unique_key:?}: {text:?}"))
 }
 
 pub(crate) fn under_id(push: Push, id: JobId, partition: &Partition) -> Result<Push, Error> {

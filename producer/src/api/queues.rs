@@ -94,7 +94,8 @@ pub(crate) async fn dead(
     Ok(Json(DeadPage { items: items.into_iter().map(JobAnswer::from).collect(), next_cursor }))
 }
 
-/// Makes dead jobs ready again: the named ones, or all. Of those of other tenants only for `admin`.
+/// Makes dead jobs ready again: the named ones, or all. Of those of other tenants only for `admin`. One whose unique key another job has
+/// by now stays dead.
 #[utoipa::path(
     post, path = "/api/queues/{queue}/dead/replay", tag = "queues",
     request_body = Option<Selection>,

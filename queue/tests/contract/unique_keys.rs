@@ -128,6 +128,64 @@ async fn replace_takes_the_place_of_a_waiting_job_but_not_of_a_running_one(world
     assert_eq!(push(&world, OnConflict::Replace).await, Err(Error::Duplicate(second)));
 }
 
+async fn however_many_replace_each_other_at_once_the_key_ends_with_one_job(world: World) {
+    // Replicas of their own, whose pushes share no call.
+    let clients: Vec<_> = (0..64).map(|_| world.another_client()).collect();
+    let pushes = clients.iter().map(|client| client.submit(with_key(unique("k", OnConflict::Replace))));
+    let pushed = futures::future::join_all(pushes).await;
+    let mut waiting = 0;
+    for pushed in pushed {
+        match pushed {
+            Ok(pushed) => waiting += u32::from(world.state(pushed.id()).await == State::Ready),
+            Err(error) => assert!(matches!(error, Error::Contended(_)), "{error}"),
+        }
+    }
+    assert_eq!((waiting, world.count("jobs").await), (1, 1), "nobody is put out by one who does not come in");
+}
+
+async fn a_job_whose_key_another_has_taken_does_not_run_beside_it_again(world: World) {
+    let first = new(&world, OnConflict::Reject).await;
+    world.client.cancel(first).await.unwrap();
+    let second = new(&world, OnConflict::Reject).await;
+    assert_eq!(world.client.retry(first).await.map(drop), Err(Error::Duplicate(second)));
+    assert_eq!(world.state(first).await, State::Cancelled);
+
+    // With a free key it has the key again.
+    let session = world.session("a");
+    for _ in 0..3 {
+        // Two, because the id of a cancelled one is still in the list.
+        let running = claim(&session, 2).await;
+        settle(&session, &running[0], failed()).await;
+        world.advance(Duration::from_secs(60));
+    }
+    assert_eq!(world.state(second).await, State::Dead);
+    assert_eq!(world.client.retry(first).await.map(|job| job.state), Ok(State::Ready));
+    assert_eq!(push(&world, OnConflict::Reject).await, Err(Error::Duplicate(first)));
+
+    // A replay leaves out what cannot run, and goes on.
+    let other = world.push().await;
+    let running = claim(&session, 2).await;
+    for job in running.iter().filter(|job| job.id() == other) {
+        settle(&session, job, failed()).await;
+    }
+    for _ in 0..2 {
+        world.advance(Duration::from_secs(60));
+        for job in claim(&session, 2).await.iter().filter(|job| job.id() == other) {
+            settle(&session, job, failed()).await;
+        }
+    }
+    assert_eq!(world.state(other).await, State::Dead);
+    assert_eq!(world.client.replay_dead(QUEUE, None).await, Ok(1));
+    assert_eq!((world.state(second).await, world.state(other).await), (State::Dead, State::Ready));
+
+    // One that holds its key for a set time has it still.
+    let held = held("for an hour", Some(3600), OnConflict::Reject);
+    let id = world.client.submit(held.clone()).await.unwrap().id();
+    world.client.cancel(id).await.unwrap();
+    assert_eq!(world.client.retry(id).await.map(|job| job.state), Ok(State::Ready));
+    assert_eq!(world.client.submit(held).await, Err(Error::Duplicate(id)));
+}
+
 async fn of_many_pushes_at_once_one_is_added(world: World) {
     let pushes = (0..40).map(|_| {
         let client = world.client.clone();
@@ -320,4 +378,6 @@ on_both_servers!(
     a_key_held_for_a_set_time_outlives_its_job,
     replace_takes_the_place_of_a_waiting_job_but_not_of_a_running_one,
     of_many_pushes_at_once_one_is_added,
+    however_many_replace_each_other_at_once_the_key_ends_with_one_job,
+    a_job_whose_key_another_has_taken_does_not_run_beside_it_again,
 );
