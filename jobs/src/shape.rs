@@ -148,7 +148,17 @@ pub fn schemas_of<T: ToSchema>() -> Schemas {
 /// Reads `value`; the error names the first field that `T` refuses.
 pub(crate) fn deserialize<T: DeserializeOwned>(value: &Value) -> Result<T, FieldError> {
     serde_path_to_error::deserialize(value)
-        .map_err(|error| FieldError::new(pointer_of(error.path()), error.inner().to_string()))
+        .map_err(|error| FieldError::new(pointer_of(error.path()), in_words(&error.inner().to_string())))
+}
+
+/// What Rust says of a value that passes the schema, as people say it.
+fn in_words(message: &str) -> String {
+    let number = message.strip_prefix("invalid type: floating point `").and_then(|rest| rest.split_once('`'));
+    match number {
+        Some((number, _)) => format!("must be a whole number, written without a point: not {number}"),
+        None if message.starts_with("UUID parsing failed") => "must be the id of a job".to_owned(),
+        None => message.to_owned(),
+    }
 }
 
 fn pointer_of(path: &Path) -> String {

@@ -10,6 +10,7 @@ use axum::{
     extract::FromRequestParts,
     http::{header, request::Parts},
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::Utc;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode, errors::ErrorKind};
 use queue::DEFAULT_TENANT;
@@ -20,6 +21,7 @@ use serde_json::{Map, Value};
 use crate::{
     app::App,
     problem::{Problem, Type},
+    request::{self, Twice},
 };
 
 /// Issuer and audience of every token.
@@ -161,6 +163,9 @@ impl Auth {
                 ErrorKind::ExpiredSignature => {
                     Problem::new(Type::TokenExpired, "the token has expired; ask for a new one")
                 }
+                ErrorKind::InvalidToken | ErrorKind::Base64(_) | ErrorKind::Json(_) | ErrorKind::Utf8(_) => {
+                    unauthorized(&breaks_at(token))
+                }
                 reason => unauthorized(&reason_in_words(reason)),
             })?;
         // What it names must be understood, says RFC 7515, and nothing of it is.
@@ -209,11 +214,38 @@ fn reason_in_words(reason: &ErrorKind) -> String {
         ErrorKind::InvalidAlgorithm | ErrorKind::UnsupportedAlgorithm | ErrorKind::InvalidAlgorithmName => {
             "its algorithm must be HS256".to_owned()
         }
-        ErrorKind::InvalidToken | ErrorKind::Base64(_) | ErrorKind::Json(_) | ErrorKind::Utf8(_) => {
-            "it is no JSON Web Token: three parts in base64, with points between them".to_owned()
-        }
         other => format!("{other:?}"),
     }
+}
+
+/// Where a token cannot be read. Of one whose signature nobody has looked at, nothing is told but what it says itself.
+fn breaks_at(token: &str) -> String {
+    let json = |part: &str| -> Option<Value> { serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok() };
+    let parts: Vec<&str> = token.split('.').collect();
+    let no_token = |what: &str| format!("it is no JSON Web Token: {what}");
+    let [header, claims, signature] = parts[..] else {
+        return no_token("three parts in base64, with points between them");
+    };
+    let (Some(header), claims) = (json(header), json(claims)) else {
+        return no_token("its first part is no JSON in base64");
+    };
+    if header["alg"] != "HS256" {
+        let alg = header["alg"].as_str().unwrap_or("something else");
+        return format!("its algorithm must be HS256, not {alg:.20}");
+    }
+    match claims {
+        None => no_token("its second part is no JSON in base64"),
+        Some(Value::Object(claims)) => match ["exp", "nbf"].into_iter().find(|name| is_no_number(&claims, name)) {
+            Some(name) => format!("the claim {name} must be a number of seconds since 1970"),
+            None if URL_SAFE_NO_PAD.decode(signature).is_err() => no_token("its third part is no base64"),
+            None => "a claim has the wrong type: exp and nbf are numbers, iss, aud and sub strings".to_owned(),
+        },
+        Some(_) => "its claims must be a JSON object".to_owned(),
+    }
+}
+
+fn is_no_number(claims: &Map<String, Value>, name: &str) -> bool {
+    claims.get(name).is_some_and(|claim| !claim.is_number())
 }
 
 /// Whether it can be the name of a tenant: it becomes part of Redis keys.
@@ -255,15 +287,20 @@ impl FromRequestParts<App> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let bearer = header.and_then(|value| value.split_once(' '));
+        let refused = |detail: &str| Problem::new(Type::Unauthorized, detail);
+        let header = request::only(&parts.headers, header::AUTHORIZATION)
+            .map_err(|Twice| refused("the header Authorization must be given once"))?;
+        let bearer = header.and_then(|value| value.to_str().ok()).and_then(|value| value.split_once(' '));
         match bearer {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => app.auth.caller(token.trim()),
             Some((scheme, _)) => Err(Problem::new(
                 Type::Unauthorized,
                 format!("the header Authorization must be Bearer <token>, not {scheme:.40}"),
             )),
-            None => Err(Problem::new(Type::Unauthorized, "the header Authorization: Bearer <token> is missing")),
+            None if header.is_some_and(|value| !value.is_empty()) => {
+                Err(refused("the header Authorization must be Bearer <token>, with a space between them"))
+            }
+            None => Err(refused("the header Authorization: Bearer <token> is missing")),
         }
     }
 }

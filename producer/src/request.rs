@@ -5,9 +5,14 @@ use std::{num::NonZero, sync::LazyLock};
 use axum::{
     body::Body,
     extract::{FromRequestParts, Path},
-    http::{HeaderMap, header, request::Parts},
+    http::{
+        HeaderMap, HeaderValue,
+        header::{self, AsHeaderName},
+        request::Parts,
+    },
 };
 use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use queue::{FieldError, Json};
 use serde::de::DeserializeOwned;
@@ -50,9 +55,20 @@ pub(crate) enum Format {
     NdJson,
 }
 
+/// A header that counts once was given twice, with different values: nobody can tell which is meant.
+#[derive(Debug)]
+pub(crate) struct Twice;
+
+/// The value of a header that counts once.
+pub(crate) fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Result<Option<&HeaderValue>, Twice> {
+    let mut values = headers.get_all(name).iter();
+    let Some(first) = values.next() else { return Ok(None) };
+    if values.all(|value| value == first) { Ok(Some(first)) } else { Err(Twice) }
+}
+
 /// What the content type says; no problem is made here because not every route takes both.
 pub(crate) fn format(headers: &HeaderMap) -> Option<Format> {
-    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let value = only(headers, header::CONTENT_TYPE).ok()??.to_str().ok()?;
     let mime = value.split(';').next()?.trim().to_ascii_lowercase();
     match mime.as_str() {
         "application/json" => Some(Format::Json),
@@ -107,6 +123,9 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
 /// Reads JSON text, behind a byte-order mark if there is one.
 pub(crate) fn parse(body: &[u8]) -> Result<Json, Problem> {
     let body = without_bom(body);
+    if body.trim_ascii().is_empty() {
+        return Err(Problem::new(Type::Malformed, "the body is empty; send JSON"));
+    }
     if parts_take(body) > PARTS_LIMIT {
         let detail = "the JSON has too many parts: about 10,000 entries of lists, 8,000 fields or 4,000 objects can be read at once";
         return Err(Problem::new(Type::TooLarge, detail));
@@ -178,13 +197,12 @@ pub(crate) fn has_idempotency_key(headers: &HeaderMap) -> bool {
 
 /// The idempotency key, if there is one.
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let refused = |rule: &str| Problem::new(Type::InvalidPayload, format!("the header Idempotency-Key must be {rule}"));
+    let value = only(headers, IDEMPOTENCY_KEY).map_err(|Twice| refused("given once"))?;
+    let Some(value) = value else { return Ok(None) };
     match value.to_str() {
         Ok(key) if (1..=KEY_AT_MOST).contains(&key.len()) => Ok(Some(key.to_owned())),
-        _ => Err(Problem::new(
-            Type::InvalidPayload,
-            format!("the header Idempotency-Key must be 1 to {KEY_AT_MOST} printable ASCII characters"),
-        )),
+        _ => Err(refused(&format!("1 to {KEY_AT_MOST} printable ASCII characters"))),
     }
 }
 
@@ -226,6 +244,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         query::read(parts.uri.query().unwrap_or_default()).map(Self).map_err(Problem::invalid)
     }
+}
+
+/// A time among the parameters after the question mark.
+pub(crate) fn time(parameter: &str, text: &str) -> Result<DateTime<Utc>, Problem> {
+    let time = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
+    time.map_err(|_| {
+        bad_parameter(parameter, "must be a time like 2026-01-31T12:00:00Z (RFC 3339); in an address + is written %2B")
+    })
 }
 
 /// A bad parameter after the question mark.

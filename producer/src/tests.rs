@@ -165,6 +165,81 @@ async fn what_is_wrong_with_a_token_is_named() {
 }
 
 #[tokio::test]
+async fn a_token_that_cannot_be_read_is_told_where_it_breaks() {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
+    let told = async |token: &str| {
+        let answer = get_as(token).await;
+        answer.assert_problem(401, "unauthorized");
+        answer.body["detail"].as_str().unwrap().trim_start_matches("the token is not good: ").to_owned()
+    };
+    let exp = Utc::now().timestamp() + 60;
+    let good = json!({ "sub": "x", "iss": "ecomsimply", "aud": "ecomsimply", "exp": exp }).to_string();
+    for alg in ["none", "hs256", "banana", "HS384"] {
+        let token = format!("Bearer {}.{}.c2ln", part(&format!(r#"{{"alg":"{alg}"}}"#)), part(&good));
+        let detail = told(&token).await;
+        assert!(detail.starts_with("its algorithm must be HS256"), "{alg}: {detail}");
+    }
+    let signed = |claims: Value| {
+        use jsonwebtoken::{EncodingKey, Header, encode};
+        let key = EncodingKey::from_secret(SECRET.as_bytes());
+        format!("Bearer {}", encode(&Header::default(), &claims, &key).unwrap())
+    };
+    let mut in_a_list: Value = serde_json::from_str(&good).unwrap();
+    in_a_list["exp"] = json!([exp]);
+    assert_eq!(told(&signed(in_a_list)).await, "the claim exp must be a number of seconds since 1970");
+    assert_eq!(told(&signed(json!([]))).await, "its claims must be a JSON object");
+    let first = told(&format!("Bearer a.{}.c2ln", part(&good))).await;
+    assert_eq!(first, "it is no JSON Web Token: its first part is no JSON in base64");
+    assert!(told("Bearer a.b").await.contains("three parts"));
+    let bare = told(token_until(None, &[Scope::Admin], 60).as_str()).await;
+    assert_eq!(bare, "the header Authorization must be Bearer <token>, with a space between them");
+}
+
+#[tokio::test]
+async fn a_header_that_is_given_twice_is_refused_unless_both_say_the_same() {
+    let twice = async |name: &str, other: String| {
+        let mut request = post("/api/jobs", &[Scope::JobsWrite], "application/json", "{}");
+        request.headers_mut().entry("idempotency-key").or_insert("a".parse().unwrap());
+        request.headers_mut().append(header::HeaderName::try_from(name).unwrap(), other.parse().unwrap());
+        send(request).await
+    };
+    twice("idempotency-key", "b".to_owned()).await.assert_problem(422, "invalid-payload");
+    twice("authorization", bearer(&[Scope::Admin, Scope::JobsRead])).await.assert_problem(401, "unauthorized");
+    twice("content-type", "text/plain".to_owned()).await.assert_problem(415, "unsupported-media-type");
+    let same = twice("idempotency-key", "a".to_owned()).await;
+    assert_eq!(same.pointers(), BTreeSet::from(["/kind", "/payload"]), "read as one");
+    let same = twice("content-type", "application/json".to_owned()).await;
+    assert_eq!(same.pointers(), BTreeSet::from(["/kind", "/payload"]), "read as one");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_body_is_said_in_words_and_once() {
+    let told = async |path: &str, method: Method, body: &str| {
+        let mut request = post(path, &[Scope::Admin], "application/json", body.to_owned());
+        *request.method_mut() = method;
+        let answer = send(request).await.body;
+        (answer["detail"].as_str().unwrap().to_owned(), answer["errors"].as_array().map_or(0, Vec::len))
+    };
+    for body in ["", " \n"] {
+        assert_eq!(told("/api/jobs", Method::POST, body).await.0, "the body is empty; send JSON");
+    }
+    assert_eq!(told("/api/jobs", Method::POST, "[]").await.0, "the body must be an object, not an array");
+    let job = json!({ "kind": "content", "payload": good_payload(), "options": { "max_attempts": 2.0 } }).to_string();
+    let detail = told("/api/jobs", Method::POST, &job).await.0;
+    assert_eq!(detail, "/options/max_attempts must be a whole number, written without a point: not 2.0");
+    let ids = told("/api/queues/content/dead/replay", Method::POST, r#"{"ids":["x"]}"#).await;
+    assert_eq!(ids.0, "/ids/0 must be the id of a job");
+    let schedule = told("/api/schedules/x", Method::PUT, r#"{"cron":"@daily","job":{}}"#).await;
+    assert_eq!(schedule, ("2 fields are bad, see errors".to_owned(), 2));
+    for path in ["/api/jobs?created_from=2026-01-31T12:00:00+01:00", "/api/schedules/x/runs?before=yesterday"] {
+        let answer = get(path, &[Scope::Admin]).await;
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(detail.contains("2026-01-31T12:00:00Z") && detail.contains("%2B"), "{path}: {detail}");
+    }
+}
+
+#[tokio::test]
 async fn a_bad_parameter_is_named_with_what_is_allowed() {
     let cases = [
         ("/api/jobs?limit=ten", "/query/limit", "whole number"),

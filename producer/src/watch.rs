@@ -18,7 +18,7 @@ pub(crate) async fn watch(app: App, config: Config) {
             _ = ticks.tick() => {}
             () = app.closing.cancelled() => return,
         }
-        let (redis, mongodb) = tokio::join!(probe(app.client.ping()), probe(mongodb(&app, &config)));
+        let (redis, mongodb) = tokio::join!(probe(app.client.ping_with_a_write()), probe(mongodb(&app, &config)));
         tell("redis", "jobs are refused until it is back", &redis, &mut redis_there);
         tell("mongodb", "large results cannot be shown until it is back", &mongodb, &mut mongodb_there);
     }

@@ -38,6 +38,8 @@ const JOBS_AT_MOST: usize = 10_000;
 const CHUNK: usize = 500;
 /// Once the lists of bad fields are so long, only the first field of each further job is told.
 const ERRORS_LIMIT: usize = 256 << 10;
+/// Tells a batch of one line from a request for the same job alone, which is answered otherwise.
+const AS_BATCH: &str = "batch\n";
 /// So many unknown fields are named.
 const UNKNOWN_AT_MOST: usize = 20;
 /// Answers that may wait for a client that sends everything before it reads; more, and it has to read first.
@@ -175,7 +177,7 @@ impl Asked {
                 Ok(text) => request::parse(text).map_or_else(|_| lossy(text), |parsed| parsed.to_string()),
                 Err(_) => String::new(),
             });
-            jobs::fingerprint(body, said)
+            jobs::fingerprint(AS_BATCH, body, said)
         });
         Ok(Self { requests, n_beyond, fingerprint })
     }

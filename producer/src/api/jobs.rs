@@ -96,7 +96,7 @@ pub(crate) async fn create(
     let (intake, reader, has_key) = (app.intake.clone(), caller.clone(), key.is_some());
     let read = request::aside(body.len(), move || {
         let parsed = request::parse(&body)?;
-        let fingerprint = has_key.then(|| fingerprint(&body, [parsed.to_string()]));
+        let fingerprint = has_key.then(|| fingerprint("", &body, [parsed.to_string()]));
         Ok((intake.read(&parsed, &reader, Utc::now()), fingerprint))
     });
     let (job, fingerprint) = read.await?;
@@ -181,7 +181,7 @@ pub(crate) async fn cancel(
     params(("id" = String, Path, description = "The job")),
     responses(
         (status = 200, description = "The job", body = JobAnswer),
-        (status = 409, description = "`conflict`: its state does not allow it"),
+        (status = 409, description = "`conflict`: its state does not allow it, or another job has its unique key by now"),
     )
 )]
 pub(crate) async fn retry(
@@ -280,7 +280,7 @@ pub(super) async fn submit(app: &App, job: NewJob, id: Option<JobId>) -> Result<
             }
         }
     }
-    Err(Problem::new(Type::QueueUnavailable, "the jobs that hold the unique key come and go"))
+    Err(Problem::new(Type::Overloaded, "the jobs that hold the unique key come and go"))
 }
 
 /// What a push gives: 202 and the new job, or 200 and the one that holds its unique key. `id`: push under this one.
@@ -299,16 +299,16 @@ pub(super) fn taken(status: StatusCode, answer: &JobAnswer) -> Response {
     (status, [(header::LOCATION, answer.links.itself.clone())], Json(answer)).into_response()
 }
 
-/// What tells a request from another: the bytes of its body, and what it says: the JSON texts in it, with the members of objects in one
-/// order.
-pub(super) fn fingerprint(body: &[u8], said: impl IntoIterator<Item = String>) -> Fingerprint {
+/// What tells a request from another: `what` is asked for, the bytes of its body, and what it says: the JSON texts in it, with the members
+/// of objects in one order.
+pub(super) fn fingerprint(what: &str, body: &[u8], said: impl IntoIterator<Item = String>) -> Fingerprint {
     let hex = |digest: Sha256| digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut meaning = Sha256::new();
+    let mut meaning = Sha256::new_with_prefix(what);
     for text in said {
         meaning.update(text.len().to_le_bytes());
         meaning.update(text);
     }
-    Fingerprint { bytes: hex(Sha256::new_with_prefix(body)), meaning: hex(meaning) }
+    Fingerprint { bytes: hex(Sha256::new_with_prefix(what).chain_update(body)), meaning: hex(meaning) }
 }
 
 pub(super) fn in_progress() -> Problem {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use axum::{Json, extract::State as Shared};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use queue::{JobId, JobView, ListFilter, Position, State};
 use serde::{Deserialize, Serialize};
 use store::{PastPage, PastQuery, words};
@@ -390,9 +390,8 @@ fn read_state(name: &str) -> Result<State, Problem> {
 }
 
 fn read_time(parameter: &str, text: &str) -> Result<u64, Problem> {
-    let time = DateTime::parse_from_rfc3339(text).ok();
-    let ms = time.and_then(|time| u64::try_from(time.timestamp_millis()).ok());
-    ms.ok_or_else(|| request::bad_parameter(parameter, "must be an RFC 3339 time like 2026-01-31T12:00:00Z"))
+    let ms = u64::try_from(request::time(parameter, text)?.timestamp_millis());
+    ms.map_err(|_| request::bad_parameter(parameter, "must not be before 1970"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use axum::{
     Json,
     body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderName, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
@@ -129,7 +129,8 @@ pub(crate) struct RunsQuery {
     /// Whose schedule; another than the token's own needs `admin`
     tenant: Option<String>,
     /// `next_before` of the page before
-    before: Option<DateTime<Utc>>,
+    #[param(value_type = Option<DateTime<Utc>>)]
+    before: Option<String>,
     /// Entries of a page; 50 if absent
     #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
@@ -410,8 +411,9 @@ pub(crate) async fn runs(
 ) -> Result<Json<RunPage>, Problem> {
     caller.require(Scope::JobsRead)?;
     let limit = page_size(query.limit)?;
+    let before = query.before.map(|before| request::time("before", &before)).transpose()?;
     let schedule = find(&app, &whose(&caller, query.tenant)?, &name).await?;
-    let before = query.before.map(|before| Moment::from_ms(timestamp(before).ms()));
+    let before = before.map(|before| Moment::from_ms(timestamp(before).ms()));
     let ticks = app.open_store()?.ticks_of(&schedule.id, before, limit + 1).await;
     let mut ticks = ticks.map_err(Problem::store_away)?;
     let more = ticks.len() > limit;
@@ -476,10 +478,14 @@ fn read(intake: &Intake, caller: &Caller, body: &Exact) -> Result<Definition, Pr
         }
         definition
     });
-    let errors = match &definition {
+    let mut errors = match &definition {
         Ok(definition) => definition.plan().err().unwrap_or_default(),
         Err(errors) => errors.clone(),
     };
+    if let Err(problem) = &job {
+        // The job's own check tells more of it.
+        errors.retain(|error| !problem.tells_of(error.pointer.strip_prefix("/job").unwrap_or(&error.pointer)));
+    }
     match (job, definition) {
         (Err(problem), _) => Err(problem.under("/job", errors)),
         (Ok(()), Ok(definition)) if errors.is_empty() => Ok(definition.with_defaults()),
@@ -600,7 +606,11 @@ fn etag(schedule: &StoredSchedule) -> String {
 
 /// `If-Match` and `If-None-Match`.
 fn check_conditions(headers: &HeaderMap, found: Option<&StoredSchedule>) -> Result<(), Problem> {
-    let names = |header| headers.get(header).map(|value| value.to_str().unwrap_or_default().split(',').map(str::trim));
+    let names = |header: HeaderName| {
+        let lines = headers.get_all(header).iter().map(|line| line.to_str().unwrap_or_default());
+        let mut tags = lines.flat_map(|line| line.split(',').map(str::trim)).peekable();
+        tags.peek().is_some().then_some(tags)
+    };
     let current = found.map(etag);
     let is_current = |tag: &str| current.as_deref().is_some_and(|current| tag == "*" || tag == current);
     let failed = |detail: &str| Err(Problem::new(Type::PreconditionFailed, detail));

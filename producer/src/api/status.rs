@@ -186,7 +186,7 @@ pub(crate) fn refresh(app: &App, entries: &'static [Entry]) {
 
 async fn probe(app: &App, entry: &Entry) -> Option<Probe> {
     let result = match entry.name {
-        "redis" => own(app.client.ping()).await,
+        "redis" => own(app.client.ping_with_a_write()).await,
         "mongodb" => match app.store() {
             Some(store) => own(store.ping()).await,
             None => Err("its address cannot be looked up".to_owned()),

@@ -60,6 +60,10 @@ async fn a_full_redis_takes_no_jobs_writes_none_by_halves_and_drains() {
         assert_full(&system.post("/api/jobs", job).await);
     }
     assert_full(&Answer::to(with_key()).await.unwrap());
+    let health = system.get("/api/health").await.body;
+    assert_eq!(health["status"], "down", "it takes no jobs: {health}");
+    assert!(health["redis"]["error"].as_str().unwrap().contains("full"), "{health}");
+    assert_eq!(system.get("/api/health/ready").await.status, 200, "it can be operated");
     assert_full(&system.post("/api/jobs/batch", &json!({ "jobs": [job, later, unique] })).await);
     let lines = format!("{job}\n{later}\n{unique}\n").repeat(300);
     let request = system.request(Method::POST, "/api/jobs/batch").header("content-type", "application/x-ndjson");

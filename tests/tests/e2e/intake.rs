@@ -404,6 +404,23 @@ async fn a_batch_that_is_sent_again_with_its_idempotency_key_makes_no_second_job
 
 /// The producer that answered first is gone in the middle of the batch: whoever is asked again goes on with it.
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_one_line_and_the_same_job_alone_are_two_requests() {
+    let system = System::start(Options::default().workers(0)).await;
+    let body = json!({ "kind": "content", "payload": product(1) }).to_string();
+    let post = async |path: &str, kind: &str, key: &str| {
+        let request = system.request(Method::POST, path).header("content-type", kind).header("Idempotency-Key", key);
+        Answer::to(request.body(body.clone())).await.unwrap()
+    };
+    let alone = async |key| post("/api/jobs", "application/json", key).await;
+    let batch = async |key| post("/api/jobs/batch", "application/x-ndjson", key).await;
+    assert_eq!(alone("alone first").await.status, 202);
+    batch("alone first").await.assert_problem(422, "idempotency-mismatch");
+    assert_eq!(batch("batch first").await.status, 200);
+    alone("batch first").await.assert_problem(422, "idempotency-mismatch");
+    assert_eq!(system.depth("content").await["ready"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_whose_first_request_was_cut_off_by_a_stall_is_completed_by_the_next() {
     let redis = RedisServer::start(RedisKind::Valkey);
     let options = Options { redis_url: Some(redis.url()), ..Options::default() };
