@@ -97,6 +97,7 @@ fn instant(text: &str) -> Result<DateTime<Utc>, String> {
 #[derive(Debug, Deserialize)]
 struct Schedule {
     name: String,
+    tenant: String,
     #[serde(default)]
     cron: Option<String>,
     #[serde(default)]
@@ -185,7 +186,7 @@ async fn list(global: &Global, tenant: Option<&str>) -> Result<()> {
 }
 
 fn table(schedules: &[Schedule]) -> Table {
-    let columns = ["schedule", "when", "kind", "next", "last"].map(|name| (name, Align::Left));
+    let columns = ["schedule", "tenant", "when", "kind", "next", "last"].map(|name| (name, Align::Left));
     let mut table = Table::new(&columns);
     for schedule in schedules {
         let next = match schedule.next_at {
@@ -195,7 +196,14 @@ fn table(schedules: &[Schedule]) -> Table {
         };
         let last = schedule.last.as_ref().map(|last| format!("{} {}", text(last.tick), last.outcome));
         let last = last.unwrap_or_else(|| "-".to_owned());
-        table.row([schedule.name.clone(), schedule.when(), schedule.job.kind.clone(), next, last]);
+        table.row([
+            schedule.name.clone(),
+            schedule.tenant.clone(),
+            schedule.when(),
+            schedule.job.kind.clone(),
+            next,
+            last,
+        ]);
     }
     table
 }

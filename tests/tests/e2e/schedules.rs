@@ -336,6 +336,10 @@ async fn a_schedule_that_cannot_be_read_does_not_spoil_the_list() {
         }
     }
     assert_eq!((names.join(" "), unreadable.join(" ")), ("a c".to_owned(), "default/b default/damaged".to_owned()));
+    let listed = system.ecomctl(&["schedule", "list"]).await;
+    let (table, told) = (String::from_utf8(listed.stdout).unwrap(), String::from_utf8(listed.stderr).unwrap());
+    assert!(table.lines().nth(1).unwrap().starts_with("a         default  every"), "{table}");
+    assert!(told.contains("default/b cannot be shown") && told.contains("default/damaged cannot"), "{told}");
 }
 
 /// Tables of time zones of a version, by which the clock in Paris is so many hours ahead all the year.
