@@ -339,7 +339,7 @@ async fn a_schedule_that_cannot_be_read_does_not_spoil_the_list() {
     let listed = system.ecomctl(&["schedule", "list"]).await;
     let (table, told) = (String::from_utf8(listed.stdout).unwrap(), String::from_utf8(listed.stderr).unwrap());
     assert!(table.lines().nth(1).unwrap().starts_with("a         default  every"), "{table}");
-    assert!(told.contains("default/b cannot be shown") && told.contains("default/damaged cannot"), "{told}");
+    assert!(told.contains("default/b") && told.contains("default/damaged"), "{told}");
 }
 
 /// Tables of time zones of a version, by which the clock in Paris is so many hours ahead all the year.
