@@ -126,15 +126,16 @@ impl Drop for Waiting {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
     #[tokio::test]
     async fn who_leaves_while_the_connection_is_down_leaves_nothing_behind() {
         let redis = fleet::Redis::open("redis://127.0.0.1:1", "test").unwrap();
         let events = Events::new(&redis);
-        let registering = events.register(JobId::new(1, 1));
-        let waited = tokio::time::timeout(Duration::from_millis(20), registering).await;
-        assert!(waited.is_err(), "it waits for the connection");
+        // Begun, and given up.
+        assert!(events.register(JobId::new(1, 1)).now_or_never().is_none(), "it waits for the connection");
         assert!(events.waiting.lock().unwrap().is_empty());
     }
 }

@@ -49,3 +49,28 @@ macro_rules! on_both_servers {
     };
 }
 pub(crate) use on_both_servers;
+
+/// The same on one thread: while a test does not wait, nothing else goes on. So a call that it has only begun is not answered yet.
+macro_rules! on_both_servers_on_one_thread {
+    ($($test:ident),* $(,)?) => {
+        mod valkey_on_one_thread {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    let world = $crate::world::World::new(servers::RedisKind::Valkey).unwrap();
+                    $crate::world::in_time(super::$test(world)).await;
+                }
+            )*
+        }
+        mod redis7_on_one_thread {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    let Some(world) = $crate::world::World::new(servers::RedisKind::Redis7) else { return };
+                    $crate::world::in_time(super::$test(world)).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_both_servers_on_one_thread;
