@@ -12,6 +12,7 @@ use crate::{
     error::Error,
     json::Json,
     keys::{self, Partition},
+    list::{ListFilter, ListPage, Position},
     message::{Attempt, AttemptOutcome, Finished, History, JobId, Priority, Record, Snoozed, State},
     outcome::Success,
     owner::Owner,
@@ -23,8 +24,6 @@ use crate::{
 
 /// A replica that has not beaten for so long no longer counts.
 pub(crate) const ALIVE: Duration = Duration::from_secs(12);
-/// The longest page of a list.
-const MOST_IN_A_PAGE: usize = 200;
 
 /// What a replica says of itself with each beat.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -316,8 +315,7 @@ impl Client {
         Ok(about.into_iter().flatten().filter_map(|json| serde_json::from_str(&json).ok()).collect())
     }
 
-    /// Dead jobs of a queue, newest first; `tenant`: only that tenant's. A page holds at most `limit` (at most 200) jobs, and
-    /// fewer where other tenants' jobs were left out.
+    /// Dead jobs of a queue; `tenant`: only that tenant's. Pages as those of [`Client::list`].
     ///
     /// # Errors
     /// [`Error::UnknownQueue`], [`Error::Invalid`] for a cursor that is not ours, [`Error::Unavailable`].
@@ -328,55 +326,12 @@ impl Client {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Page<JobView>, Error> {
-        let partition = self.existing(queue).await?;
-        let limit = limit.clamp(1, MOST_IN_A_PAGE);
-        let ids = self.dead_page(&partition, cursor.map(parse_cursor).transpose()?, limit).await?;
-        let next_cursor = (ids.len() == limit).then(|| ids.last().map(|(id, ms)| format!("{ms}-{id}"))).flatten();
-        let mut items = Vec::with_capacity(ids.len());
-        for (id, _) in ids {
-            // One that was replayed since the page was read is left out.
-            if let Some(found) = scripts::find(&self.redis.connection(), &partition, self.retention, id).await?
-                && found.place == "dead"
-            {
-                let view = self.view(id, &partition, &found);
-                if tenant.is_none_or(|tenant| tenant == view.tenant) {
-                    items.push(view);
-                }
-            }
-        }
-        Ok(Page { items, next_cursor })
-    }
-
-    /// Ids and times of death after `cursor`, newest first.
-    async fn dead_page(
-        &self,
-        partition: &Partition,
-        cursor: Option<(u64, JobId)>,
-        limit: usize,
-    ) -> Result<Vec<(JobId, u64)>, Error> {
-        let key = partition.key("dead");
-        let top = cursor.map_or_else(|| "+inf".to_owned(), |(ms, _)| ms.to_string());
-        let mut page = Vec::new();
-        let mut offset = 0;
-        loop {
-            let chunk: Vec<(Vec<u8>, u64)> = self
-                .redis
-                .connection()
-                .zrevrangebyscore_limit_withscores(&key, &top, "-inf", offset, MOST_IN_A_PAGE as isize)
-                .await?;
-            offset += chunk.len() as isize;
-            let last = chunk.len() < MOST_IN_A_PAGE;
-            for (id, ms) in chunk {
-                let Some(id) = JobId::from_slice(&id) else { continue };
-                // Equal times are in falling order of their ids.
-                if cursor.is_none_or(|(at, after)| ms < at || id < after) && page.len() < limit {
-                    page.push((id, ms));
-                }
-            }
-            if last || page.len() == limit {
-                return Ok(page);
-            }
-        }
+        self.existing(queue).await?;
+        let after = cursor.map(Position::read).transpose()?;
+        let filter =
+            ListFilter { queue: Some(queue.to_owned()), tenant: tenant.map(str::to_owned), ..ListFilter::default() };
+        let ListPage { items, next } = self.list(State::Dead, &filter, after.as_ref(), limit).await?;
+        Ok(Page { items, next_cursor: next.map(|next| next.text()) })
     }
 
     /// Makes dead jobs ready again, with all their attempts before them: those in `ids`, or all. Returns how many. Those whose unique key
@@ -414,9 +369,19 @@ impl Client {
 
     /// The ids asked for, or all that are dead now: those that die meanwhile are left for the next time.
     async fn dead_ids(&self, partition: &Partition, ids: Option<&[JobId]>) -> Result<Vec<JobId>, Error> {
-        match ids {
-            Some(ids) => Ok(ids.to_vec()),
-            None => Ok(self.dead_page(partition, None, usize::MAX).await?.into_iter().map(|(id, _)| id).collect()),
+        if let Some(ids) = ids {
+            return Ok(ids.to_vec());
+        }
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let connection = self.redis.connection();
+            let page = scripts::scored(&connection, partition, State::Dead.name(), scripts::MOST, after).await?;
+            after = page.last().map(|(id, died_ms)| (*died_ms, *id));
+            let last = page.len() < scripts::MOST;
+            all.extend(page.into_iter().map(|(id, _)| id));
+            if last {
+                return Ok(all);
+            }
         }
     }
 
@@ -502,12 +467,6 @@ fn add_running_attempt(view: &mut JobView, owner: &str) {
 
 fn score(text: &str) -> Option<Timestamp> {
     text.parse::<f64>().ok().map(|ms| Timestamp::from_ms(ms as u64))
-}
-
-fn parse_cursor(cursor: &str) -> Result<(u64, JobId), Error> {
-    let bad = || Error::Invalid(format!("cursor {cursor:?} is not one of ours"));
-    let (ms, id) = cursor.split_once('-').ok_or_else(bad)?;
-    Ok((ms.parse().map_err(|_| bad())?, id.parse().map_err(|_| bad())?))
 }
 
 fn round(number: f64) -> f64 {

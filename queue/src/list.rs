@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use fleet::Connection;
 use futures::future::try_join_all;
 use redis::AsyncCommands;
@@ -22,7 +23,7 @@ use crate::{
 const MOST_IN_A_PAGE: usize = 200;
 /// A page looks at so many jobs at most, however few of them pass the filter.
 const MOST_EXAMINED: usize = 1_000;
-/// A page of one tenant looks at so many of its jobs at most, in whatever state they are.
+/// The same for a page of one tenant: so many of the tenant's jobs, in whatever state they are, or of all that are in the state.
 const MOST_OF_A_TENANT: usize = 5_000;
 /// So many jobs are looked at in one go when most of them may not pass the filter.
 const BATCH: usize = 250;
@@ -73,6 +74,19 @@ pub struct ListPage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position(Place);
 
+impl Position {
+    /// As text that fits into a URL.
+    pub(crate) fn text(&self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    pub(crate) fn read(text: &str) -> Result<Self, Error> {
+        let json = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
+        let position = json.and_then(|json| serde_json::from_slice(&json).ok());
+        position.ok_or_else(|| Error::Invalid(format!("cursor {text:?} is not one of ours")))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Place {
     /// In sorted sets, behind this score and id.
@@ -122,9 +136,9 @@ impl Client {
     ///
     /// A job that stays in this state is listed once, whatever is pushed and claimed between two pages.
     ///
-    /// With a tenant other than `default` the tenant's own jobs are looked through, where they are fewer than all jobs in this state:
-    /// these pages are full, or the last, as long as the tenant has at most 5,000 jobs that are not in this state. They are in the
-    /// order of their creation, the newest first.
+    /// With a tenant other than `default` the tenant's own jobs are looked through, in the order of their creation, where they are
+    /// fewer than all jobs in this state. All pages of such a tenant are full, or the last, as long as it has at most 5,000 jobs that
+    /// are not in this state.
     ///
     /// # Errors
     /// [`Error::Invalid`] when `after` is of another state's list, [`Error::Corrupt`] for a partition that cannot be read,
@@ -148,7 +162,7 @@ impl Client {
         }
         let mut position = after.map(|after| after.0.clone());
         let mut items: Vec<JobView> = Vec::new();
-        let mut n_examined = 0;
+        let (mut n_examined, most) = (0, if filter.tenant.is_some() { MOST_OF_A_TENANT } else { MOST_EXAMINED });
         loop {
             // One more than needed tells whether there is a next page.
             let n = if filter.is_selective() { BATCH } else { limit - items.len() + 1 };
@@ -175,7 +189,7 @@ impl Client {
             if batch.last {
                 return Ok(page(items, None));
             }
-            if batch.searching || n_examined >= MOST_EXAMINED {
+            if batch.searching || n_examined >= most {
                 return Ok(page(items, position));
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use queue::{Failure, JobId, Outcome, State, Verdict};
+use queue::{Failure, JobId, NewJob, Outcome, State, Verdict};
 
 use crate::{
     on_both_servers,
@@ -15,6 +15,11 @@ async fn kill(world: &World, n: usize) -> Vec<JobId> {
         job.tenant = if at % 2 == 0 { "even" } else { "odd" }.to_owned();
     }
     let ids = world.client.push_many(jobs).await.into_iter().map(Result::unwrap).collect();
+    settle_all_as_dead(world, n).await;
+    ids
+}
+
+async fn settle_all_as_dead(world: &World, n: usize) {
     let session = world.session("a");
     let mut left = n;
     while left > 0 {
@@ -24,7 +29,6 @@ async fn kill(world: &World, n: usize) -> Vec<JobId> {
         let mut settlements = jobs.iter().map(|job| session.verdict(job, fatal(), 0).unwrap()).collect();
         assert_eq!(session.settle(&mut settlements).await.unwrap(), 0);
     }
-    ids
 }
 
 async fn dead_jobs_are_listed_newest_first_in_pages(world: World) {
@@ -50,6 +54,21 @@ async fn dead_jobs_are_listed_newest_first_in_pages(world: World) {
     let odd = world.client.dead(QUEUE, Some("odd"), None, 200).await.unwrap();
     assert_eq!((odd.items.len(), odd.items[0].tenant.as_str()), (36, "odd"));
     assert!(world.client.dead(QUEUE, None, Some("rubbish"), 10).await.is_err());
+}
+
+async fn a_tenants_dead_jobs_are_in_full_pages_however_many_others_have(world: World) {
+    let ids = kill(&world, 6).await;
+    world.advance(Duration::from_secs(1));
+    world.client.push_many(vec![NewJob { tenant: "loud".to_owned(), ..job() }; 600]).await;
+    settle_all_as_dead(&world, 600).await;
+    let mut expected: Vec<JobId> = ids.into_iter().skip(1).step_by(2).collect();
+    expected.sort();
+    expected.reverse();
+    let first = world.client.dead(QUEUE, Some("odd"), None, 2).await.unwrap();
+    let second = world.client.dead(QUEUE, Some("odd"), first.next_cursor.as_deref(), 2).await.unwrap();
+    let listed = |page: &queue::Page<queue::JobView>| page.items.iter().map(|job| job.id).collect::<Vec<_>>();
+    assert_eq!((listed(&first), listed(&second)), (expected[..2].to_vec(), expected[2..].to_vec()));
+    assert_eq!(second.next_cursor, None);
 }
 
 async fn dead_jobs_are_replayed_with_all_their_attempts_before_them(world: World) {
@@ -102,6 +121,7 @@ async fn dead_jobs_are_kept_for_180_days(world: World) {
 
 on_both_servers!(
     dead_jobs_are_listed_newest_first_in_pages,
+    a_tenants_dead_jobs_are_in_full_pages_however_many_others_have,
     dead_jobs_are_replayed_with_all_their_attempts_before_them,
     dead_jobs_are_deleted_without_trace,
     at_most_10000_dead_jobs_are_kept_and_the_oldest_leave_first,
