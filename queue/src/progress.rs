@@ -227,10 +227,11 @@ impl Desk {
 
 impl Session {
     /// Writes what handlers have reported since the last call, and returns how many jobs were refused because their lease is
-    /// lost: nothing more of those is written. When Redis does not answer, what was not written is kept for another call.
+    /// lost: nothing more of those is written. What could not be written is kept for another call; a queue whose keys Redis refuses
+    /// does not hold up others.
     ///
     /// # Errors
-    /// [`Error::Unavailable`], [`Error::Full`].
+    /// [`Error::Unavailable`], [`Error::Full`], [`Error::Redis`].
     pub async fn report(&self) -> Result<usize, Error> {
         let connection = self.client().redis.connection();
         let mut jobs = self.desk.take();
@@ -238,7 +239,7 @@ impl Session {
         for job in &jobs {
             job.reporting().waits = false;
         }
-        let mut n_refused = 0;
+        let (mut n_refused, mut failed) = (0, None);
         while let Some(partition) = jobs.first().map(|job| job.partition().clone()) {
             let (mut batch, mut rest) = (Vec::new(), Vec::new());
             for job in jobs {
@@ -249,13 +250,16 @@ impl Session {
                 Ok(refused) => n_refused += refused,
                 Err(error) => {
                     self.desk.put_back(&batch);
-                    self.desk.put_back(&rest);
-                    return Err(error);
+                    if !matches!(error, Error::Redis(_)) {
+                        self.desk.put_back(&rest);
+                        return Err(error);
+                    }
+                    failed = Some(error);
                 }
             }
             jobs = rest;
         }
-        Ok(n_refused)
+        failed.map_or(Ok(n_refused), Err)
     }
 }
 

@@ -234,14 +234,14 @@ impl Session {
     }
 
     /// Claims up to `want` jobs of `queue`; or, when this replica has no jobs, one that two workers died with, which then runs by
-    /// itself. What was claimed when Redis' answer is lost is given back before the next claim, or with the next renewal.
+    /// itself. What was claimed when Redis' answer is lost is given back before the queue's next claim, or with the next renewal.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn claim(&self, queue: &str, want: usize) -> Result<ClaimReport, Error> {
         let partition = self.client.directory.of_queue(queue).await?;
         let number = self.claims.fetch_add(1, Ordering::Relaxed) + 1;
-        self.give_back_unanswered().await?;
+        self.give_back_unanswered(Some(&partition)).await?;
         let alone = self.claiming.try_write().ok().filter(|_| self.n_held() == 0);
         let _beside_others = if alone.is_none() { Some(self.claiming.read().await) } else { None };
         if self.runs_a_suspect() {
@@ -322,18 +322,32 @@ impl Session {
         Ok((claims, jobs))
     }
 
-    /// Gives back the jobs of claims whose answers were lost: they were not begun, and others can have them at once.
-    async fn give_back_unanswered(&self) -> Result<(), Error> {
+    /// Gives back the jobs of claims whose answers were lost, those of all queues or of one: they were not begun, and others can have
+    /// them at once. A queue whose keys Redis refuses does not hold up others.
+    async fn give_back_unanswered(&self, of: Option<&Partition>) -> Result<(), Error> {
         let mut unanswered = self.unanswered.lock().await;
-        let connection = self.client.redis.connection();
-        while let Some(claim) = unanswered.last() {
-            let now_ms = self.client.clock.now_ms();
-            if let Some(jobs) = scripts::claimed_by(&connection, &claim.partition, &claim.owner).await? {
-                // Each goes to the front, the first one last.
-                let releases: Vec<Release> = jobs.iter().rev().map(|job| back(job, &claim.owner)).collect();
-                self.release(&claim.partition, now_ms, releases).await?;
+        let mut failed = None;
+        // The last one first: each goes to the front.
+        for at in (0..unanswered.len()).rev() {
+            let claim = &unanswered[at];
+            if of.is_some_and(|of| *of != *claim.partition) {
+                continue;
             }
-            unanswered.pop();
+            match self.give_back(claim).await {
+                Ok(()) => drop(unanswered.remove(at)),
+                Err(error) => failed = Some(refused_only(error)?),
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn give_back(&self, claim: &Unanswered) -> Result<(), Error> {
+        let now_ms = self.client.clock.now_ms();
+        let connection = self.client.redis.connection();
+        if let Some(jobs) = scripts::claimed_by(&connection, &claim.partition, &claim.owner).await? {
+            // Each goes to the front, the first one last.
+            let releases: Vec<Release> = jobs.iter().rev().map(|job| back(job, &claim.owner)).collect();
+            self.release(&claim.partition, now_ms, releases).await?;
         }
         Ok(())
     }
@@ -635,7 +649,7 @@ impl Session {
     pub async fn renew(&self) -> Result<usize, Error> {
         // Other queues go on when Redis refuses something of one, but not when it is away.
         let mut failed = None;
-        if let Err(error) = self.give_back_unanswered().await {
+        if let Err(error) = self.give_back_unanswered(None).await {
             failed = Some(refused_only(error)?);
         }
         let mut by_partition: HashMap<Arc<Partition>, Vec<Arc<str>>> = HashMap::new();

@@ -7,7 +7,7 @@ use std::{
 
 use apalis::prelude::{BoxDynError, Task, WorkerBuilder};
 use futures::FutureExt;
-use queue::{Claimed, Client, JobView, NewJob, Outcome, Replica, Reporter, State, Success, Timing};
+use queue::{Claimed, Client, Error, JobView, NewJob, Outcome, Replica, Reporter, State, Success, Timing};
 use redis::AsyncCommands;
 use servers::wait_until;
 use tokio::sync::Notify;
@@ -224,6 +224,23 @@ async fn a_connection_that_falls_silent_is_noticed_by_who_listens_and_by_who_ask
     wait_until("commands are answered again", Duration::from_secs(60), async || client.ping().await.is_ok()).await;
 }
 
+async fn reports_of_a_queue_whose_keys_are_damaged_hold_up_no_others(world: World) {
+    let session = world.session("a");
+    world.push().await;
+    let damaged = claim_one(&session).await;
+    let id = world.client.push(NewJob::new("other", "1")).await.unwrap();
+    let other = session.claim("other", 1).await.unwrap().jobs.remove(0);
+    let _: () = world.redis().await.set(world.key("progress"), "rubbish").await.unwrap();
+    for job in [&damaged, &other] {
+        job.reporter().set(40, "halfway");
+    }
+    assert!(matches!(session.report().await, Err(Error::Redis(text)) if text.contains("WRONGTYPE")));
+    assert_eq!(world.view(id).await.progress.unwrap().percent, 40);
+    let _: () = world.redis().await.del(world.key("progress")).await.unwrap();
+    session.report().await.unwrap();
+    assert_eq!(world.view(damaged.id()).await.progress.unwrap().percent, 40, "it was kept");
+}
+
 /// A replica whose only handler reports, hands out its reporter, and waits to be let go.
 struct Reporting {
     replica: Replica,
@@ -279,4 +296,5 @@ on_both_servers!(
     a_worker_writes_reports_by_itself,
     whoever_waits_for_a_job_sees_its_end_although_nothing_is_told,
     a_connection_that_falls_silent_is_noticed_by_who_listens_and_by_who_asks,
+    reports_of_a_queue_whose_keys_are_damaged_hold_up_no_others,
 );

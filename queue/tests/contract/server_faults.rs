@@ -113,13 +113,16 @@ async fn a_redis_that_evicts_is_refused(kind: RedisKind) {
 async fn a_wrong_type_on_one_queues_key_leaves_the_others_alone(kind: RedisKind) {
     let server = RedisServer::start(kind);
     let world = World::at(kind, &server.url());
-    world.push().await;
-    let _: () = world.redis().await.set(world.key("ready:1"), "rubbish").await.unwrap();
     let session = world.session("a");
-    let error = session.claim(QUEUE, 1).await.unwrap_err();
-    assert!(matches!(&error, Error::Redis(text) if text.contains("WRONGTYPE")), "{error:?}");
-    let other = world.client.push(NewJob::new("other", "1")).await.unwrap();
-    assert_eq!(session.claim("other", 1).await.unwrap().jobs[0].id(), other);
+    for key in ["ready:1", "claims"] {
+        world.push().await;
+        let _: () = world.redis().await.set(world.key(key), "rubbish").await.unwrap();
+        let error = session.claim(QUEUE, 1).await.unwrap_err();
+        assert!(matches!(&error, Error::Redis(text) if text.contains("WRONGTYPE")), "{error:?}");
+        let other = world.client.push(NewJob::new("other", "1")).await.unwrap();
+        assert_eq!(session.claim("other", 1).await.unwrap().jobs[0].id(), other);
+        let _: () = world.redis().await.del(world.key(key)).await.unwrap();
+    }
 }
 
 async fn damaged_keys_of_one_queue_are_told_and_cost_the_others_neither_leases_nor_numbers(kind: RedisKind) {
