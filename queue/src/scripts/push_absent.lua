@@ -5,28 +5,38 @@
 -- ARGV     minute, seconds for which its counters are kept, then (id, record, priority, due_ms or '', bucket of the id, claim or '',
 --          tenant whose index it goes into or '') of each job
 -- Reply    the positions of those that were added, from 1 on, and those of the barred, as negative numbers
-local base, replies, n = KEYS[1], {}, 0
+local base, replies, n, absent = KEYS[1], {}, 0, {}
 check(base, 'LLEN', { ':ready:0', ':ready:1', ':ready:2', ':ready:3', ':wake' })
 check(base, 'ZCARD', { ':scheduled' })
+check(base, 'SCARD', { ':ghosts', ':tenants' })
+check(base, 'HLEN', { ':minute:' .. ARGV[1] })
 for at = 3, #ARGV, 7 do
-  local id, record, priority, due, bucket = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-  local known = redis.call('HEXISTS', page(base, id), id) == 1
-    or redis.call('HEXISTS', base .. ':done:' .. bucket, id) == 1
-    or redis.call('EXISTS', base .. ':finished:' .. id) == 1
+  local id, bucket, tenant = ARGV[at], ARGV[at + 4], ARGV[at + 6]
+  if tenant ~= '' then
+    check(base, 'ZCARD', { ':of:' .. tenant })
+  end
+  absent[id] = redis.call('HEXISTS', page(base, id), id) == 0
+    and redis.call('HEXISTS', base .. ':done:' .. bucket, id) == 0
+    and redis.call('EXISTS', base .. ':finished:' .. id) == 0
+end
+for at = 3, #ARGV, 7 do
+  local id, record, priority, due = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local claim, tenant = ARGV[at + 5], ARGV[at + 6]
-  if known then
+  if not absent[id] then
     -- Left as it is.
   elseif claim ~= '' and redis.call('EXISTS', base .. ':barred:' .. claim) == 1 then
     replies[#replies + 1] = -(at + 4) / 7
   else
+    absent[id] = false
     if tenant ~= '' then
       redis.call('ZADD', base .. ':of:' .. tenant, 0, id)
       redis.call('SADD', base .. ':tenants', tenant)
     end
-    if due == '' then
-      redis.call('RPUSH', base .. ':ready:' .. priority, id)
-    else
+    if due ~= '' then
       redis.call('ZADD', base .. ':scheduled', due, id)
+    elseif redis.call('SREM', base .. ':ghosts', id) == 0 then
+      redis.call('RPUSH', base .. ':ready:' .. priority, id)
+    -- Otherwise it is in a list still: a job of this id was cancelled there, so long ago that it is not known any more.
     end
     redis.call('HSET', page(base, id), id, record)
     n = n + 1

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use queue::{Error, JobId, NewJob, OnConflict, Pushed, State, Unique};
+use redis::AsyncCommands;
 
 use crate::{
     on_both_servers,
@@ -59,6 +60,34 @@ async fn a_cancelled_job_is_not_pushed_again(world: World) {
     assert!(claim(&world.session("a"), 10).await.is_empty());
 }
 
+async fn one_that_was_cancelled_so_long_ago_that_it_is_forgotten_is_run_once(world: World) {
+    let id = id(&world, "cancelled").await;
+    push(&world, id).await;
+    world.client.cancel(id).await.unwrap();
+    // Its id is in the list still: nobody has claimed since.
+    world.forget_the_finished().await;
+    assert_eq!(push(&world, id).await, Pushed::New(id));
+    let session = world.session("a");
+    let jobs = claim(&session, 10).await;
+    assert_eq!(jobs.iter().map(queue::Claimed::id).collect::<Vec<_>>(), [id]);
+    assert!(settle(&session, &jobs[0], done()).await);
+    assert!(claim(&session, 10).await.is_empty());
+}
+
+async fn what_is_refused_for_a_damaged_key_is_refused_whole(world: World) {
+    let (ours, acmes) = (id(&world, "ours").await, id(&world, "acme's").await);
+    let _: () = world.redis().await.set(world.key("of:acme"), "rubbish").await.unwrap();
+    let of_acme = NewJob { tenant: "acme".to_owned(), ..job() };
+    for pushed in world.client.push_fixed(vec![(ours, job()), (acmes, of_acme)]).await {
+        assert!(matches!(pushed, Err(Error::Redis(_))), "{pushed:?}");
+    }
+    assert_eq!((world.count("jobs").await, world.count("ready:1").await), (0, 0));
+    // The same one twice in a call is added once.
+    let pushed = world.client.push_fixed(vec![(ours, job()), (ours, job())]).await;
+    assert_eq!(pushed, [Ok(Pushed::New(ours)), Ok(Pushed::Existing(ours))]);
+    assert_eq!((world.count("jobs").await, world.count("ready:1").await), (1, 1));
+}
+
 async fn of_many_that_push_the_same_jobs_one_adds_each(world: World) {
     let mut ids = Vec::new();
     for n in 0..1500 {
@@ -112,6 +141,8 @@ on_both_servers!(
     a_job_by_fixed_id_is_there_once_in_whatever_state_it_is,
     a_job_that_ends_hours_after_its_time_is_known_too,
     a_cancelled_job_is_not_pushed_again,
+    what_is_refused_for_a_damaged_key_is_refused_whole,
+    one_that_was_cancelled_so_long_ago_that_it_is_forgotten_is_run_once,
     of_many_that_push_the_same_jobs_one_adds_each,
     priority_and_time_are_kept,
     a_unique_key_that_another_job_holds_is_an_answer_and_no_error,

@@ -37,8 +37,17 @@ planted! {
         recorded, "head[n + 1] == ARGV[n + 1]" => "true",
         found by "history::valkey::two_recorders_never_drop_a_job_that_neither_wrote";
     push_absent_forgets_the_finished:
-        push_absent, "or redis.call('EXISTS', base .. ':finished:' .. id) == 1" => "",
+        push_absent, "and redis.call('EXISTS', base .. ':finished:' .. id) == 0" => "",
         found by "fixed_ids::valkey::a_job_that_ends_hours_after_its_time_is_known_too";
+    push_absent_adds_an_id_to_the_list_that_has_it:
+        push_absent, "redis.call('SREM', base .. ':ghosts', id) == 0" => "true",
+        found by "fixed_ids::valkey::one_that_was_cancelled_so_long_ago_that_it_is_forgotten_is_run_once";
+    push_absent_adds_some_and_fails_at_another:
+        push_absent, "check(base, 'ZCARD', { ':of:' .. tenant })" => "",
+        found by "fixed_ids::valkey::what_is_refused_for_a_damaged_key_is_refused_whole";
+    push_absent_adds_a_job_twice_in_a_call:
+        push_absent, "absent[id] = false" => "",
+        found by "fixed_ids::valkey::what_is_refused_for_a_damaged_key_is_refused_whole";
     replace_keeps_a_job_for_ever:
         replace, "ARGV[3], 'KEEPTTL')" => "ARGV[3])",
         found by "replacing::valkey::a_job_that_finished_long_after_its_push_is_replaced_and_kept_no_longer";

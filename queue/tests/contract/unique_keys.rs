@@ -61,13 +61,6 @@ async fn an_id(world: &World) -> JobId {
     world.client.fixed_id(QUEUE, "nobody pushed it", world.clock.now_ms()).await.unwrap()
 }
 
-/// Forgets every job that has ended, as the end of the retention does.
-async fn forget_the_finished(world: &World) {
-    let mut redis = world.redis().await;
-    let keys: Vec<String> = redis.keys(world.key("done:*")).await.unwrap();
-    let _: () = redis.del(keys).await.unwrap();
-}
-
 async fn a_held_key_returns_the_existing_job_or_is_refused(world: World) {
     let id = new(&world, OnConflict::ReturnExisting).await;
     assert_eq!(world.view(id).await.unique_key.as_deref(), Some("weekly report"));
@@ -249,7 +242,7 @@ async fn a_job_that_redis_keeps_no_more_holds_a_key_for_its_set_time_unless_it_i
         let push = |on_conflict| world.client.submit(held(key, hold_s, on_conflict));
         let id = push(OnConflict::Reject).await.unwrap().id();
         assert!(settle(&session, &claim_one(&session).await, done()).await);
-        forget_the_finished(&world).await;
+        world.forget_the_finished().await;
         if hold_s.is_some() {
             assert_eq!(push(OnConflict::ReturnExisting).await, Ok(Pushed::Existing(id)));
             assert_eq!(push(OnConflict::Reject).await, Err(Error::Duplicate(id)));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use queue::{
     Claimed, Client, Clock, Failure, JobId, JobView, Kind, NewJob, Outcome, Session, State, Success, Timing, Verdict,
 };
+use redis::AsyncCommands;
 use servers::RedisKind;
 
 pub(crate) const START_MS: u64 = 1_760_000_000_000;
@@ -73,6 +74,13 @@ impl World {
     /// A connection for looking behind the queue's back.
     pub(crate) async fn redis(&self) -> redis::aio::MultiplexedConnection {
         fleet::Redis::open(&self.url, &self.prefix).unwrap().blocking().await.unwrap()
+    }
+
+    /// Forgets every job that has ended, as the end of the retention does.
+    pub(crate) async fn forget_the_finished(&self) {
+        let mut redis = self.redis().await;
+        let keys: Vec<String> = redis.keys(self.key("done:*")).await.unwrap();
+        let _: () = redis.del(keys).await.unwrap();
     }
 
     pub(crate) fn key(&self, suffix: &str) -> String {
