@@ -8,7 +8,8 @@
 //! Next ticks are reckoned by the tables of time zones of that day. When these are replaced, they are reckoned anew; older tables never
 //! replace what newer ones reckoned.
 //!
-//! What one replica cannot read, a newer release has written: it stays as it is, and holds up nothing else.
+//! What one replica cannot read, a newer release has written: it stays as it is, and holds up nothing else. Neither does a queue whose
+//! keys are damaged.
 //!
 //! Which ticks are due, `due.rs` says; this file does I/O.
 
@@ -57,7 +58,7 @@ pub struct Ticker {
     timetable: Vec<Row>,
     /// The timetable's version.
     version: i64,
-    /// What cannot be read, and was told.
+    /// What cannot be read or pushed, and was told.
     told: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -297,6 +298,14 @@ impl Ticker {
         told.extend(ids(unreadable));
     }
 
+    /// Tells once that a schedule's jobs cannot be pushed.
+    fn tell_held_up(&self, schedule: &str, error: &queue::Error) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.insert(schedule.to_owned()) {
+            tracing::error!(schedule, %error, "a schedule's job cannot be pushed; it is tried again each second");
+        }
+    }
+
     /// The ticks of a schedule that are due, and how it goes on.
     fn go_on(schedule: &StoredSchedule, now_ms: u64) -> Result<(Vec<Tick>, Advance), (String, String)> {
         let bad = |reason: String| (schedule.id.clone(), reason);
@@ -377,23 +386,34 @@ impl Ticker {
         }
         self.store.settle_ticks(&settled).await?;
         if !free.is_empty() {
-            self.push_now(free).await?;
+            left.extend(self.push_now(free).await?);
         }
-        let guarded = stream::iter(guarded.into_values().map(|mut ticks| async move {
-            ticks.sort_by_key(|(tick, _)| tick.tick.ms());
-            let mut left = Vec::new();
-            for (tick, spec) in ticks {
-                left.extend(self.push_guarded(tick, spec).await?);
-            }
-            Ok::<_, Error>(left)
-        }));
-        let left_behind: Vec<Vec<String>> = guarded.buffer_unordered(AT_ONCE).try_collect().await?;
+        let guarded = guarded.into_values().map(|ticks| self.push_in_turn(ticks));
+        let left_behind: Vec<Vec<String>> = stream::iter(guarded).buffer_unordered(AT_ONCE).try_collect().await?;
         left.extend(left_behind.into_iter().flatten());
         Ok(left)
     }
 
+    /// Pushes the jobs of a schedule's ticks of which each minds the one before. Returns the ids of those that it left as they are.
+    async fn push_in_turn(&self, mut ticks: Vec<(Tick, Spec)>) -> Result<Vec<String>, Error> {
+        ticks.sort_by_key(|(tick, _)| tick.tick.ms());
+        let mut left = Vec::new();
+        for (tick, spec) in ticks {
+            let (id, schedule) = (tick.id.clone(), tick.schedule.clone());
+            match self.push_guarded(tick, spec).await {
+                Ok(left_behind) => left.extend(left_behind),
+                Err(Error::Queue(error)) if is_of_one_queue(&error) => {
+                    self.tell_held_up(&schedule, &error);
+                    left.push(id);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(left)
+    }
+
     /// Pushes the job of a tick that minds the one before. Returns its id if it was left as it is.
-    async fn push_guarded(&self, tick: Tick, spec: Spec) -> Result<Option<String>, Error> {
+    async fn push_guarded(&self, tick: Tick, spec: Spec) -> Result<Vec<String>, Error> {
         let before = self.store.tick_before(&tick.schedule, tick.tick).await?;
         // One that only a newer release can push must not hold up those behind it.
         let can_be_minded = |before: &Tick| {
@@ -403,7 +423,7 @@ impl Ticker {
         if let Some(before) = before.filter(can_be_minded) {
             if before.outcome == TickOutcome::New {
                 // Its job has to be pushed first: both are looked at again.
-                return Ok(Some(tick.id));
+                return Ok(vec![tick.id]);
             }
             let job = before.job.as_deref().and_then(|id| id.parse::<JobId>().ok());
             let running = match job {
@@ -416,7 +436,7 @@ impl Ticker {
                 if spec.overlap == Overlap::Skip && !was_pushed {
                     let reason = format!("job {running} of the time before has not ended");
                     self.store.settle_ticks(&[skipped(tick, reason)]).await?;
-                    return Ok(None);
+                    return Ok(Vec::new());
                 }
                 if spec.overlap == Overlap::CancelRunning {
                     match self.client.cancel(running).await {
@@ -426,11 +446,11 @@ impl Ticker {
                 }
             }
         }
-        self.push_now(vec![(tick, spec)]).await?;
-        Ok(None)
+        self.push_now(vec![(tick, spec)]).await
     }
 
-    async fn push_now(&self, ticks: Vec<(Tick, Spec)>) -> Result<(), Error> {
+    /// Pushes the jobs of ticks. Returns the ids of those that it left as they are.
+    async fn push_now(&self, ticks: Vec<(Tick, Spec)>) -> Result<Vec<String>, Error> {
         let now_ms = self.client.now_ms();
         let (mut waiting, mut jobs, mut settled) = (Vec::new(), Vec::new(), Vec::new());
         for (tick, spec) in ticks {
@@ -442,9 +462,14 @@ impl Ticker {
                 Err(became) => settled.push(became),
             }
         }
-        let ids: Vec<JobId> = jobs.iter().map(|(id, _)| *id).collect();
-        let mut failure = None;
-        for ((tick, id), pushed) in waiting.into_iter().zip(ids).zip(self.client.push_fixed(jobs).await) {
+        // Those with a unique key may have to be pushed in the place of its holder.
+        let pushes: Vec<_> = jobs.iter().map(|(id, job)| (*id, job.unique.is_some().then(|| job.clone()))).collect();
+        let (mut left, mut failure) = (Vec::new(), None);
+        for ((tick, (id, unique)), pushed) in waiting.into_iter().zip(pushes).zip(self.client.push_fixed(jobs).await) {
+            let pushed = match (pushed, unique) {
+                (Ok(Pushed::Existing(holder)), Some(job)) => self.push_over(holder, id, job).await?,
+                (pushed, _) => pushed,
+            };
             match pushed {
                 Ok(pushed) if pushed.id() == id => settled.push(done(tick, pushed, now_ms)),
                 Ok(other) => settled.push(skipped(tick, format!("job {} holds the unique key", other.id()))),
@@ -452,11 +477,32 @@ impl Ticker {
                 Err(error @ (queue::Error::Invalid(_) | queue::Error::Duplicate(_))) => {
                     settled.push(skipped(tick, error.to_string()));
                 }
+                Err(error) if is_of_one_queue(&error) => {
+                    self.tell_held_up(&tick.schedule, &error);
+                    left.push(tick.id);
+                }
                 Err(error) => failure = Some(error),
             }
         }
         self.store.settle_ticks(&settled).await?;
-        failure.map_or(Ok(()), |error| Err(error.into()))
+        failure.map_or(Ok(left), |error| Err(error.into()))
+    }
+
+    /// Pushes a job whose unique key another is said to hold, or it itself, if that one is neither in the queue nor in the history: it was
+    /// lost, and holds no key.
+    async fn push_over(&self, holder: JobId, id: JobId, job: NewJob) -> Result<Result<Pushed, queue::Error>, Error> {
+        let is_there = match self.client.find(holder).await {
+            Ok(found) => found.is_some(),
+            Err(error) => return Ok(Err(error)),
+        };
+        if is_there || !self.store.ended(&[holder.to_string()]).await?.is_empty() {
+            return Ok(Ok(Pushed::Existing(holder)));
+        }
+        tracing::warn!(job.id = %holder, "a job that holds a unique key is nowhere: it was lost");
+        Ok(match self.client.submit_over(holder, Some(id), job).await {
+            Err(queue::Error::Duplicate(holder)) => Ok(Pushed::Existing(holder)),
+            pushed => pushed,
+        })
     }
 
     /// The job of a tick and its id, or the tick as it is settled without a push.
@@ -475,6 +521,11 @@ impl Ticker {
             Err(error) => Err(skipped(tick.clone(), format!("the job's options cannot be read: {error}"))),
         })
     }
+}
+
+/// Whether others may be pushed all the same: not so if Redis is away or full.
+fn is_of_one_queue(error: &queue::Error) -> bool {
+    matches!(error, queue::Error::Redis(_) | queue::Error::Corrupt(_))
 }
 
 /// An outage is told once.

@@ -3,10 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy does not count plain functions here as test code")]
 
-use std::time::Duration;
+use std::{
+    io::{Read, Write},
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use queue::{Client, Clock, Kind, NewJob, Session, State, Timing};
+use queue::{Client, Clock, Failure, Kind, NewJob, Outcome, Session, State, Timing, Verdict};
 use schedules::{Definition, JobSpec, Row, Ticker, new_schedule, pause, resume, schedule_id};
 use serde_json::{Value, json};
 use servers::{MongoDatabase, RedisKind};
@@ -75,6 +78,27 @@ impl World {
 
     async fn n_jobs(&self) -> u64 {
         self.client.counts(QUEUE).await.unwrap()["jobs"]
+    }
+
+    /// Carries out a command behind the queue's back.
+    fn command(&self, command: &str) {
+        let url = servers::redis(RedisKind::Valkey).unwrap();
+        let address = url.trim_start_matches("redis://").trim_end_matches('/');
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.write_all(format!("{command}\r\n").as_bytes()).unwrap();
+        let mut answer = [0];
+        stream.read_exact(&mut answer).unwrap();
+        assert_ne!(answer, *b"-", "{command} was refused");
+    }
+
+    /// Neither Redis nor the history knows it any more.
+    async fn lose_the_job(&self) {
+        let session = self.session();
+        let job = session.claim(QUEUE, 1).await.unwrap().jobs.remove(0);
+        let fatal = Verdict::Ran(Outcome::Dead(Failure::new("bad", "no good")));
+        let mut settlements = vec![session.verdict(&job, fatal, START_MS).unwrap()];
+        assert_eq!(session.settle(&mut settlements).await.unwrap(), 0);
+        assert_eq!(self.client.delete_dead(QUEUE, None).await.unwrap(), 1);
     }
 
     fn session(&self) -> Session {
@@ -376,6 +400,49 @@ async fn a_tick_that_only_a_newer_release_can_push_is_left_to_it_and_holds_up_no
     world.pass(2 * 3600);
     world.ticker().look().await.unwrap();
     assert_eq!(world.ticks().await[0], (5, TickOutcome::Skipped), "no such release came");
+}
+
+#[tokio::test]
+async fn a_queue_whose_keys_are_damaged_holds_up_no_other() {
+    let world = World::new().await;
+    for (name, overlap) in [("free", "allow"), ("guarded", "skip")] {
+        let job = JobSpec::new("damaged", json!({}));
+        world.add(name, json!({ "every_s": 10, "overlap": overlap, "job": job })).await;
+    }
+    world.add("ping", json!({ "every_s": 10, "overlap": "skip" })).await;
+    let key = format!("{}:{{damaged.0}}:scheduled", world.redis.prefix());
+    world.command(&format!("SET {key} rubbish"));
+    world.pass(10);
+    world.ticker().look().await.unwrap();
+    assert_eq!(world.ticks().await, pushed([10]));
+    world.command(&format!("DEL {key}"));
+    world.pass(5);
+    world.ticker().look().await.unwrap();
+    assert_eq!(world.client.counts("damaged").await.unwrap()["jobs"], 2, "what was held up is pushed");
+}
+
+#[tokio::test]
+async fn a_unique_key_whose_job_was_lost_keeps_no_tick_from_being_pushed() {
+    let world = World::new().await;
+    let options = json!({ "unique_key": "k", "unique_for_s": 86_400 });
+    let job = JobSpec { options: Some(options.into()), ..JobSpec::new(QUEUE, json!({})) };
+    world.add("ping", json!({ "every_s": 60, "job": job })).await;
+    // Its own job is lost between the push and the one that follows it: see `what_a_failed_over_redis_forgot_is_pushed_again`.
+    world.pass(60);
+    world.ticker().look().await.unwrap();
+    world.lose_the_job().await;
+    world.pass(10);
+    world.ticker().look().await.unwrap();
+    assert_eq!((world.ticks().await, world.n_jobs().await), (pushed([60]), 1));
+    // One that holds the key of the next.
+    world.lose_the_job().await;
+    world.pass(50);
+    world.ticker().look().await.unwrap();
+    assert_eq!((world.ticks().await, world.n_jobs().await), (pushed([60, 120]), 1));
+    // One that is there, or has ended.
+    world.pass(60);
+    world.ticker().look().await.unwrap();
+    assert_eq!((world.ticks().await[2], world.n_jobs().await), ((180, TickOutcome::Skipped), 1));
 }
 
 #[tokio::test]
