@@ -98,8 +98,8 @@ async fn run_on(
     let collections = runners.iter().map(|runner| runner.collection).collect();
     let recorder = Recorder::new(client.clone(), store.clone(), &runners);
     tasks.spawn_until("recorder", &stop, async move {
-        prepare_store(store, collections, email_retention_days).await;
-        recorder.run().await;
+        // The history does not wait for an index that is refused.
+        tokio::join!(prepare_store(store, collections, email_retention_days), recorder.run());
     });
 
     let checked = tokio::select! {
@@ -205,7 +205,11 @@ async fn prepare_store(store: Store, collections: Vec<&'static str>, email_reten
         store.keep_emails(email_retention_days).await
     };
     while let Err(error) = prepare().await {
-        tracing::warn!(%error, "mongodb is away: results cannot be stored and jobs wait");
+        if error.is_unavailable() {
+            tracing::warn!(%error, "mongodb is away: results cannot be stored and jobs wait");
+        } else {
+            tracing::error!(%error, "mongodb refuses an index; it is asked again, and work goes on without it");
+        }
         tokio::time::sleep(SAY_SO_EVERY).await;
     }
 }

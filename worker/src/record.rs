@@ -77,22 +77,29 @@ impl Recorder {
         }
     }
 
-    /// False when another replica was writing.
+    /// False when another replica was writing. A queue whose keys are damaged does not hold up others.
     async fn record_all(&self) -> Result<bool, Error> {
-        let mut all_done = true;
+        let (mut all_done, mut failed) = (true, None);
         for (queue, collection) in &self.queues {
-            if self.client.n_unrecorded(queue).await? == 0 {
-                continue;
+            match self.record_if_free(queue, collection).await {
+                Ok(done) => all_done &= done,
+                Err(error @ Error::Queue(queue::Error::Redis(_) | queue::Error::Corrupt(_))) => failed = Some(error),
+                Err(error) => return Err(error),
             }
-            if !self.client.lock_recording(queue).await? {
-                all_done = false;
-                continue;
-            }
-            let recorded = self.record(queue, collection).await;
-            self.client.unlock_recording(queue).await?;
-            recorded?;
         }
-        Ok(all_done)
+        failed.map_or(Ok(all_done), Err)
+    }
+
+    async fn record_if_free(&self, queue: &str, collection: &'static str) -> Result<bool, Error> {
+        if self.client.n_unrecorded(queue).await? == 0 {
+            return Ok(true);
+        }
+        if !self.client.lock_recording(queue).await? {
+            return Ok(false);
+        }
+        let recorded = self.record(queue, collection).await;
+        self.client.unlock_recording(queue).await?;
+        recorded.map(|()| true)
     }
 
     async fn record(&self, queue: &str, collection: &'static str) -> Result<(), Error> {
@@ -105,7 +112,10 @@ impl Recorder {
             for (id, reason) in self.store.record_jobs(jobs).await? {
                 tracing::error!(job.id = id, reason, "the history of a job cannot be written and is lost");
             }
-            self.client.recorded(queue, &unrecorded).await?;
+            // None: another replica was faster, or something foreign stands at the head of the list.
+            if self.client.recorded(queue, &unrecorded).await? == 0 {
+                return Ok(());
+            }
         }
     }
 }

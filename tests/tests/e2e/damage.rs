@@ -1,6 +1,7 @@
 //! Damage in Redis: records with flipped bytes, and keys that something foreign wrote over.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use mongodb::bson::doc;
 use redis::AsyncCommands;
 use serde_json::{Value, json};
 use servers::{RedisKind, RedisServer, wait_until};
@@ -141,4 +142,32 @@ async fn a_queue_whose_jobs_cannot_be_settled_does_not_hold_up_the_others() {
     let after = system.post_job("content", product(2)).await;
     assert_ran_once(&system.wait_job(&after).await);
     assert_eq!(model.n_requests(), 2, "neither ran twice");
+}
+
+/// Before its worker starts something is damaged that the history needs; that of an e-mail is written all the same.
+async fn writes_the_history_all_the_same(mut system: System) {
+    let email = json!({ "to": "zoe@customer.example", "subject": "Hello", "text": "Hello" });
+    let id = system.post_job("email", email).await;
+    system.start_worker().await;
+    assert_ran_once(&system.wait_job(&id).await);
+    let store = store::Store::open(&system.mongo_url, &system.name).await.unwrap();
+    wait_until("the history has the e-mail", PATIENCE, async || store.past_job(&id).await.unwrap().is_some()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_unrecorded_jobs_that_is_damaged_holds_up_the_history_of_no_other_queue() {
+    let system = System::start(Options::default().workers(0)).await;
+    // The first queue that the recorder looks at.
+    let _: () = redis(&system).await.set(key(&system, "content", "unrecorded"), "rubbish").await.unwrap();
+    writes_the_history_all_the_same(system).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_mongodb_refuses_does_not_hold_up_the_history() {
+    let system = System::start(Options::default().workers(0)).await;
+    let client = mongodb::Client::with_uri_str(&system.mongo_url).await.unwrap();
+    // Another index has the name of ours.
+    let taken = doc! { "createIndexes": "emails", "indexes": [{ "key": { "n": 1 }, "name": "kept" }] };
+    client.database(&system.name).run_command(taken).await.unwrap();
+    writes_the_history_all_the_same(system).await;
 }
