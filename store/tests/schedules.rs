@@ -6,6 +6,7 @@ use mongodb::{
     Database,
     bson::{DateTime, Document, doc},
 };
+use servers::MongoDatabase;
 use store::{Moment, Store, StoredSchedule, Tick, TickOutcome};
 
 const NOW_MS: u64 = 1_767_225_600_000;
@@ -13,14 +14,16 @@ const NOW_MS: u64 = 1_767_225_600_000;
 struct World {
     store: Store,
     database: Database,
+    _dropped_at_the_end: MongoDatabase,
 }
 
 impl World {
     async fn new() -> Self {
-        let name = servers::prefix();
+        let name = MongoDatabase::new();
         let store = Store::open(servers::mongo(), &name).await.unwrap();
         store.prepare_schedules().await.unwrap();
-        Self { store, database: mongodb::Client::with_uri_str(servers::mongo()).await.unwrap().database(&name) }
+        let database = mongodb::Client::with_uri_str(servers::mongo()).await.unwrap().database(&name);
+        Self { store, database, _dropped_at_the_end: name }
     }
 
     async fn insert(&self, collection: &str, document: Document) {
