@@ -50,16 +50,13 @@ impl Clock {
         }
     }
 
-    /// Sets a real clock after the server's.
-    pub fn follow(&self, server_ms: u64) {
-        self.follow_within(server_ms, Duration::ZERO);
-    }
-
     /// Sets a real clock after the server's: it said `server_ms` at some moment between a question and its answer, which `took` so
     /// long. A clock that agrees with that stays as it is: an answer that came late does not set it back.
-    pub fn follow_within(&self, server_ms: u64, took: Duration) {
+    pub fn follow(&self, server_ms: u64, took: Duration) {
         if let Kind::Real { started, started_ms } = &*self.0 {
-            let latest_ms = server_ms.saturating_add(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+            let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            // Both are rounded down.
+            let latest_ms = server_ms.saturating_add(took_ms).saturating_add(2);
             let now_ms = self.now_ms().clamp(server_ms, latest_ms);
             started_ms.store(now_ms.saturating_sub(elapsed_ms(*started)), Ordering::Relaxed);
         }
@@ -83,12 +80,14 @@ mod tests {
     fn a_late_answer_does_not_set_the_clock_back() {
         let clock = Clock::default();
         let server_ms = clock.now_ms() + 60_000;
-        clock.follow(server_ms);
-        clock.follow_within(server_ms - 2_000, Duration::from_secs(3));
+        clock.follow(server_ms, Duration::ZERO);
+        clock.follow(server_ms - 2, Duration::ZERO);
+        assert!(clock.now_ms() >= server_ms, "parts of milliseconds do not show");
+        clock.follow(server_ms - 2_000, Duration::from_secs(3));
         assert!(clock.now_ms() >= server_ms, "the answer may be so old");
-        clock.follow_within(server_ms - 9_000, Duration::from_secs(3));
+        clock.follow(server_ms - 9_000, Duration::from_secs(3));
         assert!(clock.now_ms() < server_ms - 1_000, "it cannot be older");
-        clock.follow_within(server_ms + 60_000, Duration::from_secs(3));
+        clock.follow(server_ms + 60_000, Duration::from_secs(3));
         assert!(clock.now_ms() >= server_ms + 60_000);
     }
 }

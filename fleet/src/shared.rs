@@ -88,7 +88,7 @@ impl Shared {
     pub(crate) async fn set_clock(&self) -> Result<(), Error> {
         let asked = Instant::now();
         let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut self.server.connection.clone()).await?;
-        self.settings.clock.follow_within(seconds * 1000 + micros / 1000, asked.elapsed());
+        self.settings.clock.follow(seconds * 1000 + micros / 1000, asked.elapsed());
         Ok(())
     }
 

@@ -100,7 +100,7 @@ impl Client {
         pipe.cmd("PING").ignore().cmd("TIME");
         let ((seconds, micros),): ((u64, u64),) = pipe.query_async(&mut self.redis.connection()).await?;
         let took = started.elapsed();
-        self.clock.follow_within(seconds * 1000 + micros / 1000, took);
+        self.clock.follow(seconds * 1000 + micros / 1000, took);
         Ok(took)
     }
 

@@ -732,7 +732,7 @@ impl Session {
         let (now_ms, asked) = (self.client.clock.now_ms(), Instant::now());
         let found =
             scripts::upkeep(&connection, &partition, now_ms, self.client.retention, ms(DEAD_KEPT), reclaim).await?;
-        self.client.clock.follow_within(found.server_ms, asked.elapsed());
+        self.client.clock.follow(found.server_ms, asked.elapsed());
         let reclaimed = self.reclaim(&partition, found.abandoned).await?;
         Ok(UpkeepReport { next_lease_end_ms: found.next_lease_end_ms, work: found.work, reclaimed })
     }

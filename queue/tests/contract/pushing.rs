@@ -184,7 +184,7 @@ async fn depth_and_rates_of_a_queue_are_counted(world: World) {
 async fn the_clock_of_who_only_pushes_follows_that_of_redis(world: World) {
     let redis = fleet::Redis::open(&world.url, &world.prefix).unwrap();
     let clock = Clock::default();
-    clock.follow(START_MS);
+    clock.follow(START_MS, Duration::ZERO);
     let client = Client::with_clock(&redis, Vec::new(), clock.clone());
     let (seconds, _): (u64, u64) = redis::cmd("TIME").query_async(&mut world.redis().await).await.unwrap();
     client.ping().await.unwrap();
