@@ -137,7 +137,7 @@ impl Client {
     /// A job that stays in this state is listed once, whatever is pushed and claimed between two pages.
     ///
     /// With a tenant other than `default` the tenant's own jobs are looked through, in the order of their creation, where they are
-    /// fewer than all jobs in this state. All pages of such a tenant are full, or the last, as long as it has at most 5,000 jobs that
+    /// fewer than all jobs in this state. All pages of such a tenant are full, or the last, as long as it has at most 4,800 jobs that
     /// are not in this state.
     ///
     /// # Errors
