@@ -371,9 +371,17 @@ mod tests {
             assert_eq!(hours(&tables, zone), Some(1), "{zone}");
         }
         assert_eq!(hours(&tables, "UTC"), Some(0));
-        for none in
-            ["", "secret", "localtime", "Mars", "europe/paris", "Europe", "../Europe/Paris", "/etc/localtime", "tzdata.zi"]
-        {
+        for none in [
+            "",
+            "secret",
+            "localtime",
+            "Mars",
+            "europe/paris",
+            "Europe",
+            "../Europe/Paris",
+            "/etc/localtime",
+            "tzdata.zi",
+        ] {
             assert_eq!(hours(&tables, none), None, "{none}");
         }
     }

@@ -344,7 +344,8 @@ async fn a_tenants_pages_are_full_however_many_jobs_others_have_waiting(world: W
     assert_eq!(all(&world, State::Ready, &only("loud"), 200).await.len(), 9_000);
     assert_eq!(all(&world, State::Scheduled, &only("loud"), 200).await.len(), 1_500);
     // Of fewer that are scheduled than the tenant has, the scheduled are looked through, and this one is the last of them.
-    let soon = world.client.push(NewJob { run_at_ms: Some(world.clock.now_ms() + 1_000), ..of("quiet") }).await.unwrap();
+    let soon =
+        world.client.push(NewJob { run_at_ms: Some(world.clock.now_ms() + 1_000), ..of("quiet") }).await.unwrap();
     push_many(&world, of("quiet"), 1_600).await;
     let listed = pages(&world, State::Scheduled, &only("quiet"), 50, async || {}).await;
     assert_eq!(listed.len(), 1, "full pages, or the last");
