@@ -523,9 +523,9 @@ impl Ticker {
     }
 }
 
-/// Whether others may be pushed all the same: not so if Redis is away or full.
+/// Whether jobs of other queues, or with other keys, may be pushed all the same: not so if Redis is away or full.
 fn is_of_one_queue(error: &queue::Error) -> bool {
-    matches!(error, queue::Error::Redis(_) | queue::Error::Corrupt(_))
+    matches!(error, queue::Error::Redis(_) | queue::Error::Corrupt(_) | queue::Error::Contended(_))
 }
 
 /// An outage is told once.
