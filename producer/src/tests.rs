@@ -634,12 +634,25 @@ async fn every_operation_has_a_name_of_its_own_and_real_statuses() {
             assert_eq!(statuses.contains(&401) && statuses.contains(&403), !open, "{call}: {statuses:?}");
             assert_eq!(statuses.contains(&404), path.contains('{'), "{call}: {statuses:?}");
             assert_eq!(statuses.contains(&415), operation.get("requestBody").is_some(), "{call}: {statuses:?}");
+            assert!(!takes_null(operation), "{call}: what may be left out is no null");
             assert!([500, 503].iter().all(|status| statuses.contains(status)), "{call}: {statuses:?}");
         }
     }
     let shared = &document["components"]["responses"]["Problem401"];
     assert_eq!(shared["content"]["application/problem+json"]["schema"]["$ref"], "#/components/schemas/Problem");
     assert!(shared["description"].as_str().unwrap().contains("token-expired"), "{shared}");
+}
+
+/// Whether a parameter or the body itself may be `null`.
+fn takes_null(operation: &Value) -> bool {
+    let null = json!({ "type": "null" });
+    let is_null = |schema: &Value| {
+        let types = schema["type"].as_array().is_some_and(|types| types.contains(&json!("null")));
+        types || schema["oneOf"].as_array().is_some_and(|choices| choices.contains(&null))
+    };
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    let bodies = operation["requestBody"]["content"].as_object().into_iter().flat_map(|content| content.values());
+    parameters.chain(bodies).any(|part| is_null(&part["schema"]))
 }
 
 #[tokio::test]
