@@ -263,20 +263,20 @@ mod tests {
     #[test]
     fn schedules_are_listed_with_their_times() {
         let schedules: Vec<Schedule> = serde_json::from_value(json!([
-            { "name": "prices", "cron": "0 3 * * *", "zone": "Europe/Paris", "job": { "kind": "maintenance" },
+            { "name": "prices", "tenant": "default", "cron": "0 3 * * *", "zone": "Europe/Paris", "job": { "kind": "maintenance" },
               "paused": false, "next_at": "2026-01-02T02:00:00.000Z",
               "last": { "tick": "2026-01-01T02:00:00.000Z", "outcome": "pushed" } },
-            { "name": "ping", "every_s": 60, "zone": "UTC", "job": { "kind": "email" }, "paused": true,
+            { "name": "ping", "tenant": "acme", "every_s": 60, "zone": "UTC", "job": { "kind": "email" }, "paused": true,
               "next_at": null, "last": null }
         ]))
         .unwrap();
         let text = table(&schedules).render(140);
         let lines: Vec<_> = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-        assert_eq!(lines[0], "schedule when kind next last");
+        assert_eq!(lines[0], "schedule tenant when kind next last");
         assert_eq!(
             lines[1],
-            "prices 0 3 * * * Europe/Paris maintenance 2026-01-02T02:00:00Z 2026-01-01T02:00:00Z pushed"
+            "prices default 0 3 * * * Europe/Paris maintenance 2026-01-02T02:00:00Z 2026-01-01T02:00:00Z pushed"
         );
-        assert_eq!(lines[2], "ping every 60 s email paused -");
+        assert_eq!(lines[2], "ping acme every 60 s email paused -");
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct World {
     pub(crate) prefix: String,
     pub(crate) clock: Clock,
     pub(crate) client: Client,
+    /// How long an answer may take.
+    patience: Duration,
 }
 
 pub(crate) fn kinds() -> Vec<Kind> {
@@ -25,25 +27,30 @@ pub(crate) fn kinds() -> Vec<Kind> {
 
 impl World {
     pub(crate) fn new(kind: RedisKind) -> Option<Self> {
-        Some(Self::at(kind, servers::redis(kind)?))
+        Some(Self::with_patience(kind, servers::redis(kind)?, servers::PATIENCE))
     }
 
+    /// On a server of the test's own, which may be stopped: an answer may take as long as in production.
     pub(crate) fn at(kind: RedisKind, url: &str) -> Self {
+        Self::with_patience(kind, url, Duration::from_secs(2))
+    }
+
+    fn with_patience(kind: RedisKind, url: &str, patience: Duration) -> Self {
         let clock = Clock::simulated(START_MS);
         let prefix = servers::prefix();
-        let redis = fleet::Redis::open_within(url, &prefix, servers::PATIENCE).unwrap();
+        let redis = fleet::Redis::open_within(url, &prefix, patience).unwrap();
         let client = Client::with_clock(&redis, kinds(), clock.clone());
-        Self { kind, url: url.to_owned(), prefix, clock, client }
+        Self { kind, url: url.to_owned(), prefix, clock, client, patience }
     }
 
     /// A client of the same keys that reads the real time.
     pub(crate) fn real_time_client(&self) -> Client {
-        Client::new(&fleet::Redis::open_within(&self.url, &self.prefix, servers::PATIENCE).unwrap(), kinds())
+        Client::new(&fleet::Redis::open_within(&self.url, &self.prefix, self.patience).unwrap(), kinds())
     }
 
     /// A client of the same keys and clock with a connection of its own, as another replica has.
     pub(crate) fn another_client(&self) -> Client {
-        let redis = fleet::Redis::open_within(&self.url, &self.prefix, servers::PATIENCE).unwrap();
+        let redis = fleet::Redis::open_within(&self.url, &self.prefix, self.patience).unwrap();
         Client::with_clock(&redis, kinds(), self.clock.clone())
     }
 
