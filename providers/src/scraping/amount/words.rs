@@ -25,7 +25,7 @@ const FORMER: &str = "was statt instead anstatt vorher früher bisher ehemals be
     przedtem było poprzednia před førpris førhen ord ordinarie tidigare norm раньше старая было стара anterioară korábbi eredeti \
     compare war waren était era foi byla bola wynosiła volt tidligere stará starý obniżką najniższa";
 
-const REGULAR: &str = "uvp rrp msrp mrp srp rsp list listino listenpreis catalogue adviesprijs pvp pvpr regular regulär normal normalpris normalpreis \
+const REGULAR: &str = "uvp rrp msrp mrp srp rsp list listino listenpreis catalogue adviesprijs pvp pvpr reg regular regulär normal normalpris normalpreis \
     normaler normale normaal original originale originaler originalpreis originele oorspronkelijke ursprünglich ursprünglicher \
     ursprungspreis initial initiale pierwotna public niedrigster niedrigste lowest laagste bas basso bajo lägsta laveste nejnižší bestpreis \
     ordinary habituel habitual běžná běžně doporučená vejl vejledende zalecana recommended suggested retail \

@@ -25,8 +25,9 @@ pub(super) enum Dialect {
 pub(super) const SHOWN: &str = "@shown";
 
 /// Properties that tell of a price or a product, by their shortest names. The others are not kept.
-const KEPT: [&str; 40] = [
+const KEPT: [&str; 41] = [
     "availability",
+    "businessfunction",
     "category",
     "color",
     "condition",

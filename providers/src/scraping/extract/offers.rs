@@ -289,7 +289,7 @@ impl<'a> Offers<'a> {
         })
     }
 
-    /// Members, shipping, demand.
+    /// Members, shipping, demand, what is let or repaired instead of sold.
     fn is_for_others(&self, at: usize) -> bool {
         let others = [
             "demand",
@@ -299,7 +299,9 @@ impl<'a> Offers<'a> {
             "shippingratesettings",
             "shippingdeliverytime",
         ];
-        !self.graph.values(at, "validformembertier").is_empty()
+        let sold = |word: &String| word == "sell" || word.is_empty();
+        !self.words(at, "businessfunction").iter().all(sold)
+            || !self.graph.values(at, "validformembertier").is_empty()
             || self.graph.is(at, &others)
             || self.words(at, "pricetype").iter().any(|word| word.contains("member"))
     }

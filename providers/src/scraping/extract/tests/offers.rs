@@ -191,6 +191,12 @@ fn offers_for_others_do_not_count() {
         (r#"[{"@type":"Demand","price":"1"},{"@type":"Offer","price":"60"}]"#, "60"),
         (r#"[{"price":"55","priceType":"https://schema.org/MemberPrice"},{"price":"60"}]"#, "60"),
         (r#"{"priceSpecification":[{"price":"55","priceType":"MemberPrice"},{"price":"60"}]}"#, "60"),
+        (
+            r#"[{"price":"5","businessFunction":"http://purl.org/goodrelations/v1#LeaseOut"},{"price":"60","businessFunction":"http://purl.org/goodrelations/v1#Sell"}]"#,
+            "60",
+        ),
+        (r#"{"price":"5","businessFunction":"LeaseOut"}"#, ""),
+        (r#"{"price":"60","businessFunction":""}"#, "60"),
     ]);
     let used = r#"{"@type":"Product","itemCondition":"UsedCondition","offers":{"price":"30"}}"#;
     let other = r#"{"@type":"Product","url":"/vase","itemCondition":"UsedCondition","offers":{"price":"30"}}"#;
