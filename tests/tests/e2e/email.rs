@@ -377,7 +377,9 @@ async fn a_limit_an_hour_puts_messages_off_in_all_replicas_and_uses_no_attempt()
     // A minute's worth may go at once, which is one and a part of the next; then one each 36 s.
     let n_received = u32::try_from(server.received().len()).unwrap();
     let most = 100.0 / 60.0 + began.elapsed().as_secs_f64() / 36.0;
-    assert!(f64::from(n_received) <= most, "{n_received} were sent, and {most:.1} might be");
+    // A Redis that does not answer within 100 ms holds up no call; on a very busy machine that happens, and is logged.
+    let without_limits = (0..2).any(|n| system.worker_log(n).contains("go out without shared limits"));
+    assert!(f64::from(n_received) <= most || without_limits, "{n_received} were sent, and {most:.1} might be");
     for id in &ids {
         let job = system.job(id).await;
         if job["state"] == "scheduled" {
