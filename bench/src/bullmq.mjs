@@ -98,7 +98,43 @@ async function hang() {
   await new Promise(() => {});
 }
 
+// The whole way: what a job of ours leaves in MongoDB is written, under an id of this job's own.
+async function fill_paused(queue, { jobs, data }) {
+  await queue.pause();
+  for (let first = 0; first < jobs; first += BULK) {
+    const n = Math.min(BULK, jobs - first);
+    await queue.addBulk(Array.from({ length: n }, () => ({ name: 'job', data })));
+  }
+  return jobs;
+}
+
+async function resume(queue) {
+  await queue.resume();
+  return 0;
+}
+
+async function whole_way(_, { mongo_url, database, samples, concurrency }) {
+  const { MongoClient } = createRequire(task.modules + '/')('mongodb');
+  const client = new MongoClient(mongo_url, { writeConcern: { w: 'majority' }, maxPoolSize: concurrency });
+  await client.connect();
+  const documents = await client.db(samples).collection('samples').find().toArray();
+  const kept = documents.map(({ collection, document }) => {
+    const { _id, ...fields } = document;
+    return [client.db(database).collection(collection), fields];
+  });
+  const run = async (job) => {
+    const id = `${job.id}-0199a1b2-0000-7000-8000-000000000001`;
+    const write = ([collection, fields]) => collection.updateOne({ _id: id }, { $set: fields }, { upsert: true });
+    await Promise.all(kept.map(write));
+    return true;
+  };
+  const worker = new Worker('bench', run, { connection, concurrency, removeOnComplete: { age: DAY_S } });
+  await worker.waitUntilReady();
+  say('ready');
+  await new Promise(() => {});
+}
+
 const queue = new Queue('bench', { connection });
 await queue.waitUntilReady();
-const result = await { push, fill, drain, start, hang }[task.do](queue, task);
+const result = await { push, fill, drain, start, hang, fill_paused, resume, whole_way }[task.do](queue, task);
 process.stdout.write(JSON.stringify({ result }) + '\n', () => process.exit(0));

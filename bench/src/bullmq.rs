@@ -11,7 +11,13 @@ use async_trait::async_trait;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::{payload, progress::PATIENCE, server, system::System};
+use crate::{
+    payload,
+    progress::PATIENCE,
+    server,
+    system::System,
+    whole_way::{self, Figures, Place, Work},
+};
 
 const SCRIPT: &str = include_str!("bullmq.mjs");
 /// How many jobs its worker runs at a time.
@@ -32,7 +38,7 @@ struct Answer<T> {
 }
 
 impl BullMq {
-    fn command(&self, url: &str, what: &str, options: Value) -> anyhow::Result<Command> {
+    pub(crate) fn command(&self, url: &str, what: &str, options: Value) -> anyhow::Result<Command> {
         let modules = self.modules.canonicalize().with_context(|| format!("no folder {}", self.modules.display()))?;
         let mut task = json!({ "do": what, "url": url, "modules": modules, "payload_bytes": payload::BYTES });
         if let (Value::Object(task), Value::Object(options)) = (&mut task, options) {
@@ -43,7 +49,7 @@ impl BullMq {
         Ok(command)
     }
 
-    async fn ask<T: DeserializeOwned>(&self, url: &str, what: &str, options: Value) -> anyhow::Result<T> {
+    pub(crate) async fn ask<T: DeserializeOwned>(&self, url: &str, what: &str, options: Value) -> anyhow::Result<T> {
         let mut command = tokio::process::Command::from(self.command(url, what, options)?);
         let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true).output();
         let output = tokio::time::timeout(PATIENCE, output)
@@ -81,6 +87,10 @@ impl System for BullMq {
     async fn start(&self, url: &str, per_second: u32, jobs: usize) -> anyhow::Result<Option<Vec<f64>>> {
         let options = json!({ "per_second": per_second, "jobs": jobs, "concurrency": CONCURRENCY });
         self.ask(url, "start", options).await.map(Some)
+    }
+
+    async fn whole_way(&self, place: &mut Place<'_>, work: &Work, jobs: usize) -> anyhow::Result<Option<Figures>> {
+        whole_way::bullmq(place, self, work, jobs).await.map(Some)
     }
 
     fn hanging_worker(&self, url: &str) -> anyhow::Result<Option<Command>> {

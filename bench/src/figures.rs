@@ -18,10 +18,13 @@ pub(crate) enum Measure {
     Idle,
     Recovery,
     Soak,
+    WholeWayContent,
+    WholeWayPublication,
+    WholeWayEmail,
 }
 
 impl Measure {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::PushOne,
         Self::Push64,
         Self::PushBulk,
@@ -35,6 +38,9 @@ impl Measure {
         Self::Idle,
         Self::Recovery,
         Self::Soak,
+        Self::WholeWayContent,
+        Self::WholeWayPublication,
+        Self::WholeWayEmail,
     ];
 
     /// What it gives.
@@ -53,7 +59,30 @@ impl Measure {
             Self::Idle => &["idle_calls_per_s"],
             Self::Recovery => &["recovery"],
             Self::Soak => &["soak_redis_growth", "soak_worker_growth"],
+            Self::WholeWayContent => &[
+                "whole_way_content",
+                "whole_way_content_workers",
+                "whole_way_content_mongod",
+                "whole_way_content_redis",
+            ],
+            Self::WholeWayPublication => &[
+                "whole_way_publication",
+                "whole_way_publication_workers",
+                "whole_way_publication_mongod",
+                "whole_way_publication_redis",
+            ],
+            Self::WholeWayEmail => {
+                &["whole_way_email", "whole_way_email_workers", "whole_way_email_mongod", "whole_way_email_redis"]
+            }
         }
+    }
+
+    /// Whether it is left out of the quick form.
+    pub(crate) fn is_long(self) -> bool {
+        matches!(
+            self,
+            Self::Soak | Self::StartBusy | Self::WholeWayContent | Self::WholeWayPublication | Self::WholeWayEmail
+        )
     }
 
     /// The measure of a figure.
@@ -63,7 +92,7 @@ impl Measure {
 }
 
 /// Unit and meaning of every figure, in the order of the reports.
-pub(crate) const FIGURES: [(&str, &str, &str); 21] = [
+pub(crate) const FIGURES: [(&str, &str, &str); 33] = [
     ("push_one", "jobs/s", "push, one client that waits for each"),
     ("push_64", "jobs/s", "push, 64 clients that wait for each"),
     ("push_bulk", "jobs/s", "push in bulk"),
@@ -85,6 +114,18 @@ pub(crate) const FIGURES: [(&str, &str, &str); 21] = [
     ("idle_calls_per_s", "calls/s", "commands of an idle replica, all queues"),
     ("soak_redis_growth", "%", "Redis memory after the soak, against its start"),
     ("soak_worker_growth", "%", "worker memory after the soak, against its start"),
+    ("whole_way_content", "jobs/s", "mock texts, two workers, until results and history are in MongoDB"),
+    ("whole_way_content_workers", "µs/job", "processor time of the workers for it"),
+    ("whole_way_content_mongod", "µs/job", "processor time of MongoDB for it"),
+    ("whole_way_content_redis", "µs/job", "processor time of Redis for it"),
+    ("whole_way_publication", "jobs/s", "mock publications, likewise"),
+    ("whole_way_publication_workers", "µs/job", "processor time of the workers for it"),
+    ("whole_way_publication_mongod", "µs/job", "processor time of MongoDB for it"),
+    ("whole_way_publication_redis", "µs/job", "processor time of Redis for it"),
+    ("whole_way_email", "jobs/s", "mock e-mails, likewise"),
+    ("whole_way_email_workers", "µs/job", "processor time of the workers for it"),
+    ("whole_way_email_mongod", "µs/job", "processor time of MongoDB for it"),
+    ("whole_way_email_redis", "µs/job", "processor time of Redis for it"),
 ];
 
 /// The unit of a figure.

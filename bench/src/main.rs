@@ -8,6 +8,7 @@ mod bullmq;
 mod chart;
 mod figures;
 mod floors;
+mod mongod;
 mod ours;
 mod payload;
 mod peers;
@@ -23,6 +24,7 @@ mod samples;
 mod server;
 mod soak;
 mod system;
+mod whole_way;
 
 use std::{
     path::{Path, PathBuf},
@@ -81,9 +83,12 @@ struct Arguments {
     /// Shows after each measurement where the time went.
     #[arg(long)]
     profile: bool,
-    /// The folder of valkey-server and redis7-server.
+    /// The folder of valkey-server, redis7-server and mongod.
     #[arg(long, env = "BENCH_BIN", default_value = ".dev/bin")]
     bin: PathBuf,
+    /// Our worker, for the whole way; the one beside this program if absent.
+    #[arg(long, env = "BENCH_WORKER")]
+    worker: Option<PathBuf>,
     /// Node, for BullMQ.
     #[arg(long, env = "BENCH_NODE")]
     node: Option<PathBuf>,
@@ -181,7 +186,7 @@ fn on_redis7(
 
 fn measures(arguments: &Arguments) -> anyhow::Result<Vec<Measure>> {
     if arguments.only.is_empty() {
-        let long = |measure: &Measure| matches!(measure, Measure::Soak | Measure::StartBusy);
+        let long = |measure: &Measure| measure.is_long();
         return Ok(Measure::ALL.into_iter().filter(|measure| !(arguments.quick && long(measure))).collect());
     }
     let mut chosen = Vec::new();
@@ -216,8 +221,12 @@ async fn on_server(
     began: Instant,
 ) -> anyhow::Result<(String, Values)> {
     let scale = if arguments.quick { Scale::QUICK } else { Scale::FULL };
+    let worker = match &arguments.worker {
+        Some(worker) => worker.clone(),
+        None => std::env::current_exe()?.with_file_name("worker"),
+    };
     let mut server = Server::start(binary, arguments.aof).await?;
-    let way = Way::new(&server, Duration::from_millis(arguments.delay_ms))?;
+    let way = Way::new(&server, Duration::from_millis(arguments.delay_ms), &arguments.bin, &worker)?;
     let mut values = Values::default();
     let (long, short): (Vec<Measure>, Vec<Measure>) = measures.iter().partition(|measure| is_long(**measure));
     for round in 0..arguments.rounds {
@@ -245,7 +254,7 @@ async fn on_server(
     let together = waiting.map(async |(measure, system)| {
         // Nearly all of their time is waiting, so they wait together, each on a server of its own.
         let mut server = Server::start(binary, arguments.aof).await?;
-        let way = Way::new(&server, Duration::from_millis(arguments.delay_ms))?;
+        let way = Way::new(&server, Duration::from_millis(arguments.delay_ms), &arguments.bin, &worker)?;
         let got = run::measure(measure, system, &mut server, &way, &scale).await;
         anyhow::Ok((measure, system, got.with_context(|| format!("{} of {}", measure.figures()[0], system.name()))?))
     });

@@ -18,6 +18,7 @@ use crate::{
     progress::{Countdown, PATIENCE, Starts, pace},
     recovery,
     system::{System, rate},
+    whole_way::{self, Figures, Place, Work},
 };
 
 const QUEUE: &str = "bench";
@@ -105,6 +106,10 @@ impl System for Ours {
         let waited = starts.waited_ms().await?;
         worker.close().await?;
         Ok(Some(waited))
+    }
+
+    async fn whole_way(&self, place: &mut Place<'_>, work: &Work, jobs: usize) -> anyhow::Result<Option<Figures>> {
+        whole_way::ours(place, work, jobs).await.map(Some)
     }
 
     fn hanging_worker(&self, url: &str) -> anyhow::Result<Option<Command>> {

@@ -1,15 +1,22 @@
 //! Carries out one measurement of one system.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::OnceCell;
 
 use crate::{
     figures::Measure,
+    mongod::Mongod,
     ours,
     proxy::Proxy,
     recovery, samples,
     server::{self, Server},
     soak,
     system::System,
+    whole_way::{self, Place},
 };
 
 /// How much of everything.
@@ -27,6 +34,7 @@ pub(crate) struct Scale {
     idle_time: Duration,
     recovery_patience: Duration,
     soak_time: Duration,
+    whole_way_jobs: usize,
 }
 
 impl Scale {
@@ -43,6 +51,7 @@ impl Scale {
         idle_time: Duration::from_secs(15),
         recovery_patience: Duration::from_secs(75),
         soak_time: Duration::from_secs(30),
+        whole_way_jobs: 20_000,
     };
 
     pub(crate) const FULL: Self = Self {
@@ -55,6 +64,7 @@ impl Scale {
         idle_time: Duration::from_secs(60),
         recovery_patience: Duration::from_secs(400),
         soak_time: Duration::from_secs(15 * 60),
+        whole_way_jobs: 100_000,
         ..Self::QUICK
     };
 }
@@ -64,12 +74,18 @@ impl Scale {
 pub(crate) struct Way {
     delay: Duration,
     slow: Option<Proxy>,
+    mongod_binary: PathBuf,
+    /// Started by the first measurement that needs it.
+    mongod: OnceCell<Mongod>,
+    worker: PathBuf,
 }
 
 impl Way {
-    pub(crate) fn new(server: &Server, delay: Duration) -> anyhow::Result<Self> {
+    /// `bin` is the folder of the servers, `worker` our program.
+    pub(crate) fn new(server: &Server, delay: Duration, bin: &Path, worker: &Path) -> anyhow::Result<Self> {
         let slow = if delay.is_zero() { None } else { Some(Proxy::start(server.port, delay)?) };
-        Ok(Self { delay, slow })
+        let mongod_binary = bin.join("mongod");
+        Ok(Self { delay, slow, mongod_binary, mongod: OnceCell::new(), worker: worker.to_owned() })
     }
 
     fn url(&self, server: &Server) -> String {
@@ -135,6 +151,18 @@ pub(crate) async fn measure(
         Measure::Soak => {
             let (redis, worker) = soak::measure(server, &url, scale.soak_time).await?;
             Ok(vec![redis, worker])
+        }
+        Measure::WholeWayContent | Measure::WholeWayPublication | Measure::WholeWayEmail => {
+            let mongod = way.mongod.get_or_try_init(|| Mongod::start(&way.mongod_binary)).await?;
+            let mut place = Place { server, mongod, worker: &way.worker };
+            let [content, publication, email] = &whole_way::WORKS;
+            let work = match measure {
+                Measure::WholeWayContent => content,
+                Measure::WholeWayPublication => publication,
+                _ => email,
+            };
+            let figures = system.whole_way(&mut place, work, at_most(scale.whole_way_jobs)).await?;
+            Ok(figures.map_or_else(Vec::new, Vec::from))
         }
         Measure::Recovery => Ok(recovery::measure(system, &url, scale.recovery_patience).await?.into_iter().collect()),
     }

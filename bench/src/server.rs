@@ -44,6 +44,11 @@ impl Server {
         url(self.port)
     }
 
+    /// `None` when it has ended.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.process.id()
+    }
+
     /// A new server in its place, with empty memory: one that was flushed gives out memory that it had before, which is faster.
     pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
         self.process.kill().await?;
@@ -113,7 +118,7 @@ pub(crate) fn url(port: u16) -> String {
     format!("redis://127.0.0.1:{port}/")
 }
 
-fn free_port() -> anyhow::Result<u16> {
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
@@ -159,7 +164,13 @@ fn version(info: &str) -> String {
 
 /// Seconds of processor time that this process has used.
 fn own_processor_time() -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    processor_time(std::process::id())
+}
+
+/// Seconds of processor time that a process has used.
+pub(crate) fn processor_time(pid: u32) -> anyhow::Result<f64> {
+    let path = format!("/proc/{pid}/stat");
+    let stat = std::fs::read_to_string(&path).context(path)?;
     // The program's name, in brackets, may hold spaces; user and system time are the 12th and 13th field after it.
     let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().skip(11).take(2);
     let ticks: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();

@@ -4,6 +4,8 @@ use std::{process::Command, time::Duration};
 
 use async_trait::async_trait;
 
+use crate::whole_way::{Figures, Place, Work};
+
 /// A job system under test. Each call opens its own connections to `url`, so that nothing is left of the one before.
 #[async_trait]
 pub(crate) trait System: Sync {
@@ -36,6 +38,11 @@ pub(crate) trait System: Sync {
 
     /// How long each of `jobs`, pushed evenly at `per_second`, waited for its start, in ms; `None`: it has no worker that waits.
     async fn start(&self, url: &str, per_second: u32, jobs: usize) -> anyhow::Result<Option<Vec<f64>>>;
+
+    /// Real jobs with what they write to MongoDB; `None`: it has no such thing.
+    async fn whole_way(&self, _: &mut Place<'_>, _: &Work, _: usize) -> anyhow::Result<Option<Figures>> {
+        Ok(None)
+    }
 
     /// A worker process whose handlers never end. It writes `ready` when it takes jobs, and `started` for each that begins.
     fn hanging_worker(&self, url: &str) -> anyhow::Result<Option<Command>>;

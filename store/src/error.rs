@@ -68,6 +68,16 @@ impl Error {
         }
     }
 
+    /// The same error of a call that was a part of that one.
+    pub(crate) fn of(mut self, part: &str) -> Self {
+        if let Self::Unavailable { what, .. } | Self::Misconfigured { what, .. } | Self::Refused { what, .. } =
+            &mut self
+        {
+            part.clone_into(what);
+        }
+        self
+    }
+
     /// While the URL is read, everything but a look-up of names that failed is the URL's fault.
     pub(crate) fn at_open(self) -> Self {
         match self {
@@ -80,6 +90,11 @@ impl Error {
 /// Whether another writer won the race for the same key, so that the same upsert is an update the next time.
 pub(crate) fn is_duplicate_key(error: &DriverError) -> bool {
     code(error) == Some(DUPLICATE_KEY)
+}
+
+/// Whether the same call may succeed if it is made once more: a new primary or connection may be there.
+pub(crate) fn may_work_at_once(error: &DriverError) -> bool {
+    class(error) == Class::Unavailable && !matches!(*error.kind, ErrorKind::ServerSelection { .. })
 }
 
 /// Whether there is an index on the same fields that is made otherwise.

@@ -9,21 +9,19 @@ use std::{collections::HashSet, time::Duration};
 use futures::TryStreamExt;
 use mongodb::{
     IndexModel,
-    bson::{self, Bson, DateTime, Document, doc},
+    bson::{self, Bson, DateTime, Document, RawDocumentBuf, doc, rawdoc},
     options::IndexOptions,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ANSWER_TIMEOUT, Error, MAJORITY_TIMEOUT, MAX_TIME, Store, error::DUPLICATE_KEY, json, run};
+use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Store, json, run, writer};
 
 pub(crate) const COLLECTION: &str = "jobs";
 /// How long a job is remembered after its end.
 const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// A larger payload is left out.
 const MOST_PAYLOAD: usize = 64 << 10;
-/// The bytes of documents in one command; the server takes 16 MiB.
-const MOST_BYTES: usize = 8 << 20;
 /// The most words of errors that a job is found by.
 const MOST_WORDS: usize = 100;
 const WORD_LENGTHS: std::ops::RangeInclusive<usize> = 2..=40;
@@ -212,70 +210,75 @@ impl Store {
     /// [`Error::Unavailable`] or [`Error::Misconfigured`] when some may not have been stored; the same call may be repeated.
     pub async fn record_jobs(&self, jobs: Vec<PastJob>) -> Result<Vec<(String, String)>, Error> {
         let mut refused = Vec::new();
-        let mut updates: Vec<Document> = Vec::new();
+        let mut documents = Vec::new();
         let mut n_bytes = 0;
         for job in jobs {
-            let id = job.id.clone();
-            let finished_at = job.finished_at.0;
-            let update = document(&job).and_then(|document| {
-                let size = bson::serialize_to_vec(&document)?.len();
-                Ok((document, size))
-            });
-            let (document, size) = match update {
-                Ok(update) => update,
+            let document = document(&job).and_then(|document| RawDocumentBuf::try_from(&document));
+            let document = match document {
+                Ok(document) => document,
                 Err(error) => {
-                    refused.push((id, error.to_string()));
+                    refused.push((job.id, error.to_string()));
                     continue;
                 }
             };
-            if n_bytes + size > MOST_BYTES {
-                self.write(std::mem::take(&mut updates), &mut refused).await?;
+            let size = document.as_bytes().len();
+            if size > writer::LARGEST {
+                refused.push((
+                    job.id,
+                    format!("the document has {size} bytes, MongoDB takes at most {}", writer::LARGEST),
+                ));
+                continue;
+            }
+            if n_bytes + size > writer::MOST_BYTES {
+                self.record(std::mem::take(&mut documents), &mut refused).await?;
                 n_bytes = 0;
             }
             n_bytes += size;
-            // A later end is in nobody's way: then no document matches, and none can be added under the same id.
-            let filter = doc! { "_id": id, "finished_at": { "$lte": finished_at } };
-            updates.push(doc! { "q": filter, "u": document, "upsert": true });
+            documents.push(document);
         }
-        self.write(updates, &mut refused).await?;
+        self.record(documents, &mut refused).await?;
         Ok(refused)
     }
 
-    /// As a command, because the driver's own writes of many documents need a later server.
-    async fn write(&self, updates: Vec<Document>, refused: &mut Vec<(String, String)>) -> Result<(), Error> {
-        if updates.is_empty() {
+    async fn record(&self, documents: Vec<RawDocumentBuf>, refused: &mut Vec<(String, String)>) -> Result<(), Error> {
+        if documents.is_empty() {
             return Ok(());
         }
-        let what = format!("record {} jobs", updates.len());
-        let id_of =
-            |update: &Document| update.get_document("q").and_then(|filter| filter.get_str("_id")).map(str::to_owned);
-        let ids: Vec<String> = updates.iter().map(|update| id_of(update).unwrap_or_default()).collect();
-        let limit_ms = |limit: Duration| i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
-        let command = doc! {
-            "update": COLLECTION,
-            "updates": updates,
-            "ordered": false,
-            "maxTimeMS": limit_ms(MAX_TIME),
-            "writeConcern": { "w": "majority", "wtimeout": limit_ms(MAJORITY_TIMEOUT) },
-        };
-        let database = self.database.clone();
-        let answer = run(what.clone(), ANSWER_TIMEOUT, async move { database.run_command(command).await }).await?;
-        if let Ok(error) = answer.get_document("writeConcernError") {
-            return Err(Error::Unavailable { what, reason: error.to_string() });
-        }
-        for error in answer.get_array("writeErrors").into_iter().flatten().filter_map(Bson::as_document) {
-            let code = error.get_i32("code").unwrap_or_default();
-            if code == DUPLICATE_KEY {
-                continue;
+        let ids: Vec<String> = documents.iter().map(id).collect();
+        let collection = self.database.collection(COLLECTION);
+        let mut again = Vec::new();
+        for (id, written) in ids.into_iter().zip(writer::insert(&collection, documents).await) {
+            match written {
+                Ok(None) => {}
+                Ok(Some(document)) => again.push(document),
+                Err(Error::Refused { reason, .. }) => refused.push((id, reason)),
+                Err(error) => return Err(error),
             }
-            let reason = error.get_str("errmsg").unwrap_or("no reason").to_owned();
-            match Error::from_code(what.clone(), code, reason) {
-                Error::Refused { reason, .. } => {
-                    let at = error.get_i32("index").ok().and_then(|index| usize::try_from(index).ok());
-                    let id = at.and_then(|at| ids.get(at)).cloned().unwrap_or_default();
-                    refused.push((id, reason));
-                }
-                error => return Err(error),
+        }
+        self.record_again(again, refused).await
+    }
+
+    /// Those of which an end is remembered: the later one stays.
+    async fn record_again(
+        &self,
+        documents: Vec<RawDocumentBuf>,
+        refused: &mut Vec<(String, String)>,
+    ) -> Result<(), Error> {
+        if documents.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<String> = documents.iter().map(id).collect();
+        let statements = documents.iter().map(|document| {
+            // A later end is in nobody's way: then no document matches, and none can be added under the same id.
+            let finished_at = document.get_datetime("finished_at").unwrap_or(DateTime::MAX);
+            rawdoc! { "q": { "_id": id(document), "finished_at": { "$lte": finished_at } }, "u": document.clone(), "upsert": true }
+        });
+        let written = writer::update(&self.database, COLLECTION, statements.collect()).await;
+        for (id, written) in ids.into_iter().zip(written) {
+            match written {
+                Ok(_) => {}
+                Err(Error::Refused { reason, .. }) => refused.push((id, reason)),
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -358,6 +361,10 @@ impl Store {
         run(what, ANSWER_TIMEOUT, async move { collection.create_indexes(indexes).await }).await?;
         Ok(())
     }
+}
+
+fn id(document: &RawDocumentBuf) -> String {
+    document.get_str("_id").unwrap_or_default().to_owned()
 }
 
 fn document(job: &PastJob) -> bson::error::Result<Document> {

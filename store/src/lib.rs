@@ -1,6 +1,7 @@
 //! MongoDB: the connection here, then one file a collection family ([`results`](Store::put_result),
 //! of stand-ins [`degraded`](Store::take_degraded), [`receipts`](Store::begin_receipt), [`history`](Store::record_jobs),
 //! [`schedules`](Store::due_schedules), [`flights`](Store::board), [`usage`](Store::count_usage)).
+//! Small writes that come together are gathered: `writer.rs`.
 //!
 //! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`Store::run`): a caller
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
@@ -15,10 +16,12 @@ mod receipts;
 mod results;
 mod schedules;
 mod usage;
+mod writer;
 
 use std::{
     fmt,
     future::Future,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -40,6 +43,8 @@ pub use schedules::{
 };
 pub use usage::{DayUsage, NewUsage};
 
+use crate::writer::Writer;
+
 /// The driver's own 30 s would hold a worker's slot for half a minute at each attempt.
 const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -58,6 +63,7 @@ const APP_NAME: &str = "ecomsimply";
 #[derive(Clone)]
 pub struct Store {
     database: Database,
+    writer: Arc<Writer>,
 }
 
 impl fmt::Debug for Store {
@@ -85,7 +91,8 @@ impl Store {
             Some(WriteConcern::builder().w(Acknowledgment::Majority).w_timeout(MAJORITY_TIMEOUT).build());
         check_database_name(name)?;
         let client = Client::with_options(options).map_err(|error| Error::Url(error.kind.to_string()))?;
-        Ok(Self { database: client.database(name) })
+        let database = client.database(name);
+        Ok(Self { writer: Arc::new(Writer::new(database.clone())), database })
     }
 
     /// How long MongoDB takes to answer.

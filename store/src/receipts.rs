@@ -54,9 +54,14 @@ impl Store {
             let reason = format!("the key has {} bytes, at most {MOST_KEY_BYTES} are kept", natural_key.len());
             return Err(Error::Refused { what, reason });
         }
+        let (id, now) = (format!("{job_id}/{step}"), DateTime::now());
+        let first =
+            doc! { "_id": &id, "natural_key": natural_key, "begun_at": now, "touched_at": now, "failed": false };
+        if self.writer.insert(COLLECTION, &first, &what).await?.is_none() {
+            return Ok(Receipt::Fresh);
+        }
         let collection = self.collection(COLLECTION);
-        let filter = doc! { "_id": format!("{job_id}/{step}") };
-        let now = DateTime::now();
+        let filter = doc! { "_id": id };
         let update = doc! {
             "$setOnInsert": { "natural_key": natural_key, "begun_at": now },
             "$set": { "touched_at": now, "failed": false },
@@ -108,11 +113,8 @@ impl Store {
     }
 
     async fn change_receipt(&self, what: String, job_id: &str, step: &str, update: Document) -> Result<(), Error> {
-        let collection = self.collection(COLLECTION);
         let filter = doc! { "_id": format!("{job_id}/{step}") };
-        let change = async move { collection.find_one_and_update(filter, update).max_time(MAX_TIME).await };
-        run(what, ANSWER_TIMEOUT, change).await?;
-        Ok(())
+        self.writer.update(COLLECTION, filter, update, &what).await
     }
 
     pub(crate) async fn prepare_receipts(&self) -> Result<(), Error> {

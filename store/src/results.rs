@@ -50,8 +50,12 @@ impl Store {
     /// is over MongoDB's 16 MiB.
     pub async fn put_result(&self, collection: &str, result: NewResult) -> Result<(), Error> {
         let what = format!("store the result of job {} in {collection}", result.job_id);
-        let collection = self.collection(collection);
-        run(what, ANSWER_TIMEOUT, async move { upsert(&collection, result).await }).await
+        let parts = Parts::of(&result);
+        if self.writer.insert(collection, &parts.document(), &what).await?.is_none() {
+            return Ok(());
+        }
+        let (collection, degraded) = (self.collection(collection), result.degraded);
+        run(what, ANSWER_TIMEOUT, async move { replace(&collection, parts, degraded).await }).await
     }
 
     /// The stored result of a job, if there is one.
@@ -101,14 +105,59 @@ impl Store {
     }
 }
 
+/// A result's document, by what a second one of the same job does with each field.
+struct Parts {
+    job_id: String,
+    set: Document,
+    /// What it must not have.
+    unset: Document,
+    /// What the first one says.
+    first: Document,
+}
+
+impl Parts {
+    fn of(new: &NewResult) -> Self {
+        let now = DateTime::now();
+        let (waits, mut unset) = degraded::fields(new);
+        let mut set = doc! {
+            "tenant": &new.tenant,
+            "kind": &new.kind,
+            "provider": &new.provider,
+            "degraded": new.degraded,
+            "degraded_reason": &new.degraded_reason,
+            "updated_at": now,
+        };
+        let other = match json::to_bson(&new.result) {
+            Some(result) => {
+                set.insert("result", result);
+                "result_json"
+            }
+            None => {
+                set.insert("result_json", new.result.to_string());
+                "result"
+            }
+        };
+        set.extend(waits);
+        unset.insert(other, "");
+        Self { job_id: new.job_id.clone(), set, unset, first: doc! { "created_at": now } }
+    }
+
+    /// The document of a first result.
+    fn document(&self) -> Document {
+        let mut document = doc! { "_id": &self.job_id };
+        document.extend(self.first.clone());
+        document.extend(self.set.clone());
+        document
+    }
+}
+
 /// `find_one_and_update`, because `update_one` knows no `max_time`.
-async fn upsert(collection: &Collection<Document>, new: NewResult) -> DriverResult<()> {
-    let mut filter = doc! { "_id": &new.job_id };
-    let degraded = new.degraded;
+async fn replace(collection: &Collection<Document>, new: Parts, degraded: bool) -> DriverResult<()> {
+    let mut filter = doc! { "_id": new.job_id };
     if degraded {
         filter.insert("degraded", doc! { "$ne": false });
     }
-    let update = update(new);
+    let update = doc! { "$set": new.set, "$unset": new.unset, "$setOnInsert": new.first };
     let mut tries_left = UPSERT_TRIES;
     loop {
         tries_left -= 1;
@@ -120,32 +169,6 @@ async fn upsert(collection: &Collection<Document>, new: NewResult) -> DriverResu
             written => return written.map(drop),
         }
     }
-}
-
-fn update(new: NewResult) -> Document {
-    let now = DateTime::now();
-    let (waits, mut unset) = degraded::fields(&new);
-    let mut set = doc! {
-        "tenant": new.tenant,
-        "kind": new.kind,
-        "provider": new.provider,
-        "degraded": new.degraded,
-        "degraded_reason": new.degraded_reason,
-        "updated_at": now,
-    };
-    let other = match json::to_bson(&new.result) {
-        Some(result) => {
-            set.insert("result", result);
-            "result_json"
-        }
-        None => {
-            set.insert("result_json", new.result.to_string());
-            "result"
-        }
-    };
-    set.extend(waits);
-    unset.insert(other, "");
-    doc! { "$set": set, "$unset": unset, "$setOnInsert": { "created_at": now } }
 }
 
 pub(crate) fn read(mut document: Document) -> Result<Value, String> {

@@ -29,7 +29,7 @@ const FOR_TESTS: [&str; 2] = ["servers", "fleet"];
 const GUARDED: [(&str, &[&str]); 5] = [
     ("reqwest", &["providers", "ctl", "bench", "tests"]),
     ("redis", &["fleet", "queue", "bench", "tests"]),
-    ("mongodb", &["store", "tests", "servers"]),
+    ("mongodb", &["store", "bench", "tests", "servers"]),
     ("jiff", &["zones"]),
     // Its tables are as old as its last release, and nobody can replace them.
     ("chrono-tz", &[]),

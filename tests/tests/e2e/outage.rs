@@ -160,9 +160,12 @@ async fn a_tenants_spending_cap_holds_for_first_runs_and_for_healing() {
     let answered: usize = standin.faults().answered().values().sum();
     let days = if today() == began { 1 } else { 2 };
     assert!(answered > 0 && answered * COST <= CAP * days, "{answered} texts");
-    // The rest waits for the next day, and the status says how many.
-    let left = contents(&system).await.count_documents(doc! { "heal_at": { "$exists": true } }).await.unwrap();
-    assert_eq!(usize::try_from(left).unwrap(), 100 - answered);
+    // The rest waits for the next day, and the status says how many. On a slow machine an answer can come when its job waits no more.
+    let contents = contents(&system).await;
+    let real = contents.count_documents(doc! { "degraded": false }).await.unwrap();
+    assert!(real > 0 && real <= answered as u64, "{real} of {answered}");
+    let left = contents.count_documents(doc! { "heal_at": { "$exists": true } }).await.unwrap();
+    assert_eq!(left, 100 - real);
     assert_eq!(system.get("/api/status/ai").await.body["degraded_waiting"], left);
 }
 

@@ -48,7 +48,8 @@ async fn a_payload_that_cannot_be_decoded_is_a_dead_letter_and_the_worker_lives(
     let delete = |body: Value| system.request(Method::DELETE, "/api/queues/content/dead").json(&body);
     let deleted = Answer::to(delete(one)).await.unwrap();
     assert_eq!((deleted.status, &deleted.body["count"]), (200, &json!(1)), "{}", deleted.body);
-    system.get(&format!("/api/jobs/{}", ids[0])).await.assert_problem(404, "not-found");
+    // Its history may be written already, which remembers it.
+    assert!(dead(&system, "content").await.iter().all(|job| job["id"] != ids[0].as_str()));
     let deleted = Answer::to(system.request(Method::DELETE, "/api/queues/content/dead")).await.unwrap();
     assert_eq!((deleted.status, &deleted.body["count"]), (200, &json!(ids.len() - 1)), "{}", deleted.body);
     assert_eq!((dead(&system, "content").await.len(), &system.depth("content").await["dead"]), (0, &json!(0)));
