@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mongodb::{
     IndexModel,
-    bson::{Bson, DateTime, Document, doc},
+    bson::{Bson, DateTime, Document, RawDocumentBuf, cstr, doc},
     options::{IndexOptions, ReturnDocument},
 };
 use serde_json::Value;
@@ -227,15 +227,16 @@ impl Store {
     }
 }
 
-/// What is stored with a stand-in's result, and what is not stored with another.
-pub(crate) fn fields(new: &NewResult) -> (Document, Document) {
+/// Adds what is stored with a stand-in's result; what comes back must not be there.
+pub(crate) fn add_fields(new: &NewResult, document: &mut RawDocumentBuf) -> Document {
     match (&new.payload, new.degraded) {
         (Some(payload), true) => {
-            let set =
-                doc! { "payload_json": payload.to_string(), "made": hash(&new.result), "heal_at": DateTime::now() };
-            (set, doc! {})
+            document.append(cstr!("payload_json"), payload.to_string());
+            document.append(cstr!("made"), hash(&new.result));
+            document.append(cstr!("heal_at"), DateTime::now());
+            doc! {}
         }
-        _ => (doc! {}, doc! { "payload_json": "", "made": "", "heal_at": "", "heal_failures": "" }),
+        _ => doc! { "payload_json": "", "made": "", "heal_at": "", "heal_failures": "" },
     }
 }
 

@@ -4,7 +4,7 @@
 //! faithfully has no BSON form here: whole numbers over 2⁶³−1, keys that begin with `$` or hold a zero byte, and anything deeper
 //! than [`MAX_DEPTH`]. A dot in a key is kept; such a field can be read, but not named in a query.
 
-use mongodb::bson::{Bson, Document};
+use mongodb::bson::{Bson, RawArrayBuf, RawBson, RawDocumentBuf, raw::CStr};
 use serde_json::{Map, Number, Value};
 
 /// MongoDB takes 100 levels, but the driver recurses with large frames: reading 95 levels overflowed a thread's stack of 2 MiB in a
@@ -13,35 +13,53 @@ const MAX_DEPTH: usize = 32;
 
 /// The BSON form, if there is a faithful one.
 pub(crate) fn to_bson(value: &Value) -> Option<Bson> {
+    to_raw(value)?.try_into().ok()
+}
+
+/// The BSON form as bytes, if there is a faithful one.
+pub(crate) fn to_raw(value: &Value) -> Option<RawBson> {
     convert(value, MAX_DEPTH)
 }
 
-fn convert(value: &Value, depth: usize) -> Option<Bson> {
+fn convert(value: &Value, depth: usize) -> Option<RawBson> {
     let below = depth.checked_sub(1)?;
     Some(match value {
-        Value::Null => Bson::Null,
-        Value::Bool(bool) => Bson::Boolean(*bool),
-        Value::String(text) => Bson::String(text.clone()),
+        Value::Null => RawBson::Null,
+        Value::Bool(bool) => RawBson::Boolean(*bool),
+        Value::String(text) => RawBson::String(text.clone()),
         Value::Number(number) => convert_number(number)?,
-        Value::Array(items) => Bson::Array(items.iter().map(|item| convert(item, below)).collect::<Option<_>>()?),
+        Value::Array(items) => {
+            let mut array = RawArrayBuf::new();
+            for item in items {
+                match item {
+                    Value::String(text) => array.push(text.as_str()),
+                    item => array.push(convert(item, below)?),
+                }
+            }
+            RawBson::Array(array)
+        }
         Value::Object(fields) => {
-            let mut document = Document::new();
+            let mut document = RawDocumentBuf::new();
             for (key, field) in fields {
-                if key.starts_with('$') || key.contains('\0') {
+                if key.starts_with('$') {
                     return None;
                 }
-                document.insert(key.clone(), convert(field, below)?);
+                let key: &CStr = key.as_str().try_into().ok()?;
+                match field {
+                    Value::String(text) => document.append(key, text.as_str()),
+                    field => document.append(key, convert(field, below)?),
+                }
             }
-            Bson::Document(document)
+            RawBson::Document(document)
         }
     })
 }
 
-fn convert_number(number: &Number) -> Option<Bson> {
+fn convert_number(number: &Number) -> Option<RawBson> {
     if let Some(whole) = number.as_i64() {
-        return Some(Bson::Int64(whole));
+        return Some(RawBson::Int64(whole));
     }
-    number.is_f64().then(|| number.as_f64().map(Bson::Double)).flatten()
+    number.is_f64().then(|| number.as_f64().map(RawBson::Double)).flatten()
 }
 
 /// The JSON form. Types that JSON lacks, which only other programs write, become MongoDB's extended JSON (`{"$date": …}`).

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mongodb::{
     IndexModel,
-    bson::{Bson, DateTime, Document, doc},
+    bson::{Bson, DateTime, Document, doc, rawdoc},
     options::{IndexOptions, ReturnDocument},
 };
 use serde_json::Value;
@@ -55,9 +55,8 @@ impl Store {
             return Err(Error::Refused { what, reason });
         }
         let (id, now) = (format!("{job_id}/{step}"), DateTime::now());
-        let first =
-            doc! { "_id": &id, "natural_key": natural_key, "begun_at": now, "touched_at": now, "failed": false };
-        if self.writer.insert(COLLECTION, &first, &what).await?.is_none() {
+        let first = rawdoc! { "_id": id.as_str(), "natural_key": natural_key, "begun_at": now, "touched_at": now, "failed": false };
+        if self.writer.insert(COLLECTION, first, &what).await?.is_none() {
             return Ok(Receipt::Fresh);
         }
         let collection = self.collection(COLLECTION);

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use futures::TryStreamExt;
 use mongodb::{
     Collection, IndexModel,
-    bson::{Bson, DateTime, Document, doc},
+    bson::{Bson, DateTime, Document, RawBson, RawDocumentBuf, cstr, doc, rawdoc},
     error::Result as DriverResult,
     options::IndexOptions,
 };
@@ -48,14 +48,14 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] when it may work later (and may have happened), [`Error::Refused`] when it never will: the document
     /// is over MongoDB's 16 MiB.
-    pub async fn put_result(&self, collection: &str, result: NewResult) -> Result<(), Error> {
+    pub async fn put_result(&self, collection: &str, result: &NewResult) -> Result<(), Error> {
         let what = format!("store the result of job {} in {collection}", result.job_id);
-        let parts = Parts::of(&result);
-        if self.writer.insert(collection, &parts.document(), &what).await?.is_none() {
-            return Ok(());
-        }
+        let (first, unset) = document(result);
+        let Some(second) = self.writer.insert(collection, first, &what).await? else { return Ok(()) };
+        let second = Document::try_from(second)
+            .map_err(|error| Error::Refused { what: what.clone(), reason: error.to_string() })?;
         let (collection, degraded) = (self.collection(collection), result.degraded);
-        run(what, ANSWER_TIMEOUT, async move { replace(&collection, parts, degraded).await }).await
+        run(what, ANSWER_TIMEOUT, async move { replace(&collection, second, unset, degraded).await }).await
     }
 
     /// The stored result of a job, if there is one.
@@ -105,59 +105,49 @@ impl Store {
     }
 }
 
-/// A result's document, by what a second one of the same job does with each field.
-struct Parts {
-    job_id: String,
-    set: Document,
-    /// What it must not have.
+/// The document of a first result, and what the one of a second must not have.
+fn document(new: &NewResult) -> (RawDocumentBuf, Document) {
+    let now = DateTime::now();
+    let text = |text: &Option<String>| text.as_deref().map_or(RawBson::Null, |text| RawBson::String(text.to_owned()));
+    let mut document = rawdoc! {
+        "_id": new.job_id.as_str(),
+        "created_at": now,
+        "tenant": new.tenant.as_str(),
+        "kind": new.kind.as_str(),
+        "provider": text(&new.provider),
+        "degraded": new.degraded,
+        "degraded_reason": text(&new.degraded_reason),
+        "updated_at": now,
+    };
+    let mut unset = degraded::add_fields(new, &mut document);
+    let other = match json::to_raw(&new.result) {
+        Some(result) => {
+            document.append(cstr!("result"), result);
+            "result_json"
+        }
+        None => {
+            document.append(cstr!("result_json"), new.result.to_string());
+            "result"
+        }
+    };
+    unset.insert(other, "");
+    (document, unset)
+}
+
+/// Puts a second result in the place of the first, whose `created_at` stays. `find_one_and_update`, because `update_one` knows no
+/// `max_time`.
+async fn replace(
+    collection: &Collection<Document>,
+    mut second: Document,
     unset: Document,
-    /// What the first one says.
-    first: Document,
-}
-
-impl Parts {
-    fn of(new: &NewResult) -> Self {
-        let now = DateTime::now();
-        let (waits, mut unset) = degraded::fields(new);
-        let mut set = doc! {
-            "tenant": &new.tenant,
-            "kind": &new.kind,
-            "provider": &new.provider,
-            "degraded": new.degraded,
-            "degraded_reason": &new.degraded_reason,
-            "updated_at": now,
-        };
-        let other = match json::to_bson(&new.result) {
-            Some(result) => {
-                set.insert("result", result);
-                "result_json"
-            }
-            None => {
-                set.insert("result_json", new.result.to_string());
-                "result"
-            }
-        };
-        set.extend(waits);
-        unset.insert(other, "");
-        Self { job_id: new.job_id.clone(), set, unset, first: doc! { "created_at": now } }
-    }
-
-    /// The document of a first result.
-    fn document(&self) -> Document {
-        let mut document = doc! { "_id": &self.job_id };
-        document.extend(self.first.clone());
-        document.extend(self.set.clone());
-        document
-    }
-}
-
-/// `find_one_and_update`, because `update_one` knows no `max_time`.
-async fn replace(collection: &Collection<Document>, new: Parts, degraded: bool) -> DriverResult<()> {
-    let mut filter = doc! { "_id": new.job_id };
+    degraded: bool,
+) -> DriverResult<()> {
+    let mut filter = doc! { "_id": second.remove("_id") };
     if degraded {
         filter.insert("degraded", doc! { "$ne": false });
     }
-    let update = doc! { "$set": new.set, "$unset": new.unset, "$setOnInsert": new.first };
+    let first = doc! { "created_at": second.remove("created_at") };
+    let update = doc! { "$set": second, "$unset": unset, "$setOnInsert": first };
     let mut tries_left = UPSERT_TRIES;
     loop {
         tries_left -= 1;

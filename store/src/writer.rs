@@ -71,8 +71,8 @@ impl Writer {
     }
 
     /// Adds a document to `collection`. It comes back when there is one with its `_id`. `what` completes "cannot …".
-    pub(crate) async fn insert(&self, collection: &str, document: &Document, what: &str) -> Written {
-        self.hand_in(collection, Change::Insert, raw(document, what)?, what).await
+    pub(crate) async fn insert(&self, collection: &str, document: RawDocumentBuf, what: &str) -> Written {
+        self.hand_in(collection, Change::Insert, document, what).await
     }
 
     /// Changes the document that `filter` finds in `collection`, if there is one. `what` completes "cannot …".
@@ -84,7 +84,9 @@ impl Writer {
         what: &str,
     ) -> Result<(), Error> {
         let statement = doc! { "q": filter, "u": update };
-        self.hand_in(collection, Change::Update, raw(&statement, what)?, what).await.map(drop)
+        let statement = RawDocumentBuf::try_from(&statement)
+            .map_err(|error| Error::Refused { what: what.to_owned(), reason: error.to_string() })?;
+        self.hand_in(collection, Change::Update, statement, what).await.map(drop)
     }
 
     async fn hand_in(&self, collection: &str, change: Change, document: RawDocumentBuf, what: &str) -> Written {
@@ -299,9 +301,4 @@ fn told(what: &str, documents: Vec<RawDocumentBuf>, answer: Result<Answer, Error
         }
     }
     written
-}
-
-pub(crate) fn raw(document: &Document, what: &str) -> Result<RawDocumentBuf, Error> {
-    RawDocumentBuf::try_from(document)
-        .map_err(|error| Error::Refused { what: what.to_owned(), reason: error.to_string() })
 }

@@ -51,7 +51,7 @@ fn later(seconds: u64) -> Moment {
 #[tokio::test]
 async fn a_stand_ins_result_is_taken_replaced_and_announced_once() {
     let (store, documents, _database) = store().await;
-    store.put_result(KIND, made_by_a_stand_in("a", text())).await.unwrap();
+    store.put_result(KIND, &made_by_a_stand_in("a", text())).await.unwrap();
     assert_eq!(store.n_degraded(KIND).await.unwrap(), 1);
     assert!(store.has_degraded(KIND, later(0)).await.unwrap());
 
@@ -79,7 +79,7 @@ async fn a_stand_ins_result_is_taken_replaced_and_announced_once() {
 async fn a_result_that_was_edited_before_or_while_it_is_healed_stays_as_it_is() {
     let (store, documents, _database) = store().await;
     for job in ["before", "while"] {
-        store.put_result(KIND, made_by_a_stand_in(job, text())).await.unwrap();
+        store.put_result(KIND, &made_by_a_stand_in(job, text())).await.unwrap();
     }
     let edit = doc! { "$set": { "result.title": "Mine" } };
     documents.update_one(doc! { "_id": "before" }, edit.clone()).await.unwrap();
@@ -100,7 +100,7 @@ async fn a_tenant_that_has_spent_its_money_waits_and_the_others_do_not() {
     let (store, _, _database) = store().await;
     for (job, tenant) in [("a", "acme"), ("b", "acme"), ("c", "other")] {
         let result = NewResult { tenant: tenant.to_owned(), ..made_by_a_stand_in(job, text()) };
-        store.put_result(KIND, result).await.unwrap();
+        store.put_result(KIND, &result).await.unwrap();
     }
     store.put_off_tenant(KIND, "acme", later(3600)).await.unwrap();
     let taken = store.take_degraded(KIND, later(0), LEASE).await.unwrap().expect("the other's waits");
@@ -120,8 +120,8 @@ async fn a_stand_ins_result_never_replaces_a_real_one() {
     let (store, _, _database) = store().await;
     let mut first = made_by_a_stand_in("a", json!({ "title": "Real" }));
     (first.degraded, first.payload) = (false, None);
-    store.put_result(KIND, first).await.unwrap();
-    store.put_result(KIND, made_by_a_stand_in("a", text())).await.unwrap();
+    store.put_result(KIND, &first).await.unwrap();
+    store.put_result(KIND, &made_by_a_stand_in("a", text())).await.unwrap();
     assert_eq!(store.result(KIND, "a").await.unwrap().unwrap()["title"], "Real");
     assert_eq!(store.n_degraded(KIND).await.unwrap(), 0);
 }
@@ -129,7 +129,7 @@ async fn a_stand_ins_result_never_replaces_a_real_one() {
 #[tokio::test]
 async fn a_result_that_bson_would_change_is_healed_too() {
     let (store, documents, _database) = store().await;
-    store.put_result(KIND, made_by_a_stand_in("a", json!({ "$odd": u64::MAX }))).await.unwrap();
+    store.put_result(KIND, &made_by_a_stand_in("a", json!({ "$odd": u64::MAX }))).await.unwrap();
     let taken = store.take_degraded(KIND, later(0), LEASE).await.unwrap().expect("one waits");
     assert!(store.replace_degraded(KIND, &taken, &real()).await.unwrap());
     assert_eq!(store.result(KIND, "a").await.unwrap(), Some(real().result));

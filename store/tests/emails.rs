@@ -64,7 +64,7 @@ async fn mails_that_were_stored_before_there_was_a_time_expire_too() {
     let client = Client::with_uri_str(server.url()).await.unwrap();
     let collection = client.database("shop").collection::<Document>("emails");
     for (job_id, age_days) in [("old", 91), ("young", 89)] {
-        store.put_result("emails", mail(job_id)).await.unwrap();
+        store.put_result("emails", &mail(job_id)).await.unwrap();
         let then = DateTime::from_millis(DateTime::now().timestamp_millis() - age_days * 24 * 3600 * 1000);
         collection.update_one(doc! { "_id": job_id }, doc! { "$set": { "created_at": then } }).await.unwrap();
     }

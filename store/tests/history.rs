@@ -298,7 +298,7 @@ async fn results_of_many_jobs_are_read_at_once() {
             payload: None,
             result: json!({ "of": id }),
         };
-        store.put_result("contents", result).await.unwrap();
+        store.put_result("contents", &result).await.unwrap();
     }
     let results = store.results("contents", &["a".to_owned(), "b".to_owned(), "c".to_owned()]).await.unwrap();
     assert_eq!((results.len(), &results["a"], &results["b"]), (2, &json!({ "of": "a" }), &json!({ "of": "b" })));

@@ -44,7 +44,7 @@ async fn a_result_is_read_back_as_it_was_put() {
     let (store, _database) = store().await;
     let result =
         json!({ "title": "Fußmatte „Zürich“", "price": "129.90", "n_tokens": 512, "cost": 0.1, "list": [1, null, {}] });
-    store.put_result("contents", new_result(JOB, result.clone())).await.unwrap();
+    store.put_result("contents", &new_result(JOB, result.clone())).await.unwrap();
     assert_eq!(store.result("contents", JOB).await.unwrap(), Some(result));
     assert_eq!(store.result("contents", "another").await.unwrap(), None);
     assert_eq!(store.result("images", JOB).await.unwrap(), None);
@@ -53,11 +53,11 @@ async fn a_result_is_read_back_as_it_was_put() {
 #[tokio::test]
 async fn a_second_result_of_the_same_job_replaces_the_first_and_keeps_its_creation_time() {
     let (store, database) = store().await;
-    store.put_result("contents", new_result(JOB, json!({ "title": "first", "old": true }))).await.unwrap();
+    store.put_result("contents", &new_result(JOB, json!({ "title": "first", "old": true }))).await.unwrap();
     let first = raw(&database, "contents", JOB).await;
     let mut second = new_result(JOB, json!({ "title": "second" }));
     second.provider = Some("openai".to_owned());
-    store.put_result("contents", second).await.unwrap();
+    store.put_result("contents", &second).await.unwrap();
     assert_eq!(store.result("contents", JOB).await.unwrap(), Some(json!({ "title": "second" })));
     let second = raw(&database, "contents", JOB).await;
     assert_eq!(second.get_datetime("created_at").unwrap(), first.get_datetime("created_at").unwrap());
@@ -69,7 +69,7 @@ async fn a_second_result_of_the_same_job_replaces_the_first_and_keeps_its_creati
 #[tokio::test]
 async fn fields_can_be_queried() {
     let (store, database) = store().await;
-    store.put_result("prices", new_result(JOB, json!({ "offers": [{ "in_stock": true, "n": 3 }] }))).await.unwrap();
+    store.put_result("prices", &new_result(JOB, json!({ "offers": [{ "in_stock": true, "n": 3 }] }))).await.unwrap();
     let client = Client::with_uri_str(servers::mongo()).await.unwrap();
     let prices = client.database(&database).collection::<Document>("prices");
     let n_found = prices.count_documents(doc! { "tenant": "acme", "result.offers.n": { "$gt": 2 } }).await.unwrap();
@@ -81,10 +81,10 @@ async fn what_bson_would_change_is_kept_as_text_until_a_plain_result_replaces_it
     let (store, database) = store().await;
     let odd = json!({ "$set": { "a.b": u64::MAX }, "zero\u{0}": 1 });
     let dotted = json!({ "a.b": { "mid$dle": [1.0, 2] } });
-    store.put_result("contents", new_result(JOB, odd.clone())).await.unwrap();
+    store.put_result("contents", &new_result(JOB, odd.clone())).await.unwrap();
     assert_eq!(store.result("contents", JOB).await.unwrap(), Some(odd));
     assert!(raw(&database, "contents", JOB).await.contains_key("result_json"));
-    store.put_result("contents", new_result(JOB, dotted.clone())).await.unwrap();
+    store.put_result("contents", &new_result(JOB, dotted.clone())).await.unwrap();
     assert_eq!(store.result("contents", JOB).await.unwrap(), Some(dotted));
     assert!(!raw(&database, "contents", JOB).await.contains_key("result_json"));
 }
@@ -94,7 +94,7 @@ async fn the_deepest_value_with_a_bson_form_can_be_stored_and_a_deeper_one_too()
     let (store, _database) = store().await;
     for n_levels in [31, 32, 120] {
         let deep = (0..n_levels).fold(json!(1), |inner, _| json!({ "in": inner }));
-        store.put_result("contents", new_result(JOB, deep.clone())).await.unwrap();
+        store.put_result("contents", &new_result(JOB, deep.clone())).await.unwrap();
         assert_eq!(store.result("contents", JOB).await.unwrap(), Some(deep), "{n_levels} levels");
     }
 }
@@ -104,7 +104,7 @@ async fn sixteen_writers_of_one_job_all_succeed() {
     let (store, _database) = store().await;
     let writers = (0..16).map(|n| {
         let store = store.clone();
-        tokio::spawn(async move { store.put_result("contents", new_result(JOB, json!({ "n": n }))).await })
+        tokio::spawn(async move { store.put_result("contents", &new_result(JOB, json!({ "n": n }))).await })
     });
     for writer in writers.collect::<Vec<_>>() {
         writer.await.unwrap().unwrap();
@@ -116,10 +116,10 @@ async fn sixteen_writers_of_one_job_all_succeed() {
 async fn a_result_over_16_mib_is_refused_for_good() {
     let (store, _database) = store().await;
     let huge = new_result(JOB, json!({ "text": "x".repeat(17 << 20) }));
-    let error = store.put_result("contents", huge).await.unwrap_err();
+    let error = store.put_result("contents", &huge).await.unwrap_err();
     assert!(matches!(error, Error::Refused { .. }) && !error.is_unavailable(), "{error:?}");
     assert!(error.to_string().starts_with(&format!("cannot store the result of job {JOB} in contents: ")), "{error}");
-    store.put_result("contents", new_result(JOB, json!({}))).await.unwrap();
+    store.put_result("contents", &new_result(JOB, json!({}))).await.unwrap();
 }
 
 #[tokio::test]
@@ -141,12 +141,14 @@ async fn a_caller_that_is_aborted_does_not_break_the_next_call() {
     for n in 0..100 {
         let aborted = store.clone();
         let caller =
-            tokio::spawn(async move { aborted.put_result("contents", new_result("aborted", json!({ "n": n }))).await });
+            tokio::spawn(
+                async move { aborted.put_result("contents", &new_result("aborted", json!({ "n": n }))).await },
+            );
         tokio::task::yield_now().await;
         caller.abort();
         let _ = caller.await;
     }
-    store.put_result("contents", new_result(JOB, json!({ "n": 1 }))).await.unwrap();
+    store.put_result("contents", &new_result(JOB, json!({ "n": 1 }))).await.unwrap();
     assert_eq!(store.result("contents", JOB).await.unwrap(), Some(json!({ "n": 1 })));
     store.ping().await.unwrap();
 }
@@ -155,13 +157,13 @@ async fn a_caller_that_is_aborted_does_not_break_the_next_call() {
 async fn mongodb_away_is_said_within_seconds_and_the_same_store_works_when_it_is_back() {
     let server = servers::MongoServer::start();
     let store = Store::open(&server.url(), &servers::prefix()).await.unwrap();
-    store.put_result("contents", new_result(JOB, json!({ "n": 1 }))).await.unwrap();
+    store.put_result("contents", &new_result(JOB, json!({ "n": 1 }))).await.unwrap();
 
     server.stop();
     for call in ["put", "get", "ping"] {
         let said = async {
             match call {
-                "put" => store.put_result("contents", new_result(JOB, json!({ "n": 2 }))).await.unwrap_err(),
+                "put" => store.put_result("contents", &new_result(JOB, json!({ "n": 2 }))).await.unwrap_err(),
                 "get" => store.result("contents", JOB).await.unwrap_err(),
                 _ => store.ping().await.unwrap_err(),
             }
@@ -173,7 +175,7 @@ async fn mongodb_away_is_said_within_seconds_and_the_same_store_works_when_it_is
     server.restart();
     servers::wait_until("the store answers again", PATIENCE, async || store.ping().await.is_ok()).await;
     assert_eq!(store.result("contents", JOB).await.unwrap(), Some(json!({ "n": 1 })));
-    store.put_result("contents", new_result(JOB, json!({ "n": 3 }))).await.unwrap();
+    store.put_result("contents", &new_result(JOB, json!({ "n": 3 }))).await.unwrap();
     assert_eq!(store.result("contents", JOB).await.unwrap(), Some(json!({ "n": 3 })));
 }
 
@@ -181,7 +183,7 @@ async fn mongodb_away_is_said_within_seconds_and_the_same_store_works_when_it_is
 async fn a_server_that_hangs_is_away_and_works_when_it_goes_on() {
     let server = servers::MongoServer::start();
     let store = Store::open(&server.url(), &servers::prefix()).await.unwrap();
-    store.put_result("contents", new_result(JOB, json!({ "n": 1 }))).await.unwrap();
+    store.put_result("contents", &new_result(JOB, json!({ "n": 1 }))).await.unwrap();
     server.pause();
     let error = timeout(PATIENCE, store.ping()).await.expect("the driver would wait for ever").unwrap_err();
     assert!(error.is_unavailable(), "{error:?}");

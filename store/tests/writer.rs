@@ -41,15 +41,15 @@ async fn n_commands(client: &Client, name: &str) -> i64 {
 async fn results_that_come_together_are_written_in_a_few_commands_and_a_lone_one_in_one() {
     let server = MongoServer::start();
     let (store, client) = on(&server).await;
-    store.put_result("contents", new_result("first", json!({}))).await.unwrap();
+    store.put_result("contents", &new_result("first", json!({}))).await.unwrap();
     let before = n_commands(&client, "insert").await;
-    store.put_result("contents", new_result("second", json!({}))).await.unwrap();
+    store.put_result("contents", &new_result("second", json!({}))).await.unwrap();
     assert_eq!(n_commands(&client, "insert").await - before, 1);
 
     let ids: Vec<String> = (0..1_200).map(|n| format!("job {n}")).collect();
+    let results: Vec<NewResult> = ids.iter().map(|id| new_result(id, json!({ "of": id }))).collect();
     let before = n_commands(&client, "insert").await;
-    let written =
-        join_all(ids.iter().map(|id| store.put_result("contents", new_result(id, json!({ "of": id }))))).await;
+    let written = join_all(results.iter().map(|result| store.put_result("contents", result))).await;
     assert!(written.iter().all(Result::is_ok), "{written:?}");
     // The first goes alone, the others by 500.
     assert!(n_commands(&client, "insert").await - before <= 4);
@@ -63,14 +63,14 @@ async fn of_results_that_come_together_each_is_told_what_became_of_its_own() {
     let (store, client) = on(&server).await;
     let rule = doc! { "create": "contents", "validator": { "result.bad": { "$exists": false } } };
     client.database("shop").run_command(rule).await.unwrap();
-    store.put_result("contents", new_result("again", json!({ "n": 1 }))).await.unwrap();
+    store.put_result("contents", &new_result("again", json!({ "n": 1 }))).await.unwrap();
     let results = [
         new_result("bad", json!({ "bad": true })),
         new_result("huge", json!({ "text": "x".repeat(17 << 20) })),
         new_result("again", json!({ "n": 2 })),
         new_result("good", json!({ "n": 3 })),
     ];
-    let written = join_all(results.iter().map(|result| store.put_result("contents", result.clone()))).await;
+    let written = join_all(results.iter().map(|result| store.put_result("contents", result))).await;
     for (id, written) in results.iter().map(|result| &result.job_id).zip(&written) {
         match (id.as_str(), written) {
             ("bad" | "huge", Err(error @ Error::Refused { .. })) => {
@@ -91,7 +91,8 @@ async fn more_bytes_than_one_command_takes_go_in_several() {
     let (store, _client) = on(&server).await;
     let ids: Vec<String> = (0..30).map(|n| format!("job {n}")).collect();
     let large = json!({ "text": "x".repeat(5 << 20) });
-    let written = join_all(ids.iter().map(|id| store.put_result("contents", new_result(id, large.clone())))).await;
+    let results: Vec<NewResult> = ids.iter().map(|id| new_result(id, large.clone())).collect();
+    let written = join_all(results.iter().map(|result| store.put_result("contents", result))).await;
     assert!(written.iter().all(Result::is_ok), "{written:?}");
     assert_eq!(store.results("contents", &ids).await.unwrap().len(), ids.len());
 }
@@ -119,10 +120,11 @@ async fn receipts_that_come_together_are_written_together_and_each_keeps_its_ord
 async fn while_mongodb_is_away_all_that_wait_are_told_so_and_later_writes_are_made() {
     let server = MongoServer::start();
     let (store, _client) = on(&server).await;
-    store.put_result("contents", new_result("before", json!({}))).await.unwrap();
+    store.put_result("contents", &new_result("before", json!({}))).await.unwrap();
     server.stop();
     let ids: Vec<String> = (0..50).map(|n| format!("job {n}")).collect();
-    let written = join_all(ids.iter().map(|id| store.put_result("contents", new_result(id, json!({}))))).await;
+    let results: Vec<NewResult> = ids.iter().map(|id| new_result(id, json!({}))).collect();
+    let written = join_all(results.iter().map(|result| store.put_result("contents", result))).await;
     for (id, written) in ids.iter().zip(written) {
         let error = written.unwrap_err();
         assert!(error.is_unavailable() && error.to_string().contains(&format!("of job {id} in")), "{error}");
@@ -130,7 +132,7 @@ async fn while_mongodb_is_away_all_that_wait_are_told_so_and_later_writes_are_ma
     server.restart();
     let patience = std::time::Duration::from_secs(60);
     servers::wait_until("a result is stored again", patience, async || {
-        store.put_result("contents", new_result("after", json!({}))).await.is_ok()
+        store.put_result("contents", &new_result("after", json!({}))).await.is_ok()
     })
     .await;
 }

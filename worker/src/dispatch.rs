@@ -111,7 +111,7 @@ fn decode<J: Handler>(payload: &[u8]) -> Result<J, String> {
 
 /// Stores the result before the job is acknowledged. When MongoDB is away, the job is put off with its result as a draft, so
 /// that what was done (and paid for) is not done again.
-async fn keep<J: Handler>(job: &Claimed, store: &Store, success: Success) -> Outcome {
+async fn keep<J: Handler>(job: &Claimed, store: &Store, mut success: Success) -> Outcome {
     let result = NewResult {
         job_id: job.id().to_string(),
         tenant: job.tenant().to_owned(),
@@ -125,9 +125,11 @@ async fn keep<J: Handler>(job: &Claimed, store: &Store, success: Success) -> Out
             .ok()
             .filter(|_| success.degraded)
             .and_then(|payload| serde_json::from_slice(payload).ok()),
-        result: success.result.clone(),
+        result: std::mem::take(&mut success.result),
     };
-    match store.put_result(J::COLLECTION, result).await {
+    let stored = store.put_result(J::COLLECTION, &result).await;
+    success.result = result.result;
+    match stored {
         Ok(()) => {
             let progress = job.reporter();
             if progress.has_reported() {

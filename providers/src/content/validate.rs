@@ -1,7 +1,7 @@
 //! The one gate for all texts, written by a model or by a template: cleans them, then checks every promise of
 //! [`ContentText`].
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::LazyLock};
 
 use serde::Deserialize;
 
@@ -72,9 +72,12 @@ pub(super) fn finish(draft: Draft, request: &ContentRequest, origin: Origin) -> 
 
 /// Keeps the tags that format text, without attributes, and the text of other tags; scripts and styles leave whole.
 pub(super) fn clean_html(html: &str) -> String {
-    let mut cleaner = ammonia::Builder::empty();
-    cleaner.tags(HashSet::from(TAGS)).clean_content_tags(HashSet::from(["script", "style"]));
-    cleaner.clean(html).to_string().trim().to_owned()
+    static CLEANER: LazyLock<ammonia::Builder<'static>> = LazyLock::new(|| {
+        let mut cleaner = ammonia::Builder::empty();
+        cleaner.tags(HashSet::from(TAGS)).clean_content_tags(HashSet::from(["script", "style"]));
+        cleaner
+    });
+    CLEANER.clean(html).to_string().trim().to_owned()
 }
 
 /// One line of plain text: no tags, no control characters, no runs of blanks. A `<` that opens no tag stays.
@@ -184,9 +187,15 @@ fn check_number(part: &str, n_entries: usize, most: usize) -> Result<(), String>
     }
 }
 
-/// What a reader sees of cleaned HTML.
+/// What a reader sees of cleaned HTML: its tags have no attributes, and a `<` that opens none is an entity.
 pub(super) fn visible_text(html: &str) -> String {
-    let text = ammonia::Builder::empty().clean(html).to_string();
+    let mut text = String::with_capacity(html.len());
+    let mut rest = html;
+    while let Some((before, tag)) = rest.split_once('<') {
+        text.push_str(before);
+        rest = tag.split_once('>').map_or("", |(_, behind)| behind);
+    }
+    text.push_str(rest);
     // The cleaner writes no other entities; the ampersand comes last, so that nothing is decoded twice.
     let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", "\u{a0}").replace("&amp;", "&");
     text.trim().to_owned()
