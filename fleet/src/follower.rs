@@ -1,30 +1,23 @@
-//! What replicas tell each other, and following it.
+//! Follows what replicas tell each other.
 //!
 //! A message only hurries things up: what is in force is read again at each connection and every 10 s, so a lost one does no harm.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
-use serde::{Deserialize, Serialize};
-use tokio::time::{Interval, MissedTickBehavior, interval_at, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::{connect::Redis, error::Error, fleet::Event, keys, shared::Shared};
+use crate::{
+    connect::Redis,
+    error::Error,
+    event::{Event, News},
+    keys,
+    shared::Shared,
+};
 
 const RECONNECT: Duration = Duration::from_millis(500);
 const READ_AGAIN: Duration = Duration::from_secs(10);
 const SET_CLOCK_AGAIN: Duration = Duration::from_secs(60);
-
-/// A message, as it is published. Those of a newer release are left unread.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum News {
-    Mode,
-    BreakerOpened { account: String, reason: String },
-    BreakerClosed { service: String, account: String },
-}
 
 /// Follows the news until `stop`.
 pub(crate) async fn follow(shared: Arc<Shared>, redis: Redis, stop: CancellationToken) {
@@ -70,23 +63,7 @@ async fn listen(shared: &Shared, redis: &Redis) -> Result<std::convert::Infallib
 }
 
 fn every(period: Duration) -> Interval {
-    let mut ticks = interval_at(tokio::time::Instant::now() + period, period);
+    let mut ticks = interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
-}
-
-/// Lets something be said once a minute.
-#[derive(Debug, Default)]
-pub(crate) struct OnceAMinute(Mutex<Option<Instant>>);
-
-impl OnceAMinute {
-    pub(crate) fn now(&self) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let due = last.is_none_or(|last| now.duration_since(last) >= Duration::from_secs(60));
-        if due {
-            *last = Some(now);
-        }
-        due
-    }
 }
