@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     outbox::Outbox,
-    report::{Outcome, Report},
+    report::{CallEnd, Report},
     settings::ms,
 };
 
@@ -84,23 +84,23 @@ impl Permit {
             Reported::Answered { tokens: used, pause } => Report {
                 tokens_back: used.map_or(0, |used| tokens.saturating_sub(signed(used))),
                 pause_ms: pause.map_or(0, ms),
-                ..self.with(Outcome::Answered)
+                ..self.with(CallEnd::Answered)
             },
-            Reported::Failed { reason } => Report { reason: short(&reason), ..self.with(Outcome::Failed) },
+            Reported::Failed { reason } => Report { reason: short(&reason), ..self.with(CallEnd::Failed) },
             Reported::Limited { pause, reason } => {
-                Report { pause_ms: ms(pause), reason: short(&reason), ..self.with(Outcome::Limited) }
+                Report { pause_ms: ms(pause), reason: short(&reason), ..self.with(CallEnd::Limited) }
             }
-            Reported::Parked { reason } => Report { reason: short(&reason), ..self.with(Outcome::Parked) },
-            Reported::Unused => Report { requests_back: requests, tokens_back: tokens, ..self.with(Outcome::Unused) },
+            Reported::Parked { reason } => Report { reason: short(&reason), ..self.with(CallEnd::Parked) },
+            Reported::Unused => Report { requests_back: requests, tokens_back: tokens, ..self.with(CallEnd::Unused) },
         }
     }
 
     /// Without a time, a pause, and anything given back.
-    fn with(&mut self, outcome: Outcome) -> Report {
+    fn with(&mut self, end: CallEnd) -> Report {
         Report {
             account: std::mem::take(&mut self.account),
             service: std::mem::take(&mut self.service),
-            outcome,
+            end,
             at_ms: 0,
             admitted_ms: self.admitted_ms,
             probe: self.probe.take(),
@@ -115,7 +115,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(outbox) = self.outbox.take_if(|_| self.probe.is_some()) {
-            outbox.put(self.with(Outcome::Unused));
+            outbox.put(self.with(CallEnd::Unused));
         }
     }
 }

@@ -114,13 +114,13 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Outcome;
+    use crate::report::CallEnd;
 
     fn report(account: &str, n: u64) -> Report {
         Report {
             account: account.to_owned(),
             service: "ai".to_owned(),
-            outcome: Outcome::Answered,
+            end: CallEnd::Answered,
             at_ms: 0,
             admitted_ms: n,
             probe: None,

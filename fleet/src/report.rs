@@ -1,7 +1,7 @@
 //! What came of a call, as it is written.
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum CallEnd {
     Answered,
     Failed,
     Limited,
@@ -9,7 +9,7 @@ pub(crate) enum Outcome {
     Unused,
 }
 
-impl Outcome {
+impl CallEnd {
     /// As scripts name it.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -27,7 +27,7 @@ impl Outcome {
 pub(crate) struct Report {
     pub(crate) account: String,
     pub(crate) service: String,
-    pub(crate) outcome: Outcome,
+    pub(crate) end: CallEnd,
     /// Set when it is put into the outbox.
     pub(crate) at_ms: u64,
     pub(crate) admitted_ms: u64,

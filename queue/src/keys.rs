@@ -22,7 +22,7 @@
 //! | `dead` | sorted set, score = death ms | dead letters, at most 10,000 and 180 days | oldest first |
 //! | `done:<bucket>` | hash id → finished job, or the field `#<n>` in which it lies with others; `#` counts these fields | jobs that finished in the bucket of their id: its time ÷ (retention ÷ 24) | one expiry for the hash |
 //! | `finished:<id>` | string | a job that finished in a later bucket than its id's, or that was released to its end | own expiry |
-//! | `barred:<name>` | string | a claim of a unique key that was taken over: no job can be pushed under it | 24 h |
+//! | `barred:<name>` | string | a bid for a unique key that was taken over: no job can be pushed under it | 24 h |
 //! | `minute:<m>` | hash | `in` and `out` of that minute | 2 h |
 //! | `wake` | list of one token, rarely more | an idle replica blocks on it | by the claim that leaves nothing |
 //! | `watched` | sorted set, score = until ms | ids that someone waits for | upkeep |
@@ -110,7 +110,7 @@ pub(crate) fn idempotency(prefix: &str, tenant: &str, key: &str) -> String {
     format!("{prefix}:{{idempotency}}:{tenant}:{key}")
 }
 
-/// String: the job that holds a tenant's unique key, claimed or confirmed (see `unique.rs`). Hashed, because keys are the callers' words; in
+/// String: the job that has a tenant's unique key, as a bid or confirmed (see `unique.rs`). Hashed, because keys are the callers' words; in
 /// a slot of its own.
 pub(crate) fn unique(prefix: &str, tenant: &str, key: &str) -> String {
     use sha2::{Digest, Sha256};

@@ -47,7 +47,7 @@ impl Server {
             failures_at_least = FAILURES_AT_LEAST,
         );
         for report in reports {
-            call.arg(report.outcome.name()).arg(&report.service).arg(report.at_ms).arg(report.admitted_ms);
+            call.arg(report.end.name()).arg(&report.service).arg(report.at_ms).arg(report.admitted_ms);
             call.arg(report.probe.as_deref().unwrap_or_default()).arg(report.requests_back).arg(report.tokens_back);
             call.arg(report.pause_ms).arg(&report.reason);
         }

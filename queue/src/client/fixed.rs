@@ -3,21 +3,14 @@
 //! The id has the name's hash where others have random bits. So nobody has to keep it: a process that takes over from one that
 //! died, or an older release beside a newer one, comes to the same id.
 
-use std::sync::Arc;
-
 use super::{
     Client,
-    push::{prepare, under_id},
+    push::{Groups, under_id},
     unique::Pushed,
 };
 use crate::{
-    keys::Partition,
     model::{error::Error, id::JobId, new_job::NewJob},
-    scripts::{
-        MOST,
-        push::Push,
-        push_absent::{Absent, push_absent},
-    },
+    scripts::push_absent::{Absent, push_absent},
 };
 
 impl Client {
@@ -36,44 +29,26 @@ impl Client {
     pub async fn push_fixed(&self, jobs: Vec<(JobId, NewJob)>) -> Vec<Result<Pushed, Error>> {
         let now_ms = self.clock.now_ms();
         let mut results: Vec<Result<Pushed, Error>> = Vec::with_capacity(jobs.len());
-        let mut queues: Vec<(Arc<Partition>, Vec<usize>, Vec<Push>)> = Vec::new();
-        for (position, (id, job)) in jobs.into_iter().enumerate() {
+        let mut groups = Groups::default();
+        for (id, job) in jobs {
             if job.unique.is_some() {
                 results.push(self.push_fixed_unique(id, job).await);
                 continue;
             }
-            let prepared = async {
-                let partition = self.directory.of_queue(&job.kind).await?;
-                let push = under_id(prepare(job, &partition, now_ms)?, id, &partition)?;
-                Ok((partition, push))
-            };
-            match prepared.await {
-                Ok((partition, push)) => {
-                    results.push(Ok(Pushed::Existing(id)));
-                    match queues.iter_mut().find(|(queue, ..)| *queue == partition) {
-                        Some((_, positions, pushes)) => {
-                            positions.push(position);
-                            pushes.push(push);
-                        }
-                        None => queues.push((partition, vec![position], vec![push])),
-                    }
-                }
-                Err(error) => results.push(Err(error)),
-            }
+            let prepared = self.prepared(job, now_ms).await;
+            let under_id = prepared.and_then(|(partition, push)| Ok((under_id(push, id, &partition)?, partition)));
+            results
+                .push(under_id.map(|(push, partition)| Pushed::Existing(groups.add(partition, results.len(), push))));
         }
         let connection = self.redis.connection();
-        for (partition, positions, pushes) in queues {
-            for (positions, pushes) in positions.chunks(MOST).zip(pushes.chunks(MOST)) {
-                let jobs = pushes.iter().map(|push| (push, ""));
-                let became = push_absent(&connection, &partition, now_ms, self.retention, jobs).await;
-                for (at, position) in positions.iter().enumerate() {
-                    match &became {
-                        Ok(became) if became[at] == Absent::Added => {
-                            results[*position] = Ok(Pushed::New(pushes[at].id));
-                        }
-                        Ok(_) => {}
-                        Err(error) => results[*position] = Err(error.clone()),
-                    }
+        for (partition, positions, pushes) in groups.calls() {
+            let jobs = pushes.iter().map(|push| (push, ""));
+            let became = push_absent(&connection, partition, now_ms, self.retention, jobs).await;
+            for (at, position) in positions.iter().enumerate() {
+                match &became {
+                    Ok(became) if became[at] == Absent::Added => results[*position] = Ok(Pushed::New(pushes[at].id)),
+                    Ok(_) => {}
+                    Err(error) => results[*position] = Err(error.clone()),
                 }
             }
         }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Client;
 use crate::{
     keys::Partition,
-    model::{error::Error, found::Found, id::JobId, record::indexed, state::State, view::JobView},
+    model::{error::Error, id::JobId, record::indexed, state::State, stored_job::StoredJob, view::JobView},
     scripts::{
         scored::scored,
         split_ids,
@@ -114,17 +114,17 @@ struct Anchor {
 }
 
 /// What may come next, in order, each with its place.
-struct Batch {
-    candidates: Vec<(JobId, Step)>,
+struct Candidates {
+    candidates: Vec<(JobId, Spot)>,
     /// Nothing is behind the last candidate.
     last: bool,
     /// The place of a list is still looked for.
     searching: bool,
 }
 
-/// How the position moves when a candidate was passed.
+/// Where a candidate stands.
 #[derive(Clone, Copy)]
-enum Step {
+enum Spot {
     Scored(u64),
     Id,
     Ready { list: usize, index: u32 },
@@ -171,7 +171,7 @@ impl Client {
             let ids = batch.candidates.iter().map(|(id, _)| *id).filter(|id| filter.takes_time_of(*id));
             let looked = self.look_at_all(&partitions, ids).await?;
             let n_candidates = batch.candidates.len();
-            for (at, (id, step)) in batch.candidates.into_iter().enumerate() {
+            for (at, (id, spot)) in batch.candidates.into_iter().enumerate() {
                 if filter.takes_time_of(id) {
                     // What was too large for this page begins the next one.
                     let Some(found) = looked.get(&id) else { return Ok(page(items, position)) };
@@ -181,7 +181,7 @@ impl Client {
                         (view.state == state && of_tenant).then_some(view)
                     }));
                 }
-                pass(&mut position, id, step);
+                pass(&mut position, id, spot);
                 if items.len() == limit && (at + 1 < n_candidates || !batch.last) {
                     return Ok(page(items, position));
                 }
@@ -278,7 +278,7 @@ impl Client {
         &self,
         partitions: &[&Partition],
         tenant: &str,
-        looked: &HashMap<JobId, Option<(&Partition, Found)>>,
+        looked: &HashMap<JobId, Option<(&Partition, StoredJob)>>,
     ) {
         let ended =
             looked.iter().filter(|(_, found)| found.as_ref().is_none_or(|(_, found)| found.place == "finished"));
@@ -297,7 +297,7 @@ impl Client {
         partitions: &[&Partition],
         position: &mut Option<Place>,
         n: usize,
-    ) -> Result<Batch, Error> {
+    ) -> Result<Candidates, Error> {
         match (state, &mut *position) {
             (State::Scheduled | State::Retrying | State::Dead, None) => self.scored(state, partitions, None, n).await,
             (State::Scheduled | State::Retrying | State::Dead, Some(Place::Scored(score, id))) => {
@@ -311,7 +311,7 @@ impl Client {
             }
             (State::Ready, Some(Place::Ready(anchors))) => self.ready(partitions, anchors, n).await,
             (State::Waiting | State::Succeeded | State::Cancelled | State::Expired, None) => {
-                Ok(Batch { candidates: Vec::new(), last: true, searching: false })
+                Ok(Candidates { candidates: Vec::new(), last: true, searching: false })
             }
             _ => Err(Error::Invalid(format!("this cursor is not of a list of {} jobs", state.name()))),
         }
@@ -324,26 +324,26 @@ impl Client {
         partitions: &[&Partition],
         after: Option<(u64, JobId)>,
         n: usize,
-    ) -> Result<Batch, Error> {
+    ) -> Result<Candidates, Error> {
         let connection = self.redis.connection();
         let pages = partitions.iter().map(|partition| scored(&connection, partition, state.name(), n, after));
         let mut all: Vec<(JobId, u64)> = try_join_all(pages).await?.into_iter().flatten().collect();
         all.sort_by_key(|(id, score)| std::cmp::Reverse((*score, *id)));
         let last = all.len() < n;
         all.truncate(n);
-        let candidates = all.into_iter().map(|(id, score)| (id, Step::Scored(score))).collect();
-        Ok(Batch { candidates, last, searching: false })
+        let candidates = all.into_iter().map(|(id, score)| (id, Spot::Scored(score))).collect();
+        Ok(Candidates { candidates, last, searching: false })
     }
 
     /// Of running jobs: the highest id first. There are never more of them than all workers hold.
-    async fn running(&self, partitions: &[&Partition], after: Option<JobId>, n: usize) -> Result<Batch, Error> {
+    async fn running(&self, partitions: &[&Partition], after: Option<JobId>, n: usize) -> Result<Candidates, Error> {
         let ids = try_join_all(partitions.iter().map(|partition| self.running_ids(partition))).await?;
         let mut ids: Vec<JobId> =
             ids.into_iter().flatten().filter(|id| after.is_none_or(|after| *id < after)).collect();
         ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
         let last = ids.len() <= n;
         ids.truncate(n);
-        Ok(Batch { candidates: ids.into_iter().map(|id| (id, Step::Id)).collect(), last, searching: false })
+        Ok(Candidates { candidates: ids.into_iter().map(|id| (id, Spot::Id)).collect(), last, searching: false })
     }
 
     /// The ids of the running jobs of a partition, in any order; some may have ended meanwhile.
@@ -353,7 +353,7 @@ impl Client {
     }
 
     /// Of the lists of ready jobs: each list from its end, and of the lists' next jobs always the newest.
-    async fn ready(&self, partitions: &[&Partition], anchors: &mut [Anchor], n: usize) -> Result<Batch, Error> {
+    async fn ready(&self, partitions: &[&Partition], anchors: &mut [Anchor], n: usize) -> Result<Candidates, Error> {
         let connection = self.redis.connection();
         let asked: Vec<Vec<ListAfter<'_>>> = partitions
             .iter()
@@ -367,13 +367,13 @@ impl Client {
         let answers = partitions.iter().zip(&asked);
         let answers = answers.map(|(partition, lists)| next_of_each(&connection, partition, n, lists));
         let mut searching = false;
-        let mut lists: Vec<VecDeque<(JobId, Step)>> = Vec::new();
+        let mut lists: Vec<VecDeque<(JobId, Spot)>> = Vec::new();
         for (partition, nexts) in partitions.iter().zip(try_join_all(answers).await?) {
             for (list, next) in nexts.into_iter().enumerate() {
                 match next {
                     ListPart::Ids(first, ids) => {
                         let with_index = ids.into_iter().zip(first..);
-                        lists.push(with_index.map(|(id, index)| (id, Step::Ready { list, index })).collect());
+                        lists.push(with_index.map(|(id, index)| (id, Spot::Ready { list, index })).collect());
                     }
                     ListPart::LookOn(index) => {
                         searching = true;
@@ -391,7 +391,7 @@ impl Client {
             candidates.push(next);
         }
         let last = candidates.len() < n && !searching;
-        Ok(Batch { candidates, last, searching })
+        Ok(Candidates { candidates, last, searching })
     }
 
     /// Finds jobs of several partitions; those are absent that were too large.
@@ -399,7 +399,7 @@ impl Client {
         &self,
         partitions: &[&'a Partition],
         ids: impl Iterator<Item = JobId>,
-    ) -> Result<HashMap<JobId, Option<(&'a Partition, Found)>>, Error> {
+    ) -> Result<HashMap<JobId, Option<(&'a Partition, StoredJob)>>, Error> {
         let mut by_partition: HashMap<u16, Vec<JobId>> = HashMap::new();
         for id in ids {
             by_partition.entry(id.partition()).or_default().push(id);
@@ -451,11 +451,11 @@ fn page(items: Vec<JobView>, position: Option<Place>) -> ListPage {
 }
 
 /// Moves the position behind a candidate.
-fn pass(position: &mut Option<Place>, id: JobId, step: Step) {
-    match step {
-        Step::Scored(score) => *position = Some(Place::Scored(score, id)),
-        Step::Id => *position = Some(Place::Id(id)),
-        Step::Ready { list, index } => {
+fn pass(position: &mut Option<Place>, id: JobId, spot: Spot) {
+    match spot {
+        Spot::Scored(score) => *position = Some(Place::Scored(score, id)),
+        Spot::Id => *position = Some(Place::Id(id)),
+        Spot::Ready { list, index } => {
             let anchor = Anchor { list, id, index };
             let Some(Place::Ready(anchors)) = position else {
                 *position = Some(Place::Ready(vec![anchor]));

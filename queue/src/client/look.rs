@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Client;
 use crate::{
     keys::Partition,
-    model::{error::Error, finished::Finished, found::Found, id::JobId, view::JobView},
+    model::{error::Error, finished::Finished, id::JobId, stored_job::StoredJob, view::JobView},
     scripts::find::{find, find_many},
 };
 
@@ -19,19 +19,19 @@ impl Client {
         Ok(Some(self.view(id, &partition, &found)))
     }
 
-    pub(crate) async fn locate(&self, id: JobId) -> Result<Option<(Arc<Partition>, Found)>, Error> {
+    pub(crate) async fn locate(&self, id: JobId) -> Result<Option<(Arc<Partition>, StoredJob)>, Error> {
         let Some(partition) = self.directory.of_id(id).await? else { return Ok(None) };
         let found = find(&self.redis.connection(), &partition, self.retention, id).await?;
         Ok(found.map(|found| (partition, found)))
     }
 
     /// Finds jobs of a partition; not all when they are large, but at least the first.
-    pub(crate) async fn look(&self, partition: &Partition, ids: &[JobId]) -> Result<Vec<Option<Found>>, Error> {
+    pub(crate) async fn look(&self, partition: &Partition, ids: &[JobId]) -> Result<Vec<Option<StoredJob>>, Error> {
         find_many(&self.redis.connection(), partition, self.retention, ids).await
     }
 
     /// As it is shown.
-    pub(crate) fn view(&self, id: JobId, partition: &Partition, found: &Found) -> JobView {
+    pub(crate) fn view(&self, id: JobId, partition: &Partition, found: &StoredJob) -> JobView {
         JobView::of(id, &partition.queue, self.kind(&partition.queue).map(|kind| &**kind), found)
     }
 

@@ -38,7 +38,7 @@ impl Drop for Pusher {
 struct Request {
     partition: Arc<Partition>,
     push: Push,
-    /// `None`: the id was made for this push, so nobody else can push it. Otherwise the claim under which it is pushed, or nothing.
+    /// `None`: the id was made for this push, so nobody else can push it. Otherwise the bid under which it is pushed, or nothing.
     given: Option<String>,
     answer: oneshot::Sender<Result<Absent, Error>>,
 }
@@ -54,14 +54,14 @@ impl Pusher {
         self.ask(partition, push, None).await.map(drop)
     }
 
-    /// Pushes one job under an id that others may push, too; under this claim of a unique key, if there is one (empty: none).
+    /// Pushes one job under an id that others may push, too; under this bid for a unique key, if there is one (empty: none).
     pub(crate) async fn push_absent(
         &self,
         partition: Arc<Partition>,
         push: Push,
-        claim: String,
+        bid: String,
     ) -> Result<Absent, Error> {
-        self.ask(partition, push, Some(claim)).await
+        self.ask(partition, push, Some(bid)).await
     }
 
     async fn ask(&self, partition: Arc<Partition>, push: Push, given: Option<String>) -> Result<Absent, Error> {
@@ -90,7 +90,7 @@ async fn run(redis: fleet::Redis, clock: Clock, retention: Retention, mut reques
                 .unzip();
             let (connection, now_ms) = (redis.connection(), clock.now_ms());
             let pushed = if is_given {
-                let jobs = jobs.iter().map(|(push, claim)| (push, claim.as_str()));
+                let jobs = jobs.iter().map(|(push, bid)| (push, bid.as_str()));
                 push_absent(&connection, &partition, now_ms, retention, jobs).await
             } else {
                 let jobs: Vec<Push> = jobs.into_iter().map(|(push, _)| push).collect();

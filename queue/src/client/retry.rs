@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     keys::Partition,
-    model::{error::Error, finished::Finished, found::Found, history::History, id::JobId, state::State, view::JobView},
+    model::{
+        error::Error, finished::Finished, history::History, id::JobId, state::State, stored_job::StoredJob,
+        view::JobView,
+    },
     scripts::revive::Revive,
 };
 
@@ -56,10 +59,10 @@ impl Client {
     }
 
     /// False when the job's state changed meanwhile. One that had ended needs its unique key anew: two jobs never have one key.
-    pub(crate) async fn revive(&self, partition: &Partition, id: JobId, found: &Found) -> Result<bool, Error> {
+    pub(crate) async fn revive(&self, partition: &Partition, id: JobId, found: &StoredJob) -> Result<bool, Error> {
         let again = match self.view(id, partition, found) {
             JobView { unique_key: Some(key), tenant, state, .. } if state.is_finished() => {
-                self.claim_again(id, &tenant, &key).await?
+                self.bid_again(id, &tenant, &key).await?
             }
             _ => None,
         };
@@ -70,7 +73,7 @@ impl Client {
         Ok(revived)
     }
 
-    async fn revive_unkeyed(&self, partition: &Partition, id: JobId, found: &Found) -> Result<bool, Error> {
+    async fn revive_unkeyed(&self, partition: &Partition, id: JobId, found: &StoredJob) -> Result<bool, Error> {
         let (record, mut history) = if found.place == "finished" {
             let finished = Finished::decode(&found.record)?;
             let mut history = finished.history.unwrap_or_default();

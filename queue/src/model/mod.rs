@@ -1,14 +1,13 @@
 //! What is stored of a job, and what follows from it. Nothing here knows Redis.
 //!
 //! Order, lowest first: `id`, `error`, `json`, `job`, `state`, `retention`, `pack`, `claim_name`, `outcome`, `reports`, `attempt`,
-//! `decide`, `history`, `new_job`, `record`, `finished`, `found`, `view`, `show`, `timeline`.
+//! `decide`, `history`, `new_job`, `record`, `finished`, `stored_job`, `view`, `show`, `timeline`.
 
 pub(crate) mod attempt;
 pub(crate) mod claim_name;
 pub(crate) mod decide;
 pub(crate) mod error;
 pub(crate) mod finished;
-pub(crate) mod found;
 pub(crate) mod history;
 pub(crate) mod id;
 pub(crate) mod job;
@@ -21,5 +20,6 @@ pub(crate) mod reports;
 pub(crate) mod retention;
 pub(crate) mod show;
 pub(crate) mod state;
+pub(crate) mod stored_job;
 pub(crate) mod timeline;
 pub(crate) mod view;

@@ -73,7 +73,7 @@ pub enum OnConflict {
     Reject,
 }
 
-/// A job's claim to be the only one of its key.
+/// That a job shall be the only one of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unique {
     /// The key, within the tenant.

@@ -7,7 +7,6 @@ use super::{
     attempt::{Attempt, AttemptOutcome},
     claim_name::ClaimName,
     finished::Finished,
-    found::Found,
     history::History,
     id::JobId,
     job::Kind,
@@ -16,11 +15,12 @@ use super::{
     record::{Options, Record},
     reports::Reports,
     state::{Priority, State},
+    stored_job::StoredJob,
     view::{AttemptView, JobView, Snoozes, Timestamp, Trace},
 };
 
 impl JobView {
-    pub(crate) fn of(id: JobId, queue: &str, kind: Option<&Kind>, found: &Found) -> Self {
+    pub(crate) fn of(id: JobId, queue: &str, kind: Option<&Kind>, found: &StoredJob) -> Self {
         match found.place.as_str() {
             "finished" => match Finished::decode(&found.record) {
                 Ok(finished) => Self::of_finished(id, queue, kind, finished),

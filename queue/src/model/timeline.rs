@@ -178,12 +178,12 @@ mod tests {
     use crate::model::{
         attempt::Attempt,
         finished::Finished,
-        found::Found,
         history::History,
         id::JobId,
         new_job::NewJob,
         record::Record,
         reports::{Line, Point},
+        stored_job::StoredJob,
     };
 
     const BORN_MS: u64 = 1_760_000_000_000;
@@ -262,7 +262,7 @@ mod tests {
             };
             let detail = (state == State::Running).then(|| format!("a/1/x/1@{BORN_MS}"));
             let history = Some(self.history.encode().unwrap());
-            let found = Found { place: place.to_owned(), record, detail, history, reports: None };
+            let found = StoredJob { place: place.to_owned(), record, detail, history, reports: None };
             JobView::of(self.id, "parcel", None, &found)
         }
 

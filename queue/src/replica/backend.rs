@@ -26,9 +26,9 @@ use tower::{Layer, Service};
 
 use super::{
     claimed::Claimed,
+    common::Common,
     held::{Stop, Stopper},
     settle::Verdict,
-    shared::Shared,
     slots::Slots,
 };
 use crate::model::{
@@ -40,15 +40,15 @@ use crate::model::{
 #[derive(Debug)]
 pub struct RedisBackend {
     jobs: mpsc::Receiver<Claimed>,
-    shared: Arc<Shared>,
+    common: Arc<Common>,
     slots: Arc<Slots>,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl RedisBackend {
-    pub(crate) fn new(jobs: mpsc::Receiver<Claimed>, shared: Arc<Shared>, slots: Arc<Slots>) -> Self {
-        let stopping = Box::pin(shared.stop.clone().cancelled_owned());
-        Self { jobs, shared, slots, stopping }
+    pub(crate) fn new(jobs: mpsc::Receiver<Claimed>, common: Arc<Common>, slots: Arc<Slots>) -> Self {
+        let stopping = Box::pin(common.stop.clone().cancelled_owned());
+        Self { jobs, common, slots, stopping }
     }
 }
 
@@ -65,11 +65,11 @@ impl Backend for RedisBackend {
         context: &mut Context<'_>,
         worker: &WorkerContext,
     ) -> Poll<Option<Result<Self::Task, Infallible>>> {
-        if self.shared.stopping() || self.stopping.as_mut().poll(context).is_ready() {
+        if self.common.stopping() || self.stopping.as_mut().poll(context).is_ready() {
             // Claimed and not begun: others can have them at once.
             self.jobs.close();
             while let Ok(job) = self.jobs.try_recv() {
-                self.shared.settle(&job, Verdict::HandedBack { started: false }, job.claimed_ms());
+                self.common.settle(&job, Verdict::HandedBack { started: false }, job.claimed_ms());
                 self.slots.give_back();
             }
             // The end of the backend alone does not end an apalis worker; one that was stopped before says so, which is fine.
@@ -110,14 +110,14 @@ impl BackendConfig for RedisBackend {
     }
 
     fn middleware(&mut self, _: &mut WorkerContext) -> SettleLayer {
-        SettleLayer { shared: self.shared.clone(), slots: self.slots.clone() }
+        SettleLayer { common: self.common.clone(), slots: self.slots.clone() }
     }
 }
 
 /// Settles every job with what its handler answered.
 #[derive(Debug, Clone)]
 pub struct SettleLayer {
-    shared: Arc<Shared>,
+    common: Arc<Common>,
     slots: Arc<Slots>,
 }
 
@@ -125,7 +125,7 @@ impl<S> Layer<S> for SettleLayer {
     type Service = SettleService<S>;
 
     fn layer(&self, inner: S) -> SettleService<S> {
-        SettleService { inner, shared: self.shared.clone(), slots: self.slots.clone() }
+        SettleService { inner, common: self.common.clone(), slots: self.slots.clone() }
     }
 }
 
@@ -133,7 +133,7 @@ impl<S> Layer<S> for SettleLayer {
 #[derive(Debug, Clone)]
 pub struct SettleService<S> {
     inner: S,
-    shared: Arc<Shared>,
+    common: Arc<Common>,
     slots: Arc<Slots>,
 }
 
@@ -154,23 +154,23 @@ where
 
     fn call(&mut self, task: Task<Claimed>) -> Self::Future {
         let job = task.args.clone();
-        let (shared, slots) = (self.shared.clone(), self.slots.clone());
-        let unrunnable = unrunnable(&job, shared.now_ms());
+        let (common, slots) = (self.common.clone(), self.slots.clone());
+        let unrunnable = unrunnable(&job, common.now_ms());
         let handler = if unrunnable.is_some() { None } else { Some(self.inner.call(task)) };
         let runs = Runs(slots.clone());
         async move {
             let _runs = runs;
-            let started_ms = shared.now_ms();
+            let started_ms = common.now_ms();
             let started = Instant::now();
             let verdict = match (unrunnable, handler) {
-                (None, Some(handler)) => run(&job, &shared, handler).await,
+                (None, Some(handler)) => run(&job, &common, handler).await,
                 (verdict, _) => verdict,
             };
             let took = started.elapsed();
             slots.observe(took);
             if let Some(verdict) = verdict {
                 slots.durations.record(took.as_secs_f64());
-                shared.settle(&job, verdict, started_ms);
+                common.settle(&job, verdict, started_ms);
             }
             Ok(())
         }
@@ -200,13 +200,13 @@ fn unrunnable(job: &Claimed, now_ms: u64) -> Option<Verdict> {
 /// lease is lost, and nothing may be written.
 async fn run<E: std::fmt::Display>(
     job: &Claimed,
-    shared: &Shared,
+    common: &Common,
     handler: impl Future<Output = Result<Outcome, E>>,
 ) -> Option<Verdict> {
     let (handle, registration) = AbortHandle::new_pair();
     let stopper = Stopper::new(handle);
-    shared.session.stoppable(job, &stopper)?;
-    if shared.handing_back() {
+    common.session.stoppable(job, &stopper)?;
+    if common.handing_back() {
         return Some(Verdict::HandedBack { started: false });
     }
     let limit = Duration::from_secs(job.timeout_s());

@@ -6,8 +6,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    common::{BACKOFF, Common},
     settle::Settlement,
-    shared::{BACKOFF, Shared},
 };
 use crate::{model::error::Error, scripts::MOST};
 
@@ -22,10 +22,10 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) async fn watched(mut self, shared: Arc<Shared>, stop: CancellationToken) -> Self {
-        let tasks = shared.session.client().tasks();
+    pub(super) async fn watched(mut self, common: Arc<Common>, stop: CancellationToken) -> Self {
+        let tasks = common.session.client().tasks();
         for _ in 0..COLLECTORS {
-            if tasks.watch("collector", &stop, collect(&shared, &mut self, &stop)).await {
+            if tasks.watch("collector", &stop, collect(&common, &mut self, &stop)).await {
                 break;
             }
         }
@@ -34,11 +34,11 @@ impl Collector {
 }
 
 /// Writes settlements: at once when idle, in batches under load, again and again while Redis is away.
-async fn collect(shared: &Shared, collector: &mut Collector, stop: &CancellationToken) {
+async fn collect(common: &Common, collector: &mut Collector, stop: &CancellationToken) {
     let Collector { receiver, batch } = collector;
     let mut backoff = BACKOFF.0;
     // What a collector before this one has left.
-    let mut failed: Option<Error> = shared.session.settle(batch).await.err();
+    let mut failed: Option<Error> = common.session.settle(batch).await.err();
     let mut last = false;
     while !last {
         let n_before = batch.len();
@@ -59,7 +59,7 @@ async fn collect(shared: &Shared, collector: &mut Collector, stop: &Cancellation
         }
         count(&batch[n_before..]);
         let again = failed.is_some();
-        match shared.session.settle(batch).await {
+        match common.session.settle(batch).await {
             Ok(refused) => {
                 // After an unknown outcome a refusal only says that the first call had been carried out.
                 if refused > 0 && !again {
@@ -73,8 +73,8 @@ async fn collect(shared: &Shared, collector: &mut Collector, stop: &Cancellation
                 if again {
                     backoff = (backoff * 2).min(BACKOFF.1);
                 } else {
-                    let queue = shared.session.sealed_queue().await.unwrap_or_default();
-                    let n_jobs = shared.session.n_sealed().await + batch.len();
+                    let queue = common.session.sealed_queue().await.unwrap_or_default();
+                    let n_jobs = common.session.n_sealed().await + batch.len();
                     tracing::warn!(queue, %error, n_jobs, "cannot settle; kept and tried again");
                 }
                 failed = Some(error);

@@ -9,8 +9,8 @@ use std::{
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
+    common::{BACKOFF, Common},
     fetch::unhold,
-    shared::{BACKOFF, Shared},
 };
 
 /// Upkeep looks at every queue at least so often.
@@ -25,15 +25,15 @@ const WRITE_EVERY: Duration = Duration::from_millis(250);
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// Renews leases, and stops what is cancelled or lost.
-pub(super) async fn keep_leases(shared: Arc<Shared>) {
-    let mut due = interval(shared.session.timing().renewal);
+pub(super) async fn keep_leases(common: Arc<Common>) {
+    let mut due = interval(common.session.timing().renewal);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = due.tick() => {}
-            () = shared.cancels.notified() => {}
+            () = common.cancels.notified() => {}
         }
-        match shared.session.renew().await {
+        match common.session.renew().await {
             Ok(0) => {}
             Ok(n_lost) => {
                 metrics::counter!("queue_leases_lost_total").increment(n_lost as u64);
@@ -57,15 +57,15 @@ struct Grace {
 }
 
 /// Looks after the queues this replica serves, each when its next lease ends, and at least every few seconds.
-pub(super) async fn keep_up(shared: Arc<Shared>) {
-    let lease = shared.session.timing().lease;
+pub(super) async fn keep_up(common: Arc<Common>) {
+    let lease = common.session.timing().lease;
     // Shorter than what counts as a gap.
     let at_least = UPKEEP_AT_LEAST.min(lease / 3);
     // Leases count only while Redis answered: after a gap, as at the start, whoever holds one gets a whole lease to renew it. Each
     // queue by itself: damaged keys of one must not keep the jobs of another with the dead.
     let mut graces: HashMap<String, Grace> = HashMap::new();
     loop {
-        let queues = shared.queues();
+        let queues = common.queues();
         let mut wait = if queues.is_empty() { BACKOFF.0 } else { at_least };
         for queue in queues {
             let new = || Grace { reclaim_from: Instant::now() + lease, last_answer: None, unheld: Instant::now() };
@@ -74,18 +74,18 @@ pub(super) async fn keep_up(shared: Arc<Shared>) {
                 grace.reclaim_from = Instant::now() + lease;
             }
             let reclaim = Instant::now() >= grace.reclaim_from;
-            match shared.session.upkeep(&queue, reclaim).await {
+            match common.session.upkeep(&queue, reclaim).await {
                 Ok(report) => {
                     grace.last_answer = Some(Instant::now());
                     if grace.unheld.elapsed() > UNHOLD_EVERY {
                         grace.unheld = Instant::now();
-                        unhold(&shared, &queue).await;
+                        unhold(&common, &queue).await;
                     }
                     if report.work {
-                        shared.waker.wake(&queue);
+                        common.waker.wake(&queue);
                     }
                     if let Some(end) = report.next_lease_end_ms {
-                        let ends_in = Duration::from_millis(end.saturating_sub(shared.now_ms()) + 20);
+                        let ends_in = Duration::from_millis(end.saturating_sub(common.now_ms()) + 20);
                         wait = wait.min(ends_in.max(Duration::from_millis(200)));
                     }
                 }
@@ -104,26 +104,26 @@ pub(super) async fn keep_up(shared: Arc<Shared>) {
     }
 }
 
-pub(super) async fn beat(shared: Arc<Shared>) {
-    let mut due = interval(shared.session.timing().renewal.min(BEAT_AT_LEAST));
+pub(super) async fn beat(common: Arc<Common>) {
+    let mut due = interval(common.session.timing().renewal.min(BEAT_AT_LEAST));
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = due.tick() => {}
-            () = shared.queues_changed.notified() => {}
+            () = common.queues_changed.notified() => {}
         }
-        if let Err(error) = shared.session.beat(&shared.queues()).await {
+        if let Err(error) = common.session.beat(&common.queues()).await {
             tracing::debug!(%error, "cannot say that this replica lives; trying again");
         }
     }
 }
 
 /// Writes what handlers report, each job's at most four times a second.
-pub(super) async fn keep_reporting(shared: Arc<Shared>) {
+pub(super) async fn keep_reporting(common: Arc<Common>) {
     loop {
-        shared.session.desk.put.notified().await;
+        common.session.desk.put.notified().await;
         tokio::time::sleep(WRITE_EVERY).await;
-        match shared.session.report().await {
+        match common.session.report().await {
             Ok(0) => {}
             Ok(n_refused) => {
                 metrics::counter!("queue_reports_refused_total").increment(n_refused as u64);

@@ -1,12 +1,13 @@
 //! A worker process's side of the queue: what it holds, and the background tasks around that.
 //!
 //! Order, lowest first: `reporting`, `claimed`, `reporter`, `settle`, `held`, `session`, `claim`, `write`, `leases`, `reclaim`, `report`, `waker`,
-//! `slots`, `shared`, `backend`, `fetch`, `collect`, `keepers`, `tasks`.
+//! `slots`, `common`, `backend`, `fetch`, `collect`, `keepers`, `tasks`.
 
 pub(crate) mod backend;
 pub(crate) mod claim;
 pub(crate) mod claimed;
 pub(crate) mod collect;
+pub(crate) mod common;
 pub(crate) mod fetch;
 pub(crate) mod held;
 pub(crate) mod keepers;
@@ -17,7 +18,6 @@ pub(crate) mod reporter;
 pub(crate) mod reporting;
 pub(crate) mod session;
 pub(crate) mod settle;
-pub(crate) mod shared;
 pub(crate) mod slots;
 pub(crate) mod tasks;
 pub(crate) mod waker;

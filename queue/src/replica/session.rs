@@ -73,11 +73,11 @@ pub(super) struct Unanswered {
 #[derive(Debug)]
 pub(super) struct Sealed {
     pub(super) partition: Arc<Partition>,
-    pub(super) batch: Batch,
+    pub(super) batch: SealedJobs,
 }
 
 #[derive(Debug)]
-pub(super) enum Batch {
+pub(super) enum SealedJobs {
     Ends { claims: Vec<EndingClaim>, jobs: Vec<Ending> },
     Releases(Vec<Release>),
 }

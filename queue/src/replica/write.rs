@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     claimed::Claimed,
-    session::{Batch, Sealed, Session, cancelled},
+    session::{Sealed, SealedJobs, Session, cancelled},
     settle::{self, Settlement, Verdict, What},
 };
 use crate::{
@@ -105,7 +105,7 @@ impl Session {
 
     /// Takes the jobs that ended out of their tenants' indexes. Those of which that fails are left to upkeep.
     pub(super) async fn forget_ended(&self, batch: &Sealed) {
-        let Batch::Ends { jobs, .. } = &batch.batch else { return };
+        let SealedJobs::Ends { jobs, .. } = &batch.batch else { return };
         let ended: Vec<_> = jobs.iter().filter_map(|job| Some((job.tenant.as_deref()?, job.id))).collect();
         if let Err(error) = self.client.forget(&batch.partition, &ended).await {
             tracing::debug!(queue = batch.partition.queue, %error, "upkeep takes jobs out of the indexes of their tenants");
@@ -116,8 +116,8 @@ impl Session {
     pub(crate) async fn sealed_jobs(&self) -> Vec<JobId> {
         let sealed = self.sealed.lock().await;
         let ids = sealed.iter().flat_map(|sealed| match &sealed.batch {
-            Batch::Ends { jobs, .. } => jobs.iter().map(|job| job.id).collect::<Vec<_>>(),
-            Batch::Releases(jobs) => jobs.iter().map(|job| job.id).collect(),
+            SealedJobs::Ends { jobs, .. } => jobs.iter().map(|job| job.id).collect::<Vec<_>>(),
+            SealedJobs::Releases(jobs) => jobs.iter().map(|job| job.id).collect(),
         });
         ids.collect()
     }
@@ -130,8 +130,8 @@ impl Session {
     /// How many settlements were sent and are not known to be written.
     pub async fn n_sealed(&self) -> usize {
         let n = |sealed: &Sealed| match &sealed.batch {
-            Batch::Ends { jobs, .. } => jobs.len(),
-            Batch::Releases(jobs) => jobs.len(),
+            SealedJobs::Ends { jobs, .. } => jobs.len(),
+            SealedJobs::Releases(jobs) => jobs.len(),
         };
         self.sealed.lock().await.iter().map(n).sum()
     }
@@ -155,12 +155,15 @@ impl Session {
                 What::Release(release) => releases.push(release),
             }
         }
-        let batch =
-            if ends { Batch::Ends { claims: self.claims_of(&mut jobs), jobs } } else { Batch::Releases(releases) };
+        let batch = if ends {
+            SealedJobs::Ends { claims: self.claims_of(&mut jobs), jobs }
+        } else {
+            SealedJobs::Releases(releases)
+        };
         let mut held = self.held();
         match &batch {
-            Batch::Ends { claims, .. } => claims.iter().for_each(|ending| held.sealed(&ending.claim, ending.ends)),
-            Batch::Releases(jobs) => jobs.iter().for_each(|job| held.sealed(&job.claim, 1)),
+            SealedJobs::Ends { claims, .. } => claims.iter().for_each(|ending| held.sealed(&ending.claim, ending.ends)),
+            SealedJobs::Releases(jobs) => jobs.iter().for_each(|job| held.sealed(&job.claim, 1)),
         }
         drop(held);
         Some(Sealed { partition, batch })
@@ -186,7 +189,7 @@ impl Session {
         let retention = self.client.retention;
         let keeps_history = self.client.keeps_history(&partition.queue);
         match batch {
-            Batch::Ends { claims, jobs } => {
+            SealedJobs::Ends { claims, jobs } => {
                 let finish = Finish { now_ms, retention, claims, jobs, keeps_history };
                 let refused = finish.call(&connection, partition).await?;
                 let mut held = self.held();
@@ -198,7 +201,7 @@ impl Session {
                 }
                 Ok((refused.len(), None))
             }
-            Batch::Releases(jobs) => {
+            SealedJobs::Releases(jobs) => {
                 let releases = Releases { now_ms, retention, jobs, keeps_history };
                 let released = releases.call(&connection, partition).await?;
                 let mut held = self.held();
@@ -209,8 +212,8 @@ impl Session {
                     }
                 }
                 let left = cancelled(jobs, released.cancelled, now_ms)?;
-                let left = Sealed { partition: partition.clone(), batch: Batch::Releases(left) };
-                let any = matches!(&left.batch, Batch::Releases(left) if !left.is_empty());
+                let left = Sealed { partition: partition.clone(), batch: SealedJobs::Releases(left) };
+                let any = matches!(&left.batch, SealedJobs::Releases(left) if !left.is_empty());
                 Ok((released.refused.len(), any.then_some(left)))
             }
         }

@@ -5,7 +5,7 @@ use fleet::Connection;
 use super::{MOST, call, run};
 use crate::{
     keys::Partition,
-    model::{error::Error, found::Found, id::JobId, retention::Retention},
+    model::{error::Error, id::JobId, retention::Retention, stored_job::StoredJob},
 };
 
 /// A reply with many records ends when it is so large.
@@ -19,7 +19,7 @@ pub(crate) async fn find(
     partition: &Partition,
     retention: Retention,
     id: JobId,
-) -> Result<Option<Found>, Error> {
+) -> Result<Option<StoredJob>, Error> {
     Ok(find_many(connection, partition, retention, &[id]).await?.pop().flatten())
 }
 
@@ -29,12 +29,12 @@ pub(crate) async fn find_many(
     partition: &Partition,
     retention: Retention,
     ids: &[JobId],
-) -> Result<Vec<Option<Found>>, Error> {
+) -> Result<Vec<Option<StoredJob>>, Error> {
     let mut call = call!(find, &partition.base, most_bytes = MOST_BYTES);
     for id in ids.iter().take(MOST) {
         call.arg(&id.as_bytes()[..]).arg(retention.bucket(id.created_ms()));
     }
     let found: Vec<Reply> = run(&call, connection).await?;
-    let job = |(place, record, detail, history, reports)| Found { place, record, detail, history, reports };
+    let job = |(place, record, detail, history, reports)| StoredJob { place, record, detail, history, reports };
     Ok(found.into_iter().map(|found| found.map(job)).collect())
 }

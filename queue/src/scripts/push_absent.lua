@@ -1,9 +1,9 @@
 #!lua
--- Pushes jobs whose ids are not known: one that waits, runs, is dead or has finished is left as it is, and so is one whose claim of a
+-- Pushes jobs whose ids are not known: one that waits, runs, is dead or has finished is left as it is, and so is one whose bid for a
 -- unique key is barred.
 -- KEYS[1]  base of the partition's keys
 -- Named    minute, counts_kept_s (its counters)
--- More     (id, record, priority, due_ms or '', bucket of the id, claim or '',
+-- More     (id, record, priority, due_ms or '', bucket of the id, bid or '',
 --          tenant whose index it goes into or '') of each job
 -- Reply    the positions of those that were added, from 1 on, and those of the barred, as negative numbers
 local base, replies, n, absent = KEYS[1], {}, 0, {}
@@ -22,10 +22,10 @@ for at = more, #ARGV, 7 do
 end
 for at = more, #ARGV, 7 do
   local id, record, priority, due = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  local claim, tenant = ARGV[at + 5], ARGV[at + 6]
+  local bid, tenant = ARGV[at + 5], ARGV[at + 6]
   if not absent[id] then
     -- Left as it is.
-  elseif claim ~= '' and redis.call('EXISTS', base .. ':barred:' .. claim) == 1 then
+  elseif bid ~= '' and redis.call('EXISTS', base .. ':barred:' .. bid) == 1 then
     replies[#replies + 1] = -(at + 4) / 7
   else
     absent[id] = false

@@ -15,11 +15,11 @@ pub(crate) enum Absent {
     Added,
     /// The id is known: the job is there, or was and has ended.
     Known,
-    /// The job is not there, and its claim of a unique key was taken over.
+    /// The job is not there, and its bid for a unique key was taken over.
     Barred,
 }
 
-/// Adds those of up to [`MOST`] jobs whose ids are not known and whose claims, if they have one (empty: none), are not barred; all or
+/// Adds those of up to [`MOST`] jobs whose ids are not known and whose bids, if they have one (empty: none), are not barred; all or
 /// none.
 pub(crate) async fn push_absent(
     connection: &Connection,
@@ -31,13 +31,13 @@ pub(crate) async fn push_absent(
     let n_jobs = jobs.len();
     debug_assert!(n_jobs <= MOST);
     let mut call = call!(push_absent, &partition.base, minute = minute(now_ms), counts_kept_s = COUNTS_KEPT_S);
-    for (job, claim) in jobs {
+    for (job, bid) in jobs {
         call.arg(&job.id.as_bytes()[..])
             .arg(&job.record[..])
             .arg(job.priority)
             .arg(job.due_ms.map(|due_ms| due_ms.to_string()).unwrap_or_default())
             .arg(retention.bucket(job.id.created_ms()))
-            .arg(claim)
+            .arg(bid)
             .arg(job.tenant.as_deref().unwrap_or_default());
     }
     let replies: Vec<isize> = run(&call, connection).await?;

@@ -60,7 +60,7 @@ impl Quiet {
 
 /// What the parts of a replica share.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct Common {
     pub(crate) session: Session,
     /// No more claims, and no handler begins.
     pub(crate) stop: CancellationToken,
@@ -74,7 +74,7 @@ pub(crate) struct Shared {
     pub(super) queues_changed: Notify,
 }
 
-impl Shared {
+impl Common {
     pub(super) fn new(session: Session, settlements: mpsc::UnboundedSender<Settlement>) -> Self {
         Self {
             session,

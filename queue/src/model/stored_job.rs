@@ -1,8 +1,8 @@
-//! A job as it was found.
+//! A job as it lies in Redis.
 
 /// Where a job is.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct StoredJob {
     /// `ready`, `running`, `scheduled`, `retrying`, `dead` or `finished`.
     pub(crate) place: String,
     pub(crate) record: Vec<u8>,
