@@ -34,6 +34,7 @@ mod redis_outage;
 mod refusing_redis;
 mod replicas;
 mod restart;
+mod rooms;
 mod schedules;
 mod scrape;
 mod secrets;
@@ -107,6 +108,15 @@ fn n_asked(model: &OpenAi, n: usize) -> usize {
 /// A connection to a system's Redis, for looking and writing behind its back.
 async fn redis(system: &System) -> redis::aio::MultiplexedConnection {
     fleet::Redis::open_within(&system.redis_url, &system.name, servers::PATIENCE).unwrap().blocking().await.unwrap()
+}
+
+/// What a process shares with others, for services that a test calls by itself.
+fn shared_fleet() -> fleet::Fleet {
+    let url = servers::redis(servers::RedisKind::Valkey).unwrap();
+    let redis = fleet::Redis::open_within(url, &servers::prefix(), servers::PATIENCE).unwrap();
+    // A machine that builds beside may be slow: that is no reason to let all calls go.
+    let settings = fleet::Settings { answer_within: servers::PATIENCE, ..fleet::Settings::default() };
+    fleet::Fleet::with_settings(&redis, settings)
 }
 
 /// Every key of the system with its value, as Redis dumps it.
