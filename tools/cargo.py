@@ -59,7 +59,7 @@ def run_cargo(words, **options):
     if code != 0:
         raise Problem(f"cargo {words[0]} failed ({exit_text(code)}); what it says is above")
     if words[0] == "build":
-        say(f"built in {duration(watched.elapsed())}")
+        say(f"built in {duration(watched.elapsed())}", sys.stderr)
 
 
 class Build:
@@ -77,7 +77,7 @@ class Build:
         bare = COLOURS.sub("", line)
         progress = PROGRESS.match(bare)
         if progress and self.elapsed() >= self.next:
-            self.next = self.elapsed() + (0.2 if sys.stdout.isatty() else LOG_EVERY_S)
+            self.next = self.elapsed() + (0.2 if sys.stderr.isatty() else LOG_EVERY_S)
             show(f"building: {progress[1]} of {progress[2]} parts in {duration(self.elapsed())}")
         elif not USUAL.match(bare):
             say(line, sys.stderr)
@@ -94,12 +94,10 @@ def say_how_long(profile):
 
 
 def build_programs(profile, standins):
-    """Builds the three programs, with what prepares the MongoDB, and returns the folder they are in; with the stand-ins of the vendors
-    where they are wanted."""
+    """Builds the three programs, with what prepares the MongoDB; with the stand-ins of the vendors where they are wanted."""
     command = ["build", "--profile", profile, "-p", "producer", "-p", "worker", "-p", "ctl"]
     say(f"building: cargo {' '.join(command)}")
     run_cargo([*command, "-p", "servers"])
     if standins:
         # Apart, so that the three are the same as without them.
         run_cargo(["build", "--profile", profile, "-p", "tests", "--bin", "standins"])
-    return folder_of(profile)

@@ -1,19 +1,16 @@
 """The servers of a running system: Redis, MongoDB, what catches mail, and the shops' pages."""
 
-import functools
-import http.server
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
-import threading
 
 from tools import packages
-from tools.packages import BIN, MAIL, MONGOD, VALKEY, check_runs, get_server
+from tools.packages import MAIL, MONGOD, VALKEY, check_runs, get_server
 from tools.shell import (
-    DEV, ROOT, Problem, capture, end_groups, exit_text, last_lines, mortal, relative, run_tool, say, wait_until,
+    DEV, ROOT, Problem, capture, end_groups, exit_text, last_lines, mortal, relative, say, wait_until,
 )
 
 LOGS = DEV / "log"
@@ -53,7 +50,6 @@ class System:
         self.lock = lock
         self.ports = set()
         self.servers, self.apps = [], []
-        self.pages = None
 
     def take_port(self, preferred, what=None):
         """The preferred port or the next free one, which is said."""
@@ -77,8 +73,6 @@ class System:
         """Producer and workers first, so that they can still write what they finish."""
         end_groups([child.process for child in reversed(self.apps)], APP_STOP_S)
         end_groups([child.process for child in self.servers], SERVER_STOP_S)
-        if self.pages:
-            self.pages.shutdown()
 
 
 def port_is_free(port):
@@ -212,7 +206,7 @@ def prepare_mongo(system, binaries, database, shops):
     if system.mongo_port:
         code, output = capture([str(binaries / "one-node"), str(system.mongo_port), database, shops])
         if code != 0:
-            raise Problem(f"mongodb cannot be prepared:\n{last_lines(output)}\n{system.servers[-1].tail()}")
+            raise Problem(f"mongodb cannot be prepared; more is in .dev/log/mongodb.log:\n{last_lines(output)}")
 
 
 def start_mail_catcher(system):
@@ -221,27 +215,23 @@ def start_mail_catcher(system):
     folder = DEV / "mail"
     folder.mkdir(exist_ok=True)
     command = [sys.executable, str(ROOT / "tests/smtp_catcher.py"), "--port", "0", "--dir", str(folder)]
-    child = system.start_server("mail", command, {**os.environ, "PYTHONPATH": str(MAIL)})
-    ready = lambda: re.search(r'"port"\s*:\s*(\d+)', child.text())
-    wait_until("the mail catcher listens", ready, [child])
-    port = int(ready().group(1))
+    port = listening(system.start_server("mail", command, {**os.environ, "PYTHONPATH": str(MAIL)}), r'"port"\s*:\s*(\d+)')
     say(f"mail catcher: 127.0.0.1:{port}, messages in .dev/mail")
     return port
 
 
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format, *args):
-        pass
-
-
 def start_shops(system):
     """The demo's shop pages over HTTP; their URL."""
-    handler = functools.partial(QuietHandler, directory=str(ROOT / "examples/shops"))
-    system.pages = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=system.pages.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{system.pages.server_address[1]}"
+    command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(ROOT / "examples/shops")]
+    url = f"http://127.0.0.1:{listening(system.start_server('shops', command), ' port ([0-9]+)')}"
     say(f"shop pages: {url}")
     return url
+
+
+def listening(child, pattern):
+    """The port that a server says it listens on."""
+    wait_until(f"{child.name} listens", lambda: re.search(pattern, child.text()), [child])
+    return int(re.search(pattern, child.text())[1])
 
 
 def start_standins(system, binaries):

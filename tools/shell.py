@@ -44,7 +44,8 @@ def pause(seconds=0.1):
 
 @contextlib.contextmanager
 def meanwhile(work):
-    """Does the work in a thread beside what the `with` has, and waits for it. Whichever fails first ends the other."""
+    """Does the work in a thread beside what the `with` has, and waits for it; what it starts ends with it (`mortal`). Whichever fails
+    first ends the other."""
     def guarded():
         try:
             work()
@@ -71,11 +72,11 @@ def say(text, to=None):
 
 
 def show(text):
-    """How far something is: on a terminal in the last line, which the next words replace."""
-    if sys.stdout.isatty():
-        write(text[:shutil.get_terminal_size().columns - 1], sys.stdout)
+    """How far something is, on standard error: on a terminal in the last line, which the next words replace."""
+    if sys.stderr.isatty():
+        write(text[:shutil.get_terminal_size().columns - 1], sys.stderr)
     else:
-        say(text)
+        say(text, sys.stderr)
 
 
 def write(text, to):
@@ -103,7 +104,7 @@ def exit_text(code):
 
 
 def mortal(command):
-    """The command, made to end when this script does, even by kill -9, where util-linux has the tool for it."""
+    """The command, made to end when the thread does that starts it, even by kill -9, where util-linux has the tool for it."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "TERM", "--", *command] if setpriv else list(command)
 

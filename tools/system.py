@@ -68,8 +68,9 @@ def command_run(profile, standins):
 
 def run_system(system, profile, standins):
     cargo.say_how_long(profile)
-    with meanwhile(lambda: servers.start(system, standins)):
-        binaries = cargo.build_programs(profile, standins)
+    with meanwhile(lambda: cargo.build_programs(profile, standins)):
+        servers.start(system, standins)
+    binaries = cargo.folder_of(profile)
     if standins:
         addresses, variables = servers.start_standins(system, binaries)
         shops, mail = addresses["shops"], f"{addresses['smtp']}/_requests"

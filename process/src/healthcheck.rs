@@ -70,7 +70,12 @@ mod tests {
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let other = listener.local_addr().unwrap();
-        tokio::spawn(async move { listener.accept().await.unwrap().0.write_all(b"220 mail\r\n").await });
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // What is not read would break the connection before its answer is.
+            let _ = stream.read(&mut [0; 512]).await.unwrap();
+            stream.write_all(b"220 mail\r\n").await.unwrap();
+        });
         assert_eq!(check(other, "/", |_| true).await.unwrap_err(), "answered \"220 mail\"");
         // Its listener is gone now.
         assert!(check(other, "/", |_| true).await.unwrap_err().starts_with("cannot be asked: "));

@@ -188,10 +188,11 @@ impl Board {
         }
         let waits = |row: &Row| row.waits.as_ref().filter(|_| row.end.is_none()).map(|why| one_line(why));
         if let Some(why) = contents().find_map(waits) {
-            let _ = write!(line, ", {why}");
+            let _ = write!(line, ": {why}");
         }
         for row in rows.iter().filter(|row| row.kind != CONTENT) {
-            let _ = write!(line, " · {} {}", row.kind, waits(row).unwrap_or_else(|| row.state().into()));
+            let state = waits(row).map_or_else(|| format!(" {}", row.state()), |why| format!(": {why}"));
+            let _ = write!(line, " · {}{state}", row.kind);
         }
         let _ = write!(line, " · {:.1} s", elapsed.as_secs_f64());
         line
@@ -371,8 +372,8 @@ publication A-1  succeeded  mock      no        42  mock mock-1
         assert_eq!(board.first_pending(), [("content", "id-1".to_owned()), ("email", "id-4".to_owned())]);
         board.note("content", Some("queue content is paused"));
         board.note("email", Some("put off until 05:00:30 UTC: 535 wrong password"));
-        let line = "content 1 of 2, queue content is paused · image not started · scrape not started · \
-                    email put off until 05:00:30 UTC: 535 wrong password · publication not started · 3.0 s";
+        let line = "content 1 of 2: queue content is paused · image not started · scrape not started · \
+                    email: put off until 05:00:30 UTC: 535 wrong password · publication not started · 3.0 s";
         assert_eq!(board.progress(Duration::from_secs(3)), line);
         board.note("content", None);
         board.end(1, finished("succeeded", json!({ "title": "Lampe" })));

@@ -121,6 +121,6 @@ async fn a_demo_that_waits_for_a_paused_queue_says_so() {
     let output = system.ecomctl(&demo).await;
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     let reason = "queue content is paused, `ecomctl queue resume content` lets it go on";
-    assert!(stderr(&output).contains(&format!("content 0 of 25, {reason} · image not started")), "{}", stderr(&output));
+    assert!(stderr(&output).contains(&format!("content 0 of 25: {reason} · image not started")), "{}", stderr(&output));
     assert!(stdout(&output).contains(&format!("unfinished: not finished within 8 s; {reason}")), "{}", stdout(&output));
 }

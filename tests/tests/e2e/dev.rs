@@ -45,20 +45,27 @@ cargo.run_cargo = lambda words, **_: print(" ".join(words))
 measure.command_test(arguments)
 "#;
 
-/// The whole start, of which every part does nothing.
+/// The whole start, of which every part does nothing but start one process, which the demo finds alive.
 const START: &str = r#"
-for name in ("start", "prepare_mongo"):
-    setattr(servers, name, lambda *_: None)
 for name in ("mock_services", "write_secret", "app_environment"):
     setattr(system, name, lambda *_: {"DB_NAME": "x"})
-cargo.say_how_long, cargo.build_programs = lambda *_: None, lambda *_: Path("/target/debug")
-system.write_token, system.start_apps, system.run_demo = lambda *_: "a-token", lambda *_: "an-url", lambda *_: 0
+cargo.say_how_long, cargo.build_programs, cargo.folder_of = lambda *_: None, lambda *_: None, lambda *_: "/target/debug"
+system.write_token, system.start_apps, servers.prepare_mongo = lambda *_: "a-token", lambda *_: "an-url", lambda *_: None
+running, servers.LOGS = servers.System(os.open("/dev/null", os.O_RDONLY)), Path(arguments[0])
+running.shops, running.mail_port = "", 0
+servers.start = lambda *_: running.start_server("sleeper", ["sleep", "60"])
+def demo(*_):
+    time.sleep(0.3)
+    for child in running.children():
+        child.check()
+    return 0
+system.run_demo = demo
 def pause(_):
     raise shell.Stopped
 system.pause = pause
-class Running:
-    children, shops, mail_port = staticmethod(list), "", 0
-sys.exit(system.run_system(Running, "dev", False))
+code = system.run_system(running, "dev", False)
+running.stop()
+sys.exit(code)
 "#;
 
 /// The start with a cargo that builds for an hour, and a pip that gets nothing, or the other way round.
@@ -150,7 +157,8 @@ fn dev_test_runs_every_program_although_one_fails() {
 
 #[test]
 fn dev_tells_how_ecomctl_is_found_and_where_its_secret_is() {
-    let said = said("", START, &[]);
+    let folder = temp_dir();
+    let said = said("", START, &[&folder.path().to_string_lossy()]);
     assert!(said.contains("export PATH=\"/target/debug:$PATH\""), "{said}");
     assert!(said.contains("JWT_SECRET=$(cat .dev/secret) ecomctl token"), "{said}");
 }
