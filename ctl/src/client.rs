@@ -136,6 +136,7 @@ pub(crate) struct Job {
     pub(crate) tenant: String,
     pub(crate) state: String,
     pub(crate) created_at: DateTime<Utc>,
+    pub(crate) run_at: Option<DateTime<Utc>>,
     pub(crate) finished_at: Option<DateTime<Utc>>,
     pub(crate) attempt: u32,
     pub(crate) max_attempts: u32,

@@ -61,14 +61,14 @@ pub(crate) enum Verb {
 
 /// A queue as the API shows it.
 #[derive(Debug, Deserialize)]
-struct Queue {
-    name: String,
-    paused: bool,
+pub(crate) struct Queue {
+    pub(crate) name: String,
+    pub(crate) paused: bool,
     depth: Depth,
     oldest_ready_age_s: Option<f64>,
     out_per_s: f64,
     time_to_empty_s: Option<f64>,
-    workers: u64,
+    pub(crate) workers: u64,
     #[serde(default)]
     error: Option<String>,
 }

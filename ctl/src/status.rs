@@ -20,8 +20,8 @@ pub(crate) struct Status {
 
 /// A service as the API shows it.
 #[derive(Debug, Deserialize)]
-struct Service {
-    service: String,
+pub(crate) struct Service {
+    pub(crate) service: String,
     mode: String,
     configured: bool,
     missing: Vec<String>,
@@ -32,7 +32,7 @@ struct Service {
     probe: Option<Probe>,
     breaker: Option<String>,
     #[serde(default)]
-    breaker_reason: Option<String>,
+    pub(crate) breaker_reason: Option<String>,
     success_rate_1h: Option<f64>,
     calls_1h: Option<u64>,
     degraded_waiting: Option<u64>,
@@ -45,10 +45,11 @@ struct Probe {
     error: Option<String>,
 }
 
+/// How all services stand, as the API shows it.
 #[derive(Debug, Deserialize)]
-struct Report {
+pub(crate) struct Report {
     mode: String,
-    services: Vec<Service>,
+    pub(crate) services: Vec<Service>,
 }
 
 pub(crate) async fn run(api: &Api, status: &Status, json: bool) -> Result<ExitCode> {

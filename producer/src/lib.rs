@@ -34,7 +34,7 @@ pub use app::App;
 pub use auth::{Scope, SignError, UnknownScope, sign};
 pub use config::{AppEnv, Config};
 pub use probe::probe;
-pub use serve::{Signals, healthcheck, run};
+pub use serve::run;
 
 /// Every route of the public listener.
 pub fn router(app: App) -> Router {

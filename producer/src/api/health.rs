@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 
 /// Longer than a healthy server ever takes, shorter than the patience of whoever asks.
-pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How the whole stands.
 #[derive(Serialize, ToSchema)]
