@@ -17,11 +17,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::status,
-    app::App,
     config::Config,
     listen::{self, Limits},
-    metrics, router, watch,
+    metrics,
+    router::router,
+    routes::status,
+    state::App,
+    watch,
 };
 
 /// Reading MongoDB's address may need a name server; the listener does not wait for a slow one.

@@ -1,11 +1,11 @@
 //! Tells the log whether Redis and MongoDB are there.
 
-use std::{fmt::Display, time::Duration};
+use std::time::Duration;
 
 use store::Store;
-use tokio::time::{interval, timeout};
+use tokio::time::interval;
 
-use crate::{api::health::PROBE_TIMEOUT, app::App, config::Config};
+use crate::{config::Config, ping::asked, state::App};
 
 const EVERY: Duration = Duration::from_secs(5);
 
@@ -18,7 +18,7 @@ pub(crate) async fn watch(app: App, config: Config) {
             _ = ticks.tick() => {}
             () = app.closing.cancelled() => return,
         }
-        let (redis, mongodb) = tokio::join!(probe(app.client.ping_with_a_write()), probe(mongodb(&app, &config)));
+        let (redis, mongodb) = tokio::join!(asked(app.client.ping_with_a_write()), asked(mongodb(&app, &config)));
         tell("redis", "jobs are refused until it is back", &redis, &mut redis_there);
         tell("mongodb", "large results cannot be shown until it is back", &mongodb, &mut mongodb_there);
     }
@@ -31,13 +31,6 @@ async fn mongodb(app: &App, config: &Config) -> Result<Duration, store::Error> {
     let store = Store::open(config.mongo_url(), &config.db_name).await?;
     app.set_store(store.clone());
     store.ping().await
-}
-
-async fn probe<E: Display>(ping: impl Future<Output = Result<Duration, E>>) -> Result<Duration, String> {
-    match timeout(PROBE_TIMEOUT, ping).await {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer within {} s", PROBE_TIMEOUT.as_secs())),
-    }
 }
 
 fn tell(service: &str, meanwhile: &str, now: &Result<Duration, String>, there: &mut Option<bool>) {

@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
@@ -38,9 +37,8 @@ const ATTEMPTS_KEPT: usize = 20;
 const MESSAGE_KEPT: usize = 2_000;
 
 /// The id of a job.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-#[schema(value_type = String, format = Uuid)]
 pub struct JobId(Uuid);
 
 impl JobId {
@@ -107,6 +105,18 @@ impl JobId {
     }
 }
 
+impl From<JobId> for Uuid {
+    fn from(id: JobId) -> Self {
+        id.0
+    }
+}
+
+impl From<Uuid> for JobId {
+    fn from(id: Uuid) -> Self {
+        Self(id)
+    }
+}
+
 impl std::str::FromStr for JobId {
     type Err = Error;
 
@@ -131,7 +141,7 @@ impl fmt::Debug for JobId {
 }
 
 /// How urgent a job is. Strict, but every 16th claim starts from the lowest.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
     /// Before all others.
@@ -155,7 +165,7 @@ impl Priority {
 }
 
 /// The state of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Waits for its time.
@@ -363,7 +373,7 @@ impl Record {
 }
 
 /// How an attempt ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptOutcome {
     /// Done.
@@ -392,7 +402,7 @@ impl AttemptOutcome {
 }
 
 /// Why an attempt failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptError {
     /// Stable code.
     pub code: String,
@@ -553,7 +563,7 @@ impl History {
     }
 
     pub(crate) fn draft(&self) -> Option<Success> {
-        self.draft.as_ref().and_then(|json| serde_json::from_slice(json).ok())
+        self.draft.as_ref().map(|draft| Success::new(draft.to_vec()))
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {
@@ -583,7 +593,7 @@ pub(crate) struct Finished {
     /// Absent when its only attempt succeeded.
     #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
     pub(crate) history: Option<History>,
-    /// JSON of a [`Success`], because its result is JSON.
+    /// See [`Success`].
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub(crate) success: Option<ByteBuf>,
     /// What the handler reported, when there is no history that has it.

@@ -113,7 +113,7 @@ pub(crate) fn settle(
             match next {
                 Next::Succeeded(success) => {
                     let past = has_past.then_some(history);
-                    end(job, State::Succeeded, now_ms, Some((worker, started_ms)), past, Some(&success), keep)
+                    end(job, State::Succeeded, now_ms, Some((worker, started_ms)), past, Some(success), keep)
                 }
                 Next::Retrying { delay } => {
                     history.due_ms = Some(due(delay));
@@ -121,7 +121,7 @@ pub(crate) fn settle(
                 }
                 Next::Scheduled { delay, draft, code } => {
                     history.snooze(&code, now_ms);
-                    history.draft = draft.map(|draft| json(&draft)).transpose()?;
+                    history.draft = draft.map(|draft| draft.into_bytes().into());
                     history.due_ms = Some(due(delay));
                     release(job, To::Scheduled { due_ms: due(delay) }, Some(&history))
                 }
@@ -196,7 +196,7 @@ fn end(
     now_ms: u64,
     run: Option<(&str, u64)>,
     history: Option<History>,
-    success: Option<&Success>,
+    success: Option<Success>,
     keep: bool,
 ) -> Result<Settlement, Error> {
     let finished = || {
@@ -208,7 +208,9 @@ fn end(
             worker: run.filter(|_| history.is_none()).map(|(worker, _)| worker.to_owned()),
             reports: if history.is_none() { job.end_of_reports() } else { None },
             history,
-            success: success.filter(|success| **success != Success::default()).map(json).transpose()?,
+            success: success
+                .filter(|success| *success != Success::default())
+                .map(|success| success.into_bytes().into()),
             replaced_ms: None,
         };
         finished.encode()
@@ -223,8 +225,4 @@ fn release(job: &Claimed, to: To, history: Option<&History>) -> Result<Settlemen
     let history = history.map(History::encode).transpose()?;
     let release = Release { id: job.id(), owner: job.owner().clone(), to, history };
     Ok(Settlement { partition: job.partition().clone(), what: What::Release(release) })
-}
-
-fn json(success: &Success) -> Result<ByteBuf, Error> {
-    serde_json::to_vec(success).map(ByteBuf::from).map_err(|e| Error::Invalid(format!("result: {e}")))
 }

@@ -16,7 +16,6 @@ use std::time::Duration;
 use redis::AsyncCommands;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
@@ -41,7 +40,7 @@ const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 const TRIES: u32 = 200;
 
 /// What a push does when another job holds its key.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnConflict {
     /// Answers with the job that holds the key.
