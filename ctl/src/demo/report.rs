@@ -293,7 +293,7 @@ mod tests {
     use crate::{demo::chain::tests::products, tell::tests::job};
     use api::Problem;
 
-    fn finished(state: &str, result: Value) -> End {
+    fn finished(state: &str, result: &Value) -> End {
         let fields = json!({ "state": state, "provider": "mock", "result": result,
             "created_at": "1970-01-01T00:00:00.000Z", "finished_at": "1970-01-01T00:00:00.042Z" });
         End::Finished(Box::new(job(&fields)))
@@ -316,7 +316,7 @@ mod tests {
             json!({ "status": "mock", "external_id": "mock-1" }),
         ];
         for (row, result) in results.into_iter().enumerate() {
-            assert_eq!(board.end(row, finished("succeeded", result.clone())), Some(result));
+            assert_eq!(board.end(row, finished("succeeded", &result)), Some(result));
         }
         let expected = "\
 job              state      provider  degraded  ms  result
@@ -337,9 +337,9 @@ publication A-1  succeeded  mock      no        42  mock mock-1
     fn whatever_did_not_succeed_is_named_with_its_reason() {
         let problem = Problem { title: "invalid payload".into(), ..Problem::default() };
         let board = Board::new(&products(), vec![Ok("id-0".to_owned()), Err(problem)]);
-        board.end(0, finished("succeeded", json!({ "title": "Käse" })));
+        board.end(0, finished("succeeded", &json!({ "title": "Käse" })));
         board.begin(2, "id-2");
-        board.end(2, finished("dead", Value::Null));
+        board.end(2, finished("dead", &Value::Null));
         board.begin(3, "id-3");
         board.give_up(Duration::from_secs(300));
         let text = board.report(Duration::from_secs(2), 100);
