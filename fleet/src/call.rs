@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{fleet::Backend, settings::ms};
+use crate::{
+    outbox::Outbox,
+    report::{CallEnd, Report},
+    settings::ms,
+};
 
 /// So many characters of a reason are kept.
 const REASON_AT_MOST: usize = 300;
@@ -22,6 +26,15 @@ pub struct Call<'a> {
     pub tokens_per_min: Option<u32>,
     /// How many tokens the call will use, estimated.
     pub tokens: u64,
+}
+
+impl Call<'_> {
+    /// How many tokens are asked for, and of how many a minute; 0 is no limit. More than a minute's worth is taken as a minute's worth,
+    /// or it would never be let through.
+    pub(crate) fn limited_tokens(&self) -> (u64, u32) {
+        let per_min = self.tokens_per_min.unwrap_or(0);
+        (self.tokens.min(u64::from(per_min)), per_min)
+    }
 }
 
 /// Whether a call may be made now.
@@ -54,8 +67,8 @@ pub struct Permit {
     pub(crate) tokens: u64,
     /// Its name, when it is the one call that a breaker lets through to see whether the service works again.
     pub(crate) probe: Option<String>,
-    /// Taken out by the report.
-    pub(crate) backend: Option<Arc<Backend>>,
+    /// Where the report goes, which takes it out. Who shares nothing has none.
+    pub(crate) outbox: Option<Arc<Outbox>>,
 }
 
 impl Permit {
@@ -64,12 +77,45 @@ impl Permit {
     pub fn is_probe(&self) -> bool {
         self.probe.is_some()
     }
+
+    pub(crate) fn report(&mut self, reported: Reported) -> Report {
+        let (requests, tokens) = (self.requests, signed(self.tokens));
+        match reported {
+            Reported::Answered { tokens: used, pause } => Report {
+                tokens_back: used.map_or(0, |used| tokens.saturating_sub(signed(used))),
+                pause_ms: pause.map_or(0, ms),
+                ..self.with(CallEnd::Answered)
+            },
+            Reported::Failed { reason } => Report { reason: short(&reason), ..self.with(CallEnd::Failed) },
+            Reported::Limited { pause, reason } => {
+                Report { pause_ms: ms(pause), reason: short(&reason), ..self.with(CallEnd::Limited) }
+            }
+            Reported::Parked { reason } => Report { reason: short(&reason), ..self.with(CallEnd::Parked) },
+            Reported::Unused => Report { requests_back: requests, tokens_back: tokens, ..self.with(CallEnd::Unused) },
+        }
+    }
+
+    /// Without a time, a pause, and anything given back.
+    fn with(&mut self, end: CallEnd) -> Report {
+        Report {
+            account: std::mem::take(&mut self.account),
+            service: std::mem::take(&mut self.service),
+            end,
+            at_ms: 0,
+            admitted_ms: self.admitted_ms,
+            probe: self.probe.take(),
+            requests_back: 0,
+            tokens_back: 0,
+            pause_ms: 0,
+            reason: String::new(),
+        }
+    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(backend) = self.backend.take_if(|_| self.probe.is_some()) {
-            backend.report(Report::of(self, Outcome::Unused));
+        if let Some(outbox) = self.outbox.take_if(|_| self.probe.is_some()) {
+            outbox.put(self.with(CallEnd::Unused));
         }
     }
 }
@@ -130,81 +176,6 @@ pub enum BreakerState {
     },
     /// One does, to see whether the service works again; it may be under way.
     HalfOpen,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Answered,
-    Failed,
-    Limited,
-    Parked,
-    Unused,
-}
-
-impl Outcome {
-    /// As scripts name it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Answered => "answered",
-            Self::Failed => "failed",
-            Self::Limited => "limited",
-            Self::Parked => "parked",
-            Self::Unused => "unused",
-        }
-    }
-}
-
-/// What came of a call, as it is written.
-#[derive(Debug, Clone)]
-pub(crate) struct Report {
-    pub(crate) account: String,
-    pub(crate) service: String,
-    pub(crate) outcome: Outcome,
-    pub(crate) at_ms: u64,
-    pub(crate) admitted_ms: u64,
-    pub(crate) probe: Option<String>,
-    pub(crate) requests_back: u32,
-    /// Below zero when more were used than estimated.
-    pub(crate) tokens_back: i64,
-    pub(crate) pause_ms: u64,
-    pub(crate) reason: String,
-}
-
-impl Report {
-    /// Without a time, a pause, and anything given back.
-    fn of(permit: &mut Permit, outcome: Outcome) -> Self {
-        Self {
-            account: std::mem::take(&mut permit.account),
-            service: std::mem::take(&mut permit.service),
-            outcome,
-            at_ms: 0,
-            admitted_ms: permit.admitted_ms,
-            probe: permit.probe.take(),
-            requests_back: 0,
-            tokens_back: 0,
-            pause_ms: 0,
-            reason: String::new(),
-        }
-    }
-
-    pub(crate) fn new(permit: &mut Permit, reported: Reported) -> Self {
-        let (requests, tokens) = (permit.requests, signed(permit.tokens));
-        match reported {
-            Reported::Answered { tokens: used, pause } => Self {
-                tokens_back: used.map_or(0, |used| tokens.saturating_sub(signed(used))),
-                pause_ms: pause.map_or(0, ms),
-                ..Self::of(permit, Outcome::Answered)
-            },
-            Reported::Failed { reason } => Self { reason: short(&reason), ..Self::of(permit, Outcome::Failed) },
-            Reported::Limited { pause, reason } => {
-                Self { pause_ms: ms(pause), reason: short(&reason), ..Self::of(permit, Outcome::Limited) }
-            }
-            Reported::Parked { reason } => Self { reason: short(&reason), ..Self::of(permit, Outcome::Parked) },
-            Reported::Unused => {
-                Self { requests_back: requests, tokens_back: tokens, ..Self::of(permit, Outcome::Unused) }
-            }
-        }
-    }
 }
 
 /// What services say can be long. And it is shown to all whose calls are held, so it must not name what the one call asked for.

@@ -1,32 +1,37 @@
 //! What replicas share through Redis: which services are real, circuit breakers, limits, spending; and the one way to connect to it.
 //!
-//! Reading order: `call.rs` has what is asked before a call to an outside service and what is said after it; [`Fleet`] is the way
-//! in; `breaker.rs` and `limiter.rs` are the rules.
+//! Order, lowest first: `clock`, `settings`, `trouble`, `error`, `tasks`, `connect`, `keys`, `mode`, `spending`, `event`, `once`, `report`,
+//! `outbox`, `call`, `scripts`, `shared`, `follower`, `writer`, `fleet`.
+//!
+//! `call` has what is asked before a call to an outside service and what is said after it; [`Fleet`] is the way in;
+//! `scripts/admit.rs` and `scripts/report.rs` tell the rules.
 
-mod alone;
-mod breaker;
 mod call;
 mod clock;
 mod connect;
 mod error;
+mod event;
 mod fleet;
+mod follower;
 mod keys;
-mod limiter;
 mod mode;
-mod news;
+mod once;
 mod outbox;
+mod report;
 mod scripts;
 mod settings;
 mod shared;
 mod spending;
 mod tasks;
 mod trouble;
+mod writer;
 
-pub use crate::fleet::{Event, Fleet};
+pub use crate::fleet::Fleet;
 pub use call::{Admission, BreakerState, Call, Health, Permit, Reported};
 pub use clock::Clock;
 pub use connect::{Connection, Messages, Redis};
 pub use error::Error;
+pub use event::Event;
 pub use mode::{Mode, Switch, UnknownMode};
 pub use settings::Settings;
 pub use spending::Reserved;

@@ -71,14 +71,6 @@ impl Modes {
         self.0.is_empty()
     }
 
-    /// A switch of all services ends those of single ones.
-    pub(crate) fn apply(&mut self, switch: Switch) {
-        if switch.service.is_none() {
-            self.0.clear();
-        }
-        self.0.insert(switch.service.clone(), switch);
-    }
-
     pub(crate) fn of(&self, service: &str) -> Option<Mode> {
         let own = self.0.get(&Some(service.to_owned()));
         own.or_else(|| self.0.get(&None)).map(|switch| switch.mode)

@@ -11,22 +11,24 @@ use tokio::{sync::broadcast, time::timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    alone::{HOUR_MINUTES, MINUTE_MS, worst},
-    call::{BreakerState, Call, Health, Report},
+    call::{BreakerState, Call, Health},
     connect::Redis,
     error::Error,
-    fleet::{Event, Verdict},
+    event::Event,
     keys,
     mode::{Modes, Switch},
-    news::OnceAMinute,
+    once::OnceAMinute,
     outbox::{FLUSH_WITHIN, Outbox},
-    scripts::Server,
+    report::Report,
+    scripts::{Server, Verdict},
     settings::Settings,
     spending::Reserved,
 };
 
 /// A service's health is that of so many accounts, those used last.
 const MOST_ACCOUNTS: isize = 100;
+const MINUTE_MS: u64 = 60_000;
+const HOUR_MINUTES: u64 = 60;
 
 /// What replicas share, in Redis.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ pub(crate) struct Shared {
     /// Held while it is read, so that what was read later is kept.
     reading: tokio::sync::Mutex<()>,
     events: broadcast::Sender<Event>,
-    pub(crate) outbox: Outbox,
+    pub(crate) outbox: Arc<Outbox>,
     /// Money on its way back.
     returns: TaskTracker,
     slow: OnceAMinute,
@@ -56,12 +58,12 @@ impl Shared {
     ) -> Arc<Self> {
         Arc::new(Self {
             server: Server { connection: redis.connection(), prefix: redis.prefix().to_owned() },
-            settings,
             sender,
             modes: RwLock::default(),
             reading: tokio::sync::Mutex::default(),
             events,
-            outbox: Outbox::default(),
+            outbox: Arc::new(Outbox::new(settings.clock.clone())),
+            settings,
             returns: TaskTracker::new(),
             slow: OnceAMinute::default(),
         })
@@ -215,4 +217,18 @@ fn readable(json: &str) -> Option<Switch> {
             |error| tracing::warn!(%error, "a switch of the mode in redis cannot be read and is left out: {json}"),
         )
         .ok()
+}
+
+/// The state of the account that is worst off, with its name in the reason.
+fn worst<'a>(states: impl Iterator<Item = (&'a str, BreakerState)>) -> BreakerState {
+    let named = states.map(|(account, state)| match state {
+        BreakerState::Open { until, reason } => BreakerState::Open { until, reason: format!("{account}: {reason}") },
+        other => other,
+    });
+    let badness = |state: &BreakerState| match state {
+        BreakerState::Closed => (0, 0),
+        BreakerState::HalfOpen => (1, 0),
+        BreakerState::Open { until, .. } => (2, *until),
+    };
+    named.max_by_key(badness).unwrap_or(BreakerState::Closed)
 }

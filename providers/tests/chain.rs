@@ -8,11 +8,12 @@ use std::{
     time::Duration,
 };
 
-use fleet::{Fleet, Mode};
+use fleet::{Fleet, Mode, Redis, Settings};
 use futures::{FutureExt, future::BoxFuture};
 use providers::{
     Answer, Ask, Config, Hold, Limits, Policy, Provider, ProviderError, Providers, Service, Shared, Turn, Usage,
 };
+use servers::RedisKind;
 
 /// A provider that gives these answers, and then its name.
 struct Scripted {
@@ -112,6 +113,14 @@ struct World {
     service: Service<Scripted>,
 }
 
+/// A fleet that shares with nobody else.
+fn fleet() -> Fleet {
+    let url = servers::redis(RedisKind::Valkey).unwrap();
+    let redis = Redis::open_within(url, &servers::prefix(), servers::PATIENCE).unwrap();
+    // A machine that builds beside may be slow: that is no reason to let all calls go.
+    Fleet::with_settings(&redis, Settings { answer_within: Duration::from_secs(20), ..Settings::default() })
+}
+
 /// A service that the variables make real, with two providers; the first gives these answers.
 fn world(answers: impl IntoIterator<Item = Result<(), ProviderError>>) -> World {
     limited(answers, Limits::default(), None)
@@ -122,7 +131,7 @@ fn limited(
     limits: Limits,
     spending_cap: Option<u64>,
 ) -> World {
-    let fleet = Fleet::alone();
+    let fleet = fleet();
     let first = Scripted::new("first", answers);
     let (second, mock) = (Scripted::new("second", []), Scripted::new("mock", []));
     let reals = vec![first.clone(), second.clone()];
@@ -134,7 +143,10 @@ fn limited(
 impl World {
     async fn call(&self, allow_fallback: bool, last_attempt: bool) -> Result<Answer<&'static str>, ProviderError> {
         let policy = Policy { allow_fallback, last_attempt, tenant: "acme", time: Duration::from_secs(10) };
-        self.service.call(policy, &Question).await
+        let answer = self.service.call(policy, &Question).await;
+        // What came of it counts from now on.
+        self.fleet.flush().await;
+        answer
     }
 
     fn asked(&self) -> (u32, u32, u32) {
@@ -249,7 +261,7 @@ async fn a_switch_takes_effect_at_the_next_call_and_a_mock_by_mode_is_not_degrad
 
 #[tokio::test]
 async fn what_is_switched_to_real_without_its_variables_is_degraded_or_waits() {
-    let fleet = Fleet::alone();
+    let fleet = fleet();
     let shared = Shared { fleet: fleet.clone(), spending_cap: None, secrets: providers::Secrets::default() };
     let mock = Scripted::new("mock", []);
     let service = Service::new("images", true, Vec::new(), mock, Duration::from_secs(10));
@@ -266,7 +278,7 @@ async fn what_is_switched_to_real_without_its_variables_is_degraded_or_waits() {
 #[tokio::test]
 async fn healing_keeps_its_pace_and_says_when_to_come_again() {
     let config = Config::from_vars(|name| (name == "HEAL_PER_MIN").then(|| "3".to_owned()));
-    let providers = Providers::from_config(&config, &Fleet::alone()).unwrap();
+    let providers = Providers::from_config(&config, &fleet()).unwrap();
     let mut n_allowed = 0;
     let error = loop {
         match providers.pace_healing("ai").await {
@@ -390,6 +402,7 @@ async fn waiting_for_ones_turn_is_no_failure_of_the_service() {
     for answer in futures::future::join_all(calls).await {
         assert_eq!(answer.unwrap().provider, "first");
     }
+    world.fleet.flush().await;
     assert_eq!(world.fleet.health("ai").await.unwrap().succeeded_1h, 32);
 }
 
@@ -410,9 +423,13 @@ async fn whoever_does_not_get_its_turn_comes_again_and_nobody_was_asked() {
 async fn the_money_of_a_cancelled_call_is_given_back() {
     let world = limited([], Limits::default(), Some(10_000));
     *world.first.takes.lock().unwrap() = Duration::from_secs(3600);
-    for _ in 0..3 {
-        let call = world.call(false, false);
-        assert!(tokio::time::timeout(Duration::from_millis(20), call).await.is_err(), "it is cancelled");
+    for n_asked in 0..3 {
+        let mut call = Box::pin(world.call(false, false));
+        while world.first.asked() == n_asked {
+            assert!(tokio::time::timeout(Duration::from_millis(20), &mut call).await.is_err(), "it takes an hour");
+        }
+        drop(call);
+        world.fleet.flush().await;
     }
     assert_eq!(world.fleet.health("ai").await.unwrap().calls_1h, 0, "it says nothing of the provider");
     *world.first.takes.lock().unwrap() = Duration::ZERO;

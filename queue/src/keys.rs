@@ -11,9 +11,9 @@
 //! | `held` | list of ids | ready jobs that a newer release wrote | by a worker that reads them |
 //! | `ghosts` | set of ids | cancelled jobs whose id is still in a list of ready jobs | when a claim meets them |
 //! | `scheduled`, `retrying` | sorted sets, score = due ms | jobs that wait for their time | by the claim after it |
-//! | `claims` | hash owner → ids, one behind the other | the jobs of each claim that a worker has, and those of it that have finished: these have no record | with the claim's last job |
-//! | `left` | hash owner → number | how many jobs of the claim have not ended | with the claim's last job |
-//! | `leases` | sorted set, score = lease end ms | owners: one entry a claim, not a job | with the claim's last job |
+//! | `claims` | hash claim → ids, one behind the other | the jobs of each claim that a worker has, and those of it that have finished: these have no record | with the claim's last job |
+//! | `left` | hash claim → number | how many jobs of the claim have not ended | with the claim's last job |
+//! | `leases` | sorted set, score = lease end ms | claims: one entry a claim, not a job | with the claim's last job |
 //! | `cancels` | set of ids | running jobs that are to stop | with the run |
 //! | `history` | hash id → attempts, counts, draft, reports | only jobs that were run before, or made ready again | with the job |
 //! | `progress` | hash id → reports | running jobs whose handlers reported something | with the run |
@@ -22,7 +22,7 @@
 //! | `dead` | sorted set, score = death ms | dead letters, at most 10,000 and 180 days | oldest first |
 //! | `done:<bucket>` | hash id → finished job, or the field `#<n>` in which it lies with others; `#` counts these fields | jobs that finished in the bucket of their id: its time ÷ (retention ÷ 24) | one expiry for the hash |
 //! | `finished:<id>` | string | a job that finished in a later bucket than its id's, or that was released to its end | own expiry |
-//! | `barred:<name>` | string | a claim of a unique key that was taken over: no job can be pushed under it | 24 h |
+//! | `barred:<name>` | string | a bid for a unique key that was taken over: no job can be pushed under it | 24 h |
 //! | `minute:<m>` | hash | `in` and `out` of that minute | 2 h |
 //! | `wake` | list of one token, rarely more | an idle replica blocks on it | by the claim that leaves nothing |
 //! | `watched` | sorted set, score = until ms | ids that someone waits for | upkeep |
@@ -38,7 +38,7 @@
 //!
 //! Keys of no partition: the table of partition numbers, the replicas, unique and idempotency keys (below).
 
-use crate::message::JobId;
+use crate::model::id::JobId;
 
 /// A partition of a queue: the unit that one set of keys serves.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -62,6 +62,21 @@ impl Partition {
 
     pub(crate) fn key(&self, suffix: &str) -> String {
         format!("{}:{suffix}", self.base)
+    }
+
+    /// Sorted set of a tenant's ids, all with the score 0: so they are in the order of their bytes, which is that of their times.
+    pub(crate) fn of_tenant(&self, tenant: &str) -> String {
+        self.key(&format!("of:{tenant}"))
+    }
+
+    /// Set of the tenants that have an index.
+    pub(crate) fn tenants(&self) -> String {
+        self.key("tenants")
+    }
+
+    /// String: there when every job that has a record is in its tenant's index.
+    pub(crate) fn indexed(&self) -> String {
+        self.key("indexed")
     }
 }
 
@@ -95,7 +110,7 @@ pub(crate) fn idempotency(prefix: &str, tenant: &str, key: &str) -> String {
     format!("{prefix}:{{idempotency}}:{tenant}:{key}")
 }
 
-/// String: the job that holds a tenant's unique key, claimed or confirmed (see `unique.rs`). Hashed, because keys are the callers' words; in
+/// String: the job that has a tenant's unique key, as a bid or confirmed (see `unique.rs`). Hashed, because keys are the callers' words; in
 /// a slot of its own.
 pub(crate) fn unique(prefix: &str, tenant: &str, key: &str) -> String {
     use sha2::{Digest, Sha256};

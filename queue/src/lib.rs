@@ -1,55 +1,46 @@
 //! The Redis queue: an apalis backend, and the client that pushes to it.
+//!
+//! Order, lowest first: `model`, `keys`, `scripts`, `client`, `replica`.
+//!
+//! `model` is what is stored of a job and what follows from it, without Redis. `scripts` has one file a Lua script; `client` is for
+//! whoever pushes and looks, `replica` for whoever runs jobs.
 
-mod backend;
-mod claimed;
 mod client;
-mod directory;
-mod error;
-mod events;
-mod fixed;
-mod follow;
-mod history;
-mod idempotency;
-mod inspect;
-mod job;
-mod json;
 mod keys;
-mod list;
-mod message;
-mod outcome;
-mod owner;
-mod pack;
-mod progress;
-mod pusher;
-mod replace;
+mod model;
 mod replica;
-mod run_now;
 mod scripts;
-mod session;
-mod settle;
-mod tenants;
-mod timeline;
-mod unique;
-mod view;
-mod waker;
 
-pub use backend::{RedisBackend, SettleLayer, SettleService};
-pub use claimed::Claimed;
-pub use client::{Client, MOST_PAYLOAD, RETENTION};
-pub use error::Error;
+pub use client::{
+    Client, RETENTION,
+    follow::Follower,
+    idempotency::{Fingerprint, Idempotency, KeyTaken},
+    list::{ListFilter, ListPage, Position},
+    push::MOST_PAYLOAD,
+    unique::Pushed,
+    unrecorded::Unrecorded,
+};
 pub use fleet::Clock;
-pub use follow::Follower;
-pub use history::Unrecorded;
-pub use idempotency::{Fingerprint, Idempotency, KeyTaken};
-pub use job::{Job, Kind};
-pub use json::Json;
-pub use list::{ListFilter, ListPage, Position};
-pub use message::{AttemptError, AttemptOutcome, DEFAULT_TENANT, ENVELOPE_VERSION, JobId, NewJob, Priority, State};
-pub use outcome::{Failure, Outcome, Success, TIMED_OUT};
-pub use progress::Reporter;
-pub use replica::Replica;
-pub use session::{ClaimReport, Session, Timing, UpkeepReport};
-pub use settle::{Settlement, Verdict};
-pub use timeline::{Event, Happened, Trace};
-pub use unique::{OnConflict, Pushed, Unique};
-pub use view::{AttemptView, Depth, JobView, Page, Progress, QueueView, Snoozes, Timestamp};
+pub use model::{
+    attempt::{AttemptError, AttemptOutcome},
+    error::Error,
+    id::{JobId, NoJobId},
+    job::{Job, Kind},
+    json::Json,
+    new_job::{DEFAULT_TENANT, NewJob, OnConflict, Unique},
+    outcome::{Failure, Outcome, Success, TIMED_OUT},
+    record::ENVELOPE_VERSION,
+    state::{Priority, State},
+    timeline::{Event, Happened},
+    view::{AttemptView, Depth, JobView, Page, Progress, QueueView, Snoozes, Timestamp, Trace},
+};
+pub use replica::{
+    backend::{RedisBackend, SettleLayer, SettleService},
+    claim::ClaimReport,
+    claimed::Claimed,
+    reclaim::UpkeepReport,
+    reporter::Reporter,
+    session::{Session, Timing},
+    settle::{Settlement, Verdict},
+    tasks::Replica,
+};

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 -- Whether a call to an account may be made now: breaker, pause, limits. What is granted is taken at once.
 -- KEYS[1]  base of the account's keys
--- ARGV     now_ms, requests per minute (0: no limit), tokens that are needed, tokens per minute (0: no limit), name of the call,
---          ms of a probe's lease, ms after which others ask again while a probe is under way, seconds that the state is kept
+-- Named    now_ms, requests_per_min (0: no limit), tokens_needed, tokens_per_min (0: no limit), name (of the call),
+--          probe_lease_ms, ask_again_ms (after which others ask again while a probe is under way), kept_s (the state)
 -- Reply    { 'go' } | { 'probe' } | { 'wait', ms } | { 'open', ms, reason }
-local state, now = KEYS[1] .. ':state', tonumber(ARGV[1])
+local state, now = KEYS[1] .. ':state', tonumber(now_ms)
 local fields = redis.call('HMGET', state, 'cause', 'open_until', 'reason', 'probe_until', 'paused_until', 'requests',
   'requests_at', 'tokens', 'tokens_at')
 local cause, reason = fields[1], fields[3]
@@ -13,7 +13,7 @@ local open_until, probe_until = tonumber(fields[2] or 0), tonumber(fields[4] or 
 if cause then
   local wait = open_until - now
   if wait <= 0 then
-    wait = math.min(probe_until - now, tonumber(ARGV[7]))
+    wait = math.min(probe_until - now, tonumber(ask_again_ms))
   end
   if wait > 0 then
     return { 'open', wait, reason }
@@ -40,9 +40,9 @@ local function look(left, at, need, per_min)
   return left, missing > 1e-6 and math.ceil(missing * 60000 / per_min) or 0
 end
 
-local need = tonumber(ARGV[3])
-local requests, requests_wait = look(tonumber(fields[6] or nil), tonumber(fields[7] or 0), 1, tonumber(ARGV[2]))
-local tokens, tokens_wait = look(tonumber(fields[8] or nil), tonumber(fields[9] or 0), need, tonumber(ARGV[4]))
+local need = tonumber(tokens_needed)
+local requests, requests_wait = look(tonumber(fields[6] or nil), tonumber(fields[7] or 0), 1, tonumber(requests_per_min))
+local tokens, tokens_wait = look(tonumber(fields[8] or nil), tonumber(fields[9] or 0), need, tonumber(tokens_per_min))
 local wait = math.max(requests_wait, tokens_wait)
 if wait > 0 then
   return { 'wait', wait }
@@ -60,12 +60,12 @@ if tokens then
 end
 if cause then
   changes[#changes + 1] = 'probe'
-  changes[#changes + 1] = ARGV[5]
+  changes[#changes + 1] = name
   changes[#changes + 1] = 'probe_until'
-  changes[#changes + 1] = now + tonumber(ARGV[6])
+  changes[#changes + 1] = now + tonumber(probe_lease_ms)
 end
 if #changes > 0 then
   redis.call('HSET', state, unpack(changes))
-  redis.call('EXPIRE', state, ARGV[8])
+  redis.call('EXPIRE', state, kept_s)
 end
 return { cause and 'probe' or 'go' }

@@ -1,16 +1,16 @@
 #!lua flags=allow-oom
 -- Writes what came of calls to one account, once.
 -- KEYS[1]  base of the account's keys
--- ARGV     sender, number of the batch, now_ms, channel, account, seconds that the state is kept,
---          ms that failures open it, at most; ms that parking opens it, at most; buckets of the window, ms of one, failures at least;
---          then nine for each report, in order: outcome, service, at_ms, admitted_ms, name of the probe or '', requests and tokens to
+-- Named    sender, number (of the batch), now_ms, channel, account, kept_s (the state), open_ms and open_at_most_ms (how long failures
+--          open it), parked_ms and parked_at_most_ms, buckets (of the window), bucket_ms, failures_at_least
+-- More     nine for each report, in order: outcome, service, at_ms, admitted_ms, name of the probe or '', requests and tokens to
 --          give back, ms of a pause, reason
 -- Reply    1, or 0 when this batch was written before
-local base, now = KEYS[1], tonumber(ARGV[3])
-local buckets, bucket_ms, failures_at_least = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13])
+local base, now = KEYS[1], tonumber(now_ms)
+local buckets, bucket_ms, failures_at_least = tonumber(buckets), tonumber(bucket_ms), tonumber(failures_at_least)
 local lengths = {
-  failures = { tonumber(ARGV[7]), tonumber(ARGV[8]) },
-  parked = { tonumber(ARGV[9]), tonumber(ARGV[10]) },
+  failures = { tonumber(open_ms), tonumber(open_at_most_ms) },
+  parked = { tonumber(parked_ms), tonumber(parked_at_most_ms) },
 }
 
 local state = {}
@@ -18,12 +18,12 @@ local fields = redis.call('HGETALL', base .. ':state')
 for i = 1, #fields, 2 do
   state[fields[i]] = fields[i + 1]
 end
-local batch = base .. ':batch:' .. ARGV[1]
-if tonumber(redis.call('GET', batch) or 0) >= tonumber(ARGV[2]) then
+local batch = base .. ':batch:' .. sender
+if tonumber(redis.call('GET', batch) or 0) >= tonumber(number) then
   return 0
 end
 
-local function number(name)
+local function field(name)
   return tonumber(state[name] or 0)
 end
 
@@ -31,9 +31,9 @@ local function window(bucket)
   return base .. ':window:' .. bucket
 end
 
-local function count_in_window(at, field)
+local function count_in_window(at, name)
   local key = window(math.floor(at / bucket_ms))
-  redis.call('HINCRBY', key, field, 1)
+  redis.call('HINCRBY', key, name, 1)
   redis.call('PEXPIRE', key, (buckets + 1) * bucket_ms)
 end
 
@@ -48,18 +48,18 @@ local function fails_too_often()
 end
 
 local function tell(news)
-  redis.call('PUBLISH', ARGV[4], cjson.encode(news))
+  redis.call('PUBLISH', channel, cjson.encode(news))
 end
 
 local function open(cause, reason)
   local before, length = state.cause, lengths[cause][1]
   if before == cause then
-    length = math.min(2 * number('open_ms'), lengths[cause][2])
+    length = math.min(2 * field('open_ms'), lengths[cause][2])
   end
   state.cause, state.reason, state.open_ms, state.open_until = cause, reason, length, now + length
   state.probe, state.probe_until = nil, nil
   if before ~= cause then
-    tell({ breaker_opened = { account = ARGV[5], reason = reason } })
+    tell({ breaker_opened = { account = account, reason = reason } })
   end
 end
 
@@ -70,12 +70,12 @@ local function close(service)
   for bucket = last - buckets, last do
     redis.call('DEL', window(bucket))
   end
-  tell({ breaker_closed = { service = service, account = ARGV[5] } })
+  tell({ breaker_closed = { service = service, account = account } })
 end
 
-local function give_back(field, amount)
-  if state[field] and tonumber(amount) ~= 0 then
-    state[field] = state[field] + tonumber(amount)
+local function give_back(name, amount)
+  if state[name] and tonumber(amount) ~= 0 then
+    state[name] = state[name] + tonumber(amount)
   end
 end
 
@@ -88,20 +88,20 @@ local function count_call(service, at, answered)
   redis.call('EXPIRE', key, 3720)
 end
 
-for i = 14, #ARGV, 9 do
+for i = more, #ARGV, 9 do
   local outcome, service, at, admitted, probe, requests, tokens, pause, reason = unpack(ARGV, i, i + 8)
   at, pause = tonumber(at), tonumber(pause)
   give_back('requests', requests)
   give_back('tokens', tokens)
   if pause > 0 then
-    state.paused_until = math.max(number('paused_until'), at + pause)
+    state.paused_until = math.max(field('paused_until'), at + pause)
   end
   local is_probe = state.cause and probe ~= '' and state.probe == probe
   if is_probe then
     state.probe, state.probe_until = nil, nil
   end
   -- What failed of the calls that were admitted before the breaker closed says nothing about now.
-  local counts = tonumber(admitted) >= number('closed_at')
+  local counts = tonumber(admitted) >= field('closed_at')
   if outcome == 'answered' then
     count_in_window(at, 'answered')
     if state.cause and probe ~= '' then
@@ -128,7 +128,7 @@ end
 redis.call('DEL', base .. ':state')
 if #after > 0 then
   redis.call('HSET', base .. ':state', unpack(after))
-  redis.call('EXPIRE', base .. ':state', ARGV[6])
+  redis.call('EXPIRE', base .. ':state', kept_s)
 end
-redis.call('SET', batch, ARGV[2], 'EX', 3600)
+redis.call('SET', batch, number, 'EX', 3600)
 return 1

@@ -221,7 +221,7 @@ async fn a_429_for_the_probe_lets_another_probe_go_after_the_pause(world: World)
     assert!(go(&fleet).await.is_probe());
 }
 
-crate::everywhere!(
+crate::on_both_servers!(
     five_failures_open_the_breaker_in_every_replica_and_four_do_not,
     as_long_as_most_calls_are_answered_failures_do_not_open_it,
     failures_of_more_than_a_minute_ago_do_not_count,

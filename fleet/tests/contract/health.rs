@@ -37,7 +37,7 @@ async fn the_breaker_of_a_service_is_that_of_its_account_that_is_worst_off(world
     assert_eq!(fleet.health("ai").await.unwrap().breaker, BreakerState::HalfOpen);
 }
 
-crate::everywhere!(
+crate::on_both_servers!(
     calls_of_the_last_hour_are_counted_in_all_replicas_for_each_service,
     the_breaker_of_a_service_is_that_of_its_account_that_is_worst_off,
 );

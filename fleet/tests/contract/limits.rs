@@ -102,7 +102,7 @@ async fn calls_without_a_limit_do_not_refill_those_with_one(world: World) {
     assert_eq!(waits(&fleet, &limited).await, Duration::from_secs(30));
 }
 
-crate::everywhere!(
+crate::on_both_servers!(
     of_many_calls_at_once_exactly_as_many_as_the_limit_go_through_in_all_replicas,
     requests_come_back_evenly,
     tokens_are_taken_as_estimated_and_corrected_by_the_report,

@@ -1,4 +1,4 @@
-//! The promises of what replicas share, one test each: in one process, and on every server that is supported. Time is a simulated
+//! The promises of what replicas share, one test each, on every server that is supported. Time is a simulated
 //! clock where it matters.
 
 #![expect(clippy::unwrap_used, reason = "clippy does not count plain functions here as test code")]
@@ -35,18 +35,4 @@ macro_rules! on_both_servers {
     };
 }
 
-/// Runs each test in one process, and on both servers.
-macro_rules! everywhere {
-    ($($test:ident),* $(,)?) => {
-        mod alone {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $test() {
-                    $crate::world::in_time(super::$test($crate::world::World::alone())).await;
-                }
-            )*
-        }
-        $crate::on_both_servers!($($test),*);
-    };
-}
-pub(crate) use {everywhere, on_both_servers};
+pub(crate) use on_both_servers;

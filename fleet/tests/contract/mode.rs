@@ -74,7 +74,7 @@ async fn a_switch_that_cannot_be_read_does_not_hide_the_others(world: World) {
     );
 }
 
-crate::everywhere!(
+crate::on_both_servers!(
     nothing_is_switched_at_first_and_a_single_switch_wins_over_that_of_all,
     each_switch_is_recorded_with_who_when_and_why_and_the_last_hundred_are_kept,
 );

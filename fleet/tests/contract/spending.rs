@@ -65,7 +65,7 @@ async fn what_was_set_aside_for_a_call_that_never_ended_is_given_back(world: Wor
     assert_eq!(spent(&b, "shop").await, 100);
 }
 
-crate::everywhere!(
+crate::on_both_servers!(
     of_many_reservations_at_once_only_as_many_as_the_cap_allows_are_given,
     what_a_call_really_cost_replaces_what_was_set_aside,
     a_reservation_that_nobody_settles_is_gone_the_next_day,

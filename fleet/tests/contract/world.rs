@@ -20,29 +20,21 @@ pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) url: String,
     pub(crate) prefix: String,
-    /// Without Redis all replicas are this one.
-    alone: Option<Fleet>,
 }
 
 impl World {
-    pub(crate) fn alone() -> Self {
-        let clock = Clock::simulated(START_MS);
-        let fleet = Fleet::alone_with(settings(&clock));
-        Self { clock, url: String::new(), prefix: String::new(), alone: Some(fleet) }
-    }
-
     pub(crate) fn on(kind: RedisKind) -> Option<Self> {
         Some(Self::at(servers::redis(kind)?))
     }
 
     pub(crate) fn at(url: &str) -> Self {
         let clock = Clock::simulated(START_MS);
-        Self { clock, url: url.to_owned(), prefix: servers::prefix(), alone: None }
+        Self { clock, url: url.to_owned(), prefix: servers::prefix() }
     }
 
     /// A further replica.
     pub(crate) fn replica(&self) -> Fleet {
-        self.alone.clone().unwrap_or_else(|| Fleet::with_settings(&self.redis(), settings(&self.clock)))
+        Fleet::with_settings(&self.redis(), settings(&self.clock))
     }
 
     pub(crate) fn redis(&self) -> Redis {

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 -- A replica says that it lives.
 -- KEYS[1]  the sorted set of replicas   KEYS[2]  the replica's hash
--- ARGV     replica, now_ms, what it says of itself (JSON), seconds that the hash is kept, oldest beat_ms that counts
+-- Named    replica, now_ms, about (JSON: what it says of itself), kept_s (of the hash), oldest_ms (the oldest beat that counts)
 -- Reply    OK
-redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[5])
-redis.call('HSET', KEYS[2], 'about', ARGV[3])
-redis.call('EXPIRE', KEYS[2], ARGV[4])
+redis.call('ZADD', KEYS[1], now_ms, replica)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', oldest_ms)
+redis.call('HSET', KEYS[2], 'about', about)
+redis.call('EXPIRE', KEYS[2], kept_s)
 return 'OK'

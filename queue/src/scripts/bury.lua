@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Deletes dead jobs.
 -- KEYS[1]  base of the partition's keys
--- ARGV     ids
+-- More     ids
 -- Reply    how many were dead and are deleted
 local n = 0
 for _, id in ipairs(ARGV) do

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 -- Cancels a job that waits, or marks a running one.
 -- KEYS[1]  base of the partition's keys
--- ARGV     id, state that the caller saw, finished record, bucket or '' for a key of its own, ttl_ms of the bucket,
---          retention_ms (0: not kept), whether history is kept of it ('1' or '0')
--- Reply    'cancelled', the owner of a running job, or nothing when the job's state is no longer the one seen
-local base, id, seen, finished, bucket = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+-- Named    id, seen (the state that the caller saw), finished (its record), bucket ('': a key of its own), ttl_ms (of the bucket),
+--          retention_ms (0: not kept), keeps_history ('1' or '0')
+-- Reply    'cancelled', the claim that has a running job, or nothing when the job's state is no longer the one seen
+local base = KEYS[1]
 if redis.call('HEXISTS', page(base, id), id) == 0 then
   return false
 end
@@ -12,14 +12,14 @@ check(base, 'SCARD', { ':cancels', ':ghosts' })
 check(base, 'HLEN', { ':history', ':done:' .. bucket })
 check(base, 'ZCARD', { ':watched' })
 check(base, 'LLEN', { ':unrecorded' })
-local owner = holder(base, id)
+local claim = holder(base, id)
 if seen == 'running' then
-  if owner then
+  if claim then
     redis.call('SADD', base .. ':cancels', id)
   end
-  return owner
+  return claim
 end
-if owner or redis.call('ZSCORE', base .. ':dead', id) then
+if claim or redis.call('ZSCORE', base .. ':dead', id) then
   return false
 end
 if seen == 'ready' then
@@ -33,19 +33,19 @@ elseif redis.call('ZREM', base .. ':' .. seen, id) == 0 then
 end
 redis.call('HDEL', page(base, id), id)
 redis.call('HDEL', base .. ':history', id)
-if ARGV[6] ~= '0' then
+if retention_ms ~= '0' then
   if bucket == '' then
-    redis.call('SET', base .. ':finished:' .. id, finished, 'PX', ARGV[6])
+    redis.call('SET', base .. ':finished:' .. id, finished, 'PX', retention_ms)
   else
     local key = base .. ':done:' .. bucket
     local new = redis.call('EXISTS', key) == 0
     redis.call('HSET', key, id, finished)
     if new then
-      redis.call('PEXPIRE', key, ARGV[5])
+      redis.call('PEXPIRE', key, ttl_ms)
     end
   end
 end
-if ARGV[7] == '1' and redis.call('RPUSH', base .. ':unrecorded', id) > 1000000 then
+if keeps_history == '1' and redis.call('RPUSH', base .. ':unrecorded', id) > 1000000 then
   redis.call('LTRIM', base .. ':unrecorded', -1000000, -1)
 end
 if redis.call('ZSCORE', base .. ':watched', id) then

@@ -1,14 +1,13 @@
 #!lua flags=allow-oom
--- Makes due jobs ready, then hands up to `want` ready jobs to one owner under a lease.
+-- Makes due jobs ready, then hands up to `want` ready jobs to one claim, under a lease.
 -- KEYS[1]  base of the partition's keys
--- ARGV     owner, want (at most 1000, less as many as are due now), now_ms, lease_end_ms, order of the priorities ('0123'), whether a suspect may be taken
---          ('1' or '0': it comes by itself), at most so many jobs come with their records: more are read faster outside of a script
+-- Named    claim, want (at most 1000, less as many as are due now), now_ms, lease_end_ms, order (of the priorities, '0123'), take_suspect
+--          ('1' or '0': it comes by itself), most_records (so many jobs come with their records: more are read faster outside)
 -- Reply    { next due_ms or -1, 1 if the only job is a suspect or 2 if suspects wait for a replica without other jobs, 1 if more
 --            could be claimed, 1 if a job may have a history,
 --            the ids in one string, records and histories (false = none; both empty when there are too many jobs) }
 local base = KEYS[1]
-local owner, want, now, lease_end = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
-local order, take_suspect, most_records = ARGV[5], ARGV[6] == '1', tonumber(ARGV[7])
+local want, now, take_suspect = tonumber(want), tonumber(now_ms), take_suspect == '1'
 local ghosts = base .. ':ghosts'
 
 if redis.call('EXISTS', base .. ':paused') == 1 then
@@ -103,9 +102,9 @@ if #ids == 0 then
 end
 
 local claimed = table.concat(ids)
-redis.call('HSET', base .. ':claims', owner, claimed)
-redis.call('HSET', base .. ':left', owner, #ids)
-redis.call('ZADD', base .. ':leases', lease_end, owner)
+redis.call('HSET', base .. ':claims', claim, claimed)
+redis.call('HSET', base .. ':left', claim, #ids)
+redis.call('ZADD', base .. ':leases', lease_end_ms, claim)
 if redis.call('EXISTS', base .. ':watched') == 1 then
   for i = 1, #ids do
     if redis.call('ZSCORE', base .. ':watched', ids[i]) then
@@ -115,7 +114,7 @@ if redis.call('EXISTS', base .. ':watched') == 1 then
 end
 local with_history = redis.call('EXISTS', base .. ':history')
 local records, histories = {}, {}
-if #ids <= most_records then
+if #ids <= tonumber(most_records) then
   for i, id in ipairs(ids) do
     -- After the first pop nothing may fail any more: what cannot be read here is read again outside, and fails there.
     local record = redis.pcall('HGET', page(base, id), id)

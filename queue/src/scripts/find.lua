@@ -1,10 +1,11 @@
 #!lua flags=no-writes,allow-oom
 -- Finds jobs by their ids, wherever each is. Ends early when the reply gets large.
 -- KEYS[1]  base of the partition's keys
--- ARGV     bytes of records after which the reply ends, then (id, bucket of the id) of each job
--- Reply    for each id in order, at least for the first: nothing, or { state, record or finished record, score_ms or owner or
+-- Named    most_bytes (of records, after which the reply ends)
+-- More     (id, bucket of the id) of each job
+-- Reply    for each id in order, at least for the first: nothing, or { state, record or finished record, score_ms or claim or
 --          false, history or false, reports of a running job or false }
-local base, most, bytes = KEYS[1], tonumber(ARGV[1]), 0
+local base, most, bytes = KEYS[1], tonumber(most_bytes), 0
 local packs = {}
 
 -- What lies in a field with others: there it begins with its length and the id (see pack.rs).
@@ -39,15 +40,15 @@ local function find(id, bucket)
       return { state, record, score, history, false }
     end
   end
-  local owner = holder(base, id)
-  if owner then
-    return { 'running', record, owner, history, redis.call('HGET', base .. ':progress', id) }
+  local claim = holder(base, id)
+  if claim then
+    return { 'running', record, claim, history, redis.call('HGET', base .. ':progress', id) }
   end
   return { 'ready', record, false, history, false }
 end
 
 local replies, n = {}, 0
-for at = 2, #ARGV, 2 do
+for at = more, #ARGV, 2 do
   local found = find(ARGV[at], ARGV[at + 1])
   n = n + 1
   replies[n] = found

@@ -1,16 +1,16 @@
 #!lua flags=allow-oom
--- Ends running jobs of their owners and keeps what is to be kept of them.
+-- Ends running jobs of claims and keeps what is to be kept of them.
 -- KEYS[1]  base of the partition's keys
--- ARGV     bucket, ttl_ms of the bucket, retention_ms, minute, n_owners, n_runs, n (at most 1000 jobs),
---          states (n letters, for those who watch), whether history is kept of them ('1' or '0'),
---          n_owners times (owner, jobs that its claim has left, how many of them end here),
---          n_runs times (page, how many of the next ids are on it), n ids, in the order of their owners,
+-- Named    bucket, ttl_ms (of the bucket), retention_ms, minute, n_claims, n_runs, n_jobs (at most 1000),
+--          states (a letter a job, for those who watch), keeps_history ('1' or '0')
+-- More     n_claims times (claim, how many jobs it has left, how many of them end here),
+--          n_runs times (page, how many of the next ids are on it), n_jobs ids, in the order of their claims,
 --          (position of the first job from 1, how many jobs from there, their finished records) of all that is kept: several
 --          jobs share a field of the bucket, one alone has a field, none (0) means that the first has a key of its own
 -- Reply    { position of each job refused because its lease is lost, counted from 1 }
-local base, bucket, ttl, retention, minute = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local n_owners, n_runs, n, states = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
-local runs_at = 9 + 3 * n_owners
+local base, n = KEYS[1], tonumber(n_jobs)
+-- Before the first run, and before the first id.
+local runs_at = more - 1 + 3 * n_claims
 local ids_at = runs_at + 2 * n_runs
 local claims, left, leases = base .. ':claims', base .. ':left', base .. ':leases'
 
@@ -22,16 +22,16 @@ check(base, 'ZCARD', { ':leases', ':watched' })
 check(base, 'SCARD', { ':cancels' })
 check(base, 'LLEN', { ':unrecorded' })
 local refused, is_refused, position = {}, {}, 0
-for at = 10, runs_at, 3 do
-  local owner, had, ends = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-  local has = tonumber(redis.call('HGET', left, owner) or '-1')
+for at = more, runs_at, 3 do
+  local claim, had, ends = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  local has = tonumber(redis.call('HGET', left, claim) or '-1')
   if has == had then
     if had == ends then
-      redis.call('HDEL', left, owner)
-      redis.call('HDEL', claims, owner)
-      redis.call('ZREM', leases, owner)
+      redis.call('HDEL', left, claim)
+      redis.call('HDEL', claims, claim)
+      redis.call('ZREM', leases, claim)
     else
-      redis.call('HINCRBY', left, owner, -ends)
+      redis.call('HINCRBY', left, claim, -ends)
     end
   else
     -- The lease is lost; or this very call was carried out before, and only its answer was lost.
@@ -81,7 +81,7 @@ for at = ids_at + n + 1, #ARGV, 3 do
   local first, count, kept = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), ARGV[at + 2]
   if count == 0 then
     if not is_refused[first] then
-      redis.call('SET', base .. ':finished:' .. ARGV[ids_at + first], kept, 'PX', retention)
+      redis.call('SET', base .. ':finished:' .. ARGV[ids_at + first], kept, 'PX', retention_ms)
     end
   elseif count == 1 then
     if not is_refused[first] then
@@ -103,11 +103,11 @@ end
 if #fields > 0 then
   redis.call('HSET', key, unpack(fields))
   if new then
-    redis.call('PEXPIRE', key, ttl)
+    redis.call('PEXPIRE', key, ttl_ms)
   end
 end
 
-if ARGV[9] == '1' and redis.call('RPUSH', base .. ':unrecorded', unpack(done, from, to)) > 1000000 then
+if keeps_history == '1' and redis.call('RPUSH', base .. ':unrecorded', unpack(done, from, to)) > 1000000 then
   redis.call('LTRIM', base .. ':unrecorded', -1000000, -1)
 end
 local counts = base .. ':minute:' .. minute

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Takes jobs that have ended out of the indexes of their tenants.
 -- KEYS[1]  base of the partition's keys
--- ARGV     (tenant, id) of each job
+-- More     (tenant, id) of each job
 -- Reply    how many were taken out: a job that has a record has not ended, or is dead, and stays
 local base, n = KEYS[1], 0
 for at = 1, #ARGV, 2 do

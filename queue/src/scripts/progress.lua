@@ -1,13 +1,13 @@
 #!lua
 -- Keeps what handlers have reported of running jobs. Refused at maxmemory: a report is no reason to fill Redis further.
 -- KEYS[1]  base of the partition's keys
--- ARGV     (id, owner, reports) of each job
+-- More     (id, claim, reports) of each job
 -- Reply    { position of each job refused because its lease is lost, counted from 1 }
 local base = KEYS[1]
 
 -- A claim still lists the jobs of it that have finished, but these have no record.
-local function owns(id, owner)
-  local ids = redis.call('HGET', base .. ':claims', owner)
+local function owns(id, claim)
+  local ids = redis.call('HGET', base .. ':claims', claim)
   local at = ids and index_of(ids, id)
   return at and redis.call('HEXISTS', page(base, id), id) == 1
 end

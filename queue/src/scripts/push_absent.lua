@@ -1,16 +1,17 @@
 #!lua
--- Pushes jobs whose ids are not known: one that waits, runs, is dead or has finished is left as it is, and so is one whose claim of a
+-- Pushes jobs whose ids are not known: one that waits, runs, is dead or has finished is left as it is, and so is one whose bid for a
 -- unique key is barred.
 -- KEYS[1]  base of the partition's keys
--- ARGV     minute, seconds for which its counters are kept, then (id, record, priority, due_ms or '', bucket of the id, claim or '',
+-- Named    minute, counts_kept_s (its counters)
+-- More     (id, record, priority, due_ms or '', bucket of the id, bid or '',
 --          tenant whose index it goes into or '') of each job
 -- Reply    the positions of those that were added, from 1 on, and those of the barred, as negative numbers
 local base, replies, n, absent = KEYS[1], {}, 0, {}
 check(base, 'LLEN', { ':ready:0', ':ready:1', ':ready:2', ':ready:3', ':wake' })
 check(base, 'ZCARD', { ':scheduled' })
 check(base, 'SCARD', { ':ghosts', ':tenants' })
-check(base, 'HLEN', { ':minute:' .. ARGV[1] })
-for at = 3, #ARGV, 7 do
+check(base, 'HLEN', { ':minute:' .. minute })
+for at = more, #ARGV, 7 do
   local id, bucket, tenant = ARGV[at], ARGV[at + 4], ARGV[at + 6]
   if tenant ~= '' then
     check(base, 'ZCARD', { ':of:' .. tenant })
@@ -19,12 +20,12 @@ for at = 3, #ARGV, 7 do
     and redis.call('HEXISTS', base .. ':done:' .. bucket, id) == 0
     and redis.call('EXISTS', base .. ':finished:' .. id) == 0
 end
-for at = 3, #ARGV, 7 do
+for at = more, #ARGV, 7 do
   local id, record, priority, due = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  local claim, tenant = ARGV[at + 5], ARGV[at + 6]
+  local bid, tenant = ARGV[at + 5], ARGV[at + 6]
   if not absent[id] then
     -- Left as it is.
-  elseif claim ~= '' and redis.call('EXISTS', base .. ':barred:' .. claim) == 1 then
+  elseif bid ~= '' and redis.call('EXISTS', base .. ':barred:' .. bid) == 1 then
     replies[#replies + 1] = -(at + 4) / 7
   else
     absent[id] = false
@@ -46,8 +47,8 @@ end
 if n > 0 then
   redis.call('RPUSH', base .. ':wake', 1)
   redis.call('LTRIM', base .. ':wake', 0, 0)
-  local counts = base .. ':minute:' .. ARGV[1]
+  local counts = base .. ':minute:' .. minute
   redis.call('HINCRBY', counts, 'in', n)
-  redis.call('EXPIRE', counts, ARGV[2])
+  redis.call('EXPIRE', counts, counts_kept_s)
 end
 return replies

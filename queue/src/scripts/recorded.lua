@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Takes ended jobs off the list of those whose history is not written yet.
 -- KEYS[1]  base of the partition's keys
--- ARGV     the ids that were written, as they stood at the head of the list
+-- More     the ids that were written, as they stood at the head of the list
 -- Reply    how many were still at its head, and are off it: fewer when somebody else was faster
 local key = KEYS[1] .. ':unrecorded'
 local head = redis.call('LRANGE', key, 0, #ARGV - 1)

@@ -1,20 +1,20 @@
 #!lua
 -- Writes a finished job anew, for as long as it is kept.
 -- KEYS[1]  base of the partition's keys
--- ARGV     id, bucket of the id, finished record
+-- Named    id, bucket (of the id), finished (its new record)
 -- Reply    1, or 0 when it has not finished or is kept no more
-local base, id = KEYS[1], ARGV[1]
-local bucket, alone = base .. ':done:' .. ARGV[2], base .. ':finished:' .. id
-check(base, 'HLEN', { ':done:' .. ARGV[2] })
+local base = KEYS[1]
+local done, alone = base .. ':done:' .. bucket, base .. ':finished:' .. id
+check(base, 'HLEN', { ':done:' .. bucket })
 check(base, 'ZCARD', { ':watched' })
 if redis.call('HEXISTS', page(base, id), id) == 1 then
   return 0
 end
-if redis.call('HEXISTS', bucket, id) == 1 then
+if redis.call('HEXISTS', done, id) == 1 then
   -- The field takes the place of the pack's name; the other jobs of the pack stay in it.
-  redis.call('HSET', bucket, id, ARGV[3])
+  redis.call('HSET', done, id, finished)
 elseif redis.call('EXISTS', alone) == 1 then
-  redis.call('SET', alone, ARGV[3], 'KEEPTTL')
+  redis.call('SET', alone, finished, 'KEEPTTL')
 else
   return 0
 end

@@ -2,9 +2,9 @@
 -- The next ids of a sorted set, the highest score first and in falling order of the ids within a score. No page costs more than
 -- the first: where to begin is searched by rank.
 -- KEYS[1]  base of the partition's keys
--- ARGV     the set ('scheduled', 'retrying', 'dead'), how many, and the score and id to begin after ('' and '' = the first)
+-- Named    set ('scheduled', 'retrying', 'dead'), n (how many), score and after (the id) to begin after ('' and '': the first)
 -- Reply    { id, score, id, score, … }
-local key, n, score, after = KEYS[1] .. ':' .. ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local key = KEYS[1] .. ':' .. set
 
 -- Compared by bytes, because Lua's own comparison of texts follows the server's locale.
 local function before(a, b)

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- Ends the blocking call of one replica.
 -- KEYS[1]  the replica's control list
--- ARGV     message, seconds that the list is kept
+-- Named    message, kept_s (of the list)
 -- Reply    OK
-redis.call('RPUSH', KEYS[1], ARGV[1])
-redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('RPUSH', KEYS[1], message)
+redis.call('EXPIRE', KEYS[1], kept_s)
 return 'OK'

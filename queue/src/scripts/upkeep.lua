@@ -1,21 +1,21 @@
 #!lua flags=allow-oom
 -- Looks after one partition: finds expired leases, frees what is past its time, tells whether work waits.
 -- KEYS[1]  base of the partition's keys
--- ARGV     now_ms, first and last bucket to free, oldest death_ms that is kept, whether to reclaim ('1' or '0')
+-- Named    now_ms, first_bucket and last_bucket (to free), oldest_death_ms (that is kept), reclaim ('1' or '0')
 -- Reply    { server time_ms, next lease end_ms or -1, 1 if a claim would find work or a due time,
---            ids, owners and histories (false = none) of the jobs whose lease has expired: whole claims, at most 1000 jobs;
+--            ids, claims and histories (false = none) of the jobs whose lease has expired: whole claims, at most 1000 jobs;
 --            the record of each that someone cancelled, false for the others }
-local base, now, reclaim = KEYS[1], tonumber(ARGV[1]), ARGV[5] == '1'
+local base, now = KEYS[1], tonumber(now_ms)
 local history, dead, leases = base .. ':history', base .. ':dead', base .. ':leases'
 
-for bucket = tonumber(ARGV[2]), tonumber(ARGV[3]) do
+for bucket = tonumber(first_bucket), tonumber(last_bucket) do
   redis.call('UNLINK', base .. ':done:' .. bucket)
 end
 
-local ids, owners, histories, cancelled, n_looked = {}, {}, {}, {}, 0
-if reclaim then
-  for _, owner in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 200)) do
-    local claimed, n_here = redis.call('HGET', base .. ':claims', owner) or '', 0
+local ids, claims, histories, cancelled, n_looked = {}, {}, {}, {}, 0
+if reclaim == '1' then
+  for _, claim in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 200)) do
+    local claimed, n_here = redis.call('HGET', base .. ':claims', claim) or '', 0
     if n_looked + #claimed / 16 > 1000 then
       break
     end
@@ -26,16 +26,16 @@ if reclaim then
       if redis.call('HEXISTS', page(base, id), id) == 1 then
         n_here = n_here + 1
         ids[#ids + 1] = id
-        owners[#owners + 1] = owner
+        claims[#claims + 1] = claim
         histories[#histories + 1] = redis.call('HGET', history, id)
         local is_cancelled = redis.call('SISMEMBER', base .. ':cancels', id) == 1
         cancelled[#cancelled + 1] = is_cancelled and redis.call('HGET', page(base, id), id)
       end
     end
     if n_here == 0 then
-      redis.call('HDEL', base .. ':claims', owner)
-      redis.call('HDEL', base .. ':left', owner)
-      redis.call('ZREM', leases, owner)
+      redis.call('HDEL', base .. ':claims', claim)
+      redis.call('HDEL', base .. ':left', claim)
+      redis.call('ZREM', leases, claim)
     end
   end
 end
@@ -46,7 +46,7 @@ local unwatched = redis.call('ZRANGEBYSCORE', base .. ':watched', '-inf', now, '
 if #unwatched > 0 then
   redis.call('ZREM', base .. ':watched', unpack(unwatched))
 end
-local old = redis.call('ZRANGEBYSCORE', dead, '-inf', ARGV[4], 'LIMIT', 0, room - #unwatched)
+local old = redis.call('ZRANGEBYSCORE', dead, '-inf', oldest_death_ms, 'LIMIT', 0, room - #unwatched)
 if #old > 0 then
   redis.call('ZREM', dead, unpack(old))
   for _, id in ipairs(old) do
@@ -75,5 +75,5 @@ local time = redis.call('TIME')
 return {
   tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000),
   next_end and tonumber(next_end) or -1,
-  math.min(work, 1), ids, owners, histories, cancelled,
+  math.min(work, 1), ids, claims, histories, cancelled,
 }

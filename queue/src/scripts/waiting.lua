@@ -1,13 +1,14 @@
 #!lua flags=no-writes,allow-oom
 -- The next ids of the lists of ready jobs, the last pushed first.
 -- KEYS[1]  base of the partition's keys
--- ARGV     how many of each list, how many ids to look through for all anchors, then (name of the list, anchor, index) of each list:
+-- Named    n (how many of each list), most (ids to look through for all anchors)
+-- More     (name of the list, anchor, index) of each list:
 --          the id to begin after ('' = the first), and how far from the end of the list it was
 -- Reply    for each list { index of the first id, ids in the list's own order }; without ids, { index to look on from } when the
 --          anchor is not found yet
-local base, n, most = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
+local base = KEYS[1]
 -- Of each list at least one step, so that none waits for the others' anchors.
-local step = math.max(1, math.floor(most * 3 / (#ARGV - 2)))
+local step = math.max(1, math.floor(most * 3 / (#ARGV - more + 1)))
 
 -- Pushes only move the anchor away from the end of its list. An anchor that is gone was claimed, and before it all that was behind it.
 local function behind(key, anchor, index)
@@ -32,7 +33,7 @@ local function behind(key, anchor, index)
 end
 
 local replies = {}
-for i = 3, #ARGV, 3 do
+for i = more, #ARGV, 3 do
   local key, anchor, index = base .. ':' .. ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   local first, look_on = 0, nil
   if anchor ~= '' then

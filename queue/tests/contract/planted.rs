@@ -28,7 +28,7 @@ macro_rules! planted {
 
 planted! {
     unique_gives_a_held_key_away:
-        unique, "if present ~= ARGV[1] then" => "if false then",
+        unique, "if present ~= seen then" => "if false then",
         found by "unique_keys::valkey::a_held_key_returns_the_existing_job_or_is_refused";
     partition_gives_all_queues_one_number:
         partition, "local number = #names / 2 + 1" => "local number = 1",
@@ -49,7 +49,7 @@ planted! {
         push_absent, "absent[id] = false" => "",
         found by "fixed_ids::valkey::what_is_refused_for_a_damaged_key_is_refused_whole";
     replace_keeps_a_job_for_ever:
-        replace, "ARGV[3], 'KEEPTTL')" => "ARGV[3])",
+        replace, "finished, 'KEEPTTL')" => "finished)",
         found by "replacing::valkey::a_job_that_finished_long_after_its_push_is_replaced_and_kept_no_longer";
     forget_takes_those_that_have_not_ended:
         forget, "id) == 0 then" => "id) == 1 then",

@@ -256,7 +256,8 @@ async fn no_script_takes_more_than_1000_jobs_a_call(kind: RedisKind) {
     let loaded = commands.iter().filter(|words| text(words, 1) == "SCRIPT" && text(words, 2) == "LOAD");
     let loaded: Vec<String> = loaded.map(|words| text(words, 3)).collect();
     let mut names = HashMap::new();
-    for file in fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    for file in files.filter(|file| file.extension().is_some_and(|end| end == "lua")) {
         let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
         let text = fs::read_to_string(&file).unwrap();
         // Behind its first line stands what all have in common.

@@ -12,7 +12,7 @@ use crate::{
     world::{QUEUE, World, claim, claim_one, done, failed, job, settle},
 };
 
-/// Longer than a claim may be on its way to its job.
+/// Longer than a bid may be on its way to its job.
 const STALE: Duration = Duration::from_secs(4);
 const CONFLICTS: [OnConflict; 3] = [OnConflict::ReturnExisting, OnConflict::Replace, OnConflict::Reject];
 
@@ -201,7 +201,7 @@ async fn of_many_pushes_at_once_one_is_added(world: World) {
     assert_eq!((n_new, ids.len(), world.count("jobs").await), (1, 1, 1));
 }
 
-async fn a_claim_whose_job_never_came_is_taken_over_and_never_answered_with(world: World) {
+async fn a_bid_whose_job_never_came_is_taken_over_and_never_answered_with(world: World) {
     for hold_s in [None, Some(3600)] {
         for on_conflict in CONFLICTS {
             let key = format!("{hold_s:?} {on_conflict:?}");
@@ -361,7 +361,7 @@ mod stalled {
 }
 
 on_both_servers!(
-    a_claim_whose_job_never_came_is_taken_over_and_never_answered_with,
+    a_bid_whose_job_never_came_is_taken_over_and_never_answered_with,
     the_key_of_a_push_that_was_never_answered_is_found_with_its_job,
     a_job_that_redis_keeps_no_more_holds_a_key_for_its_set_time_unless_it_is_known_to_be_lost,
     keys_that_an_older_release_wrote_are_read,

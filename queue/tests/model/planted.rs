@@ -37,19 +37,19 @@ planted! {
     claim_leaves_due_jobs_where_they_were:
         claim, "redis.call('ZREM', waiting, unpack(due))" => "";
     claim_takes_no_lease:
-        claim, "redis.call('ZADD', base .. ':leases', lease_end, owner)" => "";
-    finish_asks_no_owner:
+        claim, "redis.call('ZADD', base .. ':leases', lease_end_ms, claim)" => "";
+    finish_asks_no_claim:
         finish, "if has == had then" => "if true then";
     finish_forgets_what_a_claim_has_left:
-        finish, "redis.call('HINCRBY', left, owner, -ends)" => "";
+        finish, "redis.call('HINCRBY', left, claim, -ends)" => "";
     finish_keeps_the_history:
         finish, "redis.call('HDEL', base .. sparse, unpack(done, from, to))" => "";
     finish_keeps_a_bucket_for_ever:
-        finish, "redis.call('PEXPIRE', key, ttl)" => "";
-    release_asks_no_owner:
-        release, "elseif not take(owner, id) then" => "elseif not take(owner, id) and false then";
+        finish, "redis.call('PEXPIRE', key, ttl_ms)" => "";
+    release_asks_no_claim:
+        release, "elseif not take(claim, id) then" => "elseif not take(claim, id) and false then";
     release_keeps_the_lease:
-        release, "redis.call('ZREM', base .. ':leases', owner)" => "";
+        release, "redis.call('ZREM', base .. ':leases', claim)" => "";
     release_leaves_the_job_in_its_claim:
         release, "string.sub(ids, 1, at - 1) .. string.sub(ids, at + 16)" => "ids";
     release_forgets_a_cancellation:
@@ -58,12 +58,12 @@ planted! {
         finish, "{ ':history', ':progress' }" => "{ ':history' }";
     release_keeps_the_progress:
         release, "redis.call('HDEL', base .. ':progress', id)" => "";
-    progress_asks_no_owner:
+    progress_asks_no_claim:
         progress, "if not owns(id, ARGV[i + 1]) then" => "if false then";
     renew_extends_what_is_lost:
         renew, "if redis.call('ZSCORE', leases, ARGV[i]) then" => "if true then";
     renew_leaves_the_lease_as_it_is:
-        renew, "redis.call('ZADD', leases, lease_end, ARGV[i])" => "";
+        renew, "redis.call('ZADD', leases, lease_end_ms, ARGV[i])" => "";
     upkeep_takes_jobs_from_living_workers:
         upkeep, "redis.call('ZRANGEBYSCORE', leases, '-inf', now," => "redis.call('ZRANGEBYSCORE', leases, '-inf', '+inf',";
     upkeep_forgets_only_the_record_of_a_dead_letter:
@@ -85,9 +85,9 @@ planted! {
     unhold_loses_what_it_cannot_read:
         unhold, "redis.call('RPUSH', base .. ':held', id)" => "";
     beat_keeps_a_dead_replica_for_ever:
-        beat, "redis.call('EXPIRE', KEYS[2], ARGV[4])" => "";
+        beat, "redis.call('EXPIRE', KEYS[2], kept_s)" => "";
     mark_keeps_a_dead_replica_for_ever:
-        mark, "redis.call('EXPIRE', KEYS[1], ARGV[2])" => "";
+        mark, "redis.call('EXPIRE', KEYS[1], kept_s)" => "";
     find_knows_no_job_that_finished_late:
         find, "redis.call('GET', base .. ':finished:' .. id)" => "false";
 }

@@ -58,10 +58,12 @@ fn every_key_of_the_queue_is_explained() {
         let text = read(&format!("queue/src/scripts/{script}.lua"));
         used.extend(words_behind(&text, "':").map(str::to_owned));
     }
-    for file in stems("queue/src", ".rs") {
-        let text = read(&format!("queue/src/{file}.rs"));
-        for mark in [".key(\"", ".key(&format!(\""] {
-            used.extend(words_behind(&text, mark).map(str::to_owned));
+    for folder in ["", "/model", "/scripts", "/client", "/replica"] {
+        for file in stems(&format!("queue/src{folder}"), ".rs") {
+            let text = read(&format!("queue/src{folder}/{file}.rs"));
+            for mark in [".key(\"", ".key(&format!(\""] {
+                used.extend(words_behind(&text, mark).map(str::to_owned));
+            }
         }
     }
     assert!(used.len() > 15 && used.contains("events") && used.contains("unrecorded"), "{used:?}");
@@ -79,13 +81,19 @@ fn every_script_and_every_file_of_the_queue_is_named() {
     let mut scripts = stems("queue/src/scripts", ".lua");
     assert!(scripts.remove("common"), "the functions that scripts share");
     assert_eq!(named, scripts, "docs/internals/scripts.md");
+    let mut beside = stems("queue/src/scripts", ".rs");
+    assert!(beside.remove("mod") && beside.remove("push"), "the push is no script");
+    assert_eq!(beside, scripts, "one file beside each script");
 
     let page = read("docs/internals/code.md");
     let of_the_queue = page.split("## ").find(|section| section.starts_with("`queue/src`")).unwrap();
-    let named: BTreeSet<String> = told(of_the_queue).into_iter().map(|name| name.replace(".rs", "")).collect();
-    let mut files = stems("queue/src", ".rs");
-    assert!(files.remove("lib"));
-    assert_eq!(named, files, "docs/internals/code.md");
+    for (folder, section) in of_the_queue.split("\n`").skip(1).filter_map(|section| section.split_once("/`: ")) {
+        let named: BTreeSet<String> = told(section).into_iter().map(|name| name.replace(".rs", "")).collect();
+        let mut files = stems(&format!("queue/src/{folder}"), ".rs");
+        files.remove("mod");
+        assert_eq!(named, files, "docs/internals/code.md, {folder}");
+    }
+    assert_eq!(of_the_queue.matches("\n`").count(), 3, "model, client and replica");
 }
 
 #[test]

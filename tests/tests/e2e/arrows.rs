@@ -22,7 +22,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("zones", &[]),
     ("tests", &["fleet", "queue", "providers", "store", "jobs", "schedules", "producer", "worker", "ctl", "servers"]),
 ];
-const STARTS_SERVERS: [&str; 6] = ["fleet", "jobs", "queue", "schedules", "store", "tests"];
+const STARTS_SERVERS: [&str; 7] = ["fleet", "jobs", "providers", "queue", "schedules", "store", "tests"];
 /// What they may have for their tests.
 const FOR_TESTS: [&str; 2] = ["servers", "fleet"];
 

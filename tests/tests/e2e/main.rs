@@ -34,6 +34,7 @@ mod redis_outage;
 mod refusing_redis;
 mod replicas;
 mod restart;
+mod rooms;
 mod schedules;
 mod scrape;
 mod secrets;

@@ -16,8 +16,12 @@ use servers::{SmtpServer, TempDir, temp_dir};
 use store::Store;
 use tests::standins::smtp::{Act, Smtp, Step};
 
-/// The services as a process has them with these variables besides.
+/// The services as a process has them with these variables besides, and which shares nothing.
 fn context_with(port: u16, more: &[(&'static str, &str)]) -> Context {
+    context_sharing(&Fleet::alone(), port, more)
+}
+
+fn context_sharing(fleet: &Fleet, port: u16, more: &[(&'static str, &str)]) -> Context {
     let mut vars = HashMap::from([
         ("MOCK_MODE_EMAIL", "false".to_owned()),
         ("SMTP_SERVER", "127.0.0.1".to_owned()),
@@ -28,7 +32,7 @@ fn context_with(port: u16, more: &[(&'static str, &str)]) -> Context {
     let config = Config::from_vars(|name| vars.get(name).cloned());
     assert!(config.complaints.is_empty(), "{:?}", config.complaints);
     let job_id = "0199a1b2-0000-7000-8000-000000000000".parse().unwrap();
-    Context::first_attempt::<Email>(job_id, Providers::from_config(&config, &Fleet::alone()).unwrap())
+    Context::first_attempt::<Email>(job_id, Providers::from_config(&config, fleet).unwrap())
 }
 
 fn context(port: u16) -> Context {
@@ -37,8 +41,12 @@ fn context(port: u16) -> Context {
 
 /// The same with a database of its own.
 async fn context_with_store(port: u16) -> Context {
+    with_store(context(port)).await
+}
+
+async fn with_store(context: Context) -> Context {
     let store = Store::open(servers::mongo(), &servers::prefix()).await.unwrap();
-    Context { store: Some(store), ..context(port) }
+    Context { store: Some(store), ..context }
 }
 
 fn email() -> Email {
@@ -350,13 +358,23 @@ async fn a_refusal_of_the_account_parks_it_and_kills_no_job_and_one_of_a_recipie
         (Step::Sender, "550 5.7.1 sender refused"),
     ] {
         let server = Smtp::start(None).await.unwrap();
-        let context = context_with_store(server.port()).await;
+        let redis = fleet::Redis::open_within(
+            servers::redis(servers::RedisKind::Valkey).unwrap(),
+            &servers::prefix(),
+            servers::PATIENCE,
+        );
+        let fleet = Fleet::with_settings(
+            &redis.unwrap(),
+            fleet::Settings { answer_within: servers::PATIENCE, ..Default::default() },
+        );
+        let context = with_store(context_sharing(&fleet, server.port(), &[])).await;
         server.next(1, step, Act::Reply(reply.to_owned()));
         let error = email().run(&context).await.unwrap_err();
         assert!(
             matches!(&error, JobError::Snooze { code: "provider_misconfigured", message, .. } if message.contains(reply)),
             "{error:?}"
         );
+        fleet.flush().await;
         let next = Context { job_id: "0199a1b2-0000-7000-8000-000000000001".parse().unwrap(), ..context };
         let error = email().run(&next).await.unwrap_err();
         assert!(matches!(&error, JobError::Snooze { code: "breaker_open", .. }), "{error:?}");

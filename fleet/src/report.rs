@@ -1,0 +1,40 @@
+//! What came of a call, as it is written.
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallEnd {
+    Answered,
+    Failed,
+    Limited,
+    Parked,
+    Unused,
+}
+
+impl CallEnd {
+    /// As scripts name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::Limited => "limited",
+            Self::Parked => "parked",
+            Self::Unused => "unused",
+        }
+    }
+}
+
+/// What came of a call, as it is written.
+#[derive(Debug, Clone)]
+pub(crate) struct Report {
+    pub(crate) account: String,
+    pub(crate) service: String,
+    pub(crate) end: CallEnd,
+    /// Set when it is put into the outbox.
+    pub(crate) at_ms: u64,
+    pub(crate) admitted_ms: u64,
+    pub(crate) probe: Option<String>,
+    pub(crate) requests_back: u32,
+    /// Below zero when more were used than estimated.
+    pub(crate) tokens_back: i64,
+    pub(crate) pause_ms: u64,
+    pub(crate) reason: String,
+}

@@ -1,0 +1,61 @@
+//! Whether a call to an account may be made now.
+//!
+//! Limits are buckets: full at first, refilled evenly, never fuller than one minute's worth. The breaker is told in `report.rs`.
+
+use std::time::Duration;
+
+use super::{STATE_KEPT_S, Server, call};
+use crate::{
+    call::Call,
+    error::Error,
+    keys,
+    settings::{Settings, ms},
+};
+
+/// While the probe is under way others ask again after so long.
+const PROBE_ASK_AGAIN_MS: u64 = 5_000;
+
+/// What is said of a call.
+pub(crate) enum Verdict {
+    Go { is_probe: bool },
+    Wait(Duration),
+    Open { retry_in: Duration, reason: String },
+}
+
+impl Server {
+    pub(crate) async fn admit(
+        &self,
+        call: &Call<'_>,
+        name: &str,
+        now_ms: u64,
+        settings: &Settings,
+    ) -> Result<Verdict, Error> {
+        let (tokens, tokens_per_min) = call.limited_tokens();
+        let call = call!(
+            admit,
+            keys::account(&self.prefix, call.account),
+            now_ms = now_ms,
+            requests_per_min = call.requests_per_min.unwrap_or(0),
+            tokens_needed = tokens,
+            tokens_per_min = tokens_per_min,
+            name = name,
+            probe_lease_ms = ms(settings.probe_lease),
+            ask_again_ms = PROBE_ASK_AGAIN_MS,
+            kept_s = STATE_KEPT_S,
+        );
+        let reply: Vec<redis::Value> = self.run(&call).await?;
+        let text = |n: usize| reply.get(n).map(redis::from_redis_value_ref::<String>).transpose();
+        let number = |n: usize| reply.get(n).map(redis::from_redis_value_ref::<u64>).transpose();
+        let what = text(0).map_err(unreadable)?.unwrap_or_default();
+        let wait = Duration::from_millis(number(1).map_err(unreadable)?.unwrap_or(0));
+        Ok(match what.as_str() {
+            "open" => Verdict::Open { retry_in: wait, reason: text(2).map_err(unreadable)?.unwrap_or_default() },
+            "wait" => Verdict::Wait(wait),
+            what => Verdict::Go { is_probe: what == "probe" },
+        })
+    }
+}
+
+fn unreadable(error: redis::ParsingError) -> Error {
+    Error::corrupt("answer of a script", error)
+}

@@ -1,0 +1,113 @@
+//! The client: pushes jobs, finds them, waits for them, cancels and retries them.
+//!
+//! Order, lowest first: `directory`, `pusher`, `events`, `server`, `look`, `watch`, `follow`, `index`, `cancel`, `push`, `unique`,
+//! `fixed`, `idempotency`, `retry`, `replace`, `list`, `queues`, `dead`, `unrecorded`.
+
+pub(crate) mod cancel;
+pub(crate) mod dead;
+pub(crate) mod directory;
+pub(crate) mod events;
+pub(crate) mod fixed;
+pub(crate) mod follow;
+pub(crate) mod idempotency;
+pub(crate) mod index;
+pub(crate) mod list;
+pub(crate) mod look;
+pub(crate) mod push;
+pub(crate) mod pusher;
+pub(crate) mod queues;
+pub(crate) mod replace;
+pub(crate) mod retry;
+pub(crate) mod server;
+pub(crate) mod unique;
+pub(crate) mod unrecorded;
+pub(crate) mod watch;
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use fleet::Clock;
+
+use self::{directory::Directory, events::Events, pusher::Pusher};
+use crate::model::{job::Kind, retention::Retention};
+
+/// How long finished jobs are kept in Redis.
+pub const RETENTION: Duration = Duration::from_secs(24 * 3600);
+
+/// A handle on all queues; clone it freely.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(crate) redis: fleet::Redis,
+    pub(crate) directory: Directory,
+    pub(crate) clock: Clock,
+    pub(crate) retention: Retention,
+    kinds: Arc<[Arc<Kind>]>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) pusher: Arc<Pusher>,
+    /// The numbers of the partitions whose tenants' jobs this process indexes, or has indexed.
+    pub(crate) indexing: Arc<Mutex<HashSet<u16>>>,
+    /// Told when this client has ended jobs of which history is kept.
+    pub(crate) ended: Arc<tokio::sync::Notify>,
+}
+
+impl Client {
+    /// A client for `kinds`. Does not wait for Redis.
+    #[must_use]
+    pub fn new(redis: &fleet::Redis, kinds: Vec<Kind>) -> Self {
+        Self::with_clock(redis, kinds, Clock::default())
+    }
+
+    /// A client that reads the time from `clock`.
+    #[must_use]
+    pub fn with_clock(redis: &fleet::Redis, kinds: Vec<Kind>, clock: Clock) -> Self {
+        let retention = Retention { ms: u64::try_from(RETENTION.as_millis()).unwrap_or(u64::MAX) };
+        Self {
+            pusher: Pusher::new(redis, &clock, retention),
+            redis: redis.clone(),
+            directory: Directory::new(redis),
+            clock,
+            retention,
+            kinds: kinds.into_iter().map(Arc::new).collect(),
+            events: Events::new(redis),
+            indexing: Arc::default(),
+            ended: Arc::default(),
+        }
+    }
+
+    /// The same client, but finished jobs are kept for `retention`; zero keeps none.
+    #[must_use]
+    pub fn with_retention(mut self, retention: Duration) -> Self {
+        self.retention = Retention { ms: u64::try_from(retention.as_millis()).unwrap_or(u64::MAX) };
+        self.pusher = Pusher::new(&self.redis, &self.clock, self.retention);
+        self
+    }
+
+    /// The background tasks of all that share this client's Redis in this process.
+    #[must_use]
+    pub fn tasks(&self) -> &fleet::Tasks {
+        self.redis.tasks()
+    }
+
+    /// The defaults of a kind.
+    #[must_use]
+    pub fn kind(&self, name: &str) -> Option<&Arc<Kind>> {
+        self.kinds.iter().find(|kind| kind.name == name)
+    }
+
+    pub(crate) fn kinds(&self) -> &[Arc<Kind>] {
+        &self.kinds
+    }
+
+    pub(crate) fn keeps_history(&self, queue: &str) -> bool {
+        self.kind(queue).is_some_and(|kind| kind.history)
+    }
+
+    /// Now, as the queue reads it, in Unix milliseconds; replicas whose clocks differ agree on it.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+}

@@ -1,0 +1,94 @@
+//! Makes jobs ready again, or before their time.
+
+use super::{
+    Client,
+    cancel::{TRIES, in_two_places},
+};
+use crate::{
+    keys::Partition,
+    model::{
+        error::Error, finished::Finished, history::History, id::JobId, state::State, stored_job::StoredJob,
+        view::JobView,
+    },
+    scripts::revive::Revive,
+};
+
+impl Client {
+    /// Makes a dead, cancelled, expired or retrying job ready at once, with all its attempts before it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Conflict`] in any other state, [`Error::Duplicate`] when another job has its unique key by now,
+    /// [`Error::Contended`], [`Error::Corrupt`] when it is in two places, [`Error::Full`],
+    /// [`Error::Unavailable`].
+    pub async fn retry(&self, id: JobId) -> Result<JobView, Error> {
+        for _ in 0..TRIES {
+            let (partition, found) = self.locate(id).await?.ok_or(Error::NotFound)?;
+            let state = self.view(id, &partition, &found).state;
+            if !matches!(state, State::Dead | State::Cancelled | State::Expired | State::Retrying) {
+                return Err(Error::Conflict(state.name()));
+            }
+            if self.revive(&partition, id, &found).await? {
+                return self.find(id).await?.ok_or(Error::NotFound);
+            }
+        }
+        Err(in_two_places(id))
+    }
+
+    /// Makes a scheduled or retrying job ready at once; its count of attempts stays. One that is ready already stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Conflict`] in any other state, [`Error::Full`], [`Error::Unavailable`].
+    pub async fn run_now(&self, id: JobId) -> Result<JobView, Error> {
+        loop {
+            let (partition, found) = self.locate(id).await?.ok_or(Error::NotFound)?;
+            let view = self.view(id, &partition, &found);
+            match view.state {
+                State::Ready => return Ok(view),
+                State::Scheduled | State::Retrying => {}
+                state => return Err(Error::Conflict(state.name())),
+            }
+            let mut history = History::decode(found.history.as_deref());
+            // Its record names a later time.
+            history.due_ms = Some(self.clock.now_ms());
+            let (place, record, history) = (&found.place, &found.record, &history.encode()?);
+            let revive = Revive { retention: self.retention, id, place, record, history };
+            if revive.call(&self.redis.connection(), &partition).await? {
+                return self.find(id).await?.ok_or(Error::NotFound);
+            }
+        }
+    }
+
+    /// False when the job's state changed meanwhile. One that had ended needs its unique key anew: two jobs never have one key.
+    pub(crate) async fn revive(&self, partition: &Partition, id: JobId, found: &StoredJob) -> Result<bool, Error> {
+        let again = match self.view(id, partition, found) {
+            JobView { unique_key: Some(key), tenant, state, .. } if state.is_finished() => {
+                self.bid_again(id, &tenant, &key).await?
+            }
+            _ => None,
+        };
+        let revived = self.revive_unkeyed(partition, id, found).await?;
+        if let (true, Some(again)) = (revived, again) {
+            self.keep_again(&again).await;
+        }
+        Ok(revived)
+    }
+
+    async fn revive_unkeyed(&self, partition: &Partition, id: JobId, found: &StoredJob) -> Result<bool, Error> {
+        let (record, mut history) = if found.place == "finished" {
+            let finished = Finished::decode(&found.record)?;
+            let mut history = finished.history.unwrap_or_default();
+            history.reports = finished.reports.or(history.reports);
+            (finished.record.into_vec(), history)
+        } else {
+            (found.record.clone(), History::decode(found.history.as_deref()))
+        };
+        if found.place != "retrying" {
+            history.failures = 0;
+            history.crashes = 0;
+        }
+        history.revive(self.clock.now_ms());
+        let history = history.encode()?;
+        let revive = Revive { retention: self.retention, id, place: &found.place, record: &record, history: &history };
+        revive.call(&self.redis.connection(), partition).await
+    }
+}

@@ -1,0 +1,190 @@
+//! A job that this replica holds under a lease.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::reporting::{Desk, Reporting};
+use crate::{
+    keys::Partition,
+    model::{
+        error::Error,
+        history::History,
+        id::JobId,
+        job::Kind,
+        new_job::DEFAULT_TENANT,
+        outcome::Success,
+        record::{Options, Record},
+        reports::Reports,
+    },
+    scripts::claim::ClaimedJob,
+};
+
+/// A claimed job, as handlers get it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Claimed(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    id: JobId,
+    partition: Arc<Partition>,
+    claim: Arc<str>,
+    raw: Vec<u8>,
+    record: Result<Record, Error>,
+    history: History,
+    kind: Arc<Kind>,
+    claimed_ms: u64,
+    reporting: Mutex<Reporting>,
+    desk: Arc<JobDesk>,
+}
+
+/// Where claimed jobs wait until what was reported of them is written.
+pub(crate) type JobDesk = Desk<Inner>;
+
+impl Claimed {
+    pub(crate) fn new(
+        job: &ClaimedJob,
+        record: Vec<u8>,
+        partition: &Arc<Partition>,
+        claim: &Arc<str>,
+        kind: Arc<Kind>,
+        claimed_ms: u64,
+        desk: &Arc<JobDesk>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            id: job.id,
+            partition: partition.clone(),
+            claim: claim.clone(),
+            record: Record::decode(&record),
+            raw: record,
+            history: History::decode(job.history.as_deref()),
+            kind,
+            claimed_ms,
+            reporting: Mutex::default(),
+            desk: desk.clone(),
+        }))
+    }
+
+    /// The job's id.
+    #[must_use]
+    pub fn id(&self) -> JobId {
+        self.0.id
+    }
+
+    /// The kind, which is also the queue.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.0.partition.queue
+    }
+
+    /// Whom it belongs to.
+    #[must_use]
+    pub fn tenant(&self) -> &str {
+        self.0.record.as_ref().map_or(DEFAULT_TENANT, Record::tenant)
+    }
+
+    /// The payload as JSON text.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when the stored record is damaged.
+    pub fn payload(&self) -> Result<&[u8], Error> {
+        self.0.record.as_ref().map(|record| record.payload.as_slice()).map_err(Clone::clone)
+    }
+
+    /// The attempt that this is, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.0.history.attempt()
+    }
+
+    /// How often a worker died with it before.
+    #[must_use]
+    pub fn crashes(&self) -> u32 {
+        self.0.history.crashes
+    }
+
+    /// How many attempts may fail.
+    #[must_use]
+    pub fn max_attempts(&self) -> u32 {
+        self.option(|options| options.max_attempts).unwrap_or(self.0.kind.max_attempts)
+    }
+
+    /// How long this attempt may run, in seconds.
+    #[must_use]
+    pub fn timeout_s(&self) -> u64 {
+        self.option(|options| options.timeout_s).unwrap_or(self.0.kind.timeout_s)
+    }
+
+    /// Whether a stand-in may answer.
+    #[must_use]
+    pub fn allow_fallback(&self) -> bool {
+        self.option(|options| options.allow_fallback).unwrap_or(self.0.kind.allow_fallback)
+    }
+
+    /// The caller's trace context.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<&str> {
+        self.0.record.as_ref().ok()?.options.traceparent.as_deref()
+    }
+
+    /// What an earlier attempt made but could not store.
+    #[must_use]
+    pub fn draft(&self) -> Option<Success> {
+        self.0.history.draft()
+    }
+
+    pub(crate) fn reporting(&self) -> MutexGuard<'_, Reporting> {
+        self.0.reporting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that was reported, in this attempt and before; nothing more is taken from now on.
+    pub(crate) fn end_of_reports(&self) -> Option<Reports> {
+        let mut reporting = self.reporting();
+        reporting.closed = true;
+        reporting.reports.as_deref().or(self.0.history.reports.as_ref()).cloned()
+    }
+
+    pub(crate) fn desk(&self) -> &JobDesk {
+        &self.0.desk
+    }
+
+    /// Has it wait at the desk until what was reported of it is written.
+    pub(crate) fn put_on_desk(&self) {
+        self.0.desk.put(Arc::downgrade(&self.0));
+    }
+
+    /// Those that wait at a desk, but for those that have ended: their settlement tells all.
+    pub(crate) fn on_desk(desk: &JobDesk) -> Vec<Self> {
+        desk.take().iter().filter_map(Weak::upgrade).map(Self).filter(|job| !job.reporting().closed).collect()
+    }
+
+    pub(crate) fn expires_at_ms(&self) -> Option<u64> {
+        self.option(|options| options.expires_at_ms)
+    }
+
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.0.history.is_suspect()
+    }
+
+    pub(crate) fn claimed_ms(&self) -> u64 {
+        self.0.claimed_ms
+    }
+
+    pub(crate) fn claim(&self) -> &Arc<str> {
+        &self.0.claim
+    }
+
+    pub(crate) fn partition(&self) -> &Arc<Partition> {
+        &self.0.partition
+    }
+
+    pub(crate) fn history(&self) -> &History {
+        &self.0.history
+    }
+
+    pub(crate) fn raw_record(&self) -> &[u8] {
+        &self.0.raw
+    }
+
+    fn option<T>(&self, field: impl Fn(&Options) -> Option<T>) -> Option<T> {
+        self.0.record.as_ref().ok().and_then(|record| field(&record.options))
+    }
+}

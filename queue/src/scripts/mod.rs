@@ -1,0 +1,127 @@
+//! Rust in, Rust out: one file beside each Lua script, and the push, which is no script but a transaction of plain commands. The only
+//! place that runs scripts.
+
+pub(crate) mod bar;
+pub(crate) mod beat;
+pub(crate) mod bury;
+pub(crate) mod cancel;
+pub(crate) mod claim;
+pub(crate) mod find;
+pub(crate) mod finish;
+pub(crate) mod forget;
+pub(crate) mod mark;
+pub(crate) mod partition;
+pub(crate) mod pause;
+pub(crate) mod progress;
+pub(crate) mod push;
+pub(crate) mod push_absent;
+pub(crate) mod recorded;
+pub(crate) mod release;
+pub(crate) mod renew;
+pub(crate) mod replace;
+pub(crate) mod revive;
+pub(crate) mod scored;
+pub(crate) mod tell;
+pub(crate) mod unhold;
+pub(crate) mod unique;
+pub(crate) mod upkeep;
+pub(crate) mod waiting;
+pub(crate) mod wake;
+
+use fleet::{Connection, Trouble};
+use redis::{FromRedisValue, Script, ScriptInvocation};
+
+use crate::model::{error::Error, id::JobId};
+
+/// The most jobs one script call takes: Lua's `unpack` is limited to a few thousand values.
+pub(crate) const MOST: usize = 1000;
+/// The hash of a replica is kept for so long. Longer than any lease, because reclaiming asks the hash of the dead.
+const REPLICA_KEPT_S: u32 = 900;
+/// The counters of a minute are kept for so long.
+const COUNTS_KEPT_S: i64 = 7200;
+
+/// A call of the script `$script`, which lies beside the file. It has these arguments by their names, in any order; from the position
+/// `more` on it has what is added to the call behind them.
+macro_rules! call {
+    ($script:ident, $key:expr $(, $name:ident = $value:expr)* $(,)?) => {{
+        static SCRIPT: std::sync::LazyLock<redis::Script> = std::sync::LazyLock::new(|| {
+            let text = include_str!(concat!(stringify!($script), ".lua"));
+            $crate::scripts::script(stringify!($script), text, &[$(stringify!($name)),*])
+        });
+        let mut call = SCRIPT.prepare_invoke();
+        call.key($key)$(.arg($value))*;
+        call
+    }};
+}
+use call;
+
+/// The script of this name, behind the functions that several scripts use and its named arguments.
+fn script(name: &str, text: &'static str, names: &[&str]) -> Script {
+    let text = planted(name, text);
+    // The first line tells the server what the script may do.
+    let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    let values: Vec<String> = (1..=names.len()).map(|position| format!("ARGV[{position}]")).collect();
+    let named =
+        if names.is_empty() { String::new() } else { format!("local {} = {}\n", names.join(", "), values.join(", ")) };
+    let (common, more) = (include_str!("common.lua"), names.len() + 1);
+    Script::new(&format!("{first}\n{common}{named}local more = {more}\n{rest}"))
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+fn planted(_name: &str, text: &'static str) -> &'static str {
+    text
+}
+
+/// The text of a script, with the bug that `QUEUE_PLANTED_BUG` names: three lines, the script's name, what to replace, with what.
+#[cfg(feature = "planted-bugs")]
+fn planted(name: &str, text: &str) -> String {
+    let bug = std::env::var("QUEUE_PLANTED_BUG").unwrap_or_default();
+    match bug.split('\n').collect::<Vec<_>>()[..] {
+        [script, from, to] if script == name => text.replacen(from, to, 1),
+        _ => text.to_owned(),
+    }
+}
+
+async fn run<T: FromRedisValue>(invocation: &ScriptInvocation<'_>, connection: &Connection) -> Result<T, Error> {
+    Ok(invocation.invoke_async(&mut connection.clone()).await?)
+}
+
+/// Ids that lie one behind the other.
+pub(crate) fn split_ids(ids: &[u8]) -> Vec<JobId> {
+    ids.chunks_exact(16).filter_map(JobId::from_slice).collect()
+}
+
+fn minute(ms: u64) -> u64 {
+    ms / 60_000
+}
+
+impl From<redis::RedisError> for Error {
+    fn from(error: redis::RedisError) -> Self {
+        match Trouble::from(&error) {
+            Trouble::Away(why) => Self::Unavailable(why),
+            Trouble::Full => Self::Full,
+            Trouble::Refused(why) => Self::Redis(why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// What frees memory, moves jobs, or is small and bounded, works on a full server: it could not be drained otherwise.
+    #[test]
+    fn a_full_server_refuses_only_what_adds_to_it() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/scripts");
+        let mut refused = Vec::new();
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+        for file in files.filter(|file| file.extension().is_some_and(|end| end == "lua")) {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let flags = text.lines().next().unwrap();
+            let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+            if name != "common" && !flags.contains("allow-oom") {
+                refused.push(name);
+            }
+        }
+        refused.sort();
+        assert_eq!(refused, ["bar", "progress", "push_absent", "replace", "revive", "unique"]);
+    }
+}
