@@ -1,12 +1,16 @@
-//! The shell of a program of ours: what producer and worker do alike before their own work begins.
+//! The shell of a program of ours: what producer and worker do alike around their own work.
 //!
-//! Reading order: `logging.rs`, `open_files.rs`.
+//! Reading order: [`run`] (`signals.rs`) is a whole program; `logging.rs` and `open_files.rs` are what it begins with; [`Admin`] is
+//! the internal listener; [`healthcheck`] asks a running program; [`watch`] tells the log whether a server is there.
 
+mod admin;
+mod healthcheck;
 mod logging;
 mod open_files;
+mod signals;
+mod watch;
 
-/// Starts the log and raises the limit of open files. Call it once, first of all.
-pub fn start() {
-    logging::start();
-    open_files::raise();
-}
+pub use admin::Admin;
+pub use healthcheck::healthcheck;
+pub use signals::run;
+pub use watch::watch;

@@ -30,7 +30,7 @@ pub use auth::{Scope, SignError, UnknownScope, sign};
 pub use config::{AppEnv, Config};
 pub use probe::probe;
 pub use router::router;
-pub use serve::{Signals, healthcheck, run};
+pub use serve::run;
 pub use state::App;
 
 #[cfg(test)]

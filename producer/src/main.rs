@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Parser;
-use producer::{Config, Signals};
+use producer::Config;
 
 /// Small pieces of memory are taken and given back all the time; this allocator is faster at it than the system's.
 #[global_allocator]
@@ -14,16 +14,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> anyhow::Result<ExitCode> {
     let config = Config::parse();
     if config.healthcheck {
-        return Ok(producer::healthcheck(config.http_addr).await);
+        return Ok(process::healthcheck(config.http_addr, "/api/health/live", |status| status == 200).await);
     }
-    process::start();
-    rustls::crypto::aws_lc_rs::default_provider()
-        .install_default()
-        .map_err(|_| anyhow!("a TLS provider is already installed"))?;
-    let signals = Signals::listen().context("cannot listen for signals")?;
-    tokio::select! {
-        result = producer::run(config, signals.first()) => result?,
-        () = signals.second() => return Err(anyhow!("a second signal came before all requests were finished")),
-    }
-    Ok(ExitCode::SUCCESS)
+    let unfinished = anyhow!("a second signal came before all requests were finished");
+    process::run(unfinished, |stop| producer::run(config, stop.cancelled_owned())).await
 }

@@ -1,20 +1,16 @@
 //! The process: what starts, in which order, and how it ends.
 
-use std::{io, net::SocketAddr, process::ExitCode, time::Duration};
+use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
-use metrics_exporter_prometheus::PrometheusHandle;
+use axum::{Router, routing::get};
 use providers::services::SERVICES;
 use queue::Client;
 use store::Store;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    signal::unix::{SignalKind, signal},
-    time::{interval, sleep, timeout},
+    net::TcpListener,
+    time::{sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
@@ -28,11 +24,8 @@ use crate::{
 
 /// Reading MongoDB's address may need a name server; the listener does not wait for a slow one.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
-const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often a Redis that was away at the start is looked at.
 const CHECK_EVERY: Duration = Duration::from_millis(500);
-/// Metrics that nobody fetches would pile up without it.
-const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 /// Runs the API until `shutdown`, then finishes the requests that are under way, within the grace period. Waits for neither Redis nor
 /// MongoDB: until they are there, `/api/health/ready` says no.
@@ -57,27 +50,20 @@ async fn run_on(redis: &fleet::Redis, config: Config, shutdown: impl Future<Outp
     let listener = TcpListener::bind(config.http_addr)
         .await
         .with_context(|| format!("cannot listen on HTTP_ADDR={}", config.http_addr))?;
-    let admin = metrics::bind(config.admin_addr)
-        .await
-        .with_context(|| format!("cannot listen on ADMIN_ADDR={}", config.admin_addr))?;
-    announce(&listener, &admin, &config)?;
+    let admin = metrics::start(config.admin_addr).await?;
+    let addr = listener.local_addr()?;
+    tracing::info!(http.addr = %addr, admin.addr = %admin.addr(), "listening on http://{addr}");
 
-    let handle = metrics::install()?;
     let closing = app.closing.clone();
-    // All three end with `closing`, which the guard cancels on every way out of here.
+    // Both end with `closing`, which the guard cancels on every way out of here.
     let _guard = closing.clone().drop_guard();
     let grace = Duration::from_secs(config.shutdown_grace_s);
     let limits = Limits::new(config.http_max_connections);
     status::refresh(&app, &SERVICES);
     let tasks = redis.tasks();
-    tasks.spawn("watch", &closing, watch::watch(app.clone(), config));
-    tasks.spawn_until("metrics upkeep", &closing, upkeep(handle.clone()));
-    let admin = serve(admin, metrics::router(handle), closing.clone());
-    tasks.spawn("admin listener", &closing, async {
-        if let Err(error) = admin.await {
-            tracing::error!(%error, "the admin listener failed");
-        }
-    });
+    tasks.spawn_until("watch", &closing, watch::watch(app.clone(), config));
+    let health = Router::new().route("/health", get(async || "ok\n"));
+    tasks.spawn_until("admin listener", &closing, admin.serve(health));
 
     let client = app.client.clone();
     let refused = async move { if checked { std::future::pending().await } else { evicting(&client).await } };
@@ -130,100 +116,10 @@ async fn evicting(client: &Client) -> queue::Error {
     }
 }
 
-fn announce(listener: &TcpListener, admin: &TcpListener, config: &Config) -> io::Result<()> {
-    let addr = admin.local_addr()?;
-    if config.admin_addr.port() != 0 && addr.port() != config.admin_addr.port() {
-        tracing::info!("ADMIN_ADDR={} is taken: metrics are on {addr}", config.admin_addr);
-    }
-    tracing::info!(http.addr = %listener.local_addr()?, admin.addr = %addr, "listening on http://{}", listener.local_addr()?);
-    Ok(())
-}
-
-async fn serve(listener: TcpListener, router: Router, closing: CancellationToken) -> io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(closing.cancelled_owned()).await
-}
-
-async fn upkeep(handle: PrometheusHandle) {
-    let mut ticks = interval(METRICS_UPKEEP);
-    loop {
-        ticks.tick().await;
-        handle.run_upkeep();
-    }
-}
-
-/// SIGINT and SIGTERM: the first asks to end, the second ends.
-#[derive(Debug, Clone)]
-pub struct Signals {
-    first: CancellationToken,
-    second: CancellationToken,
-}
-
-impl Signals {
-    /// Starts to listen. Must be called inside a tokio runtime.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn listen() -> io::Result<Self> {
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let signals = Self { first: CancellationToken::new(), second: CancellationToken::new() };
-        let tokens = [signals.first.clone(), signals.second.clone()];
-        tokio::spawn(async move {
-            for token in tokens {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-                token.cancel();
-            }
-        });
-        Ok(signals)
-    }
-
-    /// Ends with the first signal.
-    pub fn first(&self) -> impl Future<Output = ()> + use<> {
-        self.first.clone().cancelled_owned()
-    }
-
-    /// Ends with the second signal.
-    pub fn second(&self) -> impl Future<Output = ()> + use<> {
-        self.second.clone().cancelled_owned()
-    }
-}
-
-/// Asks the API at `addr` whether it lives: the health check of a container. Prints why not.
-#[expect(clippy::print_stderr, reason = "the caller is a person or a container engine, and no log is set up")]
-pub async fn healthcheck(addr: SocketAddr) -> ExitCode {
-    match timeout(HEALTHCHECK_TIMEOUT, ask(addr)).await {
-        Ok(Ok(answer)) if answer.split_whitespace().nth(1) == Some("200") => ExitCode::SUCCESS,
-        Ok(Ok(answer)) => {
-            eprintln!("{addr} answered {:?}", answer.lines().next().unwrap_or_default());
-            ExitCode::FAILURE
-        }
-        Ok(Err(error)) => {
-            eprintln!("{addr} cannot be asked: {error}");
-            ExitCode::FAILURE
-        }
-        Err(_) => {
-            eprintln!("{addr} did not answer within {} s", HEALTHCHECK_TIMEOUT.as_secs());
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn ask(mut addr: SocketAddr) -> io::Result<String> {
-    // "All addresses" is for listening; nobody can be called there.
-    if addr.ip().is_unspecified() {
-        addr.set_ip(if addr.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
-    }
-    let mut stream = TcpStream::connect(addr).await?;
-    stream.write_all(b"GET /api/health/live HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::{net::SocketAddr, process::ExitCode};
+
     use clap::Parser;
     use tokio::sync::oneshot;
 
@@ -239,11 +135,12 @@ mod tests {
         Config::parse_from(ours.iter().chain(&nobody))
     }
 
-    async fn until_it_lives(addr: SocketAddr) -> String {
-        loop {
-            if let Ok(answer) = ask(addr).await {
-                return answer;
-            }
+    async fn lives(addr: SocketAddr) -> bool {
+        process::healthcheck(addr, "/api/health/live", |status| status == 200).await == ExitCode::SUCCESS
+    }
+
+    async fn until_it_lives(addr: SocketAddr) {
+        while !lives(addr).await {
             tokio::task::yield_now().await;
         }
     }
@@ -255,16 +152,15 @@ mod tests {
         drop(free);
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(run(config(addr), async { stopped.await.unwrap() }));
-        let answer = timeout(IN_TIME, until_it_lives(addr)).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.0 200") || answer.starts_with("HTTP/1.1 200"), "{answer}");
+        timeout(IN_TIME, until_it_lives(addr)).await.unwrap();
         stop.send(()).unwrap();
         timeout(IN_TIME, running).await.unwrap().unwrap().unwrap();
-        assert!(ask(addr).await.is_err());
+        assert!(!lives(addr).await);
     }
 
     #[tokio::test]
     async fn a_background_task_that_panics_stops_the_process_and_is_named() {
-        for task in ["watch", "metrics upkeep", "admin listener", "news", "outbox of reports"] {
+        for task in ["watch", "admin listener", "news", "outbox of reports"] {
             let redis = fleet::Redis::open("redis://127.0.0.1:1", "unit").unwrap();
             let tasks = redis.tasks().clone();
             let running =

@@ -1,23 +1,25 @@
-//! Runs jobs and upkeep; any number of replicas. [`process`] is the whole process, [`run`] what it does; `dispatch.rs` is the way
+//! Runs jobs and upkeep; any number of replicas. [`process()`] is the whole process, [`run`] what it does; `dispatch.rs` is the way
 //! of one job.
 
-mod admin;
 mod config;
 mod dispatch;
 mod heal;
-mod process;
+mod health;
 mod record;
 
 use std::{
     hash::{BuildHasher, RandomState},
+    process::ExitCode,
     sync::Arc,
     time::Duration,
 };
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use apalis::prelude::{BoxDynError, Task, WorkerBuilder};
+use clap::Parser;
 use fleet::Fleet;
 use futures::FutureExt;
+use process::Admin;
 use providers::Providers;
 use queue::{Client, Error, Outcome, Replica};
 use secrecy::ExposeSecret;
@@ -25,15 +27,13 @@ use store::Store;
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::process::process;
-pub use admin::healthcheck;
 pub use config::{Concurrency, Config};
 pub use dispatch::Runners;
 
 use crate::{
-    admin::Health,
     dispatch::{Runner, Services},
     heal::Healer,
+    health::Health,
     record::Recorder,
 };
 
@@ -41,6 +41,25 @@ use crate::{
 const SAY_SO_EVERY: Duration = Duration::from_secs(5);
 /// After the grace period, handlers have so long to notice that they are stopped.
 const ABORT: Duration = Duration::from_secs(2);
+
+/// From a millisecond to an hour, in seconds.
+const BUCKETS: [f64; 12] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0, 3600.0];
+
+/// A whole worker process for these kinds: reads the command line and the environment, and runs until SIGINT or SIGTERM; a second
+/// signal ends it at once. Call it once, inside a tokio runtime.
+///
+/// # Errors
+/// As [`run`]; besides when a second signal came before all jobs were finished or handed back.
+pub async fn process(runners: Runners) -> anyhow::Result<ExitCode> {
+    let config = Config::parse();
+    if config.healthcheck {
+        // Redis being away is no reason to restart the process: any answer is a living worker.
+        return Ok(process::healthcheck(config.admin_addr, "/health", |_| true).await);
+    }
+    let unfinished = anyhow!("a second signal came before all jobs were finished or handed back")
+        .context("ended at once; what still ran starts again when its lease ends");
+    process::run(unfinished, |stop| run(config, runners, stop)).await
+}
 
 /// Runs jobs of these kinds until `shutdown`; then finishes what fits in the grace period and hands back the rest.
 ///
@@ -72,14 +91,8 @@ async fn run_on(
         client: client.clone(),
     };
 
-    let metrics = admin::install_metrics()?;
-    let listener = admin::bind(config.admin_addr)
-        .await
-        .with_context(|| format!("cannot listen on ADMIN_ADDR={}", config.admin_addr))?;
-    let admin_addr = listener.local_addr()?;
-    if config.admin_addr.port() != 0 && admin_addr != config.admin_addr {
-        tracing::info!("ADMIN_ADDR={} is taken: metrics are on {admin_addr}", config.admin_addr);
-    }
+    let admin = Admin::start(config.admin_addr, &BUCKETS).await?;
+    let admin_addr = admin.addr();
     let mut replica = Replica::start(client.clone(), &host(), timing);
     let health = Health { client: client.clone(), store: store.clone(), worker: replica.worker().into() };
     let (tasks, stop) = (redis.tasks(), CancellationToken::new());
@@ -87,12 +100,11 @@ async fn run_on(
     let _guard = stop.clone().drop_guard();
     let healer = Healer { providers: services.providers.clone(), client: client.clone(), store: store.clone() };
     tasks.spawn_until("healer", &stop, healer.run());
-    tasks.spawn_until("admin listener", &stop, async move {
-        if let Err(error) = admin::serve(listener, health, metrics, admin::upkeep_times()).await {
-            tracing::error!(%error, "the admin listener failed");
-        }
+    tasks.spawn_until("admin listener", &stop, admin.serve(health.router()));
+    let redis_client = client.clone();
+    tasks.spawn_until("watch of redis", &stop, async move {
+        process::watch("redis", "no jobs are claimed until it is back", || redis_client.ping()).await;
     });
-    tasks.spawn_until("watch of redis", &stop, watch_redis(client.clone()));
     tasks.spawn_until("ticker", &stop, schedules::Ticker::new(client.clone(), store.clone()).run());
     let email_retention_days = services_config.email_retention_days;
     let collections = runners.iter().map(|runner| runner.collection).collect();
@@ -180,21 +192,6 @@ async fn checked_server(client: &Client) -> anyhow::Result<()> {
             Err(Error::Unavailable(_)) => tokio::time::sleep(SAY_SO_EVERY / 10).await,
             Err(error) => return Err(error.into()),
         }
-    }
-}
-
-/// Says so while Redis is away, and once when it is back.
-async fn watch_redis(client: Client) {
-    let mut away = false;
-    loop {
-        let ping = client.ping().await;
-        match &ping {
-            Ok(_) if away => tracing::info!("redis is back"),
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "redis is away: no jobs are claimed until it is back"),
-        }
-        away = ping.is_err();
-        tokio::time::sleep(SAY_SO_EVERY).await;
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod chain;
 mod report;
+mod waits;
 
 use std::{
     io::{IsTerminal, Write as _, stderr},
@@ -65,7 +66,12 @@ pub(crate) async fn run(api: Api, demo: &Demo, json: bool) -> Result<ExitCode> {
         to: demo.to.clone(),
     };
 
-    let work = all_done(&api, &board, chain);
+    let work = async {
+        tokio::select! {
+            () = all_done(&api, &board, chain) => {}
+            () = waits::watch(&api, &board) => {}
+        }
+    };
     let mut progress = Progress::new(json, started);
     if tokio::time::timeout(limit, progress.show_during(&board, work)).await.is_err() {
         board.give_up(limit);

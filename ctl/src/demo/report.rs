@@ -29,6 +29,8 @@ struct Row {
     product_id: String,
     id: Option<String>,
     end: Option<End>,
+    /// What its job waits for, while it has not ended.
+    waits: Option<String>,
 }
 
 /// How a job ended for us.
@@ -114,10 +116,10 @@ impl Board {
                 Ok(id) => (Some(id), None),
                 Err(problem) => (None, Some(End::Refused(problem.to_string()))),
             };
-            Row { kind: CONTENT, product_id: product.product_id.clone(), id, end }
+            Row { kind: CONTENT, product_id: product.product_id.clone(), id, end, waits: None }
         });
         let first = products.first().map(|product| product.product_id.clone()).unwrap_or_default();
-        let followers = FOLLOWERS.map(|kind| Row { kind, product_id: first.clone(), id: None, end: None });
+        let followers = FOLLOWERS.map(|kind| Row { kind, product_id: first.clone(), id: None, end: None, waits: None });
         Self { rows: Mutex::new(contents.chain(followers).collect()) }
     }
 
@@ -126,6 +128,22 @@ impl Board {
         let rows = self.rows();
         let pending = rows.iter().enumerate().filter(|(_, row)| row.end.is_none());
         pending.filter_map(|(index, row)| Some((index, row.id.clone()?))).collect()
+    }
+
+    /// The first job of each kind that was taken and has not ended: its kind and id.
+    pub(crate) fn first_pending(&self) -> Vec<(&'static str, String)> {
+        let rows = self.rows();
+        let pending = rows.iter().filter(|row| row.end.is_none());
+        let mut firsts: Vec<_> = pending.filter_map(|row| Some((row.kind, row.id.clone()?))).collect();
+        firsts.dedup_by_key(|(kind, _)| *kind);
+        firsts
+    }
+
+    /// Notes what jobs of a kind wait for.
+    pub(crate) fn note(&self, kind: &str, waits: Option<&str>) {
+        for row in self.rows().iter_mut().filter(|row| row.kind == kind) {
+            row.waits = waits.map(str::to_owned);
+        }
     }
 
     /// The row of a job that follows on the first product's content.
@@ -150,10 +168,9 @@ impl Board {
     /// Notes that the time is up.
     pub(crate) fn give_up(&self, limit: Duration) {
         for row in self.rows().iter_mut().filter(|row| row.end.is_none() && row.id.is_some()) {
-            let reason = format!(
-                "not finished within {} s; `ecomctl queue list` shows what waits and how many workers there are",
-                limit.as_secs()
-            );
+            let why = row.waits.as_deref();
+            let why = why.unwrap_or("`ecomctl queue list` shows what waits and how many workers there are");
+            let reason = format!("not finished within {} s; {why}", limit.as_secs());
             row.end = Some(End::Unfinished(reason));
         }
     }
@@ -172,8 +189,12 @@ impl Board {
         if n_failed > 0 {
             let _ = write!(line, " ({n_failed} failed)");
         }
+        let waits = |row: &Row| row.waits.as_ref().filter(|_| row.end.is_none()).map(|why| one_line(why));
+        if let Some(why) = contents().find_map(waits) {
+            let _ = write!(line, ", {why}");
+        }
         for row in rows.iter().filter(|row| row.kind != CONTENT) {
-            let _ = write!(line, " · {} {}", row.kind, row.state());
+            let _ = write!(line, " · {} {}", row.kind, waits(row).unwrap_or_else(|| row.state().into()));
         }
         let _ = write!(line, " · {:.1} s", elapsed.as_secs_f64());
         line
@@ -355,5 +376,25 @@ publication A-1  succeeded  mock      no        42  mock mock-1
         assert!(!board.all_succeeded());
         let json = board.to_json(Duration::from_secs(2));
         assert_eq!((&json["n_succeeded"], &json["jobs"][1]["error"]), (&json!(1), &json!("invalid payload")));
+    }
+
+    #[test]
+    fn what_jobs_wait_for_is_told_while_they_wait_and_when_the_time_is_up() {
+        let board = Board::new(&products(), vec![Ok("id-0".to_owned()), Ok("id-1".to_owned())]);
+        board.end(0, finished("succeeded", &json!({ "title": "Käse" })));
+        board.begin(4, "id-4");
+        assert_eq!(board.first_pending(), [("content", "id-1".to_owned()), ("email", "id-4".to_owned())]);
+        board.note("content", Some("queue content is paused"));
+        board.note("email", Some("put off until 05:00:30 UTC: 535 wrong password"));
+        let line = "content 1 of 2, queue content is paused · image not started · scrape not started · \
+                    email put off until 05:00:30 UTC: 535 wrong password · publication not started · 3.0 s";
+        assert_eq!(board.progress(Duration::from_secs(3)), line);
+        board.note("content", None);
+        board.end(1, finished("succeeded", &json!({ "title": "Lampe" })));
+        board.give_up(Duration::from_secs(9));
+        let text = board.report(Duration::from_secs(9), 100);
+        let told =
+            "email A-1, job id-4: unfinished: not finished within 9 s; put off until 05:00:30 UTC: 535 wrong password";
+        assert!(text.lines().any(|line| line == told), "{text}");
     }
 }

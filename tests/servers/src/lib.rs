@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use binaries::{available, mongo_version, redis_binary, version};
-pub use mongo::{MongoDatabase, MongoServer, mongo, mongo_dump};
+pub use mongo::{MongoDatabase, MongoServer, make_primary, mongo, mongo_dump, write_demo};
 pub use process::{Process, mortal, spawn, tail};
 pub use redis::{RedisServer, redis};
 pub use refusing::{PASSWORD, Refusal, Refusing};

@@ -7,12 +7,16 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::binaries::{external, mongod_binary};
 use crate::process::{Process, mortal, tail};
 use crate::temp::remove_at_exit;
 use crate::{TempDir, free_port, temp_dir};
+
+/// A set that has not become primary by itself after this time was on another port.
+const MOVED_AFTER: Duration = Duration::from_secs(4);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The URL of the MongoDB that the whole test process shares; `TEST_MONGO_URL` replaces it.
 ///
@@ -96,15 +100,7 @@ impl MongoServer {
     }
 
     fn initiate(&self) {
-        let mut member = Document::new();
-        member.int("_id", 0).text("host", &format!("127.0.0.1:{}", self.port));
-        let mut members = Document::new();
-        members.embed(0x03, "0", member);
-        let mut config = Document::new();
-        config.text("_id", "rs0").embed(0x04, "members", members);
-        let mut command = Document::new();
-        command.embed(0x03, "replSetInitiate", config).text("$db", "admin");
-        let answer = call(self.port, command).expect("mongod answers replSetInitiate");
+        let answer = initiate(self.port).expect("mongod answers replSetInitiate");
         assert!(succeeded(&answer), "replSetInitiate failed: {}", String::from_utf8_lossy(&answer));
     }
 
@@ -225,6 +221,77 @@ fn texts_named(name: &str, bytes: &[u8]) -> Vec<String> {
         .collect()
 }
 
+/// Makes a server that runs the primary of a replica set of one node. It may be one already, also one that was on another port.
+///
+/// # Errors
+/// When it does not answer or does not become primary.
+pub fn make_primary(port: u16) -> Result<()> {
+    // Refused by one that is a set already, which becomes primary by itself.
+    initiate(port)?;
+    let start = Instant::now();
+    while !is_primary(port) {
+        // The set was on another port, which was taken this time: the node is told its new address.
+        if start.elapsed() > MOVED_AFTER {
+            let mut config = one_node(port);
+            config.int("version", 1);
+            let mut command = Document::new();
+            command.embed(0x03, "replSetReconfig", config).field(0x08, "force", &[1]).text("$db", "admin");
+            call(port, command)?;
+        }
+        if start.elapsed() > crate::PATIENCE {
+            return Err(Error::other("mongod does not become primary"));
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// Writes a shop's page that is watched and a customer whose trial ends in three days, as the back end would, for the schedules to
+/// read. What is there stays as it is.
+///
+/// # Errors
+/// When the server does not answer.
+#[expect(clippy::disallowed_methods, reason = "no test depends on this time")]
+pub fn write_demo(port: u16, database: &str, shops: &str) -> Result<()> {
+    let trial_ends_at = SystemTime::now().duration_since(UNIX_EPOCH).map_err(Error::other)? + 3 * DAY;
+    let mut monitor = Document::new();
+    monitor.text("_id", "demo").text("tenant", "default").text("product_id", "LAMP-1");
+    monitor.text("url", &format!("{shops}/jsonld.html"));
+    let mut tenant = Document::new();
+    tenant.text("_id", "default").text("name", "Atelier Zoé").text("email", "zoe@customer.example");
+    tenant.text("language", "fr").text("time_zone", "Europe/Paris").time("trial_ends_at", trial_ends_at);
+    for (collection, document) in [("monitors", monitor), ("tenants", tenant)] {
+        insert(port, database, collection, document)?;
+    }
+    Ok(())
+}
+
+/// The answer of the server.
+fn insert(port: u16, database: &str, collection: &str, document: Document) -> Result<Vec<u8>> {
+    let mut documents = Document::new();
+    documents.embed(0x03, "0", document);
+    let mut command = Document::new();
+    command.text("insert", collection).embed(0x04, "documents", documents).text("$db", database);
+    call(port, command)
+}
+
+fn initiate(port: u16) -> Result<Vec<u8>> {
+    let mut command = Document::new();
+    command.embed(0x03, "replSetInitiate", one_node(port)).text("$db", "admin");
+    call(port, command)
+}
+
+/// The configuration of a replica set.
+fn one_node(port: u16) -> Document {
+    let mut member = Document::new();
+    member.int("_id", 0).text("host", &format!("127.0.0.1:{port}"));
+    let mut members = Document::new();
+    members.embed(0x03, "0", member);
+    let mut config = Document::new();
+    config.text("_id", "rs0").embed(0x04, "members", members);
+    config
+}
+
 /// True when the server on this port is the process `pid`: another one may have been given the same port.
 fn answers(port: u16, pid: u32) -> bool {
     let mut command = Document::new();
@@ -247,7 +314,7 @@ fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
     bytes.windows(wanted.len()).any(|window| window == wanted)
 }
 
-/// A BSON document in the making: the few types that three commands need, so that this crate needs no driver.
+/// A BSON document in the making: the few types that our commands need, so that this crate needs no driver.
 struct Document(Vec<u8>);
 
 impl Document {
@@ -269,6 +336,11 @@ impl Document {
     fn text(&mut self, name: &str, value: &str) -> &mut Self {
         let length = length(value.len() + 1);
         self.field(0x02, name, &[&length[..], value.as_bytes(), &[0]].concat())
+    }
+
+    fn time(&mut self, name: &str, since_1970: Duration) -> &mut Self {
+        let ms = i64::try_from(since_1970.as_millis()).expect("the time is not far from now");
+        self.field(0x09, name, &ms.to_le_bytes())
     }
 
     /// `kind` 3 is a document, 4 an array.
@@ -321,11 +393,7 @@ mod tests {
         let database = MongoDatabase::new();
         let mut shop = Document::new();
         shop.text("name", "boutique");
-        let mut shops = Document::new();
-        shops.embed(0x03, "0", shop);
-        let mut insert = Document::new();
-        insert.text("insert", "shops").embed(0x04, "documents", shops).text("$db", &database);
-        assert!(succeeded(&call(port_of(mongo()), insert).unwrap()));
+        assert!(succeeded(&insert(port_of(mongo()), &database, "shops", shop).unwrap()));
         let name = database.to_owned();
         assert!(mongo_dump(mongo(), &name).contains_key("shops"));
         drop(database);
@@ -343,14 +411,24 @@ mod tests {
         let server = MongoServer::start();
         let mut shop = Document::new();
         shop.text("name", "boutique");
-        let mut shops = Document::new();
-        shops.embed(0x03, "0", shop);
-        let mut insert = Document::new();
-        insert.text("insert", "shops").embed(0x04, "documents", shops).text("$db", "t");
-        assert!(succeeded(&call(server.port, insert).unwrap()));
+        assert!(succeeded(&insert(server.port, "t", "shops", shop).unwrap()));
         server.stop();
         assert!(TcpStream::connect(("127.0.0.1", server.port)).is_err());
         server.restart();
         assert!(contains(&count(server.port), b"\x10n\0\x01\0\0\0"));
+    }
+    #[test]
+    fn a_set_that_was_on_another_port_becomes_primary_and_keeps_its_data() {
+        let mut server = MongoServer::start();
+        write_demo(server.port, "t", "http://shops").unwrap();
+        server.stop();
+        server.port = free_port();
+        assert!(server.run());
+        make_primary(server.port).unwrap();
+        write_demo(server.port, "t", "http://elsewhere").unwrap();
+        let dump = mongo_dump(&server.url(), "t");
+        assert!(contains(&dump["monitors"], b"http://shops/jsonld.html"), "what is there stays as it is");
+        assert!(!contains(&dump["monitors"], b"elsewhere"));
+        assert!(contains(&dump["tenants"], b"\x09trial_ends_at\0"));
     }
 }

@@ -112,3 +112,15 @@ async fn ecomctl_enqueues_a_catalogue_and_shows_its_jobs() {
     let queues = system.client().get(format!("{}/api/queues", system.url())).bearer_auth(stdout(&token).trim());
     assert_eq!(queues.send().await.unwrap().status(), 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demo_that_waits_for_a_paused_queue_says_so() {
+    let system = System::start(Options::default().workers(1)).await;
+    assert_eq!(system.post("/api/queues/content/pause", &Value::Null).await.status, 200);
+    let demo = ["demo", "--catalogue", &catalogue(), "--shops", "http://127.0.0.1:9", "--limit-s", "8"];
+    let output = system.ecomctl(&demo).await;
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let reason = "queue content is paused, `ecomctl queue resume content` lets it go on";
+    assert!(stderr(&output).contains(&format!("content 0 of 25, {reason} · image not started")), "{}", stderr(&output));
+    assert!(stdout(&output).contains(&format!("unfinished: not finished within 8 s; {reason}")), "{}", stdout(&output));
+}
