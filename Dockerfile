@@ -6,6 +6,7 @@ WORKDIR /src
 # The dependencies, as a layer of their own: it is built from the manifests and empty sources alone, so that
 # a change in our code does not compile them again.
 COPY Cargo.toml Cargo.lock ./
+COPY api/Cargo.toml api/
 COPY bench/Cargo.toml bench/
 COPY ctl/Cargo.toml ctl/
 COPY fleet/Cargo.toml fleet/

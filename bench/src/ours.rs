@@ -10,6 +10,7 @@ use anyhow::Context;
 use apalis::prelude::{BoxDynError, Task, WorkerBuilder};
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use jobs::Kept;
 use queue::{Claimed, Client, Kind, NewJob, Outcome, Replica, Success, Timing};
 use tokio::task::JoinHandle;
 
@@ -163,10 +164,8 @@ impl Worker {
             let handled = handle(task.args);
             async move {
                 handled.await;
-                Ok::<_, BoxDynError>(Outcome::Done(Success {
-                    result: serde_json::Value::Bool(true),
-                    ..Success::default()
-                }))
+                let kept = Kept { result: serde_json::Value::Bool(true), ..Kept::default() };
+                Ok::<_, BoxDynError>(Outcome::Done((&kept).into()))
             }
         };
         let worker = WorkerBuilder::new("bench").backend(backend).build(tower::service_fn(run));

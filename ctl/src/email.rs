@@ -3,15 +3,14 @@
 use std::{fs, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result};
-use chrono::{DateTime, Utc};
+use api::{EmailPreview, Timestamp};
 use clap::{Args, Subcommand};
 use queue::Json;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use crate::{
     client::Api,
-    enqueue::read_json,
+    options::read_json,
     table::{Align, Table, one_line, output_width, printable},
 };
 
@@ -53,11 +52,13 @@ pub(crate) struct List {
     cursor: Option<String>,
 }
 
-/// An e-mail as the API shows it.
+/// An e-mail, as far as it is shown here.
+type Email = api::Email<Sent>;
+type Page = api::EmailPage<Sent>;
+
+/// What became of an e-mail.
 #[derive(Debug, Deserialize)]
-struct Email {
-    id: String,
-    created_at: DateTime<Utc>,
+struct Sent {
     status: String,
     to: String,
     subject: String,
@@ -67,19 +68,6 @@ struct Email {
     server_reply: Option<String>,
     #[serde(default)]
     text: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Page {
-    items: Vec<Email>,
-    next_cursor: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Preview {
-    text: String,
-    html: Option<String>,
-    headers: Map<String, Value>,
 }
 
 pub(crate) async fn run(api: &Api, verb: &Verb, json: bool) -> Result<ExitCode> {
@@ -102,7 +90,7 @@ pub(crate) async fn run(api: &Api, verb: &Verb, json: bool) -> Result<ExitCode> 
         }
         Verb::Get { .. } => print!("{}", describe(&api.understand(answer)?)),
         Verb::Preview { html, .. } => {
-            let preview: Preview = api.understand(answer)?;
+            let preview: EmailPreview = api.understand(answer)?;
             print!("{}", show(&preview));
             write_html(&preview, html.as_ref())?;
         }
@@ -110,7 +98,7 @@ pub(crate) async fn run(api: &Api, verb: &Verb, json: bool) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-fn write_html(preview: &Preview, file: Option<&PathBuf>) -> Result<()> {
+fn write_html(preview: &EmailPreview, file: Option<&PathBuf>) -> Result<()> {
     match (&preview.html, file) {
         (Some(html), Some(file)) => {
             fs::write(file, html).with_context(|| format!("{} cannot be written", file.display()))?;
@@ -126,34 +114,37 @@ fn table(emails: &[Email]) -> Table {
     let header = ["id", "created", "status", "to", "template", "subject"];
     let mut table = Table::new(&header.map(|name| (name, Align::Left)));
     for email in emails {
-        let created = email.created_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-        let template = email.template.clone().unwrap_or_default();
-        table.row([email.id.clone(), created, email.status.clone(), email.to.clone(), template, email.subject.clone()]);
+        let Sent { status, to, template, subject, .. } = &email.email;
+        let template = template.clone().unwrap_or_default();
+        table.row([email.id.clone(), created(email.created_at), status.clone(), to.clone(), template, subject.clone()]);
     }
     table
 }
 
 fn describe(email: &Email) -> String {
-    let created = email.created_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let (created, sent) = (created(email.created_at), &email.email);
     let lines = [
         ("id", Some(email.id.as_str())),
         ("created", Some(&created)),
-        ("status", Some(&email.status)),
-        ("to", Some(&email.to)),
-        ("subject", Some(&email.subject)),
-        ("template", email.template.as_deref()),
-        ("server", email.server_reply.as_deref()),
+        ("status", Some(&sent.status)),
+        ("to", Some(&sent.to)),
+        ("subject", Some(&sent.subject)),
+        ("template", sent.template.as_deref()),
+        ("server", sent.server_reply.as_deref()),
     ];
     let lines = lines.into_iter().filter_map(|(name, value)| Some(format!("{name:<10}{}\n", one_line(value?))));
-    let text = email.text.as_ref().map(|text| format!("\n{}\n", printable(text.trim_end()))).unwrap_or_default();
+    let text = sent.text.as_ref().map(|text| format!("\n{}\n", printable(text.trim_end()))).unwrap_or_default();
     lines.collect::<String>() + &text
 }
 
+fn created(at: Timestamp) -> String {
+    at.time().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
 /// As a mail would be printed: headers, an empty line, the text.
-fn show(preview: &Preview) -> String {
-    let value = |value: &Value| one_line(value.as_str().unwrap_or_default());
+fn show(preview: &EmailPreview) -> String {
     let headers: String =
-        preview.headers.iter().map(|(name, text)| format!("{}: {}\n", one_line(name), value(text))).collect();
+        preview.headers.iter().map(|(name, text)| format!("{}: {}\n", one_line(name), one_line(text))).collect();
     format!("{headers}\n{}\n", printable(preview.text.trim_end()))
 }
 
@@ -166,7 +157,8 @@ mod tests {
     #[test]
     fn an_email_that_was_not_sent_is_shown_with_its_text() {
         let email: Email = serde_json::from_value(json!({
-            "id": "0199a1b2-0000-7000-8000-000000000001", "created_at": "2026-01-02T03:04:05.000Z", "status": "mock",
+            "id": "0199a1b2-0000-7000-8000-000000000001", "tenant": "acme", "provider": "mock",
+            "created_at": "2026-01-02T03:04:05.000Z", "status": "mock", "links": { "self": "", "job": "" },
             "to": "zoe@customer.example", "subject": "Hello\u{1b}[2J", "server_reply": null, "text": "Hello Zoé\n", "new": 1
         }))
         .unwrap();

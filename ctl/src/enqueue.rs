@@ -2,13 +2,14 @@
 
 use std::{
     fs::File,
-    io::{Read, read_to_string, stdin},
+    io::{Read, stdin},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
 };
 
 use anyhow::{Context, Result, ensure};
+use api::{BatchLine, JobRequest, Problem};
 use clap::{ArgGroup, Args};
 use providers::content::{ContentRequest, from_csv};
 use queue::Json;
@@ -16,8 +17,10 @@ use serde_json::{Value, json};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
-    client::{Api, BatchLine, CallError, Job, NewJob, Options, Problem},
+    client::{Api, CallError, Job},
+    options::{Options, read_json},
     table::{one_line, printable},
+    tell,
 };
 
 pub(crate) const CONTENT: &str = "content";
@@ -51,7 +54,7 @@ pub(crate) struct Enqueue {
 }
 
 /// What the API made of one job: its id, or what is wrong.
-pub(crate) type Taken = Result<String, Problem>;
+pub(crate) type Taken = Result<String, Problem<'static>>;
 
 /// Prints one line a job: its id, or what is wrong with it; after `--wait` also its end.
 pub(crate) async fn run(api: &Api, enqueue: &Enqueue, json: bool) -> Result<ExitCode> {
@@ -61,7 +64,7 @@ pub(crate) async fn run(api: &Api, enqueue: &Enqueue, json: bool) -> Result<Exit
             return Ok(ExitCode::from(2));
         }
         (Some(file), _) => content_jobs(&read_catalogue(file)?, &enqueue.options)?,
-        (None, payload) => vec![new_job(&enqueue.kind, payload.clone().unwrap_or_default(), &enqueue.options)],
+        (None, payload) => vec![enqueue.options.request(&enqueue.kind, payload.clone().unwrap_or_default())],
     };
     let mut failed = false;
     for (number, batch) in jobs.chunks(BATCH).enumerate() {
@@ -100,23 +103,18 @@ pub(crate) fn read_catalogue(path: &Path) -> Result<Vec<ContentRequest>> {
     Ok(products)
 }
 
-pub(crate) fn content_jobs(products: &[ContentRequest], options: &Options) -> Result<Vec<NewJob>> {
-    products.iter().map(|product| Ok(new_job(CONTENT, serde_json::to_value(product)?.into(), options))).collect()
-}
-
-pub(crate) fn new_job(kind: &str, payload: Json, options: &Options) -> NewJob {
-    let options = (*options != Options::default()).then(|| options.clone());
-    NewJob { kind: kind.to_owned(), payload, options }
+pub(crate) fn content_jobs(products: &[ContentRequest], options: &Options) -> Result<Vec<JobRequest<Json>>> {
+    products.iter().map(|product| Ok(options.request(CONTENT, serde_json::to_value(product)?.into()))).collect()
 }
 
 /// Enqueues many, at most 10,000; one answer a job, in their order.
-pub(crate) async fn push_batch(api: &Api, jobs: &[NewJob], key: Option<&str>) -> Result<Vec<Taken>> {
+pub(crate) async fn push_batch(api: &Api, jobs: &[JobRequest<Json>], key: Option<&str>) -> Result<Vec<Taken>> {
     in_order(api.push_many(jobs, key).await?, jobs.len())
 }
 
-async fn push_one(api: &Api, job: &NewJob, key: Option<&str>) -> Result<Taken> {
+async fn push_one(api: &Api, job: &JobRequest<Json>, key: Option<&str>) -> Result<Taken> {
     match api.push(job, key).await {
-        Ok(job) => Ok(Ok(api.understand::<Job>(job)?.id)),
+        Ok(job) => Ok(Ok(api.understand::<Job>(job)?.id.to_string())),
         Err(CallError::Refused { status: 422, problem, .. }) => Ok(Err(*problem)),
         Err(error) => Err(error.into()),
     }
@@ -129,7 +127,7 @@ fn in_order(lines: Vec<BatchLine>, n_jobs: usize) -> Result<Vec<Taken>> {
             .get_mut(line.index)
             .with_context(|| format!("the API answered for a job {} that was not sent", line.index))?;
         *place = match (line.id, line.problem) {
-            (Some(id), _) => Some(Ok(id)),
+            (Some(id), _) => Some(Ok(id.to_string())),
             (None, problem) => Some(Err(problem.unwrap_or_default())),
         };
     }
@@ -138,7 +136,7 @@ fn in_order(lines: Vec<BatchLine>, n_jobs: usize) -> Result<Vec<Taken>> {
     Ok(taken.into_iter().flatten().collect())
 }
 
-fn taken_line(job: &NewJob, taken: &Taken, json: bool) -> String {
+fn taken_line(job: &JobRequest<Json>, taken: &Taken, json: bool) -> String {
     let product = job.payload["product_id"].as_str().unwrap_or_default();
     match taken {
         Ok(id) if json => json!({ "kind": job.kind, "product_id": product, "id": id }).to_string(),
@@ -163,15 +161,15 @@ async fn print_ends(api: &Api, ids: impl Iterator<Item = String>, json: bool) ->
     let mut ends = wait_for_all(api, ids);
     while let Some(end) = ends.join_next().await {
         let job = end??;
-        all_succeeded &= job.succeeded();
+        all_succeeded &= tell::succeeded(&job);
         if json {
             println!(
                 "{}",
-                json!({ "id": job.id, "state": job.state, "error": job.last_error(), "result": job.result })
+                json!({ "id": job.id, "state": job.state, "error": tell::last_error(&job), "result": job.result })
             );
         } else {
-            let error = if job.succeeded() { None } else { job.last_error() };
-            println!("{}", one_line(&format!("{}  {}  {}", job.id, job.state, error.unwrap_or_default())));
+            let error = if tell::succeeded(&job) { None } else { tell::last_error(&job) };
+            println!("{}", one_line(&format!("{}  {}  {}", job.id, job.state.name(), error.unwrap_or_default())));
         }
     }
     Ok(all_succeeded)
@@ -190,23 +188,13 @@ fn wait_for_all(api: &Api, ids: impl Iterator<Item = String>) -> JoinSet<Result<
     ends
 }
 
-/// `JSON`, `@FILE`, or `@-` for the standard input; numbers go out as they stand there.
-pub(crate) fn read_json(text: &str) -> Result<Json, String> {
-    let (source, json) = match text.strip_prefix('@') {
-        Some("-") => ("the standard input", read_to_string(stdin())),
-        Some(path) => (path, std::fs::read_to_string(path)),
-        None => ("this", Ok(text.to_owned())),
-    };
-    let json = json.map_err(|error| format!("{source} cannot be read: {error}"))?;
-    // Some editors write a byte-order mark before everything else.
-    let json = json.trim_start_matches('\u{feff}');
-    Json::read(json.as_bytes()).map_err(|error| format!("{source} is no JSON: {error}"))
-}
-
 #[cfg(test)]
 mod tests {
+    use api::Priority;
+
     use super::*;
-    use crate::client::Priority;
+
+    const ID: &str = "0199a1b2-0000-7000-8000-000000000001";
 
     fn products() -> Vec<ContentRequest> {
         let csv = "product_id,name,category,features,language,price,currency\n\
@@ -217,7 +205,8 @@ mod tests {
 
     #[test]
     fn every_row_becomes_a_content_job() {
-        let low = Options { priority: Some(Priority::Low), ..Options::default() };
+        let mut low = Options::default();
+        low.priority = Some(Priority::Low);
         let jobs = content_jobs(&products(), &low).unwrap();
         let first = serde_json::to_value(&jobs[0]).unwrap();
         assert_eq!(first["kind"], "content");
@@ -232,22 +221,22 @@ mod tests {
     #[test]
     fn answers_are_sorted_by_their_index_and_none_may_be_missing() {
         let lines = |json: Value| serde_json::from_value::<Vec<BatchLine>>(json).unwrap();
-        let both = lines(json!([{ "index": 1, "problem": { "title": "bad" } }, { "index": 0, "id": "x" }]));
+        let both = lines(json!([{ "index": 1, "problem": { "title": "bad" } }, { "index": 0, "id": ID }]));
         let taken = in_order(both, 2).unwrap();
-        assert_eq!(taken[0], Ok("x".to_owned()));
+        assert_eq!(taken[0], Ok(ID.to_owned()));
         assert_eq!(taken[1].as_ref().unwrap_err().title, "bad");
-        let error = in_order(lines(json!([{ "index": 0, "id": "x" }])), 2).unwrap_err();
+        let error = in_order(lines(json!([{ "index": 0, "id": ID }])), 2).unwrap_err();
         assert!(error.to_string().contains("nothing of 1 of 2 jobs"), "{error}");
-        assert!(in_order(lines(json!([{ "index": 2, "id": "x" }])), 2).is_err());
+        assert!(in_order(lines(json!([{ "index": 2, "id": ID }])), 2).is_err());
     }
 
     #[test]
     fn a_refused_job_shows_every_bad_field() {
-        let problem: Problem = serde_json::from_value(json!({
+        let problem: Problem<'static> = serde_json::from_value(json!({
             "type": "t", "title": "invalid payload", "errors": [{ "pointer": "/payload/name", "message": "is empty" }]
         }))
         .unwrap();
-        let job = new_job("content", json!({ "product_id": "A-1" }).into(), &Options::default());
+        let job = Options::default().request("content", json!({ "product_id": "A-1" }).into());
         assert_eq!(
             taken_line(&job, &Err(problem.clone()), false),
             "refused  A-1  invalid payload\n  /payload/name: is empty"
@@ -269,15 +258,5 @@ mod tests {
     fn a_catalogue_that_cannot_be_read_is_named() {
         let error = read_catalogue(Path::new("/nowhere/catalogue.csv")).unwrap_err();
         assert!(format!("{error:#}").starts_with("/nowhere/catalogue.csv cannot be opened: "), "{error:#}");
-    }
-
-    #[test]
-    fn a_payload_is_json_or_a_file_of_it() {
-        assert_eq!(read_json("\u{feff}{\"a\":1}"), Ok(json!({ "a": 1 }).into()));
-        let exact = r#"{"huge":12345678901234567890123,"price":1.10}"#;
-        let job = serde_json::to_string(&new_job("email", read_json(exact).unwrap(), &Options::default())).unwrap();
-        assert!(job.contains(exact), "{job}");
-        assert!(read_json("{").unwrap_err().starts_with("this is no JSON: "));
-        assert!(read_json("@/nowhere").unwrap_err().starts_with("/nowhere cannot be read: "));
     }
 }

@@ -3,14 +3,15 @@
 use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::{Result, bail};
+use api::{AttemptOutcome, State};
 use clap::{Args, Subcommand};
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, de::IgnoredAny};
 use serde_json::Value;
 
 use crate::{
-    client::{Api, Job},
-    events::Event,
+    client::{Api, Event, Job},
     table::{Align, Table, one_line, output_width, printable},
+    tell::{duration_ms, last_error, put_off},
 };
 
 /// What can be done with a job.
@@ -78,11 +79,7 @@ pub(crate) struct List {
 }
 
 /// A page of a list.
-#[derive(Debug, Deserialize)]
-struct Page {
-    items: Vec<Job>,
-    next_cursor: Option<String>,
-}
+type Page = api::JobPage<IgnoredAny>;
 
 pub(crate) async fn run(api: &Api, verb: &Verb, json: bool) -> Result<ExitCode> {
     let answer = match verb {
@@ -100,8 +97,8 @@ pub(crate) async fn run(api: &Api, verb: &Verb, json: bool) -> Result<ExitCode> 
     let job: Job = api.understand(answer)?;
     match verb {
         Verb::List(_) | Verb::Get { .. } | Verb::Watch { .. } => print!("{}", describe(&job)),
-        Verb::Cancel { .. } if job.state == "running" => println!("{}  is running and was told to stop", job.id),
-        Verb::Cancel { .. } | Verb::Retry { .. } | Verb::RunNow { .. } => println!("{}  {}", job.id, job.state),
+        Verb::Cancel { .. } if job.state == State::Running => println!("{}  is running and was told to stop", job.id),
+        Verb::Cancel { .. } | Verb::Retry { .. } | Verb::RunNow { .. } => println!("{}  {}", job.id, job.state.name()),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -151,11 +148,11 @@ fn table(jobs: &[Job]) -> Table {
     let header = ["id", "kind", "tenant", "state", "created", "attempt", "provider or error"];
     let mut table = Table::new(&header.map(|name| (name, Align::Left)));
     for job in jobs {
-        let put_off = || Some(format!("put off {}", job.put_off()?)).filter(|_| !job.is_finished());
-        let what = job.provider.clone().or_else(|| job.last_error()).or_else(put_off).unwrap_or_default();
-        let created = job.created_at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        let put_off = || Some(format!("put off {}", put_off(job)?)).filter(|_| !job.state.is_finished());
+        let what = job.provider.clone().or_else(|| last_error(job)).or_else(put_off).unwrap_or_default();
         let attempt = format!("{} of {}", job.attempt, job.max_attempts);
-        table.row([job.id.clone(), job.kind.clone(), job.tenant.clone(), job.state.clone(), created, attempt, what]);
+        let (id, state, created) = (job.id.to_string(), job.state.name().to_owned(), job.created_at.to_string());
+        table.row([id, job.kind.clone(), job.tenant.clone(), state, created, attempt, what]);
     }
     table
 }
@@ -165,13 +162,12 @@ fn describe(job: &Job) -> String {
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "{name:<10}{}", one_line(value));
     };
-    line("id", &job.id);
+    line("id", &job.id.to_string());
     line("kind", &job.kind);
     line("tenant", &job.tenant);
-    line("state", &job.state);
-    line("created", &job.created_at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
-    if let (Some(finished_at), Some(duration_ms)) = (job.finished_at, job.duration_ms()) {
-        let finished_at = finished_at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    line("state", job.state.name());
+    line("created", &job.created_at.to_string());
+    if let (Some(finished_at), Some(duration_ms)) = (job.finished_at, duration_ms(job)) {
         line("finished", &format!("{finished_at}, {duration_ms} ms after its creation"));
     }
     if let Some(provider) = &job.provider {
@@ -185,11 +181,11 @@ fn describe(job: &Job) -> String {
     }
     line("attempt", &format!("{} of {}", job.attempt, job.max_attempts));
     for attempt in &job.attempts {
-        let outcome = attempt.outcome.as_deref().unwrap_or("running");
+        let outcome = attempt.outcome.map_or("running", AttemptOutcome::name);
         let error = attempt.error.as_ref().map(|error| format!(": {}: {}", error.code, error.message));
         line("", &format!("{} {outcome} on {}{}", attempt.number, attempt.worker, error.unwrap_or_default()));
     }
-    if let Some(put_off) = job.put_off() {
+    if let Some(put_off) = put_off(job) {
         line("put off", &put_off);
     }
     if let Some(result) = &job.result {
@@ -203,7 +199,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::client::{Attempt, AttemptError, Progress, Snoozes};
+    use crate::tell::tests::{attempt, job};
 
     #[test]
     fn an_event_is_one_line() {
@@ -225,30 +221,14 @@ mod tests {
 
     #[test]
     fn a_job_is_described_line_by_line() {
-        let error = AttemptError { code: "rate_limited".to_owned(), message: "openai: 429\u{1b}[31m".to_owned() };
-        let attempt =
-            Attempt { number: 1, worker: "host-1/7".to_owned(), outcome: Some("retry".to_owned()), error: Some(error) };
-        let job = Job {
-            id: "0199".to_owned(),
-            kind: "content".to_owned(),
-            tenant: "default".to_owned(),
-            state: "succeeded".to_owned(),
-            finished_at: chrono::DateTime::from_timestamp_millis(1_500),
-            attempt: 2,
-            max_attempts: 5,
-            attempts: vec![attempt],
-            snoozes: Snoozes {
-                count: 12,
-                last_code: Some("provider_held".to_owned()),
-                last_at: chrono::DateTime::from_timestamp_millis(1_250),
-            },
-            progress: Some(Progress { percent: 100, message: "stored".to_owned() }),
-            degraded: true,
-            degraded_reason: Some("openai: out of quota".to_owned()),
-            result: Some(json!({ "title": "Käse" })),
-            ..Job::default()
-        };
-        let expected = "id        0199\nkind      content\ntenant    default\nstate     succeeded\n\
+        let job = job(&json!({
+            "state": "succeeded", "created_at": "1970-01-01T00:00:00.000Z", "finished_at": "1970-01-01T00:00:01.500Z",
+            "attempt": 2, "attempts": [attempt(1, "retry", Some(("rate_limited", "openai: 429\u{1b}[31m")))],
+            "snoozes": { "count": 12, "last_code": "provider_held", "last_at": "1970-01-01T00:00:01.250Z" },
+            "progress": { "percent": 100, "message": "stored" },
+            "degraded": true, "degraded_reason": "openai: out of quota", "result": { "title": "Käse" }
+        }));
+        let expected = "id        0199a1b2-0000-7000-8000-000000000001\nkind      content\ntenant    default\nstate     succeeded\n\
                         created   1970-01-01T00:00:00.000Z\n\
                         finished  1970-01-01T00:00:01.500Z, 1500 ms after its creation\n\
                         degraded  openai: out of quota\nprogress  100 %, stored\nattempt   2 of 5\n          \

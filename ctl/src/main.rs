@@ -1,4 +1,7 @@
-//! `ecomctl`, the operator's command line: one file a noun, on top of the HTTP API (`client.rs`).
+//! `ecomctl`, the operator's command line: one file a noun, on top of the HTTP API (`client/`).
+//!
+//! Order, lowest first: `table`, `client`, `tell`, `options`, `global`, `token`, `job`, `enqueue`, `email`, `queue`, `mode`, `status`,
+//! `check_env`, `schedule`, `usage`, `demo`, `selftest`.
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage.
 
@@ -7,24 +10,25 @@ mod client;
 mod demo;
 mod email;
 mod enqueue;
-mod events;
+mod global;
 mod job;
 mod mode;
+mod options;
 mod queue;
 mod schedule;
 mod selftest;
 mod status;
 mod table;
+mod tell;
 mod token;
 mod usage;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
-use secrecy::SecretString;
+use clap::{Parser, Subcommand};
 
-use crate::client::Api;
+use crate::global::Global;
 
 /// Enqueues jobs, follows them and looks after the queues.
 #[derive(Debug, Parser)]
@@ -34,26 +38,6 @@ struct Cli {
     global: Global,
     #[command(subcommand)]
     noun: Noun,
-}
-
-/// What every noun takes.
-#[derive(Debug, Args)]
-struct Global {
-    /// Address of the API
-    #[arg(long, global = true, env = "ECOM_URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
-    /// Token for the API; when absent, `.dev/token` of the current folder is read
-    #[arg(long, global = true, env = "ECOM_TOKEN", hide_env_values = true)]
-    token: Option<SecretString>,
-    /// Print JSON for machines
-    #[arg(long, global = true)]
-    json: bool,
-}
-
-impl Global {
-    fn api(&self) -> Result<Api> {
-        Api::new(&self.url, self.token.clone())
-    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use chrono::{DateTime, Utc};
-use clap::{Subcommand, ValueEnum};
-use serde::{Deserialize, Serialize};
+use api::{Mode, ModeReport, ModeRequest, ServiceMode, Timestamp};
+use clap::Subcommand;
 
 use crate::{
     client::Api,
+    options::one_of,
     table::{Align, Table, output_width},
 };
 
@@ -20,6 +20,7 @@ pub(crate) enum Verb {
     /// Switch a service, or all of them, between mock and real: in every replica within 2 s, without a restart
     Set {
         /// What to switch to
+        #[arg(value_parser = one_of(&Mode::ALL, Mode::name))]
         mode: Mode,
         /// The service; all when absent
         #[arg(long)]
@@ -33,88 +34,19 @@ pub(crate) enum Verb {
     },
 }
 
-/// Whether a service is asked for real.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
-    Mock,
-    Real,
-}
-
-/// A switch, as the API takes it.
-#[derive(Debug, Serialize)]
-pub(crate) struct Switch<'a> {
-    mode: Mode,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    service: Option<&'a str>,
-    reason: &'a str,
-    force: bool,
-}
-
-/// What is in force, as the API shows it.
-#[derive(Debug, Deserialize)]
-struct Report {
-    mode: String,
-    services: Vec<Service>,
-    changes: Vec<Change>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Service {
-    service: String,
-    mode: Mode,
-    decided_by: String,
-    since: Option<DateTime<Utc>>,
-    by: Option<String>,
-    reason: Option<String>,
-    missing: Vec<String>,
-    configured: bool,
-}
-
-#[derive(Debug, Deserialize)]
-struct Change {
-    at: DateTime<Utc>,
-    service: Option<String>,
-    mode: Mode,
-    by: String,
-    reason: String,
-}
-
-impl Mode {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Mock => "mock",
-            Self::Real => "real",
-        }
-    }
-}
-
-impl Service {
-    /// What an operator has to know beside who switched it.
-    fn note(&self) -> String {
-        let needs = match (self.configured, self.missing.as_slice()) {
-            (true, _) => String::new(),
-            (false, []) => "variables are malformed: see `ecomctl check-env`".to_owned(),
-            (false, missing) => format!("lacks {}", missing.join(", ")),
-        };
-        let reason = self.reason.as_deref().filter(|reason| !reason.is_empty());
-        let parts: Vec<_> = reason.into_iter().chain(Some(needs.as_str()).filter(|needs| !needs.is_empty())).collect();
-        parts.join("; ")
-    }
-}
-
 pub(crate) async fn run(api: &Api, verb: &Verb, json: bool) -> Result<ExitCode> {
     let answer = match verb {
         Verb::Get => api.mode().await?,
         Verb::Set { mode, service, reason, force } => {
-            api.switch_mode(&Switch { mode: *mode, service: service.as_deref(), reason, force: *force }).await?
+            let (mode, service, reason, force) = (*mode, service.clone(), reason.clone(), *force);
+            api.switch_mode(&ModeRequest { mode, service, reason, force }).await?
         }
     };
     if json {
         println!("{answer:#}");
         return Ok(ExitCode::SUCCESS);
     }
-    let report: Report = api.understand(answer)?;
+    let report: ModeReport = api.understand(answer)?;
     if let Verb::Set { mode, service, .. } = verb {
         println!("{} is now {}", service.as_deref().unwrap_or("every service"), mode.name());
     }
@@ -122,13 +54,25 @@ pub(crate) async fn run(api: &Api, verb: &Verb, json: bool) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(report: &Report, width: usize) -> String {
+/// What an operator has to know beside who switched it.
+fn note(service: &ServiceMode) -> String {
+    let needs = match (service.configured, service.missing.as_slice()) {
+        (true, _) => String::new(),
+        (false, []) => "variables are malformed: see `ecomctl check-env`".to_owned(),
+        (false, missing) => format!("lacks {}", missing.join(", ")),
+    };
+    let reason = service.reason.as_deref().filter(|reason| !reason.is_empty());
+    let parts: Vec<_> = reason.into_iter().chain(Some(needs.as_str()).filter(|needs| !needs.is_empty())).collect();
+    parts.join("; ")
+}
+
+fn show(report: &ModeReport, width: usize) -> String {
     let columns = ["service", "mode", "decided by", "since", "by", ""].map(|name| (name, Align::Left));
     let mut services = Table::new(&columns);
     for service in &report.services {
-        let since = service.since.as_ref().map(time).unwrap_or_default();
+        let since = service.since.map(time).unwrap_or_default();
         let (mode, by) = (service.mode.name().to_owned(), service.by.clone().unwrap_or_default());
-        services.row([service.service.clone(), mode, service.decided_by.clone(), since, by, service.note()]);
+        services.row([service.service.to_string(), mode, service.decided_by.to_string(), since, by, note(service)]);
     }
     let mut text = format!("mode: {}\n{}", report.mode, services.render(width));
     if !report.changes.is_empty() {
@@ -137,7 +81,7 @@ fn show(report: &Report, width: usize) -> String {
         for change in &report.changes {
             let service = change.service.clone().unwrap_or_else(|| "all".to_owned());
             let mode = change.mode.name().to_owned();
-            changes.row([time(&change.at), service, mode, change.by.clone(), change.reason.clone()]);
+            changes.row([time(change.at), service, mode, change.by.clone(), change.reason.clone()]);
         }
         text.push('\n');
         text.push_str(&changes.render(width));
@@ -145,8 +89,8 @@ fn show(report: &Report, width: usize) -> String {
     text
 }
 
-fn time(time: &DateTime<Utc>) -> String {
-    time.format("%Y-%m-%d %H:%M:%S").to_string()
+fn time(time: Timestamp) -> String {
+    time.time().format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 #[cfg(test)]

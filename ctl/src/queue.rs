@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use chrono::{DateTime, Utc};
+use api::{Queue, Timestamp};
 use clap::Subcommand;
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::{
     client::{Api, Job},
     table::{Align, Table, output_width},
+    tell::last_error,
 };
 
 /// The API gives no larger pages.
@@ -59,40 +60,16 @@ pub(crate) enum Verb {
     },
 }
 
-/// A queue as the API shows it.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Queue {
-    pub(crate) name: String,
-    pub(crate) paused: bool,
-    depth: Depth,
-    oldest_ready_age_s: Option<f64>,
-    out_per_s: f64,
-    time_to_empty_s: Option<f64>,
-    pub(crate) workers: u64,
-    #[serde(default)]
-    error: Option<String>,
-}
-
-impl Queue {
-    /// What an operator has to know beside the numbers.
-    fn note(&self) -> String {
-        match &self.error {
-            Some(error) => format!("DAMAGED: {error}"),
-            None if self.paused => "paused".to_owned(),
-            None => String::new(),
-        }
+/// What an operator has to know beside the numbers.
+fn note(queue: &Queue) -> String {
+    match &queue.error {
+        Some(error) => format!("DAMAGED: {error}"),
+        None if queue.paused => "paused".to_owned(),
+        None => String::new(),
     }
 }
 
-#[derive(Debug, Deserialize)]
-struct Depth {
-    ready: u64,
-    scheduled: u64,
-    running: u64,
-    retrying: u64,
-    dead: u64,
-}
-
+/// A page of dead jobs, which may be shown as they are.
 #[derive(Debug, Deserialize)]
 struct Page {
     items: Vec<Value>,
@@ -181,7 +158,7 @@ fn list(queues: &[Queue]) -> Table {
             format!("{:.1}", queue.out_per_s),
             seconds(queue.time_to_empty_s),
             queue.workers.to_string(),
-            queue.note(),
+            note(queue),
         ]);
         table.row(cells);
     }
@@ -192,15 +169,15 @@ fn dead(jobs: &[Job]) -> Table {
     let columns = [("id", Align::Left), ("died", Align::Left), ("attempts", Align::Right), ("error", Align::Left)];
     let mut table = Table::new(&columns);
     for job in jobs {
-        let died = job.finished_at.as_ref().map(short_time).unwrap_or_default();
-        let error = job.last_error().unwrap_or_default();
-        table.row([job.id.clone(), died, format!("{}/{}", job.attempt, job.max_attempts), error]);
+        let died = job.finished_at.map(short_time).unwrap_or_default();
+        let error = last_error(job).unwrap_or_default();
+        table.row([job.id.to_string(), died, format!("{}/{}", job.attempt, job.max_attempts), error]);
     }
     table
 }
 
-fn short_time(time: &DateTime<Utc>) -> String {
-    time.format("%Y-%m-%d %H:%M:%S").to_string()
+fn short_time(time: Timestamp) -> String {
+    time.time().format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 fn seconds(seconds: Option<f64>) -> String {
@@ -212,6 +189,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::tell::tests::{attempt, job};
 
     #[test]
     fn queues_are_listed_in_columns() {
@@ -236,22 +214,20 @@ mod tests {
 
     #[test]
     fn a_queue_that_cannot_be_looked_at_says_why() {
-        let queue = json!({ "name": "email", "paused": false, "oldest_ready_age_s": null, "out_per_s": 0.0,
-            "time_to_empty_s": null, "workers": 1, "error": "redis refused: WRONGTYPE",
-            "depth": { "ready": 0, "scheduled": 0, "running": 0, "retrying": 0, "dead": 0 } });
+        let queue = json!({ "name": "email", "paused": false, "oldest_ready_age_s": null, "in_per_s": 0.0,
+            "out_per_s": 0.0, "time_to_empty_s": null, "workers": 1, "error": "redis refused: WRONGTYPE",
+            "depth": { "ready": 0, "scheduled": 0, "running": 0, "retrying": 0, "waiting": 0, "dead": 0 } });
         let text = list(&[serde_json::from_value(queue).unwrap()]).render(120);
         assert!(text.ends_with("1  DAMAGED: redis refused: WRONGTYPE\n"), "{text}");
     }
 
     #[test]
     fn dead_jobs_show_when_and_why_they_died() {
-        let job = json!({
-            "id": "0199a1b2-0000-7000-8000-000000000001", "kind": "email", "tenant": "default", "state": "dead",
-            "created_at": "2026-01-02T03:04:05.000Z", "finished_at": "2026-01-02T03:04:06.250Z", "attempt": 8,
-            "max_attempts": 8, "provider": null, "degraded": false, "degraded_reason": null, "result": null,
-            "attempts": [{ "number": 8, "worker": "h/1", "outcome": "dead", "error": { "code": "a", "message": "b\nc" } }]
-        });
-        let text = dead(&[serde_json::from_value(job).unwrap()]).render(120);
+        let job = job(&json!({
+            "state": "dead", "finished_at": "2026-01-02T03:04:06.250Z", "attempt": 8, "max_attempts": 8,
+            "attempts": [attempt(8, "dead", Some(("a", "b\nc")))]
+        }));
+        let text = dead(&[job]).render(120);
         assert!(
             text.ends_with("0199a1b2-0000-7000-8000-000000000001  2026-01-02 03:04:06       8/8  a: b c\n"),
             "{text}"

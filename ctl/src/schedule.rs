@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    Global,
-    enqueue::read_json,
+    global::Global,
+    options::read_json,
     table::{Align, Table, one_line, output_width},
 };
 
@@ -93,11 +93,12 @@ fn instant(text: &str) -> Result<DateTime<Utc>, String> {
     text.parse().map_err(|_| "this is no time of RFC 3339, such as 2026-03-28T00:00:00Z".to_owned())
 }
 
-/// A schedule as the API shows it.
+/// A schedule, as far as it is shown here.
+type Schedule = api::Schedule<Told>;
+
+/// When it is due, and what it enqueues.
 #[derive(Debug, Deserialize)]
-struct Schedule {
-    name: String,
-    tenant: String,
+struct Told {
     #[serde(default)]
     cron: Option<String>,
     #[serde(default)]
@@ -107,8 +108,6 @@ struct Schedule {
     zone: String,
     job: Job,
     paused: bool,
-    next_at: Option<DateTime<Utc>>,
-    last: Option<Last>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -116,13 +115,7 @@ struct Job {
     kind: String,
 }
 
-#[derive(Debug, Deserialize)]
-struct Last {
-    tick: DateTime<Utc>,
-    outcome: String,
-}
-
-impl Schedule {
+impl Told {
     fn when(&self) -> String {
         match (&self.cron, self.every_s, &self.at) {
             (Some(cron), ..) => format!("{cron} {}", self.zone),
@@ -190,17 +183,17 @@ fn table(schedules: &[Schedule]) -> Table {
     let mut table = Table::new(&columns);
     for schedule in schedules {
         let next = match schedule.next_at {
-            _ if schedule.paused => "paused".to_owned(),
-            Some(next) => text(next),
+            _ if schedule.definition.paused => "paused".to_owned(),
+            Some(next) => text(next.time()),
             None => "never".to_owned(),
         };
-        let last = schedule.last.as_ref().map(|last| format!("{} {}", text(last.tick), last.outcome));
+        let last = schedule.last.as_ref().map(|last| format!("{} {}", text(last.tick.time()), last.outcome));
         let last = last.unwrap_or_else(|| "-".to_owned());
         table.row([
             schedule.name.clone(),
             schedule.tenant.clone(),
-            schedule.when(),
-            schedule.job.kind.clone(),
+            schedule.definition.when(),
+            schedule.definition.job.kind.clone(),
             next,
             last,
         ]);
@@ -263,11 +256,12 @@ mod tests {
     #[test]
     fn schedules_are_listed_with_their_times() {
         let schedules: Vec<Schedule> = serde_json::from_value(json!([
-            { "name": "prices", "tenant": "default", "cron": "0 3 * * *", "zone": "Europe/Paris", "job": { "kind": "maintenance" },
-              "paused": false, "next_at": "2026-01-02T02:00:00.000Z",
-              "last": { "tick": "2026-01-01T02:00:00.000Z", "outcome": "pushed" } },
-            { "name": "ping", "tenant": "acme", "every_s": 60, "zone": "UTC", "job": { "kind": "email" }, "paused": true,
-              "next_at": null, "last": null }
+            { "name": "prices", "tenant": "default", "built_in": true, "updated_at": "2026-01-01T00:00:00.000Z",
+              "cron": "0 3 * * *", "zone": "Europe/Paris", "job": { "kind": "maintenance" }, "paused": false,
+              "next_at": "2026-01-02T02:00:00.000Z", "last": { "tick": "2026-01-01T02:00:00.000Z", "by_hand": false,
+              "outcome": "pushed", "reason": null, "job": null, "state": null } },
+            { "name": "ping", "tenant": "acme", "built_in": false, "updated_at": "2026-01-01T00:00:00.000Z",
+              "every_s": 60, "zone": "UTC", "job": { "kind": "email" }, "paused": true, "next_at": null, "last": null }
         ]))
         .unwrap();
         let text = table(&schedules).render(140);

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use api::{Probe, ServiceStatus, StatusReport};
 use clap::Args;
-use serde::Deserialize;
 
 use crate::{
     client::Api,
-    table::{Align, Table, output_width},
+    table::{Align, Table, one_line, output_width},
 };
 
 /// Show how each service stands: mock or real, configured, whether it answers, what is lost while it does not
@@ -18,40 +18,6 @@ pub(crate) struct Status {
     service: Option<String>,
 }
 
-/// A service as the API shows it.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Service {
-    pub(crate) service: String,
-    mode: String,
-    configured: bool,
-    missing: Vec<String>,
-    #[serde(default)]
-    hints: Vec<String>,
-    risk: String,
-    risk_text: String,
-    probe: Option<Probe>,
-    breaker: Option<String>,
-    #[serde(default)]
-    pub(crate) breaker_reason: Option<String>,
-    success_rate_1h: Option<f64>,
-    calls_1h: Option<u64>,
-    degraded_waiting: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Probe {
-    ok: bool,
-    latency_ms: Option<f64>,
-    error: Option<String>,
-}
-
-/// How all services stand, as the API shows it.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Report {
-    mode: String,
-    pub(crate) services: Vec<Service>,
-}
-
 pub(crate) async fn run(api: &Api, status: &Status, json: bool) -> Result<ExitCode> {
     let answer = api.status(status.service.as_deref()).await?;
     if json {
@@ -59,14 +25,14 @@ pub(crate) async fn run(api: &Api, status: &Status, json: bool) -> Result<ExitCo
     } else if status.service.is_some() {
         print!("{}", show(&[api.understand(answer)?], output_width()));
     } else {
-        let report: Report = api.understand(answer)?;
+        let report: StatusReport = api.understand(answer)?;
         print!("mode: {}\n{}", report.mode, show(&report.services, output_width()));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The table, and below it what is wrong, a line each.
-fn show(services: &[Service], width: usize) -> String {
+fn show(services: &[ServiceStatus], width: usize) -> String {
     let columns = [
         ("service", Align::Left),
         ("risk", Align::Left),
@@ -82,24 +48,24 @@ fn show(services: &[Service], width: usize) -> String {
     let mut table = Table::new(&columns);
     for service in services {
         table.row([
-            service.service.clone(),
-            service.risk.clone(),
-            service.mode.clone(),
+            service.service.to_string(),
+            service.risk.to_string(),
+            service.mode.to_string(),
             if service.configured { "yes" } else { "no" }.to_owned(),
-            service.probe.as_ref().map_or_else(|| "-".to_owned(), Probe::text),
+            service.probe.as_ref().map_or_else(|| "-".to_owned(), answer),
             service.breaker.as_deref().unwrap_or("-").replace('_', " "),
             number(service.calls_1h),
             service.success_rate_1h.map_or_else(|| "-".to_owned(), |rate| format!("{:.1} %", rate * 100.0)),
             number(service.degraded_waiting),
-            service.risk_text.clone(),
+            service.risk_text.to_string(),
         ]);
     }
     let mut text = table.render(width);
-    let notes: Vec<String> = services.iter().flat_map(Service::notes).collect();
+    let notes: Vec<String> = services.iter().flat_map(notes).collect();
     if !notes.is_empty() {
         text.push('\n');
     }
-    notes.iter().for_each(|note| text.push_str(&format!("{}\n", crate::table::one_line(note))));
+    notes.iter().for_each(|note| text.push_str(&format!("{}\n", one_line(note))));
     text
 }
 
@@ -107,31 +73,28 @@ fn number(number: Option<u64>) -> String {
     number.map_or_else(|| "-".to_owned(), |number| number.to_string())
 }
 
-impl Probe {
-    fn text(&self) -> String {
-        match (self.ok, self.latency_ms) {
-            (true, Some(ms)) => format!("{ms:.1} ms"),
-            (true, None) => "yes".to_owned(),
-            (false, _) => "NO".to_owned(),
-        }
+fn answer(probe: &Probe) -> String {
+    match (probe.ok, probe.latency_ms) {
+        (true, Some(ms)) => format!("{ms:.1} ms"),
+        (true, None) => "yes".to_owned(),
+        (false, _) => "NO".to_owned(),
     }
 }
 
-impl Service {
-    /// What is wrong with it. What a mock lacks is no fault.
-    fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
-        if self.mode == "real" {
-            if !self.missing.is_empty() {
-                notes.push(format!("{}: {} not set", self.service, self.missing.join(", ")));
-            }
-            notes.extend(self.hints.iter().map(|hint| format!("{}: {hint}", self.service)));
+/// What is wrong with it. What a mock lacks is no fault.
+fn notes(status: &ServiceStatus) -> Vec<String> {
+    let mut notes = Vec::new();
+    let service = &status.service;
+    if status.mode == "real" {
+        if !status.missing.is_empty() {
+            notes.push(format!("{service}: {} not set", status.missing.join(", ")));
         }
-        let error = self.probe.as_ref().and_then(|probe| probe.error.as_ref());
-        notes.extend(error.map(|error| format!("{} does not answer: {error}", self.service)));
-        notes.extend(self.breaker_reason.iter().map(|reason| format!("{} is not asked: {reason}", self.service)));
-        notes
+        notes.extend(status.hints.iter().map(|hint| format!("{service}: {hint}")));
     }
+    let error = status.probe.as_ref().and_then(|probe| probe.error.as_ref());
+    notes.extend(error.map(|error| format!("{service} does not answer: {error}")));
+    notes.extend(status.breaker_reason.iter().map(|reason| format!("{service} is not asked: {reason}")));
+    notes
 }
 
 #[cfg(test)]
@@ -143,11 +106,11 @@ mod tests {
     #[test]
     fn it_shows_how_services_stand_and_what_is_wrong() {
         let services = json!([
-            { "service": "ai", "mode": "real", "configured": true, "missing": [], "malformed": [], "risk": "P0",
+            { "service": "ai", "mode": "real", "configured": true, "missing": [], "malformed": [], "hints": [], "risk": "P0",
               "risk_text": "templates instead of written texts", "breaker": "half_open", "breaker_reason": null,
               "probe": { "ok": false, "latency_ms": null, "at": "2026-01-02T03:04:05.000Z", "error": "no answer\nwithin 5 s" },
               "success_rate_1h": 0.998, "calls_1h": 412, "degraded_waiting": 7 },
-            { "service": "email", "mode": "mock", "configured": false, "missing": ["SMTP_PORT"], "malformed": [],
+            { "service": "email", "mode": "mock", "configured": false, "missing": ["SMTP_PORT"], "malformed": [], "hints": [],
               "risk": "P1", "risk_text": "notifications are late", "probe": null, "breaker": null,
               "success_rate_1h": null, "calls_1h": null, "degraded_waiting": null },
         ]);

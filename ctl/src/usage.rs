@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use api::{UsageItem, UsageSum};
 use clap::Args;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::{
     client::Api,
@@ -28,52 +29,13 @@ pub(crate) struct Usage {
     tenant: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Answer {
-    from: String,
-    to: String,
-    items: Vec<Item>,
-    total: Sum,
-    complete: bool,
-}
-
-#[derive(Debug, Deserialize)]
-struct Item {
-    day: String,
-    tenant: String,
-    service: String,
-    model: String,
-    #[serde(flatten)]
-    sum: Sum,
-}
-
-#[derive(Debug, Deserialize)]
-struct Sum {
-    calls: u64,
-    calls_without_price: u64,
-    tokens: Tokens,
-    cost: Cost,
-}
-
-#[derive(Debug, Deserialize)]
-struct Tokens {
-    input: u64,
-    output: u64,
-}
-
-#[derive(Debug, Deserialize)]
-struct Cost {
-    amount: String,
-    currency: String,
-}
-
 pub(crate) async fn run(api: &Api, usage: &Usage, json: bool) -> Result<ExitCode> {
     let answer = api.usage(usage).await?;
     if json {
         println!("{answer:#}");
         return Ok(ExitCode::SUCCESS);
     }
-    let answer: Answer = api.understand(answer)?;
+    let answer: api::Usage = api.understand(answer)?;
     if answer.items.is_empty() {
         println!("no language model was used from {} to {}", answer.from, answer.to);
         return Ok(ExitCode::SUCCESS);
@@ -85,13 +47,13 @@ pub(crate) async fn run(api: &Api, usage: &Usage, json: bool) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(answer: &Answer) -> Table {
+fn table(answer: &api::Usage) -> Table {
     let texts = ["day", "tenant", "service", "model"].map(|name| (name, Align::Left));
     let numbers = ["calls", "tokens in", "tokens out", "cost"].map(|name| (name, Align::Right));
     let mut header = [texts, numbers].concat();
     header.push(("", Align::Left));
     let mut table = Table::new(&header);
-    for Item { day, tenant, service, model, sum } in &answer.items {
+    for UsageItem { day, tenant, service, model, sum } in &answer.items {
         table.row([day, tenant, service, model].into_iter().cloned().chain(cells(sum)));
     }
     let blank = || std::iter::repeat_n(String::new(), 3);
@@ -99,12 +61,12 @@ fn table(answer: &Answer) -> Table {
     table
 }
 
-fn cells(sum: &Sum) -> [String; 5] {
+fn cells(sum: &UsageSum) -> [String; 5] {
     let note = match sum.calls_without_price {
         0 => String::new(),
         n => format!("without {n} calls whose price is not known"),
     };
-    let Sum { calls, tokens, cost, .. } = sum;
+    let UsageSum { calls, tokens, cost, .. } = sum;
     let cost = format!("{} {}", cost.amount, cost.currency);
     [calls.to_string(), tokens.input.to_string(), tokens.output.to_string(), cost, note]
 }

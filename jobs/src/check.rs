@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use queue::{FieldError, Kind};
+use api::FieldError;
+use queue::Kind;
 use serde_json::Value;
 
 use crate::{

@@ -8,11 +8,12 @@ use std::{
     time::Duration,
 };
 
+use api::FieldError;
 use providers::{
     Answer,
     content::{ContentRequest, ContentText, Step, Writing, provider_named},
 };
-use queue::{FieldError, Job};
+use queue::Job;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{Flight, NewUsage, Store};
@@ -38,17 +39,17 @@ impl Job for Content {
     const TIMEOUT_S: u64 = 120;
     const ALLOW_FALLBACK: bool = true;
     const CONCURRENCY: usize = 16;
-
-    fn check(&self) -> Vec<FieldError> {
-        let problems = self.0.problems().into_iter();
-        problems.map(|problem| FieldError::new(problem.pointer, problem.message)).collect()
-    }
 }
 
 impl Handler for Content {
     type Output = ContentText;
     const COLLECTION: &'static str = "contents";
     const SERVICE: Option<&'static str> = Some("ai");
+
+    fn check(&self) -> Vec<FieldError> {
+        let problems = self.0.problems().into_iter();
+        problems.map(|problem| FieldError::new(problem.pointer, problem.message)).collect()
+    }
 
     async fn run(self, context: &Context) -> Result<Done<ContentText>, JobError> {
         let request = &self.0;

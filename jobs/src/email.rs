@@ -9,12 +9,13 @@ use std::{
     time::Duration,
 };
 
+use api::FieldError;
 use providers::{
     Links, Policy, ProviderError,
     content::Language,
     email::{Receipt, SendStatus, address_problem},
 };
-use queue::{FieldError, Job};
+use queue::Job;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -249,6 +250,12 @@ impl Job for Email {
     const MAX_ATTEMPTS: u32 = 8;
     const TIMEOUT_S: u64 = 30;
     const CONCURRENCY: usize = 8;
+}
+
+impl Handler for Email {
+    type Output = EmailResult;
+    const COLLECTION: &'static str = "emails";
+    const SERVICE: Option<&'static str> = Some("email");
 
     fn check(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
@@ -264,12 +271,6 @@ impl Job for Email {
         });
         errors
     }
-}
-
-impl Handler for Email {
-    type Output = EmailResult;
-    const COLLECTION: &'static str = "emails";
-    const SERVICE: Option<&'static str> = Some("email");
 
     async fn run(self, context: &Context) -> Result<Done<EmailResult>, JobError> {
         let (template, language) = (self.template, self.language);

@@ -2,6 +2,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use api::FieldError;
 use providers::{Answer, Policy, ProviderError, Providers};
 use queue::{Client, Failure, Job, JobId, Outcome, Reporter};
 use serde::Serialize;
@@ -89,7 +90,7 @@ impl<T> From<Answer<T>> for Done<T> {
 }
 
 /// Runs the jobs of one kind.
-pub trait Handler: Job {
+pub trait Handler: Job + ToSchema {
     /// What it makes.
     type Output: Serialize + ToSchema + Send;
     /// The MongoDB collection of its results.
@@ -100,6 +101,11 @@ pub trait Handler: Job {
     const ONE_ACCOUNT: bool = true;
     /// Whether only operators may push it.
     const FOR_OPERATORS: bool = false;
+
+    /// Rules that the schema cannot express. Empty when the payload is good.
+    fn check(&self) -> Vec<FieldError> {
+        Vec::new()
+    }
 
     /// Runs one job. May be called again for the same job after a crash.
     fn run(self, context: &Context) -> impl Future<Output = Result<Done<Self::Output>, JobError>> + Send;

@@ -10,7 +10,7 @@ use std::{
 
 use futures::{StreamExt, future::BoxFuture, stream};
 use providers::Hold;
-use queue::{Client, Clock, JobId, Kind, Reporter, Success};
+use queue::{Client, Clock, JobId, Kind, Reporter};
 use serde::Serialize;
 use serde_json::Value;
 use store::{Degraded, Moment, Replacement, Store};
@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 
 use crate::{
     handler::{Context, Done, Handler, JobError, Registry},
+    kept::Kept,
     maintenance::time_for_a_task,
 };
 
@@ -299,8 +300,8 @@ impl Healing<'_> {
     async fn announce(&self, collection: &str, degraded: &Degraded, replacement: Replacement) -> Result<(), Stop> {
         let Replacement { provider, result } = replacement;
         if let Ok(id) = degraded.job_id.parse::<JobId>() {
-            let success = Success { result, provider: provider.clone(), ..Success::default() }.shortened(collection);
-            match self.client.replace_result(id, &success).await {
+            let kept = Kept { result, provider: provider.clone(), ..Kept::default() }.shortened(collection);
+            match self.client.replace_result(id, (&kept).into()).await {
                 Ok(_) | Err(queue::Error::Conflict(_)) => {}
                 Err(error) => return Err(away(error)),
             }

@@ -1,7 +1,8 @@
 //! Product pictures.
 
+use api::FieldError;
 use providers::image::ImageRequest;
-use queue::{FieldError, Job};
+use queue::Job;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -66,16 +67,16 @@ impl Job for Image {
     const TIMEOUT_S: u64 = 300;
     const ALLOW_FALLBACK: bool = true;
     const CONCURRENCY: usize = 8;
-
-    fn check(&self) -> Vec<FieldError> {
-        if self.name.trim().is_empty() { vec![FieldError::new("/name", "must not be blank")] } else { Vec::new() }
-    }
 }
 
 impl Handler for Image {
     type Output = ImageResult;
     const COLLECTION: &'static str = "images";
     const SERVICE: Option<&'static str> = Some("images");
+
+    fn check(&self) -> Vec<FieldError> {
+        if self.name.trim().is_empty() { vec![FieldError::new("/name", "must not be blank")] } else { Vec::new() }
+    }
 
     async fn run(self, context: &Context) -> Result<Done<ImageResult>, JobError> {
         let Self { product_id, name, prompt, style, width, height } = self;

@@ -6,6 +6,7 @@ pub mod email;
 mod handler;
 mod heal;
 pub mod image;
+mod kept;
 pub mod maintenance;
 mod once;
 pub mod publication;
@@ -18,6 +19,7 @@ mod testing;
 pub use check::{Checks, KindSchema, PayloadError};
 pub use handler::{Context, Done, Handler, JobError, Registry};
 pub use heal::{Healed, healable};
+pub use kept::Kept;
 pub use once::{Found, OnceError};
 pub use shape::{Schemas, Shape, schemas_of};
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use queue::{FieldError, Job};
+use api::FieldError;
+use queue::Job;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -74,6 +75,12 @@ impl Job for Maintenance {
     const MAX_ATTEMPTS: u32 = 3;
     const TIMEOUT_S: u64 = 600;
     const CONCURRENCY: usize = 4;
+}
+
+impl Handler for Maintenance {
+    type Output = MaintenanceResult;
+    const COLLECTION: &'static str = "maintenance";
+    const FOR_OPERATORS: bool = true;
 
     fn check(&self) -> Vec<FieldError> {
         match (self.task, self.service.as_deref()) {
@@ -83,12 +90,6 @@ impl Job for Maintenance {
             _ => Vec::new(),
         }
     }
-}
-
-impl Handler for Maintenance {
-    type Output = MaintenanceResult;
-    const COLLECTION: &'static str = "maintenance";
-    const FOR_OPERATORS: bool = true;
 
     async fn run(self, context: &Context) -> Result<Done<MaintenanceResult>, JobError> {
         let Self { task, service } = self;

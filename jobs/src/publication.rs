@@ -1,10 +1,11 @@
 //! Products to shops.
 
+use api::FieldError;
 use providers::{
     content::Price,
     publication::{Product, PublicationStatus, Shop},
 };
-use queue::{FieldError, Job};
+use queue::Job;
 use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::ToSchema;
@@ -57,6 +58,12 @@ impl Job for Publication {
     const MAX_ATTEMPTS: u32 = 6;
     const TIMEOUT_S: u64 = 120;
     const CONCURRENCY: usize = 8;
+}
+
+impl Handler for Publication {
+    type Output = PublicationResult;
+    const COLLECTION: &'static str = "publications";
+    const SERVICE: Option<&'static str> = Some("publication");
 
     fn check(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
@@ -74,12 +81,6 @@ impl Job for Publication {
         }
         errors
     }
-}
-
-impl Handler for Publication {
-    type Output = PublicationResult;
-    const COLLECTION: &'static str = "publications";
-    const SERVICE: Option<&'static str> = Some("publication");
 
     async fn run(self, context: &Context) -> Result<Done<PublicationResult>, JobError> {
         let Self { sku, shop, title, description_html, price, image_url, .. } = self;

@@ -315,7 +315,7 @@ fn ms(time: DateTime<Utc>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use queue::Job;
+    use crate::handler::Handler;
     use store::Moment;
 
     use super::*;

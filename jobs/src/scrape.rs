@@ -5,13 +5,14 @@ use std::{
     time::Instant,
 };
 
+use api::{FieldError, Timestamp};
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use providers::{
     Answer, Policy, ProviderError,
     scraping::{NoPrice, PagePrice, Price},
 };
-use queue::{FieldError, Job, Timestamp};
+use queue::Job;
 use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::ToSchema;
@@ -64,11 +65,6 @@ impl Job for Scrape {
     const TIMEOUT_S: u64 = 240;
     const ALLOW_FALLBACK: bool = true;
     const CONCURRENCY: usize = 32;
-
-    fn check(&self) -> Vec<FieldError> {
-        let bad = self.urls.iter().enumerate().filter_map(|(index, url)| Some((index, page_url(url).err()?)));
-        bad.map(|(index, problem)| FieldError::new(format!("/urls/{index}"), problem)).collect()
-    }
 }
 
 impl Handler for Scrape {
@@ -80,6 +76,11 @@ impl Handler for Scrape {
 
     /// Succeeds when at least one page could be fetched; a page without a price counts as fetched. A result that is healed must have
     /// all that can be had.
+    fn check(&self) -> Vec<FieldError> {
+        let bad = self.urls.iter().enumerate().filter_map(|(index, url)| Some((index, page_url(url).err()?)));
+        bad.map(|(index, problem)| FieldError::new(format!("/urls/{index}"), problem)).collect()
+    }
+
     async fn run(self, context: &Context) -> Result<Done<ScrapeResult>, JobError> {
         let pages = Pages { n: self.urls.len(), tried: AtomicUsize::new(0) };
         let answers = join_all(self.urls.iter().map(|url| pages.fetch(url, context))).await;

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, marker::PhantomData};
 
+use api::FieldError;
 use jsonschema::{
     Draft, JsonType, ValidationError, Validator,
     error::{TypeKind, ValidationErrorKind as Broken},
 };
-use queue::FieldError;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use serde_path_to_error::{Path, Segment};

@@ -3,11 +3,12 @@
 use std::{
     fmt,
     str::FromStr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use axum::{
-    extract::FromRequestParts,
+    extract::{FromRef, FromRequestParts},
     http::{header, request::Parts},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -19,8 +20,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    app::App,
-    problem::{Problem, Type},
+    answer::{Problem, Type},
     request::{self, Twice},
 };
 
@@ -283,16 +283,19 @@ impl Caller {
     }
 }
 
-impl FromRequestParts<App> for Caller {
+impl<S: Send + Sync> FromRequestParts<S> for Caller
+where
+    Arc<Auth>: FromRef<S>,
+{
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let refused = |detail: &str| Problem::new(Type::Unauthorized, detail);
         let header = request::only(&parts.headers, header::AUTHORIZATION)
             .map_err(|Twice| refused("the header Authorization must be given once"))?;
         let bearer = header.and_then(|value| value.to_str().ok()).and_then(|value| value.split_once(' '));
         match bearer {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => app.auth.caller(token.trim()),
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Arc::from_ref(state).caller(token.trim()),
             Some((scheme, _)) => Err(Problem::new(
                 Type::Unauthorized,
                 format!("the header Authorization must be Bearer <token>, not {scheme:.40}"),

@@ -10,7 +10,7 @@ use axum::{
 };
 use uuid::Uuid;
 
-use crate::{metrics, problem::Problem};
+use crate::{answer::Problem, metrics};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ID_AT_MOST: usize = 128;

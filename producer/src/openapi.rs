@@ -14,11 +14,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use self::schemas::reference;
-use crate::{
-    api::{batch, emails, events, health, jobs as job_routes, list, mode, queues, schedules, status, usage},
-    app::App,
-    problem::ProblemBody,
-};
+use crate::routes::{batch, emails, events, health, jobs as job_routes, list, mode, queues, schedules, status, usage};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -63,12 +59,12 @@ use crate::{
         document,
     ),
     components(schemas(
-        ProblemBody<'_>,
-        events::StateChange,
-        events::ProgressReport,
-        events::LogLine,
-        events::End,
-        events::Replacement,
+        api::Problem<'_>,
+        api::StateChange,
+        api::ProgressReport,
+        api::LogLine,
+        api::End,
+        api::Replacement,
     )),
     security(("token" = []))
 )]
@@ -79,8 +75,8 @@ struct Routes;
     get, path = "/api/openapi.json", tag = "health", security(()),
     responses((status = 200, description = "The OpenAPI document", body = Object))
 )]
-pub(crate) async fn document(State(app): State<App>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], app.openapi).into_response()
+pub(crate) async fn document(State(text): State<Bytes>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 /// The document as JSON text.
@@ -123,7 +119,7 @@ fn add_kinds(schemas: &mut Map<String, Value>, kinds: &[KindSchema]) {
 /// An event of a stream is one of as many shapes as there are names of events: what its lines `id`, `event` and `data` say.
 fn add_events(schemas: &mut Map<String, Value>) {
     let name = |event: &str| format!("JobEvent-{event}");
-    for (event, data) in events::EVENTS {
+    for (event, data) in api::JobEvent::ALL {
         let shape = json!({
             "type": "object",
             "required": ["id", "event", "data"],
@@ -135,11 +131,13 @@ fn add_events(schemas: &mut Map<String, Value>) {
         });
         schemas.insert(name(event), shape);
     }
-    let mapping: Map<_, _> =
-        events::EVENTS.iter().map(|(event, _)| ((*event).to_owned(), Value::from(reference(&name(event))))).collect();
+    let mapping: Map<_, _> = api::JobEvent::ALL
+        .iter()
+        .map(|(event, _)| ((*event).to_owned(), Value::from(reference(&name(event)))))
+        .collect();
     let one = json!({
         "description": "What happened to a job; `data` is JSON.",
-        "oneOf": events::EVENTS.iter().map(|(event, _)| json!({ "$ref": reference(&name(event)) })).collect::<Vec<_>>(),
+        "oneOf": api::JobEvent::ALL.iter().map(|(event, _)| json!({ "$ref": reference(&name(event)) })).collect::<Vec<_>>(),
         "discriminator": { "propertyName": "event", "mapping": mapping },
     });
     schemas.insert("JobEvent".to_owned(), one);

@@ -13,11 +13,13 @@ use tokio::{
 };
 
 use crate::{
-    api::status,
-    app::App,
     config::Config,
     listen::{self, Limits},
-    metrics, router, watch,
+    metrics,
+    router::router,
+    routes::status,
+    state::App,
+    watch,
 };
 
 /// Reading MongoDB's address may need a name server; the listener does not wait for a slow one.

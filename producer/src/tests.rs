@@ -11,7 +11,7 @@ use chrono::Utc;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::{App, Scope, auth::sign_until, router};
+use crate::{App, Scope, auth::sign_until, router::router};
 
 const SECRET: &str = "a secret of the tests, long enough";
 
@@ -572,7 +572,7 @@ async fn a_panic_is_a_problem() {
     let api = api();
     let app = Router::new()
         .route("/panic", axum::routing::get(async || -> () { panic!("on purpose") }))
-        .layer(tower_http::catch_panic::CatchPanicLayer::custom(crate::problem::panicked))
+        .layer(tower_http::catch_panic::CatchPanicLayer::custom(crate::answer::panicked))
         .layer(axum::middleware::from_fn(crate::observe::observe))
         .merge(api);
     let response = app.oneshot(Request::get("/panic").body(Body::empty()).unwrap()).await.unwrap();
@@ -699,10 +699,10 @@ fn documented(document: &Value) -> BTreeSet<(String, String)> {
         .collect()
 }
 
-/// The routes as `lib.rs` writes them, one a line.
+/// The routes as `router.rs` writes them, one a line.
 fn routed() -> BTreeSet<(String, String)> {
     let mut routes = BTreeSet::new();
-    for line in include_str!("lib.rs").lines().filter_map(|line| line.trim().strip_prefix(".route(\"")) {
+    for line in include_str!("router.rs").lines().filter_map(|line| line.trim().strip_prefix(".route(\"")) {
         let (path, methods) = line.split_once('"').unwrap();
         for method in ["get", "post", "put", "delete"] {
             if methods.contains(&format!(" {method}(")) || methods.contains(&format!(".{method}(")) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use store::Store;
 
-use crate::{app::App, config::Config};
+use crate::{config::Config, state::App};
 
 /// Looks every few seconds until it is dropped; says so each time one is away, and once when it is there (again).
 pub(crate) async fn watch(app: App, config: Config) {

@@ -25,13 +25,13 @@ pub use model::{
     attempt::{AttemptError, AttemptOutcome},
     error::Error,
     id::{JobId, NoJobId},
-    job::{FieldError, Job, Kind},
+    job::{Job, Kind},
     json::Json,
     new_job::{DEFAULT_TENANT, NewJob, OnConflict, Unique},
     outcome::{Failure, Outcome, Success, TIMED_OUT},
     record::ENVELOPE_VERSION,
     state::{Priority, State},
-    timeline::Event,
+    timeline::{Event, Happened},
     view::{AttemptView, Depth, JobView, Page, Progress, QueueView, Snoozes, Timestamp, Trace},
 };
 pub use replica::{

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use api::FieldError;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use queue::{FieldError, Json, NewJob, OnConflict, Priority, Unique};
+use queue::{Json, NewJob, OnConflict, Priority, Unique};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

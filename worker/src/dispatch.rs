@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
-use jobs::{Context, Done, Handler, Registry};
+use jobs::{Context, Done, Handler, Kept, Registry};
 use providers::Providers;
-use queue::{Claimed, Client, Failure, Kind, Outcome, Success};
+use queue::{Claimed, Client, Failure, Kind, Outcome};
 use store::{NewResult, Store};
 
 /// When a result cannot be stored, the next try comes after this time, give or take a half.
@@ -60,18 +60,18 @@ impl Registry for Runners {
 }
 
 async fn run<J: Handler>(job: Claimed, services: Services) -> Outcome {
-    let success = match job.draft() {
+    let kept = match job.draft().and_then(|draft| Kept::read(&draft)) {
         // The work is done; only storing it failed.
         Some(draft) => draft,
         None => match call::<J>(&job, &services).await {
-            Ok(success) => success,
+            Ok(kept) => kept,
             Err(outcome) => return outcome,
         },
     };
-    keep::<J>(&job, &services.store, success).await
+    keep::<J>(&job, &services.store, kept).await
 }
 
-async fn call<J: Handler>(job: &Claimed, services: &Services) -> Result<Success, Outcome> {
+async fn call<J: Handler>(job: &Claimed, services: &Services) -> Result<Kept, Outcome> {
     let dead = |code: &str, message: String| Outcome::Dead(Failure::new(code, message));
     let payload = job.payload().map_err(|error| dead("corrupt_record", error.to_string()))?;
     let payload: J = decode(payload).map_err(|reason| dead("invalid_payload", reason))?;
@@ -91,7 +91,7 @@ async fn call<J: Handler>(job: &Claimed, services: &Services) -> Result<Success,
     let done: Done<J::Output> = payload.run(&context).await.map_err(|error| spread_out(error.into(), job))?;
     let result = serde_json::to_value(done.result)
         .map_err(|error| dead("unstorable", format!("the result is no JSON: {error}")))?;
-    Ok(Success {
+    Ok(Kept {
         result,
         stored_in: None,
         provider: done.provider.map(str::to_owned),
@@ -111,38 +111,34 @@ fn decode<J: Handler>(payload: &[u8]) -> Result<J, String> {
 
 /// Stores the result before the job is acknowledged. When MongoDB is away, the job is put off with its result as a draft, so
 /// that what was done (and paid for) is not done again.
-async fn keep<J: Handler>(job: &Claimed, store: &Store, mut success: Success) -> Outcome {
+async fn keep<J: Handler>(job: &Claimed, store: &Store, mut kept: Kept) -> Outcome {
     let result = NewResult {
         job_id: job.id().to_string(),
         tenant: job.tenant().to_owned(),
         kind: job.kind().to_owned(),
-        provider: success.provider.clone(),
-        degraded: success.degraded,
-        degraded_reason: success.degraded_reason.clone(),
+        provider: kept.provider.clone(),
+        degraded: kept.degraded,
+        degraded_reason: kept.degraded_reason.clone(),
         // Only then is it needed again.
-        payload: job
-            .payload()
-            .ok()
-            .filter(|_| success.degraded)
-            .and_then(|payload| serde_json::from_slice(payload).ok()),
-        result: std::mem::take(&mut success.result),
+        payload: job.payload().ok().filter(|_| kept.degraded).and_then(|payload| serde_json::from_slice(payload).ok()),
+        result: std::mem::take(&mut kept.result),
     };
     let stored = store.put_result(J::COLLECTION, &result).await;
-    success.result = result.result;
+    kept.result = result.result;
     match stored {
         Ok(()) => {
             let progress = job.reporter();
             if progress.has_reported() {
                 progress.set(100, "stored");
             }
-            Outcome::Done(success.shortened(J::COLLECTION))
+            Outcome::Done((&kept.shortened(J::COLLECTION)).into())
         }
         // Wrong credentials too are mended outside, without a new attempt.
         Err(error) if error.is_unavailable() || matches!(error, store::Error::Misconfigured { .. }) => {
             Outcome::Snooze {
                 error: Failure::new("store_unavailable", error.to_string()),
                 after: spread(job),
-                draft: Some(Box::new(success)),
+                draft: Some((&kept).into()),
             }
         }
         Err(error) => Outcome::Dead(Failure::new("unstorable", error.to_string())),

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use jobs::Kept;
 use queue::{AttemptView, Client, JobView, State};
 use serde::Serialize;
 use store::{Moment, PastAttempt, PastError, PastJob, PastProgress, PastSnoozes, Store};
@@ -123,6 +124,7 @@ impl Recorder {
 /// A job as it is remembered. None for one that a newer release finished: what became of it cannot be read.
 fn past_job(job: &JobView, collection: &'static str) -> Option<PastJob> {
     let moment = |time: queue::Timestamp| Moment::from_ms(time.ms());
+    let kept = job.success.as_ref().and_then(Kept::read).unwrap_or_default();
     Some(PastJob {
         id: job.id.to_string(),
         kind: job.kind.clone(),
@@ -150,9 +152,9 @@ fn past_job(job: &JobView, collection: &'static str) -> Option<PastJob> {
             last_code: job.snoozes.last_code.clone(),
             last_at: job.snoozes.last_at.map(moment),
         }),
-        provider: job.provider.clone(),
-        degraded: job.degraded,
-        degraded_reason: job.degraded_reason.clone(),
+        provider: kept.provider,
+        degraded: kept.degraded,
+        degraded_reason: kept.degraded_reason,
         progress: job
             .progress
             .clone()

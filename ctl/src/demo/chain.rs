@@ -5,14 +5,9 @@ use std::{fmt::Write as _, sync::Arc};
 use providers::content::ContentRequest;
 use serde_json::{Value, json};
 
-use super::report::{Board, End};
-use crate::{
-    client::{Api, Options},
-    enqueue::new_job,
-};
+use super::report::{Board, End, pages, price};
+use crate::{client::Api, options::Options};
 
-/// The kinds after `content`, in their order.
-pub(crate) const FOLLOWERS: [&str; 4] = ["image", "scrape", "email", "publication"];
 /// A page with JSON-LD, one with microdata, and one without a price.
 const PAGES: [&str; 3] = ["jsonld.html", "microdata.html", "noprice.html"];
 /// The API takes no longer ones, in characters.
@@ -55,8 +50,8 @@ impl Chain {
             Ok(payload) => payload,
             Err(reason) => return self.board.end(row, End::Failed(reason)),
         };
-        let id = match self.api.push_patiently(&new_job(kind, payload.into(), &Options::default())).await {
-            Ok(job) => job.id,
+        let id = match self.api.push_patiently(&Options::default().request(kind, payload.into())).await {
+            Ok(job) => job.id.to_string(),
             Err(error) => return self.board.end(row, End::of(Err(error))),
         };
         self.board.begin(row, &id);
@@ -107,22 +102,6 @@ fn publication(product: &ContentRequest, content: &Value) -> Payload {
 
 fn text<'a>(result: &'a Value, kind: &str, field: &str) -> Result<&'a str, String> {
     result[field].as_str().ok_or_else(|| format!("the result of the {kind} job has no {field}"))
-}
-
-/// The pages of a scrape's result.
-pub(crate) fn pages(scrape: &Value) -> Result<&Vec<Value>, String> {
-    scrape["pages"].as_array().ok_or_else(|| "the result of the scrape job has no pages".to_owned())
-}
-
-/// The price of a page in words.
-pub(crate) fn price(page: &Value) -> String {
-    let price = &page["price"];
-    match (price["amount"].as_str(), price["currency"].as_str()) {
-        (Some(amount), Some(currency)) => format!("{amount} {currency}"),
-        (Some(amount), None) => amount.to_owned(),
-        (None, _) if page["error"].is_string() => "not fetched".to_owned(),
-        (None, _) => "no price".to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -20,9 +20,10 @@ use clap::Args;
 use tokio::{sync::Semaphore, task::JoinSet, time::interval};
 
 use crate::{
-    client::{Api, Options},
+    client::Api,
     enqueue::{BATCH, N_WAITING, content_jobs, push_batch, read_catalogue},
-    table::output_width,
+    options::Options,
+    table::{cut, output_width},
 };
 use chain::Chain;
 use report::{Board, End};
@@ -130,7 +131,7 @@ impl Progress {
         let _ = match (self.quiet, self.on_terminal) {
             (true, _) => Ok(()),
             (false, true) => {
-                write!(stderr(), "\r\x1b[2K{}", crate::table::cut(&line, output_width().saturating_sub(1)))
+                write!(stderr(), "\r\x1b[2K{}", cut(&line, output_width().saturating_sub(1)))
             }
             (false, false) => writeln!(stderr(), "{line}"),
         };

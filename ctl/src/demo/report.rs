@@ -9,12 +9,15 @@ use std::{
 use providers::content::ContentRequest;
 use serde_json::{Value, json};
 
-use super::chain::{FOLLOWERS, pages, price};
 use crate::{
     client::{CallError, Job},
     enqueue::{CONTENT, Taken},
     table::{Align, Table, one_line, printable},
+    tell::{self, duration_ms, last_error},
 };
+
+/// The kinds after `content`, in their order.
+const FOLLOWERS: [&str; 4] = ["image", "scrape", "email", "publication"];
 
 /// Every job of a demo: the catalogue's rows, then what follows on the first of them.
 pub(crate) struct Board {
@@ -52,12 +55,12 @@ impl End {
     }
 
     fn succeeded(&self) -> bool {
-        matches!(self, Self::Finished(job) if job.succeeded())
+        matches!(self, Self::Finished(job) if tell::succeeded(job))
     }
 
     fn state(&self) -> &str {
         match self {
-            Self::Finished(job) => &job.state,
+            Self::Finished(job) => job.state.name(),
             Self::Refused(_) => "refused",
             Self::Failed(_) => "failed",
             Self::Unfinished(_) => "unfinished",
@@ -66,8 +69,8 @@ impl End {
 
     fn error(&self) -> Option<String> {
         match self {
-            Self::Finished(job) if job.succeeded() => None,
-            Self::Finished(job) => Some(job.last_error().unwrap_or_else(|| "no error was recorded".to_owned())),
+            Self::Finished(job) if tell::succeeded(job) => None,
+            Self::Finished(job) => Some(last_error(job).unwrap_or_else(|| "no error was recorded".to_owned())),
             Self::Refused(reason) | Self::Failed(reason) | Self::Unfinished(reason) => Some(reason.clone()),
         }
     }
@@ -155,7 +158,7 @@ impl Board {
     /// Notes how a job ended. Gives back its result when it succeeded.
     pub(crate) fn end(&self, row: usize, end: End) -> Option<Value> {
         let result = match &end {
-            End::Finished(job) if job.succeeded() => Some(job.result.clone().unwrap_or_default()),
+            End::Finished(job) if tell::succeeded(job) => Some(job.result.clone().unwrap_or_default()),
             _ => None,
         };
         self.rows()[row].end = Some(end);
@@ -214,7 +217,7 @@ impl Board {
             let job = row.job();
             let provider = job.and_then(|job| job.provider.clone()).unwrap_or_else(|| "-".to_owned());
             let degraded = job.map_or("-", |job| if job.degraded { "yes" } else { "no" });
-            let ms = job.and_then(Job::duration_ms).map_or_else(|| "-".to_owned(), |ms| ms.to_string());
+            let ms = job.and_then(duration_ms).map_or_else(|| "-".to_owned(), |ms| ms.to_string());
             table.row([row.name(), row.state().to_owned(), provider, degraded.to_owned(), ms, row.words()]);
         }
         let mut text = format!("{}\n{}\n", table.render(width), summary(&rows, elapsed));
@@ -235,7 +238,7 @@ impl Board {
                 "kind": row.kind, "product_id": row.product_id, "id": row.id, "state": row.state(),
                 "provider": job.and_then(|job| job.provider.as_ref()), "degraded": job.map(|job| job.degraded),
                 "degraded_reason": job.and_then(|job| job.degraded_reason.as_ref()),
-                "duration_ms": job.and_then(Job::duration_ms), "result": job.and_then(|job| job.result.as_ref()),
+                "duration_ms": job.and_then(duration_ms), "result": job.and_then(|job| job.result.as_ref()),
                 "error": row.end.as_ref().and_then(End::error),
             })
         });
@@ -290,20 +293,32 @@ fn image_words(result: &Value) -> Option<String> {
     Some(format!("{} × {} {}", result["width"].as_u64()?, result["height"].as_u64()?, result["media_type"].as_str()?))
 }
 
+/// The pages of a scrape's result.
+pub(crate) fn pages(scrape: &Value) -> Result<&Vec<Value>, String> {
+    scrape["pages"].as_array().ok_or_else(|| "the result of the scrape job has no pages".to_owned())
+}
+
+/// The price of a page in words.
+pub(crate) fn price(page: &Value) -> String {
+    let price = &page["price"];
+    match (price["amount"].as_str(), price["currency"].as_str()) {
+        (Some(amount), Some(currency)) => format!("{amount} {currency}"),
+        (Some(amount), None) => amount.to_owned(),
+        (None, _) if page["error"].is_string() => "not fetched".to_owned(),
+        (None, _) => "no price".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{client::Problem, demo::chain::tests::products};
+    use crate::{demo::chain::tests::products, tell::tests::job};
+    use api::Problem;
 
-    fn finished(state: &str, result: Value) -> End {
-        let job = Job {
-            state: state.to_owned(),
-            provider: Some("mock".to_owned()),
-            finished_at: chrono::DateTime::from_timestamp_millis(42),
-            result: Some(result),
-            ..Job::default()
-        };
-        End::Finished(Box::new(job))
+    fn finished(state: &str, result: &Value) -> End {
+        let fields = json!({ "state": state, "provider": "mock", "result": result,
+            "created_at": "1970-01-01T00:00:00.000Z", "finished_at": "1970-01-01T00:00:00.042Z" });
+        End::Finished(Box::new(job(&fields)))
     }
 
     #[test]
@@ -323,7 +338,7 @@ mod tests {
             json!({ "status": "mock", "external_id": "mock-1" }),
         ];
         for (row, result) in results.into_iter().enumerate() {
-            assert_eq!(board.end(row, finished("succeeded", result.clone())), Some(result));
+            assert_eq!(board.end(row, finished("succeeded", &result)), Some(result));
         }
         let expected = "\
 job              state      provider  degraded  ms  result
@@ -342,11 +357,11 @@ publication A-1  succeeded  mock      no        42  mock mock-1
 
     #[test]
     fn whatever_did_not_succeed_is_named_with_its_reason() {
-        let problem = Problem { title: "invalid payload".to_owned(), ..Problem::default() };
+        let problem = Problem { title: "invalid payload".into(), ..Problem::default() };
         let board = Board::new(&products(), vec![Ok("id-0".to_owned()), Err(problem)]);
-        board.end(0, finished("succeeded", json!({ "title": "Käse" })));
+        board.end(0, finished("succeeded", &json!({ "title": "Käse" })));
         board.begin(2, "id-2");
-        board.end(2, finished("dead", Value::Null));
+        board.end(2, finished("dead", &Value::Null));
         board.begin(3, "id-3");
         board.give_up(Duration::from_secs(300));
         let text = board.report(Duration::from_secs(2), 100);
@@ -367,7 +382,7 @@ publication A-1  succeeded  mock      no        42  mock mock-1
     #[test]
     fn what_jobs_wait_for_is_told_while_they_wait_and_when_the_time_is_up() {
         let board = Board::new(&products(), vec![Ok("id-0".to_owned()), Ok("id-1".to_owned())]);
-        board.end(0, finished("succeeded", json!({ "title": "Käse" })));
+        board.end(0, finished("succeeded", &json!({ "title": "Käse" })));
         board.begin(4, "id-4");
         assert_eq!(board.first_pending(), [("content", "id-1".to_owned()), ("email", "id-4".to_owned())]);
         board.note("content", Some("queue content is paused"));
@@ -376,7 +391,7 @@ publication A-1  succeeded  mock      no        42  mock mock-1
                     email: put off until 05:00:30 UTC: 535 wrong password · publication not started · 3.0 s";
         assert_eq!(board.progress(Duration::from_secs(3)), line);
         board.note("content", None);
-        board.end(1, finished("succeeded", json!({ "title": "Lampe" })));
+        board.end(1, finished("succeeded", &json!({ "title": "Lampe" })));
         board.give_up(Duration::from_secs(9));
         let text = board.report(Duration::from_secs(9), 100);
         let told =

@@ -33,7 +33,7 @@ pub(crate) struct Job {
     /// It was made to take its worker down.
     pub(crate) poison: bool,
     /// What the queue says of it.
-    pub(crate) found: Option<Found>,
+    pub(crate) found: Option<Seen>,
     /// The processes that started it.
     pub(crate) starts: Vec<u32>,
     /// How often its work was done.
@@ -42,7 +42,7 @@ pub(crate) struct Job {
 
 /// What the queue says of a job.
 #[derive(Debug, Clone)]
-pub(crate) struct Found {
+pub(crate) struct Seen {
     pub(crate) state: State,
     pub(crate) result: Option<u64>,
     pub(crate) attempts: Vec<Attempt>,
@@ -59,7 +59,7 @@ pub(crate) struct Attempt {
     pub(crate) finished_ms: u64,
 }
 
-impl From<JobView> for Found {
+impl From<JobView> for Seen {
     fn from(view: JobView) -> Self {
         let attempts = view.attempts.into_iter().map(|attempt| Attempt {
             pid: attempt.worker.rsplit('/').next().and_then(|pid| pid.parse().ok()).unwrap_or(0),
@@ -68,7 +68,11 @@ impl From<JobView> for Found {
             started_ms: attempt.started_at.ms(),
             finished_ms: attempt.finished_at.map_or(u64::MAX, queue::Timestamp::ms),
         });
-        Self { state: view.state, result: view.result.and_then(|result| result.as_u64()), attempts: attempts.collect() }
+        Self {
+            state: view.state,
+            result: view.success.and_then(|success| str::from_utf8(success.as_bytes()).ok()?.parse().ok()),
+            attempts: attempts.collect(),
+        }
     }
 }
 
@@ -172,13 +176,13 @@ fn judge_end(job: &Job, hits: &[Hit], verdict: &mut Verdict) {
     }
 }
 
-fn is_quarantined(found: &Found) -> bool {
+fn is_quarantined(found: &Seen) -> bool {
     found.state == State::Dead
         && found.attempts.last().is_some_and(|attempt| attempt.code.as_deref() == Some(WORKER_DIED))
 }
 
 /// What the queue says of its attempts, and what was done to their workers.
-fn story(found: &Found, hits: &[Hit]) -> String {
+fn story(found: &Seen, hits: &[Hit]) -> String {
     let attempts = found.attempts.iter().map(|attempt| {
         let hits: Vec<String> =
             hits_during(attempt, hits).map(|hit| format!("{:?}", hit.blow).to_lowercase()).collect();
@@ -251,13 +255,13 @@ mod tests {
         let starts: Vec<u32> = before.iter().map(|attempt| attempt.pid).chain([9]).collect();
         let mut attempts = before;
         attempts.push(attempt(9, AttemptOutcome::Succeeded, None, 90_000));
-        let found = Found { state: State::Succeeded, result: Some(number), attempts };
+        let found = Seen { state: State::Succeeded, result: Some(number), attempts };
         Job { number, id: format!("id-{number}"), poison: false, found: Some(found), starts, n_done: 1 }
     }
 
     fn dead(number: u64, poison: bool) -> Job {
         let attempts = vec![crashed(1, 0), crashed(2, 10_000), crashed(3, 20_000)];
-        let found = Found { state: State::Dead, result: None, attempts };
+        let found = Seen { state: State::Dead, result: None, attempts };
         Job { number, id: format!("id-{number}"), poison, found: Some(found), starts: vec![1, 2, 3], n_done: 0 }
     }
 

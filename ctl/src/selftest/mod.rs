@@ -32,7 +32,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
     crew::{Crew, SUSPECT},
-    judge::{Found, Job, judge},
+    judge::{Job, Seen, judge},
     plan::{Fault, Numbered, Planned},
     proxy::Proxy,
     pusher::Answers,
@@ -41,7 +41,7 @@ use self::{
     server::{Fsync, Server},
     worker::{LEASES_LOST, PREFIX, QUEUE, REFUSED},
 };
-use crate::table::output_width;
+use crate::table::{cut, output_width};
 
 pub(crate) use process::{Mortal, become_mortal};
 pub(crate) use worker::{Worker, run as run_worker};
@@ -412,7 +412,7 @@ impl Test {
                 number,
                 id: id.to_string(),
                 poison: poison.contains(&number),
-                found: view.map(Found::from),
+                found: view.map(Seen::from),
                 starts: runs.starts.get(&number).cloned().unwrap_or_default(),
                 n_done: runs.done.get(&number).copied().unwrap_or(0),
             })
@@ -476,7 +476,7 @@ impl Progress {
         // A reader of the progress that went away must not stop the work.
         let _ = match (self.quiet, self.on_terminal) {
             (true, _) => Ok(()),
-            (false, true) => write!(stderr(), "\r\x1b[2K{}", crate::table::cut(line, output_width().saturating_sub(1))),
+            (false, true) => write!(stderr(), "\r\x1b[2K{}", cut(line, output_width().saturating_sub(1))),
             (false, false) => writeln!(stderr(), "{line}"),
         };
         let _ = stderr().flush();

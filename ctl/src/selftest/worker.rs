@@ -75,7 +75,7 @@ async fn handle(job: Claimed, notes: Arc<Notes>) -> Result<Outcome, BoxDynError>
         return Ok(Outcome::Retry { error: Failure::new("planned", "fails once"), after: Some(RETRY_AFTER) });
     }
     run.end(End::Done)?;
-    Ok(Outcome::Done(Success { result: work.number.into(), ..Success::default() }))
+    Ok(Outcome::Done(Success::new(work.number.to_string().into_bytes())))
 }
 
 #[derive(Debug)]

@@ -150,8 +150,8 @@ impl Display for Here {
 
 #[cfg(test)]
 mod tests {
+    use crate::handler::Handler;
     use providers::content::Language;
-    use queue::Job;
     use serde_json::{Map, json};
 
     use super::{super::data::samples, *};

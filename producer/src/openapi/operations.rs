@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::schemas::reference;
-use crate::problem::Type;
+use crate::answer::Type;
 
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 

@@ -1,4 +1,4 @@
-//! A better result for a job that has succeeded: where a stand-in answered, the real provider has answered since.
+//! Something better for a job that has succeeded takes the place of what came of it first.
 
 use super::Client;
 use crate::{
@@ -12,16 +12,14 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Conflict`] when the job has not succeeded, [`Error::Full`], [`Error::Unavailable`].
-    pub async fn replace_result(&self, id: JobId, success: &Success) -> Result<bool, Error> {
+    pub async fn replace_result(&self, id: JobId, success: Success) -> Result<bool, Error> {
         let Some((partition, found)) = self.locate(id).await? else { return Ok(false) };
         let view = self.view(id, &partition, &found);
         if view.state != State::Succeeded {
             return Err(Error::Conflict(view.state.name()));
         }
         let mut finished = Finished::decode(&found.record)?;
-        let json =
-            serde_json::to_vec(success).map_err(|error| Error::Invalid(format!("result of job {id}: {error}")))?;
-        finished.success = Some(json.into());
+        finished.success = Some(success.into_bytes().into());
         finished.replaced_ms = Some(self.clock.now_ms());
         let stored = finished.encode()?;
         Replace { retention: self.retention, id, finished: &stored }.call(&self.redis.connection(), &partition).await

@@ -17,9 +17,9 @@ const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// Where a job goes after an attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Next {
-    Succeeded(Box<Success>),
+    Succeeded(Success),
     Retrying { delay: Duration },
-    Scheduled { delay: Duration, draft: Option<Box<Success>>, code: String },
+    Scheduled { delay: Duration, draft: Option<Success>, code: String },
     Dead,
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn decide(
     jitter: f64,
 ) -> (Next, Option<AttemptOutcome>, Option<AttemptError>) {
     match outcome {
-        Outcome::Done(success) => (Next::Succeeded(Box::new(success)), Some(AttemptOutcome::Succeeded), None),
+        Outcome::Done(success) => (Next::Succeeded(success), Some(AttemptOutcome::Succeeded), None),
         Outcome::Retry { error, after } => {
             let outcome = if error.code == TIMED_OUT { AttemptOutcome::TimedOut } else { AttemptOutcome::Retry };
             if failures + 1 >= max_attempts {

@@ -22,7 +22,7 @@ pub(crate) struct Finished {
     /// Absent when its only attempt succeeded.
     #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
     pub(crate) history: Option<History>,
-    /// JSON of a [`super::outcome::Success`], because its result is JSON.
+    /// See [`super::outcome::Success`].
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub(crate) success: Option<ByteBuf>,
     /// What the handler reported, when there is no history that has it.

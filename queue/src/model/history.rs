@@ -120,7 +120,7 @@ impl History {
     }
 
     pub(crate) fn draft(&self) -> Option<Success> {
-        self.draft.as_ref().and_then(|json| serde_json::from_slice(json).ok())
+        self.draft.as_ref().map(|draft| Success::new(draft.to_vec()))
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {

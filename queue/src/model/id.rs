@@ -7,7 +7,6 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// How many jobs, or milliseconds, before the next page.
@@ -16,9 +15,8 @@ const JOBS_A_PAGE: u64 = 1 << 16;
 const PAGE: usize = 9;
 
 /// The id of a job.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-#[schema(value_type = String, format = Uuid)]
 pub struct JobId(Uuid);
 
 impl JobId {
@@ -89,6 +87,18 @@ impl JobId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no such job")]
 pub struct NoJobId;
+
+impl From<JobId> for Uuid {
+    fn from(id: JobId) -> Self {
+        id.0
+    }
+}
+
+impl From<Uuid> for JobId {
+    fn from(id: Uuid) -> Self {
+        Self(id)
+    }
+}
 
 impl std::str::FromStr for JobId {
     type Err = NoJobId;

@@ -1,12 +1,11 @@
 //! What a job kind says of itself. How it is run is told elsewhere (`jobs::Handler`), so that a client can push any kind.
 
 use serde::{Serialize, de::DeserializeOwned};
-use utoipa::ToSchema;
 
 /// The payload of one job kind, with the defaults of that kind.
 ///
 /// The stored name ([`Job::KIND`]) is a contract: it names the queue in Redis and is never reused.
-pub trait Job: Serialize + DeserializeOwned + ToSchema + Send + Sync + 'static {
+pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Name of the kind, and of its queue: lower case, `a-z`, `0-9` and `-`.
     const KIND: &'static str;
     /// How many attempts that failed are allowed before the job is dead.
@@ -19,27 +18,6 @@ pub trait Job: Serialize + DeserializeOwned + ToSchema + Send + Sync + 'static {
     const CONCURRENCY: usize = 4;
     /// Whether jobs that have ended are also kept in the long history.
     const HISTORY: bool = true;
-
-    /// Rules that the schema cannot express. Empty when the payload is good.
-    fn check(&self) -> Vec<FieldError> {
-        Vec::new()
-    }
-}
-
-/// A field that breaks a rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct FieldError {
-    /// JSON pointer (RFC 6901) of the field.
-    pub pointer: String,
-    /// What is wrong with it, and what is allowed.
-    pub message: String,
-}
-
-impl FieldError {
-    /// An error at `pointer`.
-    pub fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), message: message.into() }
-    }
 }
 
 /// The defaults of one kind, as values.

@@ -4,7 +4,6 @@ use std::{cell::LazyCell, collections::BTreeMap, fmt, ops::Deref};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Number, Value, value::RawValue};
-use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 /// The most digits of a whole number that certainly comes back as it was.
@@ -105,14 +104,6 @@ impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Box::<RawValue>::deserialize(deserializer)?;
         Self::read(text.get().as_bytes()).map_err(D::Error::custom)
-    }
-}
-
-impl ToSchema for Json {}
-
-impl PartialSchema for Json {
-    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-        Value::schema()
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 /// What came of one attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
@@ -23,39 +21,33 @@ pub enum Outcome {
         /// How long to wait: at least a second, and an hour at most.
         after: Duration,
         /// Work that is done but could not be stored: handed to the next attempt, which then only stores it.
-        draft: Option<Box<Success>>,
+        draft: Option<Success>,
     },
     /// It can never succeed.
     Dead(Failure),
 }
 
-/// A finished job's answer.
-#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Success {
-    /// The result, or a reference to it when it is too large for Redis.
-    pub result: Value,
-    /// Collection that holds the result when `result` is only a reference (over 4 KB).
-    pub stored_in: Option<String>,
-    /// Which provider made it.
-    pub provider: Option<String>,
-    /// Whether a stand-in made it because the real provider could not answer.
-    pub degraded: bool,
-    /// Why it is degraded.
-    pub degraded_reason: Option<String>,
-}
-
-/// A larger result stays where it was stored, and Redis keeps the reference; in bytes of JSON.
-const MOST_RESULT: usize = 4 * 1024;
+/// What came of a job that succeeded: whatever its runner wants to be kept with it. The queue does not read it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Success(Vec<u8>);
 
 impl Success {
-    /// As Redis keeps it: a large result is left out, and `collection` named in its place.
+    /// With these bytes; none: nothing is kept.
     #[must_use]
-    pub fn shortened(mut self, collection: &str) -> Self {
-        if self.result.to_string().len() > MOST_RESULT {
-            self.result = Value::Null;
-            self.stored_in = Some(collection.to_owned());
-        }
-        self
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
     }
 }
 

@@ -8,8 +8,6 @@
 //! What the record no longer holds cannot be told again: all but the last 20 attempts, the last time that it was put off, the last
 //! 100 log lines, and the last progress. That a job that had to wait is due is not told; it is told when it runs.
 
-use serde_json::{Value, json};
-
 use super::{
     attempt::AttemptOutcome,
     reports::{Reports, Stamp},
@@ -29,11 +27,28 @@ const ENDS_UNRUN: u64 = 3;
 pub struct Event {
     /// Rises from event to event of a job.
     pub id: u64,
-    /// `state`, `progress`, `log`, `end` or `replaced`.
-    pub name: &'static str,
-    /// `job`, `at`, and by its name: `state` and `attempt`; `percent`, `message` and `attempt`; `message` and `attempt`; `state`;
-    /// `provider`.
-    pub data: Value,
+    /// What happened.
+    pub what: Happened,
+}
+
+/// What happened to a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happened {
+    /// It came into a state.
+    #[expect(missing_docs, reason = "the names of the fields say all")]
+    State { state: State, attempt: u32, at: Option<Timestamp> },
+    /// Its handler said how far it is.
+    #[expect(missing_docs, reason = "the names of the fields say all")]
+    Progress { percent: u8, message: String, attempt: u32, at: Timestamp },
+    /// Its handler wrote a line.
+    #[expect(missing_docs, reason = "the names of the fields say all")]
+    Log { message: String, attempt: u32, at: Timestamp },
+    /// It came to an end.
+    #[expect(missing_docs, reason = "the names of the fields say all")]
+    End { state: State, at: Option<Timestamp> },
+    /// Something better took the place of what had come of it.
+    #[expect(missing_docs, reason = "the names of the fields say all")]
+    Replaced { at: Timestamp },
 }
 
 impl JobView {
@@ -62,14 +77,14 @@ impl JobView {
     /// That it was pushed, was last put off, and that someone made it ready since it was last run.
     fn waiting_events(&self) -> Vec<Event> {
         let first = if self.trace.scheduled { State::Scheduled } else { State::Ready };
-        let mut events = vec![self.state_event(id(0, WAITS), first, 1, Some(self.created_at))];
+        let mut events = vec![state_event(id(0, WAITS), first, 1, Some(self.created_at))];
         let runs = self.state == State::Running;
         if let Some(at) = self.trace.revived_at.filter(|_| !runs) {
             let place = id(self.trace.steps, WAITS);
-            events.push(self.state_event(place, State::Ready, self.trace.next_attempt, Some(at)));
+            events.push(state_event(place, State::Ready, self.trace.next_attempt, Some(at)));
         }
         if let Some((step, at)) = self.trace.snoozed_at {
-            events.push(self.state_event(id(step + 1, WAITS), State::Scheduled, self.number_at(step), Some(at)));
+            events.push(state_event(id(step + 1, WAITS), State::Scheduled, self.number_at(step), Some(at)));
         }
         events
     }
@@ -77,11 +92,11 @@ impl JobView {
     fn add_attempt(&self, events: &mut Vec<Event>, position: usize, attempt: &AttemptView) {
         let number = attempt.number;
         if let Some(at) = attempt.revived_at {
-            events.push(self.state_event(id(attempt.step, WAITS), State::Ready, number, Some(at)));
+            events.push(state_event(id(attempt.step, WAITS), State::Ready, number, Some(at)));
         }
-        events.push(self.state_event(id(attempt.step, RUNS), State::Running, number, Some(attempt.started_at)));
+        events.push(state_event(id(attempt.step, RUNS), State::Running, number, Some(attempt.started_at)));
         if let Some(state) = self.state_after(position) {
-            events.push(self.state_event(id(attempt.step + 1, WAITS), state, number, attempt.finished_at));
+            events.push(state_event(id(attempt.step + 1, WAITS), state, number, attempt.finished_at));
         }
     }
 
@@ -128,18 +143,18 @@ impl JobView {
 
     fn add_reports(&self, events: &mut Vec<Event>) {
         let Reports { point, lines } = &self.trace.reports;
-        let mut add = |name, stamp: &Stamp, mut data: Value| {
-            data["job"] = json!(self.id);
-            data["attempt"] = json!(stamp.attempt);
-            data["at"] = json!(Timestamp::from_ms(stamp.at_ms));
+        let mut add = |stamp: &Stamp, what| {
             let place = (RUNS + u64::from(stamp.number)).min(STEP - 1);
-            events.push(Event { id: id(stamp.step, place), name, data });
+            events.push(Event { id: id(stamp.step, place), what });
         };
         for line in lines {
-            add("log", &line.stamp, json!({ "message": line.text }));
+            let (message, attempt) = (line.text.clone(), line.stamp.attempt);
+            add(&line.stamp, Happened::Log { message, attempt, at: Timestamp::from_ms(line.stamp.at_ms) });
         }
         if let Some(point) = point {
-            add("progress", &point.stamp, json!({ "percent": point.percent, "message": point.message }));
+            let (percent, message, attempt) = (point.percent, point.message.clone(), point.stamp.attempt);
+            let at = Timestamp::from_ms(point.stamp.at_ms);
+            add(&point.stamp, Happened::Progress { percent, message, attempt, at });
         }
     }
 
@@ -152,20 +167,18 @@ impl JobView {
             id(self.trace.steps, WAITS)
         } else {
             let place = id(self.trace.steps, ENDS_UNRUN);
-            events.push(self.state_event(place, self.state, self.attempt, self.finished_at));
+            events.push(state_event(place, self.state, self.attempt, self.finished_at));
             place
         };
-        let data = json!({ "job": self.id, "state": self.state, "at": self.finished_at });
-        events.push(Event { id: last_id + 1, name: "end", data });
+        events.push(Event { id: last_id + 1, what: Happened::End { state: self.state, at: self.finished_at } });
         if let Some(at) = self.trace.replaced_at {
-            let data = json!({ "job": self.id, "provider": self.provider, "at": at });
-            events.push(Event { id: last_id + 2, name: "replaced", data });
+            events.push(Event { id: last_id + 2, what: Happened::Replaced { at } });
         }
     }
+}
 
-    fn state_event(&self, id: u64, state: State, attempt: u32, at: Option<Timestamp>) -> Event {
-        Event { id, name: "state", data: json!({ "job": self.id, "state": state, "attempt": attempt, "at": at }) }
-    }
+fn state_event(id: u64, state: State, attempt: u32, at: Option<Timestamp>) -> Event {
+    Event { id, what: Happened::State { state, attempt, at } }
 }
 
 fn id(step: u32, place: u64) -> u64 {
@@ -268,11 +281,12 @@ mod tests {
 
         /// Each event as its id and what it says.
         fn told(&self, state: State) -> Vec<(u64, String)> {
-            let say = |event: &Event| match event.name {
-                "log" => event.data["message"].as_str().unwrap().to_owned(),
-                "progress" => format!("{} %", event.data["percent"]),
-                "end" => "end".to_owned(),
-                _ => event.data["state"].as_str().unwrap().to_owned(),
+            let say = |event: &Event| match &event.what {
+                Happened::Log { message, .. } => message.clone(),
+                Happened::Progress { percent, .. } => format!("{percent} %"),
+                Happened::End { .. } => "end".to_owned(),
+                Happened::Replaced { .. } => "replaced".to_owned(),
+                Happened::State { state, .. } => state.name().to_owned(),
             };
             self.seen(state).events().iter().map(|event| (event.id, say(event))).collect()
         }
@@ -383,6 +397,8 @@ mod tests {
         life.ran(AttemptOutcome::Retry);
         assert_eq!(life.seen(State::Retrying).progress.unwrap().percent, 70);
         assert_eq!(life.seen(State::Running).progress, None);
-        assert_eq!(life.seen(State::Ready).events()[1].data["at"], json!(Timestamp::from_ms(BORN_MS + 100)));
+        let at = Some(Timestamp::from_ms(BORN_MS + 100));
+        let running = Happened::State { state: State::Running, attempt: 1, at };
+        assert_eq!(life.seen(State::Ready).events()[1].what, running);
     }
 }

@@ -1,23 +1,20 @@
-//! A job and a queue as the API shows them.
+//! A job and a queue as they are found.
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Serialize, Serializer};
-use serde_json::Value;
-use utoipa::ToSchema;
+use chrono::{DateTime, Utc};
 
 use super::{
     attempt::{Attempt, AttemptError, AttemptOutcome},
     history::{History, Snoozed},
     id::JobId,
     json::Json,
+    outcome::Success,
     record::Record,
     reports::Reports,
     state::{Priority, State},
 };
 
-/// A moment, written as RFC 3339 in UTC with milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
-#[schema(value_type = String, format = DateTime)]
+/// A moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(DateTime<Utc>);
 
 impl Timestamp {
@@ -27,6 +24,12 @@ impl Timestamp {
         Self(i64::try_from(ms).ok().and_then(DateTime::from_timestamp_millis).unwrap_or(DateTime::UNIX_EPOCH))
     }
 
+    /// The time.
+    #[must_use]
+    pub fn time(self) -> DateTime<Utc> {
+        self.0
+    }
+
     /// In Unix milliseconds.
     #[must_use]
     pub fn ms(self) -> u64 {
@@ -34,14 +37,8 @@ impl Timestamp {
     }
 }
 
-impl Serialize for Timestamp {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0.to_rfc3339_opts(SecondsFormat::Millis, true))
-    }
-}
-
 /// One attempt.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AttemptView {
     /// Counts from 1; a handed back or crashed attempt does not raise it.
     pub number: u32,
@@ -56,13 +53,10 @@ pub struct AttemptView {
     /// Why it failed.
     pub error: Option<AttemptError>,
     /// Where it stands among the job's events; see [`Trace`].
-    #[serde(skip)]
     pub step: u32,
     /// When someone made the job ready for it.
-    #[serde(skip)]
     pub revived_at: Option<Timestamp>,
     /// Whether the job was dead after it, where the outcome does not tell.
-    #[serde(skip)]
     pub died: bool,
 }
 
@@ -84,7 +78,7 @@ impl From<Attempt> for AttemptView {
 
 /// How often a job was put off without fault: because its service, its account or MongoDB was away, because others ask for the same,
 /// or because it was not its turn. These runs are no attempts.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snoozes {
     /// How often.
     pub count: u32,
@@ -105,7 +99,7 @@ impl From<&Snoozed> for Snoozes {
 }
 
 /// How far a job is, or was when it was last run.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
     /// 0 to 100.
     pub percent: u8,
@@ -146,7 +140,7 @@ impl Trace {
 }
 
 /// A job.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct JobView {
     /// UUIDv7.
     pub id: JobId,
@@ -161,18 +155,13 @@ pub struct JobView {
     /// How urgent it is.
     pub priority: Priority,
     /// As it was given. Text when the stored bytes are no JSON.
-    #[schema(value_type = Value)]
     pub payload: Json,
     /// The stored record in base64, byte for byte, when it is damaged, or this release cannot read it. Absent otherwise.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub record_base64: Option<String>,
     /// As it was given.
-    #[schema(value_type = Map<String, Value>)]
     pub metadata: Json,
     /// While it has not ended, no other job of its tenant has this key.
     pub unique_key: Option<String>,
-    /// `fast`: in Redis.
-    pub durability: &'static str,
     /// When it was taken.
     pub created_at: Timestamp,
     /// When it may run, or may run again.
@@ -197,21 +186,9 @@ pub struct JobView {
     pub attempts: Vec<AttemptView>,
     /// How often it was put off.
     pub snoozes: Snoozes,
-    /// Which provider made the result.
-    pub provider: Option<String>,
-    /// Whether a stand-in made it.
-    pub degraded: bool,
-    /// Why a stand-in made it.
-    pub degraded_reason: Option<String>,
-    /// The result of a job that succeeded.
-    pub result: Option<Value>,
-    /// Collection that holds the result when it is too large for Redis; the API fills `result` from it.
-    #[serde(skip)]
-    pub stored_in: Option<String>,
-    /// Not built yet: always absent.
-    pub estimated_start_at: Option<Timestamp>,
+    /// What came of it, if it succeeded.
+    pub success: Option<Success>,
     /// What only its events need.
-    #[serde(skip)]
     pub trace: Trace,
 }
 
@@ -228,7 +205,7 @@ impl JobView {
 }
 
 /// How many jobs are in each unfinished state, and dead.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Depth {
     /// Wait for a worker.
     pub ready: u64,
@@ -245,7 +222,7 @@ pub struct Depth {
 }
 
 /// A queue.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct QueueView {
     /// Named like its kind.
     pub name: String,
@@ -268,24 +245,10 @@ pub struct QueueView {
 }
 
 /// A page of a list.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
     /// The entries.
     pub items: Vec<T>,
     /// Pass it on to get the next page; absent on the last.
     pub next_cursor: Option<String>,
-}
-
-#[cfg(test)]
-mod tests {
-    use utoipa::PartialSchema;
-
-    use super::*;
-
-    #[test]
-    fn a_snooze_is_no_outcome_of_an_attempt_in_the_api() {
-        let schema = serde_json::to_value(AttemptOutcome::schema()).unwrap();
-        let outcomes = ["succeeded", "retry", "dead", "cancelled", "timed_out", "crashed", "handed_back"];
-        assert_eq!(schema["enum"], serde_json::json!(outcomes));
-    }
 }

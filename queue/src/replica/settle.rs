@@ -123,7 +123,7 @@ pub(crate) fn settle(
             match next {
                 Next::Succeeded(success) => {
                     let past = has_past.then_some(history);
-                    end(job, State::Succeeded, now_ms, Some((worker, started_ms)), past, Some(&success), keep)
+                    end(job, State::Succeeded, now_ms, Some((worker, started_ms)), past, Some(success), keep)
                 }
                 Next::Retrying { delay } => {
                     history.due_ms = Some(due(delay));
@@ -131,7 +131,7 @@ pub(crate) fn settle(
                 }
                 Next::Scheduled { delay, draft, code } => {
                     history.snooze(&code, now_ms);
-                    history.draft = draft.map(|draft| json(&draft)).transpose()?;
+                    history.draft = draft.map(|draft| draft.into_bytes().into());
                     history.due_ms = Some(due(delay));
                     release(job, To::Scheduled { due_ms: due(delay) }, Some(&history))
                 }
@@ -204,7 +204,7 @@ fn end(
     now_ms: u64,
     run: Option<(&str, u64)>,
     history: Option<History>,
-    success: Option<&Success>,
+    success: Option<Success>,
     keep: bool,
 ) -> Result<Settlement, Error> {
     let finished = || {
@@ -216,7 +216,9 @@ fn end(
             worker: run.filter(|_| history.is_none()).map(|(worker, _)| worker.to_owned()),
             reports: if history.is_none() { job.end_of_reports() } else { None },
             history,
-            success: success.filter(|success| **success != Success::default()).map(json).transpose()?,
+            success: success
+                .filter(|success| *success != Success::default())
+                .map(|success| success.into_bytes().into()),
             replaced_ms: None,
         };
         finished.encode()
@@ -231,8 +233,4 @@ fn release(job: &Claimed, to: To, history: Option<&History>) -> Result<Settlemen
     let history = history.map(History::encode).transpose()?;
     let release = Release { id: job.id(), claim: job.claim().clone(), to, history };
     Ok(Settlement { partition: job.partition().clone(), what: What::Release(release) })
-}
-
-fn json(success: &Success) -> Result<ByteBuf, Error> {
-    serde_json::to_vec(success).map(ByteBuf::from).map_err(|e| Error::Invalid(format!("result: {e}")))
 }

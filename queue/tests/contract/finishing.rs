@@ -18,8 +18,7 @@ async fn a_finished_job_keeps_its_result_for_its_retention_and_no_longer(world: 
     assert!(settle(&session, &job, done()).await);
 
     let view = world.view(id).await;
-    assert_eq!((view.state, view.provider.as_deref(), view.degraded), (State::Succeeded, Some("scale"), false));
-    assert_eq!(view.result.unwrap()["weight_g"], 250);
+    assert_eq!((view.state, view.success), (State::Succeeded, Some(Success::new(b"250 g".to_vec()))));
     assert_eq!(view.payload["to"], "Zoë");
     assert_eq!(view.finished_at.unwrap().ms(), START_MS + 40);
     assert_eq!(view.attempts.len(), 1);
@@ -110,11 +109,11 @@ async fn a_snooze_uses_no_attempt_and_keeps_the_draft(world: World) {
     for _ in 0..10 {
         let job = claim_one(&session).await;
         assert_eq!(job.attempt(), 1);
-        let draft = Success { result: serde_json::json!({ "paid": "9.90" }), ..Success::default() };
+        let draft = Success::new(b"paid: 9.90".to_vec());
         let snooze = Outcome::Snooze {
             error: Failure::new("store_unavailable", "mongodb is away"),
             after: Duration::from_secs(5),
-            draft: Some(Box::new(draft)),
+            draft: Some(draft),
         };
         assert!(settle(&session, &job, Verdict::Ran(snooze)).await);
         let view = world.view(id).await;
@@ -122,7 +121,7 @@ async fn a_snooze_uses_no_attempt_and_keeps_the_draft(world: World) {
         world.advance(Duration::from_secs(5));
     }
     let job = claim_one(&session).await;
-    assert_eq!(job.draft().unwrap().result["paid"], "9.90");
+    assert_eq!(job.draft().unwrap().as_bytes(), b"paid: 9.90");
     assert!(settle(&session, &job, Verdict::Ran(Outcome::Done(job.draft().unwrap()))).await);
     let view = world.view(id).await;
     assert_eq!((view.state, view.attempt), (State::Succeeded, 1));

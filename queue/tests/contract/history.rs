@@ -51,7 +51,7 @@ async fn every_end_is_offered_once_in_its_order_and_nothing_else_is(world: World
         (waiting, State::Cancelled),
     ];
     assert_eq!(states, expected);
-    assert_eq!(unrecorded.jobs[0].result.as_ref().unwrap()["weight_g"], 250);
+    assert_eq!(unrecorded.jobs[0].success.as_ref().unwrap().as_bytes(), b"250 g");
     assert_eq!(unrecorded.jobs[1].attempts[0].error.as_ref().unwrap().code, "bad");
     assert_eq!(world.state(snoozed).await, State::Retrying);
 

@@ -7,7 +7,7 @@ use std::{
 
 use apalis::prelude::{BoxDynError, Task, WorkerBuilder};
 use futures::FutureExt;
-use queue::{Claimed, Client, Error, JobView, NewJob, Outcome, Replica, Reporter, State, Success, Timing};
+use queue::{Claimed, Client, Error, Happened, JobView, NewJob, Outcome, Replica, Reporter, State, Success, Timing};
 use redis::AsyncCommands;
 use servers::wait_until;
 use tokio::sync::Notify;
@@ -26,11 +26,12 @@ fn progress(view: &JobView) -> Option<(u8, &str)> {
 
 /// What a job's events say, `state` ones by their state, in order.
 fn told(view: &JobView) -> Vec<String> {
-    let say = |event: &queue::Event| match event.name {
-        "log" => event.data["message"].as_str().unwrap().to_owned(),
-        "progress" => format!("{} %", event.data["percent"]),
-        "end" => "end".to_owned(),
-        _ => event.data["state"].as_str().unwrap().to_owned(),
+    let say = |event: &queue::Event| match &event.what {
+        Happened::Log { message, .. } => message.clone(),
+        Happened::Progress { percent, .. } => format!("{percent} %"),
+        Happened::End { .. } => "end".to_owned(),
+        Happened::Replaced { .. } => "replaced".to_owned(),
+        Happened::State { state, .. } => state.name().to_owned(),
     };
     view.events().iter().map(say).collect()
 }
@@ -121,8 +122,12 @@ async fn log_lines_outlast_retries_and_only_the_last_100_are_kept(world: World) 
     let finished = world.view(id).await.events();
     let ids = |events: &[queue::Event]| events.iter().map(|event| event.id).collect::<Vec<_>>();
     assert!(ids(&finished).starts_with(&ids(&running)), "what was told once has the same id later");
-    let lines: Vec<&str> = finished.iter().filter_map(|event| event.data["message"].as_str()).collect();
-    assert_eq!((lines.len(), lines[0]), (100, "first 20"));
+    let text = |event: &queue::Event| match &event.what {
+        Happened::Log { message, .. } => Some(message.clone()),
+        _ => None,
+    };
+    let lines: Vec<String> = finished.iter().filter_map(text).collect();
+    assert_eq!((lines.len(), lines[0].as_str()), (100, "first 20"));
     assert_eq!(lines[99].chars().count(), 501, "a long line is cut");
 }
 
@@ -136,8 +141,13 @@ async fn events_are_the_same_at_every_look_and_rise(world: World) {
         for event in world.view(id).await.events_after(last) {
             assert!(event.id > last);
             last = event.id;
-            let what = event.data["state"].as_str().map_or(event.name, |state| state);
-            seen.push(if event.name == "end" { "end".to_owned() } else { what.to_owned() });
+            seen.push(match event.what {
+                Happened::State { state, .. } => state.name(),
+                Happened::Progress { .. } => "progress",
+                Happened::Log { .. } => "log",
+                Happened::End { .. } => "end",
+                Happened::Replaced { .. } => "replaced",
+            });
         }
     };
     look(&world).await;

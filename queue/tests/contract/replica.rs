@@ -48,7 +48,7 @@ pub(crate) fn start(client: &Client, concurrency: usize) -> Running {
                 }
                 _ => {}
             }
-            Ok(Outcome::Done(Success { result: payload.into(), ..Success::default() }))
+            Ok(Outcome::Done(Success::new(payload.into())))
         }
     };
     let worker = WorkerBuilder::new("test").backend(backend).build(tower::service_fn(handle));

@@ -229,7 +229,7 @@ async fn work(world: &World) {
     assert!(d.claim(QUEUE, 1).await.unwrap().busy);
     client.cancel(suspect.id()).await.unwrap();
     client.retry(last.id()).await.unwrap();
-    assert!(client.replace_result(jobs[0].id(), &Success::default()).await.unwrap());
+    assert!(client.replace_result(jobs[0].id(), Success::default()).await.unwrap());
     let unique = Unique { key: "once".to_owned(), hold: None, on_conflict: OnConflict::Reject };
     client.submit(NewJob { unique: Some(unique), ..job() }).await.unwrap();
     client.pause(QUEUE).await.unwrap();

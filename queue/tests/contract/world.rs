@@ -116,8 +116,7 @@ pub(crate) async fn settle(session: &Session, job: &Claimed, verdict: Verdict) -
 }
 
 pub(crate) fn done() -> Verdict {
-    let result = serde_json::json!({ "weight_g": 250 });
-    Verdict::Ran(Outcome::Done(Success { result, provider: Some("scale".to_owned()), ..Success::default() }))
+    Verdict::Ran(Outcome::Done(Success::new(b"250 g".to_vec())))
 }
 
 pub(crate) fn failed() -> Verdict {

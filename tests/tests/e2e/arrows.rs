@@ -5,17 +5,18 @@ use std::{collections::BTreeMap, process::Command};
 use serde_json::Value;
 
 /// Our crates, and whom of ours each may depend on. Those that start servers for their tests may besides have [`FOR_TESTS`].
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
+    ("api", &[]),
     ("process", &[]),
     ("fleet", &[]),
     ("queue", &["fleet"]),
     ("providers", &["fleet"]),
     ("store", &[]),
-    ("jobs", &["queue", "providers", "store", "zones"]),
-    ("schedules", &["queue", "jobs", "store", "zones"]),
-    ("producer", &["process", "fleet", "queue", "providers", "store", "jobs", "schedules"]),
+    ("jobs", &["api", "queue", "providers", "store", "zones"]),
+    ("schedules", &["api", "queue", "jobs", "store", "zones"]),
+    ("producer", &["api", "process", "fleet", "queue", "providers", "store", "jobs", "schedules"]),
     ("worker", &["process", "fleet", "queue", "providers", "store", "jobs", "schedules"]),
-    ("ctl", &["fleet", "producer", "providers", "schedules", "queue", "worker"]),
+    ("ctl", &["api", "fleet", "producer", "providers", "schedules", "queue", "worker"]),
     ("bench", &["fleet", "queue", "jobs", "worker"]),
     ("servers", &[]),
     ("zones", &[]),

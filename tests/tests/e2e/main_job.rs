@@ -75,7 +75,8 @@ async fn a_result_over_4_kb_is_kept_in_mongodb_and_shown_all_the_same() {
         let in_redis = redis.find(id.parse::<JobId>().unwrap()).await.unwrap().unwrap();
         let size = job["result"].to_string().len();
         let large = size > 4 * 1024;
-        assert_eq!((in_redis.result.is_none(), in_redis.stored_in.is_some()), (large, large), "{size} bytes");
+        let kept = jobs::Kept::read(&in_redis.success.unwrap()).unwrap();
+        assert_eq!((kept.result.is_null(), kept.stored_in.is_some()), (large, large), "{size} bytes");
         assert_eq!(store.result("contents", id).await.unwrap().as_ref(), Some(&job["result"]));
         sizes.push(size);
     }

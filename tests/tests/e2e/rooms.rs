@@ -14,7 +14,7 @@ use std::{
 use tests::workspace;
 
 /// The crates whose rooms are in order.
-const CRATES: &[&str] = &["fleet", "queue"];
+const CRATES: &[&str] = &["api", "ctl", "fleet", "producer", "queue"];
 const ORDER: &str = "Order, lowest first:";
 
 #[test]

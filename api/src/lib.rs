@@ -1,0 +1,34 @@
+//! What is said over the HTTP API: the body of every request and every answer, once, for whoever serves it and whoever calls it.
+//!
+//! What a kind takes and makes is told by its own crate, and so is what a schedule is: types that hold such a part are generic over it
+//! (`R`, `D`). So are those with JSON that callers give and get back (`G`), because some keep every digit of it and some do not look at it.
+//!
+//! Order, lowest first: `time`, `problem`, `job`, `request`, `event`, `queue`, `schedule`, `email`, `usage`, `mode`, `status`, `health`.
+
+mod email;
+mod event;
+mod health;
+mod job;
+mod mode;
+mod problem;
+mod queue;
+mod request;
+mod schedule;
+mod status;
+mod time;
+mod usage;
+
+pub use email::{Email, EmailLinks, EmailPage, EmailPreview};
+pub use event::{End, JobEvent, LogLine, ProgressReport, Replacement, StateChange};
+pub use health::{Health, Live, Part, Ready, Standing};
+pub use job::{
+    Attempt, AttemptError, AttemptOutcome, DeadPage, Job, JobId, JobPage, Links, Priority, Progress, Snoozes, State,
+};
+pub use mode::{Change, Mode, ModeReport, ModeRequest, ServiceMode, Switchable};
+pub use problem::{FieldError, Problem};
+pub use queue::{Changed, Depth, Paused, Queue, Selection};
+pub use request::{BatchAnswer, BatchLine, BatchRequest, Durability, JobOptions, JobRequest, OnConflict};
+pub use schedule::{Run, RunPage, Schedule, SchedulePage};
+pub use status::{Probe, ServiceStatus, StatusReport};
+pub use time::Timestamp;
+pub use usage::{Usage, UsageCost, UsageItem, UsageSum, UsageTokens};

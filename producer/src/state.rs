@@ -1,0 +1,68 @@
+//! What the handlers share.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::FromRef;
+use fleet::Fleet;
+use jobs::Checks;
+use queue::Client;
+use secrecy::SecretString;
+use store::Store;
+use tokio_util::sync::CancellationToken;
+
+use crate::{answer::Problem, auth::Auth, board::Board, intake::Intake};
+
+/// What the handlers share; cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    pub(crate) client: Client,
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) auth: Arc<Auth>,
+    pub(crate) fleet: Fleet,
+    /// What the variables say of the outside services.
+    pub(crate) services: Arc<providers::Config>,
+    pub(crate) board: Arc<Board>,
+    /// Cancelled when the process shall end: whoever waits for a job stops waiting.
+    pub(crate) closing: CancellationToken,
+    /// Empty until MongoDB's address could be looked up.
+    store: Arc<OnceLock<Store>>,
+}
+
+impl App {
+    /// The API on this Redis, with all kinds of `jobs`. Does not wait for Redis. `secret` signs the tokens, `services` is what the
+    /// variables say of the outside services. Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn new(redis: &fleet::Redis, secret: &SecretString, services: providers::Config) -> Self {
+        let checks = Checks::all();
+        Self {
+            client: Client::new(redis, checks.kinds()),
+            fleet: Fleet::start(redis),
+            services: Arc::new(services),
+            board: Arc::default(),
+            intake: Arc::new(Intake::new(checks)),
+            auth: Arc::new(Auth::new(secret)),
+            closing: CancellationToken::new(),
+            store: Arc::default(),
+        }
+    }
+
+    /// Gives it the database; the first one stays.
+    pub fn set_store(&self, store: Store) {
+        self.store.get_or_init(|| store);
+    }
+
+    pub(crate) fn store(&self) -> Option<&Store> {
+        self.store.get()
+    }
+
+    /// The store, or the answer that it is away.
+    pub(crate) fn open_store(&self) -> Result<&Store, Problem> {
+        self.store().ok_or_else(|| Problem::store_away("its address cannot be looked up"))
+    }
+}
+
+impl FromRef<App> for Arc<Auth> {
+    fn from_ref(app: &App) -> Self {
+        app.auth.clone()
+    }
+}
