@@ -1,5 +1,7 @@
 //! What is kept with a job that succeeded. The queue keeps it unread; whoever shows a job reads it.
 
+use std::io;
+
 use queue::Success;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -32,11 +34,25 @@ impl Kept {
     /// As Redis keeps it: a large result is left out, and `collection` named in its place.
     #[must_use]
     pub fn shortened(mut self, collection: &str) -> Self {
-        if self.result.to_string().len() > MOST_RESULT {
+        if serde_json::to_writer(Room(MOST_RESULT), &self.result).is_err() {
             self.result = Value::Null;
             self.stored_in = Some(collection.to_owned());
         }
         self
+    }
+}
+
+/// Takes so many bytes and keeps none.
+struct Room(usize);
+
+impl io::Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::FileTooLarge)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

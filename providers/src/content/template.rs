@@ -1,6 +1,8 @@
 //! Texts without a model: the mock, and what stands in for a model that cannot answer. The same request always gives the
 //! same texts; products differ by a hash of their id.
 
+use std::borrow::Cow;
+
 use futures::future::{self, BoxFuture, FutureExt};
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
@@ -208,9 +210,9 @@ impl<'a> Author<'a> {
 
     /// `phrase` with its blanks filled, in one pass, so that braces in the product's data stay what they are.
     fn fill(&self, phrase: &str, target: Target) -> String {
-        let mut text = String::new();
         let phrase = typeset(phrase, self.request.language);
-        let mut rest = phrase.as_str();
+        let mut text = String::with_capacity(2 * phrase.len());
+        let mut rest = &*phrase;
         while let Some((before, (blank, behind))) =
             rest.split_once('{').and_then(|(before, after)| Some((before, after.split_once('}')?)))
         {
@@ -226,14 +228,14 @@ impl<'a> Author<'a> {
         text
     }
 
-    fn value(&self, blank: &str) -> String {
+    fn value(&self, blank: &str) -> Cow<'_, str> {
         match blank {
-            "name" => self.name.clone(),
-            "category" => self.category.clone(),
-            "reference" => self.reference.clone(),
-            "price" => self.price.clone().unwrap_or_default(),
-            "features" => self.first_features(),
-            _ => String::new(),
+            "name" => Cow::from(&self.name),
+            "category" => Cow::from(&self.category),
+            "reference" => Cow::from(&self.reference),
+            "price" => Cow::from(self.price.as_deref().unwrap_or_default()),
+            "features" => Cow::from(self.first_features()),
+            _ => Cow::from(""),
         }
     }
 
@@ -254,13 +256,19 @@ impl<'a> Author<'a> {
 }
 
 /// French sets a no-break space before `: ; ! ?` and inside quotes.
-fn typeset(phrase: &str, language: Language) -> String {
-    match language {
-        Language::En => phrase.to_owned(),
-        Language::Fr => [" :", " ;", " !", " ?"]
-            .into_iter()
-            .fold(phrase.to_owned(), |text, mark| text.replace(mark, &mark.replace(' ', "\u{a0}"))),
+fn typeset(phrase: &str, language: Language) -> Cow<'_, str> {
+    if language != Language::Fr {
+        return Cow::from(phrase);
     }
+    let mut text = String::with_capacity(phrase.len() + 16);
+    let mut rest = phrase;
+    while let Some((before, behind)) = rest.split_once(' ') {
+        text.push_str(before);
+        text.push(if behind.starts_with([':', ';', '!', '?']) { '\u{a0}' } else { ' ' });
+        rest = behind;
+    }
+    text.push_str(rest);
+    Cow::from(text)
 }
 
 /// Whole sentences of the merchant's own description while there is room for words, and always the first.
@@ -296,11 +304,30 @@ fn paragraph(html: &str) -> String {
 }
 
 fn n_words(html: &str) -> usize {
-    html.replace('<', " <").split_whitespace().filter(|word| !word.ends_with('>') || !word.starts_with('<')).count()
+    let words = html.split_whitespace().map(|part| {
+        let mut words = part.split('<');
+        let before_tag = words.next().is_some_and(|word| !word.is_empty());
+        usize::from(before_tag) + words.filter(|tag| !tag.ends_with('>')).count()
+    });
+    words.sum()
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(['&', '<', '>', '"', '\'']) {
+        return Cow::from(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    Cow::from(escaped)
 }
 
 /// At most `most` characters of `text`, ending with an ellipsis when something is missing.

@@ -82,6 +82,9 @@ pub(super) fn clean_html(html: &str) -> String {
 
 /// One line of plain text: no tags, no control characters, no runs of blanks. A `<` that opens no tag stays.
 pub(super) fn plain_text(text: &str) -> String {
+    if is_plain(text) {
+        return text.to_owned();
+    }
     let mut text: String = text.chars().map(|c| if is_forbidden(c) { ' ' } else { c }).collect();
     // Removing a tag can join the halves of another one.
     while let Some(stripped) = without_tags(&text) {
@@ -91,6 +94,19 @@ pub(super) fn plain_text(text: &str) -> String {
     let is_blank = |c: char| c.is_whitespace() && !matches!(c, '\u{a0}' | '\u{202f}');
     let words = text.trim().split(is_blank).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ")
+}
+
+/// Whether [`plain_text`] would change nothing, which is so nearly always.
+fn is_plain(text: &str) -> bool {
+    let mut after_blank = true;
+    for c in text.chars() {
+        let is_blank = c.is_whitespace();
+        if c == '<' || is_forbidden(c) || is_blank && (c != ' ' || after_blank) {
+            return false;
+        }
+        after_blank = is_blank;
+    }
+    !after_blank
 }
 
 /// `text` without what a browser would read as tags; `None` when there are none.
