@@ -11,64 +11,9 @@ use axum::{
 use bytes::Bytes;
 use jobs::{Checks, KindSchema};
 use serde_json::{Map, Value, json};
-use utoipa::OpenApi;
+use utoipa::openapi::OpenApi;
 
 use self::schemas::reference;
-use crate::routes::{batch, emails, events, health, jobs as job_routes, list, mode, queues, schedules, status, usage};
-
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "ECOMSIMPLY jobs", description = "Takes jobs, tells how they stand, and gives their results."),
-    paths(
-        job_routes::create,
-        list::list,
-        batch::create,
-        job_routes::show,
-        events::stream,
-        job_routes::cancel,
-        job_routes::retry,
-        job_routes::run_now,
-        queues::list,
-        queues::dead,
-        queues::delete_dead,
-        queues::replay_dead,
-        queues::pause,
-        queues::resume,
-        mode::show,
-        mode::switch,
-        status::all,
-        status::one,
-        schedules::list,
-        schedules::show,
-        schedules::put,
-        schedules::delete,
-        schedules::run,
-        schedules::pause,
-        schedules::resume,
-        schedules::next,
-        schedules::runs,
-        emails::list,
-        emails::preview,
-        emails::show,
-        emails::ask_to_unsubscribe,
-        emails::unsubscribe,
-        usage::show,
-        health::report,
-        health::live,
-        health::ready,
-        document,
-    ),
-    components(schemas(
-        api::Problem<'_>,
-        api::StateChange,
-        api::ProgressReport,
-        api::LogLine,
-        api::End,
-        api::Replacement,
-    )),
-    security(("token" = []))
-)]
-struct Routes;
 
 /// This document.
 #[utoipa::path(
@@ -79,12 +24,12 @@ pub(crate) async fn document(State(text): State<Bytes>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
-/// The document as JSON text.
+/// The document as JSON text: what `routes` say of themselves, completed.
 ///
 /// # Panics
 /// Never in practice: the document is made of strings, numbers and maps with string keys.
-pub(crate) fn build(checks: &Checks) -> Bytes {
-    let mut document = serde_json::to_value(Routes::openapi()).unwrap_or_else(|error| panic!("OpenAPI: {error}"));
+pub(crate) fn build(routes: OpenApi, checks: &Checks) -> Bytes {
+    let mut document = serde_json::to_value(routes).unwrap_or_else(|error| panic!("OpenAPI: {error}"));
     let components = &mut document["components"];
     if let Some(schemas) = components["schemas"].as_object_mut() {
         schemas.extend(checks.schemas());

@@ -2,9 +2,10 @@
 
 use axum::{
     Router, middleware,
-    routing::{get, post},
+    routing::{MethodRouter, get},
 };
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
 
 use crate::{
     answer, observe, openapi, request,
@@ -12,40 +13,68 @@ use crate::{
     state::App,
 };
 
+/// From the one list of routes: the router, and what the document tells of them.
+macro_rules! routes {
+    ($($path:literal: $($method:ident $file:ident::$handler:ident),+;)+) => {
+        fn routes() -> Router<App> {
+            Router::new()$(.route($path, MethodRouter::new()$(.$method($file::$handler))+))+
+        }
+
+        #[derive(OpenApi)]
+        #[openapi(
+            info(title = "ECOMSIMPLY jobs", description = "Takes jobs, tells how they stand, and gives their results."),
+            paths($($($file::$handler,)+)+ openapi::document),
+            components(schemas(
+                api::Problem<'_>,
+                api::StateChange,
+                api::ProgressReport,
+                api::LogLine,
+                api::End,
+                api::Replacement,
+            )),
+            security(("token" = []))
+        )]
+        struct Routes;
+    };
+}
+
+routes! {
+    "/api/jobs": post jobs::create, get list::list;
+    "/api/jobs/batch": post batch::create;
+    "/api/jobs/{id}": get jobs::show;
+    "/api/jobs/{id}/events": get events::stream;
+    "/api/jobs/{id}/cancel": post jobs::cancel;
+    "/api/jobs/{id}/retry": post jobs::retry;
+    "/api/jobs/{id}/run-now": post jobs::run_now;
+    "/api/queues": get queues::list;
+    "/api/queues/{queue}/pause": post queues::pause;
+    "/api/queues/{queue}/resume": post queues::resume;
+    "/api/queues/{queue}/dead": get queues::dead, delete queues::delete_dead;
+    "/api/queues/{queue}/dead/replay": post queues::replay_dead;
+    "/api/mode": get mode::show, put mode::switch;
+    "/api/status": get status::all;
+    "/api/status/{service}": get status::one;
+    "/api/schedules": get schedules::list;
+    "/api/schedules/{name}": get schedules::show, put schedules::put, delete schedules::delete;
+    "/api/schedules/{name}/run": post schedules::run;
+    "/api/schedules/{name}/pause": post schedules::pause;
+    "/api/schedules/{name}/resume": post schedules::resume;
+    "/api/schedules/{name}/next": get schedules::next;
+    "/api/schedules/{name}/runs": get schedules::runs;
+    "/api/emails": get emails::list;
+    "/api/emails/preview": post emails::preview;
+    "/api/emails/{id}": get emails::show;
+    "/api/emails/{id}/unsubscribe": get emails::ask_to_unsubscribe, post emails::unsubscribe;
+    "/api/usage": get usage::show;
+    "/api/health": get health::report;
+    "/api/health/live": get health::live;
+    "/api/health/ready": get health::ready;
+}
+
 /// Every route of the public listener.
 pub fn router(app: App) -> Router {
-    let document = openapi::build(app.intake.checks());
-    Router::new()
-        .route("/api/jobs", post(jobs::create).get(list::list))
-        .route("/api/jobs/batch", post(batch::create))
-        .route("/api/jobs/{id}", get(jobs::show))
-        .route("/api/jobs/{id}/events", get(events::stream))
-        .route("/api/jobs/{id}/cancel", post(jobs::cancel))
-        .route("/api/jobs/{id}/retry", post(jobs::retry))
-        .route("/api/jobs/{id}/run-now", post(jobs::run_now))
-        .route("/api/queues", get(queues::list))
-        .route("/api/queues/{queue}/pause", post(queues::pause))
-        .route("/api/queues/{queue}/resume", post(queues::resume))
-        .route("/api/queues/{queue}/dead", get(queues::dead).delete(queues::delete_dead))
-        .route("/api/queues/{queue}/dead/replay", post(queues::replay_dead))
-        .route("/api/mode", get(mode::show).put(mode::switch))
-        .route("/api/status", get(status::all))
-        .route("/api/status/{service}", get(status::one))
-        .route("/api/schedules", get(schedules::list))
-        .route("/api/schedules/{name}", get(schedules::show).put(schedules::put).delete(schedules::delete))
-        .route("/api/schedules/{name}/run", post(schedules::run))
-        .route("/api/schedules/{name}/pause", post(schedules::pause))
-        .route("/api/schedules/{name}/resume", post(schedules::resume))
-        .route("/api/schedules/{name}/next", get(schedules::next))
-        .route("/api/schedules/{name}/runs", get(schedules::runs))
-        .route("/api/emails", get(emails::list))
-        .route("/api/emails/preview", post(emails::preview))
-        .route("/api/emails/{id}", get(emails::show))
-        .route("/api/emails/{id}/unsubscribe", get(emails::ask_to_unsubscribe).post(emails::unsubscribe))
-        .route("/api/usage", get(usage::show))
-        .route("/api/health", get(health::report))
-        .route("/api/health/live", get(health::live))
-        .route("/api/health/ready", get(health::ready))
+    let document = openapi::build(Routes::openapi(), app.intake.checks());
+    routes()
         .route("/api/openapi.json", get(openapi::document).with_state(document))
         .fallback(answer::no_such_route)
         .method_not_allowed_fallback(answer::wrong_method)

@@ -34,7 +34,7 @@ use crate::{
 const JOBS_AT_MOST: usize = 10_000;
 /// So many jobs go to Redis at a time.
 const CHUNK: usize = 500;
-/// Once the lists of bad fields are so long, only the first field of each further job is told.
+/// BatchKey the lists of bad fields are so long, only the first field of each further job is told.
 const ERRORS_LIMIT: usize = 256 << 10;
 /// Tells a batch of one line from a request for the same job alone, which is answered otherwise.
 const AS_BATCH: &str = "batch\n";
@@ -98,7 +98,7 @@ pub(crate) async fn create(
     let with_fingerprint = key.is_some();
     let asked = request::aside(body.len(), move || Asked::read(&body, format, with_fingerprint)).await?;
     if let Some((key, fingerprint)) = key.zip(asked.fingerprint.as_ref()) {
-        batch.once = Some(Once::take(&batch.app, &batch.caller.tenant, &key, fingerprint).await?);
+        batch.once = Some(BatchKey::take(&batch.app, &batch.caller.tenant, &key, fingerprint).await?);
     }
     let is_replayed = batch.once.as_ref().is_some_and(|once| once.is_replayed);
     let mut response = match format {
@@ -266,7 +266,7 @@ fn too_many() -> Problem {
 
 /// The idempotency key of a batch. Each job has an id that follows from the key's and its place, so a batch that is sent again names the
 /// jobs that went in and adds those that did not.
-struct Once {
+struct BatchKey {
     taken: KeyTaken,
     /// Whether an earlier request was answered.
     is_replayed: bool,
@@ -274,7 +274,7 @@ struct Once {
     others: BTreeMap<usize, JobId>,
 }
 
-impl Once {
+impl BatchKey {
     async fn take(app: &App, tenant: &str, key: &str, fingerprint: &Fingerprint) -> Result<Self, Problem> {
         match app.client.idempotency_take_many(tenant, key, fingerprint).await? {
             Idempotency::New(taken) | Idempotency::Again(taken) => {
@@ -310,7 +310,7 @@ struct Batch {
     caller: Caller,
     traceparent: Option<String>,
     request_id: String,
-    once: Option<Once>,
+    once: Option<BatchKey>,
     /// How many jobs have been looked at.
     taken: usize,
     /// How long the lists of bad fields are that were told, about.
@@ -371,7 +371,7 @@ impl Batch {
         let length = requests.iter().flatten().map(Bytes::len).sum();
         let n_requests = requests.len();
         let (intake, caller, traceparent) = (self.app.intake.clone(), self.caller.clone(), self.traceparent.clone());
-        let now = self.once.as_ref().map_or_else(Utc::now, Once::began);
+        let now = self.once.as_ref().map_or_else(Utc::now, BatchKey::began);
         let read = move |request: Request| {
             let mut job = intake.read(&request::parse(&request?)?, &caller, now)?;
             job.traceparent.clone_from(&traceparent);

@@ -197,11 +197,11 @@ async fn push_once(
 ) -> Result<Response, Problem> {
     let task = tokio::spawn(async move {
         match app.client.idempotency_take(&tenant, &key, &fingerprint, &job.kind).await? {
-            Idempotency::New(taken) => Once { app, taken }.push(job).await,
-            Idempotency::Again(taken) => Once { app, taken }.push_again(job).await,
+            Idempotency::New(taken) => KeyedJob { app, taken }.push(job).await,
+            Idempotency::Again(taken) => KeyedJob { app, taken }.push_again(job).await,
             Idempotency::InProgress => Err(in_progress()),
             Idempotency::Mismatch => Err(mismatch()),
-            Idempotency::Replay(answer, taken) => Once { app, taken }.replay(answer, job).await,
+            Idempotency::Replay(answer, taken) => KeyedJob { app, taken }.replay(answer, job).await,
         }
     });
     task.await.unwrap_or_else(|error| {
@@ -211,12 +211,12 @@ async fn push_once(
 }
 
 /// A request whose idempotency key is taken.
-struct Once {
+struct KeyedJob {
     app: App,
     taken: KeyTaken,
 }
 
-impl Once {
+impl KeyedJob {
     async fn push(self, job: NewJob) -> Result<Response, Problem> {
         match push(&self.app, job, Some(self.taken.id)).await {
             Ok((status, answer)) => {

@@ -106,7 +106,7 @@ fn bad_cursor() -> Problem {
 
 /// What a section gives to a page.
 #[derive(Default)]
-struct Part {
+struct Partial {
     jobs: Vec<Job>,
     /// Where the section goes on.
     position: Option<Position>,
@@ -280,7 +280,7 @@ impl<'a> Listing<'a> {
         Ok(page(items, None))
     }
 
-    async fn live(&self, state: State, position: Option<Position>, n: usize) -> Result<Part, Problem> {
+    async fn live(&self, state: State, position: Option<Position>, n: usize) -> Result<Partial, Problem> {
         let page = self.app.client.list(state, &self.filter, position.as_ref(), n).await;
         let page = page.map_err(|error| match error {
             queue::Error::Invalid(_) => bad_cursor(),
@@ -288,7 +288,7 @@ impl<'a> Listing<'a> {
         })?;
         let jobs = page.items.into_iter().map(live);
         let jobs = jobs.filter(|job| self.state.is_some() || !self.is_newer_than_list(job)).collect();
-        Ok(Part { jobs, position: page.next, after: None })
+        Ok(Partial { jobs, position: page.next, after: None })
     }
 
     /// Whether a job came into its state when the first page had been made: then it may have been on a page already.
@@ -298,14 +298,14 @@ impl<'a> Listing<'a> {
         self.began_ms.is_some_and(|began_ms| changed.is_some_and(|at| at > Timestamp::from_ms(began_ms)))
     }
 
-    async fn holder(&self) -> Result<Part, Problem> {
-        let Some(id) = self.app.client.holder(&self.tenant, &self.text).await? else { return Ok(Part::default()) };
+    async fn holder(&self) -> Result<Partial, Problem> {
+        let Some(id) = self.app.client.holder(&self.tenant, &self.text).await? else { return Ok(Partial::default()) };
         let job = self.app.client.find(id).await?.map(live);
         let jobs = job.filter(|job| !job.state.is_finished() && self.passes(job)).into_iter().collect();
-        Ok(Part { jobs, ..Part::default() })
+        Ok(Partial { jobs, ..Partial::default() })
     }
 
-    async fn past(&self, section: Section, after: Option<String>, n: usize) -> Result<Part, Problem> {
+    async fn past(&self, section: Section, after: Option<String>, n: usize) -> Result<Partial, Problem> {
         let store = self.app.open_store()?;
         let states = self.state.map_or(ENDS.to_vec(), |state| vec![state]);
         let of_key = (section == Section::PastKey).then(|| self.tenant.clone());
@@ -329,7 +329,7 @@ impl<'a> Listing<'a> {
             jobs.extend(self.shown(section, found.into_iter().filter_map(past).collect()).await?);
             if query.after.is_none() || jobs.len() == n || n_examined >= MOST_EXAMINED {
                 let jobs = find::with_results(self.app, jobs).await?;
-                return Ok(Part { jobs, position: None, after: query.after });
+                return Ok(Partial { jobs, position: None, after: query.after });
             }
         }
     }
