@@ -95,7 +95,7 @@ impl Session {
     }
 
     /// Claims, and puts aside what this release cannot run.
-    pub(super) async fn claim_as(
+    async fn claim_as(
         &self,
         partition: &Partition,
         ask: &Claim<'_>,
@@ -147,7 +147,7 @@ impl Session {
         failed.map_or(Ok(()), Err)
     }
 
-    pub(super) async fn give_back(&self, claim: &Unanswered) -> Result<(), Error> {
+    async fn give_back(&self, claim: &Unanswered) -> Result<(), Error> {
         let now_ms = self.client.clock.now_ms();
         let connection = self.client.redis.connection();
         if let Some(jobs) = claimed_by(&connection, &claim.partition, &claim.claim).await? {
@@ -158,7 +158,7 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn hold(&self, partition: &Arc<Partition>, claim: &Arc<str>, jobs: &[Claimed]) {
+    fn hold(&self, partition: &Arc<Partition>, claim: &Arc<str>, jobs: &[Claimed]) {
         if jobs.is_empty() {
             return;
         }
@@ -170,7 +170,7 @@ impl Session {
     }
 
     /// Written before the suspect starts, so that whoever finds this replica dead knows whom to blame.
-    pub(super) async fn mark_suspect(&self, id: JobId) -> Result<(), Error> {
+    async fn mark_suspect(&self, id: JobId) -> Result<(), Error> {
         let key = keys::replica(self.client.redis.prefix(), self.replica.as_str());
         mark(&self.client.redis.connection(), &key, id).await?;
         *self.suspect() = Some(id);

@@ -52,7 +52,7 @@ impl Session {
 
     /// A lease that ended by itself is lost; one whose last job was settled while the renewal was under way is not. This task may
     /// read its answer before another one has read the answer to that settlement, which is for the other to judge.
-    pub(super) fn lose(&self, claims: &[String]) -> usize {
+    fn lose(&self, claims: &[String]) -> usize {
         let mut held = self.held();
         let mut n_lost = 0;
         for claim in claims {
@@ -73,7 +73,7 @@ impl Session {
         n_lost
     }
 
-    pub(super) fn stop_each(&self, ids: &[JobId], why: Stop) {
+    fn stop_each(&self, ids: &[JobId], why: Stop) {
         let held = self.held();
         for id in ids {
             if let Some(stopper) = held.jobs.get(id).and_then(|job| job.stopper.as_ref()) {

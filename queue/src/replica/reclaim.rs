@@ -58,7 +58,7 @@ impl Session {
         Ok(UpkeepReport { next_lease_end_ms: found.next_lease_end_ms, work: found.work, reclaimed })
     }
 
-    pub(super) async fn reclaim(&self, partition: &Partition, abandoned: Vec<Abandoned>) -> Result<usize, Error> {
+    async fn reclaim(&self, partition: &Partition, abandoned: Vec<Abandoned>) -> Result<usize, Error> {
         if abandoned.is_empty() {
             return Ok(0);
         }
@@ -104,7 +104,7 @@ impl Session {
         Ok(n_reclaimed)
     }
 
-    pub(super) async fn suspect_of(&self, replica: &ReplicaId) -> Result<Option<String>, Error> {
+    async fn suspect_of(&self, replica: &ReplicaId) -> Result<Option<String>, Error> {
         let key = keys::replica(self.client.redis.prefix(), replica.as_str());
         Ok(self.client.redis.connection().hget(key, "suspect").await?)
     }

@@ -67,7 +67,7 @@ impl Session {
     }
 
     /// Drops the ends of runs whose job this replica has claimed again since: their leases were lost. Returns how many.
-    pub(super) fn refuse_outdated(&self, settlements: &mut Vec<Settlement>) -> usize {
+    fn refuse_outdated(&self, settlements: &mut Vec<Settlement>) -> usize {
         let mut held = self.held();
         let n = settlements.len();
         settlements.retain(|settlement| {
@@ -84,7 +84,7 @@ impl Session {
 
     /// Writes the batch at this place and takes it out; returns how many were refused. It stays until it is written, also when the
     /// task panics over it, and is sent again before anything else of its partition.
-    pub(super) async fn write_all(&self, sealed: &mut Vec<Sealed>, at: usize) -> Result<usize, Error> {
+    async fn write_all(&self, sealed: &mut Vec<Sealed>, at: usize) -> Result<usize, Error> {
         let mut refused = 0;
         loop {
             let (n_refused, left) = self.write(&sealed[at]).await?;
@@ -104,7 +104,7 @@ impl Session {
     }
 
     /// Takes the jobs that ended out of their tenants' indexes. Those of which that fails are left to upkeep.
-    pub(super) async fn forget_ended(&self, batch: &Sealed) {
+    async fn forget_ended(&self, batch: &Sealed) {
         let SealedJobs::Ends { jobs, .. } = &batch.batch else { return };
         let ended: Vec<_> = jobs.iter().filter_map(|job| Some((job.tenant.as_deref()?, job.id))).collect();
         if let Err(error) = self.client.forget(&batch.partition, &ended).await {
@@ -137,7 +137,7 @@ impl Session {
     }
 
     /// Takes out of `settlements` what goes into one call: those like the first whose partition has none `sealed`, in their order.
-    pub(super) fn seal(&self, settlements: &mut Vec<Settlement>, sealed: &[Sealed]) -> Option<Sealed> {
+    fn seal(&self, settlements: &mut Vec<Settlement>, sealed: &[Sealed]) -> Option<Sealed> {
         let waits = |partition: &Arc<Partition>| sealed.iter().any(|sealed| sealed.partition == *partition);
         let first = settlements.iter().find(|settlement| !waits(&settlement.partition))?;
         let (partition, ends) = (first.partition.clone(), matches!(first.what, What::End(_)));
@@ -170,7 +170,7 @@ impl Session {
     }
 
     /// Orders `jobs` by their claims, and those of one claim by their pages.
-    pub(super) fn claims_of(&self, jobs: &mut [Ending]) -> Vec<EndingClaim> {
+    fn claims_of(&self, jobs: &mut [Ending]) -> Vec<EndingClaim> {
         jobs.sort_by_key(|job| (job.claim.as_ptr(), job.id.page()));
         let held = self.held();
         let claims = jobs.chunk_by(|a, b| Arc::ptr_eq(&a.claim, &b.claim)).map(|jobs| {
@@ -182,7 +182,7 @@ impl Session {
     }
 
     /// Writes a batch. Returns how many were refused, and what is to be written of it still.
-    pub(super) async fn write(&self, sealed: &Sealed) -> Result<(usize, Option<Sealed>), Error> {
+    async fn write(&self, sealed: &Sealed) -> Result<(usize, Option<Sealed>), Error> {
         let Sealed { partition, batch } = sealed;
         let connection = self.client.redis.connection();
         let now_ms = self.client.clock.now_ms();

@@ -1,4 +1,4 @@
-//! Leases with owner check.
+//! Leases: who has none is refused.
 
 use std::time::Duration;
 

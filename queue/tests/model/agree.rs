@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    model::{Job, Model, Number, Owner, Place, worker_of},
+    model::{ClaimedBy, Job, Model, Number, Place, worker_of},
     reader::{Seen, SeenJob},
     steps::LEASE_MS,
 };
@@ -125,10 +125,10 @@ fn fits_place(expected: &Place, found: &Place) -> bool {
     match (expected, found) {
         (Place::Scheduled { due_ms }, Place::Scheduled { due_ms: found })
         | (Place::Retrying { due_ms }, Place::Retrying { due_ms: found }) => due_ms.contains(found.start()),
-        (Place::Running { owner, stop }, Place::Running { owner: Owner::Claim(found), stop: found_stop }) => {
-            let same = match owner {
-                Owner::Claim(claim) => claim == found,
-                Owner::NewClaimOf(worker) => worker_of(found) == worker,
+        (Place::Running { by, stop }, Place::Running { by: ClaimedBy::Claim(found), stop: found_stop }) => {
+            let same = match by {
+                ClaimedBy::Claim(claim) => claim == found,
+                ClaimedBy::NewClaimOf(worker) => worker_of(found) == worker,
             };
             same && stop == found_stop
         }

@@ -32,7 +32,7 @@ pub(crate) enum Place {
         due_ms: RangeInclusive<u64>,
     },
     Running {
-        owner: Owner,
+        by: ClaimedBy,
         /// Someone cancelled it.
         stop: bool,
     },
@@ -44,7 +44,7 @@ pub(crate) enum Place {
 
 /// Who has a running job.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Owner {
+pub(crate) enum ClaimedBy {
     Claim(String),
     /// A claim of this worker that was not made before.
     NewClaimOf(String),
@@ -138,7 +138,7 @@ impl Model {
         for number in ids {
             // One that was cancelled is only dropped from its list.
             if let Some(job) = self.jobs.get_mut(&number).filter(|job| job.is_waiting()) {
-                job.place = Place::Running { owner: Owner::NewClaimOf(worker.to_owned()), stop: false };
+                job.place = Place::Running { by: ClaimedBy::NewClaimOf(worker.to_owned()), stop: false };
                 if job.newer { &mut taken.aside } else { &mut taken.jobs }.push(number);
             }
         }
@@ -215,13 +215,13 @@ impl Model {
         }
     }
 
-    pub(crate) fn is_held(&self, number: Number, owner: &str) -> bool {
-        self.jobs.get(&number).is_some_and(|job| job.is_held_by(owner))
+    pub(crate) fn is_held(&self, number: Number, claim: &str) -> bool {
+        self.jobs.get(&number).is_some_and(|job| job.is_held_by(claim))
     }
 
-    /// False: refused, because `owner` no longer has the job. `decided_ms`: when the run ended.
-    pub(crate) fn settle(&mut self, number: Number, owner: &str, ending: Ending, decided_ms: u64, now_ms: u64) -> bool {
-        let Some(job) = self.jobs.get_mut(&number).filter(|job| job.is_held_by(owner)) else { return false };
+    /// False: refused, because `claim` no longer has the job. `decided_ms`: when the run ended.
+    pub(crate) fn settle(&mut self, number: Number, claim: &str, ending: Ending, decided_ms: u64, now_ms: u64) -> bool {
+        let Some(job) = self.jobs.get_mut(&number).filter(|job| job.is_held_by(claim)) else { return false };
         let failures = job.past.map_or(0, |past| past.failures);
         let last = failures + 1 >= job.max_attempts;
         let stop = matches!(job.place, Place::Running { stop: true, .. });
@@ -449,7 +449,7 @@ impl Job {
     /// The claim that has it.
     pub(crate) fn claim(&self) -> Option<&str> {
         match &self.place {
-            Place::Running { owner: Owner::Claim(claim), .. } => Some(claim),
+            Place::Running { by: ClaimedBy::Claim(claim), .. } => Some(claim),
             _ => None,
         }
     }
@@ -463,8 +463,8 @@ impl Job {
         matches!(self.place, Place::Listed(_))
     }
 
-    fn is_held_by(&self, owner: &str) -> bool {
-        self.claim() == Some(owner)
+    fn is_held_by(&self, claim: &str) -> bool {
+        self.claim() == Some(claim)
     }
 
     fn attempted(&mut self) -> &mut Past {

@@ -9,7 +9,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_bytes::ByteBuf;
 
 use crate::{
-    model::{Number, Owner, Past, Place, exactly, worker_of},
+    model::{ClaimedBy, Number, Past, Place, exactly, worker_of},
     steps::{RETENTION_MS, WIDTH_MS},
 };
 
@@ -306,8 +306,8 @@ impl Reader {
 
     fn place_others(&mut self, seen: &mut Seen, raw: &Raw) -> Result<(), String> {
         for (id, claim) in &raw.running {
-            let (owner, stop) = (Owner::Claim(claim.clone()), raw.cancels.contains(id));
-            self.place(seen, raw, id, Place::Running { owner, stop })?;
+            let (by, stop) = (ClaimedBy::Claim(claim.clone()), raw.cancels.contains(id));
+            self.place(seen, raw, id, Place::Running { by, stop })?;
         }
         for (id, due) in &raw.scheduled {
             self.place(seen, raw, id, Place::Scheduled { due_ms: exactly(*due as u64) })?;

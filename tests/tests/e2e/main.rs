@@ -110,6 +110,15 @@ async fn redis(system: &System) -> redis::aio::MultiplexedConnection {
     fleet::Redis::open_within(&system.redis_url, &system.name, servers::PATIENCE).unwrap().blocking().await.unwrap()
 }
 
+/// What a process shares with others, for services that a test calls by itself.
+fn shared_fleet() -> fleet::Fleet {
+    let url = servers::redis(servers::RedisKind::Valkey).unwrap();
+    let redis = fleet::Redis::open_within(url, &servers::prefix(), servers::PATIENCE).unwrap();
+    // A machine that builds beside may be slow: that is no reason to let all calls go.
+    let settings = fleet::Settings { answer_within: servers::PATIENCE, ..fleet::Settings::default() };
+    fleet::Fleet::with_settings(&redis, settings)
+}
+
 /// Every key of the system with its value, as Redis dumps it.
 async fn redis_keys(system: &System) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut redis = redis(system).await;

@@ -35,13 +35,17 @@ fn scrape(shop: &Shop, pages: &[&str]) -> Scrape {
     serde_json::from_value(json!({ "product_id": "TEA-1", "urls": urls })).unwrap()
 }
 
-/// The services as a process has them that fetches for real.
+/// The services as a process has them that fetches for real, and shares nothing.
 fn context(allow_hosts: &str) -> Context {
+    context_sharing(&Fleet::alone(), allow_hosts)
+}
+
+fn context_sharing(fleet: &Fleet, allow_hosts: &str) -> Context {
     let vars = HashMap::from([("MOCK_MODE_SCRAPING", "false"), ("SCRAPE_ALLOW_HOSTS", allow_hosts)]);
     let config = Config::from_vars(|name| vars.get(name).map(|value| (*value).to_owned()));
     assert!(config.complaints.is_empty(), "{:?}", config.complaints);
     let job_id = "0199a1b2-0000-7000-8000-000000000000".parse().unwrap();
-    Context::first_attempt::<Scrape>(job_id, Providers::from_config(&config, &Fleet::alone()).unwrap())
+    Context::first_attempt::<Scrape>(job_id, Providers::from_config(&config, fleet).unwrap())
 }
 
 #[tokio::test]
@@ -68,8 +72,10 @@ async fn three_pages_give_two_prices_and_one_null() {
 #[tokio::test]
 async fn a_busy_shop_is_asked_again_when_it_says() {
     let shop = Shop::start().await;
-    let context = context("127.0.0.1");
+    let fleet = crate::shared_fleet();
+    let context = context_sharing(&fleet, "127.0.0.1");
     let error = scrape(&shop, &["busy"]).run(&context).await.unwrap_err();
+    fleet.flush().await;
     let JobError::Retry { after, .. } = error else { panic!("{error:?}") };
     assert_eq!(after, Some(Duration::from_secs(7)));
     // Until then nobody asks this shop again; that uses no attempt.

@@ -358,15 +358,7 @@ async fn a_refusal_of_the_account_parks_it_and_kills_no_job_and_one_of_a_recipie
         (Step::Sender, "550 5.7.1 sender refused"),
     ] {
         let server = Smtp::start(None).await.unwrap();
-        let redis = fleet::Redis::open_within(
-            servers::redis(servers::RedisKind::Valkey).unwrap(),
-            &servers::prefix(),
-            servers::PATIENCE,
-        );
-        let fleet = Fleet::with_settings(
-            &redis.unwrap(),
-            fleet::Settings { answer_within: servers::PATIENCE, ..Default::default() },
-        );
+        let fleet = crate::shared_fleet();
         let context = with_store(context_sharing(&fleet, server.port(), &[])).await;
         server.next(1, step, Act::Reply(reply.to_owned()));
         let error = email().run(&context).await.unwrap_err();
