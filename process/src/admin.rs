@@ -199,7 +199,8 @@ mod tests {
         let mut stream = TcpStream::connect(addr).await.unwrap();
         stream.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        let read = stream.read_to_string(&mut answer);
+        timeout(2 * PATIENCE, read).await.expect("it has its turn").unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("ok\n"), "{answer}");
         assert_eq!(began.elapsed().as_secs(), PATIENCE.as_secs());
         assert_eq!(slow[0].read(&mut [0; 8]).await.unwrap(), 0, "it was sent away");
