@@ -5,8 +5,8 @@ use std::{io, net::SocketAddr, process::ExitCode, time::Duration};
 use anyhow::Context;
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
-use providers::services::SERVICES;
 use queue::Client;
+use services::SERVICES;
 use store::Store;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -66,7 +66,7 @@ async fn run_on(redis: &fleet::Redis, config: Config, shutdown: impl Future<Outp
     let _guard = closing.clone().drop_guard();
     let grace = Duration::from_secs(config.shutdown_grace_s);
     let limits = Limits::new(config.http_max_connections);
-    status::refresh(&app, &SERVICES);
+    status::refresh(&app, SERVICES);
     let tasks = redis.tasks();
     tasks.spawn("watch", &closing, watch::watch(app.clone(), config));
     tasks.spawn_until("metrics upkeep", &closing, upkeep(handle.clone()));

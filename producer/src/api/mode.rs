@@ -3,10 +3,13 @@
 use axum::{Json, body::Body, extract::State, http::HeaderMap};
 use fleet::{Mode, Switch};
 use jobs::Shape;
-use providers::services::{Entry, Risk, SERVICES};
 use queue::{FieldError, Timestamp};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use services::{Name, Risk, SERVICES};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
 
 use crate::{
     app::App,
@@ -45,18 +48,26 @@ pub(crate) enum ModeName {
 }
 
 /// A service that has a mock.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Switchable {
-    Ai,
-    Images,
-    Payments,
-    Publication,
-    Email,
-    Scraping,
-    Backup,
-    Monitoring,
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Switchable(Name);
+
+impl<'de> Deserialize<'de> for Switchable {
+    fn deserialize<D: serde::Deserializer<'de>>(text: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(text)?;
+        let name = Name::switchable().find(|service| service.as_str() == text);
+        name.map(Self).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is no service that has a mock")))
+    }
 }
+
+impl PartialSchema for Switchable {
+    fn schema() -> RefOr<Schema> {
+        let names = Name::switchable().map(Name::as_str);
+        let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
+        schema.description(Some("A service that has a mock.")).into()
+    }
+}
+
+impl ToSchema for Switchable {}
 
 /// What is in force.
 #[derive(Serialize, ToSchema)]
@@ -134,35 +145,38 @@ pub(crate) async fn switch(
     caller.require(Scope::ModeWrite)?;
     let read = |asked: &queue::Json| Shape::<ModeRequest>::new().read(asked).map_err(Problem::invalid);
     let ask = request::json(&headers, body, read).await?;
-    let service = ask.service.map(Switchable::name);
+    let service = ask.service.map(|Switchable(service)| service);
     if ask.mode == ModeName::Real && !ask.force {
         refuse_unready(&app.services, service)?;
     }
-    app.fleet.switch(service, ask.mode.into(), &caller.subject, &ask.reason).await?;
+    app.fleet.switch(service.map(Name::as_str), ask.mode.into(), &caller.subject, &ask.reason).await?;
     report(&app).await.map(Json)
 }
 
 /// Refuses to make real what cannot be.
-fn refuse_unready(config: &providers::Config, service: Option<&str>) -> Result<(), Problem> {
+fn refuse_unready(config: &services::Config, service: Option<Name>) -> Result<(), Problem> {
     // Of all services only the critical ones hold up the switch: without the others the system works as far as it goes.
-    let is_meant = |entry: &&Entry| match service {
-        Some(service) => entry.name == service,
-        None => entry.switch.is_some() && entry.built && entry.risk == Risk::P0,
+    let is_meant = |name: &Name| match service {
+        Some(service) => *name == service,
+        None => {
+            let entry = name.entry();
+            entry.switch.is_some() && entry.built && entry.risk == Risk::P0
+        }
     };
     let (mut missing, mut errors) = (Vec::new(), Vec::new());
-    for entry in SERVICES.iter().filter(is_meant) {
-        let mut complain = |what: String| errors.push(FieldError::new("/mode", format!("{} {what}", entry.name)));
-        if !entry.built {
+    for service in SERVICES.iter().copied().filter(is_meant) {
+        let mut complain = |what: String| errors.push(FieldError::new("/mode", format!("{service} {what}")));
+        if !service.entry().built {
             complain("has no real provider yet and would stay mock".to_owned());
         }
-        if config.is_configured(entry.name) {
+        if config.is_configured(service) {
             continue;
         }
-        for name in config.missing(entry.name) {
+        for name in config.missing(service) {
             missing.push(*name);
             complain(format!("needs {name}, which is not set"));
         }
-        for malformed in config.malformed(entry.name) {
+        for malformed in config.malformed(service) {
             complain(format!("cannot use {malformed}"));
         }
     }
@@ -172,7 +186,7 @@ fn refuse_unready(config: &providers::Config, service: Option<&str>) -> Result<(
 async fn report(app: &App) -> Result<ModeReport, Problem> {
     let switches = app.fleet.switches().await?;
     let services: Vec<ServiceMode> =
-        SERVICES.iter().map(|entry| service_mode(entry, &switches, &app.services)).collect();
+        SERVICES.iter().map(|service| service_mode(*service, &switches, &app.services)).collect();
     let switchable = || services.iter().filter(|service| service.decided_by != "fixed");
     let n_real = switchable().filter(|service| service.mode == ModeName::Real).count();
     let mode = match n_real {
@@ -184,42 +198,27 @@ async fn report(app: &App) -> Result<ModeReport, Problem> {
     Ok(ModeReport { mode, services, changes })
 }
 
-fn service_mode(entry: &'static Entry, switches: &[Switch], config: &providers::Config) -> ServiceMode {
+fn service_mode(service: Name, switches: &[Switch], config: &services::Config) -> ServiceMode {
+    let has_mock = service.entry().switch.is_some();
     let of = |service: Option<&str>| switches.iter().find(|switch| switch.service.as_deref() == service);
-    let switch = of(Some(entry.name)).or_else(|| of(None)).filter(|_| entry.switch.is_some());
+    let switch = of(Some(service.as_str())).or_else(|| of(None)).filter(|_| has_mock);
     let mode = switch.map_or_else(
-        || if config.is_real(entry.name) { ModeName::Real } else { ModeName::Mock },
+        || if config.is_real(service) { ModeName::Real } else { ModeName::Mock },
         |switch| switch.mode.into(),
     );
     ServiceMode {
-        service: entry.name,
+        service: service.as_str(),
         mode,
         decided_by: match switch {
             Some(_) => "switch",
-            None if entry.switch.is_some() => "variables",
+            None if has_mock => "variables",
             None => "fixed",
         },
         since: switch.map(|switch| Timestamp::from_ms(switch.since_ms)),
         by: switch.map(|switch| switch.by.clone()),
         reason: switch.map(|switch| switch.reason.clone()),
-        missing: config.missing(entry.name).to_vec(),
-        configured: config.is_configured(entry.name),
-    }
-}
-
-impl Switchable {
-    /// As it is called everywhere.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Ai => "ai",
-            Self::Images => "images",
-            Self::Payments => "payments",
-            Self::Publication => "publication",
-            Self::Email => "email",
-            Self::Scraping => "scraping",
-            Self::Backup => "backup",
-            Self::Monitoring => "monitoring",
-        }
+        missing: config.missing(service).to_vec(),
+        configured: config.is_configured(service),
     }
 }
 
@@ -256,9 +255,10 @@ mod tests {
 
     #[test]
     fn every_service_that_has_a_switch_can_be_named() {
-        for entry in &SERVICES {
-            let named = serde_json::from_value::<Switchable>(json!(entry.name));
-            assert_eq!(named.ok().map(Switchable::name), entry.switch.map(|_| entry.name), "{}", entry.name);
+        for service in SERVICES {
+            let named = serde_json::from_value::<Switchable>(json!(service.as_str()));
+            let expected = service.entry().switch.map(|_| *service);
+            assert_eq!(named.ok().map(|Switchable(name)| name), expected, "{service}");
         }
     }
 
@@ -273,20 +273,20 @@ mod tests {
         assert_eq!(shape.read(&json!({})).unwrap_err()[0].pointer, "/mode");
     }
 
-    fn refused(vars: &[(&str, &str)], service: Option<&str>) -> Option<Vec<&'static str>> {
+    fn refused(vars: &[(&str, &str)], service: Option<Name>) -> Option<Vec<&'static str>> {
         let var = |name: &str| vars.iter().find(|(var, _)| *var == name).map(|(_, value)| (*value).to_owned());
-        let problem = refuse_unready(&providers::Config::from_vars(var), service).err()?;
+        let problem = refuse_unready(&services::Config::from_vars(var), service).err()?;
         Some(problem.missing().to_vec())
     }
 
     #[test]
     fn what_lacks_a_variable_is_not_made_real() {
-        assert_eq!(refused(&[], Some("email")), Some(vec!["SMTP_SERVER", "SMTP_PORT", "SENDER_EMAIL"]));
+        assert_eq!(refused(&[], Some(Name::Email)), Some(vec!["SMTP_SERVER", "SMTP_PORT", "SENDER_EMAIL"]));
         let smtp = [("SMTP_SERVER", "localhost"), ("SMTP_PORT", "1025"), ("SENDER_EMAIL", "shop@example.org")];
-        assert_eq!(refused(&smtp, Some("email")), None);
+        assert_eq!(refused(&smtp, Some(Name::Email)), None);
         let bad_port = [smtp[0], ("SMTP_PORT", "no"), smtp[2]];
-        assert_eq!(refused(&bad_port, Some("email")), Some(vec![]), "not missing, but malformed");
-        assert_eq!(refused(&[], Some("scraping")), None, "it needs no variable");
+        assert_eq!(refused(&bad_port, Some(Name::Email)), Some(vec![]), "not missing, but malformed");
+        assert_eq!(refused(&[], Some(Name::Scraping)), None, "it needs no variable");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use providers::{
 };
 use queue::{FieldError, Job};
 use serde::{Deserialize, Serialize};
+use services::Name;
 use url::Url;
 use utoipa::ToSchema;
 
@@ -79,7 +80,7 @@ impl Job for Publication {
 impl Handler for Publication {
     type Output = PublicationResult;
     const COLLECTION: &'static str = "publications";
-    const SERVICE: Option<&'static str> = Some("publication");
+    const SERVICE: Option<Name> = Some(Name::Publication);
 
     async fn run(self, context: &Context) -> Result<Done<PublicationResult>, JobError> {
         let Self { sku, shop, title, description_html, price, image_url, .. } = self;

@@ -3,6 +3,7 @@
 use providers::image::ImageRequest;
 use queue::{FieldError, Job};
 use serde::{Deserialize, Serialize};
+use services::Name;
 use utoipa::ToSchema;
 
 use crate::handler::{Context, Done, Handler, JobError};
@@ -75,7 +76,7 @@ impl Job for Image {
 impl Handler for Image {
     type Output = ImageResult;
     const COLLECTION: &'static str = "images";
-    const SERVICE: Option<&'static str> = Some("images");
+    const SERVICE: Option<Name> = Some(Name::Images);
 
     async fn run(self, context: &Context) -> Result<Done<ImageResult>, JobError> {
         let Self { product_id, name, prompt, style, width, height } = self;

@@ -13,6 +13,7 @@ use providers::{
 };
 use queue::{FieldError, Job, Timestamp};
 use serde::{Deserialize, Serialize};
+use services::Name;
 use url::Url;
 use utoipa::ToSchema;
 
@@ -74,7 +75,7 @@ impl Job for Scrape {
 impl Handler for Scrape {
     type Output = ScrapeResult;
     const COLLECTION: &'static str = "prices";
-    const SERVICE: Option<&'static str> = Some("scraping");
+    const SERVICE: Option<Name> = Some(Name::Scraping);
     /// Each shop is one.
     const ONE_ACCOUNT: bool = false;
 
@@ -253,7 +254,7 @@ mod tests {
     /// Pages as [`Web`] has them, and what stands in for them.
     fn web() -> Providers {
         let webs = vec![Arc::new(Web) as Arc<dyn Scraper>];
-        let scraping = Service::new("scraping", true, webs, Arc::new(NoPrice), Duration::from_secs(5));
+        let scraping = Service::new(Name::Scraping, true, webs, Arc::new(NoPrice), Duration::from_secs(5));
         Providers { scraping, ..mocks() }
     }
 
