@@ -15,7 +15,7 @@ use mongodb::{
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Moment, NewResult, Store, json, run};
+use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store, json, run};
 
 /// A stand-in's result that was taken to be replaced.
 #[derive(Debug, Clone, PartialEq)]
@@ -227,15 +227,14 @@ impl Store {
     }
 }
 
-/// What is stored with a stand-in's result, and what is not stored with another.
-pub(crate) fn fields(new: &NewResult) -> (Document, Document) {
-    match (&new.payload, new.degraded) {
-        (Some(payload), true) => {
-            let set =
-                doc! { "payload_json": payload.to_string(), "made": hash(&new.result), "heal_at": DateTime::now() };
+/// What is stored with a stand-in's `result`, which was made of this payload, and what is not stored with another.
+pub(crate) fn fields(payload: Option<&Value>, result: &Value) -> (Document, Document) {
+    match payload {
+        Some(payload) => {
+            let set = doc! { "payload_json": payload.to_string(), "made": hash(result), "heal_at": DateTime::now() };
             (set, doc! {})
         }
-        _ => (doc! {}, doc! { "payload_json": "", "made": "", "heal_at": "", "heal_failures": "" }),
+        None => (doc! {}, doc! { "payload_json": "", "made": "", "heal_at": "", "heal_failures": "" }),
     }
 }
 

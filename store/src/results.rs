@@ -124,7 +124,7 @@ async fn upsert(collection: &Collection<Document>, new: NewResult) -> DriverResu
 
 fn update(new: NewResult) -> Document {
     let now = DateTime::now();
-    let (waits, mut unset) = degraded::fields(&new);
+    let (waits, mut unset) = degraded::fields(new.payload.as_ref().filter(|_| new.degraded), &new.result);
     let mut set = doc! {
         "tenant": new.tenant,
         "kind": new.kind,

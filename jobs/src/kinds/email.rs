@@ -143,7 +143,8 @@ impl Email {
         locale: &Locale,
         unsubscribe_url: Option<&str>,
     ) -> Result<Rendered, minijinja::Error> {
-        let data = self.data.clone().unwrap_or_default();
+        let empty = Map::new();
+        let data = self.data.as_ref().unwrap_or(&empty);
         render(template, locale, self.to_name.as_deref(), data, unsubscribe_url)
     }
 

@@ -14,7 +14,7 @@ use std::{
 use tests::workspace;
 
 /// The crates whose rooms are in order.
-const CRATES: &[&str] = &["jobs", "providers", "services"];
+const CRATES: &[&str] = &["jobs", "providers", "schedules", "services", "store", "zones"];
 const ORDER: &str = "Order, lowest first:";
 
 #[test]

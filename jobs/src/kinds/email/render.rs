@@ -77,7 +77,7 @@ pub(super) fn render(
     template: TemplateName,
     locale: &Locale,
     to_name: Option<&str>,
-    data: Map<String, serde_json::Value>,
+    data: &Map<String, serde_json::Value>,
     unsubscribe_url: Option<&str>,
 ) -> Result<Rendered, Error> {
     let name = format!("{}.{}", template.name(), locale.language_name());
