@@ -2,6 +2,8 @@
 //!
 //! Governments change their clocks at a few weeks' notice. So the tables are not those of a release: `tables.rs` takes the newest
 //! that the machine has, looks every few seconds whether they were replaced, and falls back to those in the program.
+//!
+//! Order, lowest first: `tables`, `zone`.
 
 mod tables;
 mod zone;

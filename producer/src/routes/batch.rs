@@ -34,7 +34,7 @@ use crate::{
 const JOBS_AT_MOST: usize = 10_000;
 /// So many jobs go to Redis at a time.
 const CHUNK: usize = 500;
-/// BatchKey the lists of bad fields are so long, only the first field of each further job is told.
+/// Once the lists of bad fields are so long, only the first field of each further job is told.
 const ERRORS_LIMIT: usize = 256 << 10;
 /// Tells a batch of one line from a request for the same job alone, which is answered otherwise.
 const AS_BATCH: &str = "batch\n";
