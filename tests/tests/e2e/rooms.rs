@@ -91,7 +91,7 @@ impl Rooms {
         let (file, module) = (self.files.len(), self.modules.len());
         self.files.push(name.to_owned());
         self.modules.push(Module { file, parent, order: order(text), ..Module::default() });
-        self.add_items(files, &without_tests(tokens(text)), below, module);
+        self.add_items(files, &without_tests(&tokens(text)), below, module);
         module
     }
 
@@ -384,7 +384,7 @@ fn end_of_block(tokens: &[String], open: usize) -> usize {
 }
 
 /// Without the items under an attribute such as `#[cfg(test)]`.
-fn without_tests(tokens: Vec<String>) -> Vec<String> {
+fn without_tests(tokens: &[String]) -> Vec<String> {
     let mut kept = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while at < tokens.len() {
@@ -403,7 +403,7 @@ fn without_tests(tokens: Vec<String>) -> Vec<String> {
             // A `use` line ends behind its braces, anything else with them.
             let first = at + tokens[at..].iter().position(|token| ["use", ";", "{"].contains(&token.as_str())).unwrap();
             let end = match tokens[first].as_str() {
-                "{" => end_of_block(&tokens, first),
+                "{" => end_of_block(tokens, first),
                 _ => first + tokens[first..].iter().position(|token| token == ";").unwrap(),
             };
             at = end + 1;
