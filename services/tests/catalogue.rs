@@ -1,5 +1,7 @@
 //! What the catalogue says, and how it reads an environment; what is made of it is up to date.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions included")]
+
 use std::{collections::HashMap, env, fs, path::Path};
 
 use services::{Accounts, Environment, GENERAL, Name, Need, SERVICES, State, Variable, page};
