@@ -46,12 +46,18 @@ pub(crate) async fn switch(
     caller.require(Scope::ModeWrite)?;
     let read = |asked: &queue::Json| Shape::<ModeRequest>::new().read(asked).map_err(Problem::invalid);
     let ask = request::json(&headers, body, read).await?;
-    let service = ask.service.as_deref().and_then(Name::named);
+    let service = ask.service.as_deref().map(named).transpose()?;
     if ask.mode == Mode::Real && !ask.force {
         refuse_unready(&app.services, service)?;
     }
     app.fleet.switch(service.map(Name::as_str), switched(ask.mode), &caller.subject, &ask.reason).await?;
     report(&app).await.map(Json)
+}
+
+/// The schema lets only such through; no other may count as "all".
+fn named(service: &str) -> Result<Name, Problem> {
+    let unknown = || FieldError::new("/service", format!("{service:?} is no service that has a mock"));
+    Name::switchable().find(|name| name.as_str() == service).ok_or_else(|| Problem::invalid(vec![unknown()]))
 }
 
 /// Refuses to make real what cannot be.
