@@ -16,6 +16,7 @@ COPY producer/Cargo.toml producer/
 COPY providers/Cargo.toml providers/
 COPY queue/Cargo.toml queue/
 COPY schedules/Cargo.toml schedules/
+COPY services/Cargo.toml services/
 COPY store/Cargo.toml store/
 COPY tests/Cargo.toml tests/
 COPY tests/servers/Cargo.toml tests/servers/

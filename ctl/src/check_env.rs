@@ -9,11 +9,8 @@ use std::{
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use providers::{
-    Config,
-    services::{Accounts, Entry, Environment, Risk, SERVICES, State, general_faults, truth},
-};
 use serde::Serialize;
+use services::{Accounts, Config, Environment, Name, Risk, SERVICES, State, general_faults, truth};
 
 use crate::table::{Align, Table, one_line, output_width};
 
@@ -100,16 +97,16 @@ async fn examine(check: &CheckEnv, var: &(dyn Fn(&str) -> Option<String> + Sync)
     let purpose = if production { "production" } else { "development" };
     let var = |name: &str| if name == "APP_ENV" { Some(purpose.to_owned()) } else { var(name) };
     let (environment, config) = (Environment::new(production, &var), Config::from_vars(var));
-    let probes = async |entry: &Entry, state: &State| {
-        if check.probe && state.configured { probe(entry.name, &config, &var).await } else { None }
+    let probes = async |service: Name, state: &State| {
+        if check.probe && state.configured { probe(service, &config, &var).await } else { None }
     };
     let mut services = Vec::new();
-    for entry in &SERVICES {
-        let state = entry.state(&environment);
-        let probe = probes(entry, &state).await;
-        services.push(Row::new(entry, state, probe, production, config.is_real(entry.name)));
+    for service in SERVICES.iter().copied() {
+        let state = service.entry().state(&environment);
+        let probe = probes(service, &state).await;
+        services.push(Row::new(service, state, probe, production, config.is_real(service)));
     }
-    let switches = SERVICES.iter().filter_map(|entry| entry.switch).chain(["MOCK_MODE"]);
+    let switches = SERVICES.iter().filter_map(|service| service.entry().switch).chain(["MOCK_MODE"]);
     let is_bad = |name: &&str| environment.get(name).is_some_and(|value| truth(&value).is_none());
     let mut problems: Vec<_> = switches.filter(is_bad).map(|name| format!("{name} must be true or false")).collect();
     problems.extend(general_faults(&environment).iter().map(ToString::to_string));
@@ -118,7 +115,7 @@ async fn examine(check: &CheckEnv, var: &(dyn Fn(&str) -> Option<String> + Sync)
     Report { mode: check.mode, strict: check.strict, ok: !(critical || check.strict && anything), services, problems }
 }
 
-async fn probe(service: &str, config: &Config, var: impl Fn(&str) -> Option<String>) -> Option<Probe> {
+async fn probe(service: Name, config: &Config, var: impl Fn(&str) -> Option<String>) -> Option<Probe> {
     let asked = match producer::probe(service, var).await {
         Some(answer) => answer,
         None => providers::probe(config, service, true).await?,
@@ -131,7 +128,8 @@ async fn probe(service: &str, config: &Config, var: impl Fn(&str) -> Option<Stri
 }
 
 impl Row {
-    fn new(entry: &Entry, state: State, probe: Option<Probe>, production: bool, real: bool) -> Self {
+    fn new(service: Name, state: State, probe: Option<Probe>, production: bool, real: bool) -> Self {
+        let entry = service.entry();
         let silent = probe.as_ref().is_some_and(|probe| !probe.ok);
         let matters = entry.risk == Risk::P0 && (production || real);
         let mut hints = Vec::new();
@@ -140,7 +138,7 @@ impl Row {
         }
         hints.extend(state.malformed.iter().map(ToString::to_string));
         Self {
-            service: entry.name,
+            service: service.as_str(),
             risk: entry.risk.name(),
             risk_text: entry.lost,
             mode: if real { "real" } else { "mock" },
@@ -267,32 +265,12 @@ impl Row {
 mod tests {
     use super::*;
 
-    const FULL: &[(&str, &str)] = &[
-        ("MOCK_MODE", "false"),
-        ("OPENAI_API_KEY", "sk-hushhush"),
-        ("FAL_KEY", "id:hushhush"),
-        ("STRIPE_API_KEY", "sk_live_hushhush"),
-        ("STRIPE_WEBHOOK_SECRET", "whsec_hushhush"),
-        ("STRIPE_PRICE_ID_PRO", "price_1"),
-        ("STRIPE_PRICE_ID_PREMIUM", "price_2"),
-        ("STRIPE_PUBLISHABLE_KEY", "pk_live_1"),
-        ("PRESTA_STORE_URL", "https://shop.example"),
-        ("PRESTA_API_KEY", "hushhushhushhushhushhushhushhush"),
-        ("SMTP_SERVER", "smtp.example"),
-        ("SMTP_PORT", "587"),
-        ("SENDER_EMAIL", "shop@example.org"),
-        ("SMTP_USERNAME", "shop"),
-        ("SMTP_PASSWORD", "hushhush"),
-        ("MONGO_URL", "mongodb://shop:hushhush@db"),
-        ("REDIS_URL", "redis://:hushhush@redis"),
-        ("BACKUP_S3_BUCKET", "shop"),
-        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
-        ("AWS_SECRET_ACCESS_KEY", "hushhushhushhushhushhushhushhushhushhush"),
-        ("AWS_REGION", "eu-west-3"),
-        ("MONITORING_ENDPOINT", "https://beat.example/hushhush"),
-        ("JWT_SECRET", "hushhushhushhushhushhushhushhush"),
-        ("ENCRYPTION_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
-    ];
+    /// Everything as the examples of the catalogue have it, and real.
+    fn full() -> Vec<(&'static str, &'static str)> {
+        let variables = SERVICES.iter().flat_map(|service| service.entry().all_variables());
+        let examples = variables.filter_map(|variable| Some((variable.name, variable.example?)));
+        examples.chain([("MOCK_MODE", "false")]).collect()
+    }
 
     async fn check(mode: Purpose, strict: bool, vars: &[(&str, &str)]) -> Report {
         let vars: BTreeMap<_, _> = vars.iter().copied().collect();
@@ -306,7 +284,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_environment_is_good_even_strictly() {
-        let report = check(Purpose::Production, true, FULL).await;
+        let report = check(Purpose::Production, true, &full()).await;
         assert!(report.ok && report.problems.is_empty(), "{}", report.render(200, false));
         assert!(report.render(200, false).ends_with("\ngood for production\n"));
     }
@@ -335,7 +313,7 @@ mod tests {
     #[tokio::test]
     async fn wrong_values_count_like_missing_ones_and_are_not_shown() {
         let wrong = [("STRIPE_API_KEY", "sk_test_hushhush"), ("SMTP_PORT", "hushhush"), ("MOCK_MODE_AI", "hushhush")];
-        let report = check(Purpose::Production, false, &[FULL, &wrong].concat()).await;
+        let report = check(Purpose::Production, false, &[&full()[..], &wrong].concat()).await;
         assert!(!report.ok && row(&report, "payments").critical && !row(&report, "email").critical);
         let text = report.render(200, false);
         assert!(text.contains("payments: STRIPE_API_KEY is a test key"), "{text}");
@@ -344,13 +322,13 @@ mod tests {
         );
         let json = serde_json::to_string(&report).unwrap();
         assert!(!text.contains("hushhush") && !json.contains("hushhush"), "{text}{json}");
-        let reverse = check(Purpose::Development, false, FULL).await;
+        let reverse = check(Purpose::Development, false, &full()).await;
         assert!(!reverse.ok && row(&reverse, "payments").hints[0].contains("live key"));
     }
 
     #[tokio::test]
     async fn without_strict_only_what_is_critical_fails() {
-        let without_mail: Vec<_> = FULL.iter().copied().filter(|(name, _)| *name != "SMTP_SERVER").collect();
+        let without_mail: Vec<_> = full().into_iter().filter(|(name, _)| *name != "SMTP_SERVER").collect();
         assert!(check(Purpose::Production, false, &without_mail).await.ok);
         let strict = check(Purpose::Production, true, &without_mail).await;
         assert!(!strict.ok);
@@ -363,7 +341,7 @@ mod tests {
         let publication = row(&report, "publication");
         assert_eq!((publication.verdict(), publication.present.len()), ("not set", 0));
         assert!(report.problems.is_empty());
-        let bad = check(Purpose::Production, true, &[FULL, &[("PUBLIC_URL", "jobs.example")]].concat()).await;
+        let bad = check(Purpose::Production, true, &[&full()[..], &[("PUBLIC_URL", "jobs.example")]].concat()).await;
         assert!(!bad.ok && bad.problems[0].starts_with("PUBLIC_URL must be"), "{:?}", bad.problems);
     }
 
@@ -377,7 +355,7 @@ mod tests {
 
     #[tokio::test]
     async fn configured_services_that_stay_mock_in_production_are_named() {
-        let vars: Vec<_> = FULL.iter().copied().filter(|(name, _)| *name != "MOCK_MODE").collect();
+        let vars: Vec<_> = full().into_iter().filter(|(name, _)| *name != "MOCK_MODE").collect();
         let report = check(Purpose::Production, true, &vars).await;
         assert!(
             report.ok && report.conclusion().contains("a switch at run time: ai, images"),

@@ -53,12 +53,6 @@ struct Entry {
 }
 
 impl Checks {
-    /// The checks of all kinds of this project.
-    #[must_use]
-    pub fn all() -> Self {
-        crate::register(Self::default())
-    }
-
     /// Checks the payload of a job of `kind`.
     ///
     /// # Errors

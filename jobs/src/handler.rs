@@ -6,6 +6,7 @@ use api::FieldError;
 use providers::{Answer, Policy, ProviderError, Providers};
 use queue::{Client, Failure, Job, JobId, Outcome, Reporter};
 use serde::Serialize;
+use services::Name;
 use store::Store;
 use utoipa::ToSchema;
 
@@ -60,6 +61,11 @@ impl Context {
         }
     }
 
+    /// How long a task of many steps goes on before it makes room for others and comes again.
+    pub(crate) fn time_for_a_task(&self) -> Duration {
+        self.timeout.mul_f64(0.5)
+    }
+
     /// What this attempt allows a service to do.
     #[must_use]
     pub fn policy(&self) -> Policy<'_> {
@@ -96,7 +102,7 @@ pub trait Handler: Job + ToSchema {
     /// The MongoDB collection of its results.
     const COLLECTION: &'static str;
     /// The outside service that makes it, if there is one; see [`providers::Providers`].
-    const SERVICE: Option<&'static str> = None;
+    const SERVICE: Option<Name> = None;
     /// Whether its service is one account: when that cannot answer for one job, it cannot answer for others.
     const ONE_ACCOUNT: bool = true;
     /// Whether only operators may push it.

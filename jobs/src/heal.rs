@@ -13,13 +13,14 @@ use providers::Hold;
 use queue::{Client, Clock, JobId, Kind, Reporter};
 use serde::Serialize;
 use serde_json::Value;
+use services::Name;
 use store::{Degraded, Moment, Replacement, Store};
 use utoipa::ToSchema;
 
 use crate::{
     handler::{Context, Done, Handler, JobError, Registry},
     kept::Kept,
-    maintenance::time_for_a_task,
+    kinds,
 };
 
 /// Results that are made at a time, in one healing.
@@ -54,23 +55,23 @@ type Run = for<'a> fn(Value, &'a Context) -> BoxFuture<'a, Result<Done<Value>, J
 pub(crate) struct Healer {
     pub(crate) kind: Kind,
     pub(crate) collection: &'static str,
-    service: &'static str,
+    service: Name,
     one_account: bool,
     run: Run,
 }
 
 /// The kinds whose results a stand-in may make for `service`.
-pub(crate) fn kinds_of(service: &str) -> Vec<Healer> {
-    let mut healers = crate::register(Healers::default()).0;
+pub(crate) fn kinds_of(service: Name) -> Vec<Healer> {
+    let mut healers = kinds::of_services(Healers::default()).0;
     healers.retain(|healer| healer.service == service);
     healers
 }
 
 /// Every service whose results can be healed, and the collections of these.
 #[must_use]
-pub fn healable() -> Vec<(&'static str, Vec<&'static str>)> {
-    let mut services: Vec<(&'static str, Vec<&'static str>)> = Vec::new();
-    for Healer { service, collection, .. } in crate::register(Healers::default()).0 {
+pub fn healable() -> Vec<(Name, Vec<&'static str>)> {
+    let mut services: Vec<(Name, Vec<&'static str>)> = Vec::new();
+    for Healer { service, collection, .. } in kinds::of_services(Healers::default()).0 {
         match services.iter_mut().find(|(name, _)| *name == service) {
             Some((_, collections)) => collections.push(collection),
             None => services.push((service, vec![collection])),
@@ -118,7 +119,7 @@ enum Stop {
 
 /// One healing under way.
 struct Healing<'a> {
-    service: &'a str,
+    service: Name,
     context: &'a Context,
     store: &'a Store,
     client: &'a Client,
@@ -134,7 +135,7 @@ struct Healing<'a> {
 ///
 /// # Errors
 /// [`JobError::Snooze`] when something is left.
-pub(crate) async fn heal(service: &str, context: &Context) -> Result<Healed, JobError> {
+pub(crate) async fn heal(service: Name, context: &Context) -> Result<Healed, JobError> {
     let (Some(store), Some(client)) = (&context.store, &context.client) else {
         return Err(JobError::Fatal { code: "no_store", message: "healing needs redis and mongodb".to_owned() });
     };
@@ -143,7 +144,7 @@ pub(crate) async fn heal(service: &str, context: &Context) -> Result<Healed, Job
         context,
         store,
         client,
-        until: Instant::now() + time_for_a_task(context),
+        until: Instant::now() + context.time_for_a_task(),
         replaced: AtomicU64::new(0),
         left_alone: AtomicU64::new(0),
         put_off: AtomicU64::new(0),
@@ -157,7 +158,13 @@ pub(crate) async fn heal(service: &str, context: &Context) -> Result<Healed, Job
     }
     let healed = healing.healed();
     let summary = format!("{} replaced, {} left alone, {} put off", healed.replaced, healed.left_alone, healed.put_off);
-    tracing::info!(service, healed.replaced, healed.left_alone, healed.put_off, "results of stand-ins were healed");
+    tracing::info!(
+        service = service.as_str(),
+        healed.replaced,
+        healed.left_alone,
+        healed.put_off,
+        "results of stand-ins were healed"
+    );
     match stop {
         Stop::Done => Ok(healed),
         Stop::TimeIsOver => {
@@ -261,7 +268,7 @@ impl Healing<'_> {
 
     /// A result could not be made.
     async fn failed(&self, healer: &Healer, degraded: &Degraded, error: JobError) -> Result<(), Stop> {
-        tracing::debug!(job.id = degraded.job_id, service = self.service, %error, "a stand-in's result could not be replaced");
+        tracing::debug!(job.id = degraded.job_id, service = self.service.as_str(), %error, "a stand-in's result could not be replaced");
         match error {
             JobError::Fatal { message, .. } => self.leave_alone(healer, degraded, &message).await,
             JobError::Snooze { code, after, .. } if code == Hold::SpendingCap.code() => {

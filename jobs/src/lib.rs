@@ -1,17 +1,15 @@
-//! One file a job kind, and the list of kinds.
+//! The job kinds, a file each, and their list.
+//!
+//! Order, lowest first: `shape`, `handler`, `check`, `once`, `kept`, `kinds`, `heal`, `recurring`, `maintenance`.
 
 mod check;
-pub mod content;
-pub mod email;
 mod handler;
 mod heal;
-pub mod image;
 mod kept;
+mod kinds;
 pub mod maintenance;
 mod once;
-pub mod publication;
 pub mod recurring;
-pub mod scrape;
 mod shape;
 #[cfg(test)]
 mod testing;
@@ -20,16 +18,19 @@ pub use check::{Checks, KindSchema, PayloadError};
 pub use handler::{Context, Done, Handler, JobError, Registry};
 pub use heal::{Healed, healable};
 pub use kept::Kept;
-pub use once::{Found, OnceError};
+pub use kinds::*;
+pub use once::{LookedUp, OnceError};
 pub use shape::{Schemas, Shape, schemas_of};
 
 /// Every job kind. The worker, the API and the tests all read this list.
 pub fn register<R: Registry>(registry: R) -> R {
-    registry
-        .add::<content::Content>()
-        .add::<image::Image>()
-        .add::<scrape::Scrape>()
-        .add::<email::Email>()
-        .add::<publication::Publication>()
-        .add::<maintenance::Maintenance>()
+    kinds::of_services(registry).add::<maintenance::Maintenance>()
+}
+
+impl Checks {
+    /// The checks of all kinds of this project.
+    #[must_use]
+    pub fn all() -> Self {
+        register(Self::default())
+    }
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 use api::FieldError;
 use queue::Job;
 use serde::{Deserialize, Serialize};
+use services::Name;
 use utoipa::ToSchema;
 
 use crate::{
     handler::{Context, Done, Handler, JobError},
-    heal::{Healed, heal},
+    heal::{Healed, heal, kinds_of},
     recurring,
 };
 
@@ -65,8 +66,8 @@ pub struct MaintenanceResult {
 impl Maintenance {
     /// The job that heals the results of `service`.
     #[must_use]
-    pub fn heal(service: &str) -> Self {
-        Self { task: Task::Heal, service: Some(service.to_owned()) }
+    pub fn heal(service: Name) -> Self {
+        Self { task: Task::Heal, service: Some(service.as_str().to_owned()) }
     }
 }
 
@@ -84,7 +85,7 @@ impl Handler for Maintenance {
 
     fn check(&self) -> Vec<FieldError> {
         match (self.task, self.service.as_deref()) {
-            (Task::Heal, service) if service.is_none_or(|service| crate::heal::kinds_of(service).is_empty()) => {
+            (Task::Heal, service) if service.and_then(Name::named).is_none_or(|name| kinds_of(name).is_empty()) => {
                 vec![FieldError::new("/service", "must be a service with stand-ins: ai, images or scraping")]
             }
             _ => Vec::new(),
@@ -94,7 +95,13 @@ impl Handler for Maintenance {
     async fn run(self, context: &Context) -> Result<Done<MaintenanceResult>, JobError> {
         let Self { task, service } = self;
         let (healed, count) = match task {
-            Task::Heal => (Some(heal(service.as_deref().unwrap_or_default(), context).await?), None),
+            Task::Heal => {
+                let healed = match service.as_deref().and_then(Name::named) {
+                    Some(service) => heal(service, context).await?,
+                    None => Healed::default(),
+                };
+                (Some(healed), None)
+            }
             task => (None, recur(task, context).await?),
         };
         let result = MaintenanceResult { task, healed, count };
@@ -107,7 +114,7 @@ async fn recur(task: Task, context: &Context) -> Result<Option<u64>, JobError> {
     let (Some(store), Some(client)) = (&context.store, &context.client) else {
         return Err(JobError::Fatal { code: "no_store", message: "this task needs redis and mongodb".to_owned() });
     };
-    let with = recurring::Task { store, client, job: context.job_id, time: time_for_a_task(context) };
+    let with = recurring::Task { store, client, job: context.job_id, time: context.time_for_a_task() };
     let done = match task {
         Task::Heal | Task::Heartbeat => return Ok(None),
         Task::Prices => recurring::prices(with).await,
@@ -119,17 +126,12 @@ async fn recur(task: Task, context: &Context) -> Result<Option<u64>, JobError> {
 }
 
 /// Neither is a fault of the task: no attempt is used.
-fn put_off(error: &recurring::Error) -> JobError {
+fn put_off(error: &recurring::Unfinished) -> JobError {
     let (code, after) = match error {
-        recurring::Error::TimeIsOver(_) => ("more_to_do", SOON),
-        recurring::Error::Queue(_) | recurring::Error::Store(_) => ("away", AGAIN_AFTER),
+        recurring::Unfinished::TimeIsOver(_) => ("more_to_do", SOON),
+        recurring::Unfinished::Queue(_) | recurring::Unfinished::Store(_) => ("away", AGAIN_AFTER),
     };
     JobError::Snooze { code, message: error.to_string(), after }
-}
-
-/// How long a task goes on before it makes room for others and comes again.
-pub(crate) fn time_for_a_task(context: &Context) -> Duration {
-    context.timeout.mul_f64(0.5)
 }
 
 #[cfg(test)]
@@ -142,7 +144,7 @@ mod tests {
     #[test]
     fn a_task_whose_time_is_over_or_whose_servers_are_away_uses_no_attempt() {
         let away = queue::Error::Unavailable("redis is away".to_owned());
-        for (error, expected) in [(recurring::Error::TimeIsOver(7), "more_to_do"), (away.into(), "away")] {
+        for (error, expected) in [(recurring::Unfinished::TimeIsOver(7), "more_to_do"), (away.into(), "away")] {
             let put_off = put_off(&error);
             assert!(matches!(&put_off, JobError::Snooze { code, .. } if *code == expected), "{put_off:?}");
         }

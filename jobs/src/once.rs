@@ -13,7 +13,7 @@ const STORE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// What a look-up at the vendor found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found<T> {
+pub enum LookedUp<T> {
     /// The write was made; this came of it.
     There(T),
     /// The write was certainly not made.
@@ -52,8 +52,8 @@ impl Context {
     /// Makes a write at an outside service once for this job, however often the job runs, and returns what came of it.
     ///
     /// The step is written down in MongoDB before `write` and completed after it. A run that finds it completed gets the kept
-    /// outcome, and nobody is called. One that finds it begun asks `look_up` first: [`Found::There`] is adopted, after
-    /// [`Found::NotThere`] `write` is called. `look_up` runs after each failure too, because a server that answers 500 or nothing
+    /// outcome, and nobody is called. One that finds it begun asks `look_up` first: [`LookedUp::There`] is adopted, after
+    /// [`LookedUp::NotThere`] `write` is called. `look_up` runs after each failure too, because a server that answers 500 or nothing
     /// may have done it all the same; when it cannot tell, an error of the last `write` that says that nothing was done is
     /// believed, and otherwise nothing is written.
     ///
@@ -75,7 +75,7 @@ impl Context {
     ) -> Result<T, OnceError>
     where
         T: Serialize + DeserializeOwned + Send + Sync,
-        L: Future<Output = Result<Found<T>, ProviderError>> + Send,
+        L: Future<Output = Result<LookedUp<T>, ProviderError>> + Send,
         W: Future<Output = Result<T, ProviderError>> + Send,
     {
         let Some(store) = &self.store else { return Ok(write().await?) };
@@ -91,11 +91,11 @@ impl Context {
             Receipt::Failed => true,
         };
         match look_up().await {
-            Ok(Found::There(outcome)) => {
+            Ok(LookedUp::There(outcome)) => {
                 step.complete(&outcome).await;
                 Ok(outcome)
             }
-            Ok(Found::CannotTell(reason)) if !has_failed => {
+            Ok(LookedUp::CannotTell(reason)) if !has_failed => {
                 let message = format!(
                     "an earlier run began it for {natural_key:?}, and nobody can tell what came of it: {reason}"
                 );
@@ -175,7 +175,7 @@ mod tests {
         async fn once(
             &self,
             context: &Context,
-            found: Result<Found<u32>, ProviderError>,
+            found: Result<LookedUp<u32>, ProviderError>,
             written: Result<u32, ProviderError>,
         ) -> Result<u32, OnceError> {
             let look_up = async || {
@@ -207,8 +207,8 @@ mod tests {
         ProviderError::Transient { service: "shop", message: "500".to_owned(), retry_after: None }
     }
 
-    fn cannot_tell() -> Result<Found<u32>, ProviderError> {
-        Ok(Found::CannotTell("it keeps no list".to_owned()))
+    fn cannot_tell() -> Result<LookedUp<u32>, ProviderError> {
+        Ok(LookedUp::CannotTell("it keeps no list".to_owned()))
     }
 
     #[tokio::test]
@@ -228,13 +228,13 @@ mod tests {
         assert!(matches!(&error, OnceError::Provider(ProviderError::UnknownOutcome { .. })), "{error:?}");
         assert!(error.to_string().contains("it keeps no list") && error.to_string().contains("SKU12"), "{error}");
         assert_eq!(vendor.asked(), (1, 1), "nobody knows, so nothing is written");
-        assert_eq!(vendor.once(&context, Ok(Found::There(7)), Ok(8)).await.unwrap(), 7);
+        assert_eq!(vendor.once(&context, Ok(LookedUp::There(7)), Ok(8)).await.unwrap(), 7);
         assert_eq!(vendor.once(&context, cannot_tell(), Ok(8)).await.unwrap(), 7, "what was adopted is kept");
         assert_eq!(vendor.asked(), (2, 1));
 
         let (context, vendor) = (with_store().await, Vendor::default());
         vendor.once(&context, cannot_tell(), Err(unknown())).await.unwrap_err();
-        assert_eq!(vendor.once(&context, Ok(Found::NotThere), Ok(8)).await.unwrap(), 8);
+        assert_eq!(vendor.once(&context, Ok(LookedUp::NotThere), Ok(8)).await.unwrap(), 8);
         assert_eq!(vendor.asked(), (1, 2));
     }
 
@@ -252,7 +252,7 @@ mod tests {
     async fn a_write_that_said_it_failed_is_looked_up_all_the_same() {
         let (context, vendor) = (with_store().await, Vendor::default());
         vendor.once(&context, cannot_tell(), Err(refused())).await.unwrap_err();
-        assert_eq!(vendor.once(&context, Ok(Found::There(7)), Ok(8)).await.unwrap(), 7);
+        assert_eq!(vendor.once(&context, Ok(LookedUp::There(7)), Ok(8)).await.unwrap(), 7);
         assert_eq!(vendor.asked(), (1, 1));
     }
 

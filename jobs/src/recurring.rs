@@ -14,7 +14,7 @@ use serde_json::json;
 use store::{Cursor, Store, TaskProgress, Tenant};
 use zones::Zone;
 
-use crate::email::{Email, Template, TrialEndingData, WeeklySummaryData};
+use crate::kinds::email::{Email, Template, TrialEndingData, WeeklySummaryData};
 
 /// Jobs that are pushed at a time.
 const BATCH: usize = 1000;
@@ -30,7 +30,7 @@ const KEPT: TimeDelta = TimeDelta::days(30);
 
 /// Why a task did not come to its end; what was pushed by then is there, and it may be repeated.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum Unfinished {
     /// Redis.
     #[error(transparent)]
     Queue(#[from] queue::Error),
@@ -66,7 +66,7 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// Goes on where an earlier run of the job was.
-    async fn go_on(task: Task<'a>) -> Result<Self, Error> {
+    async fn go_on(task: Task<'a>) -> Result<Self, Unfinished> {
         let (job, until) = (task.job.to_string(), Instant::now() + task.time);
         let progress = task.store.task_progress(&job).await?;
         let (after, n_added) = progress.map_or((None, 0), |progress| (Some(progress.after), progress.n_added));
@@ -74,7 +74,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A page is done, for which `n_added` jobs were added. Returns how many were added in all if it was the last.
-    async fn turn_the_page(&mut self, n_added: u64, next: Option<Cursor>) -> Result<Option<u64>, Error> {
+    async fn turn_the_page(&mut self, n_added: u64, next: Option<Cursor>) -> Result<Option<u64>, Unfinished> {
         self.n_added += n_added;
         let Some(after) = next else {
             self.task.store.forget_task_progress(&self.job).await?;
@@ -83,7 +83,7 @@ impl<'a> Walk<'a> {
         let progress = TaskProgress { after: after.clone(), n_added: self.n_added };
         self.task.store.keep_task_progress(&self.job, &progress).await?;
         self.after = Some(after);
-        if Instant::now() >= self.until { Err(Error::TimeIsOver(self.n_added)) } else { Ok(None) }
+        if Instant::now() >= self.until { Err(Unfinished::TimeIsOver(self.n_added)) } else { Ok(None) }
     }
 }
 
@@ -91,8 +91,8 @@ impl<'a> Walk<'a> {
 /// pushes the same ones.
 ///
 /// # Errors
-/// [`Error`].
-pub async fn prices(task: Task<'_>) -> Result<u64, Error> {
+/// [`Unfinished`].
+pub async fn prices(task: Task<'_>) -> Result<u64, Unfinished> {
     let mut walk = Walk::go_on(task).await?;
     let Task { store, client, job, .. } = task;
     loop {
@@ -114,8 +114,8 @@ pub async fn prices(task: Task<'_>) -> Result<u64, Error> {
 /// returns how many were added. A tenant gets one a day, however often this runs. Now is the client's.
 ///
 /// # Errors
-/// [`Error`].
-pub async fn trial_reminders(task: Task<'_>) -> Result<u64, Error> {
+/// [`Unfinished`].
+pub async fn trial_reminders(task: Task<'_>) -> Result<u64, Unfinished> {
     let mut walk = Walk::go_on(task).await?;
     let Task { store, client, .. } = task;
     let now_ms = client.now_ms();
@@ -142,8 +142,8 @@ pub async fn trial_reminders(task: Task<'_>) -> Result<u64, Error> {
 /// runs.
 ///
 /// # Errors
-/// [`Error`].
-pub async fn weekly_summary(task: Task<'_>) -> Result<u64, Error> {
+/// [`Unfinished`].
+pub async fn weekly_summary(task: Task<'_>) -> Result<u64, Unfinished> {
     let mut walk = Walk::go_on(task).await?;
     let until = time(task.job.created_ms());
     let monday = monday(until);
@@ -170,7 +170,11 @@ pub async fn weekly_summary(task: Task<'_>) -> Result<u64, Error> {
 type Counts = Vec<(String, String, u64)>;
 
 /// How the jobs of each tenant ended that were made in the week before `until`.
-async fn count_jobs(store: &Store, tenants: Vec<Tenant>, until: DateTime<Utc>) -> Result<Vec<(Tenant, Counts)>, Error> {
+async fn count_jobs(
+    store: &Store,
+    tenants: Vec<Tenant>,
+    until: DateTime<Utc>,
+) -> Result<Vec<(Tenant, Counts)>, Unfinished> {
     let (from_ms, until_ms) = (ms(until - WEEK), ms(until));
     let counts = stream::iter(tenants).map(|tenant| {
         let store = store.clone();
@@ -213,8 +217,8 @@ fn begin_ms(day: NaiveDate) -> u64 {
 /// an expiry in its database.
 ///
 /// # Errors
-/// [`Error`].
-pub async fn retention(store: &Store, now_ms: u64) -> Result<u64, Error> {
+/// [`Unfinished`].
+pub async fn retention(store: &Store, now_ms: u64) -> Result<u64, Unfinished> {
     Ok(store.delete_results_before("maintenance", ms(time(now_ms) - KEPT)).await?)
 }
 
@@ -223,7 +227,7 @@ fn email_job(tenant: String, email: &Email) -> NewJob {
 }
 
 /// Pushes e-mails, but none whose job has ended already: Redis knows its id for a day only.
-async fn push_emails(task: Task<'_>, mut jobs: Vec<(JobId, NewJob)>) -> Result<u64, Error> {
+async fn push_emails(task: Task<'_>, mut jobs: Vec<(JobId, NewJob)>) -> Result<u64, Unfinished> {
     if jobs.is_empty() {
         return Ok(0);
     }
@@ -233,7 +237,7 @@ async fn push_emails(task: Task<'_>, mut jobs: Vec<(JobId, NewJob)>) -> Result<u
     push(task.client, jobs).await
 }
 
-async fn push(client: &Client, jobs: Vec<(JobId, NewJob)>) -> Result<u64, Error> {
+async fn push(client: &Client, jobs: Vec<(JobId, NewJob)>) -> Result<u64, Unfinished> {
     let mut n_added = 0;
     for pushed in client.push_fixed(jobs).await {
         match pushed {

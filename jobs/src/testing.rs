@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use fleet::Fleet;
-use providers::{Config, Providers};
+use providers::Providers;
+use services::Config;
 
 use crate::{
     check::{Checks, PayloadError},

@@ -7,10 +7,11 @@ use std::{
 };
 
 use api::Probe;
+use services::Name;
 
 /// The last probe of each service.
 #[derive(Default)]
-pub(crate) struct Board(Mutex<HashMap<&'static str, Slot>>);
+pub(crate) struct Board(Mutex<HashMap<Name, Slot>>);
 
 struct Slot {
     asked: Instant,
@@ -19,9 +20,9 @@ struct Slot {
 
 impl Board {
     /// Whether it is time for a probe; if so, it counts as asked from now on.
-    pub(crate) fn claim(&self, service: &'static str, cached: Duration, now: Instant) -> bool {
+    pub(crate) fn claim(&self, service: Name, cached: Duration, now: Instant) -> bool {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match slots.get_mut(service) {
+        match slots.get_mut(&service) {
             Some(slot) if now.saturating_duration_since(slot.asked) < cached => false,
             Some(slot) => {
                 slot.asked = now;
@@ -34,15 +35,15 @@ impl Board {
         }
     }
 
-    pub(crate) fn put(&self, service: &'static str, probe: Probe) {
+    pub(crate) fn put(&self, service: Name, probe: Probe) {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = slots.get_mut(service) {
+        if let Some(slot) = slots.get_mut(&service) {
             slot.probe = Some(probe);
         }
     }
 
-    pub(crate) fn last(&self, service: &str) -> Option<Probe> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(service)?.probe.clone()
+    pub(crate) fn last(&self, service: Name) -> Option<Probe> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&service)?.probe.clone()
     }
 }
 
@@ -57,13 +58,13 @@ mod tests {
     #[test]
     fn a_probe_is_asked_for_once_in_its_time() {
         let (board, now) = (Board::default(), Instant::now());
-        assert!(board.claim("ai", CACHED, now));
-        assert!(!board.claim("ai", CACHED, now + Duration::from_secs(29)), "it is under way or fresh");
-        assert!(board.claim("redis", CACHED, now), "each service by itself");
-        assert_eq!(board.last("ai"), None);
+        assert!(board.claim(Name::Ai, CACHED, now));
+        assert!(!board.claim(Name::Ai, CACHED, now + Duration::from_secs(29)), "it is under way or fresh");
+        assert!(board.claim(Name::Redis, CACHED, now), "each service by itself");
+        assert_eq!(board.last(Name::Ai), None);
         let probe = Probe { ok: true, latency_ms: Some(1.0), at: Timestamp::from_ms(1), error: None };
-        board.put("ai", probe.clone());
-        assert!(board.claim("ai", CACHED, now + CACHED));
-        assert_eq!(board.last("ai"), Some(probe), "the last one is shown until the next is there");
+        board.put(Name::Ai, probe.clone());
+        assert!(board.claim(Name::Ai, CACHED, now + CACHED));
+        assert_eq!(board.last(Name::Ai), Some(probe), "the last one is shown until the next is there");
     }
 }

@@ -68,8 +68,8 @@ impl Config {
     }
 
     /// What the variables say of the services. What was given as a flag counts as its variable.
-    pub(crate) fn services(&self) -> providers::Config {
-        providers::Config::from_vars(|name| match name {
+    pub(crate) fn services(&self) -> services::Config {
+        services::Config::from_vars(|name| match name {
             "REDIS_URL" => Some(self.redis_url().to_owned()),
             "MONGO_URL" => Some(self.mongo_url().to_owned()),
             "DB_NAME" => Some(self.db_name.clone()),

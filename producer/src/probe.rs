@@ -2,6 +2,7 @@
 
 use std::{fmt::Display, time::Duration};
 
+use services::Name;
 use store::Store;
 use tokio::time::timeout;
 
@@ -11,17 +12,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks `redis` or `mongodb` whether it answers, and `security` whether a token can be signed and checked, with the variables as
 /// `var` gives them and the same defaults as the processes have: how long it took, or why not. `None` for any other service, and for security without `JWT_SECRET`.
-pub async fn probe(service: &str, var: impl Fn(&str) -> Option<String>) -> Option<Result<Duration, String>> {
+pub async fn probe(service: Name, var: impl Fn(&str) -> Option<String>) -> Option<Result<Duration, String>> {
     // Fails when one is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let var = |name: &str, default: &str| var(name).unwrap_or_else(|| default.to_owned());
     let asked = match service {
-        "redis" => timeout(PATIENCE, redis(var("REDIS_URL", "redis://127.0.0.1:6379"))).await,
-        "mongodb" => {
+        Name::Redis => timeout(PATIENCE, redis(var("REDIS_URL", "redis://127.0.0.1:6379"))).await,
+        Name::Mongodb => {
             timeout(PATIENCE, mongodb(var("MONGO_URL", "mongodb://127.0.0.1:27017"), var("DB_NAME", "ecomsimply")))
                 .await
         }
-        "security" => {
+        Name::Security => {
             let secret = var("JWT_SECRET", "");
             return (!secret.is_empty()).then(|| Auth::new(&secret.into()).self_test());
         }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::{Router, routing::get};
-use providers::services::SERVICES;
 use queue::Client;
+use services::SERVICES;
 use store::Store;
 use tokio::{
     net::TcpListener,
@@ -59,7 +59,7 @@ async fn run_on(redis: &fleet::Redis, config: Config, shutdown: impl Future<Outp
     let _guard = closing.clone().drop_guard();
     let grace = Duration::from_secs(config.shutdown_grace_s);
     let limits = Limits::new(config.http_max_connections);
-    status::refresh(&app, &SERVICES);
+    status::refresh(&app, SERVICES);
     let tasks = redis.tasks();
     tasks.spawn_until("watch", &closing, watch::watch(app.clone(), config));
     let health = Router::new().route("/health", get(async || "ok\n"));

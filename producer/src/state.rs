@@ -20,7 +20,7 @@ pub struct App {
     pub(crate) auth: Arc<Auth>,
     pub(crate) fleet: Fleet,
     /// What the variables say of the outside services.
-    pub(crate) services: Arc<providers::Config>,
+    pub(crate) services: Arc<services::Config>,
     pub(crate) board: Arc<Board>,
     /// Cancelled when the process shall end: whoever waits for a job stops waiting.
     pub(crate) closing: CancellationToken,
@@ -32,7 +32,7 @@ impl App {
     /// The API on this Redis, with all kinds of `jobs`. Does not wait for Redis. `secret` signs the tokens, `services` is what the
     /// variables say of the outside services. Must be called inside a tokio runtime.
     #[must_use]
-    pub fn new(redis: &fleet::Redis, secret: &SecretString, services: providers::Config) -> Self {
+    pub fn new(redis: &fleet::Redis, secret: &SecretString, services: services::Config) -> Self {
         let checks = Checks::all();
         Self {
             client: Client::new(redis, checks.kinds()),

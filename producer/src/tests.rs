@@ -45,7 +45,7 @@ impl Answer {
 /// The API with nobody behind it: the ports are never in use.
 fn api() -> Router {
     let redis = fleet::Redis::open("redis://127.0.0.1:1", "test").unwrap();
-    router(App::new(&redis, &SECRET.into(), providers::Config::mock()))
+    router(App::new(&redis, &SECRET.into(), services::Config::mock()))
 }
 
 async fn send(request: Request<Body>) -> Answer {

@@ -8,11 +8,11 @@ use std::{sync::Arc, time::Duration};
 
 use fleet::{Admission, Call, Clock, Fleet, Mode, Permit, Reported, Reserved};
 use futures::future::{self, BoxFuture, FutureExt};
+use services::{Limit, Limits, Name, Secrets};
 use tokio::{sync::OwnedMutexGuard, time::Instant};
 
 use crate::{
     error::{Hold, ProviderError},
-    secrets::Secrets,
     wait,
 };
 
@@ -27,34 +27,25 @@ const NEXT_TURN: Duration = Duration::from_secs(5);
 /// One outside service: its real providers in the order in which they are asked, the mock, and what stands in for the real ones.
 #[derive(Debug)]
 pub struct Service<P: ?Sized> {
-    name: &'static str,
+    name: Name,
     real_by_variables: bool,
     reals: Vec<Arc<P>>,
     mock: Arc<P>,
     stand_in: Arc<P>,
     timeout: Duration,
     limits: Limits,
-    shared: Shared,
+    shared: AllServices,
 }
 
 /// What all services of a process share.
 #[derive(Debug, Clone)]
-pub struct Shared {
+pub struct AllServices {
     /// Mode, breakers, limits, spending.
     pub fleet: Fleet,
     /// What a tenant may spend in a UTC day, in millionths of a US dollar; `None`: as much as it takes.
     pub spending_cap: Option<u64>,
     /// What no error may show.
     pub secrets: Secrets,
-}
-
-/// How often an account of a service may be asked; `None`: as often as it answers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Requests in a minute.
-    pub requests_per_min: Option<u32>,
-    /// Tokens of language models in a minute.
-    pub tokens_per_min: Option<u32>,
 }
 
 /// What every provider tells of itself.
@@ -118,8 +109,8 @@ impl From<OwnedMutexGuard<()>> for Turn {
 /// What a call uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Tokens of a language model.
-    pub tokens: u64,
+    /// Tokens of a language model, or messages.
+    pub units: u64,
     /// Money, in millionths of a US dollar; `None` when the price is not known.
     pub micro_usd: Option<u64>,
 }
@@ -149,16 +140,10 @@ pub struct Answer<T> {
 }
 
 impl<P: Provider + ?Sized> Service<P> {
-    /// The service `name`, one of those in the catalogue. `real_by_variables`: what the variables ask for. `reals`: those that are
+    /// The service `name`. `real_by_variables`: what the variables ask for. `reals`: those that are
     /// configured, whatever the mode.
-    pub fn new(
-        name: &'static str,
-        real_by_variables: bool,
-        reals: Vec<Arc<P>>,
-        mock: Arc<P>,
-        timeout: Duration,
-    ) -> Self {
-        let shared = Shared { fleet: Fleet::alone(), spending_cap: None, secrets: Secrets::default() };
+    pub fn new(name: Name, real_by_variables: bool, reals: Vec<Arc<P>>, mock: Arc<P>, timeout: Duration) -> Self {
+        let shared = AllServices { fleet: Fleet::alone(), spending_cap: None, secrets: Secrets::default() };
         let stand_in = Arc::clone(&mock);
         Self { name, real_by_variables, reals, mock, stand_in, timeout, limits: Limits::default(), shared }
     }
@@ -171,14 +156,14 @@ impl<P: Provider + ?Sized> Service<P> {
 
     /// The same service, with what it shares with other processes.
     #[must_use]
-    pub fn sharing(self, shared: &Shared, limits: Limits) -> Self {
+    pub fn sharing(self, shared: &AllServices, limits: Limits) -> Self {
         Self { shared: shared.clone(), limits, ..self }
     }
 
     /// Whether a real provider is to answer: as switched at run time; else as the variables say, if one is configured.
     #[must_use]
     pub fn is_real(&self) -> bool {
-        match self.shared.fleet.mode(self.name) {
+        match self.shared.fleet.mode(self.name.as_str()) {
             Some(mode) => mode == Mode::Real,
             None => self.real_by_variables && !self.reals.is_empty(),
         }
@@ -211,7 +196,7 @@ impl<P: Provider + ?Sized> Service<P> {
                     return Ok(Answer { value, provider: real.name(), degraded_reason });
                 }
                 Err(error) if policy.allow_fallback && error.passes_on(policy.last_attempt) => {
-                    tracing::debug!(service = self.name, provider = real.name(), %error, "cannot answer, the next one is asked");
+                    tracing::debug!(service = self.name.as_str(), provider = real.name(), %error, "cannot answer, the next one is asked");
                     let reason = error.to_string();
                     if !reasons.contains(&reason) {
                         reasons.push(reason);
@@ -223,7 +208,7 @@ impl<P: Provider + ?Sized> Service<P> {
         if !policy.allow_fallback {
             // Only if there is none: the errors of others were returned.
             return Err(ProviderError::Held {
-                service: self.name,
+                service: self.name.as_str(),
                 hold: Hold::NotConfigured,
                 message: "switched to real, but not configured; see `ecomctl check-env`".to_owned(),
                 retry_in: Duration::from_secs(60),
@@ -252,16 +237,14 @@ impl<P: Provider + ?Sized> Service<P> {
         };
         let Some(_turn) = time.wait_for(what.turn(real)).await else {
             return Err(ProviderError::Held {
-                service: self.name,
+                service: self.name.as_str(),
                 hold: Hold::Limit,
                 message: format!("others were ahead at {account} for as long as this attempt can wait"),
                 retry_in: NEXT_TURN,
             });
         };
         let reservation = self.reserve(policy.tenant, estimate).await?;
-        let Limits { requests_per_min, tokens_per_min } = self.limits;
-        let call =
-            Call { service: self.name, account: &account, requests_per_min, tokens_per_min, tokens: estimate.tokens };
+        let call = call(self.name.as_str(), &account, self.limits, estimate.units);
         let permit = match admitted(&self.shared.fleet, self.name, &call).await {
             Ok(permit) => permit,
             Err(error) => {
@@ -280,7 +263,11 @@ impl<P: Provider + ?Sized> Service<P> {
         let result = result.map_err(|error| error.redacted(&self.shared.secrets).bounded());
         let used = result.as_ref().ok().and_then(|value| what.used(value));
         let pause = real.take_pause().map(|pause| pause.min(wait::LONGEST));
-        under_way.ended(reported(result.as_ref().err(), used, pause));
+        under_way.ended(reported(
+            result.as_ref().err(),
+            used.map(|used| in_bucket(self.limits.units, used.units)),
+            pause,
+        ));
         // What a failed call cost is not known: a refusal was paid for, no answer most likely not.
         let spent = match &result {
             Ok(_) => used.unwrap_or(estimate).micro_usd,
@@ -299,7 +286,7 @@ impl<P: Provider + ?Sized> Service<P> {
         match fleet.reserve(tenant, micro_usd, cap).await {
             Ok(reserved) => Ok(Reservation { fleet, reserved: Some(reserved) }),
             Err(fleet::Error::OverCap { .. }) => Err(ProviderError::Held {
-                service: self.name,
+                service: self.name.as_str(),
                 hold: Hold::SpendingCap,
                 message: format!("tenant {tenant} has spent what it may in a day"),
                 retry_in: until_midnight(),
@@ -367,19 +354,33 @@ impl Drop for Reservation<'_> {
 }
 
 /// Waits until the next result of a stand-in of `service` may be replaced, in all replicas together.
-pub(crate) async fn pace(fleet: &Fleet, service: &'static str, limits: Limits) -> Result<(), ProviderError> {
+pub(crate) async fn pace(fleet: &Fleet, service: Name, limit: Limit) -> Result<(), ProviderError> {
     let account = format!("healing/{service}");
-    let Limits { requests_per_min, tokens_per_min } = limits;
-    let call = Call { service: "healing", account: &account, requests_per_min, tokens_per_min, tokens: 0 };
-    let permit = admitted(fleet, service, &call).await?;
+    let limits = Limits { requests: Some(limit), units: None };
+    let permit = admitted(fleet, service, &call("healing", &account, limits, 0)).await?;
     fleet.report(permit, Reported::Answered { tokens: None, pause: None });
     Ok(())
 }
 
+/// What [`Fleet`] is asked. It keeps buckets that hold a minute's worth, and are filled by as much in a minute.
+fn call<'a>(service: &'a str, account: &'a str, limits: Limits, units: u64) -> Call<'a> {
+    let per_min = |limit: Option<Limit>| limit.map(|limit| limit.n);
+    let (requests_per_min, tokens_per_min) = (per_min(limits.requests), per_min(limits.units));
+    Call { service, account, requests_per_min, tokens_per_min, tokens: in_bucket(limits.units, units) }
+}
+
+/// How much is taken of a bucket of `n` a minute for so many units of a limit of `n` in its window: as many times as the window has
+/// minutes. One more where that is more than one, because the first minute begins with a minute's worth in hand.
+fn in_bucket(limit: Option<Limit>, units: u64) -> u64 {
+    let minutes = limit.map_or(1, |limit| limit.window.as_secs() / 60);
+    units * if minutes > 1 { minutes + 1 } else { 1 }
+}
+
 /// Waits for a permit if that is short.
-async fn admitted(fleet: &Fleet, service: &'static str, call: &Call<'_>) -> Result<Permit, ProviderError> {
+async fn admitted(fleet: &Fleet, service: Name, call: &Call<'_>) -> Result<Permit, ProviderError> {
     let until = Instant::now() + LONGEST_WAIT;
-    let held = |hold, message, retry_in| Err(ProviderError::Held { service, hold, message, retry_in });
+    let held =
+        |hold, message, retry_in| Err(ProviderError::Held { service: service.as_str(), hold, message, retry_in });
     loop {
         match fleet.admit(call).await {
             Admission::Go(permit) => return Ok(permit),
@@ -427,10 +428,10 @@ fn too_late(service: &'static str, time: Duration, is_write: bool) -> ProviderEr
 }
 
 /// What the outcome of a call says of the provider.
-fn reported(error: Option<&ProviderError>, used: Option<Usage>, pause: Option<Duration>) -> Reported {
+fn reported(error: Option<&ProviderError>, tokens: Option<u64>, pause: Option<Duration>) -> Reported {
     let reason = || error.map(ToString::to_string).unwrap_or_default();
     match error {
-        None => Reported::Answered { tokens: used.map(|used| used.tokens), pause },
+        None => Reported::Answered { tokens, pause },
         Some(ProviderError::Rejected { .. } | ProviderError::Deferred { .. } | ProviderError::Held { .. }) => {
             Reported::Answered { tokens: None, pause }
         }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{secrets::Secrets, wait};
+use services::Secrets;
+
+use crate::wait;
 
 /// Why a provider could not answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

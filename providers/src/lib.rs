@@ -1,30 +1,24 @@
 //! Outside services: one trait a service, a real provider and a mock behind it, and the one way that a call
 //! goes ([`Service::call`]).
+//!
+//! Order, lowest first: `wait`, `error`, `chain`, `content`, `email`, `image`, `publication`, `scraping`, `probe`.
 
 mod chain;
-mod config;
 pub mod content;
 pub mod email;
 mod error;
 pub mod image;
-mod links;
-mod pace;
 mod probe;
 pub mod publication;
 pub mod scraping;
-mod secrets;
-pub mod services;
 mod wait;
 
-pub use chain::{Answer, Ask, Limits, Policy, Provider, Service, Shared, Turn, Usage};
-pub use config::{Config, OpenAi, Scraping, ServiceState, Smtp, SmtpTls};
+pub use chain::{AllServices, Answer, Ask, Policy, Provider, Service, Turn, Usage};
 pub use error::{Hold, ProviderError};
-pub use links::Links;
-pub use pace::{Pace, micro_usd};
 pub use probe::probe;
-pub use secrets::Secrets;
 
 use fleet::Fleet;
+use services::{Config, Limit, Links, Name};
 
 /// All outside services, one field each.
 #[derive(Debug)]
@@ -53,29 +47,32 @@ impl Providers {
     /// # Errors
     /// [`ProviderError::Misconfigured`] when a client cannot be built from the configuration.
     pub fn from_config(config: &Config, fleet: &Fleet) -> Result<Self, ProviderError> {
-        let shared =
-            Shared { fleet: fleet.clone(), spending_cap: config.pace.spending_cap, secrets: config.secrets.clone() };
+        let shared = AllServices {
+            fleet: fleet.clone(),
+            spending_cap: config.pace.spending_cap,
+            secrets: config.secrets.clone(),
+        };
         Ok(Self {
             fleet: fleet.clone(),
             heal_per_min: config.pace.heal_per_min,
-            content: content::service(config)?.sharing(&shared, config.pace.limits("ai")),
-            image: image::service(config)?.sharing(&shared, config.pace.limits("images")),
-            scraping: scraping::service(config)?.sharing(&shared, config.pace.limits("scraping")),
+            content: content::service(config)?.sharing(&shared, config.pace.limits(Name::Ai)),
+            image: image::service(config)?.sharing(&shared, config.pace.limits(Name::Images)),
+            scraping: scraping::service(config)?.sharing(&shared, config.pace.limits(Name::Scraping)),
             email: email::service(config)?.sharing(&shared, email::limits(config)),
-            publication: publication::service(config)?.sharing(&shared, config.pace.limits("publication")),
+            publication: publication::service(config)?.sharing(&shared, config.pace.limits(Name::Publication)),
             links: config.links.clone(),
         })
     }
 
     /// Whether the real providers of a service are to answer now.
     #[must_use]
-    pub fn is_real(&self, service: &str) -> bool {
+    pub fn is_real(&self, service: Name) -> bool {
         match service {
-            "ai" => self.content.is_real(),
-            "images" => self.image.is_real(),
-            "scraping" => self.scraping.is_real(),
-            "email" => self.email.is_real(),
-            "publication" => self.publication.is_real(),
+            Name::Ai => self.content.is_real(),
+            Name::Images => self.image.is_real(),
+            Name::Scraping => self.scraping.is_real(),
+            Name::Email => self.email.is_real(),
+            Name::Publication => self.publication.is_real(),
             _ => false,
         }
     }
@@ -84,8 +81,7 @@ impl Providers {
     ///
     /// # Errors
     /// [`ProviderError::Held`] when that is more than 2 s away.
-    pub async fn pace_healing(&self, service: &'static str) -> Result<(), ProviderError> {
-        let limits = Limits { requests_per_min: Some(self.heal_per_min), tokens_per_min: None };
-        chain::pace(&self.fleet, service, limits).await
+    pub async fn pace_healing(&self, service: Name) -> Result<(), ProviderError> {
+        chain::pace(&self.fleet, service, Limit::per_min(self.heal_per_min)).await
     }
 }

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use reqwest::redirect::Policy;
 use secrecy::ExposeSecret;
+use services::{Config, Name, OpenAi};
 
-use crate::{Config, OpenAi, content, email};
+use crate::{content, email};
 
 /// Longer than a healthy service takes.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -15,11 +16,11 @@ const MAIL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Asks a configured service whether it answers, whatever the mode: how long that took, or why it does not. `None` for one that is
 /// not configured, and for one that cannot be asked for free. With `login` the mail server is asked to take our password, which it
 /// may not like to be asked often.
-pub async fn probe(config: &Config, service: &str, login: bool) -> Option<Result<Duration, String>> {
+pub async fn probe(config: &Config, service: Name, login: bool) -> Option<Result<Duration, String>> {
     let started = Instant::now();
     let result = match service {
-        "ai" => within(TIMEOUT, openai(config.openai.as_ref()?, &content::usual_model(config))).await,
-        "email" => within(MAIL_TIMEOUT, email::probe(config.smtp.as_ref()?, login)).await,
+        Name::Ai => within(TIMEOUT, openai(config.openai.as_ref()?, &content::usual_model(config))).await,
+        Name::Email => within(MAIL_TIMEOUT, email::probe(config.smtp.as_ref()?, login)).await,
         _ => return None,
     };
     Some(result.map(|()| started.elapsed()).map_err(|error| config.secrets.redact(error)))

@@ -10,10 +10,9 @@ use std::{
 
 use fleet::{Fleet, Mode, Redis, Settings};
 use futures::{FutureExt, future::BoxFuture};
-use providers::{
-    Answer, Ask, Config, Hold, Limits, Policy, Provider, ProviderError, Providers, Service, Shared, Turn, Usage,
-};
+use providers::{AllServices, Answer, Ask, Hold, Policy, Provider, ProviderError, Providers, Service, Turn, Usage};
 use servers::RedisKind;
+use services::{Config, Limit, Limits, Name, Secrets};
 
 /// A provider that gives these answers, and then its name.
 struct Scripted {
@@ -50,7 +49,7 @@ impl Provider for Scripted {
     }
 }
 
-const COST: Usage = Usage { tokens: 10, micro_usd: Some(10_000) };
+const COST: Usage = Usage { units: 10, micro_usd: Some(10_000) };
 
 /// A question; an answer costs a cent. It is asked in turn.
 struct Question;
@@ -135,8 +134,8 @@ fn limited(
     let first = Scripted::new("first", answers);
     let (second, mock) = (Scripted::new("second", []), Scripted::new("mock", []));
     let reals = vec![first.clone(), second.clone()];
-    let shared = Shared { fleet: fleet.clone(), spending_cap, secrets: providers::Secrets::default() };
-    let service = Service::new("ai", true, reals, mock.clone(), Duration::from_secs(10)).sharing(&shared, limits);
+    let shared = AllServices { fleet: fleet.clone(), spending_cap, secrets: Secrets::default() };
+    let service = Service::new(Name::Ai, true, reals, mock.clone(), Duration::from_secs(10)).sharing(&shared, limits);
     World { fleet, first, second, mock, service }
 }
 
@@ -209,7 +208,7 @@ async fn an_unusable_account_is_parked_for_all_at_once() {
 
 #[tokio::test]
 async fn a_wait_that_is_known_before_the_call_puts_the_job_off_also_where_a_stand_in_is_allowed() {
-    let world = limited([], Limits { requests_per_min: Some(1), tokens_per_min: None }, None);
+    let world = limited([], Limits { requests: Some(Limit::per_min(1)), units: None }, None);
     while let Ok(answer) = world.call(true, true).await {
         assert_eq!(answer.provider, "first");
         assert!(world.first.asked() < 10, "one in a minute");
@@ -262,9 +261,9 @@ async fn a_switch_takes_effect_at_the_next_call_and_a_mock_by_mode_is_not_degrad
 #[tokio::test]
 async fn what_is_switched_to_real_without_its_variables_is_degraded_or_waits() {
     let fleet = fleet();
-    let shared = Shared { fleet: fleet.clone(), spending_cap: None, secrets: providers::Secrets::default() };
+    let shared = AllServices { fleet: fleet.clone(), spending_cap: None, secrets: Secrets::default() };
     let mock = Scripted::new("mock", []);
-    let service = Service::new("images", true, Vec::new(), mock, Duration::from_secs(10));
+    let service = Service::new(Name::Images, true, Vec::new(), mock, Duration::from_secs(10));
     let service: Service<Scripted> = service.sharing(&shared, Limits::default());
     let policy =
         |allow_fallback| Policy { allow_fallback, last_attempt: false, tenant: "acme", time: Duration::from_secs(10) };
@@ -281,7 +280,7 @@ async fn healing_keeps_its_pace_and_says_when_to_come_again() {
     let providers = Providers::from_config(&config, &fleet()).unwrap();
     let mut n_allowed = 0;
     let error = loop {
-        match providers.pace_healing("ai").await {
+        match providers.pace_healing(Name::Ai).await {
             Ok(()) => n_allowed += 1,
             Err(error) => break error,
         }
@@ -289,7 +288,7 @@ async fn healing_keeps_its_pace_and_says_when_to_come_again() {
     };
     let ProviderError::Held { hold: Hold::Limit, retry_in, .. } = &error else { panic!("{error:?}") };
     assert!(n_allowed == 3 && *retry_in > Duration::from_secs(2) && *retry_in <= Duration::from_secs(20), "{error:?}");
-    assert!(providers.pace_healing("images").await.is_ok(), "each service has a pace of its own");
+    assert!(providers.pace_healing(Name::Images).await.is_ok(), "each service has a pace of its own");
 }
 
 #[tokio::test]
@@ -322,11 +321,11 @@ async fn the_reason_names_all_who_were_asked_before_the_one_that_answered_or_the
     let reals = || vec![Scripted::new("first", [parked()]), Scripted::new("second", [refused()])];
     let with = |third: Arc<Scripted>| [reals(), vec![third]].concat();
     let mock = || Scripted::new("mock", []);
-    let service = Service::new("ai", true, with(Scripted::new("third", [])), mock(), Duration::from_secs(10));
+    let service = Service::new(Name::Ai, true, with(Scripted::new("third", [])), mock(), Duration::from_secs(10));
     let answer = service.call(policy, &Question).await.unwrap();
     assert_eq!(answer.degraded_reason.as_deref(), Some("first: the key is refused; second: 422"));
     let broken = Scripted::new("broken", [transient()]);
-    let service = Service::new("ai", true, reals(), mock(), Duration::from_secs(10)).with_stand_in(broken);
+    let service = Service::new(Name::Ai, true, reals(), mock(), Duration::from_secs(10)).with_stand_in(broken);
     let error = service.call(policy, &Question).await.unwrap_err();
     assert_eq!(error.to_string(), "first: 500; before: first: the key is refused; second: 422");
 }
@@ -335,10 +334,10 @@ async fn the_reason_names_all_who_were_asked_before_the_one_that_answered_or_the
 async fn a_secret_that_a_vendor_quotes_is_in_no_error_and_in_no_reason() {
     let secret = "sk-proj-0123456789abcdef";
     let secrets = Config::from_vars(|name| (name == "OPENAI_API_KEY").then(|| secret.to_owned())).secrets;
-    let shared = Shared { fleet: Fleet::alone(), spending_cap: None, secrets };
+    let shared = AllServices { fleet: Fleet::alone(), spending_cap: None, secrets };
     let quoting = || Err(ProviderError::Unable { service: "first", message: format!("you sent {secret}") });
     let reals = vec![Scripted::new("first", [quoting(), quoting()])];
-    let service = Service::new("ai", true, reals, Scripted::new("mock", []), Duration::from_secs(10))
+    let service = Service::new(Name::Ai, true, reals, Scripted::new("mock", []), Duration::from_secs(10))
         .sharing(&shared, Limits::default());
     let policy =
         |allow_fallback| Policy { allow_fallback, last_attempt: false, tenant: "acme", time: Duration::from_secs(10) };
@@ -444,7 +443,7 @@ async fn a_call_that_failed_or_was_not_let_through_costs_nothing() {
         assert_eq!(failing.call(false, false).await.unwrap_err().code(), "provider_unavailable");
     }
     assert_eq!(failing.call(false, false).await.unwrap().provider, "first");
-    let limits = Limits { requests_per_min: Some(1), tokens_per_min: None };
+    let limits = Limits { requests: Some(Limit::per_min(1)), units: None };
     let held = limited([], limits, Some(100_000));
     while held.call(false, false).await.is_ok() {}
     for _ in 0..12 {
@@ -456,11 +455,12 @@ async fn a_call_that_failed_or_was_not_let_through_costs_nothing() {
 async fn what_stands_in_is_not_the_mock_where_the_mock_would_lie() {
     let (mock, nothing) = (Scripted::new("mock", []), Scripted::new("nothing", []));
     let reals = vec![Scripted::new("only", [parked()])];
-    let service = Service::new("prices", true, reals, mock.clone(), Duration::from_secs(10)).with_stand_in(nothing);
+    let service =
+        Service::new(Name::Scraping, true, reals, mock.clone(), Duration::from_secs(10)).with_stand_in(nothing);
     let policy = Policy { allow_fallback: true, last_attempt: false, tenant: "acme", time: Duration::from_secs(10) };
     let answer = service.call(policy, &Question).await.unwrap();
     assert_eq!((answer.provider, answer.degraded_reason.is_some(), mock.asked()), ("nothing", true, 0));
-    let mocked = Service::new("prices", false, Vec::new(), mock, Duration::from_secs(10))
+    let mocked = Service::new(Name::Scraping, false, Vec::new(), mock, Duration::from_secs(10))
         .with_stand_in(Scripted::new("nothing", []));
     let answer = mocked.call(policy, &Question).await.unwrap();
     assert_eq!((answer.value, answer.provider, answer.degraded_reason), ("mock", "mock", None));

@@ -6,9 +6,10 @@
 use std::time::Duration;
 
 use providers::{
-    Config, Policy,
+    Policy,
     content::{self, ContentRequest, Language},
 };
+use services::Config;
 
 fn catalogue() -> Vec<ContentRequest> {
     let csv = include_bytes!("../../examples/catalogue.csv");

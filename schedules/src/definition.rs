@@ -329,6 +329,12 @@ impl JobSpec {
     }
 }
 
+/// The id of a tenant's schedule.
+#[must_use]
+pub fn schedule_id(tenant: &str, name: &str) -> String {
+    format!("{tenant}/{name}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

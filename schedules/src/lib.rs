@@ -3,6 +3,8 @@
 //! Reading order: `timetable.rs` (what recurs here), `definition.rs` (what a schedule is), `expression.rs` (cron expressions),
 //! `clocktime.rs` (the rule for changes of the clock), `due.rs` (which times are run now), `ticker.rs` (enqueues them).
 //! What the timetable's jobs do is in `jobs/src/maintenance.rs`.
+//!
+//! Order, lowest first: `expression`, `clocktime`, `definition`, `due`, `timetable`, `ticker`.
 
 mod clocktime;
 mod definition;
@@ -12,8 +14,8 @@ mod ticker;
 mod timetable;
 
 pub use clocktime::next_instant;
-pub use definition::{Definition, JobSpec, Missed, Overlap, Plan};
+pub use definition::{Definition, JobSpec, Missed, Overlap, Plan, schedule_id};
 pub use expression::{Expression, ExpressionError};
-pub use ticker::{Error, Ticker, new_schedule, pause, read, resume, schedule_id, tick_id};
+pub use ticker::{Error, Ticker, new_schedule, pause, read, resume, tick_id};
 pub use timetable::{Row, TIMETABLE, timetable};
 pub use zones::{Tables, Version, Zone, tables};

@@ -23,10 +23,10 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use queue::{Client, JobId, NewJob, Pushed};
 use serde::{Deserialize, Serialize};
-use store::{Advance, Found, Moment, Reckoned, Store, StoredSchedule, Tick, TickOutcome, Unreadable};
+use store::{Advance, Documents, Moment, Reckoned, Store, StoredSchedule, Tick, TickOutcome, Unreadable};
 
 use crate::{
-    definition::{Definition, JobSpec, Overlap, Plan},
+    definition::{Definition, JobSpec, Overlap, Plan, schedule_id},
     due::{Due, due, reckoned_anew},
     timetable::{Row, TIMETABLE, timetable},
 };
@@ -190,7 +190,7 @@ impl Ticker {
         let tables = tables.version().as_str();
         let (mut n_changed, mut after) = (0, None::<String>);
         loop {
-            let Found { read, unreadable } =
+            let Documents { read, unreadable } =
                 self.store.schedules_to_reckon(tables, all, after.as_deref(), BATCH).await?;
             let n_found = read.len() + unreadable.len();
             let ids =
@@ -595,12 +595,6 @@ pub fn new_schedule(tenant: &str, name: &str, definition: &Definition, now_ms: u
         resume(&mut schedule, now_ms);
     }
     schedule
-}
-
-/// The id of a tenant's schedule.
-#[must_use]
-pub fn schedule_id(tenant: &str, name: &str) -> String {
-    format!("{tenant}/{name}")
 }
 
 /// The id of a time that a schedule was due.

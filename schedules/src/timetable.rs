@@ -4,7 +4,7 @@
 use queue::DEFAULT_TENANT;
 use serde_json::json;
 
-use crate::definition::{Definition, JobSpec, Missed, Overlap};
+use crate::definition::{Definition, JobSpec, Missed, Overlap, schedule_id};
 
 /// The version of the rows below: one more with each change of them. While two releases run side by side, the workers of the older one
 /// leave the rows of the newer one alone.
@@ -29,7 +29,7 @@ impl Row {
     /// The id of its schedule.
     #[must_use]
     pub fn id(&self) -> String {
-        crate::schedule_id(self.tenant(), self.name)
+        schedule_id(self.tenant(), self.name)
     }
 }
 

@@ -15,7 +15,7 @@ use mongodb::{
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Moment, NewResult, Store, json, run};
+use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store, json, run};
 
 /// A stand-in's result that was taken to be replaced.
 #[derive(Debug, Clone, PartialEq)]
@@ -227,16 +227,16 @@ impl Store {
     }
 }
 
-/// Adds what is stored with a stand-in's result; what comes back must not be there.
-pub(crate) fn add_fields(new: &NewResult, document: &mut RawDocumentBuf) -> Document {
-    match (&new.payload, new.degraded) {
-        (Some(payload), true) => {
+/// Adds what is stored with a stand-in's `result`, which was made of this payload; what comes back must not be there.
+pub(crate) fn add_fields(payload: Option<&Value>, result: &Value, document: &mut RawDocumentBuf) -> Document {
+    match payload {
+        Some(payload) => {
             document.append(cstr!("payload_json"), payload.to_string());
-            document.append(cstr!("made"), hash(&new.result));
+            document.append(cstr!("made"), hash(result));
             document.append(cstr!("heal_at"), DateTime::now());
             doc! {}
         }
-        _ => doc! { "payload_json": "", "made": "", "heal_at": "", "heal_failures": "" },
+        None => doc! { "payload_json": "", "made": "", "heal_at": "", "heal_failures": "" },
     }
 }
 

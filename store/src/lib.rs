@@ -1,11 +1,16 @@
-//! MongoDB: the connection here, then one file a collection family ([`results`](Store::put_result),
+//! MongoDB: the connection, then one file a collection family ([`results`](Store::put_result),
 //! of stand-ins [`degraded`](Store::take_degraded), [`receipts`](Store::begin_receipt), [`history`](Store::record_jobs),
 //! [`schedules`](Store::due_schedules), [`flights`](Store::board), [`usage`](Store::count_usage)).
 //! Small writes that come together are gathered: `writer.rs`.
 //!
-//! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`Store::run`): a caller
+//! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`call.rs`): a caller
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
+//!
+//! Order, lowest first: `error`, `json`, `call`, `writer`, `connection`, `history`, `degraded`, `results`, `emails`, `receipts`, `flights`, `schedules`,
+//! `usage`.
 
+mod call;
+mod connection;
 mod degraded;
 mod emails;
 mod error;
@@ -18,19 +23,7 @@ mod schedules;
 mod usage;
 mod writer;
 
-use std::{
-    fmt,
-    future::Future,
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-use mongodb::{
-    Client, Collection, Database,
-    bson::{Document, doc},
-    options::{Acknowledgment, ClientOptions, WriteConcern},
-};
-
+pub use connection::Store;
 pub use degraded::{Degraded, Replacement};
 pub use emails::{EmailPage, EmailQuery, StoredEmail};
 pub use error::Error;
@@ -39,73 +32,13 @@ pub use history::{Moment, PastAttempt, PastError, PastJob, PastPage, PastProgres
 pub use receipts::Receipt;
 pub use results::NewResult;
 pub use schedules::{
-    Advance, Cursor, Found, Monitor, Reckoned, StoredSchedule, TaskProgress, Tenant, Tick, TickOutcome, Unreadable,
+    Advance, Cursor, Documents, Monitor, Reckoned, StoredSchedule, TaskProgress, Tenant, Tick, TickOutcome, Unreadable,
 };
 pub use usage::{DayUsage, NewUsage};
 
-use crate::writer::Writer;
-
-/// The driver's own 30 s would hold a worker's slot for half a minute at each attempt.
-const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(3);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long the server may work on one operation.
-const MAX_TIME: Duration = Duration::from_secs(5);
-/// How long the majority may take to confirm a write; afterwards it may have happened or not.
-const MAJORITY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a caller waits for a server that accepts the call and says nothing: the driver has no timeout for that.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
-const PING_TIMEOUT: Duration = Duration::from_secs(4);
-/// The driver's own 10 is less than one worker's jobs.
-const MAX_POOL_SIZE: u32 = 50;
-const APP_NAME: &str = "ecomsimply";
-
-/// A database. Cheap to clone; connects at the first call and again whenever the connection is lost.
-#[derive(Clone)]
-pub struct Store {
-    database: Database,
-    writer: Arc<Writer>,
-}
-
-impl fmt::Debug for Store {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Store").field("database", &self.database.name()).finish_non_exhaustive()
-    }
-}
+use call::{ANSWER_TIMEOUT, MAJORITY_TIMEOUT, MAX_TIME, run};
 
 impl Store {
-    /// Reads the URL (`mongodb://`, `mongodb+srv://`) and chooses the database `name`. The server need not be up. Pool size
-    /// and timeouts in the URL win over ours; writes always wait for the majority.
-    ///
-    /// # Errors
-    /// [`Error::Url`] when the URL cannot be understood, [`Error::Unavailable`] when the names behind `mongodb+srv://` cannot be
-    /// looked up.
-    pub async fn open(url: &str, name: &str) -> Result<Self, Error> {
-        let url = url.to_owned();
-        let parse = async move { ClientOptions::parse(url).await };
-        let mut options = run("read MONGO_URL", ANSWER_TIMEOUT, parse).await.map_err(Error::at_open)?;
-        options.server_selection_timeout.get_or_insert(SERVER_SELECTION_TIMEOUT);
-        options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
-        options.max_pool_size.get_or_insert(MAX_POOL_SIZE);
-        options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
-        options.write_concern =
-            Some(WriteConcern::builder().w(Acknowledgment::Majority).w_timeout(MAJORITY_TIMEOUT).build());
-        check_database_name(name)?;
-        let client = Client::with_options(options).map_err(|error| Error::Url(error.kind.to_string()))?;
-        let database = client.database(name);
-        Ok(Self { writer: Arc::new(Writer::new(database.clone())), database })
-    }
-
-    /// How long MongoDB takes to answer.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] after at most 4 s.
-    pub async fn ping(&self) -> Result<Duration, Error> {
-        let database = self.database.clone();
-        let started = Instant::now();
-        run("ping MongoDB", PING_TIMEOUT, async move { database.run_command(doc! { "ping": 1 }).await }).await?;
-        Ok(started.elapsed())
-    }
-
     /// Creates the indexes of the given collections of results, and of all others. May be repeated.
     ///
     /// # Errors
@@ -120,57 +53,5 @@ impl Store {
         self.prepare_flights().await?;
         self.prepare_usage().await?;
         self.prepare_history().await
-    }
-
-    fn collection(&self, name: &str) -> Collection<Document> {
-        self.database.collection(name)
-    }
-}
-
-/// The server would refuse such a name only at the first write, when jobs are already under way.
-fn check_database_name(name: &str) -> Result<(), Error> {
-    let bad = |character: char| character.is_whitespace() || "/\\.\"$*<>:|?\0".contains(character);
-    if name.is_empty() || name.len() > 63 || name.contains(bad) {
-        return Err(Error::Url(format!("DB_NAME={name:?} is no name of a database")));
-    }
-    Ok(())
-}
-
-/// Runs one call of the driver in a task of its own and waits for it, at most `timeout`. `what` completes "cannot …".
-async fn run<T: Send + 'static>(
-    what: impl Into<String>,
-    timeout: Duration,
-    call: impl Future<Output = mongodb::error::Result<T>> + Send + 'static,
-) -> Result<T, Error> {
-    match tokio::time::timeout(timeout, tokio::spawn(call)).await {
-        Ok(Ok(Ok(value))) => Ok(value),
-        Ok(Ok(Err(error))) => Err(Error::from_driver(what.into(), &error)),
-        Ok(Err(stopped)) => Err(Error::Unavailable { what: what.into(), reason: stopped.to_string() }),
-        Err(_) => {
-            let reason = format!("no answer within {} s", timeout.as_secs());
-            Err(Error::Unavailable { what: what.into(), reason })
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_url_that_cannot_be_read_is_told_at_open() {
-        let error = Store::open("http://localhost", "shop").await.unwrap_err();
-        assert!(matches!(error, Error::Url(_)), "{error:?}");
-        assert!(error.to_string().starts_with("MONGO_URL or DB_NAME cannot be used: "), "{error}");
-        for name in ["", "a b", "a.b", "a/b", "$a"] {
-            let error = Store::open("mongodb://localhost", name).await.unwrap_err();
-            assert!(matches!(error, Error::Url(_)), "{name:?}: {error:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn the_password_does_not_show() {
-        let store = Store::open("mongodb://anna:hush@localhost/?authSource=admin", "shop").await.unwrap();
-        assert_eq!(format!("{store:?}"), r#"Store { database: "shop", .. }"#);
     }
 }

@@ -119,7 +119,8 @@ fn document(new: &NewResult) -> (RawDocumentBuf, Document) {
         "degraded_reason": text(&new.degraded_reason),
         "updated_at": now,
     };
-    let mut unset = degraded::add_fields(new, &mut document);
+    let waits = new.payload.as_ref().filter(|_| new.degraded);
+    let mut unset = degraded::add_fields(waits, &new.result, &mut document);
     let other = match json::to_raw(&new.result) {
         Some(result) => {
             document.append(cstr!("result"), result);

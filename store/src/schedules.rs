@@ -96,14 +96,14 @@ fn is_zero(number: &i64) -> bool {
 
 /// Documents, in order, and those among them that cannot be read.
 #[derive(Debug)]
-pub struct Found<T> {
+pub struct Documents<T> {
     /// What could be read.
     pub read: Vec<T>,
     /// What a newer release has written, or someone has damaged: it must not hold up the others.
     pub unreadable: Vec<Unreadable>,
 }
 
-impl<T> Found<T> {
+impl<T> Documents<T> {
     /// How many there were.
     #[must_use]
     pub fn n(&self) -> usize {
@@ -257,7 +257,7 @@ impl Store {
         tenant: Option<&str>,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Found<StoredSchedule>, Error> {
+    ) -> Result<Documents<StoredSchedule>, Error> {
         let mut filter = Document::new();
         if let Some(tenant) = tenant {
             filter.insert("tenant", tenant);
@@ -279,7 +279,7 @@ impl Store {
         all: bool,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Found<StoredSchedule>, Error> {
+    ) -> Result<Documents<StoredSchedule>, Error> {
         let mut filter = doc! { "next_at": { "$gt": DateTime::MIN } };
         if !all {
             let older = doc! { "reckoned.tables": { "$not": { "$gte": tables } } };
@@ -371,7 +371,7 @@ impl Store {
         now_ms: u64,
         except: &[String],
         limit: usize,
-    ) -> Result<Found<StoredSchedule>, Error> {
+    ) -> Result<Documents<StoredSchedule>, Error> {
         let filter = at_most("next_at", now_ms, except);
         self.find_readable(SCHEDULES, filter, doc! { "next_at": 1 }, limit).await
     }
@@ -430,7 +430,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
-    pub async fn ticks_to_push(&self, now_ms: u64, except: &[String], limit: usize) -> Result<Found<Tick>, Error> {
+    pub async fn ticks_to_push(&self, now_ms: u64, except: &[String], limit: usize) -> Result<Documents<Tick>, Error> {
         let filter = at_most("push_at", now_ms, except);
         self.find_readable(TICKS, filter, doc! { "push_at": 1, "tick": 1 }, limit).await
     }
@@ -654,7 +654,7 @@ impl Store {
         sort: Document,
         limit: usize,
     ) -> Result<Vec<T>, Error> {
-        let Found { read, mut unreadable } = self.find_readable(collection, filter, sort, limit).await?;
+        let Documents { read, mut unreadable } = self.find_readable(collection, filter, sort, limit).await?;
         match unreadable.pop() {
             Some(Unreadable { id, reason }) => {
                 Err(Error::Refused { what: format!("read {id} of {collection}"), reason })
@@ -669,7 +669,7 @@ impl Store {
         filter: Document,
         sort: Document,
         limit: usize,
-    ) -> Result<Found<T>, Error> {
+    ) -> Result<Documents<T>, Error> {
         let found = self.collection(collection);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let find = async move {
@@ -677,7 +677,7 @@ impl Store {
             documents.try_collect::<Vec<Document>>().await
         };
         let documents = run(format!("read {collection}"), ANSWER_TIMEOUT, find).await?;
-        let mut found = Found { read: Vec::with_capacity(documents.len()), unreadable: Vec::new() };
+        let mut found = Documents { read: Vec::with_capacity(documents.len()), unreadable: Vec::new() };
         for document in documents {
             let id = id_text(&document);
             match bson::deserialize_from_document(document) {

@@ -244,7 +244,7 @@ pub(crate) async fn insert(collection: &Collection<RawDocumentBuf>, documents: V
         }
     };
     let answer = run(what.clone(), ANSWER_TIMEOUT, call).await;
-    told(&what, Arc::unwrap_or_clone(documents), answer)
+    told(&what, &documents, answer)
 }
 
 /// Carries out statements `{ q, u, upsert }` in one command, and tells of each what became of it. They may be repeated.
@@ -276,14 +276,14 @@ pub(crate) async fn update(database: &Database, collection: &str, statements: Ve
         Ok((errors.collect(), answer.get_document("writeConcernError").ok().map(ToString::to_string)))
     };
     let answer = run(what.clone(), ANSWER_TIMEOUT, call).await;
-    told(&what, statements, answer)
+    told(&what, &statements, answer)
 }
 
 /// The errors of single writes (index, code, message), and what is wrong with all.
 type Answer = (Vec<(usize, i32, String)>, Option<String>);
 
 /// What became of each document.
-fn told(what: &str, documents: Vec<RawDocumentBuf>, answer: Result<Answer, Error>) -> Vec<Written> {
+fn told(what: &str, documents: &[RawDocumentBuf], answer: Result<Answer, Error>) -> Vec<Written> {
     let unavailable = |reason| Error::Unavailable { what: what.to_owned(), reason };
     let (errors, of_all) = match answer {
         Ok((errors, None)) => (errors, Ok(None)),

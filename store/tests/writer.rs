@@ -1,5 +1,7 @@
 //! What is written together, on a MongoDB of its own, whose commands are counted.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions included")]
+
 use futures::future::join_all;
 use mongodb::{
     Client,

@@ -6,6 +6,7 @@ use fleet::{Event, Mode};
 use jobs::{healable, maintenance::Maintenance};
 use providers::Providers;
 use queue::{Client, Job, NewJob, OnConflict, Priority, Pushed, Unique};
+use services::Name;
 use store::{Moment, Store};
 use tokio::{sync::broadcast::error::RecvError, time::sleep};
 
@@ -30,8 +31,8 @@ impl Healer {
             tokio::select! {
                 () = sleep(crate::about(LOOK_EVERY)) => self.look(None).await,
                 event = events.recv() => match event {
-                    Ok(Event::BreakerClosed { service, .. }) => self.look(Some(&service)).await,
-                    Ok(Event::ModeChanged { service, mode: Mode::Real }) => self.look(service.as_deref()).await,
+                    Ok(Event::BreakerClosed { service, .. }) => self.look(Name::named(&service)).await,
+                    Ok(Event::ModeChanged { service, mode: Mode::Real }) => self.look(service.as_deref().and_then(Name::named)).await,
                     Ok(_) => {}
                     Err(RecvError::Lagged(_)) => self.look(None).await,
                     Err(RecvError::Closed) => return,
@@ -41,7 +42,7 @@ impl Healer {
     }
 
     /// Has the results of `service` healed, or those of all, where there are any.
-    async fn look(&self, service: Option<&str>) {
+    async fn look(&self, service: Option<Name>) {
         for (name, collections) in healable() {
             if service.is_some_and(|service| service != name) || !self.providers.is_real(name) {
                 continue;
@@ -58,13 +59,13 @@ impl Healer {
     }
 
     /// One healing job a service, whoever pushes it. One that waits for the service goes on at once when that is back (`now`).
-    async fn heal(&self, service: &str, now: bool) {
+    async fn heal(&self, service: Name, now: bool) {
         if let Err(error) = self.push(service, now).await {
-            tracing::warn!(service, %error, "results of stand-ins are healed later");
+            tracing::warn!(service = service.as_str(), %error, "results of stand-ins are healed later");
         }
     }
 
-    async fn push(&self, service: &str, now: bool) -> Result<(), queue::Error> {
+    async fn push(&self, service: Name, now: bool) -> Result<(), queue::Error> {
         let payload = serde_json::to_string(&Maintenance::heal(service)).unwrap_or_default();
         let mut job = NewJob::new(Maintenance::KIND, payload);
         job.tenant = TENANT.to_owned();
@@ -72,7 +73,9 @@ impl Healer {
         job.unique =
             Some(Unique { key: format!("heal {service}"), hold: None, on_conflict: OnConflict::ReturnExisting });
         match self.client.submit(job).await? {
-            Pushed::New(id) => tracing::info!(service, job.id = %id, "results of stand-ins are to be healed"),
+            Pushed::New(id) => {
+                tracing::info!(service = service.as_str(), job.id = %id, "results of stand-ins are to be healed")
+            }
             Pushed::Existing(id) if now => match self.client.run_now(id).await {
                 // It runs, or has just ended.
                 Ok(_) | Err(queue::Error::Conflict(_) | queue::Error::NotFound) => {}

@@ -78,15 +78,15 @@ async fn run_on(
 ) -> anyhow::Result<()> {
     let timing = config.timing()?;
     let runners = chosen(&config, runners)?;
-    let services_config = providers::Config::from_vars(|name| std::env::var(name).ok());
-    for complaint in &services_config.complaints {
+    let variables = services::Config::from_vars(|name| std::env::var(name).ok());
+    for complaint in &variables.complaints {
         tracing::warn!("{complaint}");
     }
     let client = Client::new(redis, runners.iter().map(|runner| runner.kind.clone()).collect());
     let store = Store::open(config.mongo_url.expose_secret(), &config.db_name).await?;
     let fleet = Fleet::with_settings(redis, config.breakers());
     let services = Services {
-        providers: Arc::new(Providers::from_config(&services_config, &fleet)?),
+        providers: Arc::new(Providers::from_config(&variables, &fleet)?),
         store: store.clone(),
         client: client.clone(),
     };
@@ -106,7 +106,7 @@ async fn run_on(
         process::watch("redis", "no jobs are claimed until it is back", || redis_client.ping()).await;
     });
     tasks.spawn_until("ticker", &stop, schedules::Ticker::new(client.clone(), store.clone()).run());
-    let email_retention_days = services_config.email_retention_days;
+    let email_retention_days = variables.email_retention_days;
     let collections = runners.iter().map(|runner| runner.collection).collect();
     let recorder = Recorder::new(client.clone(), store.clone(), &runners);
     tasks.spawn_until("recorder", &stop, async move {

@@ -8,6 +8,7 @@ use std::{
     io::Read,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    str::FromStr,
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, Instant},
 };
@@ -93,6 +94,19 @@ struct Folder {
     path: PathBuf,
     files: BTreeMap<String, Vec<u8>>,
     stamp: u64,
+}
+
+/// A name that no zone has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no time zone of the IANA database, such as Europe/Paris")]
+pub struct UnknownZone(String);
+
+impl FromStr for Zone {
+    type Err = UnknownZone;
+
+    fn from_str(name: &str) -> Result<Self, UnknownZone> {
+        tables().zone(name).ok_or_else(|| UnknownZone(name.to_owned()))
+    }
 }
 
 impl Tables {

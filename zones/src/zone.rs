@@ -1,31 +1,14 @@
 //! One zone.
 
-use std::str::FromStr;
-
 use chrono::{DateTime, FixedOffset, MappedLocalTime, NaiveDateTime, TimeDelta, Utc};
 use jiff::{
     Timestamp,
     tz::{AmbiguousOffset, Offset, TimeZone},
 };
 
-use crate::tables::tables;
-
 /// A time zone of the IANA database, by the tables that counted when its name was read. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Zone(pub(crate) TimeZone);
-
-/// A name that no zone has.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no time zone of the IANA database, such as Europe/Paris")]
-pub struct UnknownZone(String);
-
-impl FromStr for Zone {
-    type Err = UnknownZone;
-
-    fn from_str(name: &str) -> Result<Self, UnknownZone> {
-        tables().zone(name).ok_or_else(|| UnknownZone(name.to_owned()))
-    }
-}
 
 impl Zone {
     /// The zone `UTC`.

@@ -4,7 +4,7 @@ use api::{Change, FieldError, Mode, ModeReport, ModeRequest, ServiceMode, Timest
 use axum::{Json, body::Body, extract::State, http::HeaderMap};
 use fleet::Switch;
 use jobs::Shape;
-use providers::services::{Entry, Risk, SERVICES};
+use services::{Name, Risk, SERVICES};
 
 use crate::{
     answer::Problem,
@@ -46,35 +46,44 @@ pub(crate) async fn switch(
     caller.require(Scope::ModeWrite)?;
     let read = |asked: &queue::Json| Shape::<ModeRequest>::new().read(asked).map_err(Problem::invalid);
     let ask = request::json(&headers, body, read).await?;
-    let service = ask.service.as_deref();
+    let service = ask.service.as_deref().map(named).transpose()?;
     if ask.mode == Mode::Real && !ask.force {
         refuse_unready(&app.services, service)?;
     }
-    app.fleet.switch(service, switched(ask.mode), &caller.subject, &ask.reason).await?;
+    app.fleet.switch(service.map(Name::as_str), switched(ask.mode), &caller.subject, &ask.reason).await?;
     report(&app).await.map(Json)
 }
 
+/// The schema lets only such through; no other may count as "all".
+fn named(service: &str) -> Result<Name, Problem> {
+    let unknown = || FieldError::new("/service", format!("{service:?} is no service that has a mock"));
+    Name::switchable().find(|name| name.as_str() == service).ok_or_else(|| Problem::invalid(vec![unknown()]))
+}
+
 /// Refuses to make real what cannot be.
-fn refuse_unready(config: &providers::Config, service: Option<&str>) -> Result<(), Problem> {
+fn refuse_unready(config: &services::Config, service: Option<Name>) -> Result<(), Problem> {
     // Of all services only the critical ones hold up the switch: without the others the system works as far as it goes.
-    let is_meant = |entry: &&Entry| match service {
-        Some(service) => entry.name == service,
-        None => entry.switch.is_some() && entry.built && entry.risk == Risk::P0,
+    let is_meant = |name: &Name| match service {
+        Some(service) => *name == service,
+        None => {
+            let entry = name.entry();
+            entry.switch.is_some() && entry.built && entry.risk == Risk::P0
+        }
     };
     let (mut missing, mut errors) = (Vec::new(), Vec::new());
-    for entry in SERVICES.iter().filter(is_meant) {
-        let mut complain = |what: String| errors.push(FieldError::new("/mode", format!("{} {what}", entry.name)));
-        if !entry.built {
+    for service in SERVICES.iter().copied().filter(is_meant) {
+        let mut complain = |what: String| errors.push(FieldError::new("/mode", format!("{service} {what}")));
+        if !service.entry().built {
             complain("has no real provider yet and would stay mock".to_owned());
         }
-        if config.is_configured(entry.name) {
+        if config.is_configured(service) {
             continue;
         }
-        for name in config.missing(entry.name) {
+        for name in config.missing(service) {
             missing.push(*name);
             complain(format!("needs {name}, which is not set"));
         }
-        for malformed in config.malformed(entry.name) {
+        for malformed in config.malformed(service) {
             complain(format!("cannot use {malformed}"));
         }
     }
@@ -84,7 +93,7 @@ fn refuse_unready(config: &providers::Config, service: Option<&str>) -> Result<(
 async fn report(app: &App) -> Result<ModeReport, Problem> {
     let switches = app.fleet.switches().await?;
     let services: Vec<ServiceMode> =
-        SERVICES.iter().map(|entry| service_mode(entry, &switches, &app.services)).collect();
+        SERVICES.iter().map(|service| service_mode(*service, &switches, &app.services)).collect();
     let switchable = || services.iter().filter(|service| service.decided_by != "fixed");
     let n_real = switchable().filter(|service| service.mode == Mode::Real).count();
     let mode = match n_real {
@@ -96,24 +105,25 @@ async fn report(app: &App) -> Result<ModeReport, Problem> {
     Ok(ModeReport { mode: mode.into(), services, changes })
 }
 
-fn service_mode(entry: &'static Entry, switches: &[Switch], config: &providers::Config) -> ServiceMode {
+fn service_mode(service: Name, switches: &[Switch], config: &services::Config) -> ServiceMode {
+    let has_mock = service.entry().switch.is_some();
     let of = |service: Option<&str>| switches.iter().find(|switch| switch.service.as_deref() == service);
-    let switch = of(Some(entry.name)).or_else(|| of(None)).filter(|_| entry.switch.is_some());
+    let switch = of(Some(service.as_str())).or_else(|| of(None)).filter(|_| has_mock);
     let now = switch
-        .map_or_else(|| if config.is_real(entry.name) { Mode::Real } else { Mode::Mock }, |switch| mode(switch.mode));
+        .map_or_else(|| if config.is_real(service) { Mode::Real } else { Mode::Mock }, |switch| mode(switch.mode));
     ServiceMode {
-        service: entry.name.into(),
+        service: service.as_str().into(),
         mode: now,
         decided_by: match switch {
             Some(_) => "switch".into(),
-            None if entry.switch.is_some() => "variables".into(),
+            None if has_mock => "variables".into(),
             None => "fixed".into(),
         },
         since: switch.map(|switch| Timestamp::from_ms(switch.since_ms)),
         by: switch.map(|switch| switch.by.clone()),
         reason: switch.map(|switch| switch.reason.clone()),
-        missing: config.missing(entry.name).iter().copied().map(Into::into).collect(),
-        configured: config.is_configured(entry.name),
+        missing: config.missing(service).iter().copied().map(Into::into).collect(),
+        configured: config.is_configured(service),
     }
 }
 
@@ -144,9 +154,9 @@ mod tests {
 
     #[test]
     fn every_service_that_has_a_switch_can_be_named() {
-        for entry in &SERVICES {
-            let named = serde_json::from_value::<api::Switchable>(json!(entry.name));
-            assert_eq!(named.is_ok(), entry.switch.is_some(), "{}", entry.name);
+        for service in SERVICES {
+            let named = serde_json::from_value::<api::Switchable>(json!(service.as_str()));
+            assert_eq!(named.is_ok(), service.entry().switch.is_some(), "{service}");
         }
     }
 
@@ -161,20 +171,20 @@ mod tests {
         assert_eq!(shape.read(&json!({})).unwrap_err()[0].pointer, "/mode");
     }
 
-    fn refused(vars: &[(&str, &str)], service: Option<&str>) -> Option<Vec<&'static str>> {
+    fn refused(vars: &[(&str, &str)], service: Option<Name>) -> Option<Vec<&'static str>> {
         let var = |name: &str| vars.iter().find(|(var, _)| *var == name).map(|(_, value)| (*value).to_owned());
-        let problem = refuse_unready(&providers::Config::from_vars(var), service).err()?;
+        let problem = refuse_unready(&services::Config::from_vars(var), service).err()?;
         Some(problem.missing().to_vec())
     }
 
     #[test]
     fn what_lacks_a_variable_is_not_made_real() {
-        assert_eq!(refused(&[], Some("email")), Some(vec!["SMTP_SERVER", "SMTP_PORT", "SENDER_EMAIL"]));
+        assert_eq!(refused(&[], Some(Name::Email)), Some(vec!["SMTP_SERVER", "SMTP_PORT", "SENDER_EMAIL"]));
         let smtp = [("SMTP_SERVER", "localhost"), ("SMTP_PORT", "1025"), ("SENDER_EMAIL", "shop@example.org")];
-        assert_eq!(refused(&smtp, Some("email")), None);
+        assert_eq!(refused(&smtp, Some(Name::Email)), None);
         let bad_port = [smtp[0], ("SMTP_PORT", "no"), smtp[2]];
-        assert_eq!(refused(&bad_port, Some("email")), Some(vec![]), "not missing, but malformed");
-        assert_eq!(refused(&[], Some("scraping")), None, "it needs no variable");
+        assert_eq!(refused(&bad_port, Some(Name::Email)), Some(vec![]), "not missing, but malformed");
+        assert_eq!(refused(&[], Some(Name::Scraping)), None, "it needs no variable");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use queue::{JobId, Json as Exact};
 use schedules::Definition;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::{Found, Moment, Store, StoredSchedule, Tick, TickOutcome};
+use store::{Documents, Moment, Store, StoredSchedule, Tick, TickOutcome};
 use utoipa::{IntoParams, IntoResponses};
 
 use crate::{
@@ -126,7 +126,7 @@ pub(crate) async fn list(
         tenant => Some(whose(&caller, tenant)?),
     };
     let found = store.schedules(tenant.as_deref(), query.cursor.as_deref(), limit + 1).await;
-    let Found { mut read, unreadable } = found.map_err(Problem::store_away)?;
+    let Documents { mut read, unreadable } = found.map_err(Problem::store_away)?;
     let mut unreadable: Vec<String> = unreadable.into_iter().map(|unreadable| unreadable.id).collect();
     read.retain(|schedule| {
         let is_readable = schedules::read(schedule).is_ok();

@@ -9,8 +9,8 @@ use api::{Probe, ServiceStatus, StatusReport, Timestamp};
 use axum::{Json, extract::State};
 use fleet::{BreakerState, Health, Mode};
 use futures::future::join_all;
-use providers::services::{Entry, SERVICES};
 use queue::Clock;
+use services::{Name, SERVICES};
 use tokio::time::timeout;
 
 use crate::{
@@ -36,9 +36,9 @@ const LOOK_UP: Duration = Duration::from_millis(500);
 )]
 pub(crate) async fn all(State(app): State<App>, caller: Caller) -> Result<Json<StatusReport>, Problem> {
     caller.require(Scope::JobsRead)?;
-    refresh(&app, &SERVICES);
-    let services = join_all(SERVICES.iter().map(|entry| status(&app, entry, &caller))).await;
-    let mut modes: Vec<_> = SERVICES.iter().filter(|entry| entry.switch.is_some()).map(|e| mode(&app, e)).collect();
+    refresh(&app, SERVICES);
+    let services = join_all(SERVICES.iter().map(|service| status(&app, *service, &caller))).await;
+    let mut modes: Vec<_> = Name::switchable().map(|service| mode(&app, service)).collect();
     modes.dedup();
     let mode = if let [mode] = modes[..] { mode } else { "mixed" };
     Ok(Json(StatusReport { mode: mode.into(), services }))
@@ -47,8 +47,7 @@ pub(crate) async fn all(State(app): State<App>, caller: Caller) -> Result<Json<S
 /// One service.
 #[utoipa::path(
     get, path = "/api/status/{service}", tag = "status", operation_id = "status_one",
-    params(("service" = String, Path, description = "ai, images, payments, publication, email, scraping, mongodb, redis, backup, \
-        monitoring or security")),
+    params(("service" = String, Path, description = Name::all_in_words())),
     responses((status = 200, description = "How it stands", body = ServiceStatus))
 )]
 pub(crate) async fn one(
@@ -57,37 +56,37 @@ pub(crate) async fn one(
     PathPart(service): PathPart,
 ) -> Result<Json<ServiceStatus>, Problem> {
     caller.require(Scope::JobsRead)?;
-    let entry = Entry::named(&service).ok_or_else(|| {
-        let names: Vec<_> = SERVICES.iter().map(|entry| entry.name).collect();
+    let service = Name::named(&service).ok_or_else(|| {
+        let names: Vec<_> = SERVICES.iter().map(|service| service.as_str()).collect();
         Problem::new(Type::NotFound, format!("no service is named {service:?}; there are {}", names.join(", ")))
     })?;
-    refresh(&app, std::slice::from_ref(entry));
-    Ok(Json(status(&app, entry, &caller).await))
+    refresh(&app, &[service]);
+    Ok(Json(status(&app, service, &caller).await))
 }
 
 /// Has every service probed in the background whose last probe is too old. Must be called inside a tokio runtime.
-pub(crate) fn refresh(app: &App, entries: &'static [Entry]) {
-    for entry in entries.iter().filter(|entry| mode(app, entry) == "real") {
-        let cached = if entry.name == "email" { MAIL_CACHED } else { CACHED };
-        if app.board.claim(entry.name, cached, Instant::now()) {
+pub(crate) fn refresh(app: &App, services: &[Name]) {
+    for service in services.iter().copied().filter(|service| mode(app, *service) == "real") {
+        let cached = if service == Name::Email { MAIL_CACHED } else { CACHED };
+        if app.board.claim(service, cached, Instant::now()) {
             let (app, closing) = (app.clone(), app.closing.clone());
             tokio::spawn(closing.run_until_cancelled_owned(async move {
-                if let Some(probe) = probe(&app, entry).await {
-                    app.board.put(entry.name, probe);
+                if let Some(probe) = probe(&app, service).await {
+                    app.board.put(service, probe);
                 }
             }));
         }
     }
 }
 
-async fn probe(app: &App, entry: &Entry) -> Option<Probe> {
-    let result = match entry.name {
-        "redis" => asked(app.client.ping_with_a_write()).await,
-        "mongodb" => match app.store() {
+async fn probe(app: &App, service: Name) -> Option<Probe> {
+    let result = match service {
+        Name::Redis => asked(app.client.ping_with_a_write()).await,
+        Name::Mongodb => match app.store() {
             Some(store) => asked(store.ping()).await,
             None => Err(NO_ADDRESS.to_owned()),
         },
-        "security" => app.auth.self_test(),
+        Name::Security => app.auth.self_test(),
         service => providers::probe(&app.services, service, false).await?,
     };
     let (latency_ms, error) = match result {
@@ -97,27 +96,27 @@ async fn probe(app: &App, entry: &Entry) -> Option<Probe> {
     Some(Probe { ok: error.is_none(), latency_ms, at: Timestamp::from_ms(Clock::default().now_ms()), error })
 }
 
-fn mode(app: &App, entry: &Entry) -> &'static str {
-    let switched = entry.switch.and_then(|_| app.fleet.mode(entry.name));
-    let real = switched.map_or_else(|| app.services.is_real(entry.name), |mode| mode == Mode::Real);
+fn mode(app: &App, service: Name) -> &'static str {
+    let switched = service.entry().switch.and_then(|_| app.fleet.mode(service.as_str()));
+    let real = switched.map_or_else(|| app.services.is_real(service), |mode| mode == Mode::Real);
     if real { "real" } else { "mock" }
 }
 
-async fn status(app: &App, entry: &'static Entry, caller: &Caller) -> ServiceStatus {
-    let (health, degraded_waiting) = tokio::join!(health(app, entry), degraded(app, entry.name));
-    let malformed = app.services.malformed(entry.name);
-    let mode = mode(app, entry);
+async fn status(app: &App, service: Name, caller: &Caller) -> ServiceStatus {
+    let (health, degraded_waiting) = tokio::join!(health(app, service), degraded(app, service));
+    let malformed = app.services.malformed(service);
+    let mode = mode(app, service);
     let breaker = health.as_ref().map(|health| &health.breaker);
     ServiceStatus {
-        service: entry.name.into(),
+        service: service.as_str().into(),
         mode: mode.into(),
-        configured: app.services.is_configured(entry.name),
-        missing: app.services.missing(entry.name).iter().copied().map(Into::into).collect(),
+        configured: app.services.is_configured(service),
+        missing: app.services.missing(service).iter().copied().map(Into::into).collect(),
         malformed: malformed.iter().map(|malformed| malformed.variable.into()).collect(),
         hints: malformed.iter().map(ToString::to_string).collect(),
-        risk: entry.risk.name().into(),
-        risk_text: entry.lost.into(),
-        probe: app.board.last(entry.name).filter(|_| mode == "real"),
+        risk: service.entry().risk.name().into(),
+        risk_text: service.entry().lost.into(),
+        probe: app.board.last(service).filter(|_| mode == "real"),
         breaker: breaker.map(|breaker| breaker_name(breaker).into()),
         breaker_reason: breaker.and_then(|breaker| breaker_reason(breaker, caller.is_admin())),
         success_rate_1h: health.as_ref().and_then(success_rate),
@@ -150,12 +149,12 @@ fn success_rate(health: &Health) -> Option<f64> {
 }
 
 /// Only services that can be switched are called through a breaker.
-async fn health(app: &App, entry: &Entry) -> Option<Health> {
-    entry.switch?;
-    timeout(LOOK_UP, app.fleet.health(entry.name)).await.ok()?.ok()
+async fn health(app: &App, service: Name) -> Option<Health> {
+    service.entry().switch?;
+    timeout(LOOK_UP, app.fleet.health(service.as_str())).await.ok()?.ok()
 }
 
-async fn degraded(app: &App, service: &str) -> Option<u64> {
+async fn degraded(app: &App, service: Name) -> Option<u64> {
     let (_, collections) = jobs::healable().into_iter().find(|(name, _)| *name == service)?;
     let store = app.store()?;
     let counts = join_all(collections.into_iter().map(|collection| store.n_degraded(collection)));

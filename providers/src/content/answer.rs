@@ -3,9 +3,30 @@
 
 use serde_json::{Deserializer, Value};
 
-use super::author::BadAnswer;
-use super::exchange::quote;
+use super::end_point::quote;
 use super::validate::Draft;
+
+/// Why an answer of a model cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum BadAnswer {
+    Refused(String),
+    Broken(String),
+}
+
+impl BadAnswer {
+    /// The answer ended before its end, and says so with this word.
+    pub(super) fn cut_off(reason: Option<&str>) -> Self {
+        match reason.map(str::to_lowercase).as_deref() {
+            Some("content_filter") => Self::Refused("the content filter stopped the answer".to_owned()),
+            Some("max_output_tokens" | "max_tokens" | "length" | "model_length") => {
+                Self::Broken("the answer was cut off because it was too long; be shorter".to_owned())
+            }
+            reason => {
+                Self::Broken(format!("the answer is incomplete ({})", quote(reason.unwrap_or("no reason given"))))
+            }
+        }
+    }
+}
 
 /// After so many pieces that are no JSON, nobody looks further.
 const MOST_PIECES: usize = 200;

@@ -15,13 +15,18 @@ use std::{
 use futures::{FutureExt, future::BoxFuture};
 use rust_decimal::Decimal;
 
-use super::answer::Written;
+use super::answer::{BadAnswer, Written};
 use super::dialect::Dialect;
-use super::exchange::{Account, Failure, Pause, quote};
+use super::end_point::{EndPoint, Failure, quote};
+use super::exchange::Pause;
 use super::prompt;
 use super::routes::{Choice, Plan, Routes};
 use super::validate::{self, Origin};
-use super::{ContentProvider, ContentRequest, ContentText, Step, Tell, Tokens};
+use super::{
+    provider::{ContentProvider, Step, Tell},
+    request::ContentRequest,
+    text::{ContentText, Tokens},
+};
 use crate::{Hold, Provider, ProviderError};
 
 /// A model that was not there is not asked again for so long.
@@ -53,28 +58,6 @@ pub(super) struct Reply {
     pub(super) tokens: Option<Tokens>,
 }
 
-/// Why an answer of a model cannot be used.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum BadAnswer {
-    Refused(String),
-    Broken(String),
-}
-
-impl BadAnswer {
-    /// The answer ended before its end, and says so with this word.
-    pub(super) fn cut_off(reason: Option<&str>) -> Self {
-        match reason.map(str::to_lowercase).as_deref() {
-            Some("content_filter") => Self::Refused("the content filter stopped the answer".to_owned()),
-            Some("max_output_tokens" | "max_tokens" | "length" | "model_length") => {
-                Self::Broken("the answer was cut off because it was too long; be shorter".to_owned())
-            }
-            reason => {
-                Self::Broken(format!("the answer is incomplete ({})", quote(reason.unwrap_or("no reason given"))))
-            }
-        }
-    }
-}
-
 /// Whose models write.
 #[derive(Debug)]
 pub(super) enum Models {
@@ -86,7 +69,7 @@ pub(super) enum Models {
 
 /// One account at a vendor of language models.
 pub(super) struct Author<W> {
-    account: Account,
+    end_point: EndPoint,
     wire: W,
     models: Models,
     routes: Arc<Routes>,
@@ -99,15 +82,15 @@ pub(super) struct Author<W> {
 
 impl<W> fmt::Debug for Author<W> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { account, models, .. } = self;
-        formatter.debug_struct("Author").field("account", account).field("models", models).finish_non_exhaustive()
+        let Self { end_point, models, .. } = self;
+        formatter.debug_struct("Author").field("end_point", end_point).field("models", models).finish_non_exhaustive()
     }
 }
 
 impl<W: Wire> Author<W> {
     /// `pause` is the one that `wire` asks for.
-    pub(super) fn new(account: Account, wire: W, models: Models, routes: Arc<Routes>, pause: Arc<Pause>) -> Self {
-        Self { account, wire, models, routes, pause, gone: Mutex::default(), dialects: Mutex::default() }
+    pub(super) fn new(end_point: EndPoint, wire: W, models: Models, routes: Arc<Routes>, pause: Arc<Pause>) -> Self {
+        Self { end_point, wire, models, routes, pause, gone: Mutex::default(), dialects: Mutex::default() }
     }
 
     async fn write(&self, request: &ContentRequest, tell: Tell<'_>) -> Result<ContentText, ProviderError> {
@@ -116,7 +99,12 @@ impl<W: Wire> Author<W> {
         for choice in self.those_there(&plan) {
             match self.write_with(choice, request, tell).await {
                 Err(Failure::ModelGone(message)) => {
-                    tracing::error!(service = self.account.service, model = choice.model, message, "the model is gone");
+                    tracing::error!(
+                        service = self.end_point.service,
+                        model = choice.model,
+                        message,
+                        "the model is gone"
+                    );
                     self.gone().insert(choice.model.clone(), Instant::now());
                     last_gone = message;
                 }
@@ -125,8 +113,8 @@ impl<W: Wire> Author<W> {
             }
         }
         let models: Vec<&str> = plan.choices.iter().map(|choice| choice.model.as_str()).collect();
-        let Account { model, base_url, .. } = self.account;
-        Err(self.account.misconfigured(format!(
+        let EndPoint { model, base_url, .. } = self.end_point;
+        Err(self.end_point.misconfigured(format!(
             "none of the models {} is there ({last_gone}): check CONTENT_ROUTES or {model}, and {base_url}",
             models.join(", ")
         )))
@@ -138,7 +126,7 @@ impl<W: Wire> Author<W> {
         request: &ContentRequest,
         tell: Tell<'_>,
     ) -> Result<ContentText, Failure> {
-        let service = self.account.service;
+        let service = self.end_point.service;
         tell(Step::Asked { service, model: &choice.model });
         let (first, spent) = self.ask(choice, request, None, Tokens::default(), tell).await?;
         let bad = match first {
@@ -165,7 +153,7 @@ impl<W: Wire> Author<W> {
         let rate = choice.rate;
         let used = reply.tokens.unwrap_or_else(|| prompt::guessed(request, reply.written.as_ref().ok()));
         tell(Step::Answered {
-            service: self.account.service,
+            service: self.end_point.service,
             model: &choice.model,
             tokens: used,
             nano_usd: rate.map(|rate| rate.nano_usd(used)),
@@ -198,7 +186,7 @@ impl<W: Wire> Author<W> {
                 }
                 Err(Failure::Unfit { said, error }) => {
                     let Some(simpler) = dialect.after(&said) else { return Err(error.into()) };
-                    tracing::info!(service = self.account.service, model, %error, ?simpler, "refused, asking in another way");
+                    tracing::info!(service = self.end_point.service, model, %error, ?simpler, "refused, asking in another way");
                     dialect = simpler;
                 }
                 Err(failure) => return Err(failure),
@@ -213,8 +201,8 @@ impl<W: Wire> Author<W> {
     fn final_error(&self, bad: &BadAnswer, request: &ContentRequest) -> ProviderError {
         let message = format!("no usable text for product {:?} in two answers: {}", request.product_id, reason(bad));
         match bad {
-            BadAnswer::Refused(_) => ProviderError::Rejected { service: self.account.service, message },
-            BadAnswer::Broken(_) => self.account.transient(message),
+            BadAnswer::Refused(_) => ProviderError::Rejected { service: self.end_point.service, message },
+            BadAnswer::Broken(_) => self.end_point.transient(message),
         }
     }
 
@@ -238,19 +226,19 @@ impl<W: Wire> Author<W> {
         match request.most_cost().zip(expected) {
             // Others may be cheaper; waiting changes nothing.
             Some((most, cost)) if cost > most => Err(ProviderError::Held {
-                service: self.account.service,
+                service: self.end_point.service,
                 hold: Hold::NotConfigured,
                 message: format!("{model} would cost about {cost} USD, more than the job's max_cost of {most} USD"),
                 retry_in: LOOK_AGAIN,
             }),
-            _ => Ok(Plan { route: self.account.model.to_owned(), choices: vec![choice] }),
+            _ => Ok(Plan { route: self.end_point.model.to_owned(), choices: vec![choice] }),
         }
     }
 }
 
 impl<W: Wire> Provider for Author<W> {
     fn name(&self) -> &'static str {
-        self.account.service
+        self.end_point.service
     }
 
     fn take_pause(&self) -> Option<Duration> {
@@ -272,7 +260,7 @@ impl<W: Wire> ContentProvider for Author<W> {
             Models::Routed => self
                 .routes
                 .plan(request)
-                .map_err(|message| ProviderError::Rejected { service: self.account.service, message }),
+                .map_err(|message| ProviderError::Rejected { service: self.end_point.service, message }),
             Models::One(model) => self.only(model, request),
         }
     }

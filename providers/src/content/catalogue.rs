@@ -6,7 +6,7 @@ use csv::StringRecord;
 use serde::Deserialize;
 use serde::de::{IntoDeserializer, value::Error as ValueError};
 
-use super::{ContentRequest, LENGTHS, Price, Tier, default_target_length};
+use super::request::{ContentRequest, LENGTHS, Price, Tier, default_target_length};
 
 /// Every column, and whether a file may leave it out.
 const COLUMNS: [(&str, bool); 10] = [

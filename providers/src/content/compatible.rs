@@ -7,15 +7,16 @@ use futures::{FutureExt, future::BoxFuture};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::{Value, json};
 
-use super::answer::{Written, count, text_of};
-use super::author::{Author, BadAnswer, Models, Reply, Wire};
+use super::answer::{BadAnswer, Written, count, text_of};
+use super::author::{Author, Models, Reply, Wire};
 use super::dialect::{Dialect, Form, Length};
-use super::exchange::{Account, Failure, Pause};
+use super::end_point::{EndPoint, Failure};
+use super::exchange::Pause;
 use super::routes::Routes;
 use super::{ContentRequest, Tokens, prompt};
 use crate::ProviderError;
 
-const ACCOUNT: Account = Account {
+const END_POINT: EndPoint = EndPoint {
     service: "openai-second",
     key: "OPENAI_FALLBACK_API_KEY",
     base_url: "OPENAI_FALLBACK_BASE_URL",
@@ -34,20 +35,21 @@ pub(super) struct Chat {
 
 /// The author behind these settings.
 pub(super) fn author(
-    settings: &crate::OpenAi,
+    settings: &services::OpenAi,
     timeout: Duration,
     routes: Arc<Routes>,
 ) -> Result<Author<Chat>, ProviderError> {
-    let key = ACCOUNT.sendable_key(settings)?;
-    let model = settings.model.clone().ok_or_else(|| ACCOUNT.misconfigured(format!("{} is not set", ACCOUNT.model)))?;
+    let key = END_POINT.sendable_key(settings)?;
+    let model =
+        settings.model.clone().ok_or_else(|| END_POINT.misconfigured(format!("{} is not set", END_POINT.model)))?;
     let pause = Arc::new(Pause::default());
     let wire = Chat {
-        http: ACCOUNT.client(timeout)?,
+        http: END_POINT.client(timeout)?,
         url: format!("{}/chat/completions", settings.base_url.trim_end_matches('/')),
         authorization: (!key.is_empty()).then(|| format!("Bearer {key}")),
         pause: Arc::clone(&pause),
     };
-    Ok(Author::new(ACCOUNT, wire, Models::One(model), routes, pause))
+    Ok(Author::new(END_POINT, wire, Models::One(model), routes, pause))
 }
 
 impl Wire for Chat {
@@ -66,8 +68,8 @@ impl Wire for Chat {
                 post = post.header(AUTHORIZATION, authorization);
             }
             let post = post.body(body(model, request, complaint, dialect).to_string()).build();
-            let post = post.map_err(|_| ACCOUNT.misconfigured(format!("check {}", ACCOUNT.base_url)))?;
-            let answer = ACCOUNT.exchange(&self.http, post, &self.pause).await?;
+            let post = post.map_err(|_| END_POINT.misconfigured(format!("check {}", END_POINT.base_url)))?;
+            let answer = END_POINT.exchange(&self.http, post, &self.pause).await?;
             Ok(read(answer)?)
         }
         .boxed()
@@ -107,7 +109,7 @@ fn read(answer: Vec<Value>) -> Result<Reply, ProviderError> {
     let answer = whole(answer);
     let choice = &answer["choices"][0];
     if !choice.is_object() {
-        return Err(ACCOUNT.transient("the answer holds no choice".to_owned()));
+        return Err(END_POINT.transient("the answer holds no choice".to_owned()));
     }
     let usage = &answer["usage"];
     let tokens = count(&usage["prompt_tokens"]).zip(count(&usage["completion_tokens"])).map(|(input, output)| Tokens {
@@ -167,7 +169,7 @@ fn whole(mut pieces: Vec<Value>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::content::tests::request;
+    use crate::content::request::tests::request;
 
     fn reply(message: &Value, finish_reason: Option<&str>) -> Result<Written, BadAnswer> {
         let answer = json!({

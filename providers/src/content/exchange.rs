@@ -10,8 +10,8 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::{
+    end_point::{EndPoint, Failure},
     refusal::{self, Said},
-    validate,
 };
 use crate::{
     ProviderError,
@@ -21,38 +21,6 @@ use crate::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Far above the longest text; a body beyond it is no answer.
 const BODY_LIMIT: usize = 4 << 20;
-/// Longest piece of a foreign text within an error message, in characters.
-const QUOTE: usize = 300;
-
-/// Whose account is used, and the names of its variables for messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Account {
-    pub(super) service: &'static str,
-    pub(super) key: &'static str,
-    pub(super) base_url: &'static str,
-    pub(super) model: &'static str,
-    /// Whether this is the protocol's own vendor, whose refusals say what is wrong with an input; others refuse what they cannot do.
-    pub(super) is_its_vendor: bool,
-}
-
-/// Why one request gave nothing.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    /// The vendor does not have this model, or no longer.
-    #[error("{0}")]
-    ModelGone(String),
-    /// The end point cannot do what the request asked for; in another dialect it may.
-    #[error("{error}")]
-    Unfit {
-        /// What it said, whole.
-        said: String,
-        /// The same, for when no other dialect is left.
-        error: ProviderError,
-    },
-    #[error(transparent)]
-    Other(#[from] ProviderError),
-}
-
 /// The wait that the headers of an answer ask for, until someone takes it.
 #[derive(Debug, Default)]
 pub(super) struct Pause(Mutex<Option<Instant>>);
@@ -71,7 +39,7 @@ impl Pause {
     }
 }
 
-impl Account {
+impl EndPoint {
     /// A client whose requests may take `timeout` each. Redirects come from a proxy or a wrong address, and are not followed.
     pub(super) fn client(self, timeout: Duration) -> Result<reqwest::Client, ProviderError> {
         reqwest::Client::builder()
@@ -83,7 +51,7 @@ impl Account {
     }
 
     /// The key, if a header can hold it.
-    pub(super) fn sendable_key(self, settings: &crate::OpenAi) -> Result<&str, ProviderError> {
+    pub(super) fn sendable_key(self, settings: &services::OpenAi) -> Result<&str, ProviderError> {
         let key = settings.api_key.expose_secret();
         match HeaderValue::from_str(key) {
             Ok(_) => Ok(key),
@@ -142,14 +110,6 @@ impl Account {
         }
         // The innermost cause has no URL.
         self.transient(if cause.is::<reqwest::Error>() { what.to_owned() } else { format!("{what}: {cause}") })
-    }
-
-    pub(super) fn transient(self, message: String) -> ProviderError {
-        ProviderError::Transient { service: self.service, message, retry_after: None }
-    }
-
-    pub(super) fn misconfigured(self, message: String) -> ProviderError {
-        ProviderError::Misconfigured { service: self.service, message }
     }
 }
 
@@ -219,15 +179,6 @@ fn parse_wait(text: &str) -> Option<Duration> {
     if text.is_empty() { None } else { Duration::try_from_secs_f64(seconds).ok() }
 }
 
-/// One line of a foreign text, not too long.
-pub(super) fn quote(text: &str) -> String {
-    let line = validate::plain_text(text);
-    match line.char_indices().nth(QUOTE) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use reqwest::header::HeaderName;
@@ -243,7 +194,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_that_comes_with_200_is_one_and_keeps_its_words() {
-        let account = Account { service: "vendor", key: "KEY", base_url: "URL", model: "MODEL", is_its_vendor: false };
+        let vendor = EndPoint { service: "vendor", key: "KEY", base_url: "URL", model: "MODEL", is_its_vendor: false };
         for (body, words) in [
             (r#"{"error":"mind lost"}"#, "mind lost"),
             (r#"{"message":"mind lost"}"#, "mind lost"),
@@ -253,9 +204,9 @@ mod tests {
         ] {
             let server = MockServer::start().await;
             Mock::given(any()).respond_with(ResponseTemplate::new(200).set_body_string(body)).mount(&server).await;
-            let http = account.client(Duration::from_secs(10)).unwrap();
+            let http = vendor.client(Duration::from_secs(10)).unwrap();
             let request = http.get(server.uri()).build().unwrap();
-            let error = account.exchange(&http, request, &Pause::default()).await.unwrap_err();
+            let error = vendor.exchange(&http, request, &Pause::default()).await.unwrap_err();
             let Failure::Other(ProviderError::Transient { message, .. }) = &error else { panic!("{error:?}") };
             assert!(message.contains(words), "{message}");
         }

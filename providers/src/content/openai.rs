@@ -7,15 +7,16 @@ use futures::{FutureExt, future::BoxFuture};
 use serde_json::{Value, json};
 use tower::BoxError;
 
-use super::answer::{Written, count, text_of};
-use super::author::{Author, BadAnswer, Models, Reply, Wire};
+use super::answer::{BadAnswer, Written, count, text_of};
+use super::author::{Author, Models, Reply, Wire};
 use super::dialect::{Dialect, Form, Length};
-use super::exchange::{Account, Failure, Pause, quote};
+use super::end_point::{EndPoint, Failure, quote};
+use super::exchange::Pause;
 use super::routes::Routes;
 use super::{ContentRequest, Tokens, prompt};
 use crate::ProviderError;
 
-const ACCOUNT: Account = Account {
+const END_POINT: EndPoint = EndPoint {
     service: "openai",
     key: "OPENAI_API_KEY",
     base_url: "OPENAI_BASE_URL",
@@ -30,18 +31,18 @@ pub(super) struct Responses {
 
 /// The author behind these settings; `OPENAI_MODEL` is already part of `routes`.
 pub(super) fn author(
-    settings: &crate::OpenAi,
+    settings: &services::OpenAi,
     timeout: Duration,
     routes: Arc<Routes>,
 ) -> Result<Author<Responses>, ProviderError> {
-    let key = ACCOUNT.sendable_key(settings)?;
-    let http = ACCOUNT.client(timeout)?;
+    let key = END_POINT.sendable_key(settings)?;
+    let http = END_POINT.client(timeout)?;
     let config = OpenAIConfig::new().with_api_base(&settings.base_url).with_api_key(key);
     let pause = Arc::new(Pause::default());
     let of_client = Arc::clone(&pause);
     let service = tower::service_fn(move |factory| send(http.clone(), Arc::clone(&of_client), factory));
     let wire = Responses { client: Client::with_config(config).with_http_service(service) };
-    Ok(Author::new(ACCOUNT, wire, Models::Routed, routes, pause))
+    Ok(Author::new(END_POINT, wire, Models::Routed, routes, pause))
 }
 
 impl Wire for Responses {
@@ -95,7 +96,7 @@ async fn send(
     factory: HttpRequestFactory,
 ) -> Result<reqwest::Response, BoxError> {
     let request = factory.build().await?;
-    let answer = whole(ACCOUNT.exchange(&http, request, &pause).await?);
+    let answer = whole(END_POINT.exchange(&http, request, &pause).await?);
     Ok(http::Response::new(answer.to_string()).into())
 }
 
@@ -108,14 +109,14 @@ fn whole(mut pieces: Vec<Value>) -> Value {
 }
 
 fn failure(error: OpenAIError) -> Failure {
-    let unsent = |error: String| ACCOUNT.transient(format!("the request could not be sent: {error}")).into();
+    let unsent = |error: String| END_POINT.transient(format!("the request could not be sent: {error}")).into();
     match error {
         OpenAIError::Boxed(error) => match error.downcast::<Failure>() {
             Ok(failure) => *failure,
             Err(error) => unsent(error.to_string()),
         },
         // Nothing else passes `send`; the text of a decoding error would hold the body.
-        OpenAIError::JSONDeserialize(..) => ACCOUNT.transient("the answer is not JSON".to_owned()).into(),
+        OpenAIError::JSONDeserialize(..) => END_POINT.transient("the answer is not JSON".to_owned()).into(),
         error => unsent(error.to_string()),
     }
 }
@@ -136,7 +137,7 @@ fn read(answer: &Value) -> Result<Reply, ProviderError> {
         None if answer["output"].is_array() => None,
         status => {
             let status = quote(status.unwrap_or("without a status"));
-            return Err(ACCOUNT.transient(format!("the answer is {status}")));
+            return Err(END_POINT.transient(format!("the answer is {status}")));
         }
     };
     let written = if ended == Some("content_filter") { Err(BadAnswer::cut_off(ended)) } else { written(answer, ended) };
@@ -166,11 +167,11 @@ fn written(answer: &Value, ended: Option<&str>) -> Result<Written, BadAnswer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::content::tests::request;
+    use crate::content::request::tests::request;
 
     #[test]
     fn a_key_that_no_header_can_hold_is_refused_at_start_and_not_shown() {
-        let settings = crate::OpenAi {
+        let settings = services::OpenAi {
             api_key: "sk-secret\n".to_owned().into(),
             base_url: "http://127.0.0.1:1/v1".to_owned(),
             model: None,

@@ -1,10 +1,14 @@
 //! What a model is told, whatever the protocol: instructions, the product as data, and the form of the answer.
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::answer::Written;
 use super::validate;
-use super::{ContentRequest, Language, Tokens, Tone};
+use super::{
+    request::{ContentRequest, Language, Tier, Tone},
+    text::Tokens,
+};
 
 /// Part of the key under which answers are kept: another number, and texts are written anew. Goes up with every change to the
 /// instructions, the schema or the rules that answers must obey.
@@ -138,10 +142,33 @@ pub(super) fn schema(language: Language) -> Value {
     })
 }
 
+impl ContentRequest {
+    /// Equal for requests of a tenant that the model `model` would be asked in the same words for: what surrounds texts does not
+    /// count, nor do tier, budget and freshness. A SHA-256 in hexadecimal.
+    #[must_use]
+    pub fn key(&self, tenant: &str, model: &str) -> String {
+        let trimmed = |text: &String| text.trim().to_owned();
+        let same = Self {
+            product_id: trimmed(&self.product_id),
+            name: trimmed(&self.name),
+            category: trimmed(&self.category),
+            features: self.features.iter().map(trimmed).collect(),
+            description: self.description.as_ref().map(trimmed).filter(|text| !text.is_empty()),
+            tier: Tier::default(),
+            max_cost: None,
+            fresh: false,
+            ..self.clone()
+        };
+        let parts = serde_json::json!([VERSION, tenant, model, same]).to_string();
+        Sha256::digest(parts.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::content::tests::request;
+    use crate::content::Tier;
+    use crate::content::request::tests::request;
 
     #[test]
     fn the_schema_is_strict_and_fits_the_draft() {
@@ -168,5 +195,29 @@ mod tests {
             let (expected, most) = of(length);
             assert!(expected.output < most.output && expected.output >= short.output, "{length}");
         }
+    }
+
+    #[test]
+    fn equal_requests_have_one_key_and_others_another() {
+        let key = |request: &ContentRequest| request.key("acme", "gpt-6-luna");
+        let same = ContentRequest {
+            name: " Lampe « Étoile »\n".to_owned(),
+            description: Some(" ".to_owned()),
+            tier: Tier::Premium,
+            max_cost: Some("1".to_owned()),
+            fresh: true,
+            ..request()
+        };
+        let of_request = key(&request());
+        assert_eq!((key(&same), of_request.len()), (of_request.clone(), 64));
+        for other in [
+            ContentRequest { language: Language::En, ..request() },
+            ContentRequest { target_length: 301, ..request() },
+            ContentRequest { features: Vec::new(), ..request() },
+        ] {
+            assert_ne!(key(&other), of_request, "{other:?}");
+        }
+        assert_ne!(request().key("other", "gpt-6-luna"), of_request);
+        assert_ne!(request().key("acme", "gpt-6.1-terra"), of_request);
     }
 }

@@ -8,7 +8,7 @@ use chrono::Utc;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use super::exchange::{Account, Failure, quote};
+use super::end_point::{EndPoint, Failure, quote};
 use super::validate;
 use crate::{ProviderError, wait};
 
@@ -166,8 +166,8 @@ impl Said {
 }
 
 /// What follows from a refusal with this status; 200 for one that came as an answer.
-pub(super) fn sort(account: Account, status: u16, headers: &HeaderMap, said: &Said) -> Failure {
-    let Account { service, key, base_url, model, .. } = account;
+pub(super) fn sort(end_point: EndPoint, status: u16, headers: &HeaderMap, said: &Said) -> Failure {
+    let EndPoint { service, key, base_url, model, .. } = end_point;
     let code = quote(&said.code);
     let code = if code == status.to_string() { "" } else { &code };
     let request = wait::header(headers, "x-request-id").map(|id| format!(" (request {})", quote(id)));
@@ -176,8 +176,8 @@ pub(super) fn sort(account: Account, status: u16, headers: &HeaderMap, said: &Sa
     let message = format!("{}{}", parts.join(" "), request.unwrap_or_default());
     let retry_after = wait::retry_after(headers, Utc::now());
 
-    let no_money = || account.misconfigured(format!("{message}: the account is out of quota or money"));
-    let no_entry = || account.misconfigured(format!("{message}: {key} is refused"));
+    let no_money = || end_point.misconfigured(format!("{message}: the account is out of quota or money"));
+    let no_entry = || end_point.misconfigured(format!("{message}: {key} is refused"));
     let unfit = || Failure::Unfit {
         said: said.text.clone(),
         error: ProviderError::Unable { service, message: message.clone() },
@@ -191,13 +191,13 @@ pub(super) fn sort(account: Account, status: u16, headers: &HeaderMap, said: &Sa
         403 if said.is_account() => no_entry(),
         400 | 422 if said.text.to_lowercase().contains("api key") => no_entry(),
         404 | 500 if said.is_capability() => return unfit(),
-        404 => account.misconfigured(format!("{message}: check {model} and {base_url}")),
+        404 => end_point.misconfigured(format!("{message}: check {model} and {base_url}")),
         429 => ProviderError::RateLimited { service, message, retry_after },
-        400 | 422 if account.is_its_vendor && !said.is_capability() => ProviderError::Rejected { service, message },
+        400 | 422 if end_point.is_its_vendor && !said.is_capability() => ProviderError::Rejected { service, message },
         400 | 415 | 422 | 501 => return unfit(),
         408 | 409 | 425 | 500.. => ProviderError::Transient { service, message, retry_after },
-        200 => return of_an_answer(account, headers, said, message),
-        ..400 => account.misconfigured(format!("{message}: check {base_url}")),
+        200 => return of_an_answer(end_point, headers, said, message),
+        ..400 => end_point.misconfigured(format!("{message}: check {base_url}")),
         // Of this text only, as far as anyone can tell; an end point that refuses all of them is left alone by its breaker.
         _ => ProviderError::Unable { service, message },
     };
@@ -205,16 +205,16 @@ pub(super) fn sort(account: Account, status: u16, headers: &HeaderMap, said: &Sa
 }
 
 /// Some put the status into the body, and others nowhere.
-fn of_an_answer(account: Account, headers: &HeaderMap, said: &Said, message: String) -> Failure {
-    let service = account.service;
+fn of_an_answer(end_point: EndPoint, headers: &HeaderMap, said: &Said, message: String) -> Failure {
+    let service = end_point.service;
     match said.code.parse::<u16>() {
-        Ok(status @ 400..=599) => sort(account, status, headers, said),
+        Ok(status @ 400..=599) => sort(end_point, status, headers, said),
         _ if said.is_moderation() => ProviderError::Rejected { service, message }.into(),
-        _ if said.is_money(200) => sort(account, 402, headers, said),
+        _ if said.is_money(200) => sort(end_point, 402, headers, said),
         _ if said.is_model() => Failure::ModelGone(message),
         _ if said.is_rate() => ProviderError::RateLimited { service, message, retry_after: None }.into(),
-        _ if said.is_capability() => sort(account, 400, headers, said),
-        _ => account.transient(message).into(),
+        _ if said.is_capability() => sort(end_point, 400, headers, said),
+        _ => end_point.transient(message).into(),
     }
 }
 
@@ -273,11 +273,11 @@ mod tests {
 
     use super::*;
 
-    const ACCOUNT: Account =
-        Account { service: "vendor", key: "KEY", base_url: "URL", model: "MODEL", is_its_vendor: false };
+    const VENDOR: EndPoint =
+        EndPoint { service: "vendor", key: "KEY", base_url: "URL", model: "MODEL", is_its_vendor: false };
 
     fn sorted(status: u16, body: &str) -> (&'static str, String) {
-        match sort(ACCOUNT, status, &HeaderMap::new(), &Said::of(body.as_bytes())) {
+        match sort(VENDOR, status, &HeaderMap::new(), &Said::of(body.as_bytes())) {
             Failure::ModelGone(message) => ("model_gone", message),
             Failure::Unfit { error, .. } => ("unfit", error.to_string()),
             Failure::Other(error) => (error.code(), error.to_string()),
@@ -574,8 +574,8 @@ mod tests {
     #[test]
     fn the_protocols_own_vendor_is_believed_what_it_says_of_an_input() {
         let of = |body: &str| {
-            let account = Account { is_its_vendor: true, ..ACCOUNT };
-            match sort(account, 400, &HeaderMap::new(), &Said::of(body.as_bytes())) {
+            let vendor = EndPoint { is_its_vendor: true, ..VENDOR };
+            match sort(vendor, 400, &HeaderMap::new(), &Said::of(body.as_bytes())) {
                 Failure::Other(error) => error.code(),
                 Failure::Unfit { .. } => "unfit",
                 Failure::ModelGone(_) => "model_gone",
@@ -668,7 +668,7 @@ mod tests {
     #[test]
     fn the_wait_that_is_asked_for_is_kept() {
         let headers: HeaderMap = [(reqwest::header::RETRY_AFTER, HeaderValue::from_static("17"))].into_iter().collect();
-        let failure = sort(ACCOUNT, 503, &headers, &Said::default());
+        let failure = sort(VENDOR, 503, &headers, &Said::default());
         let Failure::Other(ProviderError::Transient { retry_after, .. }) = failure else { panic!("{failure:?}") };
         assert_eq!(retry_after, Some(std::time::Duration::from_secs(17)));
     }

@@ -10,7 +10,11 @@ use std::{
 use rust_decimal::{Decimal, RoundingStrategy, prelude::ToPrimitive};
 use serde::Deserialize;
 
-use super::{ContentRequest, Cost, LENGTHS, Language, Tier, Tokens, prompt};
+use super::{
+    prompt,
+    request::{ContentRequest, LENGTHS, Language, Tier},
+    text::{Cost, Tokens},
+};
 
 const COMPILED_IN: &str = include_str!("routes.toml");
 /// The file is read again at the first use after this time.
@@ -159,7 +163,7 @@ impl Routes {
 pub(super) fn usual_model(path: Option<&Path>) -> String {
     let text = path.and_then(|path| fs::read_to_string(path).ok());
     let table = text.and_then(|text| Table::parse(&text).ok()).unwrap_or_else(compiled_in);
-    let usual = |route: &&Route| route.takes(Tier::default(), Language::En, super::default_target_length());
+    let usual = |route: &&Route| route.takes(Tier::default(), Language::En, super::request::default_target_length());
     table.routes.iter().find(usual).and_then(|route| route.models.first().cloned()).unwrap_or_default()
 }
 
@@ -294,7 +298,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::content::tests::request;
+    use crate::content::request::tests::request;
 
     const CHEAP: &str = "
         [[models]]

@@ -416,7 +416,7 @@ mod tests {
             tone: Tone::Professional,
             target_length: 300,
             price: Some(Price { amount: "1299.9".to_owned(), currency: "EUR".to_owned() }),
-            ..crate::content::tests::request()
+            ..crate::content::request::tests::request()
         }
     }
 

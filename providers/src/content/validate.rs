@@ -231,7 +231,7 @@ mod tests {
             description: None,
             language: Language::En,
             tone: Tone::Professional,
-            ..crate::content::tests::request()
+            ..crate::content::request::tests::request()
         }
     }
 

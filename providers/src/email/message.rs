@@ -8,40 +8,13 @@ use lettre::{
         header::{HeaderName, HeaderValue},
     },
 };
-use url::Host;
+use services::{Sender, ascii_address};
 
-use super::{Email, SERVICE};
+use super::mailer::{Email, SERVICE};
 use crate::ProviderError;
 
 /// Who writes when nobody is configured, as in previews; `invalid` is nobody's domain.
 const NOBODY: &str = "ECOMSIMPLY <nobody@mock.invalid>";
-
-/// An address as it goes over the wire: an international domain becomes its ASCII form.
-///
-/// # Errors
-/// Why it cannot be written to.
-pub(super) fn ascii_address(address: &str) -> Result<lettre::Address, &'static str> {
-    const NONE: &str = "is no e-mail address";
-    if address.chars().any(|character| character.is_control() || character.is_whitespace()) {
-        return Err(NONE);
-    }
-    let (local, domain) = address.rsplit_once('@').ok_or(NONE)?;
-    if !local.is_ascii() {
-        return Err("must be ASCII before the @: mail servers take other letters there only by agreement");
-    }
-    let host = Host::parse(domain);
-    // Nobody outside takes mail there, and servers refuse it as if the sender were to blame.
-    if domain.starts_with('[') || matches!(host, Ok(Host::Ipv4(_) | Host::Ipv6(_))) {
-        return Err("must have the name of a domain after the @, and no number of a machine");
-    }
-    let parsed = if domain.is_ascii() {
-        address.parse::<lettre::Address>()
-    } else {
-        let Ok(Host::Domain(ascii)) = host else { return Err("has a domain that cannot exist") };
-        format!("{local}@{ascii}").parse()
-    };
-    parsed.map_err(|_| NONE)
-}
 
 /// The Message-ID of every try of this message.
 pub(super) fn message_id(email: &Email, sender: &Mailbox) -> String {
@@ -62,7 +35,9 @@ pub(super) fn compose(email: &Email, sender: &Mailbox) -> Result<Message, Provid
             return Err(rejected(format!("the {field} has a line break or another control character")));
         }
     }
-    let address = ascii_address(&email.to).map_err(|problem| rejected(format!("{:?} {problem}", email.to)))?;
+    let unsendable = |problem: &dyn std::fmt::Display| rejected(format!("{:?} {problem}", email.to));
+    let address = ascii_address(&email.to).map_err(|problem| unsendable(&problem))?;
+    let address = address.parse::<lettre::Address>().map_err(|error| unsendable(&error))?;
     let builder = Message::builder()
         .from(sender.clone())
         .to(Mailbox::new(email.to_name.clone(), address))
@@ -128,20 +103,12 @@ pub fn headers(email: &Email, sender: Option<&str>) -> Result<Vec<(String, Strin
 }
 
 pub(super) fn parse_sender(sender: &str) -> Result<Mailbox, ProviderError> {
-    sender_mailbox(sender).map_err(|problem| ProviderError::Misconfigured {
+    let misconfigured = |problem: &dyn std::fmt::Display| ProviderError::Misconfigured {
         service: SERVICE,
         message: format!("SENDER_EMAIL={sender:?} {problem}"),
-    })
-}
-
-/// What `SENDER_EMAIL` says: an address, perhaps in angle brackets behind a name.
-///
-/// # Errors
-/// Why nobody can write as it.
-pub(crate) fn sender_mailbox(sender: &str) -> Result<Mailbox, String> {
-    let mailbox: Mailbox = sender.parse().map_err(|error| format!("is no e-mail address: {error}"))?;
-    let email = ascii_address(mailbox.email.as_ref())?;
-    Ok(Mailbox { email, ..mailbox })
+    };
+    let Sender { name, address } = Sender::parse(sender).map_err(|problem| misconfigured(&problem))?;
+    Ok(Mailbox::new(name, address.parse().map_err(|error: lettre::address::AddressError| misconfigured(&error))?))
 }
 
 #[cfg(test)]
@@ -166,27 +133,6 @@ mod tests {
         let first = values.next();
         assert_eq!(values.next(), None, "{name} is there twice");
         first
-    }
-
-    #[test]
-    fn an_international_domain_is_written_in_ascii_and_other_letters_before_the_at_are_refused() {
-        let ascii = |address| ascii_address(address).map(|address| address.to_string());
-        assert_eq!(ascii("zoe@bücher.example").as_deref(), Ok("zoe@xn--bcher-kva.example"));
-        assert_eq!(ascii("zoe+tea@customer.example").as_deref(), Ok("zoe+tea@customer.example"));
-        assert!(ascii("zoé@customer.example").unwrap_err().contains("before the @"));
-        for bad in
-            ["zoe", "zoe@", "@b.example", "a b@c.example", "a@b\u{e9} c.example", "a@b.example\r\nx", "a@\u{2603}:25"]
-        {
-            assert!(ascii(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn an_address_of_a_machine_is_refused() {
-        for literal in ["a@[192.0.2.1]", "a@[IPv6:2001:db8::1]", "a@[x]", "a@192.0.2.1", "a@0x7f.1", "a@2130706433"] {
-            assert!(ascii_address(literal).unwrap_err().contains("name of a domain"), "{literal}");
-        }
-        assert!(ascii_address("a@1and1.example").is_ok() && ascii_address("a@7.example").is_ok());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use futures::future::{BoxFuture, FutureExt};
 
-use super::{Email, Mailer, Receipt, SendStatus};
+use super::{Delivery, Email, Mailer, SendStatus};
 use crate::{Provider, ProviderError};
 
 #[derive(Debug)]
@@ -15,10 +15,10 @@ impl Provider for NoMail {
 }
 
 impl Mailer for NoMail {
-    fn send<'a>(&'a self, email: &'a Email) -> BoxFuture<'a, Result<Receipt, ProviderError>> {
+    fn send<'a>(&'a self, email: &'a Email) -> BoxFuture<'a, Result<Delivery, ProviderError>> {
         async move {
             let message_id = format!("<{}@mock.invalid>", email.key);
-            Ok(Receipt { message_id, status: SendStatus::Mock, server_reply: None })
+            Ok(Delivery { message_id, status: SendStatus::Mock, server_reply: None })
         }
         .boxed()
     }

@@ -15,15 +15,14 @@ use lettre::{Message, message::Mailbox};
 use tokio::time::timeout;
 
 use super::{
-    Email, Mailer, Receipt, SERVICE, SendStatus,
     dialogue::{Dialogue, Fault, Tls, connect},
+    mailer::{Delivery, Email, Mailer, SERVICE, SendStatus},
     message::{compose, message_id, parse_sender},
     verdict::{Step, failure},
 };
-use crate::{
-    Provider, ProviderError,
-    config::{Smtp, SmtpTls},
-};
+use services::{Smtp, SmtpTls};
+
+use crate::{chain::Provider, error::ProviderError};
 
 /// For one message, from connecting to the last reply.
 const TIMEOUT: Duration = Duration::from_secs(25);
@@ -74,7 +73,7 @@ impl SmtpMailer {
         Ok(Self { config: config.clone(), sender, hello, tls, idle: Mutex::default(), timeout: TIMEOUT })
     }
 
-    async fn deliver(&self, email: &Email) -> Result<Receipt, ProviderError> {
+    async fn deliver(&self, email: &Email) -> Result<Delivery, ProviderError> {
         let message = compose(email, &self.sender)?;
         let progress = Progress::new();
         let reply = match timeout(self.timeout, self.transfer(&message, &progress)).await {
@@ -83,7 +82,7 @@ impl SmtpMailer {
         };
         let reply = reply.map_err(|fault| failure(progress.step(), fault))?;
         let message_id = message_id(email, &self.sender);
-        Ok(Receipt { message_id, status: SendStatus::Sent, server_reply: Some(reply) })
+        Ok(Delivery { message_id, status: SendStatus::Sent, server_reply: Some(reply) })
     }
 
     /// Hands the message to the server and returns its last reply. A connection on which anything failed, or anything was said that
@@ -158,7 +157,7 @@ impl Provider for SmtpMailer {
 }
 
 impl Mailer for SmtpMailer {
-    fn send<'a>(&'a self, email: &'a Email) -> BoxFuture<'a, Result<Receipt, ProviderError>> {
+    fn send<'a>(&'a self, email: &'a Email) -> BoxFuture<'a, Result<Delivery, ProviderError>> {
         self.deliver(email).boxed()
     }
 }
@@ -432,7 +431,7 @@ mod tests {
     }
 
     /// What comes of two messages, and how many connections they took.
-    async fn twice(script: Script) -> ([Result<Receipt, ProviderError>; 2], usize) {
+    async fn twice(script: Script) -> ([Result<Delivery, ProviderError>; 2], usize) {
         let server = Server::start(script).await;
         let mailer = SmtpMailer { timeout: Duration::from_millis(500), ..server.mailer() };
         let sent = [mailer.send(&email()).await, mailer.send(&email()).await];

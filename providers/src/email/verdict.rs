@@ -4,7 +4,7 @@
 //! So the enhanced code (RFC 3463, and what Exchange, Gmail and Outlook made of it) and known words are looked at too, at any step; where
 //! both say nothing, the step decides.
 
-use super::{SERVICE, dialogue::Fault, reply::Reply};
+use super::{dialogue::Fault, mailer::SERVICE, reply::Reply};
 use crate::ProviderError;
 
 const KEPT: usize = 500;

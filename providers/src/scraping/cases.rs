@@ -9,7 +9,9 @@ use url::Url;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::any};
 
 use super::{PagePrice, Scraper, direct::Direct};
-use crate::{ProviderError, config::Scraping};
+use services::Scraping;
+
+use crate::ProviderError;
 
 /// Pages by path and query.
 struct Shop(HashMap<String, ResponseTemplate>);

@@ -21,7 +21,9 @@ use super::{
     extract::{self, Extract},
     guard::{Guard, Refused},
 };
-use crate::{Provider, ProviderError, Turn, config::Scraping, wait};
+use services::Scraping;
+
+use crate::{Provider, ProviderError, Turn, wait};
 
 const SERVICE: &str = "scraping";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

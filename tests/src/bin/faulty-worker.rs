@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use jobs::{Context, Done, Found, Handler, JobError, Registry};
+use jobs::{Context, Done, Handler, JobError, LookedUp, Registry};
 use providers::ProviderError;
 use queue::Job;
 use reqwest::{Client, Method, RequestBuilder};
@@ -89,10 +89,10 @@ impl Once {
         client.request(method, format!("{}/wp-json/wc/v3/products", self.shop)).basic_auth("ck_test", Some("cs_test"))
     }
 
-    async fn look_up(&self, client: &Client) -> Result<Found<Created>, ProviderError> {
+    async fn look_up(&self, client: &Client) -> Result<LookedUp<Created>, ProviderError> {
         let request = self.call(client, Method::GET).query(&[("sku", self.sku.as_str()), ("status", "any")]);
         let found: Vec<Created> = answer(request).await.map_err(|(error, _)| not_sent(&error))?;
-        Ok(found.into_iter().next().map_or(Found::NotThere, Found::There))
+        Ok(found.into_iter().next().map_or(LookedUp::NotThere, LookedUp::There))
     }
 
     async fn create(&self, client: &Client) -> Result<Created, ProviderError> {

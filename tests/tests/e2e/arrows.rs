@@ -5,22 +5,38 @@ use std::{collections::BTreeMap, process::Command};
 use serde_json::Value;
 
 /// Our crates, and whom of ours each may depend on. Those that start servers for their tests may besides have [`FOR_TESTS`].
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("api", &[]),
     ("process", &[]),
     ("fleet", &[]),
     ("queue", &["fleet"]),
-    ("providers", &["fleet"]),
+    ("services", &[]),
+    ("providers", &["fleet", "services"]),
     ("store", &[]),
-    ("jobs", &["api", "queue", "providers", "store", "zones"]),
+    ("jobs", &["api", "queue", "providers", "services", "store", "zones"]),
     ("schedules", &["api", "queue", "jobs", "store", "zones"]),
-    ("producer", &["api", "process", "fleet", "queue", "providers", "store", "jobs", "schedules"]),
-    ("worker", &["process", "fleet", "queue", "providers", "store", "jobs", "schedules"]),
-    ("ctl", &["api", "fleet", "producer", "providers", "schedules", "queue", "worker"]),
+    ("producer", &["api", "process", "fleet", "queue", "providers", "services", "store", "jobs", "schedules"]),
+    ("worker", &["process", "fleet", "queue", "providers", "services", "store", "jobs", "schedules"]),
+    ("ctl", &["api", "fleet", "producer", "providers", "schedules", "services", "queue", "worker"]),
     ("bench", &["fleet", "queue", "jobs", "worker"]),
     ("servers", &[]),
     ("zones", &[]),
-    ("tests", &["fleet", "queue", "providers", "store", "jobs", "schedules", "producer", "worker", "ctl", "servers"]),
+    (
+        "tests",
+        &[
+            "fleet",
+            "queue",
+            "providers",
+            "services",
+            "store",
+            "jobs",
+            "schedules",
+            "producer",
+            "worker",
+            "ctl",
+            "servers",
+        ],
+    ),
 ];
 const STARTS_SERVERS: [&str; 7] = ["fleet", "jobs", "providers", "queue", "schedules", "store", "tests"];
 /// What they may have for their tests.

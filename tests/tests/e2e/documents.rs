@@ -1,8 +1,13 @@
 //! What the documents say of tests, variables, services and files is there, and they stay short and lead to each other.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
-use providers::services::SERVICES;
+use clap::CommandFactory;
+use services::{GENERAL, SERVICES};
 use tests::workspace;
 
 fn read(name: &str) -> String {
@@ -26,18 +31,6 @@ fn items(document: &str) -> Vec<(String, String)> {
     }
     assert!(items.len() > 10, "{document} has {} items", items.len());
     items
-}
-
-/// The variables of docs/configuration.md: names, default, meaning.
-fn variables() -> Vec<(Vec<String>, Option<String>)> {
-    let items = items("docs/configuration.md").into_iter().filter(|(_, item)| item.starts_with('`'));
-    let parts = items.map(|(_, item)| item.split_once(": ").map(|(head, _)| head.to_owned()).unwrap());
-    parts
-        .map(|head| {
-            let (names, default) = head.split_once(" (default ").map_or((head.as_str(), None), |(n, d)| (n, Some(d)));
-            (quoted(names), default.and_then(|default| quoted(default).pop()))
-        })
-        .collect()
 }
 
 /// Every document, by its path in the workspace.
@@ -91,51 +84,23 @@ fn every_promise_has_the_test_it_names() {
     }
 }
 
+/// A variable with a flag is told with the flag's default.
 #[test]
-fn the_page_and_env_example_name_the_same_variables() {
-    let told: BTreeSet<String> = variables().into_iter().flat_map(|(names, _)| names).collect();
-    let example = read(".env.example");
-    let lines = example.lines().map(|line| line.trim_start_matches("# "));
-    let names = lines.filter_map(|line| line.split_once('=')).map(|(name, _)| name);
-    let is_variable = |name: &&str| name.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
-    let in_example: BTreeSet<String> = names.filter(is_variable).map(str::to_owned).collect();
-    assert_eq!(told, in_example);
-}
-
-#[test]
-fn a_default_on_the_page_is_the_one_in_env_example() {
-    let example = read(".env.example");
-    let value = |name: &str| example.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
+fn flags_and_the_catalogue_have_the_same_variables_and_defaults() {
+    let variables = SERVICES.iter().flat_map(|service| service.entry().all_variables());
+    let told: BTreeMap<_, _> =
+        GENERAL.iter().flat_map(|group| group.variables).chain(variables).map(|v| (v.name, v.default)).collect();
     let mut n_compared = 0;
-    for (names, default) in variables() {
-        for name in names {
-            if let (Some(default), Some(value)) = (&default, value(&name)) {
-                assert_eq!(value, default, "{name}");
-                n_compared += 1;
-            }
+    for command in [producer::Config::command(), worker::Config::command()] {
+        for argument in command.get_arguments() {
+            let Some(name) = argument.get_env().and_then(|name| name.to_str()) else { continue };
+            let default = argument.get_default_values().first().and_then(|default| default.to_str());
+            let told = told.get(name).unwrap_or_else(|| panic!("{name} is not in services/src/general.rs"));
+            assert_eq!(*told, default.filter(|default| !default.is_empty()), "{name}");
+            n_compared += 1;
         }
     }
-    assert!(n_compared > 5, "{n_compared}");
-}
-
-#[test]
-fn the_services_on_the_page_are_those_of_the_catalogue() {
-    let items = items("docs/configuration.md");
-    for service in &SERVICES {
-        let of = |label: &str| {
-            let item = items.iter().find_map(|(heading, item)| {
-                (heading == service.name).then_some(item)?.strip_prefix(label)?.strip_prefix(": ")
-            });
-            item.unwrap_or_else(|| panic!("{}: {label}", service.name)).to_owned()
-        };
-        assert_eq!((of("Risk").as_str(), of("While it is down").as_str()), (service.risk.name(), service.lost));
-        assert_eq!(quoted(&of("Switch")), service.switch.map(str::to_owned).into_iter().collect::<Vec<_>>());
-        let named: BTreeSet<String> = ["Needs", "Besides"].iter().flat_map(|label| quoted(&of(label))).collect();
-        let variables = service.all_variables().flat_map(|variable| [Some(variable.name), variable.also]).flatten();
-        assert_eq!(named, variables.map(str::to_owned).collect(), "{}", service.name);
-    }
-    let n_told = items.iter().filter(|(_, item)| item.starts_with("Risk: ")).count();
-    assert_eq!(n_told, SERVICES.len(), "one part a service");
+    assert!(n_compared > 10, "{n_compared}");
 }
 
 #[test]
@@ -145,7 +110,7 @@ fn every_path_in_the_documents_is_there() {
         let paths = text.split('`').skip(1).step_by(2);
         let paths = paths.filter(|name| name.contains('/') && name.ends_with(".rs") && !name.contains(' '));
         // The example of the README is a file to be made.
-        let paths = paths.filter(|path| *path != "jobs/src/stock_alert.rs");
+        let paths = paths.filter(|path| *path != "jobs/src/kinds/stock_alert.rs");
         let missing: Vec<&str> = paths.filter(|path| !workspace().join(path).exists()).collect();
         assert_eq!(missing, [""; 0], "{document}");
     }

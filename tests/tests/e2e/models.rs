@@ -5,12 +5,10 @@ use std::{
     time::Duration,
 };
 
-use providers::{
-    Config, OpenAi,
-    content::{self, ContentProvider, Tokens},
-};
+use providers::content::{self, ContentProvider, Tokens};
 use serde_json::{Value, json};
 use servers::wait_until;
+use services::{Config, OpenAi};
 use tests::{
     Options, PATIENCE, System,
     standins::{

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use providers::{
-    Config, OpenAi, Policy, ProviderError, Service,
+    Policy, ProviderError, Service,
     content::{self, ContentProvider, ContentRequest, ContentText, Language, Tier, Tokens},
 };
 use serde_json::{Value, json};
+use services::{Config, Name, OpenAi};
 use tests::standins::openai::{self, Reply};
 
 use crate::lamp;
@@ -180,7 +181,7 @@ async fn a_service_that_hangs_or_is_away_is_transient() {
 #[tokio::test]
 async fn templates_stand_in_when_the_account_is_unusable_or_attempts_are_used_up() {
     let standin = standin([Reply::OutOfQuota, Reply::ServerError, Reply::ServerError]).await;
-    let config = Config { openai: Some(settings(standin.url())), real: vec!["ai"], ..Config::mock() };
+    let config = Config { openai: Some(settings(standin.url())), real: vec![Name::Ai], ..Config::mock() };
     let product = product();
     // Each time with a breaker of its own.
     let call = async |last_attempt| {
@@ -206,7 +207,7 @@ fn service(openai: &openai::OpenAi, second: &openai::OpenAi) -> Service<dyn Cont
     let config = Config {
         openai: Some(settings(openai.url())),
         openai_second: Some(second),
-        real: vec!["ai"],
+        real: vec![Name::Ai],
         ..Config::mock()
     };
     content::service(&config).unwrap()

@@ -14,7 +14,8 @@ use std::{
 use tests::workspace;
 
 /// The crates whose rooms are in order.
-const CRATES: &[&str] = &["api", "ctl", "fleet", "producer", "queue"];
+const CRATES: &[&str] =
+    &["api", "ctl", "fleet", "jobs", "producer", "providers", "queue", "schedules", "services", "store", "zones"];
 const ORDER: &str = "Order, lowest first:";
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, time::Duration};
 
-use ::jobs::recurring::{Error, Task, prices, trial_reminders, weekly_summary};
+use ::jobs::recurring::{Task, Unfinished, prices, trial_reminders, weekly_summary};
 use chrono::{DateTime, TimeDelta, Utc};
 use mongodb::bson::{self, Document, doc};
 use queue::{Client, Clock, JobId, State};
@@ -544,7 +544,7 @@ async fn a_task_whose_time_is_over_goes_on_where_it_was() {
     let job = world.job("default/competitor-prices").await;
     let in_haste = |job| Task { time: Duration::ZERO, ..world.task(job) };
     let so_far = async || match prices(in_haste(job)).await {
-        Err(Error::TimeIsOver(n_added)) => n_added,
+        Err(Unfinished::TimeIsOver(n_added)) => n_added,
         other => panic!("{other:?}"),
     };
     assert_eq!(so_far().await, 1000);
@@ -554,7 +554,10 @@ async fn a_task_whose_time_is_over_goes_on_where_it_was() {
     assert_eq!(prices(in_haste(job)).await.unwrap(), 2500, "of all its runs");
     assert_eq!(world.n_jobs("scrape").await, 2500);
     let tomorrow = world.client.fixed_id("maintenance", "other", world.clock.now_ms()).await.unwrap();
-    assert!(matches!(prices(in_haste(tomorrow)).await, Err(Error::TimeIsOver(1000))), "another job has its own way");
+    assert!(
+        matches!(prices(in_haste(tomorrow)).await, Err(Unfinished::TimeIsOver(1000))),
+        "another job has its own way"
+    );
 
     // A summary counts, and has smaller pages.
     let tenants = (0..150).map(|n| tenant(&format!("t{n:03}"), "en", "UTC", "2030-01-01T00:00:00Z")).collect();
@@ -566,7 +569,7 @@ async fn a_task_whose_time_is_over_goes_on_where_it_was() {
     };
     world.insert("jobs", (0..150).map(ended).collect()).await;
     let job = world.job("default/weekly-summary").await;
-    assert!(matches!(weekly_summary(in_haste(job)).await, Err(Error::TimeIsOver(100))));
+    assert!(matches!(weekly_summary(in_haste(job)).await, Err(Unfinished::TimeIsOver(100))));
     assert_eq!(weekly_summary(in_haste(job)).await.unwrap(), 150);
     assert_eq!(world.n_jobs("email").await, 150);
 }

@@ -16,7 +16,8 @@ use axum::{
 };
 use fleet::Fleet;
 use jobs::{Context, Handler, JobError, scrape::Scrape};
-use providers::{Config, Providers};
+use providers::Providers;
+use services::Config;
 
 use serde_json::{Value, json};
 use servers::wait_until;

@@ -13,10 +13,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use providers::services::{Entry, SERVICES};
 use reqwest::Method;
 use serde_json::{Value, json};
 use servers::{RedisKind, RedisServer, wait_until};
+use services::SERVICES;
 use tests::{Answer, Options, PATIENCE, Shop, System, is_finished, program};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -33,7 +33,7 @@ const MAIL_USER: &str = "shop";
 fn planted() -> BTreeMap<&'static str, String> {
     // Each begins in its own way, so that none is hidden only because it resembles another.
     let secret = |prefix: &str| format!("{prefix}{HUSH}");
-    let planted = BTreeMap::from([
+    let mut planted = BTreeMap::from([
         ("OPENAI_API_KEY", secret("sk-")),
         ("OPENAI_FALLBACK_API_KEY", secret("sk-second-")),
         ("FAL_KEY", secret("id:")),
@@ -53,9 +53,11 @@ fn planted() -> BTreeMap<&'static str, String> {
         ("ENCRYPTION_KEY", STANDARD.encode(format!("{HUSH:e>32}"))),
     ]);
     let elsewhere = ["MONGO_URL", "REDIS_URL", "JWT_SECRET"];
-    for variable in SERVICES.iter().flat_map(Entry::all_variables).filter(|variable| variable.secret) {
-        let known = planted.contains_key(variable.name) || elsewhere.contains(&variable.name);
-        assert!(known, "{} is a secret of the catalogue: plant one", variable.name);
+    let variables = SERVICES.iter().flat_map(|service| service.entry().all_variables());
+    for variable in variables.filter(|variable| variable.secret && !elsewhere.contains(&variable.name)) {
+        let example = || variable.example.unwrap_or_default().replace("hushhush", HUSH);
+        let value = planted.entry(variable.name).or_insert_with(example);
+        assert!(value.contains(HUSH) || variable.name == "ENCRYPTION_KEY", "{} is a secret: plant one", variable.name);
     }
     planted
 }

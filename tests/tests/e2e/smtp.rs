@@ -8,11 +8,12 @@ use jobs::{
     email::{Email, PriceAlertData, Template, TrialEndingData},
 };
 use mail_parser::{Message, MessageParser};
-use providers::{Config, Providers, content::Language};
+use providers::{Providers, content::Language};
 use queue::Job;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::json;
 use servers::{SmtpServer, TempDir, temp_dir};
+use services::Config;
 use store::Store;
 use tests::standins::smtp::{Act, Smtp, Step};
 

@@ -7,6 +7,7 @@ use providers::{
 };
 use queue::Job;
 use serde::{Deserialize, Serialize};
+use services::Name;
 use url::Url;
 use utoipa::ToSchema;
 
@@ -63,7 +64,7 @@ impl Job for Publication {
 impl Handler for Publication {
     type Output = PublicationResult;
     const COLLECTION: &'static str = "publications";
-    const SERVICE: Option<&'static str> = Some("publication");
+    const SERVICE: Option<Name> = Some(Name::Publication);
 
     fn check(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();

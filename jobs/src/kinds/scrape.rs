@@ -14,6 +14,7 @@ use providers::{
 };
 use queue::Job;
 use serde::{Deserialize, Serialize};
+use services::Name;
 use url::Url;
 use utoipa::ToSchema;
 
@@ -70,7 +71,7 @@ impl Job for Scrape {
 impl Handler for Scrape {
     type Output = ScrapeResult;
     const COLLECTION: &'static str = "prices";
-    const SERVICE: Option<&'static str> = Some("scraping");
+    const SERVICE: Option<Name> = Some(Name::Scraping);
     /// Each shop is one.
     const ONE_ACCOUNT: bool = false;
 
@@ -254,7 +255,7 @@ mod tests {
     /// Pages as [`Web`] has them, and what stands in for them.
     fn web() -> Providers {
         let webs = vec![Arc::new(Web) as Arc<dyn Scraper>];
-        let scraping = Service::new("scraping", true, webs, Arc::new(NoPrice), Duration::from_secs(5));
+        let scraping = Service::new(Name::Scraping, true, webs, Arc::new(NoPrice), Duration::from_secs(5));
         Providers { scraping, ..mocks() }
     }
 

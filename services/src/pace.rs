@@ -1,28 +1,51 @@
 //! How fast and for how much money services are asked, by variables.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 
-use crate::chain::Limits;
+use crate::catalogue::{Name, SERVICES};
 
-/// Services that have limits, with their variables.
-const LIMITED: [(&str, &str); 6] = [
-    ("ai", "AI_REQUESTS_PER_MIN"),
-    ("images", "IMAGES_REQUESTS_PER_MIN"),
-    ("payments", "PAYMENTS_REQUESTS_PER_MIN"),
-    ("publication", "PUBLICATION_REQUESTS_PER_MIN"),
-    ("email", "EMAIL_REQUESTS_PER_MIN"),
-    ("scraping", "SCRAPING_REQUESTS_PER_MIN"),
-];
+/// At most so many in any time as long as the window, in all replicas together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// How many.
+    pub n: u32,
+    /// In how long.
+    pub window: Duration,
+}
+
+/// How often an account of a service may be asked; `None`: as often as it answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests.
+    pub requests: Option<Limit>,
+    /// What requests use besides: tokens of language models, or messages.
+    pub units: Option<Limit>,
+}
+
+impl Limit {
+    /// `n` in a minute; a full minute's worth may be let through at once.
+    #[must_use]
+    pub const fn per_min(n: u32) -> Self {
+        Self { n, window: Duration::from_secs(60) }
+    }
+
+    /// `n` in an hour, evenly.
+    #[must_use]
+    pub const fn per_hour(n: u32) -> Self {
+        Self { n, window: Duration::from_secs(3600) }
+    }
+}
+
 /// Results of stand-ins that are replaced in a minute, unless told otherwise.
 const HEAL_PER_MIN: u32 = 120;
 
-/// What [`Config`](crate::Config) has of it.
+/// What `Config` has of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pace {
     /// `<SERVICE>_REQUESTS_PER_MIN` and `AI_TOKENS_PER_MIN`, of each account of the service.
-    limits: HashMap<&'static str, Limits>,
+    limits: HashMap<Name, Limits>,
     /// `SPENDING_CAP_USD`: what a tenant may spend in a UTC day, in millionths of a US dollar.
     pub spending_cap: Option<u64>,
     /// `HEAL_PER_MIN`: how many results of stand-ins are replaced in a minute, for each service.
@@ -47,10 +70,11 @@ impl Pace {
             number
         };
         let mut limits = HashMap::new();
-        for (service, requests) in LIMITED {
-            let requests_per_min = number(requests);
-            let tokens_per_min = if service == "ai" { number("AI_TOKENS_PER_MIN") } else { None };
-            limits.insert(service, Limits { requests_per_min, tokens_per_min });
+        for service in SERVICES {
+            let mut limit = |variable: Option<&str>| number(variable?).map(Limit::per_min);
+            let requests = limit(service.entry().requests_per_min);
+            let units = limit(service.entry().tokens_per_min);
+            limits.insert(*service, Limits { requests, units });
         }
         let heal_per_min = number("HEAL_PER_MIN").unwrap_or(HEAL_PER_MIN);
         let cap = var("SPENDING_CAP_USD");
@@ -63,8 +87,8 @@ impl Pace {
 
     /// Of each account of a service.
     #[must_use]
-    pub fn limits(&self, service: &str) -> Limits {
-        self.limits.get(service).copied().unwrap_or_default()
+    pub fn limits(&self, service: Name) -> Limits {
+        self.limits.get(&service).copied().unwrap_or_default()
     }
 }
 
@@ -99,8 +123,9 @@ mod tests {
             ("EMAIL_REQUESTS_PER_MIN", "0"),
             ("SPENDING_CAP_USD", "2.5000001"),
         ]);
-        assert_eq!(pace.limits("ai"), Limits { requests_per_min: Some(60), tokens_per_min: Some(90_000) });
-        assert_eq!((pace.limits("email"), pace.heal_per_min), (Limits::default(), HEAL_PER_MIN));
+        let ai = Limits { requests: Some(Limit::per_min(60)), units: Some(Limit::per_min(90_000)) };
+        assert_eq!(pace.limits(Name::Ai), ai);
+        assert_eq!((pace.limits(Name::Email), pace.heal_per_min), (Limits::default(), HEAL_PER_MIN));
         assert_eq!(pace.spending_cap, Some(2_500_001));
         assert!(complaints.len() == 1 && complaints[0].starts_with("EMAIL_REQUESTS_PER_MIN=\"0\""), "{complaints:?}");
         for bad in ["much", "-1"] {
@@ -112,7 +137,7 @@ mod tests {
 
     impl Pace {
         fn with_all_services(mut self) -> Self {
-            self.limits = LIMITED.iter().map(|(service, _)| (*service, Limits::default())).collect();
+            self.limits = SERVICES.iter().map(|service| (*service, Limits::default())).collect();
             self
         }
     }

@@ -13,8 +13,9 @@ use minijinja::{
     syntax::SyntaxConfig,
     value::{Object, Serde, Value, from_args},
 };
+use serde_json::Map;
 
-use super::{Email, TemplateName, locale::Locale};
+use super::{data::TemplateName, locale::Locale};
 
 /// A message whose template has been filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,11 +72,12 @@ fn load() -> Result<Environment<'static>, Error> {
     Ok(templates)
 }
 
-/// Fills in the template of a message. `unsubscribe_url` is where the recipient asks for no more reminders.
+/// Fills in the template of a message to somebody of this name. `unsubscribe_url` is where the recipient asks for no more reminders.
 pub(super) fn render(
-    email: &Email,
     template: TemplateName,
     locale: &Locale,
+    to_name: Option<&str>,
+    data: &Map<String, serde_json::Value>,
     unsubscribe_url: Option<&str>,
 ) -> Result<Rendered, Error> {
     let name = format!("{}.{}", template.name(), locale.language_name());
@@ -85,8 +87,8 @@ pub(super) fn render(
             parts => format!("parts.{ending}"),
             language => locale.language_name(),
             here => Value::from_object(Here(locale.clone())),
-            to_name => email.to_name.clone(),
-            data => Value::from(Serde(email.data.clone().unwrap_or_default())),
+            to_name => to_name,
+            data => Value::from(Serde(data.clone())),
             unsubscribe_url => unsubscribe_url,
         }
     };
@@ -154,13 +156,16 @@ mod tests {
     use providers::content::Language;
     use serde_json::{Map, json};
 
-    use super::{super::data::samples, *};
+    use super::{
+        super::{Email, data::samples},
+        *,
+    };
 
     fn rendered(email: &Email, unsubscribe_url: Option<&str>) -> Rendered {
         assert_eq!(email.check(), []);
         let time_zone = email.time_zone.as_ref().map_or(zones::Zone::UTC, |name| name.parse().unwrap());
         let locale = Locale { language: email.language.unwrap(), time_zone };
-        render(email, email.template.unwrap(), &locale, unsubscribe_url).unwrap()
+        email.rendered(email.template.unwrap(), &locale, unsubscribe_url).unwrap()
     }
 
     fn sample(language: Language, template: &super::super::Template) -> Email {

@@ -1,15 +1,18 @@
-//! The variables of the outside services.
+//! What the variables say of the outside services.
 
 use std::path::PathBuf;
 
 use secrecy::SecretString;
 
 use crate::{
-    Links, Secrets,
-    services::{
-        Accounts, Entry, Environment, Malformed, SERVICES, State, general_faults, is_loopback, retention_days, truth,
-        web_url,
-    },
+    catalogue::{Name, OpenAi, SERVICES, Scraping, Smtp},
+    entry::{Accounts, State},
+    formats::{truth, web_url, without_slash},
+    general::{general_faults, retention_days},
+    links::Links,
+    pace::Pace,
+    secrets::Secrets,
+    variable::{Environment, Malformed},
 };
 
 /// How the services are reached, and which are asked to be real.
@@ -32,9 +35,9 @@ pub struct Config {
     /// `EMAIL_RETENTION_DAYS`: how long e-mails are kept.
     pub email_retention_days: u32,
     /// Limits and spending.
-    pub pace: crate::Pace,
+    pub pace: Pace,
     /// Services with a mock that the variables ask to be real.
-    pub real: Vec<&'static str>,
+    pub real: Vec<Name>,
     /// Every service of the catalogue, in its order.
     pub services: Vec<ServiceState>,
     /// What no text may show.
@@ -46,60 +49,10 @@ pub struct Config {
 /// What the variables say of a service.
 #[derive(Debug, Clone)]
 pub struct ServiceState {
-    /// Its name in the catalogue.
-    pub service: &'static str,
+    /// Which one.
+    pub service: Name,
     /// What is there and what is not.
     pub state: State,
-}
-
-/// `OPENAI_*` or `OPENAI_FALLBACK_*`.
-#[derive(Debug, Clone)]
-pub struct OpenAi {
-    /// `OPENAI_API_KEY`.
-    pub api_key: SecretString,
-    /// `OPENAI_BASE_URL`, with its version: `https://api.openai.com/v1`.
-    pub base_url: String,
-    /// `OPENAI_MODEL`; `None` = as the table of models says.
-    pub model: Option<String>,
-}
-
-/// `PROXY_PROVIDER` and what belongs to it. Only `direct` is built.
-#[derive(Debug, Clone, Default)]
-pub struct Scraping {
-    /// `SCRAPE_ALLOW_HOSTS`: hosts that the guard against private addresses lets pass.
-    pub allow_hosts: Vec<String>,
-}
-
-/// `SMTP_*` and `SENDER_EMAIL`.
-#[derive(Debug, Clone)]
-pub struct Smtp {
-    /// `SMTP_SERVER`.
-    pub host: String,
-    /// `SMTP_PORT`.
-    pub port: u16,
-    /// `SMTP_USERNAME` and `SMTP_PASSWORD`.
-    pub credentials: Option<(String, SecretString)>,
-    /// How the connection is protected.
-    pub tls: SmtpTls,
-    /// `SENDER_EMAIL`.
-    pub sender: String,
-    /// `SMTP_CA_FILE`: certificates in PEM that are trusted besides the public ones.
-    pub ca_file: Option<String>,
-    /// `SMTP_HELO`: what we call ourselves in EHLO; the machine's name if absent.
-    pub helo: Option<String>,
-    /// `SMTP_PER_HOUR`: messages an hour, over all replicas.
-    pub per_hour: Option<u32>,
-}
-
-/// How an SMTP connection is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SmtpTls {
-    /// `SMTP_USE_SSL=true`: TLS from the first byte.
-    Implicit,
-    /// STARTTLS, or fail.
-    StartTls,
-    /// None: only to a loopback host, or with `SMTP_ALLOW_PLAIN=true`.
-    Plain,
 }
 
 impl Config {
@@ -125,36 +78,38 @@ impl Config {
             }),
         };
         let mock_all = flag("MOCK_MODE", true);
-        let is_real = |entry: &&Entry| entry.switch.is_some_and(|switch| !flag(switch, mock_all));
-        let real: Vec<_> = SERVICES.iter().filter(is_real).map(|entry| entry.name).collect();
-        let services: Vec<ServiceState> = SERVICES
-            .iter()
-            .map(|entry| ServiceState { service: entry.name, state: entry.state(&environment) })
-            .collect();
-        for (entry, service) in SERVICES.iter().zip(&services) {
-            if entry.switch.is_none() || real.contains(&entry.name) {
-                complaints.extend(complaint(entry, &service.state));
+        let real: Vec<_> =
+            Name::switchable().filter(|service| !flag(service.entry().switch.unwrap_or_default(), mock_all)).collect();
+        let state = |service: &Name| ServiceState { service: *service, state: service.entry().state(&environment) };
+        let services: Vec<_> = SERVICES.iter().map(state).collect();
+        for ServiceState { service, state } in &services {
+            if service.entry().switch.is_none() || real.contains(service) {
+                complaints.extend(complaint(*service, state));
             }
         }
-        if real.contains(&"scraping") && scraping(&environment).is_none() && services[SCRAPING].state.configured {
+        let of = |service: Name| services.iter().find(|state| state.service == service);
+        let configured = |service| of(service).filter(|state| state.state.configured).map(|_| &environment);
+        if real.contains(&Name::Scraping)
+            && configured(Name::Scraping).is_some_and(|vars| Scraping::read(vars).is_none())
+        {
             let provider = environment.get("PROXY_PROVIDER").unwrap_or_default();
             complaints.push(format!("scraping stays mock: PROXY_PROVIDER={provider:?} is not built yet, only direct"));
         }
         complaints.extend(general_faults(&environment).iter().map(Malformed::to_string));
-        let pace = crate::Pace::from_vars(|name| environment.get(name), &mut complaints);
+        let pace = Pace::from_vars(|name| environment.get(name), &mut complaints);
         let public_url = environment.get("PUBLIC_URL").filter(|url| web_url(url).is_some());
         let public_url = public_url.map(|url| without_slash(&url));
         let secret = environment.get("JWT_SECRET").map(SecretString::from);
         if public_url.is_some() && secret.is_none() {
             complaints.push("PUBLIC_URL without JWT_SECRET: reminders have no link to unsubscribe".to_owned());
         }
-        let configured = |index: usize| services[index].state.configured.then_some(&environment);
         Self {
-            openai: configured(AI).and_then(openai),
-            openai_second: openai_second(&environment).filter(|_| !services[AI].names_fallback()),
+            openai: configured(Name::Ai).and_then(OpenAi::first),
+            openai_second: OpenAi::second(&environment)
+                .filter(|_| !of(Name::Ai).is_some_and(ServiceState::names_fallback)),
             content_routes: environment.get("CONTENT_ROUTES").map(PathBuf::from),
-            scraping: configured(SCRAPING).and_then(scraping),
-            smtp: configured(EMAIL).and_then(smtp),
+            scraping: configured(Name::Scraping).and_then(Scraping::read),
+            smtp: configured(Name::Email).and_then(Smtp::read),
             links: Links::new(public_url.clone(), secret),
             public_url,
             email_retention_days: environment
@@ -170,31 +125,31 @@ impl Config {
     }
 
     /// What `MOCK_MODE` and the service's own `MOCK_MODE_…` ask for, of which the latter wins. Services without a mock are
-    /// always real, unknown ones never.
+    /// always real.
     #[must_use]
-    pub fn is_real(&self, service: &str) -> bool {
-        self.real.contains(&service) || Entry::named(service).is_some_and(|entry| entry.switch.is_none())
+    pub fn is_real(&self, service: Name) -> bool {
+        self.real.contains(&service) || service.entry().switch.is_none()
     }
 
     /// Whether everything is there that the service needs to be real.
     #[must_use]
-    pub fn is_configured(&self, service: &str) -> bool {
+    pub fn is_configured(&self, service: Name) -> bool {
         self.service(service).is_some_and(|state| state.state.configured)
     }
 
     /// The variables that the service needs and has not.
     #[must_use]
-    pub fn missing(&self, service: &str) -> &[&'static str] {
+    pub fn missing(&self, service: Name) -> &[&'static str] {
         self.service(service).map_or(&[], |state| &state.state.missing)
     }
 
     /// The variables of the service whose values cannot be right.
     #[must_use]
-    pub fn malformed(&self, service: &str) -> &[Malformed] {
+    pub fn malformed(&self, service: Name) -> &[Malformed] {
         self.service(service).map_or(&[], |state| &state.state.malformed)
     }
 
-    fn service(&self, service: &str) -> Option<&ServiceState> {
+    fn service(&self, service: Name) -> Option<&ServiceState> {
         self.services.iter().find(|state| state.service == service)
     }
 }
@@ -209,13 +164,9 @@ impl ServiceState {
 /// E-mails name their recipients, so they are not kept for longer than they are looked at.
 const EMAIL_RETENTION_DAYS: u32 = 90;
 
-/// Where they stand in [`SERVICES`].
-const AI: usize = 0;
-const EMAIL: usize = 4;
-const SCRAPING: usize = 5;
-
 /// What is wrong with a service that is asked to be real.
-fn complaint(entry: &Entry, state: &State) -> Option<String> {
+fn complaint(name: Name, state: &State) -> Option<String> {
+    let entry = name.entry();
     let unset = (!state.missing.is_empty()).then(|| match entry.accounts {
         Accounts::AnyOf(_) if !state.configured && state.present.is_empty() => {
             format!("none of its accounts is set ({})", state.missing.join(", "))
@@ -224,7 +175,6 @@ fn complaint(entry: &Entry, state: &State) -> Option<String> {
         _ => format!("{} are not set", state.missing.join(", ")),
     });
     let faults: Vec<String> = unset.into_iter().chain(state.malformed.iter().map(Malformed::to_string)).collect();
-    let name = entry.name;
     match (entry.switch, faults.is_empty()) {
         (Some(_), _) if !entry.built => Some(format!("{name} stays mock: the real service is not built yet")),
         (_, true) => None,
@@ -233,63 +183,10 @@ fn complaint(entry: &Entry, state: &State) -> Option<String> {
     }
 }
 
-fn openai(environment: &Environment<'_>) -> Option<OpenAi> {
-    let base_url = environment.get("OPENAI_BASE_URL").unwrap_or_else(|| "https://api.openai.com/v1".to_owned());
-    Some(OpenAi {
-        api_key: environment.get("OPENAI_API_KEY")?.into(),
-        base_url: base_url.trim_end_matches('/').to_owned(),
-        model: environment.get("OPENAI_MODEL"),
-    })
-}
-
-fn openai_second(environment: &Environment<'_>) -> Option<OpenAi> {
-    Some(OpenAi {
-        api_key: environment.get("OPENAI_FALLBACK_API_KEY")?.into(),
-        base_url: environment.get("OPENAI_FALLBACK_BASE_URL")?.trim_end_matches('/').to_owned(),
-        model: Some(environment.get("OPENAI_FALLBACK_MODEL")?),
-    })
-}
-
-fn scraping(environment: &Environment<'_>) -> Option<Scraping> {
-    if environment.get("PROXY_PROVIDER").is_some_and(|provider| provider != "direct") {
-        return None;
-    }
-    let hosts = environment.get("SCRAPE_ALLOW_HOSTS").unwrap_or_default();
-    let allow_hosts = hosts.split(',').map(|host| host.trim().to_lowercase()).filter(|host| !host.is_empty());
-    Some(Scraping { allow_hosts: allow_hosts.collect() })
-}
-
-fn smtp(environment: &Environment<'_>) -> Option<Smtp> {
-    let host = environment.get("SMTP_SERVER")?;
-    let flag = |name: &str| environment.get(name).and_then(|value| truth(&value)).unwrap_or(false);
-    let ca_file = environment.get("SMTP_CA_FILE");
-    // Who names an authority wants TLS, on loopback too.
-    let plain = ca_file.is_none() && (is_loopback(&host) || flag("SMTP_ALLOW_PLAIN"));
-    let tls = match (flag("SMTP_USE_SSL"), plain) {
-        (true, _) => SmtpTls::Implicit,
-        (false, true) => SmtpTls::Plain,
-        (false, false) => SmtpTls::StartTls,
-    };
-    let password = environment.get("SMTP_PASSWORD").map(SecretString::from);
-    Some(Smtp {
-        port: environment.get("SMTP_PORT")?.parse().ok()?,
-        credentials: environment.get("SMTP_USERNAME").zip(password),
-        sender: environment.get("SENDER_EMAIL")?,
-        helo: environment.get("SMTP_HELO"),
-        per_hour: environment.get("SMTP_PER_HOUR").and_then(|limit| limit.parse().ok()),
-        ca_file,
-        tls,
-        host,
-    })
-}
-
-fn without_slash(url: &str) -> String {
-    url.trim_end_matches('/').to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::SmtpTls;
 
     fn config(vars: &[(&str, &str)]) -> Config {
         Config::from_vars(|name| vars.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
@@ -302,16 +199,15 @@ mod tests {
     fn settings_are_there_whatever_the_mode_says() {
         let config = config(&[&[("OPENAI_API_KEY", "sk-1")], &MAIL[..]].concat());
         assert!(config.openai.is_some() && config.smtp.is_some() && config.scraping.is_some());
-        assert!(!config.is_real("ai") && !config.is_real("email") && !config.is_real("scraping"));
-        assert!(config.is_real("mongodb") && config.is_real("redis") && config.is_real("security"));
+        assert!(!config.is_real(Name::Ai) && !config.is_real(Name::Email) && !config.is_real(Name::Scraping));
+        assert!(config.is_real(Name::Mongodb) && config.is_real(Name::Redis) && config.is_real(Name::Security));
         assert!(config.complaints.is_empty(), "{:?}", config.complaints);
     }
 
     #[test]
     fn a_service_own_switch_wins() {
         let config = config(&[("MOCK_MODE", "false"), ("MOCK_MODE_AI", "Yes"), ("MOCK_MODE_EMAIL", "maybe")]);
-        assert!(!config.is_real("ai") && config.is_real("email") && config.is_real("scraping"));
-        assert!(!config.is_real("teleport"));
+        assert!(!config.is_real(Name::Ai) && config.is_real(Name::Email) && config.is_real(Name::Scraping));
         assert_eq!(config.complaints[0], "MOCK_MODE_EMAIL=\"maybe\" is neither true nor false; false is used");
     }
 
@@ -338,8 +234,8 @@ mod tests {
             "scraping stays mock: PROXY_PROVIDER=\"scraperapi\" is not built yet, only direct",
         ];
         assert_eq!(config.complaints, expected);
-        assert_eq!(config.missing("email"), ["SMTP_PORT", "SENDER_EMAIL"]);
-        assert_eq!(config.malformed("ai")[0].variable, "OPENAI_API_KEY");
+        assert_eq!(config.missing(Name::Email), ["SMTP_PORT", "SENDER_EMAIL"]);
+        assert_eq!(config.malformed(Name::Ai)[0].variable, "OPENAI_API_KEY");
         assert!(!format!("{config:?}").contains("hush"), "{config:?}");
     }
 
@@ -348,7 +244,7 @@ mod tests {
         let first = ("OPENAI_API_KEY", "sk-1");
         let second = [("OPENAI_FALLBACK_BASE_URL", "http://127.0.0.1:9/v1/"), ("OPENAI_FALLBACK_API_KEY", "k")];
         let half = config(&[&[first], &second[..]].concat());
-        assert_eq!(half.missing("ai"), ["OPENAI_FALLBACK_MODEL"]);
+        assert_eq!(half.missing(Name::Ai), ["OPENAI_FALLBACK_MODEL"]);
         let whole =
             config(&[&[first, ("OPENAI_FALLBACK_MODEL", "m"), ("CONTENT_ROUTES", "r.toml")], &second[..]].concat());
         let settings = whole.openai_second.unwrap();

@@ -11,32 +11,32 @@ use std::{
 
 use api::FieldError;
 use providers::{
-    Links, Policy, ProviderError,
+    Policy, ProviderError,
     content::Language,
-    email::{Receipt, SendStatus, address_problem},
+    email::{Delivery, SendStatus},
 };
 use queue::Job;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use services::{Links, Name, ascii_address};
 use utoipa::ToSchema;
 use zones::Zone;
 
+use data::ONE_LINE;
 pub use data::{
     JobFailedData, PaymentFailedData, PriceAlertData, PriceChange, Template, TemplateName, TrialEndingData,
     WeeklySummaryData, WelcomeData,
 };
 use locale::Locale;
+use render::{Rendered, render};
 
 use crate::{
     handler::{Context, Done, Handler, JobError},
-    once::{Found, OnceError},
+    once::{LookedUp, OnceError},
 };
 
 /// How long to wait after each attempt that failed; greylisting wants 5 minutes at least, and lasts some hours at most.
 const WAITS_MIN: [u64; 4] = [1, 5, 15, 60];
-
-/// What is said of a field that may have no control characters.
-const ONE_LINE: &str = "must be one line without control characters";
 
 /// Sends one message to one recipient: either `subject`, `text` and perhaps `html` as they are, or a `template` filled with `data`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -128,13 +128,25 @@ impl Email {
                 let time_zone = self.time_zone.as_ref().map_or(Ok(Zone::UTC), |name| name.parse());
                 let time_zone = time_zone.map_err(|_| invalid("/time_zone is no name of a time zone".to_owned()))?;
                 let locale = Locale { language, time_zone };
-                let rendered = render::render(&self, template, &locale, unsubscribe_url.as_deref());
+                let rendered = self.rendered(template, &locale, unsubscribe_url.as_deref());
                 let rendered = rendered.map_err(|error| invalid(format!("{}: {error:#}", template.name())))?;
                 (rendered.subject, rendered.text, Some(rendered.html))
             }
             _ => (self.subject.unwrap_or_default(), self.text.unwrap_or_default(), self.html),
         };
         Ok(providers::email::Email { key, to: self.to, to_name: self.to_name, subject, text, html, unsubscribe_url })
+    }
+
+    /// Its template, filled in.
+    fn rendered(
+        &self,
+        template: TemplateName,
+        locale: &Locale,
+        unsubscribe_url: Option<&str>,
+    ) -> Result<Rendered, minijinja::Error> {
+        let empty = Map::new();
+        let data = self.data.as_ref().unwrap_or(&empty);
+        render(template, locale, self.to_name.as_deref(), data, unsubscribe_url)
     }
 
     /// What is wrong with the fields of a message that is sent as it is.
@@ -255,11 +267,11 @@ impl Job for Email {
 impl Handler for Email {
     type Output = EmailResult;
     const COLLECTION: &'static str = "emails";
-    const SERVICE: Option<&'static str> = Some("email");
+    const SERVICE: Option<Name> = Some(Name::Email);
 
     fn check(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
-        if let Some(problem) = address_problem(&self.to) {
+        if let Some(problem) = ascii_address(&self.to).err() {
             errors.push(FieldError::new("/to", problem));
         }
         if self.to_name.as_ref().is_some_and(|name| name.chars().any(char::is_control)) {
@@ -360,13 +372,14 @@ impl Unsent {
 
 async fn send(context: &Context, step: &'static str, message: &providers::email::Email) -> Result<Sent, Unsent> {
     let was_called = AtomicBool::new(false);
-    let nobody_knows = async || Ok(Found::CannotTell("mail servers tell nothing of a message afterwards".to_owned()));
+    let nobody_knows =
+        async || Ok(LookedUp::CannotTell("mail servers tell nothing of a message afterwards".to_owned()));
     let write = async || {
         was_called.store(true, Ordering::Relaxed);
         // Nothing stands in for a mail server. And the mailer alone watches the time: only it knows how far a message was.
         let policy = Policy { allow_fallback: false, time: Duration::MAX, ..context.policy() };
         let answer = context.providers.email.call(policy, message).await?;
-        let Receipt { message_id, status, server_reply } = answer.value;
+        let Delivery { message_id, status, server_reply } = answer.value;
         Ok(Sent { message_id, status, server_reply })
     };
     let sent = context.once(step, &message.key, nobody_knows, write).await;

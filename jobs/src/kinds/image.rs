@@ -4,6 +4,7 @@ use api::FieldError;
 use providers::image::ImageRequest;
 use queue::Job;
 use serde::{Deserialize, Serialize};
+use services::Name;
 use utoipa::ToSchema;
 
 use crate::handler::{Context, Done, Handler, JobError};
@@ -72,7 +73,7 @@ impl Job for Image {
 impl Handler for Image {
     type Output = ImageResult;
     const COLLECTION: &'static str = "images";
-    const SERVICE: Option<&'static str> = Some("images");
+    const SERVICE: Option<Name> = Some(Name::Images);
 
     fn check(&self) -> Vec<FieldError> {
         if self.name.trim().is_empty() { vec![FieldError::new("/name", "must not be blank")] } else { Vec::new() }

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
 use url::{Url, form_urlencoded};
 
-use crate::services::{Entry, Environment, SERVICES};
+use crate::{catalogue::SERVICES, variable::Environment};
 
 /// What takes a secret's place.
 const MASK: &str = "[secret]";
@@ -28,7 +28,8 @@ impl fmt::Debug for Secrets {
 impl Secrets {
     /// Those of every service in the catalogue that are set.
     pub(crate) fn of(environment: &Environment<'_>) -> Self {
-        let variables = SERVICES.iter().flat_map(Entry::all_variables).filter(|variable| variable.secret);
+        let variables =
+            SERVICES.iter().flat_map(|service| service.entry().all_variables()).filter(|variable| variable.secret);
         let values = variables.filter_map(|variable| variable.value(environment));
         let mut values: Vec<String> = values.flat_map(parts).collect();
         if let (Some(user), Some(password)) = (environment.get("SMTP_USERNAME"), environment.get("SMTP_PASSWORD")) {

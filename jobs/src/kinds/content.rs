@@ -16,6 +16,7 @@ use providers::{
 use queue::Job;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use services::Name;
 use store::{Flight, NewUsage, Store};
 use utoipa::ToSchema;
 
@@ -44,7 +45,7 @@ impl Job for Content {
 impl Handler for Content {
     type Output = ContentText;
     const COLLECTION: &'static str = "contents";
-    const SERVICE: Option<&'static str> = Some("ai");
+    const SERVICE: Option<Name> = Some(Name::Ai);
 
     fn check(&self) -> Vec<FieldError> {
         let problems = self.0.problems().into_iter();
@@ -64,8 +65,8 @@ impl Handler for Content {
             None => None,
             Some(store) if request.fresh => Some(Seat::beside(store, key, context)),
             Some(store) => match find(store, key, context).await? {
-                Found::Kept(done) => return Ok(*done),
-                Found::Seat(seat) => seat,
+                Place::Answered(done) => return Ok(*done),
+                Place::Seat(seat) => seat,
             },
         };
         let answer = write(request, context).await?;
@@ -91,27 +92,28 @@ async fn write(request: &ContentRequest, context: &Context) -> Result<Answer<Con
     Ok(answer)
 }
 
-/// What became of the look for a kept answer.
-enum Found {
-    Kept(Box<Done<ContentText>>),
+/// Where a job comes in among those that ask for the same.
+enum Place {
+    /// There is one.
+    Answered(Box<Done<ContentText>>),
     /// This job asks; `None` when nothing can be kept.
     Seat(Option<Seat>),
 }
 
-async fn find(store: &Store, key: String, context: &Context) -> Result<Found, JobError> {
+async fn find(store: &Store, key: String, context: &Context) -> Result<Place, JobError> {
     let mut seat = Seat::beside(store, key, context);
     match store.board(&seat.key, &context.tenant, &seat.writer, context.timeout).await {
         Ok(Flight::Landed(kept)) => match read(kept) {
             Some(done) => {
                 context.progress.set(90, "an equal text was written before");
-                Ok(Found::Kept(Box::new(done)))
+                Ok(Place::Answered(Box::new(done)))
             }
             // An older release kept it in another form: it is written anew.
-            None => Ok(Found::Seat(Some(seat))),
+            None => Ok(Place::Seat(Some(seat))),
         },
         Ok(Flight::Ours) => {
             seat.others_wait = true;
-            Ok(Found::Seat(Some(seat)))
+            Ok(Place::Seat(Some(seat)))
         }
         Ok(Flight::UnderWay) => Err(JobError::Snooze {
             code: "equal_request_under_way",
@@ -120,7 +122,7 @@ async fn find(store: &Store, key: String, context: &Context) -> Result<Found, Jo
         }),
         Err(error) => {
             tracing::warn!(job.id = %context.job_id, %error, "kept answers cannot be looked at; the model is asked");
-            Ok(Found::Seat(None))
+            Ok(Place::Seat(None))
         }
     }
 }
@@ -305,7 +307,7 @@ mod tests {
     #[test]
     fn the_example_catalogue_passes_the_check() {
         let checks = crate::Checks::all();
-        let products = from_csv(include_bytes!("../../examples/catalogue.csv").as_slice()).unwrap();
+        let products = from_csv(include_bytes!("../../../examples/catalogue.csv").as_slice()).unwrap();
         for product in products {
             let payload = serde_json::to_value(Content(product)).unwrap();
             assert_eq!(checks.check(Content::KIND, &payload), Ok(()), "{payload}");

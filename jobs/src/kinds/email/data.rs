@@ -10,6 +10,9 @@ use utoipa::ToSchema;
 
 use crate::shape::Shape;
 
+/// What is said of a field that may have no control characters.
+pub(super) const ONE_LINE: &str = "must be one line without control characters";
+
 /// A text that only needs to be filled in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -288,7 +291,7 @@ impl Template {
 fn add_control_characters(pointer: &str, value: &Value, errors: &mut Vec<FieldError>) {
     match value {
         Value::String(text) if text.chars().any(char::is_control) => {
-            errors.push(FieldError::new(pointer, super::ONE_LINE));
+            errors.push(FieldError::new(pointer, ONE_LINE));
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {

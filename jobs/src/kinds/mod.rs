@@ -1,0 +1,19 @@
+//! The kinds that outside services make, a file each. To add one: its file here, and two lines below.
+
+pub mod content;
+pub mod email;
+pub mod image;
+pub mod publication;
+pub mod scrape;
+
+use crate::handler::Registry;
+
+/// Their list.
+pub(crate) fn of_services<R: Registry>(registry: R) -> R {
+    registry
+        .add::<content::Content>()
+        .add::<image::Image>()
+        .add::<scrape::Scrape>()
+        .add::<email::Email>()
+        .add::<publication::Publication>()
+}

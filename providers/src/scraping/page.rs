@@ -1,0 +1,92 @@
+//! What is read, and who reads.
+
+use std::fmt::Debug;
+
+use chrono::{DateTime, Utc};
+use futures::future::{self, BoxFuture, FutureExt};
+use rust_decimal::Decimal;
+use serde::Serialize;
+use url::Url;
+use utoipa::ToSchema;
+
+use crate::{
+    chain::{Ask, Provider, Turn},
+    error::ProviderError,
+};
+
+/// Fetches product pages.
+pub trait Scraper: Provider + Debug {
+    /// Fetches one page and reads its price. A page that names no price is an answer too.
+    ///
+    /// # Errors
+    /// [`ProviderError::Rejected`] when the page cannot be had for good (gone, forbidden, a private address),
+    /// [`ProviderError::Transient`] and [`ProviderError::RateLimited`] when it may be had later.
+    fn fetch_price<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<PagePrice, ProviderError>>;
+
+    /// Waits until the page may be fetched, where a host gives out one page at a time.
+    fn turn<'a>(&'a self, _url: &'a Url) -> BoxFuture<'a, Turn> {
+        future::ready(Turn::default()).boxed()
+    }
+}
+
+/// What a page says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PagePrice {
+    /// The page's title, at most 300 characters.
+    pub title: Option<String>,
+    /// `None` when the page names no price.
+    pub price: Option<Price>,
+    /// When it was fetched.
+    pub fetched_at: DateTime<Utc>,
+    /// A page of another host, to which this one sends on. That host has a turn and a breaker of its own, so it is asked apart.
+    pub moved_to: Option<Url>,
+}
+
+/// A price.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ScrapedPrice)]
+pub struct Price {
+    /// Decimal, `1299.00`.
+    #[schema(value_type = String, example = "1299.00")]
+    pub amount: Decimal,
+    /// ISO 4217, when the page tells.
+    pub currency: Option<String>,
+    /// The word of schema.org, `InStock`, when the page tells.
+    pub availability: Option<String>,
+    /// How it was found.
+    pub method: Method,
+}
+
+/// How a price was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ScrapeMethod)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// In a JSON-LD block.
+    JsonLd,
+    /// In `itemprop` attributes.
+    Microdata,
+    /// In `property` attributes.
+    Rdfa,
+    /// In the `<meta>` elements that previews are made from.
+    Meta,
+    /// Made up: no page was fetched.
+    Mock,
+}
+
+impl<'p> Ask<dyn Scraper + 'p> for Url {
+    type Value = PagePrice;
+
+    fn ask<'a>(&'a self, provider: &'a (dyn Scraper + 'p)) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
+        provider.fetch_price(self)
+    }
+
+    fn turn<'a>(&'a self, provider: &'a (dyn Scraper + 'p)) -> BoxFuture<'a, Turn> {
+        provider.turn(self)
+    }
+
+    /// Each shop by itself: one that is down says nothing of the others.
+    fn account(&self) -> Option<&str> {
+        self.host_str()
+    }
+}

@@ -1,0 +1,63 @@
+//! Products to shops.
+
+use crate::{
+    entry::{Account, Accounts, Entry, Risk},
+    formats::{http_url, is_loopback, is_word, must, prefix, web_url},
+    variable::{Environment, Variable},
+};
+
+pub(super) static ENTRY: Entry = Entry {
+    about: "products to shops",
+    risk: Risk::P1,
+    lost: "nothing reaches the shops",
+    switch: Some("MOCK_MODE_PUBLICATION"),
+    built: false,
+    requests_per_min: Some("PUBLICATION_REQUESTS_PER_MIN"),
+    tokens_per_min: None,
+    variables: &[],
+    accounts: Accounts::AnyOf(&[
+        Account {
+            name: "shopify",
+            variables: &[
+                Variable::required("SHOPIFY_STORE_URL", "the shop's permanent address", shopify_url)
+                    .example("https://shop.myshopify.com"),
+                Variable::required("SHOPIFY_ACCESS_TOKEN", "its token", |value, _| prefix(value, "shpat_"))
+                    .secret()
+                    .example("shpat_hushhush"),
+            ],
+        },
+        Account {
+            name: "woocommerce",
+            variables: &[
+                Variable::required("WOO_STORE_URL", "the shop's address", http_url).example("https://shop.example"),
+                Variable::required("WOO_CONSUMER_KEY", "its key", |value, _| prefix(value, "ck_"))
+                    .secret()
+                    .example("ck_hushhush"),
+                Variable::required("WOO_CONSUMER_SECRET", "its secret", |value, _| prefix(value, "cs_"))
+                    .secret()
+                    .example("cs_hushhush"),
+            ],
+        },
+        Account {
+            name: "prestashop",
+            variables: &[
+                Variable::required("PRESTA_STORE_URL", "the shop's address", http_url).example("https://shop.example"),
+                Variable::required("PRESTA_API_KEY", "its key", presta_key)
+                    .secret()
+                    .example("hushhushhushhushhushhushhushhush"),
+            ],
+        },
+    ]),
+};
+
+fn shopify_url(value: &str, _: &Environment<'_>) -> Option<String> {
+    let good = web_url(value).is_some_and(|url| {
+        let host = url.host_str().unwrap_or_default();
+        is_loopback(host) || (url.scheme() == "https" && host.ends_with(".myshopify.com"))
+    });
+    must(good, "must be the shop's permanent address, https://NAME.myshopify.com")
+}
+
+fn presta_key(value: &str, _: &Environment<'_>) -> Option<String> {
+    must(is_word(value) && value.len() == 32, "must have exactly 32 characters")
+}
