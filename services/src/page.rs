@@ -19,7 +19,7 @@ The processes read these variables at start. `.env.example` has the same list. O
 sets its own variables. An empty value counts as not set where there is no default.
 
 This page and `.env.example` are made of the catalogue (`services/src/catalogue/`, `services/src/general.rs`):
-`WRITE_DOCS=1 cargo test -p services` writes both anew.
+`WRITE_DOCS=1 cargo test -p services --test catalogue` writes both anew.
 
 ## Variables of no service
 ";
@@ -39,7 +39,7 @@ Limits are of an account; of scraping each shop is one.
 const EXAMPLE_HEAD: &str = "\
 # Every variable of the system. Copy what you need to .env (docker compose reads it) or set it in the shell. One that is
 # empty here counts as not set; one that has a value here must not be empty. `./dev` ignores these and sets its own.
-# Made of the catalogue: `WRITE_DOCS=1 cargo test -p services` writes it anew.
+# Made of the catalogue: `WRITE_DOCS=1 cargo test -p services --test catalogue` writes it anew.
 ";
 
 /// A variable as both documents tell it.

@@ -193,6 +193,9 @@ fn the_page_and_env_example_are_those_of_the_catalogue() {
         }
         let there = fs::read_to_string(&path).unwrap();
         let changed = there.lines().zip(text.lines()).find(|(there, made)| there != made);
-        assert!(there == text, "{name} is not as the catalogue says: WRITE_DOCS=1 cargo test -p services; {changed:?}");
+        assert!(
+            there == text,
+            "{name} is not as the catalogue says: WRITE_DOCS=1 cargo test -p services --test catalogue; {changed:?}"
+        );
     }
 }

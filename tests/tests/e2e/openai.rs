@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use providers::{
-    Policy, ProviderError, Service,
+    Policy, ProviderError, Providers, Service,
     content::{self, ContentProvider, ContentRequest, ContentText, Language, Tier, Tokens},
 };
 use serde_json::{Value, json};
@@ -202,15 +202,18 @@ async fn templates_stand_in_when_the_account_is_unusable_or_attempts_are_used_up
 }
 
 /// A service of these end points, with a breaker of its own.
-fn service(openai: &openai::OpenAi, second: &openai::OpenAi) -> Service<dyn ContentProvider> {
+fn config(openai: &openai::OpenAi, second: &openai::OpenAi) -> Config {
     let second = OpenAi { model: Some("llama".to_owned()), ..settings(second.url()) };
-    let config = Config {
+    Config {
         openai: Some(settings(openai.url())),
         openai_second: Some(second),
         real: vec![Name::Ai],
         ..Config::mock()
-    };
-    content::service(&config).unwrap()
+    }
+}
+
+fn service(openai: &openai::OpenAi, second: &openai::OpenAi) -> Service<dyn ContentProvider> {
+    content::service(&config(openai, second)).unwrap()
 }
 
 fn policy(last_attempt: bool) -> Policy<'static> {
@@ -221,9 +224,11 @@ fn policy(last_attempt: bool) -> Policy<'static> {
 async fn a_second_end_point_answers_while_the_first_is_parked() {
     let first = standin([Reply::OutOfQuota]).await;
     let second = openai::OpenAi::start(KEY, "llama").await.unwrap();
-    let service = service(&first, &second);
+    let fleet = crate::shared_fleet();
+    let service = Providers::from_config(&config(&first, &second), &fleet).unwrap().content;
     for n in 1..=2 {
         let answer = service.call(policy(false), &product()).await.unwrap();
+        fleet.flush().await;
         assert_eq!((answer.provider, answer.value.model.as_str()), ("openai-second", "llama"));
         assert!(answer.degraded_reason.unwrap().contains("out of quota"));
         assert_eq!((answer.value.tokens.total, answer.value.cost), (1000, None), "its price is not in the table");
