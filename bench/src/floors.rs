@@ -33,7 +33,7 @@ fn floors(bytes: f64) -> [Floor; 11] {
         Floor { figure: "start_p99", asks: Asks::BelowAll },
         Floor { figure: "bytes_per_job", asks: Asks::AtMost(bytes) },
         Floor { figure: "redis_calls_per_job", asks: Asks::Below(0.05) },
-        Floor { figure: "idle_calls_per_s", asks: Asks::Below(3.0) },
+        Floor { figure: "idle_calls_per_s", asks: Asks::Below(1.0) },
         Floor { figure: "drain_10m", asks: Asks::NoSlowerThan("drain_100k") },
     ]
 }

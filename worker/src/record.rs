@@ -17,8 +17,6 @@ use crate::dispatch::Runner;
 const BATCH: usize = 500;
 /// Jobs that end within this time are written together.
 const GATHER: Duration = Duration::from_millis(200);
-/// The outbox is looked at so often, give or take a quarter, although this replica has ended no job: others may have.
-const AT_LEAST: Duration = Duration::from_secs(12);
 /// When another replica is writing, it is looked again so soon whether it has left anything.
 const BUSY: Duration = Duration::from_secs(1);
 /// The wait after a failure, doubled up to the second.
@@ -52,9 +50,17 @@ impl Recorder {
     /// Runs until it is dropped.
     pub(crate) async fn run(self) {
         let mut backoff = BACKOFF.0;
-        let mut wait = Duration::ZERO;
+        // What others have ended, upkeep finds; what is there before it first looks, this does.
+        let mut again_after = Some(Duration::ZERO);
         loop {
-            if timeout(wait, self.client.ended()).await.is_ok() {
+            let told = match again_after {
+                Some(wait) => timeout(wait, self.client.ended()).await.is_ok(),
+                None => {
+                    self.client.ended().await;
+                    true
+                }
+            };
+            if told {
                 sleep(GATHER).await;
             }
             match self.record_all().await {
@@ -63,7 +69,7 @@ impl Recorder {
                         tracing::info!("the history of jobs is written again");
                     }
                     backoff = BACKOFF.0;
-                    wait = if all_done { crate::about(AT_LEAST) } else { BUSY };
+                    again_after = if all_done { None } else { Some(BUSY) };
                 }
                 Err(error) => {
                     // Told once an outage.
@@ -72,7 +78,7 @@ impl Recorder {
                     }
                     sleep(backoff).await;
                     backoff = (backoff * 2).min(BACKOFF.1);
-                    wait = Duration::ZERO;
+                    again_after = Some(Duration::ZERO);
                 }
             }
         }

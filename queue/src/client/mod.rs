@@ -49,7 +49,7 @@ pub struct Client {
     pub(crate) pusher: Arc<Pusher>,
     /// The numbers of the partitions whose tenants' jobs this process indexes, or has indexed.
     pub(crate) indexing: Arc<Mutex<HashSet<u16>>>,
-    /// Told when this client has ended jobs of which history is kept.
+    /// Told when there are ended jobs of which history is to be written.
     pub(crate) ended: Arc<tokio::sync::Notify>,
 }
 

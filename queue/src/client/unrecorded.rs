@@ -39,10 +39,17 @@ impl Unrecorded {
 }
 
 impl Client {
-    /// Completes when this client, or one cloned with it, has ended jobs of which history is kept; at once when it did since the
-    /// last call.
+    /// Completes when this client, or one cloned with it, has ended jobs of which history is kept, or when a replica's upkeep found
+    /// that others have; at once when that was since the last call.
     pub async fn ended(&self) {
         self.ended.notified().await;
+    }
+
+    /// Upkeep found ends of jobs of `queue` that are not recorded.
+    pub(crate) fn has_unrecorded(&self, queue: &str) {
+        if self.keeps_history(queue) {
+            self.ended.notify_one();
+        }
     }
 
     /// How many ends of jobs of `queue` are not recorded yet.

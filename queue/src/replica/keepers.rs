@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{
     common::{BACKOFF, Common},
     fetch::unhold,
+    session::ms,
 };
 
 /// Upkeep looks at every queue at least so often.
@@ -56,7 +57,7 @@ struct Grace {
     unheld: Instant,
 }
 
-/// Looks after the queues this replica serves, each when its next lease ends, and at least every few seconds.
+/// Looks after the queues this replica serves, all together: when the next lease ends, and at least every few seconds.
 pub(super) async fn keep_up(common: Arc<Common>) {
     let lease = common.session.timing().lease;
     // Shorter than what counts as a gap.
@@ -65,24 +66,37 @@ pub(super) async fn keep_up(common: Arc<Common>) {
     // queue by itself: damaged keys of one must not keep the jobs of another with the dead.
     let mut graces: HashMap<String, Grace> = HashMap::new();
     loop {
-        let queues = common.queues();
+        let queues: Vec<(String, bool)> = common
+            .queues()
+            .into_iter()
+            .map(|queue| {
+                let new = || Grace { reclaim_from: Instant::now() + lease, last_answer: None, unheld: Instant::now() };
+                let grace = graces.entry(queue.clone()).or_insert_with(new);
+                if grace.last_answer.is_some_and(|at| at.elapsed() > lease / 2) {
+                    grace.reclaim_from = Instant::now() + lease;
+                }
+                (queue, Instant::now() >= grace.reclaim_from)
+            })
+            .collect();
         let mut wait = if queues.is_empty() { BACKOFF.0 } else { at_least };
-        for queue in queues {
-            let new = || Grace { reclaim_from: Instant::now() + lease, last_answer: None, unheld: Instant::now() };
-            let grace = graces.entry(queue.clone()).or_insert_with(new);
-            if grace.last_answer.is_some_and(|at| at.elapsed() > lease / 2) {
-                grace.reclaim_from = Instant::now() + lease;
-            }
-            let reclaim = Instant::now() >= grace.reclaim_from;
-            match common.session.upkeep(&queue, reclaim).await {
+        let asked = Instant::now();
+        let reports = common.session.upkeep_of(&queues).await;
+        for ((queue, _), report) in queues.iter().zip(reports) {
+            let Some(grace) = graces.get_mut(queue) else { continue };
+            match report {
                 Ok(report) => {
-                    grace.last_answer = Some(Instant::now());
-                    if grace.unheld.elapsed() > UNHOLD_EVERY {
+                    grace.last_answer = Some(asked);
+                    if report.held && grace.unheld.elapsed() > UNHOLD_EVERY {
                         grace.unheld = Instant::now();
-                        unhold(&common, &queue).await;
+                        unhold(&common, queue).await;
                     }
-                    if report.work {
-                        common.waker.wake(&queue);
+                    // The fetcher waits for due times that it knows; one of which it was not told is found before it comes.
+                    let soon = common.now_ms() + ms(2 * at_least);
+                    if report.work || report.next_due_ms.is_some_and(|due| due <= soon) {
+                        common.waker.wake(queue);
+                    }
+                    if report.unrecorded {
+                        common.session.client().has_unrecorded(queue);
                     }
                     if let Some(end) = report.next_lease_end_ms {
                         let ends_in = Duration::from_millis(end.saturating_sub(common.now_ms()) + 20);

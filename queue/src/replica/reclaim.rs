@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -24,7 +25,7 @@ use crate::{
         progress::kept,
         release::{Release, To},
         unhold::unhold,
-        upkeep::{Abandoned, Upkeep},
+        upkeep::{Abandoned, LookedAfter, Upkeep},
     },
 };
 
@@ -36,8 +37,14 @@ const DEAD_KEPT: Duration = Duration::from_secs(180 * 24 * 3600);
 pub struct UpkeepReport {
     /// When the next lease ends.
     pub next_lease_end_ms: Option<u64>,
-    /// Whether a claim would find work or a due time.
+    /// When the next job is due that waits for its time.
+    pub next_due_ms: Option<u64>,
+    /// Whether a claim would find work.
     pub work: bool,
+    /// Whether jobs ended whose history is not written.
+    pub unrecorded: bool,
+    /// Whether a worker of an older release has put jobs aside.
+    pub held: bool,
     /// Jobs taken from dead workers.
     pub reclaimed: usize,
 }
@@ -49,13 +56,67 @@ impl Session {
     /// [`Error::Unavailable`].
     pub async fn upkeep(&self, queue: &str, reclaim: bool) -> Result<UpkeepReport, Error> {
         let partition = self.client.directory.of_queue(queue).await?;
+        let mut found = self.look_after(&[(partition.clone(), reclaim)]).await?;
+        self.act_on(&partition, found.swap_remove(0)?).await
+    }
+
+    /// Looks after several queues, as [`Session::upkeep`] after each: in one call, and one more for each in which there is something to
+    /// do. Each has an answer of its own, in the order of `queues`.
+    pub async fn upkeep_of(&self, queues: &[(String, bool)]) -> Vec<Result<UpkeepReport, Error>> {
+        let mut reports = Vec::with_capacity(queues.len());
+        let (mut places, mut partitions) = (Vec::new(), Vec::new());
+        for (place, (queue, reclaim)) in queues.iter().enumerate() {
+            reports.push(match self.client.directory.of_queue(queue).await {
+                Ok(partition) => {
+                    places.push(place);
+                    partitions.push((partition, *reclaim));
+                    Ok(UpkeepReport::default())
+                }
+                Err(error) => Err(error),
+            });
+        }
+        let mut done = 0;
+        while done < partitions.len() {
+            let apart = self.slots_apart.load(Ordering::Relaxed);
+            let asked = &partitions[done..if apart { done + 1 } else { partitions.len() }];
+            let found = match self.look_after(asked).await {
+                Ok(found) => found,
+                // A cluster, in which each partition has a slot of its own.
+                Err(Error::Redis(reason)) if asked.len() > 1 && reason.contains("CROSSSLOT") => {
+                    self.slots_apart.store(true, Ordering::Relaxed);
+                    continue;
+                }
+                Err(error) => asked.iter().map(|_| Err(error.clone())).collect(),
+            };
+            for found in found {
+                reports[places[done]] = match found {
+                    Ok(found) => self.act_on(&partitions[done].0, found).await,
+                    Err(error) => Err(error),
+                };
+                done += 1;
+            }
+        }
+        reports
+    }
+
+    /// One call. It has an answer at least for the first of `partitions`.
+    async fn look_after(
+        &self,
+        partitions: &[(Arc<Partition>, bool)],
+    ) -> Result<Vec<Result<LookedAfter, Error>>, Error> {
+        let Some((first, others)) = partitions.split_first() else { return Ok(Vec::new()) };
         let connection = self.client.redis.connection();
         let (now_ms, asked) = (self.client.clock.now_ms(), Instant::now());
-        let upkeep = Upkeep { now_ms, retention: self.client.retention, dead_kept_ms: ms(DEAD_KEPT), reclaim };
-        let found = upkeep.call(&connection, &partition).await?;
-        self.client.clock.follow(found.server_ms, asked.elapsed());
-        let reclaimed = self.reclaim(&partition, found.abandoned).await?;
-        Ok(UpkeepReport { next_lease_end_ms: found.next_lease_end_ms, work: found.work, reclaimed })
+        let upkeep = Upkeep { now_ms, retention: self.client.retention, dead_kept_ms: ms(DEAD_KEPT) };
+        let (server_ms, found) = upkeep.call(&connection, first, others).await?;
+        self.client.clock.follow(server_ms, asked.elapsed());
+        Ok(found)
+    }
+
+    async fn act_on(&self, partition: &Partition, found: LookedAfter) -> Result<UpkeepReport, Error> {
+        let reclaimed = self.reclaim(partition, found.abandoned).await?;
+        let LookedAfter { next_lease_end_ms, next_due_ms, work, unrecorded, held, .. } = found;
+        Ok(UpkeepReport { next_lease_end_ms, next_due_ms, work, unrecorded, held, reclaimed })
     }
 
     async fn reclaim(&self, partition: &Partition, abandoned: Vec<Abandoned>) -> Result<usize, Error> {

@@ -2,7 +2,10 @@
 //! which is in a file by its name; tests call them by hand.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64},
+    },
     time::Duration,
 };
 
@@ -51,6 +54,8 @@ pub struct Session {
     pub(super) started_ms: u64,
     pub(super) held: Mutex<Held>,
     pub(super) claims: AtomicU64,
+    /// Redis is a cluster: what is of several partitions takes several calls.
+    pub(super) slots_apart: AtomicBool,
     /// A suspect is claimed while no other claim is under way.
     pub(super) claiming: tokio::sync::RwLock<()>,
     /// The suspect that this replica runs, by itself: whatever takes the replica down then was this job.
@@ -94,6 +99,7 @@ impl Session {
             timing,
             held: Mutex::default(),
             claims: AtomicU64::new(0),
+            slots_apart: AtomicBool::new(false),
             claiming: tokio::sync::RwLock::default(),
             suspect: Mutex::new(None),
             unanswered: tokio::sync::Mutex::default(),

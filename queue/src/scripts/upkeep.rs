@@ -1,6 +1,9 @@
-//! Looks after one partition.
+//! Looks after partitions.
+
+use std::sync::Arc;
 
 use fleet::Connection;
+use redis::{FromRedisValue, RedisError, Value};
 
 use super::{call, run};
 use crate::{
@@ -18,17 +21,21 @@ pub(crate) struct Abandoned {
     pub(crate) cancelled: Option<Vec<u8>>,
 }
 
-/// What upkeep found.
+/// What upkeep found in one partition.
 #[derive(Debug)]
 pub(crate) struct LookedAfter {
-    pub(crate) server_ms: u64,
     pub(crate) next_lease_end_ms: Option<u64>,
-    /// A claim would find work or a due time.
+    pub(crate) next_due_ms: Option<u64>,
+    /// A claim would find work.
     pub(crate) work: bool,
+    /// Jobs ended whose history is not written.
+    pub(crate) unrecorded: bool,
+    /// Jobs were put aside.
+    pub(crate) held: bool,
     pub(crate) abandoned: Vec<Abandoned>,
 }
 
-type Reply = (u64, i64, u8, Vec<Vec<u8>>, Vec<String>, Vec<Option<Vec<u8>>>, Vec<Option<Vec<u8>>>);
+type Reply = (i64, i64, u8, u8, u8, Vec<Vec<u8>>, Vec<String>, Vec<Option<Vec<u8>>>, Vec<Option<Vec<u8>>>);
 
 /// What is asked of upkeep.
 #[derive(Debug)]
@@ -36,32 +43,57 @@ pub(crate) struct Upkeep {
     pub(crate) now_ms: u64,
     pub(crate) retention: Retention,
     pub(crate) dead_kept_ms: u64,
-    /// Whether expired leases are looked for.
-    pub(crate) reclaim: bool,
 }
 
 impl Upkeep {
-    pub(crate) async fn call(&self, connection: &Connection, partition: &Partition) -> Result<LookedAfter, Error> {
+    /// Looks after these partitions, which in a cluster have to be of one slot; in those with `true` for expired leases, too. Returns the
+    /// server's time, and what was found in the first ones: those behind one in which there was something to do are left out.
+    pub(crate) async fn call(
+        &self,
+        connection: &Connection,
+        first: &(Arc<Partition>, bool),
+        others: &[(Arc<Partition>, bool)],
+    ) -> Result<(u64, Vec<Result<LookedAfter, Error>>), Error> {
         let (first_bucket, last_bucket) = self.retention.expired(self.now_ms);
-        let call = call!(
+        let mut call = call!(
             upkeep,
-            &partition.base,
+            &first.0.base,
             now_ms = self.now_ms,
             first_bucket = first_bucket,
             last_bucket = last_bucket,
             oldest_death_ms = self.now_ms.saturating_sub(self.dead_kept_ms),
-            reclaim = u8::from(self.reclaim),
         );
-        let (server_ms, next_end, work, ids, claims, histories, cancelled): Reply = run(&call, connection).await?;
-        let jobs = ids.iter().zip(claims).zip(histories.into_iter().zip(cancelled));
-        let abandoned = jobs.filter_map(|((id, claim), (history, cancelled))| {
-            Some(Abandoned { id: JobId::from_slice(id)?, claim, history, cancelled })
-        });
-        Ok(LookedAfter {
-            server_ms,
-            next_lease_end_ms: u64::try_from(next_end).ok(),
-            work: work == 1,
-            abandoned: abandoned.collect(),
-        })
+        call.arg(u8::from(first.1));
+        for (partition, reclaim) in others {
+            call.key(&partition.base).arg(u8::from(*reclaim));
+        }
+        let (server_ms, replies): (u64, Vec<Value>) = run(&call, connection).await?;
+        if replies.is_empty() {
+            return Err(Error::Redis("the script upkeep answered for no partition".to_owned()));
+        }
+        Ok((server_ms, replies.into_iter().map(looked_after).collect()))
     }
+}
+
+fn looked_after(reply: Value) -> Result<LookedAfter, Error> {
+    if let Value::BulkString(text) = &reply {
+        // What the server would have answered, had it been about this partition alone.
+        let line = String::from_utf8_lossy(text).replace(['\r', '\n'], " ");
+        let refused = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).and_then(Value::extract_error);
+        return Err(refused.err().map_or_else(|| Error::Redis(line), Error::from));
+    }
+    let reply = Reply::from_redis_value(reply).map_err(RedisError::from)?;
+    let (next_end, next_due, work, unrecorded, held, ids, claims, histories, cancelled) = reply;
+    let jobs = ids.iter().zip(claims).zip(histories.into_iter().zip(cancelled));
+    let abandoned = jobs.filter_map(|((id, claim), (history, cancelled))| {
+        Some(Abandoned { id: JobId::from_slice(id)?, claim, history, cancelled })
+    });
+    Ok(LookedAfter {
+        next_lease_end_ms: u64::try_from(next_end).ok(),
+        next_due_ms: u64::try_from(next_due).ok(),
+        work: work == 1,
+        unrecorded: unrecorded == 1,
+        held: held == 1,
+        abandoned: abandoned.collect(),
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use queue::{Client, Failure, Kind, Outcome, State, Verdict};
+use queue::{Client, Failure, Kind, Outcome, Replica, State, Timing, Verdict};
 use redis::AsyncCommands;
 
 use crate::{
@@ -194,6 +194,23 @@ async fn whoever_records_is_told_that_jobs_have_ended(world: World) {
     world.client.ended().await;
 }
 
+async fn whoever_records_is_told_that_another_process_has_ended_jobs(world: World) {
+    let world = recorded(world);
+    world.push().await;
+    let session = world.session("a");
+    let job = claim_one(&session).await;
+    assert!(settle(&session, &job, done()).await);
+    // Another client, which has ended nothing: its replica's upkeep finds it.
+    let world = recorded(world);
+    let mut replica = Replica::start(world.client.clone(), "b", Timing::default());
+    let backend = replica.backend(QUEUE, 1);
+    world.client.ended().await;
+    replica.stop();
+    drop(backend);
+    replica.close().await;
+    assert_eq!(world.client.n_unrecorded(QUEUE).await.unwrap(), 1);
+}
+
 on_both_servers!(
     every_end_is_offered_once_in_its_order_and_nothing_else_is,
     a_refused_end_is_not_offered,
@@ -205,4 +222,5 @@ on_both_servers!(
     at_most_a_million_wait_to_be_recorded_and_the_oldest_leave_first,
     the_lock_keeps_others_away_until_it_is_given_back,
     whoever_records_is_told_that_jobs_have_ended,
+    whoever_records_is_told_that_another_process_has_ended_jobs,
 );

@@ -23,6 +23,7 @@ mod server_faults;
 mod server_states;
 mod supervision;
 mod unique_keys;
+mod upkeep;
 mod world;
 
 /// Runs each test on Valkey 9.1 and on Redis 7.0. Where a server cannot be had, `servers` says NOT RUN, which fails in CI.

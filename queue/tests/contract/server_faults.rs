@@ -177,6 +177,7 @@ macro_rules! each_on_a_server_of_its_own {
         }
     };
 }
+pub(crate) use each_on_a_server_of_its_own;
 
 each_on_a_server_of_its_own!(
     jobs_in_every_state_survive_a_restart_of_redis,
