@@ -204,12 +204,7 @@ async fn templates_stand_in_when_the_account_is_unusable_or_attempts_are_used_up
 /// A service of these end points, with a breaker of its own.
 fn config(openai: &openai::OpenAi, second: &openai::OpenAi) -> Config {
     let second = OpenAi { model: Some("llama".to_owned()), ..settings(second.url()) };
-    Config {
-        openai: Some(settings(openai.url())),
-        openai_second: Some(second),
-        real: vec![Name::Ai],
-        ..Config::mock()
-    }
+    Config { openai: Some(settings(openai.url())), openai_second: Some(second), real: vec![Name::Ai], ..Config::mock() }
 }
 
 fn service(openai: &openai::OpenAi, second: &openai::OpenAi) -> Service<dyn ContentProvider> {
