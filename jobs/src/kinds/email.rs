@@ -104,7 +104,7 @@ impl Email {
     /// How it would look. `sender` is what `SENDER_EMAIL` says.
     ///
     /// # Errors
-    /// [`JobError::Fatal`] when the payload is one that [`Job::check`] refuses, or `sender` is no address.
+    /// [`JobError::Fatal`] when the payload is one that [`Handler::check`] refuses, or `sender` is no address.
     pub fn preview(self, sender: Option<&str>, links: &Links) -> Result<Preview, JobError> {
         let id = "00000000-0000-7000-8000-000000000000";
         let unsubscribe_url = self.unsubscribe_url(links, id);
