@@ -28,6 +28,8 @@ pub(crate) mod upkeep;
 pub(crate) mod waiting;
 pub(crate) mod wake;
 
+use std::borrow::Cow;
+
 use fleet::{Connection, Trouble};
 use redis::{FromRedisValue, Script, ScriptInvocation};
 
@@ -68,17 +70,17 @@ fn script(name: &str, text: &'static str, names: &[&str]) -> Script {
 }
 
 #[cfg(not(feature = "planted-bugs"))]
-fn planted(_name: &str, text: &'static str) -> &'static str {
-    text
+fn planted(_name: &str, text: &'static str) -> Cow<'static, str> {
+    Cow::from(text)
 }
 
 /// The text of a script, with the bug that `QUEUE_PLANTED_BUG` names: three lines, the script's name, what to replace, with what.
 #[cfg(feature = "planted-bugs")]
-fn planted(name: &str, text: &str) -> String {
+fn planted(name: &str, text: &'static str) -> Cow<'static, str> {
     let bug = std::env::var("QUEUE_PLANTED_BUG").unwrap_or_default();
     match bug.split('\n').collect::<Vec<_>>()[..] {
-        [script, from, to] if script == name => text.replacen(from, to, 1),
-        _ => text.to_owned(),
+        [script, from, to] if script == name => Cow::from(text.replacen(from, to, 1)),
+        _ => Cow::from(text),
     }
 }
 
