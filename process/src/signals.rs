@@ -19,7 +19,7 @@ pub async fn run<F: Future<Output = anyhow::Result<()>>>(
 ) -> anyhow::Result<ExitCode> {
     logging::start();
     open_files::raise();
-    rustls::crypto::aws_lc_rs::default_provider()
+    rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow!("a TLS provider is already installed"))?;
     let listen = |kind| signal(kind).context("cannot listen for signals");

@@ -21,6 +21,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     answer::{Problem, Type},
+    jwt,
     request::{self, Twice},
 };
 
@@ -126,6 +127,7 @@ pub(crate) fn sign_until(
     expires_at: i64,
 ) -> Result<String, SignError> {
     let scope = scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(" ");
+    jwt::provide();
     let claims = Claims { sub: subject, exp: expires_at, iss: ISSUER, aud: ISSUER, tenant, scope };
     Ok(encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(secret.expose_secret().as_bytes()))?)
 }
@@ -139,6 +141,7 @@ pub(crate) struct Auth {
 
 impl Auth {
     pub(crate) fn new(secret: &SecretString) -> Self {
+        jwt::provide();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = LEEWAY_S;
         validation.validate_nbf = true;

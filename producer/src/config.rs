@@ -113,7 +113,7 @@ fn connections(text: &str) -> Result<usize, String> {
 
 fn random_secret() -> anyhow::Result<SecretString> {
     let mut bytes = [0; SECRET_AT_LEAST];
-    let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
+    let random = rustls::crypto::ring::default_provider().secure_random;
     random.fill(&mut bytes).ok().context("cannot make a random secret")?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
 }

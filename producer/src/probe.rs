@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// `var` gives them and the same defaults as the processes have: how long it took, or why not. `None` for any other service, and for security without `JWT_SECRET`.
 pub async fn probe(service: Name, var: impl Fn(&str) -> Option<String>) -> Option<Result<Duration, String>> {
     // Fails when one is installed already, which is as good.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let var = |name: &str, default: &str| var(name).unwrap_or_else(|| default.to_owned());
     let asked = match service {
         Name::Redis => timeout(PATIENCE, redis(var("REDIS_URL", "redis://127.0.0.1:6379"))).await,

@@ -105,6 +105,7 @@ async fn a_token_is_needed_and_must_be_good() {
 #[tokio::test]
 async fn a_token_that_wants_more_than_is_understood_is_refused() {
     use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+    crate::jwt::provide();
     let claims = json!({ "sub": "x", "iss": "ecomsimply", "aud": "ecomsimply", "scope": "admin", "exp": Utc::now().timestamp() + 60 });
     let sign = |crit: Option<Vec<String>>| {
         let header = Header { crit, ..Header::new(Algorithm::HS256) };
@@ -132,6 +133,7 @@ async fn a_link_to_unsubscribe_without_its_signature_is_refused_before_anything_
 #[tokio::test]
 async fn what_is_wrong_with_a_token_is_named() {
     use jsonwebtoken::{EncodingKey, Header, encode};
+    crate::jwt::provide();
     let good = json!({ "sub": "x", "iss": "ecomsimply", "aud": "ecomsimply", "exp": Utc::now().timestamp() + 60 });
     let told = async |name: &str, value: Value| {
         let mut claims = good.clone();
@@ -182,6 +184,7 @@ async fn a_token_that_cannot_be_read_is_told_where_it_breaks() {
     }
     let signed = |claims: Value| {
         use jsonwebtoken::{EncodingKey, Header, encode};
+        crate::jwt::provide();
         let key = EncodingKey::from_secret(SECRET.as_bytes());
         format!("Bearer {}", encode(&Header::default(), &claims, &key).unwrap())
     };
@@ -302,6 +305,7 @@ async fn of_very_many_bad_fields_twenty_are_told_and_all_are_counted() {
 #[tokio::test]
 async fn a_token_of_another_issuer_or_algorithm_is_refused() {
     use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+    crate::jwt::provide();
     let key = EncodingKey::from_secret(SECRET.as_bytes());
     let exp = Utc::now().timestamp() + 60;
     let sign = |algorithm, iss: &str, aud: &str| {

@@ -6,7 +6,7 @@ use reqwest::redirect::Policy;
 use secrecy::ExposeSecret;
 use services::{Config, Name, OpenAi};
 
-use crate::{content, email};
+use crate::{content, email, http};
 
 /// Longer than a healthy service takes.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ async fn within(time: Duration, asked: impl Future<Output = Result<(), String>>)
 
 /// Looks up the model that writes most texts, for which nothing is billed.
 async fn openai(settings: &OpenAi, model: &str) -> Result<(), String> {
-    let client = reqwest::Client::builder().redirect(Policy::none()).build();
+    let client = http::client().redirect(Policy::none()).build();
     let client = client.map_err(|error| format!("no HTTP client can be built: {error}"))?;
     let url = format!("{}/models/{}", settings.base_url, model);
     let request = client.get(url).bearer_auth(settings.api_key.expose_secret());

@@ -139,7 +139,7 @@ impl System {
         variables.extend(ours.map(|(name, value)| (name.to_owned(), value.to_owned())));
         variables.extend(options.env.into_iter().map(|(name, value)| (name.to_owned(), value)));
         let directory = servers::temp_dir();
-        let client = Client::builder().no_proxy().build().expect("a client can be built");
+        let client = crate::client();
         let mut system = Self {
             producer: start_app("producer", directory.path().join("producer.log"), &variables, options.open_files),
             workers: Vec::new(),

@@ -235,7 +235,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_background_task_that_panics_while_the_process_still_waits_for_redis_ends_it_too() {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let redis = fleet::Redis::open("redis://127.0.0.1:1", "unit").unwrap();
         let tasks = redis.tasks().clone();
         let nobody = ["worker", "--mongo-url", "mongodb://127.0.0.1:1", "--admin-addr", "127.0.0.1:0"];

@@ -14,7 +14,7 @@ use super::{
     refusal::{self, Said},
 };
 use crate::{
-    ProviderError,
+    ProviderError, http,
     wait::{self, header},
 };
 
@@ -42,7 +42,7 @@ impl Pause {
 impl EndPoint {
     /// A client whose requests may take `timeout` each. Redirects come from a proxy or a wrong address, and are not followed.
     pub(super) fn client(self, timeout: Duration) -> Result<reqwest::Client, ProviderError> {
-        reqwest::Client::builder()
+        http::client()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(timeout)
             .redirect(reqwest::redirect::Policy::none())

@@ -81,7 +81,7 @@ impl Tls {
                 roots.add(certificate).map_err(|error| format!("has a certificate that cannot be used: {error}"))?;
             }
         }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.map_err(|error| error.to_string())?.with_root_certificates(roots).with_no_client_auth();
         let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;

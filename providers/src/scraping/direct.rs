@@ -23,7 +23,7 @@ use super::{
 };
 use services::Scraping;
 
-use crate::{Provider, ProviderError, Turn, wait};
+use crate::{Provider, ProviderError, Turn, http, wait};
 
 const SERVICE: &str = "scraping";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,7 +48,7 @@ pub(crate) struct Direct {
 impl Direct {
     pub(crate) fn new(config: &Scraping) -> Result<Self, ProviderError> {
         let guard = Guard::new(&config.allow_hosts);
-        let client = Client::builder()
+        let client = http::client()
             .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
@@ -465,7 +465,7 @@ mod tests {
             (page(" \n "), "empty"),
             (page(gzip.as_slice()), "packed"),
             (page(CUP).insert_header("content-encoding", "gzip"), "unpacked"),
-            (page(CUP).insert_header("content-encoding", "br"), "unpacked"),
+            (page(CUP).insert_header("content-encoding", "br"), "br"),
             (page("plain").insert_header("content-encoding", "zstd"), "zstd"),
             (page("plain").insert_header("content-encoding", "x-unknown"), "x-unknown"),
             (page(b"<p>\0\0\x01%PDF".as_slice()), "text"),

@@ -75,7 +75,7 @@ impl Handler for Once {
     const COLLECTION: &'static str = "created";
 
     async fn run(self, context: &Context) -> Result<Done<Created>, JobError> {
-        let client = Client::builder().no_proxy().build().map_err(|error| not_sent(&error))?;
+        let client = tests::client();
         let created = context.once("create", &self.sku, || self.look_up(&client), || self.create(&client)).await?;
         if let Some(page) = &self.then {
             client.get(page).send().await.map_err(|error| not_sent(&error))?;

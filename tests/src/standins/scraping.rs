@@ -83,7 +83,8 @@ impl ScraperApi {
     /// # Errors
     /// When the port cannot be bound.
     pub async fn start(port: u16, key: &str, credits: u64) -> anyhow::Result<Self> {
-        let account = Arc::new(Account { key: key.to_owned(), client: client()?, credits: Mutex::new((credits, 0)) });
+        let account =
+            Arc::new(Account { key: key.to_owned(), client: crate::client(), credits: Mutex::new((credits, 0)) });
         let routes =
             Router::new().route("/", get(scrape)).route("/account", get(show_account)).with_state(Arc::clone(&account));
         Ok(Self { front: Front::start(port, routes).await?, account })
@@ -106,10 +107,6 @@ impl ScraperApi {
     pub fn spent(&self) -> u64 {
         lock(&self.account.credits).1
     }
-}
-
-fn client() -> reqwest::Result<Client> {
-    Client::builder().no_proxy().build()
 }
 
 /// A target on loopback.
@@ -205,7 +202,7 @@ impl BrightData {
     /// When the port cannot be bound.
     pub async fn start(port: u16, key: &str, zone: &str) -> anyhow::Result<Self> {
         let (key, zone) = (key.to_owned(), zone.to_owned());
-        let unlocker = Arc::new(Unlocker { key, zone, client: client()?, error: Mutex::default() });
+        let unlocker = Arc::new(Unlocker { key, zone, client: crate::client(), error: Mutex::default() });
         let routes = Router::new()
             .route("/request", post(unlock))
             .route("/zone/get_all_zones", get(zones))

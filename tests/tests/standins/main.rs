@@ -13,8 +13,4 @@ mod smtp;
 mod stripe;
 mod woocommerce;
 
-use reqwest::Client;
-
-fn client() -> Client {
-    Client::builder().no_proxy().build().unwrap()
-}
+use tests::client;
