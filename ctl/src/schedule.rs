@@ -49,7 +49,7 @@ pub(crate) enum Verb {
     /// Print the next instants, in UTC: of a schedule, or (without any server) of a cron expression
     ///
     /// The version of the tables of time zones (tzdata) by which they were reckoned goes to the standard error.
-    Next(Next),
+    Next(NextTimes),
 }
 
 /// A schedule.
@@ -64,7 +64,7 @@ pub(crate) struct Which {
 
 /// Whose instants, and how many.
 #[derive(Debug, Args)]
-pub(crate) struct Next {
+pub(crate) struct NextTimes {
     /// The schedule
     #[arg(required_unless_present = "cron", conflicts_with_all = ["cron", "zone", "from"])]
     name: Option<String>,
@@ -213,7 +213,7 @@ async fn switch(global: &Global, Which { name, tenant }: &Which, verb: &str) -> 
     Ok(())
 }
 
-async fn print_next(global: &Global, asked: &Next) -> Result<()> {
+async fn print_next(global: &Global, asked: &NextTimes) -> Result<()> {
     let n = usize::try_from(asked.n)?;
     let (instants, tables) = match (&asked.cron, &asked.name) {
         (Some(cron), _) => {

@@ -22,18 +22,19 @@ pub struct Call<'a> {
     pub account: &'a str,
     /// Requests per minute that the account may make, in all replicas together; `None` or 0 is no limit.
     pub requests_per_min: Option<u32>,
-    /// Tokens per minute that the account may use, in all replicas together; `None` or 0 is no limit.
-    pub tokens_per_min: Option<u32>,
-    /// How many tokens the call will use, estimated.
-    pub tokens: u64,
+    /// Units per minute that the account may use, in all replicas together; `None` or 0 is no limit. A unit is what calls use besides
+    /// requests: tokens of language models, or messages.
+    pub units_per_min: Option<u32>,
+    /// How many units the call will use, estimated.
+    pub units: u64,
 }
 
 impl Call<'_> {
-    /// How many tokens are asked for, and of how many a minute; 0 is no limit. More than a minute's worth is taken as a minute's worth,
+    /// How many units are asked for, and of how many a minute; 0 is no limit. More than a minute's worth is taken as a minute's worth,
     /// or it would never be let through.
-    pub(crate) fn limited_tokens(&self) -> (u64, u32) {
-        let per_min = self.tokens_per_min.unwrap_or(0);
-        (self.tokens.min(u64::from(per_min)), per_min)
+    pub(crate) fn limited_units(&self) -> (u64, u32) {
+        let per_min = self.units_per_min.unwrap_or(0);
+        (self.units.min(u64::from(per_min)), per_min)
     }
 }
 
@@ -63,8 +64,8 @@ pub struct Permit {
     pub(crate) admitted_ms: u64,
     /// What was taken from the account's requests.
     pub(crate) requests: u32,
-    /// What was taken from the account's tokens.
-    pub(crate) tokens: u64,
+    /// What was taken from the account's units.
+    pub(crate) units: u64,
     /// Its name, when it is the one call that a breaker lets through to see whether the service works again.
     pub(crate) probe: Option<String>,
     /// Where the report goes, which takes it out. Who shares nothing has none.
@@ -79,10 +80,10 @@ impl Permit {
     }
 
     pub(crate) fn report(&mut self, reported: Reported) -> Report {
-        let (requests, tokens) = (self.requests, signed(self.tokens));
+        let (requests, units) = (self.requests, signed(self.units));
         match reported {
-            Reported::Answered { tokens: used, pause } => Report {
-                tokens_back: used.map_or(0, |used| tokens.saturating_sub(signed(used))),
+            Reported::Answered { units: used, pause } => Report {
+                units_back: used.map_or(0, |used| units.saturating_sub(signed(used))),
                 pause_ms: pause.map_or(0, ms),
                 ..self.with(CallEnd::Answered)
             },
@@ -91,7 +92,7 @@ impl Permit {
                 Report { pause_ms: ms(pause), reason: short(&reason), ..self.with(CallEnd::Limited) }
             }
             Reported::Parked { reason } => Report { reason: short(&reason), ..self.with(CallEnd::Parked) },
-            Reported::Unused => Report { requests_back: requests, tokens_back: tokens, ..self.with(CallEnd::Unused) },
+            Reported::Unused => Report { requests_back: requests, units_back: units, ..self.with(CallEnd::Unused) },
         }
     }
 
@@ -105,7 +106,7 @@ impl Permit {
             admitted_ms: self.admitted_ms,
             probe: self.probe.take(),
             requests_back: 0,
-            tokens_back: 0,
+            units_back: 0,
             pause_ms: 0,
             reason: String::new(),
         }
@@ -125,8 +126,8 @@ impl Drop for Permit {
 pub enum Reported {
     /// The service answered; an input that it refused is an answer, too.
     Answered {
-        /// Tokens that were really used, where the answer says so.
-        tokens: Option<u64>,
+        /// Units that were really used, where the answer says so.
+        units: Option<u64>,
         /// Its headers say that nothing is left until then; holds for all replicas.
         pause: Option<Duration>,
     },
@@ -147,7 +148,7 @@ pub enum Reported {
         /// What it said, for people.
         reason: String,
     },
-    /// Nothing was asked: gives the probe, the request and the tokens back.
+    /// Nothing was asked: gives the probe, the request and the units back.
     Unused,
 }
 
@@ -196,8 +197,8 @@ fn without_addresses(text: &str) -> String {
     clean
 }
 
-fn signed(tokens: u64) -> i64 {
-    i64::try_from(tokens).unwrap_or(i64::MAX)
+fn signed(units: u64) -> i64 {
+    i64::try_from(units).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

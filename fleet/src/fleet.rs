@@ -149,7 +149,7 @@ impl Fleet {
             service: call.service.to_owned(),
             admitted_ms: now_ms,
             requests: u32::from(call.requests_per_min.is_some()),
-            tokens: call.limited_tokens().0,
+            units: call.limited_units().0,
             probe: None,
             outbox: inner.shared.as_ref().map(|shared| shared.outbox.clone()),
         };
@@ -162,7 +162,7 @@ impl Fleet {
             Some(Verdict::Open { retry_in, reason }) => Admission::Open { retry_in, reason },
             None => {
                 // Nothing was taken, as far as we know.
-                (permit.requests, permit.tokens) = (0, 0);
+                (permit.requests, permit.units) = (0, 0);
                 Admission::Go(permit)
             }
         }

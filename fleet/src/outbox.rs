@@ -125,7 +125,7 @@ mod tests {
             admitted_ms: n,
             probe: None,
             requests_back: 0,
-            tokens_back: 0,
+            units_back: 0,
             pause_ms: 0,
             reason: String::new(),
         }

@@ -34,7 +34,7 @@ pub(crate) struct Report {
     pub(crate) probe: Option<String>,
     pub(crate) requests_back: u32,
     /// Below zero when more were used than estimated.
-    pub(crate) tokens_back: i64,
+    pub(crate) units_back: i64,
     pub(crate) pause_ms: u64,
     pub(crate) reason: String,
 }

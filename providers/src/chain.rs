@@ -358,15 +358,15 @@ pub(crate) async fn pace(fleet: &Fleet, service: Name, limit: Limit) -> Result<(
     let account = format!("healing/{service}");
     let limits = Limits { requests: Some(limit), units: None };
     let permit = admitted(fleet, service, &call("healing", &account, limits, 0)).await?;
-    fleet.report(permit, Reported::Answered { tokens: None, pause: None });
+    fleet.report(permit, Reported::Answered { units: None, pause: None });
     Ok(())
 }
 
 /// What [`Fleet`] is asked. It keeps buckets that hold a minute's worth, and are filled by as much in a minute.
 fn call<'a>(service: &'a str, account: &'a str, limits: Limits, units: u64) -> Call<'a> {
     let per_min = |limit: Option<Limit>| limit.map(|limit| limit.n);
-    let (requests_per_min, tokens_per_min) = (per_min(limits.requests), per_min(limits.units));
-    Call { service, account, requests_per_min, tokens_per_min, tokens: in_bucket(limits.units, units) }
+    let (requests_per_min, units_per_min) = (per_min(limits.requests), per_min(limits.units));
+    Call { service, account, requests_per_min, units_per_min, units: in_bucket(limits.units, units) }
 }
 
 /// How much is taken of a bucket of `n` a minute for so many units of a limit of `n` in its window: as many times as the window has
@@ -428,12 +428,12 @@ fn too_late(service: &'static str, time: Duration, is_write: bool) -> ProviderEr
 }
 
 /// What the outcome of a call says of the provider.
-fn reported(error: Option<&ProviderError>, tokens: Option<u64>, pause: Option<Duration>) -> Reported {
+fn reported(error: Option<&ProviderError>, units: Option<u64>, pause: Option<Duration>) -> Reported {
     let reason = || error.map(ToString::to_string).unwrap_or_default();
     match error {
-        None => Reported::Answered { tokens, pause },
+        None => Reported::Answered { units, pause },
         Some(ProviderError::Rejected { .. } | ProviderError::Deferred { .. } | ProviderError::Held { .. }) => {
-            Reported::Answered { tokens: None, pause }
+            Reported::Answered { units: None, pause }
         }
         Some(ProviderError::RateLimited { retry_after, .. }) => {
             Reported::Limited { pause: retry_after.or(pause).unwrap_or(LONGEST_WAIT), reason: reason() }

@@ -32,7 +32,7 @@ pub use model::{
     record::ENVELOPE_VERSION,
     state::{Priority, State},
     timeline::{Event, Happened},
-    view::{AttemptView, Depth, JobView, Page, Progress, QueueView, Snoozes, Timestamp, Trace},
+    view::{AttemptView, Depth, JobView, Progress, QueueView, Snoozes, Timestamp, Trace},
 };
 pub use replica::{
     backend::{RedisBackend, SettleLayer, SettleService},

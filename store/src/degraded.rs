@@ -60,10 +60,7 @@ impl Store {
             let until = Moment::from_ms(now.ms().saturating_add(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX)));
             let take = async move {
                 documents
-                    .find_one_and_update(
-                        doc! { "heal_at": { "$lte": date(now) } },
-                        doc! { "$set": { "heal_at": date(until) } },
-                    )
+                    .find_one_and_update(doc! { "heal_at": { "$lte": now } }, doc! { "$set": { "heal_at": until } })
                     .sort(doc! { "heal_at": 1 })
                     .return_document(ReturnDocument::After)
                     .max_time(MAX_TIME)
@@ -152,7 +149,7 @@ impl Store {
     pub async fn failed_degraded(&self, collection: &str, job_id: &str, until: Moment) -> Result<(), Error> {
         let documents = self.collection(collection);
         let filter = doc! { "_id": job_id, "heal_at": { "$exists": true } };
-        let update = doc! { "$set": { "heal_at": date(until) }, "$inc": { "heal_failures": 1 } };
+        let update = doc! { "$set": { "heal_at": until }, "$inc": { "heal_failures": 1 } };
         let put_off = async move { documents.update_one(filter, update).await };
         run(format!("put off the result of job {job_id} in {collection}"), ANSWER_TIMEOUT, put_off).await?;
         Ok(())
@@ -163,7 +160,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
     pub async fn put_off_tenant(&self, collection: &str, tenant: &str, until: Moment) -> Result<(), Error> {
-        self.put_off(collection, doc! { "tenant": tenant, "heal_at": { "$lt": date(until) } }, until).await
+        self.put_off(collection, doc! { "tenant": tenant, "heal_at": { "$lt": until } }, until).await
     }
 
     /// How many results of stand-ins wait to be replaced.
@@ -188,7 +185,7 @@ impl Store {
     pub async fn has_degraded(&self, collection: &str, now: Moment) -> Result<bool, Error> {
         let documents = self.collection(collection);
         let find = async move {
-            let filter = doc! { "heal_at": { "$lte": date(now) } };
+            let filter = doc! { "heal_at": { "$lte": now } };
             documents.find_one(filter).projection(doc! { "_id": 1 }).max_time(MAX_TIME).await
         };
         let found = run(format!("look for results of stand-ins in {collection}"), ANSWER_TIMEOUT, find).await?;
@@ -220,7 +217,7 @@ impl Store {
 
     async fn put_off(&self, collection: &str, filter: Document, until: Moment) -> Result<(), Error> {
         let documents = self.collection(collection);
-        let update = doc! { "$set": { "heal_at": date(until) } };
+        let update = doc! { "$set": { "heal_at": until } };
         let put_off = async move { documents.update_many(filter, update).await };
         run(format!("put off results of stand-ins in {collection}"), ANSWER_TIMEOUT, put_off).await?;
         Ok(())
@@ -269,10 +266,6 @@ fn read(mut document: Document) -> Result<Degraded, &'static str> {
         replaced: (!is_degraded).then_some(Replacement { provider, result: value }),
         result,
     })
-}
-
-fn date(moment: Moment) -> DateTime {
-    DateTime::from_millis(i64::try_from(moment.ms()).unwrap_or(i64::MAX))
 }
 
 /// A hash of JSON that does not depend on the order of fields.

@@ -15,7 +15,7 @@ use mongodb::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Store, json, run, writer};
+use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store, json, run, writer};
 
 pub(crate) const COLLECTION: &str = "jobs";
 /// How long a job is remembered after its end.
@@ -25,25 +25,6 @@ const MOST_PAYLOAD: usize = 64 << 10;
 /// The most words of errors that a job is found by.
 const MOST_WORDS: usize = 100;
 const WORD_LENGTHS: std::ops::RangeInclusive<usize> = 2..=40;
-
-/// A time, in the database a date.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Moment(DateTime);
-
-impl Moment {
-    /// From Unix milliseconds.
-    #[must_use]
-    pub fn from_ms(ms: u64) -> Self {
-        Self(DateTime::from_millis(i64::try_from(ms).unwrap_or(i64::MAX)))
-    }
-
-    /// In Unix milliseconds.
-    #[must_use]
-    pub fn ms(self) -> u64 {
-        u64::try_from(self.0.timestamp_millis()).unwrap_or(0)
-    }
-}
 
 /// A job that has ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,8 +6,8 @@
 //! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`call.rs`): a caller
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
 //!
-//! Order, lowest first: `error`, `json`, `call`, `writer`, `connection`, `history`, `degraded`, `results`, `emails`, `receipts`, `flights`, `schedules`,
-//! `usage`.
+//! Order, lowest first: `error`, `json`, `moment`, `call`, `writer`, `connection`, `history`, `degraded`, `results`, `emails`, `receipts`,
+//! `flights`, `schedules`, `usage`.
 
 mod call;
 mod connection;
@@ -17,6 +17,7 @@ mod error;
 mod flights;
 mod history;
 mod json;
+mod moment;
 mod receipts;
 mod results;
 mod schedules;
@@ -28,7 +29,8 @@ pub use degraded::{Degraded, Replacement};
 pub use emails::{EmailPage, EmailQuery, StoredEmail};
 pub use error::Error;
 pub use flights::Flight;
-pub use history::{Moment, PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, PastSnoozes, words};
+pub use history::{PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, PastSnoozes, words};
+pub use moment::Moment;
 pub use receipts::Receipt;
 pub use results::NewResult;
 pub use schedules::{

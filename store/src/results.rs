@@ -15,7 +15,7 @@ use mongodb::{
 };
 use serde_json::Value;
 
-use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Store, degraded, error::is_duplicate_key, json, run};
+use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store, degraded, error::is_duplicate_key, json, run};
 
 /// Two writers of the same new document can make one of them fail; the second time it is an update.
 const UPSERT_TRIES: u32 = 3;
@@ -92,6 +92,17 @@ impl Store {
             Ok((id, read(document).map_err(|reason| Error::Refused { what: what.clone(), reason })?))
         };
         documents.into_iter().map(read).collect()
+    }
+
+    /// Deletes the results in `collection` that were made before a time (Unix milliseconds); returns how many there were.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later.
+    pub async fn delete_results_before(&self, collection: &'static str, before_ms: u64) -> Result<u64, Error> {
+        let results = self.collection(collection);
+        let filter = doc! { "created_at": { "$lt": Moment::from_ms(before_ms) } };
+        let delete = async move { Ok(results.delete_many(filter).await?.deleted_count) };
+        run(format!("delete old results of {collection}"), ANSWER_TIMEOUT, delete).await
     }
 
     /// Lists of a tenant's results begin with the newest.

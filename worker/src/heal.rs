@@ -1,6 +1,10 @@
 //! Sees to it that healing jobs are pushed: when a breaker closes, when the mode is switched, and now and then.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
 
 use fleet::{Event, Mode};
 use jobs::{healable, maintenance::Maintenance};
@@ -29,7 +33,7 @@ impl Healer {
         let mut events = self.providers.fleet.events();
         loop {
             tokio::select! {
-                () = sleep(crate::about(LOOK_EVERY)) => self.look(None).await,
+                () = sleep(about(LOOK_EVERY)) => self.look(None).await,
                 event = events.recv() => match event {
                     Ok(Event::BreakerClosed { service, .. }) => self.look(Name::named(&service)).await,
                     Ok(Event::ModeChanged { service, mode: Mode::Real }) => self.look(service.as_deref().and_then(Name::named)).await,
@@ -85,4 +89,10 @@ impl Healer {
         }
         Ok(())
     }
+}
+
+/// This time, give or take a quarter, so that replicas that started together do not act together.
+fn about(time: Duration) -> Duration {
+    let random = f64::from(RandomState::new().hash_one(0_u8) as u32) / f64::from(u32::MAX);
+    time.mul_f64(0.75 + random / 2.0)
 }

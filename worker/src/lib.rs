@@ -1,5 +1,7 @@
 //! Runs jobs and upkeep; any number of replicas. [`process()`] is the whole process, [`run`] what it does; `dispatch.rs` is the way
 //! of one job.
+//!
+//! Order, lowest first: `config`, `dispatch`, `heal`, `health`, `record`.
 
 mod config;
 mod dispatch;
@@ -7,12 +9,7 @@ mod heal;
 mod health;
 mod record;
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow, ensure};
 use apalis::prelude::{BoxDynError, Task, WorkerBuilder};
@@ -209,12 +206,6 @@ async fn prepare_store(store: Store, collections: Vec<&'static str>, email_reten
         }
         tokio::time::sleep(SAY_SO_EVERY).await;
     }
-}
-
-/// This time, give or take a quarter, so that replicas that started together do not act together.
-fn about(time: Duration) -> Duration {
-    let random = f64::from(RandomState::new().hash_one(0_u8) as u32) / f64::from(u32::MAX);
-    time.mul_f64(0.75 + random / 2.0)
 }
 
 fn host() -> String {

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Whether a call to an account may be made now: breaker, pause, limits. What is granted is taken at once.
 -- KEYS[1]  base of the account's keys
--- Named    now_ms, requests_per_min (0: no limit), tokens_needed, tokens_per_min (0: no limit), name (of the call),
+-- Named    now_ms, requests_per_min (0: no limit), units_needed, units_per_min (0: no limit), name (of the call),
 --          probe_lease_ms, ask_again_ms (after which others ask again while a probe is under way), kept_s (the state)
 -- Reply    { 'go' } | { 'probe' } | { 'wait', ms } | { 'open', ms, reason }
 local state, now = KEYS[1] .. ':state', tonumber(now_ms)
@@ -40,10 +40,11 @@ local function look(left, at, need, per_min)
   return left, missing > 1e-6 and math.ceil(missing * 60000 / per_min) or 0
 end
 
-local need = tonumber(tokens_needed)
+local need = tonumber(units_needed)
 local requests, requests_wait = look(tonumber(fields[6] or nil), tonumber(fields[7] or 0), 1, tonumber(requests_per_min))
-local tokens, tokens_wait = look(tonumber(fields[8] or nil), tonumber(fields[9] or 0), need, tonumber(tokens_per_min))
-local wait = math.max(requests_wait, tokens_wait)
+-- In Redis units are called tokens, as they were at first.
+local units, units_wait = look(tonumber(fields[8] or nil), tonumber(fields[9] or 0), need, tonumber(units_per_min))
+local wait = math.max(requests_wait, units_wait)
 if wait > 0 then
   return { 'wait', wait }
 end
@@ -52,9 +53,9 @@ local changes = {}
 if requests then
   changes = { 'requests', requests - 1, 'requests_at', now }
 end
-if tokens then
+if units then
   changes[#changes + 1] = 'tokens'
-  changes[#changes + 1] = tokens - need
+  changes[#changes + 1] = units - need
   changes[#changes + 1] = 'tokens_at'
   changes[#changes + 1] = now
 end

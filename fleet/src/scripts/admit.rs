@@ -30,14 +30,14 @@ impl Server {
         now_ms: u64,
         settings: &Settings,
     ) -> Result<Verdict, Error> {
-        let (tokens, tokens_per_min) = call.limited_tokens();
+        let (units, units_per_min) = call.limited_units();
         let call = call!(
             admit,
             keys::account(&self.prefix, call.account),
             now_ms = now_ms,
             requests_per_min = call.requests_per_min.unwrap_or(0),
-            tokens_needed = tokens,
-            tokens_per_min = tokens_per_min,
+            units_needed = units,
+            units_per_min = units_per_min,
             name = name,
             probe_lease_ms = ms(settings.probe_lease),
             ask_again_ms = PROBE_ASK_AGAIN_MS,

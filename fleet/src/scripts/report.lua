@@ -3,7 +3,7 @@
 -- KEYS[1]  base of the account's keys
 -- Named    sender, number (of the batch), now_ms, channel, account, kept_s (the state), open_ms and open_at_most_ms (how long failures
 --          open it), parked_ms and parked_at_most_ms, buckets (of the window), bucket_ms, failures_at_least
--- More     nine for each report, in order: outcome, service, at_ms, admitted_ms, name of the probe or '', requests and tokens to
+-- More     nine for each report, in order: outcome, service, at_ms, admitted_ms, name of the probe or '', requests and units to
 --          give back, ms of a pause, reason
 -- Reply    1, or 0 when this batch was written before
 local base, now = KEYS[1], tonumber(now_ms)
@@ -89,10 +89,10 @@ local function count_call(service, at, answered)
 end
 
 for i = more, #ARGV, 9 do
-  local outcome, service, at, admitted, probe, requests, tokens, pause, reason = unpack(ARGV, i, i + 8)
+  local outcome, service, at, admitted, probe, requests, units, pause, reason = unpack(ARGV, i, i + 8)
   at, pause = tonumber(at), tonumber(pause)
   give_back('requests', requests)
-  give_back('tokens', tokens)
+  give_back('tokens', units)
   if pause > 0 then
     state.paused_until = math.max(field('paused_until'), at + pause)
   end

@@ -48,7 +48,7 @@ impl Server {
         );
         for report in reports {
             call.arg(report.end.name()).arg(&report.service).arg(report.at_ms).arg(report.admitted_ms);
-            call.arg(report.probe.as_deref().unwrap_or_default()).arg(report.requests_back).arg(report.tokens_back);
+            call.arg(report.probe.as_deref().unwrap_or_default()).arg(report.requests_back).arg(report.units_back);
             call.arg(report.pause_ms).arg(&report.reason);
         }
         self.run(&call).await

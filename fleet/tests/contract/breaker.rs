@@ -205,7 +205,7 @@ async fn a_429_pauses_every_replica_and_is_no_failure(world: World) {
     world.advance_s(5);
     let permit = go(&b).await;
     assert!(is_closed(&a).await && !permit.is_probe());
-    report(&b, permit, Reported::Answered { tokens: None, pause: Some(Duration::from_millis(1500)) }).await;
+    report(&b, permit, Reported::Answered { units: None, pause: Some(Duration::from_millis(1500)) }).await;
     let Admission::Wait(wait) = a.admit(&CALL).await else { panic!("the headers said that nothing is left") };
     assert_eq!(wait, Duration::from_millis(1500));
 }

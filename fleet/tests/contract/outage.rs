@@ -194,7 +194,7 @@ async fn what_was_reported_before_the_end_is_written(kind: RedisKind) {
     closed.report(go(&closed).await, answered());
     closed.close().await;
     assert_eq!(left.health("ai").await.unwrap().calls_1h, 1);
-    dropped.report(go(&dropped).await, Reported::Answered { tokens: Some(3), pause: None });
+    dropped.report(go(&dropped).await, Reported::Answered { units: Some(3), pause: None });
     drop(dropped);
     wait_until("it is written", LONG, async || left.health("ai").await.unwrap().calls_1h == 2).await;
 }

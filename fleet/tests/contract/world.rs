@@ -9,7 +9,7 @@ use tokio::sync::broadcast::Receiver;
 /// The first millisecond of a day and of a minute.
 pub(crate) const START_MS: u64 = 1_760_054_400_000;
 pub(crate) const CALL: Call<'static> =
-    Call { service: "ai", account: "openai", requests_per_min: None, tokens_per_min: None, tokens: 0 };
+    Call { service: "ai", account: "openai", requests_per_min: None, units_per_min: None, units: 0 };
 
 /// Shorter than the time after which a replica looks without being told.
 pub(crate) const TOLD_WITHIN: Duration = Duration::from_secs(6);
@@ -85,7 +85,7 @@ pub(crate) async fn report(fleet: &Fleet, permit: Permit, reported: Reported) {
 }
 
 pub(crate) fn answered() -> Reported {
-    Reported::Answered { tokens: None, pause: None }
+    Reported::Answered { units: None, pause: None }
 }
 
 pub(crate) fn failed() -> Reported {

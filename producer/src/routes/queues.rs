@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use api::{Changed, Depth, Paused, Queue};
 use axum::{Json, body::Body, extract::State, http::HeaderMap};
 use jobs::Shape;
-use queue::{JobId, Page, QueueView};
+use queue::{JobId, ListFilter, Position, QueueView};
 use serde::Deserialize;
 
 use crate::{
@@ -59,8 +59,10 @@ pub(crate) async fn dead(
     caller.require(Scope::JobsRead)?;
     let limit = request::page_size(query.limit)?;
     let tenant = tenant_filter(&caller);
-    let Page { items, next_cursor } = app.client.dead(&queue, tenant, query.cursor.as_deref(), limit).await?;
-    Ok(Json(DeadPage { items: items.into_iter().map(live).collect(), next_cursor }))
+    let after = query.cursor.as_deref().map(Position::read).transpose()?;
+    let page = app.client.list(queue::State::Dead, &of_queue(&queue, tenant), after.as_ref(), limit).await?;
+    let next_cursor = page.next.map(|next| next.text());
+    Ok(Json(DeadPage { items: page.items.into_iter().map(live).collect(), next_cursor }))
 }
 
 /// Makes dead jobs ready again: the named ones, or all. Of those of other tenants only for `admin`. One whose unique key another job has
@@ -150,6 +152,10 @@ fn tenant_filter(caller: &Caller) -> Option<&str> {
     (!caller.is_admin()).then_some(caller.tenant.as_str())
 }
 
+fn of_queue(queue: &str, tenant: Option<&str>) -> ListFilter {
+    ListFilter { queue: Some(queue.to_owned()), tenant: tenant.map(str::to_owned), ..ListFilter::default() }
+}
+
 /// The jobs that the body names, as far as they are the caller's; `None` is all of them.
 async fn selected(
     app: &App,
@@ -184,12 +190,12 @@ async fn named(headers: &HeaderMap, body: Body) -> Result<Option<Vec<JobId>>, Pr
 
 /// All dead jobs of a tenant in a queue; a queue keeps 10,000 at most.
 async fn own_dead(app: &App, tenant: &str, queue: &str) -> Result<Vec<JobId>, Problem> {
-    let (mut ids, mut cursor) = (Vec::new(), None);
+    let (mut ids, mut after) = (Vec::new(), None);
     loop {
-        let page = app.client.dead(queue, Some(tenant), cursor.as_deref(), CHUNK).await?;
+        let page = app.client.list(queue::State::Dead, &of_queue(queue, Some(tenant)), after.as_ref(), CHUNK).await?;
         ids.extend(page.items.iter().map(|job| job.id));
-        cursor = page.next_cursor;
-        if cursor.is_none() {
+        after = page.next;
+        if after.is_none() {
             return Ok(ids);
         }
     }

@@ -1,40 +1,13 @@
-//! Dead letters: lists, replays and deletes them.
+//! Dead letters: replays and deletes them. [`Client::list`] lists them.
 
-use super::{
-    Client,
-    list::{ListFilter, ListPage, Position},
-};
+use super::Client;
 use crate::{
     keys::Partition,
-    model::{
-        error::Error,
-        id::JobId,
-        state::State,
-        view::{JobView, Page},
-    },
+    model::{error::Error, id::JobId, state::State},
     scripts::{MOST, bury::bury, find::find, scored::scored},
 };
 
 impl Client {
-    /// Dead jobs of a queue; `tenant`: only that tenant's. Pages as those of [`Client::list`].
-    ///
-    /// # Errors
-    /// [`Error::UnknownQueue`], [`Error::Invalid`] for a cursor that is not ours, [`Error::Unavailable`].
-    pub async fn dead(
-        &self,
-        queue: &str,
-        tenant: Option<&str>,
-        cursor: Option<&str>,
-        limit: usize,
-    ) -> Result<Page<JobView>, Error> {
-        self.existing(queue).await?;
-        let after = cursor.map(Position::read).transpose()?;
-        let filter =
-            ListFilter { queue: Some(queue.to_owned()), tenant: tenant.map(str::to_owned), ..ListFilter::default() };
-        let ListPage { items, next } = self.list(State::Dead, &filter, after.as_ref(), limit).await?;
-        Ok(Page { items, next_cursor: next.map(|next| next.text()) })
-    }
-
     /// Makes dead jobs ready again, with all their attempts before them: those in `ids`, or all. Returns how many. Those whose unique key
     /// another job has by now stay dead.
     ///

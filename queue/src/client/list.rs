@@ -77,11 +77,16 @@ pub struct Position(Place);
 
 impl Position {
     /// As text that fits into a URL.
-    pub(crate) fn text(&self) -> String {
+    #[must_use]
+    pub fn text(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
     }
 
-    pub(crate) fn read(text: &str) -> Result<Self, Error> {
+    /// From its [`text`](Self::text).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a text that is not ours.
+    pub fn read(text: &str) -> Result<Self, Error> {
         let json = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
         let position = json.and_then(|json| serde_json::from_slice(&json).ok());
         position.ok_or_else(|| Error::Invalid(format!("cursor {text:?} is not one of ours")))
@@ -142,8 +147,8 @@ impl Client {
     /// are not in this state.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when `after` is of another state's list, [`Error::Corrupt`] for a partition that cannot be read,
-    /// [`Error::Unavailable`].
+    /// [`Error::UnknownQueue`], [`Error::Invalid`] when `after` is of another state's list, [`Error::Corrupt`] for a partition that
+    /// cannot be read, [`Error::Unavailable`].
     pub async fn list(
         &self,
         state: State,
@@ -156,6 +161,12 @@ impl Client {
         let partitions =
             partitions.iter().filter(|part| filter.queue.as_ref().is_none_or(|queue| *queue == part.queue));
         let partitions: Vec<&Partition> = partitions.map(|partition| &**partition).collect();
+        if let Some(queue) = &filter.queue
+            && partitions.is_empty()
+            && self.kind(queue).is_none()
+        {
+            return Err(Error::UnknownQueue(queue.clone()));
+        }
         if let Some(tenant) = filter.tenant.as_deref().and_then(indexed)
             && let Some(after) = self.begin_in_index(state, &partitions, tenant, after).await?
         {

@@ -16,7 +16,7 @@ const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 
 /// Where a job goes after an attempt.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Next {
+pub(crate) enum Decision {
     Succeeded(Success),
     Retrying { delay: Duration },
     Scheduled { delay: Duration, draft: Option<Success>, code: String },
@@ -31,22 +31,22 @@ pub(crate) fn decide(
     failures: u32,
     max_attempts: u32,
     jitter: f64,
-) -> (Next, Option<AttemptOutcome>, Option<AttemptError>) {
+) -> (Decision, Option<AttemptOutcome>, Option<AttemptError>) {
     match outcome {
-        Outcome::Done(success) => (Next::Succeeded(success), Some(AttemptOutcome::Succeeded), None),
+        Outcome::Done(success) => (Decision::Succeeded(success), Some(AttemptOutcome::Succeeded), None),
         Outcome::Retry { error, after } => {
             let outcome = if error.code == TIMED_OUT { AttemptOutcome::TimedOut } else { AttemptOutcome::Retry };
             if failures + 1 >= max_attempts {
                 let outcome = if outcome == AttemptOutcome::Retry { AttemptOutcome::Dead } else { outcome };
-                return (Next::Dead, Some(outcome), Some(AttemptError::from(error)));
+                return (Decision::Dead, Some(outcome), Some(AttemptError::from(error)));
             }
             let delay = after.map_or_else(|| backoff(failures + 1, jitter), bounded);
-            (Next::Retrying { delay }, Some(outcome), Some(AttemptError::from(error)))
+            (Decision::Retrying { delay }, Some(outcome), Some(AttemptError::from(error)))
         }
         Outcome::Snooze { error, after, draft } => {
-            (Next::Scheduled { delay: bounded(after), draft, code: error.code }, None, None)
+            (Decision::Scheduled { delay: bounded(after), draft, code: error.code }, None, None)
         }
-        Outcome::Dead(error) => (Next::Dead, Some(AttemptOutcome::Dead), Some(AttemptError::from(error))),
+        Outcome::Dead(error) => (Decision::Dead, Some(AttemptOutcome::Dead), Some(AttemptError::from(error))),
     }
 }
 
@@ -82,16 +82,16 @@ mod tests {
 
     #[test]
     fn the_last_allowed_failure_is_dead() {
-        assert!(matches!(decide(fail(), 3, 5, 0.5).0, Next::Retrying { .. }));
-        assert!(matches!(decide(fail(), 4, 5, 0.5), (Next::Dead, Some(AttemptOutcome::Dead), Some(_))));
-        assert!(matches!(decide(fail(), 0, 1, 0.5).0, Next::Dead));
+        assert!(matches!(decide(fail(), 3, 5, 0.5).0, Decision::Retrying { .. }));
+        assert!(matches!(decide(fail(), 4, 5, 0.5), (Decision::Dead, Some(AttemptOutcome::Dead), Some(_))));
+        assert!(matches!(decide(fail(), 0, 1, 0.5).0, Decision::Dead));
     }
 
     #[test]
     fn retry_after_replaces_the_backoff_within_its_bounds() {
         let after = |s| Outcome::Retry { error: Failure::new("rate_limited", ""), after: Some(Duration::from_secs(s)) };
         let delay = |s| match decide(after(s), 0, 5, 0.5).0 {
-            Next::Retrying { delay } => delay.as_secs(),
+            Decision::Retrying { delay } => delay.as_secs(),
             next => panic!("{next:?}"),
         };
         assert_eq!([delay(0), delay(30), delay(86_400), delay(u64::MAX)], [1, 30, 3600, 3600]);
@@ -101,7 +101,7 @@ mod tests {
     fn a_snooze_is_kept_within_a_second_and_an_hour() {
         let delay =
             |after| match decide(Outcome::Snooze { error: Failure::new("x", ""), after, draft: None }, 0, 5, 0.5).0 {
-                Next::Scheduled { delay, .. } => delay.as_secs(),
+                Decision::Scheduled { delay, .. } => delay.as_secs(),
                 next => panic!("{next:?}"),
             };
         assert_eq!(delay(Duration::ZERO), 1);
@@ -113,7 +113,7 @@ mod tests {
     fn a_snooze_is_no_attempt() {
         let snooze = Outcome::Snooze { error: Failure::new("store", ""), after: Duration::from_secs(5), draft: None };
         let (next, outcome, _) = decide(snooze, 4, 5, 0.5);
-        assert!(matches!(next, Next::Scheduled { code, .. } if code == "store"));
+        assert!(matches!(next, Decision::Scheduled { code, .. } if code == "store"));
         assert_eq!(outcome, None);
     }
 }

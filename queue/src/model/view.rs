@@ -243,12 +243,3 @@ pub struct QueueView {
     /// Why the queue cannot be looked at: something foreign or damaged in its keys. Its numbers are 0 then.
     pub error: Option<String>,
 }
-
-/// A page of a list.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Page<T> {
-    /// The entries.
-    pub items: Vec<T>,
-    /// Pass it on to get the next page; absent on the last.
-    pub next_cursor: Option<String>,
-}

@@ -9,7 +9,7 @@ use crate::{
     keys::Partition,
     model::{
         attempt::{Attempt, AttemptError, AttemptOutcome},
-        decide::{Next, decide},
+        decide::{Decision, decide},
         error::Error,
         finished::Finished,
         history::History,
@@ -40,32 +40,32 @@ pub enum Verdict {
     },
 }
 
-/// What is to be written about one job.
+/// Written is to be written about one job.
 #[derive(Debug)]
 pub struct Settlement {
     pub(crate) partition: Arc<Partition>,
-    pub(crate) what: What,
+    pub(crate) written: Written,
 }
 
 #[derive(Debug)]
-pub(crate) enum What {
+pub(crate) enum Written {
     End(Ending),
     Release(Release),
 }
 
 impl Settlement {
     pub(crate) fn job(&self) -> (JobId, &Arc<str>) {
-        match &self.what {
-            What::End(ending) => (ending.id, &ending.claim),
-            What::Release(release) => (release.id, &release.claim),
+        match &self.written {
+            Written::End(ending) => (ending.id, &ending.claim),
+            Written::Release(release) => (release.id, &release.claim),
         }
     }
 
     /// Where the job goes, for counting.
     pub(crate) fn state(&self) -> &'static str {
-        match &self.what {
-            What::End(ending) => ending.state.name(),
-            What::Release(release) => match release.to {
+        match &self.written {
+            Written::End(ending) => ending.state.name(),
+            Written::Release(release) => match release.to {
                 To::Retrying { .. } => "retrying",
                 To::Scheduled { .. } => "scheduled",
                 To::Dead => "dead",
@@ -117,25 +117,25 @@ pub(crate) fn settle(
         Verdict::Ran(outcome) => {
             let (next, outcome, error) = decide(outcome, history.failures, job.max_attempts(), jitter);
             if let Some(outcome) = outcome {
-                attempt(&mut history, outcome, error, matches!(next, Next::Dead));
+                attempt(&mut history, outcome, error, matches!(next, Decision::Dead));
                 history.draft = None;
             }
             match next {
-                Next::Succeeded(success) => {
+                Decision::Succeeded(success) => {
                     let past = has_past.then_some(history);
                     end(job, State::Succeeded, now_ms, Some((worker, started_ms)), past, Some(success), keep)
                 }
-                Next::Retrying { delay } => {
+                Decision::Retrying { delay } => {
                     history.due_ms = Some(due(delay));
                     release(job, To::Retrying { due_ms: due(delay) }, Some(&history))
                 }
-                Next::Scheduled { delay, draft, code } => {
+                Decision::Scheduled { delay, draft, code } => {
                     history.snooze(&code, now_ms);
                     history.draft = draft.map(|draft| draft.into_bytes().into());
                     history.due_ms = Some(due(delay));
                     release(job, To::Scheduled { due_ms: due(delay) }, Some(&history))
                 }
-                Next::Dead => release(job, To::Dead, Some(&history)),
+                Decision::Dead => release(job, To::Dead, Some(&history)),
             }
         }
         Verdict::Cancelled => {
@@ -159,7 +159,7 @@ pub(crate) fn settle(
 /// After this many crashes a job is dead.
 const DEAD_AFTER: u32 = 3;
 
-/// What follows for a job whose worker died, or let its lease expire. Only a job that is `counted` is blamed.
+/// Written follows for a job whose worker died, or let its lease expire. Only a job that is `counted` is blamed.
 pub(crate) fn crashed(
     mut history: History,
     claim: &str,
@@ -226,11 +226,11 @@ fn end(
     let finished = if keep { finished()? } else { Vec::new() };
     let tenant = indexed(job.tenant()).map(str::to_owned);
     let ending = Ending { id: job.id(), claim: job.claim().clone(), finished, state, tenant };
-    Ok(Settlement { partition: job.partition().clone(), what: What::End(ending) })
+    Ok(Settlement { partition: job.partition().clone(), written: Written::End(ending) })
 }
 
 fn release(job: &Claimed, to: To, history: Option<&History>) -> Result<Settlement, Error> {
     let history = history.map(History::encode).transpose()?;
     let release = Release { id: job.id(), claim: job.claim().clone(), to, history };
-    Ok(Settlement { partition: job.partition().clone(), what: What::Release(release) })
+    Ok(Settlement { partition: job.partition().clone(), written: Written::Release(release) })
 }

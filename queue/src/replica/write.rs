@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     claimed::Claimed,
     session::{Sealed, SealedJobs, Session, cancelled},
-    settle::{self, Settlement, Verdict, What},
+    settle::{self, Settlement, Verdict, Written},
 };
 use crate::{
     keys::Partition,
@@ -21,7 +21,7 @@ use crate::{
 pub(super) const MOST_RELEASES: usize = MOST / 2;
 
 impl Session {
-    /// What is to be written when `job`, which ran from `started_ms` until now, ended with `verdict`.
+    /// Written is to be written when `job`, which ran from `started_ms` until now, ended with `verdict`.
     ///
     /// # Errors
     /// [`Error::Invalid`] when a result or an error text cannot be encoded.
@@ -140,19 +140,19 @@ impl Session {
     fn seal(&self, settlements: &mut Vec<Settlement>, sealed: &[Sealed]) -> Option<Sealed> {
         let waits = |partition: &Arc<Partition>| sealed.iter().any(|sealed| sealed.partition == *partition);
         let first = settlements.iter().find(|settlement| !waits(&settlement.partition))?;
-        let (partition, ends) = (first.partition.clone(), matches!(first.what, What::End(_)));
+        let (partition, ends) = (first.partition.clone(), matches!(first.written, Written::End(_)));
         let mut n = 0;
         let like_first = |settlement: &mut Settlement| {
-            let same = matches!(settlement.what, What::End(_)) == ends && settlement.partition == partition;
+            let same = matches!(settlement.written, Written::End(_)) == ends && settlement.partition == partition;
             n += usize::from(same);
             same && n <= if ends { MOST } else { MOST_RELEASES }
         };
         let mut jobs = Vec::new();
         let mut releases = Vec::new();
         for settlement in settlements.extract_if(.., like_first) {
-            match settlement.what {
-                What::End(ending) => jobs.push(ending),
-                What::Release(release) => releases.push(release),
+            match settlement.written {
+                Written::End(ending) => jobs.push(ending),
+                Written::Release(release) => releases.push(release),
             }
         }
         let batch = if ends {

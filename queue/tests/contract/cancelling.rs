@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use queue::{AttemptOutcome, Error, State, Verdict};
+use queue::{AttemptOutcome, Error, ListFilter, State, Verdict};
 use redis::AsyncCommands;
 
 use crate::{
@@ -119,9 +119,11 @@ async fn an_unknown_id_is_not_found(world: World) {
     assert_eq!(world.client.cancel(foreign).await.unwrap_err(), Error::NotFound);
     assert_eq!(world.client.retry(foreign).await.unwrap_err(), Error::NotFound);
     world.push().await;
-    assert_eq!(world.client.dead("nowhere", None, None, 10).await.unwrap_err(), Error::UnknownQueue("nowhere".into()));
+    let nowhere = ListFilter { queue: Some("nowhere".to_owned()), ..ListFilter::default() };
+    let error = world.client.list(State::Dead, &nowhere, None, 10).await.unwrap_err();
+    assert_eq!(error, Error::UnknownQueue("nowhere".into()));
     assert!("0199a1b2-0fff-4fff-8000-000000000001".parse::<queue::JobId>().is_err(), "no UUIDv7");
-    assert_eq!(world.client.dead(QUEUE, None, None, 10).await.unwrap().items, []);
+    assert_eq!(world.dead(None, None, 10).await.items, []);
 }
 
 async fn a_job_in_two_places_is_reported_and_not_looked_for_for_ever(world: World) {

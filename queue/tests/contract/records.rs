@@ -29,7 +29,7 @@ async fn a_damaged_record_is_claimed_as_such_and_its_bytes_are_shown(world: Worl
     assert_eq!(view.state, State::Dead);
     assert!(view.payload.as_str().unwrap().contains("{\"to\":"), "{:?}", view.payload);
     assert_eq!(BASE64_STANDARD.decode(view.record_base64.unwrap()).unwrap(), damaged);
-    let dead = world.client.dead(QUEUE, None, None, 10).await.unwrap().items;
+    let dead = world.dead(None, None, 10).await.items;
     assert_eq!(BASE64_STANDARD.decode(dead[0].record_base64.as_ref().unwrap()).unwrap(), damaged);
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use queue::{
-    Claimed, Client, Clock, Failure, JobId, JobView, Kind, NewJob, Outcome, Session, State, Success, Timing, Verdict,
+    Claimed, Client, Clock, Failure, JobId, JobView, Kind, ListFilter, ListPage, NewJob, Outcome, Position, Session,
+    State, Success, Timing, Verdict,
 };
 use redis::AsyncCommands;
 use servers::RedisKind;
@@ -68,6 +69,13 @@ impl World {
 
     pub(crate) async fn view(&self, id: JobId) -> JobView {
         self.client.find(id).await.unwrap().expect("the job is known")
+    }
+
+    /// A page of dead jobs; `tenant`: only that tenant's.
+    pub(crate) async fn dead(&self, tenant: Option<&str>, after: Option<&Position>, limit: usize) -> ListPage {
+        let (queue, tenant) = (Some(QUEUE.to_owned()), tenant.map(str::to_owned));
+        let filter = ListFilter { queue, tenant, ..ListFilter::default() };
+        self.client.list(State::Dead, &filter, after, limit).await.unwrap()
     }
 
     pub(crate) async fn state(&self, id: JobId) -> State {

@@ -372,7 +372,7 @@ impl Reader {
     fn read_expiring(&mut self, seen: &mut Seen, keys: Vec<Vec<u8>>) -> Result<(), String> {
         let mut expiring = Vec::new();
         for name in keys {
-            if let Some(what) = self.what(&name)? {
+            if let Some(what) = self.expiring(&name)? {
                 expiring.push((name, what));
             }
         }
@@ -380,10 +380,10 @@ impl Reader {
         for (name, what) in &expiring {
             pipe.pttl(name);
             match what {
-                What::Bucket(_) | What::Minute => pipe.hgetall(name),
-                What::Finished(id) if !self.finished.contains_key(id) => pipe.get(name),
-                What::Replica(_) => pipe.hget(name, "suspect"),
-                What::Finished(_) | What::Control => continue,
+                Expiring::Bucket(_) | Expiring::Minute => pipe.hgetall(name),
+                Expiring::Finished(id) if !self.finished.contains_key(id) => pipe.get(name),
+                Expiring::Replica(_) => pipe.hget(name, "suspect"),
+                Expiring::Finished(_) | Expiring::Control => continue,
             };
         }
         if expiring.is_empty() {
@@ -395,7 +395,7 @@ impl Reader {
         for (name, what) in expiring {
             check_expiry(&name, &what, answers.next()?)?;
             match what {
-                What::Bucket(bucket) => {
+                Expiring::Bucket(bucket) => {
                     seen.buckets.push(bucket);
                     let fields: HashMap<Id, Vec<u8>> = answers.next()?;
                     let (packs, jobs): (HashMap<_, _>, HashMap<_, _>) =
@@ -408,23 +408,23 @@ impl Reader {
                         }
                     }
                 }
-                What::Finished(id) => {
+                Expiring::Finished(id) => {
                     let known = self.finished.contains_key(&id);
                     let stored: Vec<u8> = if known { Vec::new() } else { answers.next()? };
                     self.finish(seen, &mut finished, id, &stored)?;
                 }
-                What::Minute => {
+                Expiring::Minute => {
                     let counts: HashMap<String, u64> = answers.next()?;
                     seen.came_in += counts.get("in").copied().unwrap_or(0);
                     seen.went_out += counts.get("out").copied().unwrap_or(0);
                 }
-                What::Replica(worker) => {
+                Expiring::Replica(worker) => {
                     if let Some(id) = answers.next::<Option<String>>()? {
                         let id = id.parse().map_err(|e| format!("the mark of {worker}: {e}"))?;
                         seen.marks.insert(worker, self.number(&bytes(id))?);
                     }
                 }
-                What::Control => {}
+                Expiring::Control => {}
             }
         }
         self.finished = finished;
@@ -458,7 +458,7 @@ impl Reader {
     }
 
     /// What a key is for that goes away by itself; nothing for one that is as large as what it holds.
-    fn what(&self, name: &[u8]) -> Result<Option<What>, String> {
+    fn expiring(&self, name: &[u8]) -> Result<Option<Expiring>, String> {
         let unknown = || format!("{} is no key of the table", String::from_utf8_lossy(name));
         let own = name.strip_prefix(self.base.as_bytes()).and_then(|rest| rest.strip_prefix(b":"));
         if let Some(own) = own {
@@ -467,20 +467,20 @@ impl Reader {
                 return Ok(None);
             }
             if let Some(id) = own.strip_prefix(b"finished:") {
-                return Ok(Some(What::Finished(id.to_vec())));
+                return Ok(Some(Expiring::Finished(id.to_vec())));
             }
             if let Some(bucket) = own.strip_prefix(b"done:") {
                 let bucket = std::str::from_utf8(bucket).ok().and_then(|bucket| bucket.parse().ok());
-                return bucket.map(|bucket| Some(What::Bucket(bucket))).ok_or_else(unknown);
+                return bucket.map(|bucket| Some(Expiring::Bucket(bucket))).ok_or_else(unknown);
             }
-            return if own.starts_with(b"minute:") { Ok(Some(What::Minute)) } else { Err(unknown()) };
+            return if own.starts_with(b"minute:") { Ok(Some(Expiring::Minute)) } else { Err(unknown()) };
         }
         let text = std::str::from_utf8(name).map_err(|_| unknown())?;
         let fleet = format!("{}:{{fleet}}:", self.prefix);
         match text.strip_prefix(&fleet).ok_or_else(unknown)?.split(':').collect::<Vec<_>>()[..] {
             ["partitions" | "replicas"] => Ok(None),
-            ["replica", replica] => Ok(Some(What::Replica(worker_of(replica).to_owned()))),
-            ["control", _] => Ok(Some(What::Control)),
+            ["replica", replica] => Ok(Some(Expiring::Replica(worker_of(replica).to_owned()))),
+            ["control", _] => Ok(Some(Expiring::Control)),
             _ => Err(unknown()),
         }
     }
@@ -520,7 +520,7 @@ impl Reader {
     }
 }
 
-enum What {
+enum Expiring {
     Bucket(u64),
     Finished(Id),
     Minute,
@@ -528,13 +528,13 @@ enum What {
     Control,
 }
 
-fn check_expiry(name: &[u8], what: &What, ttl_ms: i64) -> Result<(), String> {
+fn check_expiry(name: &[u8], what: &Expiring, ttl_ms: i64) -> Result<(), String> {
     let most_ms = match what {
-        What::Bucket(_) => (RETENTION_MS + WIDTH_MS) as i64,
-        What::Finished(_) => RETENTION_MS as i64,
-        What::Minute => 2 * HOUR_MS,
-        What::Replica(_) => HOUR_MS / 4,
-        What::Control => HOUR_MS / 60,
+        Expiring::Bucket(_) => (RETENTION_MS + WIDTH_MS) as i64,
+        Expiring::Finished(_) => RETENTION_MS as i64,
+        Expiring::Minute => 2 * HOUR_MS,
+        Expiring::Replica(_) => HOUR_MS / 4,
+        Expiring::Control => HOUR_MS / 60,
     };
     if (0..=most_ms).contains(&ttl_ms) {
         return Ok(());

@@ -94,12 +94,12 @@ pub struct EndPoint {
 struct Shared {
     vendor: Vendor,
     text: String,
-    next: Mutex<VecDeque<Next>>,
+    next: Mutex<VecDeque<Planned>>,
     requests: Mutex<Vec<Value>>,
 }
 
 #[derive(Debug)]
-enum Next {
+enum Planned {
     Answer(usize),
     Fail(usize),
 }
@@ -124,12 +124,12 @@ impl EndPoint {
 
     /// Gives the answer of this number to the next request that it takes.
     pub fn next_answer(&self, number: usize) {
-        lock(&self.shared.next).push_back(Next::Answer(number));
+        lock(&self.shared.next).push_back(Planned::Answer(number));
     }
 
     /// Fails the next request that it takes, in the way of this number.
     pub fn next_failure(&self, number: usize) {
-        lock(&self.shared.next).push_back(Next::Fail(number));
+        lock(&self.shared.next).push_back(Planned::Fail(number));
     }
 
     /// All requests, refused ones included.
@@ -153,11 +153,11 @@ async fn chat(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Strin
         }
     }
     match lock(&shared.next).pop_front() {
-        Some(Next::Fail(number)) => {
+        Some(Planned::Fail(number)) => {
             let failure = &shared.vendor.errors[number];
             reply(failure.status, &failure.body)
         }
-        Some(Next::Answer(number)) => answer(&shared, &request, number),
+        Some(Planned::Answer(number)) => answer(&shared, &request, number),
         None => answer(&shared, &request, 0),
     }
 }

@@ -14,8 +14,21 @@ use std::{
 use tests::workspace;
 
 /// The crates whose rooms are in order.
-const CRATES: &[&str] =
-    &["api", "ctl", "fleet", "jobs", "producer", "providers", "queue", "schedules", "services", "store", "zones"];
+const CRATES: &[&str] = &[
+    "api",
+    "ctl",
+    "fleet",
+    "jobs",
+    "process",
+    "producer",
+    "providers",
+    "queue",
+    "schedules",
+    "services",
+    "store",
+    "worker",
+    "zones",
+];
 const ORDER: &str = "Order, lowest first:";
 
 #[test]

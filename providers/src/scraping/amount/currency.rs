@@ -167,14 +167,14 @@ pub(super) fn is_plain_code(text: &str) -> bool {
 }
 
 /// What stands at a place of a text.
-pub(super) struct Found {
+pub(super) struct Sign {
     pub(super) currency: Currency,
     /// How many characters it takes.
     pub(super) length: usize,
 }
 
 /// The sign that `text` has at `at`. `number_before`, `number_after`: whether a number stands right there, a space aside.
-pub(super) fn sign_at(text: &[char], at: usize, number_before: bool) -> Option<Found> {
+pub(super) fn sign_at(text: &[char], at: usize, number_before: bool) -> Option<Sign> {
     let exact = EXACT.iter().filter_map(|(sign, code, side)| {
         let length = matches(text, at, sign, false)?;
         let rest = &text[(at + length).min(text.len())..];
@@ -192,7 +192,7 @@ pub(super) fn sign_at(text: &[char], at: usize, number_before: bool) -> Option<F
     let signs = signs.filter_map(|(sign, code)| Some((matches(text, at, sign, true)?, code)));
     let (length, code) = signs.chain(exact).max_by_key(|(length, _)| *length)?;
     let dot = text[at + length - 1].is_alphabetic() && text.get(at + length) == Some(&'.');
-    Some(Found { currency: known(code), length: length + usize::from(dot) })
+    Some(Sign { currency: known(code), length: length + usize::from(dot) })
 }
 
 fn known(code: &'static str) -> Currency {

@@ -54,13 +54,13 @@ pub(super) struct Offers<'a> {
 
 /// What is known of a product's price.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct Offered {
     pub(super) candidates: Vec<Candidate>,
     /// Of all its offers, also those without a price.
     pub(super) availability: Option<&'static str>,
 }
 
-impl Found {
+impl Offered {
     pub(super) fn add(&mut self, other: Self) {
         self.candidates.extend(other.candidates);
         self.note(other.availability);
@@ -80,8 +80,8 @@ impl<'a> Offers<'a> {
     }
 
     /// The prices of a product, a variant or an offer that stands by itself.
-    pub(super) fn of(&self, at: usize) -> Found {
-        let mut found = Found::default();
+    pub(super) fn of(&self, at: usize) -> Offered {
+        let mut found = Offered::default();
         self.visited.borrow_mut().clear();
         let around = self.around(at, &Around::default());
         found.note(around.availability);
@@ -156,7 +156,7 @@ impl<'a> Offers<'a> {
         around
     }
 
-    fn read(&self, at: usize, outer: &Around, depth: usize, found: &mut Found) {
+    fn read(&self, at: usize, outer: &Around, depth: usize, found: &mut Offered) {
         let graph = self.graph;
         let Some(depth) = depth.checked_sub(1) else { return };
         self.seen.borrow_mut().insert(graph.canonical(at));
@@ -178,7 +178,7 @@ impl<'a> Offers<'a> {
             return;
         }
         found.note(around.availability);
-        let mut inner = Found::default();
+        let mut inner = Offered::default();
         for offer in self.offers(at) {
             self.read(offer, &around, depth, &mut inner);
         }

@@ -8,7 +8,7 @@ use super::{
     availability::{self, Rank},
     graph::Graph,
     names::{Level, Page},
-    offers::{Candidate, Found, Offers},
+    offers::{Candidate, Offered, Offers},
 };
 
 /// So many products of a page are looked at.
@@ -50,7 +50,7 @@ pub(super) struct Reading {
 struct Pool {
     key: usize,
     members: Vec<usize>,
-    found: Found,
+    found: Offered,
 }
 
 /// What a page calls its product: headings and titles.
