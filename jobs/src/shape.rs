@@ -20,8 +20,7 @@ pub type Schemas = BTreeMap<String, Value>;
 
 /// The JSON schema of `T`, compiled.
 pub struct Shape<T> {
-    document: Value,
-    validator: Validator,
+    rules: Rules,
     of: PhantomData<fn() -> T>,
 }
 
@@ -32,16 +31,7 @@ impl<T: ToSchema + DeserializeOwned> Shape<T> {
     /// When the declared schema is no schema; a test of every type that is used so keeps that from happening.
     #[must_use]
     pub fn new() -> Self {
-        let document = json!({
-            "$ref": format!("#/components/schemas/{}", T::name()),
-            "components": { "schemas": schemas_of::<T>() },
-        });
-        let validator = jsonschema::options()
-            .with_draft(Draft::Draft202012)
-            .should_validate_formats(true)
-            .build(&document)
-            .unwrap_or_else(|error| panic!("the schema of {} cannot be compiled: {error}", T::name()));
-        Self { document, validator, of: PhantomData }
+        Self { rules: Rules::new(&T::name(), &schemas_of::<T>()), of: PhantomData }
     }
 
     /// Reads `value`.
@@ -55,6 +45,31 @@ impl<T: ToSchema + DeserializeOwned> Shape<T> {
 
     /// All fields that break the schema; behind the first hundred without words.
     pub(crate) fn errors(&self, value: &Value) -> Vec<FieldError> {
+        self.rules.errors(value)
+    }
+}
+
+/// A schema of whatever type: what is in here is compiled once, and not for each type.
+struct Rules {
+    document: Value,
+    validator: Validator,
+}
+
+impl Rules {
+    fn new(name: &str, schemas: &Schemas) -> Self {
+        let document = json!({
+            "$ref": format!("#/components/schemas/{name}"),
+            "components": { "schemas": schemas },
+        });
+        let validator = jsonschema::options()
+            .with_draft(Draft::Draft202012)
+            .should_validate_formats(true)
+            .build(&document)
+            .unwrap_or_else(|error| panic!("the schema of {name} cannot be compiled: {error}"));
+        Self { document, validator }
+    }
+
+    fn errors(&self, value: &Value) -> Vec<FieldError> {
         let mut errors = Vec::new();
         for error in self.validator.iter_errors(value) {
             if errors.len() < MOST_DESCRIBED {

@@ -17,5 +17,5 @@ async fn main() -> anyhow::Result<ExitCode> {
         return Ok(process::healthcheck(config.http_addr, "/api/health/live", |status| status == 200).await);
     }
     let unfinished = anyhow!("a second signal came before all requests were finished");
-    process::run(unfinished, |stop| producer::run(config, stop.cancelled_owned())).await
+    process::run(unfinished, |stop| producer::run(config, stop)).await
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use async_recursion::async_recursion as boxed;
 use axum::{Router, routing::get};
 use queue::Client;
 use services::SERVICES;
@@ -11,6 +12,7 @@ use tokio::{
     net::TcpListener,
     time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
@@ -32,12 +34,13 @@ const CHECK_EVERY: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// When the configuration cannot work (secret, addresses, URLs), an address is taken, or Redis evicts keys.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+#[boxed]
+pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let redis = fleet::Redis::open(config.redis_url(), &config.redis_prefix)?;
     run_on(&redis, config, shutdown).await
 }
 
-async fn run_on(redis: &fleet::Redis, config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+async fn run_on(redis: &fleet::Redis, config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let secret = config.secret()?;
     let services = config.services();
     for complaint in &services.complaints {
@@ -70,7 +73,7 @@ async fn run_on(redis: &fleet::Redis, config: Config, shutdown: impl Future<Outp
     let server = listen::serve(listener, router(app), limits, closing.clone());
     let stop = async {
         tokio::select! {
-            () = shutdown => {}
+            () = shutdown.cancelled() => {}
             _ = tasks.ended_early() => {}
         }
         tracing::info!("stopping: requests under way may take {} s more", grace.as_secs());
@@ -121,7 +124,6 @@ mod tests {
     use std::{net::SocketAddr, process::ExitCode};
 
     use clap::Parser;
-    use tokio::sync::oneshot;
 
     use super::*;
 
@@ -150,10 +152,10 @@ mod tests {
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = free.local_addr().unwrap();
         drop(free);
-        let (stop, stopped) = oneshot::channel::<()>();
-        let running = tokio::spawn(run(config(addr), async { stopped.await.unwrap() }));
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(run(config(addr), stop.clone()));
         timeout(IN_TIME, until_it_lives(addr)).await.unwrap();
-        stop.send(()).unwrap();
+        stop.cancel();
         timeout(IN_TIME, running).await.unwrap().unwrap().unwrap();
         assert!(!lives(addr).await);
     }
@@ -164,7 +166,7 @@ mod tests {
             let redis = fleet::Redis::open("redis://127.0.0.1:1", "unit").unwrap();
             let tasks = redis.tasks().clone();
             let running =
-                async { run_on(&redis, config("127.0.0.1:0".parse().unwrap()), std::future::pending()).await };
+                async { run_on(&redis, config("127.0.0.1:0".parse().unwrap()), CancellationToken::new()).await };
             let plant = async {
                 // Whether it has started yet or not.
                 tasks.plant_panic(task);
@@ -183,7 +185,7 @@ mod tests {
     async fn a_taken_address_is_named() {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = taken.local_addr().unwrap();
-        let error = run(config(addr), std::future::pending()).await.unwrap_err();
+        let error = run(config(addr), CancellationToken::new()).await.unwrap_err();
         assert_eq!(error.to_string(), format!("cannot listen on HTTP_ADDR={addr}"));
     }
 
@@ -191,7 +193,7 @@ mod tests {
     async fn a_url_that_cannot_be_read_is_fatal() {
         let mut config = config("127.0.0.1:0".parse().unwrap());
         config.db_name = "a b".to_owned();
-        let error = run(config, std::future::pending()).await.unwrap_err();
+        let error = run(config, CancellationToken::new()).await.unwrap_err();
         assert!(error.to_string().contains("DB_NAME"), "{error}");
     }
 }

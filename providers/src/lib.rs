@@ -18,6 +18,7 @@ pub use chain::{AllServices, Answer, Ask, Policy, Provider, Service, Turn, Usage
 pub use error::{Hold, ProviderError};
 pub use probe::probe;
 
+use async_recursion::async_recursion as boxed;
 use fleet::Fleet;
 use services::{Config, Limit, Links, Name};
 
@@ -82,6 +83,7 @@ impl Providers {
     ///
     /// # Errors
     /// [`ProviderError::Held`] when that is more than 2 s away.
+    #[boxed]
     pub async fn pace_healing(&self, service: Name) -> Result<(), ProviderError> {
         chain::pace(&self.fleet, service, Limit::per_min(self.heal_per_min)).await
     }

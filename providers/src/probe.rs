@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use async_recursion::async_recursion as boxed;
 use reqwest::redirect::Policy;
 use secrecy::ExposeSecret;
 use services::{Config, Name, OpenAi};
@@ -16,6 +17,7 @@ const MAIL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Asks a configured service whether it answers, whatever the mode: how long that took, or why it does not. `None` for one that is
 /// not configured, and for one that cannot be asked for free. With `login` the mail server is asked to take our password, which it
 /// may not like to be asked often.
+#[boxed]
 pub async fn probe(config: &Config, service: Name, login: bool) -> Option<Result<Duration, String>> {
     let started = Instant::now();
     let result = match service {

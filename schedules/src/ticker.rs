@@ -19,6 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_recursion::async_recursion as boxed;
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use queue::{Client, JobId, NewJob, Pushed};
@@ -96,6 +97,7 @@ impl Ticker {
     }
 
     /// Runs until it is dropped; an outage only delays it.
+    #[boxed]
     pub async fn run(self) {
         let mut failing = false;
         let mut tables = zones::tables();
@@ -134,6 +136,7 @@ impl Ticker {
     ///
     /// # Errors
     /// [`Error::Store`]; it may be repeated.
+    #[boxed]
     pub async fn prepare(&self) -> Result<(), Error> {
         self.store.prepare_schedules().await?;
         let ids: Vec<String> = self.timetable.iter().map(Row::id).collect();
@@ -185,6 +188,7 @@ impl Ticker {
     ///
     /// # Errors
     /// [`Error::Store`]; it may be repeated.
+    #[boxed]
     pub async fn reckon(&self, all: bool) -> Result<usize, Error> {
         let tables = zones::tables();
         let tables = tables.version().as_str();
@@ -236,6 +240,7 @@ impl Ticker {
     ///
     /// # Errors
     /// [`Error`]; nothing is lost, and it may be repeated.
+    #[boxed]
     pub async fn look(&self) -> Result<Duration, Error> {
         let is_due = |at: Option<u64>, now_ms: u64| at.is_some_and(|at| at <= now_ms);
         let mut next_due = self.store.next_due_ms(None).await?;

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_recursion::async_recursion as boxed;
 use mongodb::{
     Client, Collection, Database,
     bson::{Document, doc},
@@ -46,6 +47,7 @@ impl Store {
     /// # Errors
     /// [`Error::Url`] when the URL cannot be understood, [`Error::Unavailable`] when the names behind `mongodb+srv://` cannot be
     /// looked up.
+    #[boxed]
     pub async fn open(url: &str, name: &str) -> Result<Self, Error> {
         let url = url.to_owned();
         let parse = async move { ClientOptions::parse(url).await };
@@ -66,6 +68,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] after at most 4 s.
+    #[boxed]
     pub async fn ping(&self) -> Result<Duration, Error> {
         let database = self.database.clone();
         let started = Instant::now();

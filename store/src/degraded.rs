@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use async_recursion::async_recursion as boxed;
 use mongodb::{
     IndexModel,
     bson::{Bson, DateTime, Document, RawDocumentBuf, cstr, doc},
@@ -49,6 +50,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn take_degraded(
         &self,
         collection: &str,
@@ -81,6 +83,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later (and may have happened), [`Error::Refused`] when it never will.
+    #[boxed]
     pub async fn replace_degraded(
         &self,
         collection: &str,
@@ -117,6 +120,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn announced(&self, collection: &str, job_id: &str, provider: Option<&str>) -> Result<(), Error> {
         let history = self.collection(crate::history::COLLECTION);
         let filter = doc! { "_id": job_id };
@@ -130,6 +134,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn leave_alone(&self, collection: &str, job_id: &str, why: &str) -> Result<(), Error> {
         self.end_healing(collection, job_id, doc! { "left_alone": why }).await
     }
@@ -138,6 +143,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn put_off_degraded(&self, collection: &str, job_id: &str, until: Moment) -> Result<(), Error> {
         self.put_off(collection, doc! { "_id": job_id, "heal_at": { "$exists": true } }, until).await
     }
@@ -146,6 +152,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn failed_degraded(&self, collection: &str, job_id: &str, until: Moment) -> Result<(), Error> {
         let documents = self.collection(collection);
         let filter = doc! { "_id": job_id, "heal_at": { "$exists": true } };
@@ -159,6 +166,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn put_off_tenant(&self, collection: &str, tenant: &str, until: Moment) -> Result<(), Error> {
         self.put_off(collection, doc! { "tenant": tenant, "heal_at": { "$lt": until } }, until).await
     }
@@ -167,6 +175,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn n_degraded(&self, collection: &str) -> Result<u64, Error> {
         let documents = self.collection(collection);
         let count = async move {
@@ -182,6 +191,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn has_degraded(&self, collection: &str, now: Moment) -> Result<bool, Error> {
         let documents = self.collection(collection);
         let find = async move {

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use async_recursion::async_recursion as boxed;
 use futures::TryStreamExt;
 use mongodb::{
     IndexModel,
@@ -57,6 +58,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later, [`Error::Refused`] when a document was damaged.
+    #[boxed]
     pub async fn emails(&self, query: &EmailQuery, limit: usize) -> Result<EmailPage, Error> {
         let what = format!("list e-mails of {EMAILS}");
         let collection = self.collection(EMAILS);
@@ -89,6 +91,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later, [`Error::Refused`] when the document was damaged.
+    #[boxed]
     pub async fn email(&self, job_id: &str) -> Result<Option<StoredEmail>, Error> {
         let what = format!("read e-mail {job_id} from {EMAILS}");
         let collection = self.collection(EMAILS);
@@ -102,6 +105,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later (and may have happened).
+    #[boxed]
     pub async fn unsubscribe(&self, tenant: &str, address: &str) -> Result<(), Error> {
         let what = format!("unsubscribe an address of tenant {tenant}");
         let collection = self.collection(UNSUBSCRIBED);
@@ -116,6 +120,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn is_unsubscribed(&self, tenant: &str, address: &str) -> Result<bool, Error> {
         let what = format!("look whether an address of tenant {tenant} is unsubscribed");
         let collection = self.collection(UNSUBSCRIBED);
@@ -128,6 +133,7 @@ impl Store {
     ///
     /// # Errors
     /// As MongoDB gives them; it may be repeated.
+    #[boxed]
     pub async fn keep_emails(&self, days: u32) -> Result<(), Error> {
         let keys = doc! { "created_at": 1 };
         let kept = Duration::from_secs(u64::from(days) * 24 * 3600);

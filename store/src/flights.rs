@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use async_recursion::async_recursion as boxed;
 use mongodb::{
     Collection, IndexModel,
     bson::{Document, doc},
@@ -37,6 +38,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later; the same call may be repeated. [`Error::Refused`] when the document was damaged.
+    #[boxed]
     pub async fn board(&self, key: &str, tenant: &str, writer: &str, lease: Duration) -> Result<Flight, Error> {
         let what = format!("look for a kept answer of tenant {tenant}");
         let collection = self.collection(COLLECTION);
@@ -60,6 +62,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may not be kept; the same call may be repeated.
+    #[boxed]
     pub async fn land(&self, key: &str, tenant: &str, result: &Value, keep: Duration) -> Result<(), Error> {
         let collection = self.collection(COLLECTION);
         let update = vec![doc! { "$set": {
@@ -78,6 +81,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when they may have to wait for the end of its lease.
+    #[boxed]
     pub async fn abandon(&self, key: &str, writer: &str) -> Result<(), Error> {
         let collection = self.collection(COLLECTION);
         let filter = doc! { "_id": key, "writer": writer, "result": { "$exists": false } };

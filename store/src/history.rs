@@ -6,6 +6,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use async_recursion::async_recursion as boxed;
 use futures::TryStreamExt;
 use mongodb::{
     IndexModel,
@@ -189,6 +190,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Misconfigured`] when some may not have been stored; the same call may be repeated.
+    #[boxed]
     pub async fn record_jobs(&self, jobs: Vec<PastJob>) -> Result<Vec<(String, String)>, Error> {
         let mut refused = Vec::new();
         let mut documents = Vec::new();
@@ -269,6 +271,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later, [`Error::Refused`] when the document was damaged.
+    #[boxed]
     pub async fn past_job(&self, id: &str) -> Result<Option<PastJob>, Error> {
         let what = format!("read job {id} from {COLLECTION}");
         let collection = self.collection(COLLECTION);
@@ -282,6 +285,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn ended(&self, ids: &[String]) -> Result<HashSet<String>, Error> {
         let collection = self.collection(COLLECTION);
         let filter = doc! { "_id": { "$in": ids } };
@@ -298,6 +302,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later, [`Error::Refused`] when a document was damaged.
+    #[boxed]
     pub async fn past_jobs(&self, query: &PastQuery, limit: usize) -> Result<PastPage, Error> {
         let what = format!("list jobs of {COLLECTION}");
         let collection = self.collection(COLLECTION);

@@ -38,6 +38,7 @@ pub use schedules::{
 };
 pub use usage::{DayUsage, NewUsage};
 
+use async_recursion::async_recursion as boxed;
 use call::{ANSWER_TIMEOUT, MAJORITY_TIMEOUT, MAX_TIME, run};
 
 impl Store {
@@ -45,6 +46,7 @@ impl Store {
     ///
     /// # Errors
     /// As MongoDB gives them; nothing has to be undone before the next call.
+    #[boxed]
     pub async fn prepare(&self, result_collections: &[&str]) -> Result<(), Error> {
         for collection in result_collections {
             self.prepare_results(collection).await?;

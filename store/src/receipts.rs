@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use async_recursion::async_recursion as boxed;
 use mongodb::{
     IndexModel,
     bson::{Bson, DateTime, Document, doc, rawdoc},
@@ -48,6 +49,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] when it may work later (it may be written down nevertheless); [`Error::Refused`] when the key is over
     /// 1,024 bytes, or the step was begun for another one.
+    #[boxed]
     pub async fn begin_receipt(&self, job_id: &str, step: &str, natural_key: &str) -> Result<Receipt, Error> {
         let what = format!("write down step {step:?} of job {job_id} for {natural_key:.100?}");
         if natural_key.len() > MOST_KEY_BYTES {
@@ -87,6 +89,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] when it may have been written down or not, [`Error::Refused`] when the outcome is over 64 KiB. Both leave
     /// the step begun at worst.
+    #[boxed]
     pub async fn complete_receipt(&self, job_id: &str, step: &str, outcome: &Value) -> Result<(), Error> {
         let what = format!("complete step {step:?} of job {job_id}");
         let n_bytes = outcome.to_string().len();
@@ -104,6 +107,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may have been written down or not; the step is begun at worst.
+    #[boxed]
     pub async fn fail_receipt(&self, job_id: &str, step: &str, error: &str) -> Result<(), Error> {
         let what = format!("write down that step {step:?} of job {job_id} failed");
         let error: String = error.chars().take(MOST_ERROR_CHARS).collect();

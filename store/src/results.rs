@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use async_recursion::async_recursion as boxed;
 use futures::TryStreamExt;
 use mongodb::{
     Collection, IndexModel,
@@ -48,6 +49,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] when it may work later (and may have happened), [`Error::Refused`] when it never will: the document
     /// is over MongoDB's 16 MiB.
+    #[boxed]
     pub async fn put_result(&self, collection: &str, result: &NewResult) -> Result<(), Error> {
         let what = format!("store the result of job {} in {collection}", result.job_id);
         let (first, unset) = document(result);
@@ -62,6 +64,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later, [`Error::Refused`] when the document was damaged.
+    #[boxed]
     pub async fn result(&self, collection: &str, job_id: &str) -> Result<Option<Value>, Error> {
         let what = format!("read the result of job {job_id} from {collection}");
         let collection = self.collection(collection);
@@ -78,6 +81,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later, [`Error::Refused`] when a document was damaged.
+    #[boxed]
     pub async fn results(&self, collection: &str, job_ids: &[String]) -> Result<HashMap<String, Value>, Error> {
         let what = format!("read the results of {} jobs from {collection}", job_ids.len());
         let collection = self.collection(collection);
@@ -98,6 +102,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn delete_results_before(&self, collection: &'static str, before_ms: u64) -> Result<u64, Error> {
         let results = self.collection(collection);
         let filter = doc! { "created_at": { "$lt": Moment::from_ms(before_ms) } };

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use async_recursion::async_recursion as boxed;
 use futures::TryStreamExt;
 use mongodb::{
     Collection, IndexModel,
@@ -76,6 +77,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may not have been counted; the same call may be repeated.
+    #[boxed]
     pub async fn count_usage(&self, new: NewUsage) -> Result<bool, Error> {
         let what = format!("count what {} used of {} for tenant {}", new.id, new.model, new.tenant);
         let collection = self.collection(COLLECTION);
@@ -87,6 +89,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later, [`Error::Refused`] when a document was damaged.
+    #[boxed]
     pub async fn usage(
         &self,
         tenant: Option<&str>,

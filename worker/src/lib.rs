@@ -13,6 +13,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow, ensure};
 use apalis::prelude::{BoxDynError, Task, WorkerBuilder};
+use async_recursion::async_recursion as boxed;
 use clap::Parser;
 use fleet::Fleet;
 use futures::FutureExt;
@@ -47,6 +48,7 @@ const BUCKETS: [f64; 12] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 30.0,
 ///
 /// # Errors
 /// As [`run`]; besides when a second signal came before all jobs were finished or handed back.
+#[boxed]
 pub async fn process(runners: Runners) -> anyhow::Result<ExitCode> {
     let config = Config::parse();
     if config.healthcheck {
@@ -62,6 +64,7 @@ pub async fn process(runners: Runners) -> anyhow::Result<ExitCode> {
 ///
 /// # Errors
 /// When the configuration cannot work: URLs, addresses, a Redis that evicts keys.
+#[boxed]
 pub async fn run(config: Config, runners: Runners, shutdown: CancellationToken) -> anyhow::Result<()> {
     let redis = fleet::Redis::open(config.redis_url.expose_secret(), &config.redis_prefix)?;
     run_on(&redis, config, runners, shutdown).await

@@ -1,5 +1,7 @@
 //! Cancels jobs.
 
+use async_recursion::async_recursion as boxed;
+
 use super::Client;
 use crate::{
     keys,
@@ -21,6 +23,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Conflict`] when it has finished, [`Error::Corrupt`] when it is in two places, [`Error::Unavailable`].
+    #[boxed]
     pub async fn cancel(&self, id: JobId) -> Result<JobView, Error> {
         let connection = self.redis.connection();
         for _ in 0..TRIES {

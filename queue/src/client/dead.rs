@@ -1,5 +1,7 @@
 //! Dead letters: replays and deletes them. [`Client::list`] lists them.
 
+use async_recursion::async_recursion as boxed;
+
 use super::Client;
 use crate::{
     keys::Partition,
@@ -13,6 +15,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::UnknownQueue`], [`Error::Full`], [`Error::Unavailable`].
+    #[boxed]
     pub async fn replay_dead(&self, queue: &str, ids: Option<&[JobId]>) -> Result<u64, Error> {
         let partition = self.existing(queue).await?;
         let mut n = 0;
@@ -32,6 +35,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::UnknownQueue`], [`Error::Unavailable`].
+    #[boxed]
     pub async fn delete_dead(&self, queue: &str, ids: Option<&[JobId]>) -> Result<u64, Error> {
         let partition = self.existing(queue).await?;
         let mut n = 0;

@@ -3,6 +3,8 @@
 //! The id has the name's hash where others have random bits. So nobody has to keep it: a process that takes over from one that
 //! died, or an older release beside a newer one, comes to the same id.
 
+use async_recursion::async_recursion as boxed;
+
 use super::{
     Client,
     push::{Groups, under_id},
@@ -18,6 +20,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Invalid`] for a bad name of a kind; [`Error::Unavailable`], but only if the kind was never used in this process.
+    #[boxed]
     pub async fn fixed_id(&self, kind: &str, name: &str, at_ms: u64) -> Result<JobId, Error> {
         Ok(JobId::fixed(self.directory.of_queue(kind).await?.number, name, at_ms))
     }
@@ -26,6 +29,7 @@ impl Client {
     /// id is known, in whatever state, is not pushed again: the answer is [`Pushed::Existing`]. Finished jobs are known as long as
     /// they are kept, 24 h. Where another job holds the unique key, the answer is that one, whatever was asked for on a conflict; see
     /// [`Pushed::Existing`].
+    #[boxed]
     pub async fn push_fixed(&self, jobs: Vec<(JobId, NewJob)>) -> Vec<Result<Pushed, Error>> {
         let now_ms = self.clock.now_ms();
         let mut results: Vec<Result<Pushed, Error>> = Vec::with_capacity(jobs.len());

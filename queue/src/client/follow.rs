@@ -2,6 +2,7 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
+use async_recursion::async_recursion as boxed;
 use tokio::{sync::futures::OwnedNotified, time::Instant};
 
 use super::{Client, events::Waiting, watch::LOOK_EVERY};
@@ -31,6 +32,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
+    #[boxed]
     pub async fn follow(&self, id: JobId) -> Result<Option<Follower>, Error> {
         let Some(partition) = self.directory.of_id(id).await? else { return Ok(None) };
         let waiting = self.events.register(id).await;

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use async_recursion::async_recursion as boxed;
 use serde::{Deserialize, Serialize};
 
 use super::Client;
@@ -96,6 +97,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Full`].
+    #[boxed]
     pub async fn idempotency_take(
         &self,
         tenant: &str,
@@ -111,6 +113,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Full`].
+    #[boxed]
     pub async fn idempotency_take_many(
         &self,
         tenant: &str,
@@ -166,6 +169,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
+    #[boxed]
     pub async fn idempotency_answer(
         &self,
         tenant: &str,
@@ -183,6 +187,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Full`].
+    #[boxed]
     pub async fn idempotency_reopen(&self, taken: &KeyTaken) -> Result<Option<KeyTaken>, Error> {
         let ours = Entry::unanswered(&taken.fingerprint, taken.id, self.clock.now_ms() + ms(PENDING)).encode()?;
         Ok(self.write(taken, &ours).await?.then(|| KeyTaken { entry: ours, ..taken.clone() }))
@@ -192,6 +197,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Full`].
+    #[boxed]
     pub async fn idempotency_store(&self, taken: &KeyTaken, answer: &str) -> Result<(), Error> {
         let answer = Some(answer.to_owned());
         let entry = Entry { answer, ..Entry::unanswered(&taken.fingerprint, taken.id, 0) };
@@ -202,6 +208,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Full`]: it can then be sent again after two seconds.
+    #[boxed]
     pub async fn idempotency_release(&self, taken: &KeyTaken) -> Result<(), Error> {
         let entry = Entry::unanswered(&taken.fingerprint, taken.id, 0).encode()?;
         self.write(taken, &entry).await.map(drop)
@@ -211,6 +218,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Full`]: it can then be sent again after two seconds, but no other.
+    #[boxed]
     pub async fn idempotency_forget(&self, taken: &KeyTaken) -> Result<(), Error> {
         self.write(taken, "").await.map(drop)
     }

@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use async_recursion::async_recursion as boxed;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use fleet::Connection;
 use futures::future::try_join_all;
@@ -149,6 +150,7 @@ impl Client {
     /// # Errors
     /// [`Error::UnknownQueue`], [`Error::Invalid`] when `after` is of another state's list, [`Error::Corrupt`] for a partition that
     /// cannot be read, [`Error::Unavailable`].
+    #[boxed]
     pub async fn list(
         &self,
         state: State,

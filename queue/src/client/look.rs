@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use async_recursion::async_recursion as boxed;
+
 use super::Client;
 use crate::{
     keys::Partition,
@@ -14,6 +16,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
+    #[boxed]
     pub async fn find(&self, id: JobId) -> Result<Option<JobView>, Error> {
         let Some((partition, found)) = self.locate(id).await? else { return Ok(None) };
         Ok(Some(self.view(id, &partition, &found)))

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use async_recursion::async_recursion as boxed;
+
 use super::Client;
 use crate::{
     keys::Partition,
@@ -25,6 +27,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Invalid`] for a bad name or too large a payload, [`Error::Full`], [`Error::Unavailable`].
+    #[boxed]
     pub async fn push(&self, job: NewJob) -> Result<JobId, Error> {
         let (partition, push) = self.prepared(job, self.clock.now_ms()).await?;
         let id = push.id;
@@ -35,6 +38,7 @@ impl Client {
     /// Pushes many; one result a job, in their order. Jobs of one queue go in chunks, each all or none.
     ///
     /// A job with a unique key is refused here, as by [`Client::push`]: [`Client::submit`] takes it.
+    #[boxed]
     pub async fn push_many(&self, jobs: Vec<NewJob>) -> Vec<Result<JobId, Error>> {
         let now_ms = self.clock.now_ms();
         let mut results: Vec<Result<JobId, Error>> = Vec::with_capacity(jobs.len());

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use async_recursion::async_recursion as boxed;
 use redis::AsyncCommands;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
+    #[boxed]
     pub async fn queues(&self) -> Result<Vec<QueueView>, Error> {
         let about = self.alive().await?;
         let mut queues: Vec<QueueView> = self.kinds().iter().map(|kind| empty_queue(&kind.name)).collect();
@@ -133,6 +135,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
+    #[boxed]
     pub async fn queue_names(&self) -> Result<Vec<String>, Error> {
         let mut names: Vec<String> = self.kinds().iter().map(|kind| kind.name.clone()).collect();
         names.extend(self.directory.all().await?.iter().map(|partition| partition.queue.clone()));
@@ -145,6 +148,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
+    #[boxed]
     pub async fn replicas(&self) -> Result<u64, Error> {
         Ok(self.alive().await?.len() as u64)
     }
@@ -177,6 +181,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::UnknownQueue`], [`Error::Unavailable`].
+    #[boxed]
     pub async fn pause(&self, queue: &str) -> Result<bool, Error> {
         let partition = self.existing(queue).await?;
         pause(&self.redis.connection(), &partition, Some(self.clock.now_ms())).await
@@ -186,6 +191,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::UnknownQueue`], [`Error::Unavailable`].
+    #[boxed]
     pub async fn resume(&self, queue: &str) -> Result<bool, Error> {
         let partition = self.existing(queue).await?;
         pause(&self.redis.connection(), &partition, None).await
@@ -195,6 +201,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
+    #[boxed]
     pub async fn counts(&self, queue: &str) -> Result<HashMap<String, u64>, Error> {
         let partition = self.existing(queue).await?;
         let mut connection = self.redis.connection();

@@ -1,5 +1,7 @@
 //! Something better for a job that has succeeded takes the place of what came of it first.
 
+use async_recursion::async_recursion as boxed;
+
 use super::Client;
 use crate::{
     model::{error::Error, finished::Finished, id::JobId, outcome::Success, state::State},
@@ -12,6 +14,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Conflict`] when the job has not succeeded, [`Error::Full`], [`Error::Unavailable`].
+    #[boxed]
     pub async fn replace_result(&self, id: JobId, success: Success) -> Result<bool, Error> {
         let Some((partition, found)) = self.locate(id).await? else { return Ok(false) };
         let view = self.view(id, &partition, &found);

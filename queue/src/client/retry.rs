@@ -1,5 +1,7 @@
 //! Makes jobs ready again, or before their time.
 
+use async_recursion::async_recursion as boxed;
+
 use super::{
     Client,
     cancel::{TRIES, in_two_places},
@@ -20,6 +22,7 @@ impl Client {
     /// [`Error::NotFound`], [`Error::Conflict`] in any other state, [`Error::Duplicate`] when another job has its unique key by now,
     /// [`Error::Contended`], [`Error::Corrupt`] when it is in two places, [`Error::Full`],
     /// [`Error::Unavailable`].
+    #[boxed]
     pub async fn retry(&self, id: JobId) -> Result<JobView, Error> {
         for _ in 0..TRIES {
             let (partition, found) = self.locate(id).await?.ok_or(Error::NotFound)?;
@@ -38,6 +41,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Conflict`] in any other state, [`Error::Full`], [`Error::Unavailable`].
+    #[boxed]
     pub async fn run_now(&self, id: JobId) -> Result<JobView, Error> {
         loop {
             let (partition, found) = self.locate(id).await?.ok_or(Error::NotFound)?;

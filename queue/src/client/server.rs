@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use async_recursion::async_recursion as boxed;
 use redis::AsyncCommands;
 
 use super::Client;
@@ -15,6 +16,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it does not.
+    #[boxed]
     pub async fn ping(&self) -> Result<Duration, Error> {
         let started = Instant::now();
         let mut pipe = redis::pipe();
@@ -29,6 +31,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`] and [`Error::Full`] when it takes none.
+    #[boxed]
     pub async fn ping_with_a_write(&self) -> Result<Duration, Error> {
         let took = self.ping().await?;
         let key = keys::probe(self.redis.prefix());
@@ -40,6 +43,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Invalid`] when it may evict keys: an evicted key is a lost job. [`Error::Unavailable`] when it does not answer.
+    #[boxed]
     pub async fn check_server(&self) -> Result<(), Error> {
         let info: String = match redis::cmd("INFO").query_async(&mut self.redis.connection()).await {
             Ok(info) => info,

@@ -13,6 +13,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_recursion::async_recursion as boxed;
 use redis::AsyncCommands;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -152,6 +153,7 @@ impl Client {
     /// # Errors
     /// As [`Client::push`]; besides [`Error::Duplicate`] when another job holds the key and `reject` was asked for, or `replace`
     /// and it runs.
+    #[boxed]
     pub async fn submit(&self, job: NewJob) -> Result<Pushed, Error> {
         match job.unique.clone() {
             Some(unique) => self.push_unique(job, &unique, How::default()).await,
@@ -164,6 +166,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::submit`]; besides [`Error::Invalid`] for an id of another kind.
+    #[boxed]
     pub async fn submit_as(&self, id: JobId, job: NewJob) -> Result<Pushed, Error> {
         if let Some(unique) = job.unique.clone() {
             return self.push_unique(job, &unique, How { id: Some(id), gone: None }).await;
@@ -181,6 +184,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::submit_as`].
+    #[boxed]
     pub async fn submit_over(&self, gone: JobId, id: Option<JobId>, job: NewJob) -> Result<Pushed, Error> {
         match (job.unique.clone(), id) {
             (Some(unique), id) => self.push_unique(job, &unique, How { id, gone: Some(gone) }).await,
@@ -355,6 +359,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
+    #[boxed]
     pub async fn holder(&self, tenant: &str, key: &str) -> Result<Option<JobId>, Error> {
         let holder: Option<String> =
             self.redis.connection().get(keys::unique(self.redis.prefix(), tenant, key)).await?;

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use async_recursion::async_recursion as boxed;
 use redis::AsyncCommands;
 
 use super::Client;
@@ -41,6 +42,7 @@ impl Unrecorded {
 impl Client {
     /// Completes when this client, or one cloned with it, has ended jobs of which history is kept, or when a replica's upkeep found
     /// that others have; at once when that was since the last call.
+    #[boxed]
     pub async fn ended(&self) {
         self.ended.notified().await;
     }
@@ -56,6 +58,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
+    #[boxed]
     pub async fn n_unrecorded(&self, queue: &str) -> Result<u64, Error> {
         let partition = self.directory.of_queue(queue).await?;
         Ok(self.redis.connection().llen(partition.key("unrecorded")).await?)
@@ -65,6 +68,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
+    #[boxed]
     pub async fn unrecorded(&self, queue: &str, n: usize) -> Result<Unrecorded, Error> {
         let partition = self.directory.of_queue(queue).await?;
         let last = isize::try_from(n.min(MOST)).unwrap_or(isize::MAX) - 1;
@@ -84,6 +88,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
+    #[boxed]
     pub async fn recorded(&self, queue: &str, unrecorded: &Unrecorded) -> Result<usize, Error> {
         let partition = self.directory.of_queue(queue).await?;
         scripts::recorded::recorded(&self.redis.connection(), &partition, &unrecorded.ids).await
@@ -94,6 +99,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
+    #[boxed]
     pub async fn lock_recording(&self, queue: &str) -> Result<bool, Error> {
         let partition = self.directory.of_queue(queue).await?;
         let mut command = redis::cmd("SET");
@@ -110,6 +116,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
+    #[boxed]
     pub async fn unlock_recording(&self, queue: &str) -> Result<(), Error> {
         let partition = self.directory.of_queue(queue).await?;
         Ok(self.redis.connection().del(partition.key("recorder")).await?)
@@ -119,6 +126,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
+    #[boxed]
     pub async fn in_queue(&self, ids: &[JobId]) -> Result<HashMap<JobId, bool>, Error> {
         let mut pipe = redis::pipe();
         let mut asked = Vec::with_capacity(ids.len());

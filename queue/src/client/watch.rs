@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use async_recursion::async_recursion as boxed;
+
 use super::Client;
 use crate::{
     keys::Partition,
@@ -18,6 +20,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
+    #[boxed]
     pub async fn wait(&self, id: JobId, timeout: Duration) -> Result<Option<JobView>, Error> {
         let deadline = tokio::time::Instant::now() + timeout;
         let Some(partition) = self.directory.of_id(id).await? else { return Ok(None) };

@@ -14,6 +14,7 @@ mod tick;
 
 use std::time::Duration;
 
+use async_recursion::async_recursion as boxed;
 use mongodb::{
     IndexModel,
     bson::{Document, doc},
@@ -38,6 +39,7 @@ impl Store {
     ///
     /// # Errors
     /// As MongoDB gives them; nothing has to be undone before the next call.
+    #[boxed]
     pub async fn prepare_schedules(&self) -> Result<(), Error> {
         let index = |name: &str, keys: Document, options: IndexOptions| {
             let mut options = options;

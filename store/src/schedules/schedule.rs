@@ -1,5 +1,6 @@
 //! Schedules, one document each.
 
+use async_recursion::async_recursion as boxed;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +95,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later, [`Error::Refused`] when the document was damaged.
+    #[boxed]
     pub async fn schedule(&self, id: &str) -> Result<Option<StoredSchedule>, Error> {
         let found = self.find(SCHEDULES, doc! { "_id": id }, doc! { "_id": 1 }, 1).await?;
         Ok(found.into_iter().next())
@@ -103,6 +105,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn schedules(
         &self,
         tenant: Option<&str>,
@@ -124,6 +127,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn schedules_to_reckon(
         &self,
         tables: &str,
@@ -147,6 +151,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later (and may have happened), [`Error::Refused`] when it is too large.
+    #[boxed]
     pub async fn replace_schedule(&self, schedule: &StoredSchedule, revision: Option<i64>) -> Result<bool, Error> {
         let what = format!("write the schedule {}", schedule.id);
         let document = to_document(&what, schedule)?;
@@ -168,6 +173,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later, [`Error::Refused`] when there is one of the same id; some may have been added.
+    #[boxed]
     pub async fn add_schedules(&self, schedules: &[StoredSchedule]) -> Result<(), Error> {
         let what = format!("add {} schedules", schedules.len());
         let documents = schedules.iter().map(|schedule| to_document(&what, schedule)).collect::<Result<Vec<_>, _>>()?;
@@ -179,6 +185,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later (and may have happened).
+    #[boxed]
     pub async fn delete_schedule(&self, id: &str, revision: i64) -> Result<bool, Error> {
         let collection = self.collection(SCHEDULES);
         let filter = doc! { "_id": id, "revision": revision };
@@ -190,6 +197,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later (and may have happened).
+    #[boxed]
     pub async fn keep_built_in_schedules(&self, ids: &[&str], timetable: i64) -> Result<(), Error> {
         let collection = self.collection(SCHEDULES);
         let filter = doc! { "built_in": true, "_id": { "$nin": ids }, "timetable": { "$not": { "$gt": timetable } } };
@@ -201,6 +209,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn next_due_ms(&self, after_ms: Option<u64>) -> Result<Option<u64>, Error> {
         self.earliest_ms(SCHEDULES, "next_at", after_ms).await
     }
@@ -209,6 +218,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn due_schedules(
         &self,
         now_ms: u64,
@@ -223,6 +233,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later (and may have happened in part).
+    #[boxed]
     pub async fn advance_schedules(&self, advances: &[Advance]) -> Result<(), Error> {
         let updates = advances.iter().map(|advance| {
             let Advance { found, next_tick, next_at, made_up, last_tick, tables } = advance;

@@ -1,5 +1,6 @@
 //! What the tasks of schedules walk through, and how far they are.
 
+use async_recursion::async_recursion as boxed;
 use futures::TryStreamExt;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 
@@ -59,6 +60,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn monitors(&self, after: Option<Cursor>, limit: usize) -> Result<(Vec<Monitor>, Option<Cursor>), Error> {
         self.page(MONITORS, Document::new(), after, limit, |document| {
             let text = |name: &str| document.get_str(name).ok().map(str::to_owned);
@@ -72,6 +74,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn tenants(
         &self,
         trial_ends_between_ms: Option<(u64, u64)>,
@@ -103,6 +106,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn count_jobs(
         &self,
         tenant: &str,
@@ -132,6 +136,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn task_progress(&self, job: &str) -> Result<Option<TaskProgress>, Error> {
         let found = self.find_readable::<Document>(PROGRESS, doc! { "_id": job }, doc! { "_id": 1 }, 1).await?;
         let read = |document: &Document| {
@@ -145,6 +150,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later (and may have happened).
+    #[boxed]
     pub async fn keep_task_progress(&self, job: &str, progress: &TaskProgress) -> Result<(), Error> {
         let collection = self.collection(PROGRESS);
         let n_added = i64::try_from(progress.n_added).unwrap_or(i64::MAX);
@@ -158,6 +164,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later (and may have happened).
+    #[boxed]
     pub async fn forget_task_progress(&self, job: &str) -> Result<(), Error> {
         let collection = self.collection(PROGRESS);
         let filter = doc! { "_id": job };

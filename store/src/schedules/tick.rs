@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use async_recursion::async_recursion as boxed;
 use mongodb::{
     bson::{Bson, doc},
     error::ErrorKind,
@@ -61,6 +62,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn next_push_ms(&self) -> Result<Option<u64>, Error> {
         self.earliest_ms(TICKS, "push_at", None).await
     }
@@ -69,6 +71,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later; some may have been inserted.
+    #[boxed]
     pub async fn insert_ticks(&self, ticks: &[Tick]) -> Result<Vec<bool>, Error> {
         if ticks.is_empty() {
             return Ok(Vec::new());
@@ -97,6 +100,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn ticks_to_push(&self, now_ms: u64, except: &[String], limit: usize) -> Result<Documents<Tick>, Error> {
         let filter = at_most("push_at", now_ms, except);
         self.find_readable(TICKS, filter, doc! { "push_at": 1, "tick": 1 }, limit).await
@@ -106,6 +110,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later (and may have happened in part).
+    #[boxed]
     pub async fn settle_ticks(&self, ticks: &[Tick]) -> Result<(), Error> {
         let updates = ticks.iter().map(|tick| {
             let mut changes = Changes::default();
@@ -130,6 +135,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn tick_before(&self, schedule: &str, tick: Moment) -> Result<Option<Tick>, Error> {
         let filter = doc! { "schedule": schedule, "tick": { "$lt": tick }, "by_hand": false,
         "outcome": { "$in": ["new", "pushed"] } };
@@ -140,6 +146,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::schedule`].
+    #[boxed]
     pub async fn ticks_of(&self, schedule: &str, before: Option<Moment>, limit: usize) -> Result<Vec<Tick>, Error> {
         let mut filter = doc! { "schedule": schedule };
         if let Some(before) = before {
@@ -152,6 +159,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
     pub async fn ticks(&self, ids: &[String]) -> Result<Vec<Tick>, Error> {
         Ok(self.find_readable(TICKS, doc! { "_id": { "$in": ids } }, doc! {}, ids.len()).await?.read)
     }

@@ -94,3 +94,23 @@ fn only_those_that_may_speak_to_a_server_have_its_library() {
         }
     }
 }
+
+/// The features of each package, as `cargo tree` resolves them for the workspace with these kinds of dependencies.
+fn features(kinds: &str) -> BTreeMap<String, String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let command = ["tree", "--workspace", "--offline", "--prefix", "none", "--no-dedupe", "-f", "{p}|{f}", "-e", kinds];
+    let output = Command::new(cargo).args(command).current_dir(tests::workspace()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let pairs = lines.lines().filter_map(|line| line.split_once('|'));
+    pairs.map(|(package, features)| (package.to_owned(), features.trim_end_matches(" (*)").to_owned())).collect()
+}
+
+#[test]
+fn a_build_of_the_workspace_and_its_tests_compile_each_dependency_once() {
+    let (of_tests, of_programs) = (features("normal,build,dev"), features("normal,build"));
+    assert!(of_programs.len() > 300, "{}", of_programs.len());
+    let differ = of_programs.iter().filter(|(package, features)| of_tests.get(*package) != Some(*features));
+    let differ: Vec<_> = differ.map(|(package, features)| (package, features, of_tests.get(package))).collect();
+    assert!(differ.is_empty(), "tests/Cargo.toml must name the features that only tests have: {differ:?}");
+}
