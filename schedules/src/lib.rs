@@ -1,21 +1,25 @@
 //! Recurring work: when it is due, and the ticker that enqueues it once, however many replicas there are.
 //!
 //! Reading order: `timetable.rs` (what recurs here), `definition.rs` (what a schedule is), `expression.rs` (cron expressions),
-//! `clocktime.rs` (the rule for changes of the clock), `due.rs` (which times are run now), `ticker.rs` (enqueues them).
+//! `clocktime.rs` (the rule for changes of the clock), `due.rs` (which times are run now), `ticker/` (enqueues them).
 //! What the timetable's jobs do is in `jobs/src/maintenance.rs`.
 //!
-//! Order, lowest first: `expression`, `clocktime`, `definition`, `due`, `timetable`, `ticker`.
+//! Order, lowest first: `error`, `expression`, `clocktime`, `definition`, `due`, `timetable`, `stored`, `ticker`.
 
 mod clocktime;
 mod definition;
 mod due;
+mod error;
 mod expression;
+mod stored;
 mod ticker;
 mod timetable;
 
 pub use clocktime::next_instant;
 pub use definition::{Definition, JobSpec, Missed, Overlap, Plan, schedule_id};
+pub use error::Error;
 pub use expression::{Expression, ExpressionError};
-pub use ticker::{Error, Ticker, new_schedule, pause, read, resume, tick_id};
+pub use stored::{new_schedule, pause, read, resume, tick_id};
+pub use ticker::Ticker;
 pub use timetable::{Row, TIMETABLE, timetable};
 pub use zones::{Tables, Version, Zone, tables};

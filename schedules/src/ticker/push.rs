@@ -1,0 +1,241 @@
+//! Pushes the jobs of ticks, and writes what became of these.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use queue::{Client, JobId, NewJob, Pushed};
+use serde::{Deserialize, Serialize};
+use store::{Moment, Store, Tick, TickOutcome, Unreadable};
+
+use super::{
+    rows::BATCH,
+    told::{Told, ids},
+};
+use crate::{
+    definition::{JobSpec, Overlap},
+    error::Error,
+    stored::time,
+};
+
+/// Ticks whose predecessors are looked at, at a time.
+const AT_ONCE: usize = 16;
+/// What was pushed is pushed once more so much later: a Redis that fails over loses at most the last second.
+const AGAIN_AFTER_MS: u64 = 10_000;
+/// A tick that waited longer may have been run and forgotten by Redis: the history is asked.
+const LONG_MS: u64 = 12 * 3600 * 1000;
+/// A tick whose job only a newer release can read is left to that for so long.
+const LEFT_TO_OTHERS_MS: u64 = 3600 * 1000;
+
+/// What is pushed for a tick.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Spec {
+    pub(super) tenant: String,
+    pub(super) name: String,
+    pub(super) overlap: Overlap,
+    pub(super) job: JobSpec,
+}
+
+/// Pushes jobs.
+#[derive(Debug, Clone)]
+pub(super) struct Pusher {
+    pub(super) client: Client,
+    pub(super) store: Store,
+    pub(super) told: Told,
+}
+
+impl Pusher {
+    /// Pushes the ticks of replicas that did not get as far, and those that are pushed once more.
+    pub(super) async fn push_waiting(&self, now_ms: u64) -> Result<(), Error> {
+        let mut left = Vec::new();
+        loop {
+            let found = self.store.ticks_to_push(now_ms, &left, BATCH).await?;
+            let n_found = found.n();
+            self.told.unreadable(&found.unreadable);
+            left.extend(ids(&found.unreadable));
+            left.extend(self.push(found.read, now_ms).await?);
+            if n_found < BATCH {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Pushes the jobs of ticks and writes what became of them. Returns the ids of those that it left as they are.
+    pub(super) async fn push(&self, ticks: Vec<Tick>, now_ms: u64) -> Result<Vec<String>, Error> {
+        let (mut free, mut guarded) = (Vec::new(), BTreeMap::<String, Vec<(Tick, Spec)>>::new());
+        let (mut settled, mut left) = (Vec::new(), Vec::new());
+        for tick in ticks {
+            match tick.spec.as_deref().map(serde_json::from_str::<Spec>) {
+                Some(Ok(spec)) if spec.overlap == Overlap::Allow || tick.outcome != TickOutcome::New => {
+                    free.push((tick, spec));
+                }
+                Some(Ok(spec)) => guarded.entry(tick.schedule.clone()).or_default().push((tick, spec)),
+                Some(Err(error)) if tick.created_at.ms() + LEFT_TO_OTHERS_MS > now_ms => {
+                    self.told.unreadable(&[Unreadable { id: tick.id.clone(), reason: error.to_string() }]);
+                    left.push(tick.id);
+                }
+                Some(Err(error)) => {
+                    settled.push(skipped(tick, format!("what is to be pushed cannot be read: {error}")))
+                }
+                None => settled.push(skipped(tick, "what is to be pushed is not there".to_owned())),
+            }
+        }
+        self.store.settle_ticks(&settled).await?;
+        if !free.is_empty() {
+            left.extend(self.push_now(free).await?);
+        }
+        let guarded = guarded.into_values().map(|ticks| self.push_in_turn(ticks));
+        let left_behind: Vec<Vec<String>> = stream::iter(guarded).buffer_unordered(AT_ONCE).try_collect().await?;
+        left.extend(left_behind.into_iter().flatten());
+        Ok(left)
+    }
+
+    /// Pushes the jobs of a schedule's ticks of which each minds the one before. Returns the ids of those that it left as they are.
+    async fn push_in_turn(&self, mut ticks: Vec<(Tick, Spec)>) -> Result<Vec<String>, Error> {
+        ticks.sort_by_key(|(tick, _)| tick.tick.ms());
+        let mut left = Vec::new();
+        for (tick, spec) in ticks {
+            let (id, schedule) = (tick.id.clone(), tick.schedule.clone());
+            match self.push_guarded(tick, spec).await {
+                Ok(left_behind) => left.extend(left_behind),
+                Err(Error::Queue(error)) if is_of_one_queue(&error) => {
+                    self.told.held_up(&schedule, &error);
+                    left.push(id);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(left)
+    }
+
+    /// Pushes the job of a tick that minds the one before. Returns its id if it was left as it is.
+    async fn push_guarded(&self, tick: Tick, spec: Spec) -> Result<Vec<String>, Error> {
+        let before = self.store.tick_before(&tick.schedule, tick.tick).await?;
+        // One that only a newer release can push must not hold up those behind it.
+        let can_be_minded = |before: &Tick| {
+            before.outcome != TickOutcome::New
+                || before.spec.as_deref().is_none_or(|spec| serde_json::from_str::<Spec>(spec).is_ok())
+        };
+        if let Some(before) = before.filter(can_be_minded) {
+            if before.outcome == TickOutcome::New {
+                // Its job has to be pushed first: both are looked at again.
+                return Ok(vec![tick.id]);
+            }
+            let job = before.job.as_deref().and_then(|id| id.parse::<JobId>().ok());
+            let running = match job {
+                Some(id) => self.client.find(id).await?.filter(|view| !view.state.is_finished()).map(|view| view.id),
+                None => None,
+            };
+            if let Some(running) = running {
+                let own = self.client.fixed_id(&spec.job.kind, &tick.schedule, tick.tick.ms()).await?;
+                let was_pushed = self.client.find(own).await?.is_some();
+                if spec.overlap == Overlap::Skip && !was_pushed {
+                    let reason = format!("job {running} of the time before has not ended");
+                    self.store.settle_ticks(&[skipped(tick, reason)]).await?;
+                    return Ok(Vec::new());
+                }
+                if spec.overlap == Overlap::CancelRunning {
+                    match self.client.cancel(running).await {
+                        Ok(_) | Err(queue::Error::NotFound | queue::Error::Conflict(_)) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+            }
+        }
+        self.push_now(vec![(tick, spec)]).await
+    }
+
+    /// Pushes the jobs of ticks. Returns the ids of those that it left as they are.
+    async fn push_now(&self, ticks: Vec<(Tick, Spec)>) -> Result<Vec<String>, Error> {
+        let now_ms = self.client.now_ms();
+        let (mut waiting, mut jobs, mut settled) = (Vec::new(), Vec::new(), Vec::new());
+        for (tick, spec) in ticks {
+            match self.job(&tick, &spec, now_ms).await? {
+                Ok(job) => {
+                    waiting.push(tick);
+                    jobs.push(job);
+                }
+                Err(became) => settled.push(became),
+            }
+        }
+        // Those with a unique key may have to be pushed in the place of its holder.
+        let pushes: Vec<_> = jobs.iter().map(|(id, job)| (*id, job.unique.is_some().then(|| job.clone()))).collect();
+        let (mut left, mut failure) = (Vec::new(), None);
+        for ((tick, (id, unique)), pushed) in waiting.into_iter().zip(pushes).zip(self.client.push_fixed(jobs).await) {
+            let pushed = match (pushed, unique) {
+                (Ok(Pushed::Existing(holder)), Some(job)) => self.push_over(holder, id, job).await?,
+                (pushed, _) => pushed,
+            };
+            match pushed {
+                Ok(pushed) if pushed.id() == id => settled.push(done(tick, pushed, now_ms)),
+                Ok(other) => settled.push(skipped(tick, format!("job {} holds the unique key", other.id()))),
+                // Nothing else than the job itself can make a tick void.
+                Err(error @ (queue::Error::Invalid(_) | queue::Error::Duplicate(_))) => {
+                    settled.push(skipped(tick, error.to_string()));
+                }
+                Err(error) if is_of_one_queue(&error) => {
+                    self.told.held_up(&tick.schedule, &error);
+                    left.push(tick.id);
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        self.store.settle_ticks(&settled).await?;
+        failure.map_or(Ok(left), |error| Err(error.into()))
+    }
+
+    /// Pushes a job whose unique key another is said to hold, or it itself, if that one is neither in the queue nor in the history: it was
+    /// lost, and holds no key.
+    async fn push_over(&self, holder: JobId, id: JobId, job: NewJob) -> Result<Result<Pushed, queue::Error>, Error> {
+        let is_there = match self.client.find(holder).await {
+            Ok(found) => found.is_some(),
+            Err(error) => return Ok(Err(error)),
+        };
+        if is_there || !self.store.ended(&[holder.to_string()]).await?.is_empty() {
+            return Ok(Ok(Pushed::Existing(holder)));
+        }
+        tracing::warn!(job.id = %holder, "a job that holds a unique key is nowhere: it was lost");
+        Ok(match self.client.submit_over(holder, Some(id), job).await {
+            Err(queue::Error::Duplicate(holder)) => Ok(Pushed::Existing(holder)),
+            pushed => pushed,
+        })
+    }
+
+    /// The job of a tick and its id, or the tick as it is settled without a push.
+    async fn job(&self, tick: &Tick, spec: &Spec, now_ms: u64) -> Result<Result<(JobId, NewJob), Tick>, Error> {
+        let id = match self.client.fixed_id(&spec.job.kind, &tick.schedule, tick.tick.ms()).await {
+            Ok(id) => id,
+            Err(error @ queue::Error::Invalid(_)) => return Ok(Err(skipped(tick.clone(), error.to_string()))),
+            Err(error) => return Err(error.into()),
+        };
+        let waited_long = tick.created_at.ms() + LONG_MS < now_ms;
+        if waited_long && self.store.past_job(&id.to_string()).await?.is_some() {
+            return Ok(Err(Tick { spec: None, push_at: None, ..done(tick.clone(), Pushed::Existing(id), now_ms) }));
+        }
+        Ok(match spec.job.to_job(&spec.tenant, &spec.name, time(tick.tick), now_ms) {
+            Ok(job) => Ok((id, job)),
+            Err(error) => Err(skipped(tick.clone(), format!("the job's options cannot be read: {error}"))),
+        })
+    }
+}
+
+/// Whether jobs of other queues, or with other keys, may be pushed all the same: not so if Redis is away or full.
+fn is_of_one_queue(error: &queue::Error) -> bool {
+    matches!(error, queue::Error::Redis(_) | queue::Error::Corrupt(_) | queue::Error::Contended(_))
+}
+
+fn skipped(tick: Tick, reason: String) -> Tick {
+    tracing::info!(schedule = tick.schedule, tick = %time(tick.tick), reason, "no job is enqueued");
+    Tick { outcome: TickOutcome::Skipped, reason: Some(reason), push_at: None, spec: None, ..tick }
+}
+
+/// The first time it is pushed once more later; then it is over.
+fn done(tick: Tick, pushed: Pushed, now_ms: u64) -> Tick {
+    let again = tick.outcome == TickOutcome::New;
+    Tick {
+        outcome: TickOutcome::Pushed,
+        job: Some(pushed.id().to_string()),
+        push_at: again.then(|| Moment::from_ms(now_ms + AGAIN_AFTER_MS)),
+        spec: tick.spec.filter(|_| again),
+        ..tick
+    }
+}
