@@ -21,10 +21,11 @@ pub(crate) enum Measure {
     WholeWayContent,
     WholeWayPublication,
     WholeWayEmail,
+    WholeWayLone,
 }
 
 impl Measure {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::PushOne,
         Self::Push64,
         Self::PushBulk,
@@ -41,6 +42,7 @@ impl Measure {
         Self::WholeWayContent,
         Self::WholeWayPublication,
         Self::WholeWayEmail,
+        Self::WholeWayLone,
     ];
 
     /// What it gives.
@@ -71,6 +73,7 @@ impl Measure {
                 "whole_way_publication_mongod",
                 "whole_way_publication_redis",
             ],
+            Self::WholeWayLone => &["whole_way_lone_p50", "whole_way_lone_p99"],
             Self::WholeWayEmail => {
                 &["whole_way_email", "whole_way_email_workers", "whole_way_email_mongod", "whole_way_email_redis"]
             }
@@ -81,7 +84,12 @@ impl Measure {
     pub(crate) fn is_long(self) -> bool {
         matches!(
             self,
-            Self::Soak | Self::StartBusy | Self::WholeWayContent | Self::WholeWayPublication | Self::WholeWayEmail
+            Self::Soak
+                | Self::StartBusy
+                | Self::WholeWayContent
+                | Self::WholeWayPublication
+                | Self::WholeWayEmail
+                | Self::WholeWayLone
         )
     }
 
@@ -92,7 +100,7 @@ impl Measure {
 }
 
 /// Unit and meaning of every figure, in the order of the reports.
-pub(crate) const FIGURES: [(&str, &str, &str); 33] = [
+pub(crate) const FIGURES: [(&str, &str, &str); 35] = [
     ("push_one", "jobs/s", "push, one client that waits for each"),
     ("push_64", "jobs/s", "push, 64 clients that wait for each"),
     ("push_bulk", "jobs/s", "push in bulk"),
@@ -126,6 +134,8 @@ pub(crate) const FIGURES: [(&str, &str, &str); 33] = [
     ("whole_way_email_workers", "µs/job", "processor time of the workers for it"),
     ("whole_way_email_mongod", "µs/job", "processor time of MongoDB for it"),
     ("whole_way_email_redis", "µs/job", "processor time of Redis for it"),
+    ("whole_way_lone_p50", "ms", "a lone mock text, from its push to its end, median"),
+    ("whole_way_lone_p99", "ms", "a lone mock text, from its push to its end, p99"),
 ];
 
 /// The unit of a figure.

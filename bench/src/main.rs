@@ -89,6 +89,12 @@ struct Arguments {
     /// Our worker, for the whole way; the one beside this program if absent.
     #[arg(long, env = "BENCH_WORKER")]
     worker: Option<PathBuf>,
+    /// Handlers of one of our workers at a time, in the whole way; 0: what each kind has by default.
+    #[arg(long, default_value_t = 128)]
+    handlers: usize,
+    /// Jobs of the whole way.
+    #[arg(long)]
+    whole_way_jobs: Option<usize>,
     /// Node, for BullMQ.
     #[arg(long, env = "BENCH_NODE")]
     node: Option<PathBuf>,
@@ -220,13 +226,14 @@ async fn on_server(
     systems: &[Box<dyn System>],
     began: Instant,
 ) -> anyhow::Result<(String, Values)> {
-    let scale = if arguments.quick { Scale::QUICK } else { Scale::FULL };
+    let mut scale = if arguments.quick { Scale::QUICK } else { Scale::FULL };
+    scale.whole_way_jobs = arguments.whole_way_jobs.unwrap_or(scale.whole_way_jobs);
     let worker = match &arguments.worker {
         Some(worker) => worker.clone(),
         None => std::env::current_exe()?.with_file_name("worker"),
     };
     let mut server = Server::start(binary, arguments.aof).await?;
-    let way = Way::new(&server, Duration::from_millis(arguments.delay_ms), &arguments.bin, &worker)?;
+    let way = Way::new(&server, Duration::from_millis(arguments.delay_ms), &arguments.bin, &worker, arguments.handlers)?;
     let mut values = Values::default();
     let (long, short): (Vec<Measure>, Vec<Measure>) = measures.iter().partition(|measure| is_long(**measure));
     for round in 0..arguments.rounds {
@@ -254,7 +261,7 @@ async fn on_server(
     let together = waiting.map(async |(measure, system)| {
         // Nearly all of their time is waiting, so they wait together, each on a server of its own.
         let mut server = Server::start(binary, arguments.aof).await?;
-        let way = Way::new(&server, Duration::from_millis(arguments.delay_ms), &arguments.bin, &worker)?;
+        let way = Way::new(&server, Duration::from_millis(arguments.delay_ms), &arguments.bin, &worker, arguments.handlers)?;
         let got = run::measure(measure, system, &mut server, &way, &scale).await;
         anyhow::Ok((measure, system, got.with_context(|| format!("{} of {}", measure.figures()[0], system.name()))?))
     });

@@ -34,7 +34,7 @@ pub(crate) struct Scale {
     idle_time: Duration,
     recovery_patience: Duration,
     soak_time: Duration,
-    whole_way_jobs: usize,
+    pub(crate) whole_way_jobs: usize,
 }
 
 impl Scale {
@@ -78,14 +78,21 @@ pub(crate) struct Way {
     /// Started by the first measurement that needs it.
     mongod: OnceCell<Mongod>,
     worker: PathBuf,
+    handlers: usize,
 }
 
 impl Way {
-    /// `bin` is the folder of the servers, `worker` our program.
-    pub(crate) fn new(server: &Server, delay: Duration, bin: &Path, worker: &Path) -> anyhow::Result<Self> {
+    /// `bin` is the folder of the servers, `worker` our program, which runs so many `handlers` at a time (0: by default).
+    pub(crate) fn new(
+        server: &Server,
+        delay: Duration,
+        bin: &Path,
+        worker: &Path,
+        handlers: usize,
+    ) -> anyhow::Result<Self> {
         let slow = if delay.is_zero() { None } else { Some(Proxy::start(server.port, delay)?) };
         let mongod_binary = bin.join("mongod");
-        Ok(Self { delay, slow, mongod_binary, mongod: OnceCell::new(), worker: worker.to_owned() })
+        Ok(Self { delay, slow, mongod_binary, mongod: OnceCell::new(), worker: worker.to_owned(), handlers })
     }
 
     fn url(&self, server: &Server) -> String {
@@ -154,7 +161,7 @@ pub(crate) async fn measure(
         }
         Measure::WholeWayContent | Measure::WholeWayPublication | Measure::WholeWayEmail => {
             let mongod = way.mongod.get_or_try_init(|| Mongod::start(&way.mongod_binary)).await?;
-            let mut place = Place { server, mongod, worker: &way.worker };
+            let mut place = Place { server, mongod, worker: &way.worker, handlers: way.handlers };
             let [content, publication, email] = &whole_way::WORKS;
             let work = match measure {
                 Measure::WholeWayContent => content,
@@ -163,6 +170,13 @@ pub(crate) async fn measure(
             };
             let figures = system.whole_way(&mut place, work, at_most(scale.whole_way_jobs)).await?;
             Ok(figures.map_or_else(Vec::new, Vec::from))
+        }
+        Measure::WholeWayLone if system.name() != "ours" => Ok(Vec::new()),
+        Measure::WholeWayLone => {
+            let mongod = way.mongod.get_or_try_init(|| Mongod::start(&way.mongod_binary)).await?;
+            let mut place = Place { server, mongod, worker: &way.worker, handlers: way.handlers };
+            let took = whole_way::lone(&mut place).await?;
+            Ok([50.0, 99.0].iter().filter_map(|percent| samples::percentile(&took, *percent)).collect())
         }
         Measure::Recovery => Ok(recovery::measure(system, &url, scale.recovery_patience).await?.into_iter().collect()),
     }

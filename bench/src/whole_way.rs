@@ -32,11 +32,10 @@ const DATABASE: &str = "bench";
 const SAMPLES: &str = "bench_samples";
 const HISTORY: &str = "jobs";
 const WORKERS: usize = 2;
-/// Handlers of one worker at a time.
-const CONCURRENCY: usize = 128;
 /// Of these, one is the best for BullMQ.
 const CONCURRENCIES_OF_OTHERS: [usize; 3] = [32, 128, 512];
 const BULK: usize = 500;
+const LONE_JOBS: usize = 500;
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A kind, the collections that its jobs write to, and a payload.
@@ -79,6 +78,8 @@ pub(crate) struct Place<'a> {
     pub(crate) mongod: &'a Mongod,
     /// The program.
     pub(crate) worker: &'a Path,
+    /// Handlers of one worker at a time; 0: what the kind has by default.
+    pub(crate) handlers: usize,
 }
 
 impl Place<'_> {
@@ -158,6 +159,26 @@ pub(crate) async fn ours(place: &mut Place<'_>, work: &Work, jobs: usize) -> any
     figures
 }
 
+/// How long each of some texts takes while nothing else is done, in ms, as who waits for it sees it.
+pub(crate) async fn lone(place: &mut Place<'_>) -> anyhow::Result<Vec<f64>> {
+    place.clear().await?;
+    let [work, ..] = &WORKS;
+    let client = Client::new(&fleet::Redis::open(&place.server.url(), DATABASE)?, jobs::register(Kinds::default()).0);
+    let workers = start_workers(place, work)?;
+    let mut took = Vec::new();
+    for number in 0..=LONE_JOBS {
+        let began = Instant::now();
+        let id = client.push(NewJob::new(work.kind, (work.payload)(number).to_string())).await?;
+        let view = client.wait(id, PATIENCE).await?.context("a job is not there")?;
+        ensure!(view.state == queue::State::Succeeded, "a job is {}", view.state.name());
+        took.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    stop(workers).await?;
+    // The first one waited for the workers to start.
+    took.remove(0);
+    Ok(took)
+}
+
 #[derive(Default)]
 struct Kinds(Vec<Kind>);
 
@@ -177,7 +198,10 @@ fn start_workers(place: &Place<'_>, work: &Work) -> anyhow::Result<Vec<Child>> {
             .env("ADMIN_ADDR", "127.0.0.1:0")
             .env("MOCK_MODE", "true")
             .env("RUST_LOG", "warn");
-        command.env("KINDS", work.kind).env("CONCURRENCY", format!("{}={CONCURRENCY}", work.kind));
+        command.env("KINDS", work.kind);
+        if place.handlers > 0 {
+            command.env("CONCURRENCY", format!("{}={}", work.kind, place.handlers));
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
         command.spawn().with_context(|| format!("cannot start {}", place.worker.display()))
     };
