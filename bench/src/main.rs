@@ -233,7 +233,8 @@ async fn on_server(
         None => std::env::current_exe()?.with_file_name("worker"),
     };
     let mut server = Server::start(binary, arguments.aof).await?;
-    let way = Way::new(&server, Duration::from_millis(arguments.delay_ms), &arguments.bin, &worker, arguments.handlers)?;
+    let way =
+        Way::new(&server, Duration::from_millis(arguments.delay_ms), &arguments.bin, &worker, arguments.handlers)?;
     let mut values = Values::default();
     let (long, short): (Vec<Measure>, Vec<Measure>) = measures.iter().partition(|measure| is_long(**measure));
     for round in 0..arguments.rounds {
@@ -261,7 +262,8 @@ async fn on_server(
     let together = waiting.map(async |(measure, system)| {
         // Nearly all of their time is waiting, so they wait together, each on a server of its own.
         let mut server = Server::start(binary, arguments.aof).await?;
-        let way = Way::new(&server, Duration::from_millis(arguments.delay_ms), &arguments.bin, &worker, arguments.handlers)?;
+        let way =
+            Way::new(&server, Duration::from_millis(arguments.delay_ms), &arguments.bin, &worker, arguments.handlers)?;
         let got = run::measure(measure, system, &mut server, &way, &scale).await;
         anyhow::Ok((measure, system, got.with_context(|| format!("{} of {}", measure.figures()[0], system.name()))?))
     });

@@ -150,7 +150,7 @@ pub(crate) async fn measure(
             system.drain(&url, jobs, system.keeps_results()).await?;
             Ok(vec![counted.n_commands() as f64 / jobs as f64])
         }
-        Measure::Idle | Measure::Soak if system.name() != "ours" => Ok(Vec::new()),
+        Measure::Idle | Measure::Soak | Measure::WholeWayLone if system.name() != "ours" => Ok(Vec::new()),
         Measure::Idle => {
             let counted = way.counted(server)?;
             Ok(vec![ours::idle(&server::url(counted.port), scale.idle_time, || counted.n_commands()).await?])
@@ -171,7 +171,6 @@ pub(crate) async fn measure(
             let figures = system.whole_way(&mut place, work, at_most(scale.whole_way_jobs)).await?;
             Ok(figures.map_or_else(Vec::new, Vec::from))
         }
-        Measure::WholeWayLone if system.name() != "ours" => Ok(Vec::new()),
         Measure::WholeWayLone => {
             let mongod = way.mongod.get_or_try_init(|| Mongod::start(&way.mongod_binary)).await?;
             let mut place = Place { server, mongod, worker: &way.worker, handlers: way.handlers };
