@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
+
 use super::{
     claimed::Claimed,
     held::{HeldClaim, HeldJob, Stopper},
@@ -38,6 +40,50 @@ pub struct ClaimReport {
     pub busy: bool,
 }
 
+/// A claim whose jobs are not read yet.
+#[derive(Debug)]
+pub(super) struct Taken<'a> {
+    partition: Arc<Partition>,
+    claim: Arc<str>,
+    now_ms: u64,
+    claims: Claims,
+    _counted: Counted<'a>,
+    /// Until they are held, no suspect is claimed; of a suspect, until then nothing else is.
+    _claiming: (Option<RwLockWriteGuard<'a, ()>>, Option<RwLockReadGuard<'a, ()>>),
+}
+
+impl Taken<'_> {
+    /// How many jobs it has.
+    pub(super) fn len(&self) -> usize {
+        self.claims.ids.len()
+    }
+
+    /// Whether more could be claimed.
+    pub(super) fn left(&self) -> bool {
+        self.claims.left
+    }
+
+    /// Whether suspects wait for a replica without other jobs.
+    pub(super) fn suspects_wait(&self) -> bool {
+        self.claims.suspects_wait
+    }
+
+    /// When the next job is due.
+    pub(super) fn next_due_ms(&self) -> Option<u64> {
+        self.claims.next_due_ms
+    }
+}
+
+/// Jobs that count as held before they are.
+#[derive(Debug)]
+struct Counted<'a>(&'a Session, usize);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.held().taken -= self.1;
+    }
+}
+
 impl Session {
     /// Claims up to `want` jobs of `queue`; or, when this replica has no jobs, one that two workers died with, which then runs by
     /// itself. What was claimed when Redis' answer is lost is given back before the queue's next claim, or with the next renewal.
@@ -45,13 +91,7 @@ impl Session {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn claim(&self, queue: &str, want: usize) -> Result<ClaimReport, Error> {
-        let partition = self.client.directory.of_queue(queue).await?;
-        let number = self.claims.fetch_add(1, Ordering::Relaxed) + 1;
-        self.give_back_unanswered(Some(&partition)).await?;
-        let alone = self.claiming.try_write().ok().filter(|_| self.n_held() == 0);
-        let _beside_others = if alone.is_none() { Some(self.claiming.read().await) } else { None };
-        if self.runs_a_suspect() {
-            self.wake_another(&partition).await?;
+        let Some(taken) = self.take(queue, want).await? else {
             return Ok(ClaimReport {
                 jobs: Vec::new(),
                 next_due_ms: None,
@@ -59,6 +99,22 @@ impl Session {
                 suspects_wait: false,
                 busy: true,
             });
+        };
+        let (next_due_ms, left, suspects_wait) = (taken.next_due_ms(), taken.left(), taken.suspects_wait());
+        let jobs = self.read(taken).await?;
+        Ok(ClaimReport { jobs, next_due_ms, left, suspects_wait, busy: false })
+    }
+
+    /// The first half of a claim: jobs are this replica's, and are to be read. `None`: it runs a suspect, and claims nothing.
+    pub(super) async fn take(&self, queue: &str, want: usize) -> Result<Option<Taken<'_>>, Error> {
+        let partition = self.client.directory.of_queue(queue).await?;
+        let number = self.claims.fetch_add(1, Ordering::Relaxed) + 1;
+        self.give_back_unanswered(Some(&partition)).await?;
+        let alone = self.claiming.try_write().ok().filter(|_| self.n_held() == 0);
+        let beside_others = if alone.is_none() { Some(self.claiming.read().await) } else { None };
+        if self.runs_a_suspect() {
+            self.wake_another(&partition).await?;
+            return Ok(None);
         }
         let now_ms = self.client.clock.now_ms();
         let claim: Arc<str> = self.replica.claim(number, now_ms).to_string().into();
@@ -70,42 +126,60 @@ impl Session {
             lowest_first: number.is_multiple_of(LOWEST_FIRST_EVERY),
             take_suspect: alone.is_some() && self.suspect().is_none(),
         };
-        let claimed = self.claim_as(&partition, &ask).await;
-        if claimed.is_err() {
-            let (partition, claim) = (partition.clone(), claim.clone());
-            self.unanswered.lock().await.push(Unanswered { partition, claim });
+        match ask.call(&self.client.redis.connection(), &partition).await {
+            Ok(claims) => {
+                let n = claims.ids.len();
+                self.held().taken += n;
+                let (_counted, _claiming) = (Counted(self, n), (alone, beside_others));
+                Ok(Some(Taken { partition, claim, now_ms, claims, _counted, _claiming }))
+            }
+            Err(error) => {
+                self.unanswered.lock().await.push(Unanswered { partition, claim });
+                Err(error)
+            }
         }
-        let (claims, jobs) = claimed?;
-        let kind = match self.client.kind(queue) {
-            Some(kind) => kind.clone(),
-            None => Arc::new(Kind {
+    }
+
+    /// The second half of a claim: its jobs, most urgent first, which are held from now on. What this release cannot run is put aside.
+    pub(super) async fn read(&self, mut taken: Taken<'_>) -> Result<Vec<Claimed>, Error> {
+        let read = self.read_taken(&mut taken).await;
+        let Taken { partition, claim, now_ms, .. } = &taken;
+        match read {
+            Ok(jobs) => {
+                let kind = self.kind(&partition.queue);
+                let claimed =
+                    |(job, record)| Claimed::new(&job, record, partition, claim, kind.clone(), *now_ms, &self.desk);
+                let jobs: Vec<Claimed> = jobs.into_iter().map(claimed).collect();
+                self.hold(partition, claim, &jobs);
+                Ok(jobs)
+            }
+            Err(error) => {
+                let (partition, claim) = (partition.clone(), claim.clone());
+                self.unanswered.lock().await.push(Unanswered { partition, claim });
+                Err(error)
+            }
+        }
+    }
+
+    fn kind(&self, queue: &str) -> Arc<Kind> {
+        self.client.kind(queue).cloned().unwrap_or_else(|| {
+            Arc::new(Kind {
                 name: queue.to_owned(),
                 max_attempts: 3,
                 timeout_s: 60,
                 allow_fallback: false,
                 history: false,
-            }),
-        };
-        let claim = &claim;
-        let claimed = |(job, record)| Claimed::new(&job, record, &partition, claim, kind.clone(), now_ms, &self.desk);
-        let jobs: Vec<Claimed> = jobs.into_iter().map(claimed).collect();
-        self.hold(&partition, claim, &jobs);
-        let Claims { next_due_ms, left, suspects_wait, .. } = claims;
-        Ok(ClaimReport { jobs, next_due_ms, left, suspects_wait, busy: false })
+            })
+        })
     }
 
-    /// Claims, and puts aside what this release cannot run.
-    async fn claim_as(
-        &self,
-        partition: &Partition,
-        ask: &Claim<'_>,
-    ) -> Result<(Claims, Vec<(ClaimedJob, Vec<u8>)>), Error> {
-        let connection = self.client.redis.connection();
-        let mut claims = ask.call(&connection, partition).await?;
-        let mut jobs = Vec::with_capacity(claims.jobs.len());
+    async fn read_taken(&self, taken: &mut Taken<'_>) -> Result<Vec<(ClaimedJob, Vec<u8>)>, Error> {
+        let Taken { partition, claim, now_ms, claims, .. } = taken;
+        let found = claims.jobs(&self.client.redis.connection(), partition).await?;
+        let mut jobs = Vec::with_capacity(found.len());
         let mut aside = Vec::new();
-        let first = claims.jobs.first().map(|job| job.id);
-        for mut job in claims.jobs.drain(..) {
+        let first = found.first().map(|job| job.id);
+        for mut job in found {
             let to = match job.record.take() {
                 None => To::Gone,
                 Some(record) if Record::is_newer(&record) => To::Held,
@@ -114,10 +188,10 @@ impl Session {
                     continue;
                 }
             };
-            aside.push(Release { id: job.id, claim: ask.claim.into(), to, history: None });
+            aside.push(Release { id: job.id, claim: claim.clone(), to, history: None });
         }
         if !aside.is_empty() {
-            self.release(partition, ask.now_ms, aside).await?;
+            self.release(partition, *now_ms, aside).await?;
         }
         if claims.suspect
             && let Some((job, _)) = jobs.first().filter(|(job, _)| Some(job.id) == first)
@@ -125,7 +199,7 @@ impl Session {
             // Without the mark the suspect must not run.
             self.mark_suspect(job.id).await?;
         }
-        Ok((claims, jobs))
+        Ok(jobs)
     }
 
     /// Gives back the jobs of claims whose answers were lost, those of all queues or of one: they were not begun, and others can have
@@ -163,6 +237,7 @@ impl Session {
             return;
         }
         let mut held = self.held();
+        held.jobs.reserve(jobs.len());
         held.claims.insert(claim.clone(), HeldClaim { partition: partition.clone(), left: jobs.len(), sealed: 0 });
         for job in jobs {
             held.jobs.insert(job.id(), HeldJob { claim: claim.clone(), stopper: None });
@@ -180,7 +255,7 @@ impl Session {
     /// Lets a claimed job be stopped from now on. `None` when its lease is already lost.
     pub(crate) fn stoppable(&self, job: &Claimed, stopper: &Stopper) -> Option<()> {
         let mut held = self.held();
-        let entry = held.jobs.get_mut(&job.id()).filter(|entry| entry.claim == *job.claim())?;
+        let entry = held.jobs.get_mut(&job.id()).filter(|entry| entry.is_of(job.claim()))?;
         entry.stopper = Some(stopper.clone());
         Some(())
     }
