@@ -40,15 +40,14 @@ pub struct ClaimReport {
     pub busy: bool,
 }
 
-/// A claim whose jobs are not read yet.
+/// A claim whose jobs are held and not read yet.
 #[derive(Debug)]
 pub(super) struct Taken<'a> {
     partition: Arc<Partition>,
     claim: Arc<str>,
     now_ms: u64,
     claims: Claims,
-    _counted: Counted<'a>,
-    /// Until they are held, no suspect is claimed; of a suspect, until then nothing else is.
+    /// Until they are read, no suspect is claimed; of a suspect, until then nothing else is.
     _claiming: (Option<RwLockWriteGuard<'a, ()>>, Option<RwLockReadGuard<'a, ()>>),
 }
 
@@ -71,16 +70,6 @@ impl Taken<'_> {
     /// When the next job is due.
     pub(super) fn next_due_ms(&self) -> Option<u64> {
         self.claims.next_due_ms
-    }
-}
-
-/// Jobs that count as held before they are.
-#[derive(Debug)]
-struct Counted<'a>(&'a Session, usize);
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.held().taken -= self.1;
     }
 }
 
@@ -128,10 +117,9 @@ impl Session {
         };
         match ask.call(&self.client.redis.connection(), &partition).await {
             Ok(claims) => {
-                let n = claims.ids.len();
-                self.held().taken += n;
-                let (_counted, _claiming) = (Counted(self, n), (alone, beside_others));
-                Ok(Some(Taken { partition, claim, now_ms, claims, _counted, _claiming }))
+                self.hold(&partition, &claim, &claims.ids);
+                let _claiming = (alone, beside_others);
+                Ok(Some(Taken { partition, claim, now_ms, claims, _claiming }))
             }
             Err(error) => {
                 self.unanswered.lock().await.push(Unanswered { partition, claim });
@@ -140,7 +128,7 @@ impl Session {
         }
     }
 
-    /// The second half of a claim: its jobs, most urgent first, which are held from now on. What this release cannot run is put aside.
+    /// The second half of a claim: its jobs, most urgent first. What this release cannot run is put aside.
     pub(super) async fn read(&self, mut taken: Taken<'_>) -> Result<Vec<Claimed>, Error> {
         let read = self.read_taken(&mut taken).await;
         let Taken { partition, claim, now_ms, .. } = &taken;
@@ -149,13 +137,12 @@ impl Session {
                 let kind = self.kind(&partition.queue);
                 let claimed =
                     |(job, record)| Claimed::new(&job, record, partition, claim, kind.clone(), *now_ms, &self.desk);
-                let jobs: Vec<Claimed> = jobs.into_iter().map(claimed).collect();
-                self.hold(partition, claim, &jobs);
-                Ok(jobs)
+                Ok(jobs.into_iter().map(claimed).collect())
             }
             Err(error) => {
-                let (partition, claim) = (partition.clone(), claim.clone());
-                self.unanswered.lock().await.push(Unanswered { partition, claim });
+                let mut unanswered = self.unanswered.lock().await;
+                self.let_go(claim, &taken.claims.ids);
+                unanswered.push(Unanswered { partition: partition.clone(), claim: claim.clone() });
                 Err(error)
             }
         }
@@ -191,7 +178,10 @@ impl Session {
             aside.push(Release { id: job.id, claim: claim.clone(), to, history: None });
         }
         if !aside.is_empty() {
+            let ids: Vec<JobId> = aside.iter().map(|release| release.id).collect();
+            self.held().sealed(claim, ids.len());
             self.release(partition, *now_ms, aside).await?;
+            self.let_go(claim, &ids);
         }
         if claims.suspect
             && let Some((job, _)) = jobs.first().filter(|(job, _)| Some(job.id) == first)
@@ -232,16 +222,25 @@ impl Session {
         Ok(())
     }
 
-    fn hold(&self, partition: &Arc<Partition>, claim: &Arc<str>, jobs: &[Claimed]) {
-        if jobs.is_empty() {
+    fn hold(&self, partition: &Arc<Partition>, claim: &Arc<str>, ids: &[JobId]) {
+        if ids.is_empty() {
             return;
         }
         let mut held = self.held();
-        held.jobs.reserve(jobs.len());
-        held.claims.insert(claim.clone(), HeldClaim { partition: partition.clone(), left: jobs.len(), sealed: 0 });
-        for job in jobs {
-            held.jobs.insert(job.id(), HeldJob { claim: claim.clone(), stopper: None });
+        held.jobs.reserve(ids.len());
+        held.claims.insert(claim.clone(), HeldClaim { partition: partition.clone(), left: ids.len(), sealed: 0 });
+        for id in ids {
+            held.jobs.insert(*id, HeldJob { claim: claim.clone(), stopper: None });
         }
+    }
+
+    /// These jobs of a claim are not held any more.
+    fn let_go(&self, claim: &Arc<str>, ids: &[JobId]) {
+        let mut held = self.held();
+        for id in ids {
+            held.let_go(*id, claim);
+        }
+        held.settled(claim, ids.len());
     }
 
     /// Written before the suspect starts, so that whoever finds this replica dead knows whom to blame.

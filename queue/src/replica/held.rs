@@ -47,8 +47,6 @@ impl Stopper {
 pub(super) struct Held {
     pub(super) jobs: HashMap<JobId, HeldJob, BuildHasherDefault<IdHasher>>,
     pub(super) claims: HashMap<Arc<str>, HeldClaim>,
-    /// Jobs of claims that are not read yet.
-    pub(super) taken: usize,
 }
 
 /// Half of an id is random already.

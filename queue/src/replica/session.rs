@@ -129,8 +129,7 @@ impl Session {
     /// How many jobs are held.
     #[must_use]
     pub fn n_held(&self) -> usize {
-        let held = self.held();
-        held.jobs.len() + held.taken
+        self.held().jobs.len()
     }
 
     pub(crate) fn runs_a_suspect(&self) -> bool {
