@@ -24,7 +24,7 @@ enum Asks {
 /// `bytes` is what a waiting job may take on this server.
 fn floors(bytes: f64) -> [Floor; 11] {
     [
-        Floor { figure: "drain_kept", asks: Asks::Times(0.5, "bare-redis") },
+        Floor { figure: "drain_kept", asks: Asks::Times(0.7, "bare-redis") },
         Floor { figure: "drain_kept", asks: Asks::Times(8.8, "bullmq") },
         Floor { figure: "drain_dropped", asks: Asks::Times(0.55, "bare-redis") },
         Floor { figure: "push_bulk", asks: Asks::Times(0.7, "bare-redis") },
@@ -76,12 +76,12 @@ mod tests {
     #[test]
     fn a_floor_is_reached_or_missed_or_not_measured() {
         let mut values = Values::default();
-        values.add("ours", "drain_kept", 60.0);
+        values.add("ours", "drain_kept", 75.0);
         values.add("bare-redis", "drain_kept", 100.0);
-        values.add("bullmq", "drain_kept", 10.0);
+        values.add("bullmq", "drain_kept", 12.5);
         values.add("ours", "bytes_per_job", 331.0);
         let expected = [
-            "ok     drain_kept: at least 0.5 × bare-redis: 0.60",
+            "ok     drain_kept: at least 0.7 × bare-redis: 0.75",
             "MISSED drain_kept: at least 8.8 × bullmq: 6.00",
             "MISSED bytes_per_job: at most 330 bytes: 331",
         ];

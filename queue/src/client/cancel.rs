@@ -1,5 +1,7 @@
 //! Cancels jobs.
 
+use std::borrow::Cow;
+
 use async_recursion::async_recursion as boxed;
 
 use super::Client;
@@ -34,7 +36,7 @@ impl Client {
             }
             let now_ms = self.clock.now_ms();
             let finished = Finished {
-                record: found.record.into(),
+                record: Cow::Owned(found.record.into()),
                 state: State::Cancelled,
                 finished_ms: now_ms,
                 started_ms: None,

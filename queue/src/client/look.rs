@@ -38,7 +38,7 @@ impl Client {
         JobView::of(id, &partition.queue, self.kind(&partition.queue).map(|kind| &**kind), found)
     }
 
-    pub(crate) fn finished_view(&self, id: JobId, partition: &Partition, finished: Finished) -> JobView {
+    pub(crate) fn finished_view(&self, id: JobId, partition: &Partition, finished: Finished<'_>) -> JobView {
         JobView::of_finished(id, &partition.queue, self.kind(&partition.queue).map(|kind| &**kind), finished)
     }
 }

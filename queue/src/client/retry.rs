@@ -82,7 +82,7 @@ impl Client {
             let finished = Finished::decode(&found.record)?;
             let mut history = finished.history.unwrap_or_default();
             history.reports = finished.reports.or(history.reports);
-            (finished.record.into_vec(), history)
+            (finished.record.into_owned().into_vec(), history)
         } else {
             (found.record.clone(), History::decode(found.history.as_deref()))
         };

@@ -1,15 +1,17 @@
 //! A job that came to an end.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
-use serde_bytes::ByteBuf;
+use serde_bytes::{ByteBuf, Bytes};
 
 use super::{error::Error, history::History, reports::Reports, state::State};
 
 /// A job that came to an end, as it is kept for its retention.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Finished {
+pub(crate) struct Finished<'a> {
     #[serde(rename = "q")]
-    pub(crate) record: ByteBuf,
+    pub(crate) record: Cow<'a, Bytes>,
     #[serde(rename = "s")]
     pub(crate) state: State,
     #[serde(rename = "f")]
@@ -33,13 +35,20 @@ pub(crate) struct Finished {
     pub(crate) replaced_ms: Option<u64>,
 }
 
-impl Finished {
+/// What the common job takes beside its record and its result: names, state, times and who ran it.
+const BESIDE: usize = 100;
+
+impl Finished<'_> {
     pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {
-        rmp_serde::to_vec_named(self).map_err(|e| Error::Invalid(format!("finished job: {e}")))
+        let success = self.success.as_ref().map_or(0, |success| success.len());
+        let mut bytes = Vec::with_capacity(self.record.len() + success + BESIDE);
+        rmp_serde::encode::write_named(&mut bytes, self).map_err(|e| Error::Invalid(format!("finished job: {e}")))?;
+        Ok(bytes)
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        let finished: Self = rmp_serde::from_slice(bytes).map_err(|e| Error::Corrupt(format!("finished job: {e}")))?;
-        Ok(Self { history: finished.history.map(History::with_counted_snoozes), ..finished })
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Finished<'static>, Error> {
+        let finished: Finished<'static> =
+            rmp_serde::from_slice(bytes).map_err(|e| Error::Corrupt(format!("finished job: {e}")))?;
+        Ok(Finished { history: finished.history.map(History::with_counted_snoozes), ..finished })
     }
 }

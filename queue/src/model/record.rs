@@ -91,6 +91,12 @@ impl Record {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        let (priority, options, payload_at) = Self::decode_head(bytes)?;
+        Ok(Self { priority, options: options.unwrap_or_default(), payload: bytes[payload_at..].to_vec() })
+    }
+
+    /// What stands before the payload, if the whole record is in order: no options are the common case. Besides, where the payload begins.
+    pub(crate) fn decode_head(bytes: &[u8]) -> Result<(Priority, Option<Options>, usize), Error> {
         let broken = |what: &str| Error::Corrupt(format!("{what}, in a record of {} bytes", bytes.len()));
         let header = bytes.get(..HEADER).ok_or_else(|| broken("too short"))?;
         if header[0] != ENVELOPE_VERSION {
@@ -104,10 +110,10 @@ impl Record {
             return Err(broken("checksum does not match"));
         }
         let options = match rest.get(..length).ok_or_else(|| broken("options cut off"))? {
-            [] => Options::default(),
-            options => rmp_serde::from_slice(options).map_err(|e| broken(&e.to_string()))?,
+            [] => None,
+            options => Some(rmp_serde::from_slice(options).map_err(|e| broken(&e.to_string()))?),
         };
-        Ok(Self { priority, options, payload: rest[length..].to_vec() })
+        Ok((priority, options, HEADER + length))
     }
 
     /// Whether a newer release wrote it.

@@ -52,7 +52,7 @@ impl JobView {
         }
     }
 
-    pub(crate) fn of_finished(id: JobId, queue: &str, kind: Option<&Kind>, finished: Finished) -> Self {
+    pub(crate) fn of_finished(id: JobId, queue: &str, kind: Option<&Kind>, finished: Finished<'_>) -> Self {
         let history = finished.history.unwrap_or_default();
         let mut view = Self::base(id, queue, kind, &finished.record, &history, finished.state);
         view.set_reports(finished.reports);

@@ -187,6 +187,8 @@ fn id(step: u32, place: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use crate::model::{
         attempt::Attempt,
@@ -259,7 +261,7 @@ mod tests {
             let (place, record) = match state {
                 State::Succeeded | State::Cancelled | State::Expired => {
                     let finished = Finished {
-                        record: self.record.encode().unwrap().into(),
+                        record: Cow::Owned(self.record.encode().unwrap().into()),
                         state,
                         finished_ms: BORN_MS + 9_000,
                         started_ms: None,

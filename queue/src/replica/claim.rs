@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
+
 use super::{
     claimed::Claimed,
     held::{HeldClaim, HeldJob, Stopper},
@@ -38,6 +40,39 @@ pub struct ClaimReport {
     pub busy: bool,
 }
 
+/// A claim whose jobs are held and not read yet.
+#[derive(Debug)]
+pub(super) struct Taken<'a> {
+    partition: Arc<Partition>,
+    claim: Arc<str>,
+    now_ms: u64,
+    claims: Claims,
+    /// Until they are read, no suspect is claimed; of a suspect, until then nothing else is.
+    _claiming: (Option<RwLockWriteGuard<'a, ()>>, Option<RwLockReadGuard<'a, ()>>),
+}
+
+impl Taken<'_> {
+    /// How many jobs it has.
+    pub(super) fn len(&self) -> usize {
+        self.claims.ids.len()
+    }
+
+    /// Whether more could be claimed.
+    pub(super) fn left(&self) -> bool {
+        self.claims.left
+    }
+
+    /// Whether suspects wait for a replica without other jobs.
+    pub(super) fn suspects_wait(&self) -> bool {
+        self.claims.suspects_wait
+    }
+
+    /// When the next job is due.
+    pub(super) fn next_due_ms(&self) -> Option<u64> {
+        self.claims.next_due_ms
+    }
+}
+
 impl Session {
     /// Claims up to `want` jobs of `queue`; or, when this replica has no jobs, one that two workers died with, which then runs by
     /// itself. What was claimed when Redis' answer is lost is given back before the queue's next claim, or with the next renewal.
@@ -45,13 +80,7 @@ impl Session {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn claim(&self, queue: &str, want: usize) -> Result<ClaimReport, Error> {
-        let partition = self.client.directory.of_queue(queue).await?;
-        let number = self.claims.fetch_add(1, Ordering::Relaxed) + 1;
-        self.give_back_unanswered(Some(&partition)).await?;
-        let alone = self.claiming.try_write().ok().filter(|_| self.n_held() == 0);
-        let _beside_others = if alone.is_none() { Some(self.claiming.read().await) } else { None };
-        if self.runs_a_suspect() {
-            self.wake_another(&partition).await?;
+        let Some(taken) = self.take(queue, want).await? else {
             return Ok(ClaimReport {
                 jobs: Vec::new(),
                 next_due_ms: None,
@@ -59,6 +88,22 @@ impl Session {
                 suspects_wait: false,
                 busy: true,
             });
+        };
+        let (next_due_ms, left, suspects_wait) = (taken.next_due_ms(), taken.left(), taken.suspects_wait());
+        let jobs = self.read(taken).await?;
+        Ok(ClaimReport { jobs, next_due_ms, left, suspects_wait, busy: false })
+    }
+
+    /// The first half of a claim: jobs are this replica's, and are to be read. `None`: it runs a suspect, and claims nothing.
+    pub(super) async fn take(&self, queue: &str, want: usize) -> Result<Option<Taken<'_>>, Error> {
+        let partition = self.client.directory.of_queue(queue).await?;
+        let number = self.claims.fetch_add(1, Ordering::Relaxed) + 1;
+        self.give_back_unanswered(Some(&partition)).await?;
+        let alone = self.claiming.try_write().ok().filter(|_| self.n_held() == 0);
+        let beside_others = if alone.is_none() { Some(self.claiming.read().await) } else { None };
+        if self.runs_a_suspect() {
+            self.wake_another(&partition).await?;
+            return Ok(None);
         }
         let now_ms = self.client.clock.now_ms();
         let claim: Arc<str> = self.replica.claim(number, now_ms).to_string().into();
@@ -70,42 +115,58 @@ impl Session {
             lowest_first: number.is_multiple_of(LOWEST_FIRST_EVERY),
             take_suspect: alone.is_some() && self.suspect().is_none(),
         };
-        let claimed = self.claim_as(&partition, &ask).await;
-        if claimed.is_err() {
-            let (partition, claim) = (partition.clone(), claim.clone());
-            self.unanswered.lock().await.push(Unanswered { partition, claim });
+        match ask.call(&self.client.redis.connection(), &partition).await {
+            Ok(claims) => {
+                self.hold(&partition, &claim, &claims.ids);
+                let _claiming = (alone, beside_others);
+                Ok(Some(Taken { partition, claim, now_ms, claims, _claiming }))
+            }
+            Err(error) => {
+                self.unanswered.lock().await.push(Unanswered { partition, claim });
+                Err(error)
+            }
         }
-        let (claims, jobs) = claimed?;
-        let kind = match self.client.kind(queue) {
-            Some(kind) => kind.clone(),
-            None => Arc::new(Kind {
+    }
+
+    /// The second half of a claim: its jobs, most urgent first. What this release cannot run is put aside.
+    pub(super) async fn read(&self, mut taken: Taken<'_>) -> Result<Vec<Claimed>, Error> {
+        let read = self.read_taken(&mut taken).await;
+        let Taken { partition, claim, now_ms, .. } = &taken;
+        match read {
+            Ok(jobs) => {
+                let kind = self.kind(&partition.queue);
+                let claimed =
+                    |(job, record)| Claimed::new(&job, record, partition, claim, kind.clone(), *now_ms, &self.desk);
+                Ok(jobs.into_iter().map(claimed).collect())
+            }
+            Err(error) => {
+                let mut unanswered = self.unanswered.lock().await;
+                self.let_go(claim, &taken.claims.ids);
+                unanswered.push(Unanswered { partition: partition.clone(), claim: claim.clone() });
+                Err(error)
+            }
+        }
+    }
+
+    fn kind(&self, queue: &str) -> Arc<Kind> {
+        self.client.kind(queue).cloned().unwrap_or_else(|| {
+            Arc::new(Kind {
                 name: queue.to_owned(),
                 max_attempts: 3,
                 timeout_s: 60,
                 allow_fallback: false,
                 history: false,
-            }),
-        };
-        let claim = &claim;
-        let claimed = |(job, record)| Claimed::new(&job, record, &partition, claim, kind.clone(), now_ms, &self.desk);
-        let jobs: Vec<Claimed> = jobs.into_iter().map(claimed).collect();
-        self.hold(&partition, claim, &jobs);
-        let Claims { next_due_ms, left, suspects_wait, .. } = claims;
-        Ok(ClaimReport { jobs, next_due_ms, left, suspects_wait, busy: false })
+            })
+        })
     }
 
-    /// Claims, and puts aside what this release cannot run.
-    async fn claim_as(
-        &self,
-        partition: &Partition,
-        ask: &Claim<'_>,
-    ) -> Result<(Claims, Vec<(ClaimedJob, Vec<u8>)>), Error> {
-        let connection = self.client.redis.connection();
-        let mut claims = ask.call(&connection, partition).await?;
-        let mut jobs = Vec::with_capacity(claims.jobs.len());
+    async fn read_taken(&self, taken: &mut Taken<'_>) -> Result<Vec<(ClaimedJob, Vec<u8>)>, Error> {
+        let Taken { partition, claim, now_ms, claims, .. } = taken;
+        let found = claims.jobs(&self.client.redis.connection(), partition).await?;
+        let mut jobs = Vec::with_capacity(found.len());
         let mut aside = Vec::new();
-        let first = claims.jobs.first().map(|job| job.id);
-        for mut job in claims.jobs.drain(..) {
+        let first = found.first().map(|job| job.id);
+        for mut job in found {
             let to = match job.record.take() {
                 None => To::Gone,
                 Some(record) if Record::is_newer(&record) => To::Held,
@@ -114,10 +175,13 @@ impl Session {
                     continue;
                 }
             };
-            aside.push(Release { id: job.id, claim: ask.claim.into(), to, history: None });
+            aside.push(Release { id: job.id, claim: claim.clone(), to, history: None });
         }
         if !aside.is_empty() {
-            self.release(partition, ask.now_ms, aside).await?;
+            let ids: Vec<JobId> = aside.iter().map(|release| release.id).collect();
+            self.held().sealed(claim, ids.len());
+            self.release(partition, *now_ms, aside).await?;
+            self.let_go(claim, &ids);
         }
         if claims.suspect
             && let Some((job, _)) = jobs.first().filter(|(job, _)| Some(job.id) == first)
@@ -125,7 +189,7 @@ impl Session {
             // Without the mark the suspect must not run.
             self.mark_suspect(job.id).await?;
         }
-        Ok((claims, jobs))
+        Ok(jobs)
     }
 
     /// Gives back the jobs of claims whose answers were lost, those of all queues or of one: they were not begun, and others can have
@@ -158,15 +222,25 @@ impl Session {
         Ok(())
     }
 
-    fn hold(&self, partition: &Arc<Partition>, claim: &Arc<str>, jobs: &[Claimed]) {
-        if jobs.is_empty() {
+    fn hold(&self, partition: &Arc<Partition>, claim: &Arc<str>, ids: &[JobId]) {
+        if ids.is_empty() {
             return;
         }
         let mut held = self.held();
-        held.claims.insert(claim.clone(), HeldClaim { partition: partition.clone(), left: jobs.len(), sealed: 0 });
-        for job in jobs {
-            held.jobs.insert(job.id(), HeldJob { claim: claim.clone(), stopper: None });
+        held.jobs.reserve(ids.len());
+        held.claims.insert(claim.clone(), HeldClaim { partition: partition.clone(), left: ids.len(), sealed: 0 });
+        for id in ids {
+            held.jobs.insert(*id, HeldJob { claim: claim.clone(), stopper: None });
         }
+    }
+
+    /// These jobs of a claim are not held any more.
+    fn let_go(&self, claim: &Arc<str>, ids: &[JobId]) {
+        let mut held = self.held();
+        for id in ids {
+            held.let_go(*id, claim);
+        }
+        held.settled(claim, ids.len());
     }
 
     /// Written before the suspect starts, so that whoever finds this replica dead knows whom to blame.
@@ -180,7 +254,7 @@ impl Session {
     /// Lets a claimed job be stopped from now on. `None` when its lease is already lost.
     pub(crate) fn stoppable(&self, job: &Claimed, stopper: &Stopper) -> Option<()> {
         let mut held = self.held();
-        let entry = held.jobs.get_mut(&job.id()).filter(|entry| entry.claim == *job.claim())?;
+        let entry = held.jobs.get_mut(&job.id()).filter(|entry| entry.is_of(job.claim()))?;
         entry.stopper = Some(stopper.clone());
         Some(())
     }

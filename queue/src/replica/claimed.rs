@@ -1,6 +1,6 @@
 //! A job that this replica holds under a lease.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::reporting::{Desk, Reporting};
 use crate::{
@@ -27,14 +27,32 @@ pub(crate) struct Inner {
     id: JobId,
     partition: Arc<Partition>,
     claim: Arc<str>,
-    raw: Vec<u8>,
-    record: Result<Record, Error>,
-    history: History,
+    record: Vec<u8>,
+    head: Result<Head, Error>,
+    /// `None` for the common job, which has none.
+    history: Option<Box<History>>,
     kind: Arc<Kind>,
     claimed_ms: u64,
     reporting: Mutex<Reporting>,
     desk: Arc<JobDesk>,
 }
+
+/// What stands in a record before its payload.
+#[derive(Debug)]
+struct Head {
+    options: Option<Box<Options>>,
+    payload_at: usize,
+}
+
+impl Head {
+    fn of(record: &[u8]) -> Result<Self, Error> {
+        let (_, options, payload_at) = Record::decode_head(record)?;
+        Ok(Self { options: options.map(Box::new), payload_at })
+    }
+}
+
+/// The history of a job that was never run before.
+static NONE: LazyLock<History> = LazyLock::new(History::default);
 
 /// Where claimed jobs wait until what was reported of them is written.
 pub(crate) type JobDesk = Desk<Inner>;
@@ -53,9 +71,9 @@ impl Claimed {
             id: job.id,
             partition: partition.clone(),
             claim: claim.clone(),
-            record: Record::decode(&record),
-            raw: record,
-            history: History::decode(job.history.as_deref()),
+            head: Head::of(&record),
+            record,
+            history: job.history.as_deref().map(|bytes| Box::new(History::decode(Some(bytes)))),
             kind,
             claimed_ms,
             reporting: Mutex::default(),
@@ -78,7 +96,7 @@ impl Claimed {
     /// Whom it belongs to.
     #[must_use]
     pub fn tenant(&self) -> &str {
-        self.0.record.as_ref().map_or(DEFAULT_TENANT, Record::tenant)
+        self.options().and_then(|options| options.tenant.as_deref()).unwrap_or(DEFAULT_TENANT)
     }
 
     /// The payload as JSON text.
@@ -86,19 +104,19 @@ impl Claimed {
     /// # Errors
     /// [`Error::Corrupt`] when the stored record is damaged.
     pub fn payload(&self) -> Result<&[u8], Error> {
-        self.0.record.as_ref().map(|record| record.payload.as_slice()).map_err(Clone::clone)
+        self.0.head.as_ref().map(|head| &self.0.record[head.payload_at..]).map_err(Clone::clone)
     }
 
     /// The attempt that this is, from 1.
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        self.0.history.attempt()
+        self.history().attempt()
     }
 
     /// How often a worker died with it before.
     #[must_use]
     pub fn crashes(&self) -> u32 {
-        self.0.history.crashes
+        self.history().crashes
     }
 
     /// How many attempts may fail.
@@ -122,13 +140,13 @@ impl Claimed {
     /// The caller's trace context.
     #[must_use]
     pub fn traceparent(&self) -> Option<&str> {
-        self.0.record.as_ref().ok()?.options.traceparent.as_deref()
+        self.options()?.traceparent.as_deref()
     }
 
     /// What an earlier attempt made but could not store.
     #[must_use]
     pub fn draft(&self) -> Option<Success> {
-        self.0.history.draft()
+        self.history().draft()
     }
 
     pub(crate) fn reporting(&self) -> MutexGuard<'_, Reporting> {
@@ -139,7 +157,7 @@ impl Claimed {
     pub(crate) fn end_of_reports(&self) -> Option<Reports> {
         let mut reporting = self.reporting();
         reporting.closed = true;
-        reporting.reports.as_deref().or(self.0.history.reports.as_ref()).cloned()
+        reporting.reports.as_deref().or(self.history().reports.as_ref()).cloned()
     }
 
     pub(crate) fn desk(&self) -> &JobDesk {
@@ -161,7 +179,7 @@ impl Claimed {
     }
 
     pub(crate) fn is_suspect(&self) -> bool {
-        self.0.history.is_suspect()
+        self.history().is_suspect()
     }
 
     pub(crate) fn claimed_ms(&self) -> u64 {
@@ -177,14 +195,23 @@ impl Claimed {
     }
 
     pub(crate) fn history(&self) -> &History {
-        &self.0.history
+        self.0.history.as_deref().unwrap_or(&NONE)
+    }
+
+    /// Whether it was never run before, nor made ready again.
+    pub(crate) fn is_new(&self) -> bool {
+        self.0.history.as_deref().is_none_or(|history| *history == *NONE)
     }
 
     pub(crate) fn raw_record(&self) -> &[u8] {
-        &self.0.raw
+        &self.0.record
+    }
+
+    fn options(&self) -> Option<&Options> {
+        self.0.head.as_ref().ok()?.options.as_deref()
     }
 
     fn option<T>(&self, field: impl Fn(&Options) -> Option<T>) -> Option<T> {
-        self.0.record.as_ref().ok().and_then(|record| field(&record.options))
+        self.options().and_then(field)
     }
 }

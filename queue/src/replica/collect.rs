@@ -1,6 +1,6 @@
 //! Writes settlements.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -84,9 +84,13 @@ async fn collect(common: &Common, collector: &mut Collector, stop: &Cancellation
 }
 
 fn count(batch: &[Settlement]) {
-    let mut counts: HashMap<(&str, &'static str), u64> = HashMap::new();
+    let mut counts: Vec<((&str, &'static str), u64)> = Vec::new();
     for settlement in batch {
-        *counts.entry((settlement.queue(), settlement.state())).or_default() += 1;
+        let of = (settlement.queue(), settlement.state());
+        match counts.iter_mut().find(|(counted, _)| *counted == of) {
+            Some((_, n)) => *n += 1,
+            None => counts.push((of, 1)),
+        }
     }
     for ((queue, state), n) in counts {
         metrics::counter!("queue_attempts_total", "queue" => queue.to_owned(), "state" => state).increment(n);

@@ -1,7 +1,8 @@
 //! What a replica holds: jobs, and the claims that have them.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
+    hash::{BuildHasherDefault, Hasher},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -44,15 +45,34 @@ impl Stopper {
 
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    pub(super) jobs: HashMap<JobId, HeldJob>,
+    pub(super) jobs: HashMap<JobId, HeldJob, BuildHasherDefault<IdHasher>>,
     pub(super) claims: HashMap<Arc<str>, HeldClaim>,
+}
+
+/// Half of an id is random already.
+#[derive(Debug, Default)]
+pub(super) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(random) = bytes.last_chunk() {
+            // The table looks at the lowest bits and at the highest ones.
+            self.0 = u64::from_le_bytes(*random).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Held {
     /// It is written how this job's run ended, or refused.
     pub(super) fn let_go(&mut self, id: JobId, claim: &Arc<str>) {
-        if self.jobs.get(&id).is_some_and(|job| job.claim == *claim) {
-            self.jobs.remove(&id);
+        if let Entry::Occupied(job) = self.jobs.entry(id)
+            && job.get().is_of(claim)
+        {
+            job.remove();
         }
     }
 
@@ -79,6 +99,12 @@ impl Held {
 pub(super) struct HeldJob {
     pub(super) claim: Arc<str>,
     pub(super) stopper: Option<Stopper>,
+}
+
+impl HeldJob {
+    pub(super) fn is_of(&self, claim: &Arc<str>) -> bool {
+        Arc::ptr_eq(&self.claim, claim) || self.claim == *claim
+    }
 }
 
 #[derive(Debug)]

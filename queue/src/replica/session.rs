@@ -2,6 +2,7 @@
 //! which is in a file by its name; tests call them by hand.
 
 use std::{
+    borrow::Cow,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64},
@@ -202,7 +203,7 @@ pub(super) fn end_cancelled(
 ) -> Result<Release, Error> {
     let by = release.claim.parse::<ClaimName>().ok();
     let finished = Finished {
-        record: record.into(),
+        record: Cow::Owned(record.into()),
         state: State::Cancelled,
         finished_ms: now_ms,
         started_ms: by.as_ref().map(|by| by.at_ms),

@@ -1,8 +1,8 @@
 //! From the outcome of an attempt to what is written about it. Pure, but for the encoding.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
-use serde_bytes::ByteBuf;
+use serde_bytes::Bytes;
 
 use super::claimed::Claimed;
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
         id::JobId,
         outcome::{Failure, Outcome, Success},
         record::indexed,
+        reports::Reports,
         state::State,
     },
     scripts::{
@@ -91,11 +92,15 @@ pub(crate) fn settle(
     jitter: f64,
     keep: bool,
 ) -> Result<Settlement, Error> {
-    let mut history = job.history().clone();
-    history.due_ms = None;
-    let has_past = history != History::default();
     // Its last report goes with the settlement, so that whoever sees the end has seen all of it.
-    history.reports = job.end_of_reports();
+    let reports = job.end_of_reports();
+    let past = |reports| {
+        let mut history = job.history().clone();
+        history.due_ms = None;
+        let has_past = history != History::default();
+        history.reports = reports;
+        (history, has_past)
+    };
     let attempt = |history: &mut History, outcome, error, died| {
         let number = history.attempt();
         let worker = worker.to_owned();
@@ -115,14 +120,23 @@ pub(crate) fn settle(
     let due = |delay: std::time::Duration| now_ms + u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
     match verdict {
         Verdict::Ran(outcome) => {
-            let (next, outcome, error) = decide(outcome, history.failures, job.max_attempts(), jitter);
+            let (next, outcome, error) = decide(outcome, job.history().failures, job.max_attempts(), jitter);
+            let next = match next {
+                // The common end, which needs no history.
+                Decision::Succeeded(success) if job.is_new() => {
+                    let run = Some((worker, started_ms));
+                    return end(job, State::Succeeded, now_ms, run, Past::New(reports), Some(success), keep);
+                }
+                next => next,
+            };
+            let (mut history, has_past) = past(reports);
             if let Some(outcome) = outcome {
                 attempt(&mut history, outcome, error, matches!(next, Decision::Dead));
                 history.draft = None;
             }
             match next {
                 Decision::Succeeded(success) => {
-                    let past = has_past.then_some(history);
+                    let past = Past::of(history, has_past);
                     end(job, State::Succeeded, now_ms, Some((worker, started_ms)), past, Some(success), keep)
                 }
                 Decision::Retrying { delay } => {
@@ -139,14 +153,17 @@ pub(crate) fn settle(
             }
         }
         Verdict::Cancelled => {
+            let (mut history, _) = past(reports);
             attempt(&mut history, AttemptOutcome::Cancelled, None, false);
-            end(job, State::Cancelled, now_ms, Some((worker, started_ms)), Some(history), None, keep)
+            end(job, State::Cancelled, now_ms, Some((worker, started_ms)), Past::Of(history), None, keep)
         }
         Verdict::Expired => {
-            let past = has_past.then_some(history);
+            let (history, has_past) = past(reports);
+            let past = Past::of(history, has_past);
             end(job, State::Expired, now_ms, None, past, None, keep)
         }
         Verdict::HandedBack { started } => {
+            let (mut history, _) = past(reports);
             let to = if job.is_suspect() { To::Suspect } else { To::Ready };
             if started {
                 attempt(&mut history, AttemptOutcome::HandedBack, None, false);
@@ -198,23 +215,40 @@ pub(crate) fn crashed(
     Ok((to, history.encode()?))
 }
 
+/// What is kept of how a job came to its end.
+enum Past {
+    /// Nothing but what its only run has reported.
+    New(Option<Reports>),
+    Of(History),
+}
+
+impl Past {
+    fn of(history: History, has_past: bool) -> Self {
+        if has_past { Self::Of(history) } else { Self::New(history.reports) }
+    }
+}
+
 fn end(
     job: &Claimed,
     state: State,
     now_ms: u64,
     run: Option<(&str, u64)>,
-    history: Option<History>,
+    past: Past,
     success: Option<Success>,
     keep: bool,
 ) -> Result<Settlement, Error> {
     let finished = || {
+        let (history, reports) = match past {
+            Past::New(reports) => (None, reports),
+            Past::Of(history) => (Some(history), None),
+        };
         let finished = Finished {
-            record: ByteBuf::from(job.raw_record()),
+            record: Cow::Borrowed(Bytes::new(job.raw_record())),
             state,
             finished_ms: now_ms,
             started_ms: run.map(|(_, started_ms)| started_ms),
             worker: run.filter(|_| history.is_none()).map(|(worker, _)| worker.to_owned()),
-            reports: if history.is_none() { job.end_of_reports() } else { None },
+            reports,
             history,
             success: success
                 .filter(|success| *success != Success::default())

@@ -62,7 +62,11 @@ impl Slots {
     }
 
     pub(crate) fn give_back(&self) {
-        self.outstanding.fetch_sub(1, Ordering::Relaxed);
+        self.give_back_some(1);
+    }
+
+    pub(super) fn give_back_some(&self, n: usize) {
+        self.outstanding.fetch_sub(n, Ordering::Relaxed);
         self.freed.notify_one();
     }
 

@@ -72,7 +72,7 @@ impl Session {
         let n = settlements.len();
         settlements.retain(|settlement| {
             let (id, claim) = settlement.job();
-            let outdated = held.jobs.get(&id).is_some_and(|job| job.claim != *claim);
+            let outdated = held.jobs.get(&id).is_some_and(|job| !job.is_of(claim));
             if outdated {
                 held.sealed(claim, 1);
                 held.settled(claim, 1);
@@ -222,6 +222,8 @@ impl Session {
 
 /// A number in `0..1` that differs from job to job and from time to time.
 fn jitter(id: JobId, now_ms: u64) -> f64 {
-    let hash = crc32fast::hash(&[id.as_bytes().as_slice(), &now_ms.to_le_bytes()].concat());
-    f64::from(hash) / f64::from(u32::MAX)
+    let mut hash = crc32fast::Hasher::new();
+    hash.update(id.as_bytes());
+    hash.update(&now_ms.to_le_bytes());
+    f64::from(hash.finalize()) / f64::from(u32::MAX)
 }

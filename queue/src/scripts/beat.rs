@@ -22,16 +22,15 @@ pub(crate) struct Beat<'a> {
 
 impl Beat<'_> {
     pub(crate) async fn call(&self, connection: &Connection) -> Result<(), Error> {
-        let mut call = call!(
+        let call = call!(
             beat,
-            self.replicas_key,
+            &[self.replicas_key, self.replica_key],
             replica = self.replica,
             now_ms = self.now_ms,
             about = self.about,
             kept_s = REPLICA_KEPT_S,
             oldest_ms = self.oldest_ms,
         );
-        call.key(self.replica_key);
         let _: String = run(&call, connection).await?;
         Ok(())
     }

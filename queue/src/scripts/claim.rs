@@ -44,7 +44,12 @@ pub(crate) struct Claims {
     pub(crate) suspects_wait: bool,
     /// More could be claimed.
     pub(crate) left: bool,
-    pub(crate) jobs: Vec<ClaimedJob>,
+    /// The jobs, in the order of their claiming.
+    pub(crate) ids: Vec<JobId>,
+    /// Whether one of them may have a history.
+    with_history: bool,
+    /// Of few jobs the records come with the claim.
+    came: Option<(Fields, Fields)>,
 }
 
 type Fields = Vec<Option<Vec<u8>>>;
@@ -64,24 +69,37 @@ impl Claim<'_> {
             take_suspect = u8::from(self.take_suspect),
             most_records = MOST_RECORDS,
         );
-        let (next_due, suspect, left, with_history, ids, mut records, mut histories): Reply =
-            run(&call, connection).await?;
-        let ids = split_ids(&ids);
-        if records.is_empty() && !ids.is_empty() {
-            (records, histories) = read(connection, partition, &ids, with_history == 1).await?;
-        }
-        let mut histories = histories.into_iter();
-        let jobs = ids.into_iter().zip(records).map(|(id, record)| {
-            let history = histories.next().flatten();
-            ClaimedJob { id, record, history }
-        });
+        let (next_due, suspect, left, with_history, ids, records, histories): Reply = run(&call, connection).await?;
         Ok(Claims {
             next_due_ms: u64::try_from(next_due).ok(),
             suspect: suspect == 1,
             suspects_wait: suspect == 2,
             left: left == 1,
-            jobs: jobs.collect(),
+            ids: split_ids(&ids),
+            with_history: with_history == 1,
+            came: (!records.is_empty()).then_some((records, histories)),
         })
+    }
+}
+
+impl Claims {
+    /// The jobs. The records of many are read only now.
+    pub(crate) async fn jobs(
+        &mut self,
+        connection: &Connection,
+        partition: &Partition,
+    ) -> Result<Vec<ClaimedJob>, Error> {
+        let (records, histories) = match self.came.take() {
+            Some(came) => came,
+            None if self.ids.is_empty() => return Ok(Vec::new()),
+            None => read(connection, partition, &self.ids, self.with_history).await?,
+        };
+        let mut histories = histories.into_iter();
+        let jobs = self.ids.iter().zip(records).map(|(id, record)| {
+            let history = histories.next().flatten();
+            ClaimedJob { id: *id, record, history }
+        });
+        Ok(jobs.collect())
     }
 }
 

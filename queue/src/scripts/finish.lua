@@ -75,33 +75,32 @@ if redis.call('EXISTS', base .. ':cancels') == 1 then
   redis.call('SREM', base .. ':cancels', unpack(done, from, to))
 end
 
-local fields, key = {}, base .. ':done:' .. bucket
+local fields, n_fields, key = {}, 0, base .. ':done:' .. bucket
 local new = redis.call('EXISTS', key) == 0
-for at = ids_at + n + 1, #ARGV, 3 do
-  local first, count, kept = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), ARGV[at + 2]
+local args, none_refused = ARGV, #refused == 0
+for at = ids_at + n + 1, #args, 3 do
+  local first, count, kept = tonumber(args[at]), tonumber(args[at + 1]), args[at + 2]
   if count == 0 then
     if not is_refused[first] then
-      redis.call('SET', base .. ':finished:' .. ARGV[ids_at + first], kept, 'PX', retention_ms)
-    end
-  elseif count == 1 then
-    if not is_refused[first] then
-      fields[#fields + 1] = ARGV[ids_at + first]
-      fields[#fields + 1] = kept
+      redis.call('SET', base .. ':finished:' .. args[ids_at + first], kept, 'PX', retention_ms)
     end
   else
-    local pack = '#' .. redis.call('HINCRBY', key, '#', 1)
-    fields[#fields + 1] = pack
-    fields[#fields + 1] = kept
+    local field = kept
+    if count > 1 then
+      field = '#' .. redis.call('HINCRBY', key, '#', 1)
+      fields[n_fields + 1], fields[n_fields + 2] = field, kept
+      n_fields = n_fields + 2
+    end
     for job = first, first + count - 1 do
-      if not is_refused[job] then
-        fields[#fields + 1] = ARGV[ids_at + job]
-        fields[#fields + 1] = pack
+      if none_refused or not is_refused[job] then
+        fields[n_fields + 1], fields[n_fields + 2] = args[ids_at + job], field
+        n_fields = n_fields + 2
       end
     end
   end
 end
-if #fields > 0 then
-  redis.call('HSET', key, unpack(fields))
+if n_fields > 0 then
+  redis.call('HSET', key, unpack(fields, 1, n_fields))
   if new then
     redis.call('PEXPIRE', key, ttl_ms)
   end

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use fleet::Connection;
-use redis::ScriptInvocation;
 
-use super::{call, minute, run};
+use super::{Call, call, minute, run};
 use crate::{
     keys::Partition,
     model::{error::Error, id::JobId, pack, retention::Retention, state::State},
@@ -84,7 +83,7 @@ fn same_page(a: &Ending, b: &Ending) -> bool {
 }
 
 /// Adds what is kept of finished jobs to a call: in packs, as far as they are `in_bucket`.
-fn keep(call: &mut ScriptInvocation<'_>, jobs: &[Ending], in_bucket: impl Fn(&Ending) -> bool) {
+fn keep(call: &mut Call, jobs: &[Ending], in_bucket: impl Fn(&Ending) -> bool) {
     let mut first = 0;
     while first < jobs.len() {
         let mut n = 0;

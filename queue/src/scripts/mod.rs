@@ -31,7 +31,7 @@ pub(crate) mod wake;
 use std::borrow::Cow;
 
 use fleet::{Connection, Trouble};
-use redis::{FromRedisValue, Script, ScriptInvocation};
+use redis::{Cmd, ErrorKind, FromRedisValue, Script, ServerErrorKind, ToRedisArgs};
 
 use crate::model::{error::Error, id::JobId};
 
@@ -42,16 +42,16 @@ const REPLICA_KEPT_S: u32 = 900;
 /// The counters of a minute are kept for so long.
 const COUNTS_KEPT_S: i64 = 7200;
 
-/// A call of the script `$script`, which lies beside the file. It has these arguments by their names, in any order; from the position
-/// `more` on it has what is added to the call behind them.
+/// A call of the script `$script`, which lies beside the file, on one key or several. It has these arguments by their names, in any order;
+/// from the position `more` on it has what is added to the call behind them.
 macro_rules! call {
-    ($script:ident, $key:expr $(, $name:ident = $value:expr)* $(,)?) => {{
+    ($script:ident, $keys:expr $(, $name:ident = $value:expr)* $(,)?) => {{
         static SCRIPT: std::sync::LazyLock<redis::Script> = std::sync::LazyLock::new(|| {
             let text = include_str!(concat!(stringify!($script), ".lua"));
             $crate::scripts::script(stringify!($script), text, &[$(stringify!($name)),*])
         });
-        let mut call = SCRIPT.prepare_invoke();
-        call.key($key)$(.arg($value))*;
+        let mut call = $crate::scripts::Call::new(&SCRIPT);
+        call.keys($keys)$(.arg($value))*;
         call
     }};
 }
@@ -84,8 +84,42 @@ fn planted(name: &str, text: &'static str) -> Cow<'static, str> {
     }
 }
 
-async fn run<T: FromRedisValue>(invocation: &ScriptInvocation<'_>, connection: &Connection) -> Result<T, Error> {
-    Ok(invocation.invoke_async(&mut connection.clone()).await?)
+/// A script and what it is called with. The driver's own form of this keeps each argument by itself, which for a thousand ids is as dear
+/// as all else that the call takes here.
+#[derive(Debug)]
+struct Call {
+    script: &'static Script,
+    command: Cmd,
+}
+
+impl Call {
+    fn new(script: &'static Script) -> Self {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(script.get_hash());
+        Self { script, command }
+    }
+
+    /// All of them, before the first argument.
+    fn keys(&mut self, keys: impl ToRedisArgs) -> &mut Self {
+        self.command.arg(keys.num_of_args()).arg(keys);
+        self
+    }
+
+    fn arg(&mut self, argument: impl ToRedisArgs) -> &mut Self {
+        self.command.arg(argument);
+        self
+    }
+}
+
+async fn run<T: FromRedisValue>(call: &Call, connection: &Connection) -> Result<T, Error> {
+    let mut connection = connection.clone();
+    match call.command.query_async(&mut connection).await {
+        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+            call.script.load_async(&mut connection).await?;
+            Ok(call.command.query_async(&mut connection).await?)
+        }
+        answer => Ok(answer?),
+    }
 }
 
 /// Ids that lie one behind the other.

@@ -55,17 +55,17 @@ impl Upkeep {
         others: &[(Arc<Partition>, bool)],
     ) -> Result<(u64, Vec<Result<LookedAfter, Error>>), Error> {
         let (first_bucket, last_bucket) = self.retention.expired(self.now_ms);
+        let all = || std::iter::once(first).chain(others);
         let mut call = call!(
             upkeep,
-            &first.0.base,
+            all().map(|(partition, _)| &partition.base).collect::<Vec<_>>(),
             now_ms = self.now_ms,
             first_bucket = first_bucket,
             last_bucket = last_bucket,
             oldest_death_ms = self.now_ms.saturating_sub(self.dead_kept_ms),
         );
-        call.arg(u8::from(first.1));
-        for (partition, reclaim) in others {
-            call.key(&partition.base).arg(u8::from(*reclaim));
+        for (_, reclaim) in all() {
+            call.arg(u8::from(*reclaim));
         }
         let (server_ms, replies): (u64, Vec<Value>) = run(&call, connection).await?;
         if replies.is_empty() {

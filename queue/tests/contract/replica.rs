@@ -1,8 +1,9 @@
 //! The background tasks of a worker, with an apalis worker on top, in real time.
 
 use std::{
+    collections::HashSet,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -11,12 +12,13 @@ use std::{
 use apalis::prelude::{BoxDynError, Task, WorkerBuilder};
 use futures::FutureExt;
 use queue::{Claimed, Client, Failure, JobId, NewJob, Outcome, Replica, State, Success, Timing};
+use redis::AsyncCommands;
 use servers::wait_until;
 use tokio::sync::Notify;
 
 use crate::{
     on_both_servers,
-    world::{QUEUE, World},
+    world::{QUEUE, World, id_bytes},
 };
 
 const SOON: Duration = Duration::from_secs(30);
@@ -82,6 +84,63 @@ async fn all_jobs_are_run_and_whoever_waits_is_told(world: World) {
     }
     assert_eq!(running.began.load(Ordering::SeqCst), 2_000, "each exactly once");
     running.close().await;
+    let counts = client.counts(QUEUE).await.unwrap();
+    assert_eq!((counts["jobs"], counts["running"], counts["leases"]), (0, 0, 0));
+}
+
+/// A replica that notes the ids of the jobs in the order in which they start.
+fn start_noting(client: &Client, concurrency: usize) -> (Running, Arc<Mutex<Vec<JobId>>>) {
+    let mut replica = Replica::start(client.clone(), "host", Timing::default());
+    let backend = replica.backend(QUEUE, concurrency);
+    let started: Arc<Mutex<Vec<JobId>>> = Arc::default();
+    let noted = started.clone();
+    let handle = move |task: Task<Claimed>| {
+        noted.lock().unwrap().push(task.args.id());
+        std::future::ready(Ok::<_, BoxDynError>(Outcome::Done(Success::default())))
+    };
+    let worker = WorkerBuilder::new("test").backend(backend).build(tower::service_fn(handle));
+    let worker = tokio::spawn(async move { worker.run().boxed().await.unwrap() });
+    (Running { replica, worker, began: Arc::default(), let_go: Arc::default() }, started)
+}
+
+async fn jobs_start_in_the_order_of_their_pushes_however_many_claims_are_under_way(world: World) {
+    let client = world.real_time_client();
+    let jobs = (0..20_000).map(|n| NewJob::new(QUEUE, format!("\"{n}\""))).collect();
+    assert!(client.push_many(jobs).await.iter().all(Result::is_ok));
+    let waiting: Vec<Vec<u8>> = world.redis().await.lrange(world.key("ready:1"), 0, -1).await.unwrap();
+    let (running, started) = start_noting(&client, 256);
+    wait_until("all have started", SOON, async || started.lock().unwrap().len() >= waiting.len()).await;
+    running.close().await;
+    let started: Vec<Vec<u8>> = started.lock().unwrap().iter().map(|id| id_bytes(*id)).collect();
+    assert!(started == waiting, "each once, in their order");
+    let counts = client.counts(QUEUE).await.unwrap();
+    assert_eq!((counts["jobs"], counts["running"], counts["leases"]), (0, 0, 0));
+}
+
+async fn claimed_jobs_that_cannot_be_read_are_given_back_and_run_once_when_they_can(world: World) {
+    let client = world.real_time_client();
+    let jobs = (0..100).map(|n| NewJob::new(QUEUE, format!("\"{n}\""))).collect();
+    assert!(client.push_many(jobs).await.iter().all(Result::is_ok));
+    let mut redis = world.redis().await;
+    let pages: Vec<String> = redis.keys(world.key("jobs:*")).await.unwrap();
+    for page in &pages {
+        let _: () = redis.rename(page, format!("{page}:aside")).await.unwrap();
+        let _: () = redis.set(page, "no hash").await.unwrap();
+    }
+    let (running, started) = start_noting(&client, 256);
+    let is_claimed = async |redis: &mut redis::aio::MultiplexedConnection| {
+        let leases: usize = redis.zcard(world.key("leases")).await.unwrap();
+        leases > 0
+    };
+    wait_until("they are claimed", SOON, async || is_claimed(&mut redis).await).await;
+    for page in &pages {
+        let _: () = redis.rename(format!("{page}:aside"), page).await.unwrap();
+    }
+    wait_until("all have started", SOON, async || started.lock().unwrap().len() >= 100).await;
+    running.close().await;
+    let started = started.lock().unwrap().clone();
+    let each: HashSet<&JobId> = started.iter().collect();
+    assert_eq!((started.len(), each.len()), (100, 100), "each once");
     let counts = client.counts(QUEUE).await.unwrap();
     assert_eq!((counts["jobs"], counts["running"], counts["leases"]), (0, 0, 0));
 }
@@ -184,6 +243,8 @@ async fn at_shutdown_running_jobs_finish_and_the_rest_is_handed_back(world: Worl
 
 on_both_servers!(
     all_jobs_are_run_and_whoever_waits_is_told,
+    jobs_start_in_the_order_of_their_pushes_however_many_claims_are_under_way,
+    claimed_jobs_that_cannot_be_read_are_given_back_and_run_once_when_they_can,
     an_idle_worker_is_woken_by_a_push,
     a_delayed_job_starts_by_itself_when_it_is_due,
     a_panic_is_a_failed_attempt_and_the_worker_lives,
