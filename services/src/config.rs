@@ -1,18 +1,18 @@
 //! What the variables say of the outside services.
 
-use std::path::PathBuf;
+use std::{collections::HashMap, fmt, path::PathBuf};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    catalogue::{Name, OpenAi, SERVICES, Scraping, Smtp},
+    catalogue::{Name, OpenAi, SERVICES, Smtp},
     entry::{Accounts, State},
     formats::{truth, web_url, without_slash},
     general::{general_faults, retention_days},
     links::Links,
     pace::Pace,
     secrets::Secrets,
-    variable::{Environment, Malformed},
+    variable::{Environment, Malformed, Variable},
 };
 
 /// How the services are reached, and which are asked to be real.
@@ -24,8 +24,6 @@ pub struct Config {
     pub openai_second: Option<OpenAi>,
     /// `CONTENT_ROUTES`: the file with the table of models; `None` = the built-in one.
     pub content_routes: Option<PathBuf>,
-    /// Fetching of competitors' pages; `None` = not configured.
-    pub scraping: Option<Scraping>,
     /// E-mail; `None` = not configured.
     pub smtp: Option<Smtp>,
     /// `PUBLIC_URL` without a slash at its end: where the API is reached from outside.
@@ -53,6 +51,32 @@ pub struct ServiceState {
     pub service: Name,
     /// What is there and what is not.
     pub state: State,
+    values: Values,
+}
+
+/// Values of variables by name, of which none is shown.
+#[derive(Clone, Default)]
+struct Values(HashMap<&'static str, SecretString>);
+
+impl Values {
+    /// Those of a service that are set or have a default, and can be right.
+    fn of(service: Name, environment: &Environment<'_>) -> Self {
+        let value = |variable: &Variable| {
+            let value = variable.value(environment).or_else(|| variable.default.map(str::to_owned))?;
+            variable.fault(&value, environment).is_none().then(|| (variable.name, value.into()))
+        };
+        Self(service.entry().all_variables().filter_map(value).collect())
+    }
+
+    fn get(&self, variable: &str) -> Option<&str> {
+        self.0.get(variable).map(ExposeSecret::expose_secret)
+    }
+}
+
+impl fmt::Debug for Values {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 impl Config {
@@ -80,20 +104,28 @@ impl Config {
         let mock_all = flag("MOCK_MODE", true);
         let real: Vec<_> =
             Name::switchable().filter(|service| !flag(service.entry().switch.unwrap_or_default(), mock_all)).collect();
-        let state = |service: &Name| ServiceState { service: *service, state: service.entry().state(&environment) };
+        let state = |service: &Name| ServiceState {
+            service: *service,
+            state: service.entry().state(&environment),
+            values: Values::of(*service, &environment),
+        };
         let services: Vec<_> = SERVICES.iter().map(state).collect();
-        for ServiceState { service, state } in &services {
+        for ServiceState { service, state, .. } in &services {
             if service.entry().switch.is_none() || real.contains(service) {
                 complaints.extend(complaint(*service, state));
             }
         }
         let of = |service: Name| services.iter().find(|state| state.service == service);
         let configured = |service| of(service).filter(|state| state.state.configured).map(|_| &environment);
-        if real.contains(&Name::Scraping)
-            && configured(Name::Scraping).is_some_and(|vars| Scraping::read(vars).is_none())
-        {
-            let provider = environment.get("PROXY_PROVIDER").unwrap_or_default();
-            complaints.push(format!("scraping stays mock: PROXY_PROVIDER={provider:?} is not built yet, only direct"));
+        for ServiceState { service, values, .. } in &services {
+            if let Accounts::Chosen { by, built, .. } = service.entry().accounts
+                && real.contains(service)
+                && configured(*service).is_some()
+                && let Some(chosen) = values.get(by).filter(|chosen| !built.contains(chosen))
+            {
+                let built = built.join(" and ");
+                complaints.push(format!("{service} stays mock: {by}={chosen:?} is not built yet, only {built}"));
+            }
         }
         complaints.extend(general_faults(&environment).iter().map(Malformed::to_string));
         let pace = Pace::from_vars(|name| environment.get(name), &mut complaints);
@@ -108,7 +140,6 @@ impl Config {
             openai_second: OpenAi::second(&environment)
                 .filter(|_| !of(Name::Ai).is_some_and(ServiceState::names_fallback)),
             content_routes: environment.get("CONTENT_ROUTES").map(PathBuf::from),
-            scraping: configured(Name::Scraping).and_then(Scraping::read),
             smtp: configured(Name::Email).and_then(Smtp::read),
             links: Links::new(public_url.clone(), secret),
             public_url,
@@ -135,6 +166,12 @@ impl Config {
     #[must_use]
     pub fn is_configured(&self, service: Name) -> bool {
         self.service(service).is_some_and(|state| state.state.configured)
+    }
+
+    /// The value of a variable of the service, or its default. `None` for one that cannot be right.
+    #[must_use]
+    pub fn value(&self, service: Name, variable: &str) -> Option<&str> {
+        self.service(service)?.values.get(variable)
     }
 
     /// The variables that the service needs and has not.
@@ -198,7 +235,10 @@ mod tests {
     #[test]
     fn settings_are_there_whatever_the_mode_says() {
         let config = config(&[&[("OPENAI_API_KEY", "sk-1")], &MAIL[..]].concat());
-        assert!(config.openai.is_some() && config.smtp.is_some() && config.scraping.is_some());
+        assert!(config.openai.is_some() && config.smtp.is_some() && config.is_configured(Name::Scraping));
+        assert_eq!(config.value(Name::Ai, "OPENAI_API_KEY"), Some("sk-1"));
+        assert_eq!(config.value(Name::Scraping, "PROXY_PROVIDER"), Some("direct"), "the default");
+        assert_eq!(config.value(Name::Scraping, "SCRAPE_ALLOW_HOSTS"), None);
         assert!(!config.is_real(Name::Ai) && !config.is_real(Name::Email) && !config.is_real(Name::Scraping));
         assert!(config.is_real(Name::Mongodb) && config.is_real(Name::Redis) && config.is_real(Name::Security));
         assert!(config.complaints.is_empty(), "{:?}", config.complaints);
@@ -221,7 +261,9 @@ mod tests {
             ("SCRAPERAPI_KEY", "hush"),
             ("JWT_SECRET", "hush"),
         ]);
-        assert!(config.openai.is_none() && config.smtp.is_none() && config.scraping.is_none());
+        assert!(config.openai.is_none() && config.smtp.is_none());
+        assert_eq!(config.value(Name::Ai, "OPENAI_API_KEY"), None, "it cannot be right");
+        assert_eq!(config.value(Name::Scraping, "SCRAPERAPI_KEY"), Some("hush"));
         let expected = [
             "ai stays mock: OPENAI_API_KEY must begin with sk- and be one word",
             "email stays mock: SMTP_PORT, SENDER_EMAIL are not set",

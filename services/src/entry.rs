@@ -63,6 +63,8 @@ pub enum Accounts {
         by: &'static str,
         /// What it says when it is not set.
         default: &'static str,
+        /// Those of them that a provider exists for.
+        built: &'static [&'static str],
         /// The choice.
         of: &'static [Account],
     },
@@ -122,7 +124,7 @@ impl Entry {
                 let all = needs_one && untouched;
                 states.into_iter().filter(|other| all || !other.present.is_empty()).for_each(|other| state.add(other));
             }
-            Accounts::Chosen { by, default, of } => {
+            Accounts::Chosen { by, default, of, .. } => {
                 let choice = environment.get(by).unwrap_or_else(|| (*default).to_owned());
                 for account in *of {
                     let chosen = account.name == choice;

@@ -19,7 +19,7 @@ mod secrets;
 mod variable;
 
 pub use address::{Sender, ascii_address};
-pub use catalogue::{Name, OpenAi, SERVICES, Scraping, Smtp, SmtpTls};
+pub use catalogue::{Name, OpenAi, SERVICES, Smtp, SmtpTls};
 pub use config::{Config, ServiceState};
 pub use entry::{Account, Accounts, Entry, Risk, State};
 pub use formats::truth;

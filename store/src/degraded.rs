@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use async_recursion::async_recursion as boxed;
 use mongodb::{
-    IndexModel,
     bson::{Bson, DateTime, Document, RawDocumentBuf, cstr, doc},
     options::{IndexOptions, ReturnDocument},
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store, json, run};
+use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store, index::index_with, json, run};
 
 /// A stand-in's result that was taken to be replaced.
 #[derive(Debug, Clone, PartialEq)]
@@ -204,13 +203,9 @@ impl Store {
 
     /// The index by which results that wait are found.
     pub(crate) async fn prepare_degraded(&self, collection: &str) -> Result<(), Error> {
-        let what = format!("create the indexes of {collection}");
-        let collection = self.collection(collection);
         let waiting = doc! { "heal_at": { "$exists": true } };
-        let options = IndexOptions::builder().name("heal_at".to_owned()).partial_filter_expression(waiting).build();
-        let index = IndexModel::builder().keys(doc! { "heal_at": 1 }).options(options).build();
-        run(what, ANSWER_TIMEOUT, async move { collection.create_index(index).await }).await?;
-        Ok(())
+        let options = IndexOptions::builder().partial_filter_expression(waiting).build();
+        self.create_indexes(collection, [index_with("heal_at", doc! { "heal_at": 1 }, options)]).await
     }
 
     async fn end_healing(&self, collection: &str, job_id: &str, set: Document) -> Result<(), Error> {

@@ -7,13 +7,17 @@ use std::time::Duration;
 use async_recursion::async_recursion as boxed;
 use futures::TryStreamExt;
 use mongodb::{
-    IndexModel,
     bson::{DateTime, Document, doc},
     options::IndexOptions,
 };
 use serde_json::Value;
 
-use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store, error::is_other_index, results, run};
+use crate::{
+    ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store,
+    error::is_other_index,
+    index::{index, index_with},
+    results, run,
+};
 
 const EMAILS: &str = "emails";
 const UNSUBSCRIBED: &str = "unsubscribed";
@@ -137,8 +141,7 @@ impl Store {
     pub async fn keep_emails(&self, days: u32) -> Result<(), Error> {
         let keys = doc! { "created_at": 1 };
         let kept = Duration::from_secs(u64::from(days) * 24 * 3600);
-        let options = IndexOptions::builder().name("kept".to_owned()).expire_after(kept).build();
-        let index = IndexModel::builder().keys(keys.clone()).options(options).build();
+        let index = index_with("kept", keys.clone(), IndexOptions::builder().expire_after(kept).build());
         let collection = self.collection(EMAILS);
         let (database, seconds) = (self.database.clone(), i64::from(days) * 24 * 3600);
         let keep = async move {
@@ -155,18 +158,11 @@ impl Store {
     }
 
     pub(crate) async fn prepare_emails(&self) -> Result<(), Error> {
-        let index = |name: &str, keys: Document| {
-            let options = IndexOptions::builder().name(name.to_owned()).build();
-            IndexModel::builder().keys(keys).options(options).build()
-        };
-        let indexes = vec![
+        let indexes = [
             index("tenant_list", doc! { "tenant": 1, "_id": -1 }),
             index("to_list", doc! { "result.to": 1, "_id": -1 }),
         ];
-        let collection = self.collection(EMAILS);
-        let create = async move { collection.create_indexes(indexes).await };
-        run(format!("create the indexes of {EMAILS}"), ANSWER_TIMEOUT, create).await?;
-        Ok(())
+        self.create_indexes(EMAILS, indexes).await
     }
 }
 

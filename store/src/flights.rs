@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use async_recursion::async_recursion as boxed;
 use mongodb::{
-    Collection, IndexModel,
+    Collection,
     bson::{Document, doc},
     error::Result as DriverResult,
     options::{IndexOptions, ReturnDocument},
 };
 use serde_json::Value;
 
-use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Store, error::is_duplicate_key, run};
+use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Store, error::is_duplicate_key, index::index_with, run};
 
 const COLLECTION: &str = "content_cache";
 /// Two writers of the same new document can make one of them fail; the second time it is an update.
@@ -91,12 +91,8 @@ impl Store {
     }
 
     pub(crate) async fn prepare_flights(&self) -> Result<(), Error> {
-        let collection = self.collection(COLLECTION);
-        let options = IndexOptions::builder().name("expires_at".to_owned()).expire_after(Duration::ZERO).build();
-        let index = IndexModel::builder().keys(doc! { "expires_at": 1 }).options(options).build();
-        let what = format!("create the index of {COLLECTION}");
-        run(what, ANSWER_TIMEOUT, async move { collection.create_index(index).await }).await?;
-        Ok(())
+        let options = IndexOptions::builder().expire_after(Duration::ZERO).build();
+        self.create_indexes(COLLECTION, [index_with("expires_at", doc! { "expires_at": 1 }, options)]).await
     }
 }
 

@@ -9,14 +9,17 @@ use std::{collections::HashSet, time::Duration};
 use async_recursion::async_recursion as boxed;
 use futures::TryStreamExt;
 use mongodb::{
-    IndexModel,
     bson::{self, Bson, DateTime, Document, RawDocumentBuf, doc, rawdoc},
     options::IndexOptions,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store, json, run, writer};
+use crate::{
+    ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store,
+    index::{index, index_with},
+    json, run, writer,
+};
 
 pub(crate) const COLLECTION: &str = "jobs";
 /// How long a job is remembered after its end.
@@ -324,17 +327,13 @@ impl Store {
     }
 
     pub(crate) async fn prepare_history(&self) -> Result<(), Error> {
-        let named = |name: &str| IndexOptions::builder().name(name.to_owned());
-        let index = |name: &str, keys: Document| IndexModel::builder().keys(keys).options(named(name).build()).build();
         let sparse = |name: &str, keys: Document, field: &str| {
-            let options = named(name).partial_filter_expression(doc! { field: { "$exists": true } });
-            IndexModel::builder().keys(keys).options(options.build()).build()
+            let there = doc! { field: { "$exists": true } };
+            index_with(name, keys, IndexOptions::builder().partial_filter_expression(there).build())
         };
-        let indexes = vec![
-            IndexModel::builder()
-                .keys(doc! { "finished_at": 1 })
-                .options(named("kept").expire_after(KEPT).build())
-                .build(),
+        let kept = IndexOptions::builder().expire_after(KEPT).build();
+        let indexes = [
+            index_with("kept", doc! { "finished_at": 1 }, kept),
             index("list", doc! { "kind": 1, "state": 1, "_id": -1 }),
             index("tenant_list", doc! { "tenant": 1, "kind": 1, "state": 1, "_id": -1 }),
             sparse("unique_key", doc! { "tenant": 1, "unique_key": 1, "_id": -1 }, "unique_key"),
@@ -342,10 +341,7 @@ impl Store {
             sparse("words", doc! { "words": 1, "_id": -1 }, "words"),
             sparse("tenant_words", doc! { "tenant": 1, "words": 1, "_id": -1 }, "words"),
         ];
-        let collection = self.collection(COLLECTION);
-        let what = format!("create the indexes of {COLLECTION}");
-        run(what, ANSWER_TIMEOUT, async move { collection.create_indexes(indexes).await }).await?;
-        Ok(())
+        self.create_indexes(COLLECTION, indexes).await
     }
 }
 

@@ -6,8 +6,8 @@
 //! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`call.rs`): a caller
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
 //!
-//! Order, lowest first: `error`, `json`, `moment`, `call`, `writer`, `connection`, `history`, `degraded`, `results`, `emails`, `receipts`,
-//! `flights`, `schedules`, `usage`.
+//! Order, lowest first: `error`, `json`, `moment`, `call`, `writer`, `connection`, `index`, `history`, `degraded`, `results`,
+//! `emails`, `receipts`, `flights`, `schedules`, `usage`.
 
 mod call;
 mod connection;
@@ -16,6 +16,7 @@ mod emails;
 mod error;
 mod flights;
 mod history;
+mod index;
 mod json;
 mod moment;
 mod receipts;

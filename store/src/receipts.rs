@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use async_recursion::async_recursion as boxed;
 use mongodb::{
-    IndexModel,
     bson::{Bson, DateTime, Document, doc, rawdoc},
     options::{IndexOptions, ReturnDocument},
 };
@@ -18,6 +17,7 @@ use crate::{
     ANSWER_TIMEOUT, Error, MAX_TIME, Store,
     error::is_duplicate_key,
     history::{insert_json, take_json},
+    index::index_with,
     run,
 };
 
@@ -121,12 +121,8 @@ impl Store {
     }
 
     pub(crate) async fn prepare_receipts(&self) -> Result<(), Error> {
-        let options = IndexOptions::builder().name("kept".to_owned()).expire_after(KEPT).build();
-        let index = IndexModel::builder().keys(doc! { "touched_at": 1 }).options(options).build();
-        let collection = self.collection(COLLECTION);
-        let create = async move { collection.create_index(index).await };
-        run(format!("create the index of {COLLECTION}"), ANSWER_TIMEOUT, create).await?;
-        Ok(())
+        let options = IndexOptions::builder().expire_after(KEPT).build();
+        self.create_indexes(COLLECTION, [index_with("kept", doc! { "touched_at": 1 }, options)]).await
     }
 }
 

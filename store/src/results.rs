@@ -9,14 +9,15 @@ use std::collections::HashMap;
 use async_recursion::async_recursion as boxed;
 use futures::TryStreamExt;
 use mongodb::{
-    Collection, IndexModel,
+    Collection,
     bson::{Bson, DateTime, Document, RawBson, RawDocumentBuf, cstr, doc, rawdoc},
     error::Result as DriverResult,
-    options::IndexOptions,
 };
 use serde_json::Value;
 
-use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store, degraded, error::is_duplicate_key, json, run};
+use crate::{
+    ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store, degraded, error::is_duplicate_key, index::index, json, run,
+};
 
 /// Two writers of the same new document can make one of them fail; the second time it is an update.
 const UPSERT_TRIES: u32 = 3;
@@ -112,12 +113,8 @@ impl Store {
 
     /// Lists of a tenant's results begin with the newest.
     pub(crate) async fn prepare_results(&self, collection: &str) -> Result<(), Error> {
-        let what = format!("create the indexes of {collection}");
-        let collection = self.collection(collection);
-        let options = IndexOptions::builder().name("tenant_created_at".to_owned()).build();
-        let index = IndexModel::builder().keys(doc! { "tenant": 1, "created_at": -1 }).options(options).build();
-        run(what, ANSWER_TIMEOUT, async move { collection.create_index(index).await }).await?;
-        Ok(())
+        let index = index("tenant_created_at", doc! { "tenant": 1, "created_at": -1 });
+        self.create_indexes(collection, [index]).await
     }
 }
 

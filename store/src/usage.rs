@@ -9,14 +9,19 @@ use std::time::Duration;
 use async_recursion::async_recursion as boxed;
 use futures::TryStreamExt;
 use mongodb::{
-    Collection, IndexModel,
+    Collection,
     bson::{DateTime, Document, doc},
     error::Result as DriverResult,
     options::IndexOptions,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Store, error::is_duplicate_key, run};
+use crate::{
+    ANSWER_TIMEOUT, Error, MAX_TIME, Store,
+    error::is_duplicate_key,
+    index::{index, index_with},
+    run,
+};
 
 const COLLECTION: &str = "usage";
 /// How many things that were counted a document remembers.
@@ -116,19 +121,13 @@ impl Store {
     }
 
     pub(crate) async fn prepare_usage(&self) -> Result<(), Error> {
-        let collection = self.collection(COLLECTION);
-        let index = |name: &str, keys: Document, expire_after: Option<Duration>| {
-            let options = IndexOptions::builder().name(name.to_owned()).expire_after(expire_after).build();
-            IndexModel::builder().keys(keys).options(options).build()
-        };
+        let expires = IndexOptions::builder().expire_after(Duration::ZERO).build();
         let indexes = [
-            index("tenant_day", doc! { "tenant": 1, "day": -1 }, None),
-            index("day", doc! { "day": -1 }, None),
-            index("expires_at", doc! { "expires_at": 1 }, Some(Duration::ZERO)),
+            index("tenant_day", doc! { "tenant": 1, "day": -1 }),
+            index("day", doc! { "day": -1 }),
+            index_with("expires_at", doc! { "expires_at": 1 }, expires),
         ];
-        let what = format!("create the indexes of {COLLECTION}");
-        run(what, ANSWER_TIMEOUT, async move { collection.create_indexes(indexes).await }).await?;
-        Ok(())
+        self.create_indexes(COLLECTION, indexes).await
     }
 }
 

@@ -46,8 +46,7 @@ pub fn service(config: &Config) -> Result<Service<dyn ContentProvider>, Provider
     Ok(Service::new(Name::Ai, config.is_real(Name::Ai), reals, Arc::new(template::Template), SERVICE_TIMEOUT))
 }
 
-/// The real providers that are configured, in the order in which they are asked. A further one is a file beside these and a
-/// line here.
+/// The real providers that are configured, in the order in which they are asked.
 ///
 /// # Errors
 /// [`ProviderError::Misconfigured`] when a key cannot be sent as a header or no HTTP client can be built.
@@ -83,8 +82,28 @@ pub(crate) fn usual_model(config: &Config) -> String {
     only.unwrap_or_else(|| routes::usual_model(config.content_routes.as_deref()))
 }
 
-/// The name under which results carry this provider, if there is one of that name.
+/// The name under which results carry this provider, if there is or was one of that name.
 #[must_use]
 pub fn provider_named(name: &str) -> Option<&'static str> {
     ["openai", "openai-second", "mock"].into_iter().find(|known| *known == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_provider_is_found_by_its_name() {
+        let variables = [
+            ("OPENAI_API_KEY", "sk-1"),
+            ("OPENAI_FALLBACK_BASE_URL", "http://127.0.0.1:1/v1"),
+            ("OPENAI_FALLBACK_API_KEY", "k"),
+            ("OPENAI_FALLBACK_MODEL", "m"),
+        ];
+        let var = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let providers = providers(&Config::from_vars(var)).unwrap();
+        let names: Vec<_> = providers.iter().map(|provider| provider.name()).chain(["mock"]).collect();
+        assert_eq!(names.iter().filter_map(|name| provider_named(name)).collect::<Vec<_>>(), names);
+        assert_eq!((names.len(), provider_named("x")), (3, None));
+    }
 }

@@ -9,7 +9,6 @@ use url::Url;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::any};
 
 use super::{PagePrice, Scraper, direct::Direct};
-use services::Scraping;
 
 use crate::ProviderError;
 
@@ -27,7 +26,7 @@ impl Respond for Shop {
 async fn serve(pages: HashMap<String, ResponseTemplate>) -> (MockServer, Direct) {
     let server = MockServer::start().await;
     Mock::given(any()).respond_with(Shop(pages)).mount(&server).await;
-    let direct = Direct::new(&Scraping { allow_hosts: vec!["127.0.0.1".to_owned()] }).unwrap();
+    let direct = Direct::new(&["127.0.0.1".to_owned()]).unwrap();
     (server, direct)
 }
 

@@ -14,6 +14,7 @@ use reqwest::{
     header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION, REFRESH},
     redirect::Policy,
 };
+use services::{Config, Name};
 use url::Url;
 
 use super::{
@@ -21,8 +22,6 @@ use super::{
     extract::{self, Extract},
     guard::{Guard, Refused},
 };
-use services::Scraping;
-
 use crate::{Provider, ProviderError, Turn, http, wait};
 
 const SERVICE: &str = "scraping";
@@ -37,6 +36,17 @@ const BODY_CAP: usize = 2 * 1024 * 1024;
 const USER_AGENT: &str =
     concat!("ecomsimply-pricebot/", env!("CARGO_PKG_VERSION"), " (+https://ecomsimply.example/pricebot)");
 
+/// This provider, if `PROXY_PROVIDER` says so.
+pub(super) fn configured(config: &Config) -> Result<Option<Arc<dyn Scraper>>, ProviderError> {
+    let value = |variable| config.value(Name::Scraping, variable);
+    if value("PROXY_PROVIDER") != Some("direct") {
+        return Ok(None);
+    }
+    let hosts = value("SCRAPE_ALLOW_HOSTS").unwrap_or_default().split(',');
+    let hosts: Vec<String> = hosts.map(|host| host.trim().to_lowercase()).filter(|host| !host.is_empty()).collect();
+    Ok(Some(Arc::new(Direct::new(&hosts)?)))
+}
+
 #[derive(Debug)]
 pub(crate) struct Direct {
     client: Client,
@@ -46,8 +56,9 @@ pub(crate) struct Direct {
 }
 
 impl Direct {
-    pub(crate) fn new(config: &Scraping) -> Result<Self, ProviderError> {
-        let guard = Guard::new(&config.allow_hosts);
+    /// The guard lets these hosts pass, whatever their addresses.
+    pub(crate) fn new(allow_hosts: &[String]) -> Result<Self, ProviderError> {
+        let guard = Guard::new(allow_hosts);
         let client = http::client()
             .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_TIMEOUT)
@@ -268,7 +279,7 @@ mod tests {
     use super::*;
 
     fn direct(allow_hosts: &[&str]) -> Direct {
-        Direct::new(&Scraping { allow_hosts: allow_hosts.iter().map(|host| (*host).to_owned()).collect() }).unwrap()
+        Direct::new(&allow_hosts.iter().map(|host| (*host).to_owned()).collect::<Vec<_>>()).unwrap()
     }
 
     fn page(html: impl Into<Vec<u8>>) -> ResponseTemplate {

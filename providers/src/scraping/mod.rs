@@ -23,17 +23,14 @@ use crate::{chain::Service, error::ProviderError};
 const TIMEOUT: Duration = Duration::from_secs(25);
 
 pub(crate) fn service(config: &Config) -> Result<Service<dyn Scraper>, ProviderError> {
-    let mut reals: Vec<Arc<dyn Scraper>> = Vec::new();
-    if let Some(scraping) = &config.scraping {
-        reals.push(Arc::new(direct::Direct::new(scraping)?));
-    }
+    let mut reals = Vec::new();
+    reals.extend(direct::configured(config)?);
     let service = Service::new(Name::Scraping, config.is_real(Name::Scraping), reals, Arc::new(mock::NoFetch), TIMEOUT);
     Ok(service.with_stand_in(Arc::new(NoPrice)))
 }
 
 #[cfg(test)]
 mod tests {
-    use services::Scraping;
     use url::Url;
 
     use super::*;
@@ -44,10 +41,10 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
         drop(listener);
-        let scraping = Some(Scraping { allow_hosts: vec!["127.0.0.1".to_owned()] });
+        let variables = [("MOCK_MODE_SCRAPING", "false"), ("SCRAPE_ALLOW_HOSTS", "127.0.0.1")];
+        let var = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         let policy = Policy { allow_fallback: true, last_attempt: true, tenant: "acme", time: TIMEOUT };
-        let real = Config { scraping, real: vec![Name::Scraping], ..Config::mock() };
-        let answer = service(&real).unwrap().call(policy, &url).await.unwrap();
+        let answer = service(&Config::from_vars(var)).unwrap().call(policy, &url).await.unwrap();
         assert_eq!((answer.provider, answer.value.price), (NoPrice::NAME, None));
         assert!(answer.degraded_reason.unwrap().contains("cannot be reached"));
         let answer = service(&Config::mock()).unwrap().call(policy, &url).await.unwrap();

@@ -14,7 +14,6 @@ mod security;
 
 pub use ai::OpenAi;
 pub use email::{Smtp, SmtpTls};
-pub use scraping::Scraping;
 
 use crate::entry::Entry;
 

@@ -30,6 +30,7 @@ pub(super) static ENTRY: Entry = Entry {
     accounts: Accounts::Chosen {
         by: "PROXY_PROVIDER",
         default: "direct",
+        built: &["direct"],
         of: &[
             Account { name: "direct", variables: &[] },
             Account {
@@ -54,24 +55,6 @@ pub(super) static ENTRY: Entry = Entry {
         ],
     },
 };
-
-/// `PROXY_PROVIDER` and what belongs to it. Only `direct` is built.
-#[derive(Debug, Clone, Default)]
-pub struct Scraping {
-    /// `SCRAPE_ALLOW_HOSTS`: hosts that the guard against private addresses lets pass.
-    pub allow_hosts: Vec<String>,
-}
-
-impl Scraping {
-    pub(crate) fn read(environment: &Environment<'_>) -> Option<Self> {
-        if environment.get("PROXY_PROVIDER").is_some_and(|provider| provider != "direct") {
-            return None;
-        }
-        let hosts = environment.get("SCRAPE_ALLOW_HOSTS").unwrap_or_default();
-        let allow_hosts = hosts.split(',').map(|host| host.trim().to_lowercase()).filter(|host| !host.is_empty());
-        Some(Self { allow_hosts: allow_hosts.collect() })
-    }
-}
 
 fn proxy_provider(value: &str, _: &Environment<'_>) -> Option<String> {
     must(matches!(value, "direct" | "scraperapi" | "brightdata"), "must be direct, scraperapi or brightdata")

@@ -15,18 +15,17 @@ mod tick;
 use std::time::Duration;
 
 use async_recursion::async_recursion as boxed;
-use mongodb::{
-    IndexModel,
-    bson::{Document, doc},
-    options::IndexOptions,
-};
+use mongodb::{bson::doc, options::IndexOptions};
 
 pub use documents::{Documents, Unreadable};
 pub use schedule::{Advance, Reckoned, StoredSchedule};
 pub use tasks::{Cursor, Monitor, TaskProgress, Tenant};
 pub use tick::{Tick, TickOutcome};
 
-use crate::{ANSWER_TIMEOUT, Error, Store, run};
+use crate::{
+    Error, Store,
+    index::{index, index_with},
+};
 use schedule::SCHEDULES;
 use tasks::{PROGRESS, TENANTS};
 use tick::TICKS;
@@ -41,26 +40,18 @@ impl Store {
     /// As MongoDB gives them; nothing has to be undone before the next call.
     #[boxed]
     pub async fn prepare_schedules(&self) -> Result<(), Error> {
-        let index = |name: &str, keys: Document, options: IndexOptions| {
-            let mut options = options;
-            options.name = Some(name.to_owned());
-            IndexModel::builder().keys(keys).options(options).build()
-        };
         let sparse = || IndexOptions::builder().sparse(true).build();
-        let all = [
-            (SCHEDULES, index("next_at", doc! { "next_at": 1 }, sparse())),
-            (SCHEDULES, index("tenant", doc! { "tenant": 1, "_id": 1 }, IndexOptions::default())),
-            (TICKS, index("push_at", doc! { "push_at": 1 }, sparse())),
-            (TICKS, index("schedule_tick", doc! { "schedule": 1, "tick": -1 }, IndexOptions::default())),
-            (TICKS, index("expiry", doc! { "created_at": 1 }, IndexOptions::builder().expire_after(KEPT).build())),
-            (PROGRESS, index("expiry", doc! { "at": 1 }, IndexOptions::builder().expire_after(KEPT).build())),
-            (TENANTS, index("trial_ends_at", doc! { "trial_ends_at": 1 }, sparse())),
+        let kept = || IndexOptions::builder().expire_after(KEPT).build();
+        let schedules =
+            [index_with("next_at", doc! { "next_at": 1 }, sparse()), index("tenant", doc! { "tenant": 1, "_id": 1 })];
+        self.create_indexes(SCHEDULES, schedules).await?;
+        let ticks = [
+            index_with("push_at", doc! { "push_at": 1 }, sparse()),
+            index("schedule_tick", doc! { "schedule": 1, "tick": -1 }),
+            index_with("expiry", doc! { "created_at": 1 }, kept()),
         ];
-        for (name, index) in all {
-            let collection = self.collection(name);
-            let create = async move { collection.create_index(index).await };
-            run(format!("create the indexes of {name}"), ANSWER_TIMEOUT, create).await?;
-        }
-        Ok(())
+        self.create_indexes(TICKS, ticks).await?;
+        self.create_indexes(PROGRESS, [index_with("expiry", doc! { "at": 1 }, kept())]).await?;
+        self.create_indexes(TENANTS, [index_with("trial_ends_at", doc! { "trial_ends_at": 1 }, sparse())]).await
     }
 }
