@@ -21,10 +21,11 @@ pub(crate) enum Measure {
     WholeWayContent,
     WholeWayPublication,
     WholeWayEmail,
+    Http,
 }
 
 impl Measure {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::PushOne,
         Self::Push64,
         Self::PushBulk,
@@ -41,6 +42,7 @@ impl Measure {
         Self::WholeWayContent,
         Self::WholeWayPublication,
         Self::WholeWayEmail,
+        Self::Http,
     ];
 
     /// What it gives.
@@ -74,6 +76,18 @@ impl Measure {
             Self::WholeWayEmail => {
                 &["whole_way_email", "whole_way_email_workers", "whole_way_email_mongod", "whole_way_email_redis"]
             }
+            Self::Http => &[
+                "http_live",
+                "http_post",
+                "http_post_keyed",
+                "http_list",
+                "http_list_ended",
+                "http_batch_json_one",
+                "http_batch_json",
+                "http_batch_ndjson_one",
+                "http_batch_ndjson",
+                "http_least",
+            ],
         }
     }
 
@@ -81,7 +95,12 @@ impl Measure {
     pub(crate) fn is_long(self) -> bool {
         matches!(
             self,
-            Self::Soak | Self::StartBusy | Self::WholeWayContent | Self::WholeWayPublication | Self::WholeWayEmail
+            Self::Soak
+                | Self::StartBusy
+                | Self::WholeWayContent
+                | Self::WholeWayPublication
+                | Self::WholeWayEmail
+                | Self::Http
         )
     }
 
@@ -92,7 +111,7 @@ impl Measure {
 }
 
 /// Unit and meaning of every figure, in the order of the reports.
-pub(crate) const FIGURES: [(&str, &str, &str); 33] = [
+pub(crate) const FIGURES: [(&str, &str, &str); 43] = [
     ("push_one", "jobs/s", "push, one client that waits for each"),
     ("push_64", "jobs/s", "push, 64 clients that wait for each"),
     ("push_bulk", "jobs/s", "push in bulk"),
@@ -126,6 +145,16 @@ pub(crate) const FIGURES: [(&str, &str, &str); 33] = [
     ("whole_way_email_workers", "µs/job", "processor time of the workers for it"),
     ("whole_way_email_mongod", "µs/job", "processor time of MongoDB for it"),
     ("whole_way_email_redis", "µs/job", "processor time of Redis for it"),
+    ("http_live", "answers/s", "`GET /api/health/live`, 64 clients that wait for each answer"),
+    ("http_least", "answers/s", "a route that checks the token, reads the body and answers a constant, likewise"),
+    ("http_post", "jobs/s", "`POST /api/jobs`, likewise"),
+    ("http_post_keyed", "jobs/s", "the same with an idempotency key"),
+    ("http_list", "pages/s", "`GET /api/jobs` with 50 jobs that wait, likewise"),
+    ("http_list_ended", "pages/s", "`GET /api/jobs` with 50 jobs that have ended, likewise"),
+    ("http_batch_json_one", "jobs/s", "batches of 1,000 jobs as JSON, one client"),
+    ("http_batch_json", "jobs/s", "batches of 1,000 jobs as JSON, four clients"),
+    ("http_batch_ndjson_one", "jobs/s", "batches of 1,000 jobs as NDJSON, one client"),
+    ("http_batch_ndjson", "jobs/s", "batches of 1,000 jobs as NDJSON, four clients"),
 ];
 
 /// The unit of a figure.
