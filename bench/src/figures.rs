@@ -22,10 +22,11 @@ pub(crate) enum Measure {
     WholeWayPublication,
     WholeWayEmail,
     WholeWayLone,
+    Http,
 }
 
 impl Measure {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::PushOne,
         Self::Push64,
         Self::PushBulk,
@@ -43,6 +44,7 @@ impl Measure {
         Self::WholeWayPublication,
         Self::WholeWayEmail,
         Self::WholeWayLone,
+        Self::Http,
     ];
 
     /// What it gives.
@@ -77,6 +79,18 @@ impl Measure {
             Self::WholeWayEmail => {
                 &["whole_way_email", "whole_way_email_workers", "whole_way_email_mongod", "whole_way_email_redis"]
             }
+            Self::Http => &[
+                "http_live",
+                "http_post",
+                "http_post_keyed",
+                "http_list",
+                "http_list_ended",
+                "http_batch_json_one",
+                "http_batch_json",
+                "http_batch_ndjson_one",
+                "http_batch_ndjson",
+                "http_least",
+            ],
         }
     }
 
@@ -90,6 +104,7 @@ impl Measure {
                 | Self::WholeWayPublication
                 | Self::WholeWayEmail
                 | Self::WholeWayLone
+                | Self::Http
         )
     }
 
@@ -100,7 +115,7 @@ impl Measure {
 }
 
 /// Unit and meaning of every figure, in the order of the reports.
-pub(crate) const FIGURES: [(&str, &str, &str); 35] = [
+pub(crate) const FIGURES: [(&str, &str, &str); 45] = [
     ("push_one", "jobs/s", "push, one client that waits for each"),
     ("push_64", "jobs/s", "push, 64 clients that wait for each"),
     ("push_bulk", "jobs/s", "push in bulk"),
@@ -136,6 +151,16 @@ pub(crate) const FIGURES: [(&str, &str, &str); 35] = [
     ("whole_way_email_redis", "µs/job", "processor time of Redis for it"),
     ("whole_way_lone_p50", "ms", "a lone mock text, from its push to its end, median"),
     ("whole_way_lone_p99", "ms", "a lone mock text, from its push to its end, p99"),
+    ("http_live", "answers/s", "`GET /api/health/live`, 64 clients that wait for each answer"),
+    ("http_least", "answers/s", "a route that checks the token, reads the body and answers a constant, likewise"),
+    ("http_post", "jobs/s", "`POST /api/jobs`, likewise"),
+    ("http_post_keyed", "jobs/s", "the same with an idempotency key"),
+    ("http_list", "pages/s", "`GET /api/jobs` with 50 jobs that wait, likewise"),
+    ("http_list_ended", "pages/s", "`GET /api/jobs` with 50 jobs that have ended, likewise"),
+    ("http_batch_json_one", "jobs/s", "batches of 1,000 jobs as JSON, one client"),
+    ("http_batch_json", "jobs/s", "batches of 1,000 jobs as JSON, four clients"),
+    ("http_batch_ndjson_one", "jobs/s", "batches of 1,000 jobs as NDJSON, one client"),
+    ("http_batch_ndjson", "jobs/s", "batches of 1,000 jobs as NDJSON, four clients"),
 ];
 
 /// The unit of a figure.

@@ -11,6 +11,8 @@ struct Floor {
 enum Asks {
     /// At least so many times another system's value.
     Times(f64, &'static str),
+    /// At least so many times another of our figures.
+    Of(f64, &'static str),
     /// Below that value.
     Below(f64),
     /// At most that value.
@@ -22,7 +24,7 @@ enum Asks {
 }
 
 /// `bytes` is what a waiting job may take on this server.
-fn floors(bytes: f64) -> [Floor; 11] {
+fn floors(bytes: f64) -> [Floor; 15] {
     [
         Floor { figure: "drain_kept", asks: Asks::Times(0.7, "bare-redis") },
         Floor { figure: "drain_kept", asks: Asks::Times(8.8, "bullmq") },
@@ -35,6 +37,10 @@ fn floors(bytes: f64) -> [Floor; 11] {
         Floor { figure: "redis_calls_per_job", asks: Asks::Below(0.05) },
         Floor { figure: "idle_calls_per_s", asks: Asks::Below(1.0) },
         Floor { figure: "drain_10m", asks: Asks::NoSlowerThan("drain_100k") },
+        Floor { figure: "http_post", asks: Asks::Of(0.6, "http_least") },
+        Floor { figure: "http_post_keyed", asks: Asks::Of(0.5, "http_least") },
+        Floor { figure: "http_list", asks: Asks::Times(5.0, "before") },
+        Floor { figure: "http_batch_ndjson", asks: Asks::NoSlowerThan("http_batch_json") },
     ]
 }
 
@@ -50,6 +56,10 @@ fn line(floor: &Floor, values: &Values) -> Option<String> {
     let (reached, text) = match asks {
         Asks::Times(least, other) => {
             let ratio = values.ratio(figure, "ours", other)?;
+            (ratio >= *least, format!("at least {least} × {other}: {ratio:.2}"))
+        }
+        Asks::Of(least, other) => {
+            let ratio = ours / values.get("ours", other)?;
             (ratio >= *least, format!("at least {least} × {other}: {ratio:.2}"))
         }
         Asks::Below(limit) => (ours < *limit, format!("below {limit} {}: {ours:.3}", unit(figure))),
@@ -80,10 +90,13 @@ mod tests {
         values.add("bare-redis", "drain_kept", 100.0);
         values.add("bullmq", "drain_kept", 12.5);
         values.add("ours", "bytes_per_job", 331.0);
+        values.add("ours", "http_post", 59.0);
+        values.add("ours", "http_least", 100.0);
         let expected = [
             "ok     drain_kept: at least 0.7 × bare-redis: 0.75",
             "MISSED drain_kept: at least 8.8 × bullmq: 6.00",
             "MISSED bytes_per_job: at most 330 bytes: 331",
+            "MISSED http_post: at least 0.6 × http_least: 0.59",
         ];
         assert_eq!(lines(&values, "Valkey 9.1.2"), expected);
         assert!(lines(&values, "Redis 7.0.15").contains(&"ok     bytes_per_job: at most 365 bytes: 331".to_owned()));

@@ -1,13 +1,17 @@
 //! Measures the queue beside bare Redis and other job systems, in turn on the same server, and reports medians of several rounds.
 //!
-//! Reading order: `figures.rs` (what), `system.rs` (of whom), `run.rs` (how), one file a system, `report.rs` and `chart.rs`.
+//! Reading order: `figures.rs` (what), `system.rs` (of whom), `run.rs` (how), one file a system, `report.rs` and `chart.rs`. `api.rs` measures
+//! the HTTP API, with the client of `http.rs`; `before.rs` is another release's.
 
 mod apalis_redis;
+mod api;
 mod bare;
+mod before;
 mod bullmq;
 mod chart;
 mod figures;
 mod floors;
+mod http;
 mod mongod;
 mod ours;
 mod payload;
@@ -28,6 +32,7 @@ mod whole_way;
 
 use std::{
     path::{Path, PathBuf},
+    process::ExitCode,
     time::{Duration, Instant},
 };
 
@@ -52,7 +57,7 @@ const QUICK_ROUNDS_END: Duration = Duration::from_secs(210);
 #[command(name = "bench")]
 struct Arguments {
     #[command(subcommand)]
-    hang: Option<Part>,
+    part: Option<Part>,
     /// Less of everything: ends within 8 minutes.
     #[arg(long)]
     quick: bool,
@@ -95,6 +100,9 @@ struct Arguments {
     /// Jobs of the whole way.
     #[arg(long)]
     whole_way_jobs: Option<usize>,
+    /// The producer of another release, whose API is measured beside ours.
+    #[arg(long, value_name = "FILE")]
+    producer: Option<PathBuf>,
     /// Node, for BullMQ.
     #[arg(long, env = "BENCH_NODE")]
     node: Option<PathBuf>,
@@ -114,6 +122,9 @@ enum Part {
     /// A worker process that is killed; the bench starts it itself.
     #[command(hide = true)]
     Hang { system: String, url: String },
+    /// Our API, with one route more; the bench starts it itself.
+    #[command(hide = true)]
+    Api,
 }
 
 /// As in the worker.
@@ -121,17 +132,21 @@ enum Part {
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    if let Some(Part::Api) = &arguments.part {
+        return api::serve().await;
+    }
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .init();
-    let arguments = Arguments::parse();
-    if let Some(Part::Hang { system, url }) = &arguments.hang {
-        return hang(system, url).await;
+    if let Some(Part::Hang { system, url }) = &arguments.part {
+        hang(system, url).await?;
+        return Ok(ExitCode::SUCCESS);
     }
     tokio::select! {
-        done = bench(&arguments) => done,
+        done = bench(&arguments) => done.map(|()| ExitCode::SUCCESS),
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
     }
 }

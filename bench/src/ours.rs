@@ -1,6 +1,7 @@
 //! The queue of this project: pushed by its client, run through its worker path (apalis, handler, settlement).
 
 use std::{
+    path::Path,
     process::Command,
     sync::Arc,
     time::{Duration, Instant},
@@ -37,6 +38,10 @@ pub(crate) struct Ours;
 impl System for Ours {
     fn name(&self) -> &'static str {
         "ours"
+    }
+
+    fn api(&self) -> Option<Option<&Path>> {
+        Some(None)
     }
 
     async fn push(&self, url: &str, clients: usize, time: Duration) -> anyhow::Result<f64> {

@@ -3,7 +3,8 @@
 use clap::ValueEnum;
 
 use crate::{
-    Arguments, apalis_redis::ApalisRedis, bare::Bare, bullmq::BullMq, ours::Ours, python::Python, system::System,
+    Arguments, apalis_redis::ApalisRedis, bare::Bare, before::Before, bullmq::BullMq, ours::Ours, python::Python,
+    system::System,
 };
 
 /// A choice of `--peers`.
@@ -28,6 +29,9 @@ pub(crate) enum Peer {
 pub(crate) fn with_ours(arguments: &Arguments) -> Vec<Box<dyn System>> {
     let chosen = |peer| arguments.peers.iter().any(|choice| matches!(choice, Peer::All) || *choice == peer);
     let mut systems: Vec<Box<dyn System>> = vec![Box::new(Ours), Box::new(Bare)];
+    if let Some(producer) = &arguments.producer {
+        systems.push(Box::new(Before { producer: producer.clone() }));
+    }
     if chosen(Peer::BullMq) {
         systems.extend(bullmq(arguments));
     }

@@ -8,6 +8,7 @@ use std::{
 use tokio::sync::OnceCell;
 
 use crate::{
+    api,
     figures::Measure,
     mongod::Mongod,
     ours,
@@ -35,6 +36,7 @@ pub(crate) struct Scale {
     recovery_patience: Duration,
     soak_time: Duration,
     pub(crate) whole_way_jobs: usize,
+    http_time: Duration,
 }
 
 impl Scale {
@@ -52,6 +54,7 @@ impl Scale {
         recovery_patience: Duration::from_secs(75),
         soak_time: Duration::from_secs(30),
         whole_way_jobs: 20_000,
+        http_time: Duration::from_secs(1),
     };
 
     pub(crate) const FULL: Self = Self {
@@ -65,6 +68,7 @@ impl Scale {
         recovery_patience: Duration::from_secs(400),
         soak_time: Duration::from_secs(15 * 60),
         whole_way_jobs: 100_000,
+        http_time: Duration::from_secs(3),
         ..Self::QUICK
     };
 }
@@ -119,6 +123,18 @@ pub(crate) async fn measure(
     let at_most = |jobs: usize| jobs.min(system.most_jobs());
     server.flush().await?;
     server.reset_statistics().await?;
+    if let Some(api) = system.api().filter(|_| measure == Measure::Http) {
+        let mongod = way.mongod.get_or_try_init(|| Mongod::start(&way.mongod_binary)).await?;
+        return api::measure(
+            &mut Place { server, mongod, worker: &way.worker, handlers: way.handlers },
+            api,
+            scale.http_time,
+        )
+        .await;
+    }
+    if measure == Measure::Http || system.is_only_api() {
+        return Ok(Vec::new());
+    }
     match measure {
         Measure::PushOne => Ok(vec![system.push(&url, 1, scale.push_time).await?]),
         Measure::Push64 => Ok(vec![system.push(&url, 64, scale.push_time).await?]),
@@ -177,6 +193,7 @@ pub(crate) async fn measure(
             let took = whole_way::lone(&mut place).await?;
             Ok([50.0, 99.0].iter().filter_map(|percent| samples::percentile(&took, *percent)).collect())
         }
+        Measure::Http => Ok(Vec::new()),
         Measure::Recovery => Ok(recovery::measure(system, &url, scale.recovery_patience).await?.into_iter().collect()),
     }
 }

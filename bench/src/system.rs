@@ -1,6 +1,6 @@
 //! What is measured of every system, so that all are measured alike.
 
-use std::{process::Command, time::Duration};
+use std::{path::Path, process::Command, time::Duration};
 
 use async_trait::async_trait;
 
@@ -25,6 +25,16 @@ pub(crate) trait System: Sync {
     /// Whether it can keep results.
     fn keeps_results(&self) -> bool {
         true
+    }
+
+    /// Its HTTP API, if it has one that is like ours: that program, or this one when none is named.
+    fn api(&self) -> Option<Option<&Path>> {
+        None
+    }
+
+    /// Whether nothing but its API is measured.
+    fn is_only_api(&self) -> bool {
+        false
     }
 
     /// Jobs a second when `clients` push one job after another for `time`.

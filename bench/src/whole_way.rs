@@ -27,7 +27,7 @@ use crate::{
     system::rate,
 };
 
-const DATABASE: &str = "bench";
+pub(crate) const DATABASE: &str = "bench";
 /// The database of what others write.
 const SAMPLES: &str = "bench_samples";
 const HISTORY: &str = "jobs";
@@ -43,7 +43,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 pub(crate) struct Work {
     pub(crate) kind: &'static str,
     collections: &'static [&'static str],
-    payload: fn(usize) -> Value,
+    pub(crate) payload: fn(usize) -> Value,
 }
 
 pub(crate) const WORKS: [Work; 3] = [
@@ -83,7 +83,7 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    async fn clear(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn clear(&mut self) -> anyhow::Result<()> {
         self.server.flush().await?;
         for name in self.mongod.database(DATABASE).list_collection_names().await? {
             self.mongod.database(DATABASE).collection::<Document>(&name).delete_many(doc! {}).await?;
@@ -96,7 +96,7 @@ impl Place<'_> {
     }
 
     /// Waits until each collection has so many documents.
-    async fn written(&self, work: &Work, jobs: usize) -> anyhow::Result<()> {
+    pub(crate) async fn written(&self, work: &Work, jobs: usize) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         for collection in self.collections(work) {
             loop {
@@ -189,7 +189,7 @@ impl jobs::Registry for Kinds {
     }
 }
 
-fn start_workers(place: &Place<'_>, work: &Work) -> anyhow::Result<Vec<Child>> {
+pub(crate) fn start_workers(place: &Place<'_>, work: &Work) -> anyhow::Result<Vec<Child>> {
     let start = |_| {
         let mut command = tokio::process::Command::from(mortal(place.worker));
         command.env("REDIS_URL", place.server.url()).env("REDIS_PREFIX", DATABASE).env("MONGO_URL", place.mongod.url());
@@ -208,7 +208,7 @@ fn start_workers(place: &Place<'_>, work: &Work) -> anyhow::Result<Vec<Child>> {
     (0..WORKERS).map(start).collect()
 }
 
-async fn stop(workers: Vec<Child>) -> anyhow::Result<()> {
+pub(crate) async fn stop(workers: Vec<Child>) -> anyhow::Result<()> {
     for mut worker in workers {
         worker.kill().await?;
     }

@@ -31,7 +31,7 @@ const REPLACE_EVERY: Duration = Duration::from_secs(1);
 /// connection is lost. A command that was under way when it was lost is not repeated.
 #[derive(Clone)]
 pub struct Redis {
-    client: Client,
+    client: Arc<Client>,
     connection: Connection,
     prefix: String,
     tasks: Tasks,
@@ -55,7 +55,7 @@ impl Redis {
             return Err(Error::Prefix);
         }
         let bad = |e: RedisError| Error::Url(e.to_string());
-        let client = Client::open(url.into_connection_info().map_err(bad)?).map_err(bad)?;
+        let client = Arc::new(Client::open(url.into_connection_info().map_err(bad)?).map_err(bad)?);
         let connection = Connection::new(client.clone(), response_timeout).map_err(bad)?;
         Ok(Self { client, connection, prefix: prefix.to_owned(), tasks: Tasks::default() })
     }
@@ -158,7 +158,8 @@ fn closed() -> RedisError {
 /// behind its address another one may have become the primary; and one that does not answer. Then this connects anew.
 #[derive(Clone)]
 pub struct Connection {
-    client: Client,
+    /// Not copied with each command: it has the address and the password.
+    client: Arc<Client>,
     response_timeout: Duration,
     current: Arc<RwLock<Current>>,
 }
@@ -171,7 +172,7 @@ struct Current {
 }
 
 impl Connection {
-    fn new(client: Client, response_timeout: Duration) -> Result<Self, RedisError> {
+    fn new(client: Arc<Client>, response_timeout: Duration) -> Result<Self, RedisError> {
         let current = Current { manager: lazily(&client, response_timeout)?, number: 0, since: Instant::now() };
         Ok(Self { client, response_timeout, current: Arc::new(RwLock::new(current)) })
     }

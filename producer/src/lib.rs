@@ -31,7 +31,8 @@ pub use auth::{Scope, SignError, UnknownScope, sign};
 pub use config::{AppEnv, Config};
 pub use probe::probe;
 pub use router::router;
-pub use serve::run;
+pub use routes::least::{LEAST, least};
+pub use serve::{run, run_with};
 pub use state::App;
 
 #[cfg(test)]

@@ -1,15 +1,14 @@
 //! Pushes jobs, and tells one request from another.
 
 use axum::{
-    Json,
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use queue::{Fingerprint, JobId, NewJob, Pushed};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    answer::{self, Job, Problem, Type},
+    answer::{self, Job, Json, Problem, Type},
     find, metrics,
     state::App,
 };
@@ -45,7 +44,7 @@ pub(crate) async fn submit(app: &App, job: NewJob, id: Option<JobId>) -> Result<
             Err(error @ queue::Error::Duplicate(id)) => (id, Some(error)),
             Err(error) => return Err(error.into()),
         };
-        match (find::anywhere(app, holder).await?, refusal) {
+        match (Box::pin(find::anywhere(app, holder)).await?, refusal) {
             (Some(existing), None) => return Ok(Submitted::Existing(Box::new(existing))),
             (Some(_), Some(error)) => return Err(error.into()),
             (None, _) => {
@@ -74,10 +73,18 @@ pub(crate) fn taken(status: StatusCode, answer: &Job) -> Response {
     (status, [(header::LOCATION, answer.links.itself.clone())], Json(answer)).into_response()
 }
 
+/// The same answer, of which the text is there already.
+pub(crate) fn taken_as(status: StatusCode, answer: Job, text: String) -> Response {
+    let json = HeaderValue::from_static("application/json");
+    (status, [(header::CONTENT_TYPE, json)], [(header::LOCATION, answer.links.itself)], text).into_response()
+}
+
 /// What tells a request from another: `what` is asked for, the bytes of its body, and what it says: the JSON texts in it, with the members
 /// of objects in one order.
 pub(crate) fn fingerprint(what: &str, body: &[u8], said: impl IntoIterator<Item = String>) -> Fingerprint {
-    let hex = |digest: Sha256| digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or_default();
+    let hex =
+        |digest: Sha256| digest.finalize().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect();
     let mut meaning = Sha256::new_with_prefix(what);
     for text in said {
         meaning.update(text.len().to_le_bytes());

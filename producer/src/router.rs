@@ -73,8 +73,14 @@ routes! {
 
 /// Every route of the public listener.
 pub fn router(app: App) -> Router {
+    router_with(app, Router::new())
+}
+
+/// Those, and `more` behind the same layers.
+pub(crate) fn router_with(app: App, more: Router<App>) -> Router {
     let document = openapi::build(Routes::openapi(), app.intake.checks());
     routes()
+        .merge(more)
         .route("/api/openapi.json", get(openapi::document).with_state(document))
         .fallback(answer::no_such_route)
         .method_not_allowed_fallback(answer::wrong_method)

@@ -18,7 +18,7 @@ use crate::{
     config::Config,
     listen::{self, Limits},
     metrics,
-    router::router,
+    router::router_with,
     routes::status,
     state::App,
     watch,
@@ -36,11 +36,25 @@ const CHECK_EVERY: Duration = Duration::from_millis(500);
 /// When the configuration cannot work (secret, addresses, URLs), an address is taken, or Redis evicts keys.
 #[boxed]
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let redis = fleet::Redis::open(config.redis_url(), &config.redis_prefix)?;
-    run_on(&redis, config, shutdown).await
+    run_with(config, Router::new(), shutdown).await
 }
 
-async fn run_on(redis: &fleet::Redis, config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+/// Like [`run`], with `more` routes behind the same layers: so that what the API costs can be measured beside them.
+///
+/// # Errors
+/// Those of [`run`].
+#[boxed]
+pub async fn run_with(config: Config, more: Router<App>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let redis = fleet::Redis::open(config.redis_url(), &config.redis_prefix)?;
+    run_on(&redis, config, more, shutdown).await
+}
+
+async fn run_on(
+    redis: &fleet::Redis,
+    config: Config,
+    more: Router<App>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let secret = config.secret()?;
     let services = config.services();
     for complaint in &services.complaints {
@@ -70,7 +84,7 @@ async fn run_on(redis: &fleet::Redis, config: Config, shutdown: CancellationToke
 
     let client = app.client.clone();
     let refused = async move { if checked { std::future::pending().await } else { evicting(&client).await } };
-    let server = listen::serve(listener, router(app), limits, closing.clone());
+    let server = listen::serve(listener, router_with(app, more), limits, closing.clone());
     let stop = async {
         tokio::select! {
             () = shutdown.cancelled() => {}
@@ -165,8 +179,10 @@ mod tests {
         for task in ["watch", "admin listener", "news", "outbox of reports"] {
             let redis = fleet::Redis::open("redis://127.0.0.1:1", "unit").unwrap();
             let tasks = redis.tasks().clone();
-            let running =
-                async { run_on(&redis, config("127.0.0.1:0".parse().unwrap()), CancellationToken::new()).await };
+            let running = async {
+                let anywhere = config("127.0.0.1:0".parse().unwrap());
+                run_on(&redis, anywhere, Router::new(), CancellationToken::new()).await
+            };
             let plant = async {
                 // Whether it has started yet or not.
                 tasks.plant_panic(task);

@@ -1,6 +1,9 @@
 //! What the handlers share.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    ops::Deref,
+    sync::{Arc, OnceLock},
+};
 
 use axum::extract::FromRef;
 use fleet::Fleet;
@@ -12,20 +15,31 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{answer::Problem, auth::Auth, board::Board, intake::Intake};
 
-/// What the handlers share; cheap to clone.
+/// What the handlers share; cheap to clone, which happens several times a request.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Shared>);
+
+/// See [`App`].
+pub struct Shared {
     pub(crate) client: Client,
     pub(crate) intake: Arc<Intake>,
     pub(crate) auth: Arc<Auth>,
     pub(crate) fleet: Fleet,
     /// What the variables say of the outside services.
-    pub(crate) services: Arc<services::Config>,
-    pub(crate) board: Arc<Board>,
+    pub(crate) services: services::Config,
+    pub(crate) board: Board,
     /// Cancelled when the process shall end: whoever waits for a job stops waiting.
     pub(crate) closing: CancellationToken,
     /// Empty until MongoDB's address could be looked up.
-    store: Arc<OnceLock<Store>>,
+    store: OnceLock<Store>,
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 impl App {
@@ -34,16 +48,16 @@ impl App {
     #[must_use]
     pub fn new(redis: &fleet::Redis, secret: &SecretString, services: services::Config) -> Self {
         let checks = Checks::all();
-        Self {
+        Self(Arc::new(Shared {
             client: Client::new(redis, checks.kinds()),
             fleet: Fleet::start(redis),
-            services: Arc::new(services),
-            board: Arc::default(),
+            services,
+            board: Board::default(),
             intake: Arc::new(Intake::new(checks)),
             auth: Arc::new(Auth::new(secret)),
             closing: CancellationToken::new(),
-            store: Arc::default(),
-        }
+            store: OnceLock::new(),
+        }))
     }
 
     /// Gives it the database; the first one stays.

@@ -11,7 +11,12 @@ use chrono::Utc;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::{App, Scope, auth::sign_until, router::router};
+use crate::{
+    App, LEAST, Scope,
+    auth::sign_until,
+    least,
+    router::{router, router_with},
+};
 
 const SECRET: &str = "a secret of the tests, long enough";
 
@@ -100,6 +105,22 @@ async fn a_token_is_needed_and_must_be_good() {
     get_as(&format!("Bearer {}", other.unwrap())).await.assert_problem(401, "unauthorized");
     let foreign = token_until(Some("a tenant/with:odd characters"), &[Scope::Admin], 60);
     get_as(&format!("Bearer {foreign}")).await.assert_problem(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn the_yardstick_of_the_benchmark_is_in_no_api_and_does_what_every_route_does() {
+    let asked = |token: &str| {
+        let request = post(LEAST, &[Scope::JobsWrite], "application/json", "{}");
+        let (mut parts, body) = request.into_parts();
+        parts.headers.insert(header::AUTHORIZATION, token.parse().unwrap());
+        Request::from_parts(parts, body)
+    };
+    let token = bearer(&[Scope::JobsWrite]);
+    send(asked(&token)).await.assert_problem(404, "not-found");
+    let redis = fleet::Redis::open("redis://127.0.0.1:1", "test").unwrap();
+    let measured = router_with(App::new(&redis, &SECRET.into(), services::Config::mock()), least());
+    let status = async |token: &str| measured.clone().oneshot(asked(token)).await.unwrap().status().as_u16();
+    assert_eq!((status(&token).await, status("Bearer nonsense").await), (200, 401));
 }
 
 #[tokio::test]

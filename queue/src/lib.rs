@@ -15,7 +15,7 @@ pub use client::{
     Client, RETENTION,
     follow::Follower,
     idempotency::{Fingerprint, Idempotency, KeyTaken},
-    list::{ListFilter, ListPage, Position},
+    list::{ListFilter, ListPage, Position, UsedQueues},
     push::MOST_PAYLOAD,
     unique::Pushed,
     unrecorded::Unrecorded,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_recursion::async_recursion as boxed;
 use futures::TryStreamExt;
 use mongodb::{
-    bson::{DateTime, Document, doc},
+    bson::{DateTime, Document, RawDocument, RawDocumentBuf, doc},
     options::IndexOptions,
 };
 use serde_json::Value;
@@ -65,7 +65,7 @@ impl Store {
     #[boxed]
     pub async fn emails(&self, query: &EmailQuery, limit: usize) -> Result<EmailPage, Error> {
         let what = format!("list e-mails of {EMAILS}");
-        let collection = self.collection(EMAILS);
+        let collection = self.collection(EMAILS).clone_with_type::<RawDocumentBuf>();
         let mut filter = Document::new();
         if let Some(tenant) = &query.tenant {
             filter.insert("tenant", tenant);
@@ -85,7 +85,7 @@ impl Store {
         let mut documents = run(what.clone(), ANSWER_TIMEOUT, find).await?;
         let more = documents.len() > limit;
         documents.truncate(limit);
-        let emails = documents.into_iter().map(|document| read(document, &what));
+        let emails = documents.iter().map(|document| read(document, &what));
         let emails: Vec<StoredEmail> = emails.collect::<Result<_, _>>()?;
         let next = emails.last().filter(|_| more).map(|last| last.job_id.clone());
         Ok(EmailPage { emails, next })
@@ -98,11 +98,11 @@ impl Store {
     #[boxed]
     pub async fn email(&self, job_id: &str) -> Result<Option<StoredEmail>, Error> {
         let what = format!("read e-mail {job_id} from {EMAILS}");
-        let collection = self.collection(EMAILS);
+        let collection = self.collection(EMAILS).clone_with_type::<RawDocumentBuf>();
         let filter = doc! { "_id": job_id };
         let find = async move { collection.find_one(filter).max_time(MAX_TIME).await };
         let document = run(what.clone(), ANSWER_TIMEOUT, find).await?;
-        document.map(|document| read(document, &what)).transpose()
+        document.map(|document| read(&document, &what)).transpose()
     }
 
     /// Sends this address of a tenant no more reminders. May be repeated.
@@ -171,7 +171,7 @@ fn unsubscribed_id(tenant: &str, address: &str) -> String {
     format!("{tenant}/{}", address.to_lowercase())
 }
 
-fn read(document: Document, what: &str) -> Result<StoredEmail, Error> {
+fn read(document: &RawDocument, what: &str) -> Result<StoredEmail, Error> {
     let text = |name: &str| document.get_str(name).ok().map(str::to_owned);
     let created_ms = document.get_datetime("created_at").map_or(0, |at| at.timestamp_millis());
     let (job_id, tenant, provider) = (text("_id"), text("tenant"), text("provider"));

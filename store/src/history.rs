@@ -9,7 +9,7 @@ use std::{collections::HashSet, time::Duration};
 use async_recursion::async_recursion as boxed;
 use futures::TryStreamExt;
 use mongodb::{
-    bson::{self, Bson, DateTime, Document, RawDocumentBuf, doc, rawdoc},
+    bson::{self, Bson, DateTime, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc, rawdoc},
     options::IndexOptions,
 };
 use serde::{Deserialize, Serialize};
@@ -277,11 +277,11 @@ impl Store {
     #[boxed]
     pub async fn past_job(&self, id: &str) -> Result<Option<PastJob>, Error> {
         let what = format!("read job {id} from {COLLECTION}");
-        let collection = self.collection(COLLECTION);
+        let collection = self.collection(COLLECTION).clone_with_type::<RawDocumentBuf>();
         let filter = doc! { "_id": id };
         let find = async move { collection.find_one(filter).max_time(MAX_TIME).await };
         let document = run(what.clone(), ANSWER_TIMEOUT, find).await?;
-        document.map(|document| read(document).map_err(|reason| Error::Refused { what, reason })).transpose()
+        document.map(|document| read(&document).map_err(|reason| Error::Refused { what, reason })).transpose()
     }
 
     /// Which of these jobs have ended, as far as the history is written.
@@ -308,7 +308,7 @@ impl Store {
     #[boxed]
     pub async fn past_jobs(&self, query: &PastQuery, limit: usize) -> Result<PastPage, Error> {
         let what = format!("list jobs of {COLLECTION}");
-        let collection = self.collection(COLLECTION);
+        let collection = self.collection(COLLECTION).clone_with_type::<RawDocumentBuf>();
         let filter = filter(query);
         // One more than needed tells whether there is a next page.
         let n = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
@@ -322,7 +322,7 @@ impl Store {
         let last = documents.last().and_then(|last| last.get_str("_id").ok()).map(str::to_owned);
         let matching = documents.into_iter().filter(|document| matches(document, query));
         let jobs =
-            matching.map(|document| read(document).map_err(|reason| Error::Refused { what: what.clone(), reason }));
+            matching.map(|document| read(&document).map_err(|reason| Error::Refused { what: what.clone(), reason }));
         Ok(PastPage { jobs: jobs.collect::<Result<_, _>>()?, next: last.filter(|_| more) })
     }
 
@@ -378,18 +378,23 @@ fn insert_exact(document: &mut Document, field: &str, value: &Value, text: Optio
     }
 }
 
-/// The value and, where it was kept as text, that.
-fn take_exact(document: &mut Document, field: &str) -> Result<(Value, Option<String>), String> {
-    let text = document.get_str(format!("{field}_json")).ok().map(str::to_owned);
-    match take_json(document, field) {
-        Ok(value) => {
-            let plain = value.to_string();
-            let says_more = text.filter(|text| *text != plain);
-            Ok((value, says_more))
+/// The value and, where it was kept as text that says more, that.
+fn exact(document: &RawDocument, field: &str) -> Result<(Value, Option<String>), String> {
+    let as_text = format!("{field}_json");
+    match document.get(&as_text).map_err(|error| error.to_string())? {
+        Some(RawBsonRef::String(text)) => Ok(match serde_json::from_str::<Value>(text) {
+            Ok(value) => {
+                let plain = value.to_string();
+                (value, Some(text).filter(|text| *text != plain).map(str::to_owned))
+            }
+            // Some numbers are too large for a value.
+            Err(_) => (Value::Null, Some(text.to_owned())),
+        }),
+        Some(other) => Err(format!("{as_text} is no text but {:?}", other.element_type())),
+        None => {
+            let value = document.get(field).map_err(|error| error.to_string())?;
+            Ok((value.map_or(Ok(Value::Null), json::from_raw)?, None))
         }
-        // Some numbers are too large for a value.
-        Err(_) if text.is_some() => Ok((Value::Null, text)),
-        Err(error) => Err(error),
     }
 }
 
@@ -410,21 +415,23 @@ pub(crate) fn take_json(document: &mut Document, field: &str) -> Result<Value, S
     }
 }
 
-fn read(mut document: Document) -> Result<PastJob, String> {
-    let (payload, payload_text) = take_exact(&mut document, "payload")?;
-    let (metadata, metadata_text) = take_exact(&mut document, "metadata")?;
-    let job: PastJob = bson::deserialize_from_document(document).map_err(|error| error.to_string())?;
+fn read(document: &RawDocument) -> Result<PastJob, String> {
+    let (payload, payload_text) = exact(document, "payload")?;
+    let (metadata, metadata_text) = exact(document, "metadata")?;
+    let job: PastJob = bson::deserialize_from_slice(document.as_bytes()).map_err(|error| error.to_string())?;
     Ok(PastJob { payload, payload_text, metadata, metadata_text, ..job })
 }
 
 /// What [`filter`] leaves to be looked at.
-fn matches(document: &Document, query: &PastQuery) -> bool {
+fn matches(document: &RawDocument, query: &PastQuery) -> bool {
     let among = |field, allowed: &[String]| {
         let value = document.get_str(field).unwrap_or_default();
         allowed.is_empty() || allowed.iter().any(|other| other == value)
     };
-    let words = document.get_array("words").map_or(&[][..], Vec::as_slice);
-    let has = |word: &String| words.iter().any(|other| other.as_str() == Some(word));
+    let words = document.get_array("words").ok();
+    let has = |word: &String| {
+        words.into_iter().flatten().any(|other| other.is_ok_and(|other| other.as_str() == Some(word.as_str())))
+    };
     among("kind", &query.kinds) && among("state", &query.states) && query.words.iter().all(has)
 }
 
@@ -500,7 +507,7 @@ mod tests {
     fn a_document_of_an_older_release_is_read() {
         let bytes: Vec<u8> =
             (0..DOCUMENT.len()).step_by(2).map(|at| u8::from_str_radix(&DOCUMENT[at..at + 2], 16).unwrap()).collect();
-        let job = read(Document::from_reader(bytes.as_slice()).unwrap()).unwrap();
+        let job = read(&RawDocumentBuf::from_bytes(bytes).unwrap()).unwrap();
         assert_eq!((job.id.as_str(), job.state.as_str()), ("0199c829-1000-7001-8000-000000000001", "succeeded"));
         assert_eq!((&job.payload, job.payload_text), (&json!({ "name": "Käse", "price": 4.5 }), None));
         assert_eq!(job.metadata, json!({ "n": u64::MAX }), "kept as text, because BSON has no such number");

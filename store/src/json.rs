@@ -4,7 +4,7 @@
 //! faithfully has no BSON form here: whole numbers over 2⁶³−1, keys that begin with `$` or hold a zero byte, and anything deeper
 //! than [`MAX_DEPTH`]. A dot in a key is kept; such a field can be read, but not named in a query.
 
-use mongodb::bson::{Bson, RawArrayBuf, RawBson, RawDocumentBuf, raw::CStr};
+use mongodb::bson::{Bson, RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, raw::CStr};
 use serde_json::{Map, Number, Value};
 
 /// MongoDB takes 100 levels, but the driver recurses with large frames: reading 95 levels overflowed a thread's stack of 2 MiB in a
@@ -77,6 +77,26 @@ pub(crate) fn from_bson(bson: Bson) -> Value {
         }
         other => serde_json::to_value(&other).unwrap_or_else(|_| Value::String(other.to_string())),
     }
+}
+
+/// The same, of BSON that is still bytes: nothing is made but the value.
+pub(crate) fn from_raw(bson: RawBsonRef<'_>) -> Result<Value, String> {
+    let unreadable = |error: &dyn std::fmt::Display| format!("it is no BSON: {error}");
+    Ok(match bson {
+        RawBsonRef::String(text) => text.into(),
+        RawBsonRef::Array(items) => {
+            let items = items.into_iter().map(|item| from_raw(item.map_err(|error| unreadable(&error))?));
+            Value::Array(items.collect::<Result<_, _>>()?)
+        }
+        RawBsonRef::Document(document) => {
+            let fields = document.iter().map(|field| {
+                let (key, field) = field.map_err(|error| unreadable(&error))?;
+                Ok((key.as_str().to_owned(), from_raw(field)?))
+            });
+            Value::Object(fields.collect::<Result<_, String>>()?)
+        }
+        other => from_bson(Bson::try_from(other).map_err(|error| unreadable(&error))?),
+    })
 }
 
 #[cfg(test)]

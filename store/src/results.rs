@@ -10,7 +10,7 @@ use async_recursion::async_recursion as boxed;
 use futures::TryStreamExt;
 use mongodb::{
     Collection,
-    bson::{Bson, DateTime, Document, RawBson, RawDocumentBuf, cstr, doc, rawdoc},
+    bson::{DateTime, Document, RawBson, RawBsonRef, RawDocument, RawDocumentBuf, cstr, doc, rawdoc},
     error::Result as DriverResult,
 };
 use serde_json::Value;
@@ -72,10 +72,11 @@ impl Store {
         let filter = doc! { "_id": job_id };
         let find = async move {
             let wanted = doc! { "result": 1, "result_json": 1 };
+            let collection = collection.clone_with_type::<RawDocumentBuf>();
             collection.find_one(filter).projection(wanted).max_time(MAX_TIME).await
         };
         let document = run(what.clone(), ANSWER_TIMEOUT, find).await?;
-        document.map(|document| read(document).map_err(|reason| Error::Refused { what, reason })).transpose()
+        document.map(|document| read(&document).map_err(|reason| Error::Refused { what, reason })).transpose()
     }
 
     /// The stored results of several jobs, by the jobs' ids.
@@ -89,12 +90,13 @@ impl Store {
         let filter = doc! { "_id": { "$in": job_ids } };
         let find = async move {
             let wanted = doc! { "result": 1, "result_json": 1 };
+            let collection = collection.clone_with_type::<RawDocumentBuf>();
             collection.find(filter).projection(wanted).max_time(MAX_TIME).await?.try_collect::<Vec<_>>().await
         };
         let documents = run(what.clone(), ANSWER_TIMEOUT, find).await?;
-        let read = |document: Document| {
+        let read = |document: RawDocumentBuf| {
             let id = document.get_str("_id").unwrap_or_default().to_owned();
-            Ok((id, read(document).map_err(|reason| Error::Refused { what: what.clone(), reason })?))
+            Ok((id, read(&document).map_err(|reason| Error::Refused { what: what.clone(), reason })?))
         };
         documents.into_iter().map(read).collect()
     }
@@ -175,12 +177,13 @@ async fn replace(
     }
 }
 
-pub(crate) fn read(mut document: Document) -> Result<Value, String> {
-    match document.remove("result_json") {
-        Some(Bson::String(text)) => {
-            serde_json::from_str(&text).map_err(|error| format!("result_json is no JSON: {error}"))
+pub(crate) fn read(document: &RawDocument) -> Result<Value, String> {
+    let field = |name| document.get(name).map_err(|error| error.to_string());
+    match field("result_json")? {
+        Some(RawBsonRef::String(text)) => {
+            serde_json::from_str(text).map_err(|error| format!("result_json is no JSON: {error}"))
         }
         Some(other) => Err(format!("result_json is no text but {:?}", other.element_type())),
-        None => document.remove("result").map(json::from_bson).ok_or_else(|| "the document has no result".to_owned()),
+        None => field("result")?.map_or_else(|| Err("the document has no result".to_owned()), json::from_raw),
     }
 }

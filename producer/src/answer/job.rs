@@ -24,7 +24,7 @@ pub(crate) fn new(id: queue::JobId, job: NewJob, kind: Option<&Kind>) -> Job {
         tenant: job.tenant,
         state: if job.run_at_ms.is_some() { State::Scheduled } else { State::Ready },
         priority: priority(job.priority),
-        payload: Json::read(&job.payload).unwrap_or_default(),
+        payload: Json::pass_on(&job.payload).unwrap_or_default(),
         record_base64: None,
         metadata: job.metadata,
         unique_key: job.unique.map(|unique| unique.key),
@@ -151,7 +151,7 @@ pub(crate) fn past(job: PastJob) -> Option<Job> {
 
 /// The text says it to the last digit, if there is one.
 fn exact(value: Value, text: Option<String>) -> Json {
-    text.and_then(|text| Json::read(text.as_bytes()).ok()).unwrap_or_else(|| value.into())
+    text.and_then(|text| Json::pass_on(text.as_bytes()).ok()).unwrap_or_else(|| value.into())
 }
 
 fn past_attempt(attempt: PastAttempt) -> Attempt {

@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, fmt};
 
 use api::{BatchAnswer, BatchLine, FieldError};
 use axum::{
-    Json,
     body::Body,
     extract::{Extension, State},
     http::{HeaderMap, HeaderValue, header},
@@ -22,7 +21,7 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use crate::{
-    answer::{Problem, Type, id_of},
+    answer::{Json, Problem, Type, id_of},
     auth::{Caller, Scope},
     metrics,
     observe::RequestId,

@@ -3,7 +3,6 @@
 use std::{borrow::Cow, time::Duration};
 
 use axum::{
-    Json,
     body::Body,
     extract::State,
     http::{HeaderMap, header},
@@ -14,10 +13,10 @@ use queue::{Fingerprint, Idempotency, JobId, KeyTaken, NewJob};
 use serde::Deserialize;
 
 use crate::{
-    answer::{Job, Problem, Type, live},
+    answer::{Job, Json, Problem, Type, live},
     auth::{Caller, Scope},
     find,
-    push::{REPLAYED, fingerprint, in_progress, mismatch, push, taken},
+    push::{REPLAYED, fingerprint, in_progress, mismatch, push, taken, taken_as},
     request::{self, Parameters, PathPart},
     state::App,
 };
@@ -198,10 +197,10 @@ async fn push_once(
     let task = tokio::spawn(async move {
         match app.client.idempotency_take(&tenant, &key, &fingerprint, &job.kind).await? {
             Idempotency::New(taken) => KeyedJob { app, taken }.push(job).await,
-            Idempotency::Again(taken) => KeyedJob { app, taken }.push_again(job).await,
+            Idempotency::Again(taken) => Box::pin(KeyedJob { app, taken }.push_again(job)).await,
             Idempotency::InProgress => Err(in_progress()),
             Idempotency::Mismatch => Err(mismatch()),
-            Idempotency::Replay(answer, taken) => KeyedJob { app, taken }.replay(answer, job).await,
+            Idempotency::Replay(answer, taken) => Box::pin(KeyedJob { app, taken }.replay(answer, job)).await,
         }
     });
     task.await.unwrap_or_else(|error| {
@@ -220,8 +219,8 @@ impl KeyedJob {
     async fn push(self, job: NewJob) -> Result<Response, Problem> {
         match push(&self.app, job, Some(self.taken.id)).await {
             Ok((status, answer)) => {
-                self.keep(&answer).await;
-                Ok(taken(status, &answer))
+                let text = self.keep(&answer).await;
+                Ok(taken_as(status, answer, text))
             }
             Err(problem) => {
                 self.give_back(&problem).await;

@@ -4,15 +4,15 @@
 //! ones until it is full or has looked at enough.
 
 use api::Timestamp;
-use axum::{Json, extract::State as Extract};
+use axum::extract::State as Extract;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::Utc;
-use queue::{JobId, ListFilter, Position, State};
+use queue::{JobId, ListFilter, Position, State, UsedQueues};
 use serde::{Deserialize, Serialize};
 use store::{PastPage, PastQuery, words};
 
 use crate::{
-    answer::{Job, Problem, Type, live, past, state},
+    answer::{Job, Json, Problem, Type, live, past, state},
     auth::{Caller, Scope},
     find,
     request::{self, Parameters},
@@ -116,6 +116,7 @@ struct Partial {
 /// What is asked for, understood.
 struct Listing<'a> {
     app: &'a App,
+    used: UsedQueues,
     filter: ListFilter,
     /// Whose unique keys are meant.
     tenant: String,
@@ -182,7 +183,8 @@ impl<'a> Listing<'a> {
         if tenant.as_ref().is_some_and(|tenant| !caller.may_see(tenant)) {
             return Err(Problem::new(Type::Forbidden, "the token needs the scope admin to list jobs of other tenants"));
         }
-        let names = app.client.queue_names().await?;
+        let used = app.client.used_queues().await?;
+        let names = app.client.names_with(&used);
         for (parameter, name) in [("kind", &query.kind), ("queue", &query.queue)] {
             if name.as_ref().is_some_and(|name| !names.contains(name)) {
                 return Err(request::bad_parameter(parameter, &format!("must be one of {}", names.join(", "))));
@@ -196,6 +198,7 @@ impl<'a> Listing<'a> {
         let kinds = queue.clone().map_or(names, |queue| vec![queue]);
         Ok(Some(Self {
             app,
+            used,
             tenant: tenant.clone().unwrap_or_else(|| caller.tenant.clone()),
             filter: ListFilter { queue, tenant, created_from_ms, created_to_ms },
             state,
@@ -281,7 +284,7 @@ impl<'a> Listing<'a> {
     }
 
     async fn live(&self, state: State, position: Option<Position>, n: usize) -> Result<Partial, Problem> {
-        let page = self.app.client.list(state, &self.filter, position.as_ref(), n).await;
+        let page = self.app.client.list_of(&self.used, state, &self.filter, position.as_ref(), n).await;
         let page = page.map_err(|error| match error {
             queue::Error::Invalid(_) => bad_cursor(),
             error => error.into(),

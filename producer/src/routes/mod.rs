@@ -5,6 +5,7 @@ pub(crate) mod emails;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod jobs;
+pub(crate) mod least;
 pub(crate) mod list;
 pub(crate) mod mode;
 pub(crate) mod queues;

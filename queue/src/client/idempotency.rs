@@ -132,14 +132,13 @@ impl Client {
         partition: u16,
     ) -> Result<Idempotency, Error> {
         let redis_key = keys::idempotency(self.redis.prefix(), tenant, key);
-        let connection = self.redis.connection();
         let now_ms = self.clock.now_ms();
         let id = JobId::new(partition, now_ms);
         let taken = |fingerprint, id, entry| KeyTaken { id, redis_key: redis_key.clone(), fingerprint, entry };
         let unanswered = |fingerprint, id| Entry::unanswered(fingerprint, id, now_ms + ms(PENDING)).encode();
         let ours = unanswered(fingerprint, id)?;
         let change = Change { key: &redis_key, seen: "", new: &ours, ttl_ms: Some(ms(KEPT)) };
-        let Some(before) = change.call(&connection).await? else {
+        let Some(before) = self.key_writer.change(change).await? else {
             return Ok(Idempotency::New(taken(fingerprint.clone(), id, ours)));
         };
         let entry: Entry =
@@ -225,11 +224,10 @@ impl Client {
 
     /// Writes the entry if it is still as it was taken.
     async fn write(&self, taken: &KeyTaken, entry: &str) -> Result<bool, Error> {
-        let connection = self.redis.connection();
         let held_ms = self.clock.now_ms().saturating_sub(taken.id.created_ms());
         let left_ms = ms(KEPT).saturating_sub(held_ms).max(LEAST_MS);
         let change = Change { key: &taken.redis_key, seen: &taken.entry, new: entry, ttl_ms: Some(left_ms) };
-        Ok(change.call(&connection).await?.is_none())
+        Ok(self.key_writer.change(change).await?.is_none())
     }
 }
 

@@ -2,7 +2,10 @@
 //! which is found by rank in a sorted set, and by its index, corrected for the pushes since then, in a list. Of running jobs, which are
 //! never many, each page reads all ids.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use async_recursion::async_recursion as boxed;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
@@ -62,6 +65,10 @@ impl ListFilter {
         self.tenant.is_some() || self.created_from_ms.is_some() || self.created_to_ms.is_some()
     }
 }
+
+/// The queues that any process had used by the time they were asked for.
+#[derive(Debug, Clone)]
+pub struct UsedQueues(pub(super) Vec<Arc<Partition>>);
 
 /// A page of a list of jobs.
 #[derive(Debug, Clone, PartialEq)]
@@ -158,8 +165,30 @@ impl Client {
         after: Option<&Position>,
         limit: usize,
     ) -> Result<ListPage, Error> {
+        self.list_of(&self.used_queues().await?, state, filter, after, limit).await
+    }
+
+    /// The queues that any process has used, for several lists of one page.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn used_queues(&self) -> Result<UsedQueues, Error> {
+        self.directory.all().await.map(UsedQueues)
+    }
+
+    /// Like [`Client::list`], without asking again which queues there are.
+    ///
+    /// # Errors
+    /// As [`Client::list`].
+    pub async fn list_of(
+        &self,
+        UsedQueues(partitions): &UsedQueues,
+        state: State,
+        filter: &ListFilter,
+        after: Option<&Position>,
+        limit: usize,
+    ) -> Result<ListPage, Error> {
         let limit = limit.clamp(1, MOST_IN_A_PAGE);
-        let partitions = self.directory.all().await?;
         let partitions =
             partitions.iter().filter(|part| filter.queue.as_ref().is_none_or(|queue| *queue == part.queue));
         let partitions: Vec<&Partition> = partitions.map(|partition| &**partition).collect();

@@ -6,7 +6,7 @@ use async_recursion::async_recursion as boxed;
 use redis::AsyncCommands;
 use serde::{Deserialize, Serialize};
 
-use super::Client;
+use super::{Client, list::UsedQueues};
 use crate::{
     keys::{self, Partition},
     model::{
@@ -137,11 +137,17 @@ impl Client {
     /// [`Error::Unavailable`].
     #[boxed]
     pub async fn queue_names(&self) -> Result<Vec<String>, Error> {
+        Ok(self.names_with(&self.used_queues().await?))
+    }
+
+    /// Like [`Client::queue_names`], without asking again which queues there are.
+    #[must_use]
+    pub fn names_with(&self, UsedQueues(used): &UsedQueues) -> Vec<String> {
         let mut names: Vec<String> = self.kinds().iter().map(|kind| kind.name.clone()).collect();
-        names.extend(self.directory.all().await?.iter().map(|partition| partition.queue.clone()));
+        names.extend(used.iter().map(|partition| partition.queue.clone()));
         names.sort();
         names.dedup();
-        Ok(names)
+        names
     }
 
     /// How many worker replicas live.

@@ -156,7 +156,8 @@ impl Client {
     #[boxed]
     pub async fn submit(&self, job: NewJob) -> Result<Pushed, Error> {
         match job.unique.clone() {
-            Some(unique) => self.push_unique(job, &unique, How::default()).await,
+            // Seldom, and large.
+            Some(unique) => Box::pin(self.push_unique(job, &unique, How::default())).await,
             None => self.push(job).await.map(Pushed::New),
         }
     }
@@ -169,7 +170,7 @@ impl Client {
     #[boxed]
     pub async fn submit_as(&self, id: JobId, job: NewJob) -> Result<Pushed, Error> {
         if let Some(unique) = job.unique.clone() {
-            return self.push_unique(job, &unique, How { id: Some(id), gone: None }).await;
+            return Box::pin(self.push_unique(job, &unique, How { id: Some(id), gone: None })).await;
         }
         let (partition, push) = self.prepared(job, self.clock.now_ms()).await?;
         let push = under_id(push, id, &partition)?;
@@ -187,7 +188,7 @@ impl Client {
     #[boxed]
     pub async fn submit_over(&self, gone: JobId, id: Option<JobId>, job: NewJob) -> Result<Pushed, Error> {
         match (job.unique.clone(), id) {
-            (Some(unique), id) => self.push_unique(job, &unique, How { id, gone: Some(gone) }).await,
+            (Some(unique), id) => Box::pin(self.push_unique(job, &unique, How { id, gone: Some(gone) })).await,
             (None, Some(id)) => self.submit_as(id, job).await,
             (None, None) => self.submit(job).await,
         }

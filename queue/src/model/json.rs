@@ -1,6 +1,6 @@
 //! JSON that callers give and get back, with every digit of its numbers.
 
-use std::{cell::LazyCell, collections::BTreeMap, fmt, ops::Deref};
+use std::{cell::LazyCell, collections::BTreeMap, fmt, ops::Deref, sync::OnceLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Number, Value, value::RawValue};
@@ -8,17 +8,22 @@ use uuid::Uuid;
 
 /// The most digits of a whole number that certainly comes back as it was.
 const SURE_DIGITS: usize = 15;
+/// Text of more levels than this is taken apart at once.
+const LEVELS: usize = 32;
 
 /// JSON as somebody wrote it. It reads like a [`Value`], whose numbers are as near as may be; written, each number is as it was given. The
 /// members of objects are in the order of their names, and of two with one name the last is left.
 ///
 /// `serde_json` can keep numbers as text itself (`arbitrary_precision`), but then for every crate of a program, and `flatten`, untagged and
 /// tagged types read no more numbers.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Json {
-    value: Value,
-    /// The text, where the value alone would be written otherwise.
-    exact: Option<Box<str>>,
+    /// Made when somebody looks, if the text is there.
+    value: OnceLock<Value>,
+    /// As it is written.
+    text: Option<Box<str>>,
+    /// Whether the value alone would be written otherwise than the text.
+    is_exact: bool,
 }
 
 impl Json {
@@ -42,13 +47,34 @@ impl Json {
             },
         };
         let marked: Value = serde_json::from_str(&marked)?;
-        Ok(Self { value, exact: Some(unmarked(&marked.to_string(), &mark).into()) })
+        let text = unmarked(&marked.to_string(), &mark).into();
+        Ok(Self { value: value.into(), text: Some(text), is_exact: true })
+    }
+
+    /// Reads JSON text like [`Json::read`]; but what is written already as it would be written here is taken apart only when somebody looks
+    /// into it. For what is only passed on.
+    ///
+    /// # Errors
+    /// As [`Json::read`].
+    pub fn pass_on(text: &[u8]) -> Result<Self, serde_json::Error> {
+        match std::str::from_utf8(text) {
+            Ok(text) if is_as_written(text) => {
+                Ok(Self { value: OnceLock::new(), text: Some(text.into()), is_exact: false })
+            }
+            _ => Self::read(text),
+        }
     }
 
     /// The text, where the value alone would be written otherwise.
     #[must_use]
     pub fn exact(&self) -> Option<&str> {
-        self.exact.as_deref()
+        self.text.as_deref().filter(|_| self.is_exact)
+    }
+
+    fn value(&self) -> &Value {
+        // What is passed on is JSON.
+        self.value
+            .get_or_init(|| self.text.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
     }
 
     /// A member of an object.
@@ -56,20 +82,27 @@ impl Json {
     pub fn member(&self, name: &str) -> Option<Self> {
         match self.exact().map(serde_json::from_str::<BTreeMap<String, &RawValue>>) {
             Some(members) => Self::read(members.ok()?.get(name)?.get().as_bytes()).ok(),
-            None => self.value.get(name).cloned().map(Self::from),
+            None => self.value().get(name).cloned().map(Self::from),
         }
     }
 
     /// The value, with numbers as near as may be.
     #[must_use]
     pub fn into_value(self) -> Value {
-        self.value
+        self.value();
+        self.value.into_inner().unwrap_or_default()
     }
 }
 
 impl From<Value> for Json {
     fn from(value: Value) -> Self {
-        Self { value, exact: None }
+        Self { value: value.into(), text: None, is_exact: false }
+    }
+}
+
+impl PartialEq for Json {
+    fn eq(&self, other: &Self) -> bool {
+        self.exact() == other.exact() && self.value() == other.value()
     }
 }
 
@@ -77,15 +110,15 @@ impl Deref for Json {
     type Target = Value;
 
     fn deref(&self) -> &Value {
-        &self.value
+        self.value()
     }
 }
 
 impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.exact {
+        match &self.text {
             Some(text) => f.write_str(text),
-            None => self.value.fmt(f),
+            None => self.value().fmt(f),
         }
     }
 }
@@ -93,9 +126,9 @@ impl fmt::Display for Json {
 impl Serialize for Json {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // A text that was read is JSON.
-        match self.exact().map(serde_json::from_str::<&RawValue>) {
+        match self.text.as_deref().map(serde_json::from_str::<&RawValue>) {
             Some(Ok(text)) => text.serialize(serializer),
-            _ => self.value.serialize(serializer),
+            _ => self.value().serialize(serializer),
         }
     }
 }
@@ -111,6 +144,116 @@ impl<'de> Deserialize<'de> for Json {
 fn comes_back(number: &str) -> bool {
     let is_short = number.len() <= SURE_DIGITS && number.bytes().all(|byte| byte.is_ascii_digit());
     is_short || number.parse::<Number>().is_ok_and(|read| read.to_string() == number)
+}
+
+/// Whether this is JSON as `serde_json` writes a [`Value`], byte for byte. May say no where it would be.
+fn is_as_written(text: &str) -> bool {
+    let mut scan = Scan { text, at: 0 };
+    scan.value(LEVELS) && scan.at == text.len()
+}
+
+/// Goes through text, and answers whether what comes next is as it would be written.
+struct Scan<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Scan<'a> {
+    fn value(&mut self, levels: usize) -> bool {
+        match self.peek() {
+            Some(b'"') => self.string().is_some(),
+            Some(b'{') => levels > 0 && self.object(levels - 1),
+            Some(b'[') => levels > 0 && self.array(levels - 1),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.is("true"),
+            Some(b'f') => self.is("false"),
+            _ => self.is("null"),
+        }
+    }
+
+    /// The members are in the order of their names, and no two have the same.
+    fn object(&mut self, levels: usize) -> bool {
+        let mut before = None;
+        self.at += 1;
+        if self.is("}") {
+            return true;
+        }
+        loop {
+            let Some(name) = self.string() else { return false };
+            // Names are compared as what they say, and this one says something else than it reads.
+            if name.contains('\\') || before.is_some_and(|before| before >= name) {
+                return false;
+            }
+            before = Some(name);
+            if !(self.is(":") && self.value(levels)) {
+                return false;
+            }
+            if !self.is(",") {
+                return self.is("}");
+            }
+        }
+    }
+
+    fn array(&mut self, levels: usize) -> bool {
+        self.at += 1;
+        if self.is("]") {
+            return true;
+        }
+        loop {
+            if !self.value(levels) {
+                return false;
+            }
+            if !self.is(",") {
+                return self.is("]");
+            }
+        }
+    }
+
+    /// What stands between the quotes.
+    fn string(&mut self) -> Option<&'a str> {
+        if !self.is("\"") {
+            return None;
+        }
+        let start = self.at;
+        loop {
+            match self.peek()? {
+                b'"' => break,
+                b'\\' => {
+                    self.at += 1;
+                    if !matches!(self.peek()?, b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't') {
+                        return None;
+                    }
+                    self.at += 1;
+                }
+                0..=0x1f => return None,
+                _ => self.at += 1,
+            }
+        }
+        self.at += 1;
+        self.text.get(start..self.at - 1)
+    }
+
+    fn number(&mut self) -> bool {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) {
+            self.at += 1;
+        }
+        let number = &self.text[start..self.at];
+        comes_back(number) && (number.len() == 1 || !number.starts_with('0') || number.starts_with("0."))
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Whether `part` comes next; if so, goes behind it.
+    fn is(&mut self, part: &str) -> bool {
+        let is = self.text.as_bytes()[self.at..].starts_with(part.as_bytes());
+        if is {
+            self.at += part.len();
+        }
+        is
+    }
 }
 
 /// About the largest number that there is, for one that is larger: one that is read with any features of `serde_json`.
@@ -223,6 +366,86 @@ mod tests {
             assert!(Json::read(broken.as_bytes()).is_err(), "{broken}");
         }
         assert!(Json::read(b"\"\xff 1.10\"").is_err());
+    }
+
+    #[test]
+    fn what_is_passed_on_is_what_would_have_been_read() {
+        for text in [
+            "null",
+            "true",
+            "false",
+            "0",
+            "-1",
+            "0.5",
+            "1.0",
+            "123456789012345",
+            "\"\"",
+            "\"a\\n\\\"é\"",
+            "[]",
+            "{}",
+            "[1,[],{}]",
+            r#"{"":1,"a":[true,null],"b":{"c":"x"}}"#,
+        ] {
+            assert!(is_as_written(text), "{text}");
+        }
+        let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        for text in [
+            "",
+            " 1",
+            "1 ",
+            "01",
+            "00",
+            "-0",
+            "1.10",
+            "1e5",
+            "1e400",
+            "-",
+            "12345678901234567890123",
+            "nul",
+            "[1,]",
+            "[1",
+            "[,1]",
+            "{",
+            "{\"a\"}",
+            "{\"a\":1,}",
+            "{\"a\":}",
+            "[1] ",
+            "[1, 2]",
+            "{\"b\":1,\"a\":2}",
+            "{\"a\":1,\"a\":2}",
+            "{\"\\n\":1}",
+            "\"\\/\"",
+            "\"\\u0041\"",
+            "\"\\",
+            "\"",
+            "\"\n\"",
+            "\"\u{1}\"",
+            &deep(LEVELS + 1),
+            &deep(1_000),
+        ] {
+            assert!(!is_as_written(text), "{text}");
+            let (passed, read) = (Json::pass_on(text.as_bytes()).ok(), Json::read(text.as_bytes()).ok());
+            assert_eq!(passed.map(|json| json.to_string()), read.map(|json| json.to_string()), "{text}");
+        }
+        assert!(Json::pass_on(b"\"\xff\"").is_err());
+        let text = r#"{"a":[1,"\"x\""],"b":null}"#;
+        let passed = Json::pass_on(text.as_bytes()).unwrap();
+        assert_eq!((passed.value.get(), passed.exact()), (None, None), "nobody has looked");
+        assert_eq!((passed.to_string().as_str(), serde_json::to_string(&passed).unwrap().as_str()), (text, text));
+        assert_eq!(passed["a"][1], "\"x\"");
+        assert_eq!(passed, Json::read(text.as_bytes()).unwrap());
+        assert_eq!(passed.member("a").unwrap().into_value(), json!([1, "\"x\""]));
+        assert_eq!(Json::pass_on(b"[1]").unwrap().into_value(), json!([1]));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_as_written_is_written_so(text in "[\\[{\\]},:\"\\\\abnu01e.\\- ]{0,12}|[\\x00-\\x7fé]{0,8}") {
+            if is_as_written(&text) {
+                let value: Value = serde_json::from_str(&text).unwrap();
+                assert_eq!(value.to_string(), text);
+            }
+        }
     }
 
     #[test]

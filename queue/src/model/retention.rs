@@ -8,7 +8,8 @@ pub(crate) struct Retention {
 }
 
 impl Retention {
-    fn width_ms(self) -> u64 {
+    /// How much time a bucket covers.
+    pub(crate) fn width_ms(self) -> u64 {
         (self.ms / 24).max(1)
     }
 

@@ -124,7 +124,7 @@ fn readable(bytes: &[u8]) -> (Record, Json, Option<String>) {
     let text = |bytes: &[u8]| Json::from(Value::String(String::from_utf8_lossy(bytes).into_owned()));
     let all = || Some(BASE64_STANDARD.encode(bytes));
     match Record::decode(bytes) {
-        Ok(record) => match Json::read(&record.payload) {
+        Ok(record) => match Json::pass_on(&record.payload) {
             Ok(payload) => (record, payload, None),
             Err(_) => {
                 let payload = text(&record.payload);

@@ -1,6 +1,7 @@
 //! Finds jobs, wherever they are.
 
 use fleet::Connection;
+use redis::{FromRedisValue, ParsingError, RedisError, Value};
 
 use super::{MOST, call, run};
 use crate::{
@@ -11,7 +12,10 @@ use crate::{
 /// A reply with many records ends when it is so large.
 const MOST_BYTES: usize = 4 << 20;
 
-type Reply = Option<(String, Vec<u8>, Option<String>, Option<Vec<u8>>, Option<Vec<u8>>)>;
+/// So many jobs are read at a time: their records and histories are in memory together, however long they are.
+const TOGETHER: usize = 16;
+
+type Reply = (String, Vec<u8>, Option<String>, Option<Vec<u8>>, Option<Vec<u8>>);
 
 /// Finds a job wherever it is.
 pub(crate) async fn find(
@@ -30,11 +34,21 @@ pub(crate) async fn find_many(
     retention: Retention,
     ids: &[JobId],
 ) -> Result<Vec<Option<StoredJob>>, Error> {
-    let mut call = call!(find, &partition.base, most_bytes = MOST_BYTES);
+    let width_ms = retention.width_ms();
+    let mut call = call!(find, &partition.base, most_bytes = MOST_BYTES, together = TOGETHER, width_ms = width_ms);
     for id in ids.iter().take(MOST) {
-        call.arg(&id.as_bytes()[..]).arg(retention.bucket(id.created_ms()));
+        call.arg(&id.as_bytes()[..]);
     }
-    let found: Vec<Reply> = run(&call, connection).await?;
-    let job = |(place, record, detail, history, reports)| StoredJob { place, record, detail, history, reports };
-    Ok(found.into_iter().map(|found| found.map(job)).collect())
+    let found: Vec<Value> = run(&call, connection).await?;
+    Ok(found.into_iter().map(stored_job).collect::<Result<_, _>>().map_err(RedisError::from)?)
+}
+
+fn stored_job(reply: Value) -> Result<Option<StoredJob>, ParsingError> {
+    let (place, record, detail, history, reports) = match reply {
+        Value::Nil => return Ok(None),
+        // Most jobs of a long list.
+        Value::BulkString(record) => ("ready".to_owned(), record, None, None, None),
+        reply => Reply::from_redis_value(reply)?,
+    };
+    Ok(Some(StoredJob { place, record, detail, history, reports }))
 }

@@ -31,7 +31,7 @@ pub(crate) mod wake;
 use std::borrow::Cow;
 
 use fleet::{Connection, Trouble};
-use redis::{Cmd, ErrorKind, FromRedisValue, Script, ServerErrorKind, ToRedisArgs};
+use redis::{Cmd, ErrorKind, FromRedisValue, Script, ServerErrorKind, ToRedisArgs, Value};
 
 use crate::model::{error::Error, id::JobId};
 
@@ -120,6 +120,13 @@ async fn run<T: FromRedisValue>(call: &Call, connection: &Connection) -> Result<
         }
         answer => Ok(answer?),
     }
+}
+
+/// The error that a script had with one of its keys: as the server would have answered, had it been about that key alone.
+fn refused(text: &str) -> Error {
+    let line = text.replace(['\r', '\n'], " ");
+    let refused = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).and_then(Value::extract_error);
+    refused.err().map_or_else(|| Error::Redis(line), Error::from)
 }
 
 /// Ids that lie one behind the other.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fleet::Connection;
 use redis::{FromRedisValue, RedisError, Value};
 
-use super::{call, run};
+use super::{call, refused, run};
 use crate::{
     keys::Partition,
     model::{error::Error, id::JobId, retention::Retention},
@@ -77,10 +77,7 @@ impl Upkeep {
 
 fn looked_after(reply: Value) -> Result<LookedAfter, Error> {
     if let Value::BulkString(text) = &reply {
-        // What the server would have answered, had it been about this partition alone.
-        let line = String::from_utf8_lossy(text).replace(['\r', '\n'], " ");
-        let refused = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).and_then(Value::extract_error);
-        return Err(refused.err().map_or_else(|| Error::Redis(line), Error::from));
+        return Err(refused(&String::from_utf8_lossy(text)));
     }
     let reply = Reply::from_redis_value(reply).map_err(RedisError::from)?;
     let (next_end, next_due, work, unrecorded, held, ids, claims, histories, cancelled) = reply;

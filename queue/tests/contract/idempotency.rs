@@ -169,6 +169,29 @@ async fn of_many_that_take_over_one_has_the_job(world: World) {
     assert_eq!((n_again, all.iter().filter(|taken| **taken == Idempotency::InProgress).count()), (1, 39));
 }
 
+async fn keys_that_come_together_are_each_taken_and_a_damaged_one_holds_up_no_other(world: World) {
+    let answered = take_new(&world, "answered").await;
+    world.client.idempotency_store(&answered, "the answer").await.unwrap();
+    let damaged = format!("{}:{{idempotency}}:atelier:7", world.prefix);
+    let _: () = world.redis().await.sadd(&damaged, "no entry").await.unwrap();
+    let body = request("body", "body");
+    let take = async |key: String| world.client.idempotency_take("atelier", &key, &body, QUEUE).await;
+    let keys = (0..250).map(|n| n.to_string()).chain(["answered".to_owned()]);
+    let taken = futures::future::join_all(keys.map(take)).await;
+    for (n, taken) in taken.iter().take(250).enumerate() {
+        match taken {
+            Err(Error::Redis(why)) if n == 7 => assert!(why.contains("WRONGTYPE"), "{why}"),
+            taken => assert!(n != 7 && matches!(taken, Ok(Idempotency::New(_))), "{n}: {taken:?}"),
+        }
+    }
+    assert!(matches!(&taken[250], Ok(Idempotency::Replay(answer, _)) if answer == "the answer"), "{:?}", taken[250]);
+    let ids: std::collections::HashSet<JobId> = taken
+        .iter()
+        .filter_map(|taken| if let Ok(Idempotency::New(taken)) = taken { Some(taken.id) } else { None })
+        .collect();
+    assert_eq!(ids.len(), 249, "each has an id of its own");
+}
+
 async fn a_request_that_knows_nothing_of_its_push_is_repeated_at_once_with_the_same_job(world: World) {
     let taken = take_new(&world, "k").await;
     world.client.idempotency_release(&taken).await.unwrap();
@@ -254,6 +277,7 @@ on_both_servers!(
     an_answer_whose_job_was_lost_is_reopened_by_one_and_for_the_same_job,
     whoever_takes_over_from_a_dead_request_has_its_job,
     of_many_that_take_over_one_has_the_job,
+    keys_that_come_together_are_each_taken_and_a_damaged_one_holds_up_no_other,
     a_request_that_knows_nothing_of_its_push_is_repeated_at_once_with_the_same_job,
     a_unique_key_that_the_dead_request_took_is_taken_over_with_its_job,
     an_id_of_another_kind_is_refused,

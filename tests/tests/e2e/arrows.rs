@@ -18,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("producer", &["api", "process", "fleet", "queue", "providers", "services", "store", "jobs", "schedules"]),
     ("worker", &["process", "fleet", "queue", "providers", "services", "store", "jobs", "schedules"]),
     ("ctl", &["api", "fleet", "producer", "providers", "schedules", "services", "queue", "worker"]),
-    ("bench", &["fleet", "queue", "jobs", "worker"]),
+    ("bench", &["fleet", "queue", "jobs", "process", "producer", "worker"]),
     ("servers", &[]),
     ("zones", &[]),
     (
