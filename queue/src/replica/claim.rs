@@ -118,7 +118,8 @@ impl Session {
         match ask.call(&self.client.redis.connection(), &partition).await {
             Ok(claims) => {
                 self.hold(&partition, &claim, &claims.ids);
-                let _claiming = (alone, beside_others);
+                // One without jobs is over.
+                let _claiming = if claims.ids.is_empty() { (None, None) } else { (alone, beside_others) };
                 Ok(Some(Taken { partition, claim, now_ms, claims, _claiming }))
             }
             Err(error) => {

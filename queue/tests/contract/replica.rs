@@ -145,6 +145,31 @@ async fn claimed_jobs_that_cannot_be_read_are_given_back_and_run_once_when_they_
     assert_eq!((counts["jobs"], counts["running"], counts["leases"]), (0, 0, 0));
 }
 
+async fn a_queue_without_jobs_does_not_hold_up_the_others_of_its_replica(world: World) {
+    const QUEUES: [&str; 3] = [QUEUE, "content", "email"];
+    let client = world.real_time_client();
+    let mut replica = Replica::start(client.clone(), "host", Timing::default());
+    let mut workers = tokio::task::JoinSet::new();
+    for queue in QUEUES {
+        let backend = replica.backend(queue, 2);
+        let handle = |_: Task<Claimed>| std::future::ready(Ok::<_, BoxDynError>(Outcome::Done(Success::default())));
+        let worker = WorkerBuilder::new(queue).backend(backend).build(tower::service_fn(handle));
+        workers.spawn(async move { worker.run().boxed().await.unwrap() });
+    }
+    // Whichever of them looked first, all have looked and found nothing by the second round.
+    for _ in 0..2 {
+        for queue in QUEUES {
+            let id = client.push(NewJob::new(queue, "1")).await.unwrap();
+            assert_eq!(finished(&client, id).await, State::Succeeded, "{queue}");
+        }
+    }
+    replica.stop();
+    while let Some(ended) = workers.join_next().await {
+        ended.unwrap();
+    }
+    replica.close().await;
+}
+
 async fn an_idle_worker_is_woken_by_a_push(world: World) {
     let client = world.real_time_client();
     let running = start(&client, 2);
@@ -245,6 +270,7 @@ on_both_servers!(
     all_jobs_are_run_and_whoever_waits_is_told,
     jobs_start_in_the_order_of_their_pushes_however_many_claims_are_under_way,
     claimed_jobs_that_cannot_be_read_are_given_back_and_run_once_when_they_can,
+    a_queue_without_jobs_does_not_hold_up_the_others_of_its_replica,
     an_idle_worker_is_woken_by_a_push,
     a_delayed_job_starts_by_itself_when_it_is_due,
     a_panic_is_a_failed_attempt_and_the_worker_lives,
