@@ -12,7 +12,7 @@ from pathlib import Path
 from tools.shell import ROOT, Problem, duration, exit_text, run_tool, say, show
 
 # What a build of the three programs from an empty target folder takes, in minutes of one core.
-CORE_MINUTES = {"release": 18, "dev": 7}
+CORE_MINUTES = {"release": 15, "dev": 6}
 # More cores than this wait for each other most of the time.
 CORES_THAT_HELP = 8
 # How often a line is added to a log.

@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     payload,
-    progress::{Countdown, Starts, pace},
+    progress::{Countdown, Starts, pace, rate},
     recovery,
-    system::{System, rate},
+    system::System,
 };
 
 const MOST_JOBS: usize = 7_000;

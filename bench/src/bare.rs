@@ -9,10 +9,7 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 use redis::aio::MultiplexedConnection;
 
-use crate::{
-    payload,
-    system::{System, rate},
-};
+use crate::{payload, progress::rate, system::System};
 
 const JOBS: &str = "bare:jobs";
 const READY: &str = "bare:ready";

@@ -2,9 +2,14 @@
 //!
 //! Reading order: `figures.rs` (what), `system.rs` (of whom), `run.rs` (how), one file a system, `report.rs` and `chart.rs`. `api.rs` measures
 //! the HTTP API, with the client of `http.rs`; `before.rs` is another release's.
+//!
+//! Order, lowest first: `payload`, `samples`, `progress`, `server`, `http`, `proxy`, `mongod`, `arguments`, `figures`, `report`, `chart`,
+//! `floors`, `whole_way`, `system`, `recovery`, `bare`, `before`, `python`, `bullmq`, `apalis_redis`, `rusty_sidekiq`, `ours`, `soak`,
+//! `peers`, `api`, `run`.
 
 mod apalis_redis;
 mod api;
+mod arguments;
 mod bare;
 mod before;
 mod bullmq;
@@ -31,19 +36,19 @@ mod system;
 mod whole_way;
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail, ensure};
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use futures::future::try_join_all;
 
 use crate::{
     apalis_redis::ApalisRedis,
+    arguments::{Arguments, Part},
     figures::{FIGURES, Measure, Values},
-    peers::Peer,
     run::{Scale, Way},
     server::Server,
     system::System,
@@ -51,81 +56,6 @@ use crate::{
 
 /// In the quick form no further round begins after so long, so that a slow machine ends within 8 minutes, too.
 const QUICK_ROUNDS_END: Duration = Duration::from_secs(210);
-
-/// Measures the queue beside bare Redis and other job systems.
-#[derive(Debug, Parser)]
-#[command(name = "bench")]
-struct Arguments {
-    #[command(subcommand)]
-    part: Option<Part>,
-    /// Less of everything: ends within 8 minutes.
-    #[arg(long)]
-    quick: bool,
-    /// Only these figures, separated by commas; an unknown one lists them all.
-    #[arg(long, value_delimiter = ',')]
-    only: Vec<String>,
-    /// Beside which other systems: bullmq, apalis-redis, rusty-sidekiq, celery, taskiq, or all.
-    #[arg(long, value_delimiter = ',', value_name = "LIST", default_value = "bullmq,apalis-redis")]
-    peers: Vec<Peer>,
-    /// Only these systems of those: ours, bare-redis, bullmq, apalis-redis, apalis-redis-default, …
-    #[arg(long, value_delimiter = ',')]
-    systems: Vec<String>,
-    /// How often everything is measured.
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
-    /// The server keeps an append-only file, synced every second.
-    #[arg(long)]
-    aof: bool,
-    /// Makes every round trip to the server so much longer.
-    #[arg(long, default_value_t = 0)]
-    delay_ms: u64,
-    /// Writes the values there: a list of {system, figure, value, unit}.
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// Draws the chart there.
-    #[arg(long)]
-    svg: Option<PathBuf>,
-    /// Shows after each measurement where the time went.
-    #[arg(long)]
-    profile: bool,
-    /// The folder of valkey-server, redis7-server and mongod.
-    #[arg(long, env = "BENCH_BIN", default_value = ".dev/bin")]
-    bin: PathBuf,
-    /// Our worker, for the whole way; the one beside this program if absent.
-    #[arg(long, env = "BENCH_WORKER")]
-    worker: Option<PathBuf>,
-    /// Handlers of one of our workers at a time, in the whole way; 0: what each kind has by default.
-    #[arg(long, default_value_t = 128)]
-    handlers: usize,
-    /// Jobs of the whole way.
-    #[arg(long)]
-    whole_way_jobs: Option<usize>,
-    /// The producer of another release, whose API is measured beside ours.
-    #[arg(long, value_name = "FILE")]
-    producer: Option<PathBuf>,
-    /// Node, for BullMQ.
-    #[arg(long, env = "BENCH_NODE")]
-    node: Option<PathBuf>,
-    /// The folder in which npm installed BullMQ.
-    #[arg(long, env = "BENCH_MODULES", default_value = ".dev/bench")]
-    modules: PathBuf,
-    /// Python, for Celery and taskiq.
-    #[arg(long, env = "BENCH_PYTHON")]
-    python: Option<PathBuf>,
-    /// The folder in which pip installed Celery and taskiq.
-    #[arg(long, env = "BENCH_PYTHON_MODULES", default_value = ".dev/bench-python")]
-    python_modules: PathBuf,
-}
-
-#[derive(Debug, Subcommand)]
-enum Part {
-    /// A worker process that is killed; the bench starts it itself.
-    #[command(hide = true)]
-    Hang { system: String, url: String },
-    /// Our API, with one route more; the bench starts it itself.
-    #[command(hide = true)]
-    Api,
-}
 
 /// As in the worker.
 #[global_allocator]

@@ -17,9 +17,9 @@ use tokio::task::JoinHandle;
 
 use crate::{
     payload,
-    progress::{Countdown, PATIENCE, Starts, pace},
+    progress::{Countdown, PATIENCE, Starts, pace, rate},
     recovery,
-    system::{System, rate},
+    system::System,
     whole_way::{self, Figures, Place, Work},
 };
 

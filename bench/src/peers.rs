@@ -1,29 +1,15 @@
 //! Which systems are there to be measured beside ours.
 
-use clap::ValueEnum;
-
 use crate::{
-    Arguments, apalis_redis::ApalisRedis, bare::Bare, before::Before, bullmq::BullMq, ours::Ours, python::Python,
+    apalis_redis::ApalisRedis,
+    arguments::{Arguments, Peer},
+    bare::Bare,
+    before::Before,
+    bullmq::BullMq,
+    ours::Ours,
+    python::Python,
     system::System,
 };
-
-/// A choice of `--peers`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Peer {
-    /// BullMQ, on Node.
-    #[value(name = "bullmq")]
-    BullMq,
-    /// The crate apalis-redis, tuned and as it comes.
-    ApalisRedis,
-    /// The crate rusty-sidekiq.
-    RustySidekiq,
-    /// Celery, on Python.
-    Celery,
-    /// taskiq with taskiq-redis, on Python.
-    Taskiq,
-    /// All of them.
-    All,
-}
 
 /// Ours, bare Redis and the chosen peers. Of a peer that is not there it is said why.
 pub(crate) fn with_ours(arguments: &Arguments) -> Vec<Box<dyn System>> {

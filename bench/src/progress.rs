@@ -83,6 +83,11 @@ pub(crate) async fn pace(per_second: u32, jobs: usize, mut push: impl FnMut(usiz
     }
 }
 
+/// How many jobs `jobs_in` the time that has passed make a second.
+pub(crate) fn rate(jobs: usize, took: Duration) -> f64 {
+    jobs as f64 / took.as_secs_f64()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

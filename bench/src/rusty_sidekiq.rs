@@ -15,8 +15,8 @@ use sidekiq::{Processor, ProcessorConfig, RedisConnectionManager, RedisPool, Wor
 
 use crate::{
     payload,
-    progress::{Countdown, Starts, pace},
-    system::{System, rate},
+    progress::{Countdown, Starts, pace, rate},
+    system::System,
 };
 
 const MOST_JOBS: usize = 30_000;

@@ -57,8 +57,3 @@ pub(crate) trait System: Sync {
     /// A worker process whose handlers never end. It writes `ready` when it takes jobs, and `started` for each that begins.
     fn hanging_worker(&self, url: &str) -> anyhow::Result<Option<Command>>;
 }
-
-/// How many jobs `jobs_in` the time that has passed make a second.
-pub(crate) fn rate(jobs: usize, took: Duration) -> f64 {
-    jobs as f64 / took.as_secs_f64()
-}

@@ -20,20 +20,16 @@ use tokio::{
 };
 
 use crate::{
-    bullmq::BullMq,
     mongod::Mongod,
-    progress::PATIENCE,
+    progress::{PATIENCE, rate},
     server::{Server, mortal, processor_time},
-    system::rate,
 };
 
 pub(crate) const DATABASE: &str = "bench";
 /// The database of what others write.
-const SAMPLES: &str = "bench_samples";
+pub(crate) const SAMPLES: &str = "bench_samples";
 const HISTORY: &str = "jobs";
-const WORKERS: usize = 2;
-/// Of these, one is the best for BullMQ.
-const CONCURRENCIES_OF_OTHERS: [usize; 3] = [32, 128, 512];
+pub(crate) const WORKERS: usize = 2;
 const BULK: usize = 500;
 const LONE_JOBS: usize = 500;
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -112,7 +108,7 @@ impl Place<'_> {
     }
 
     /// Has `begin` let the workers go, and measures until all is written. One job has been run before.
-    async fn measured(
+    pub(crate) async fn measured(
         &mut self,
         work: &Work,
         jobs: usize,
@@ -215,38 +211,8 @@ pub(crate) async fn stop(workers: Vec<Child>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// BullMQ, whose processors write what is found after ours has run; the best of several concurrencies.
-pub(crate) async fn bullmq(
-    place: &mut Place<'_>,
-    bullmq: &BullMq,
-    work: &Work,
-    jobs: usize,
-) -> anyhow::Result<Figures> {
-    keep_samples(place, work).await?;
-    let mut best: Option<Figures> = None;
-    for concurrency in CONCURRENCIES_OF_OTHERS {
-        place.clear().await?;
-        let url = place.server.url();
-        let options = json!({ "mongo_url": place.mongod.url(), "database": DATABASE, "samples": SAMPLES,
-            "concurrency": concurrency, "data": (work.payload)(0), "jobs": jobs });
-        bullmq.ask::<f64>(&url, "fill_paused", options.clone()).await?;
-        let mut workers = Vec::new();
-        for _ in 0..WORKERS {
-            workers.push(ready(bullmq.command(&url, "whole_way", options.clone())?).await?);
-        }
-        let begin = async { bullmq.ask::<f64>(&url, "resume", json!({})).await.map(drop) };
-        let figures = place.measured(work, jobs - 1, &workers, begin).await;
-        stop(workers).await?;
-        let figures = figures?;
-        if best.is_none_or(|best| figures[0] > best[0]) {
-            best = Some(figures);
-        }
-    }
-    best.context("no concurrency was tried")
-}
-
 /// Starts a worker and waits until it says that it takes jobs.
-async fn ready(command: std::process::Command) -> anyhow::Result<Child> {
+pub(crate) async fn ready(command: std::process::Command) -> anyhow::Result<Child> {
     let mut command = tokio::process::Command::from(command);
     let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
     let mut lines = BufReader::new(process.stdout.take().context("a worker process has no output")?).lines();
@@ -256,7 +222,7 @@ async fn ready(command: std::process::Command) -> anyhow::Result<Child> {
 }
 
 /// Keeps the documents of a job of ours, for others to write the same.
-async fn keep_samples(place: &Place<'_>, work: &Work) -> anyhow::Result<()> {
+pub(crate) async fn keep_samples(place: &Place<'_>, work: &Work) -> anyhow::Result<()> {
     let samples = place.mongod.database(SAMPLES).collection::<Document>("samples");
     samples.drop().await?;
     for collection in place.collections(work) {

@@ -77,8 +77,6 @@ enum Noun {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    // Nothing has chosen another before.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     // Output into a pipe that nobody reads any more, as after `| head`, ends the program quietly. The selftest writes to processes
     // that it kills, and must live on.
     if !matches!(cli.noun, Noun::Selftest(_) | Noun::SelftestWorker(_) | Noun::SelftestMortal(_)) {

@@ -43,6 +43,8 @@ impl Api {
             bail!("ECOM_URL={url:?} is no http or https URL; it looks like http://127.0.0.1:8080");
         }
         let token = choose_token(token, || Some(std::fs::read_to_string(Path::new(TOKEN_FILE)).ok()?.into()));
+        // TLS is ring's; fails when one is installed already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT);
         if is_loopback(&base) {
             // A proxy of the environment cannot know this machine's loopback.

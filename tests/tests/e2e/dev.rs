@@ -194,7 +194,7 @@ fn a_build_says_how_long_it_takes_and_how_far_it_is() {
         "building: 3 of 3 parts in 0 s",
         "always build -p ctl",
         "built in 0 s",
-        "this takes about 9 minutes on 2 cores, nearly all of it for the first build; later it is seconds",
+        "this takes about 8 minutes on 2 cores, nearly all of it for the first build; later it is seconds",
         "building what has changed since the last time",
     ];
     assert_eq!(lines, expected);

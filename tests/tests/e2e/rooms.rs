@@ -16,6 +16,7 @@ use tests::workspace;
 /// The crates whose rooms are in order.
 const CRATES: &[&str] = &[
     "api",
+    "bench",
     "ctl",
     "fleet",
     "jobs",
