@@ -9,7 +9,7 @@ use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 
 use super::{
     claimed::Claimed,
-    held::{HeldClaim, HeldJob, Stopper},
+    held::{HeldClaim, Stopper},
     session::{Session, Unanswered, ms, refused_only},
 };
 use crate::{
@@ -142,7 +142,7 @@ impl Session {
             }
             Err(error) => {
                 let mut unanswered = self.unanswered.lock().await;
-                self.let_go(claim, &taken.claims.ids);
+                self.give_up(claim, &taken.claims.ids);
                 unanswered.push(Unanswered { partition: partition.clone(), claim: claim.clone() });
                 Err(error)
             }
@@ -231,7 +231,7 @@ impl Session {
         held.jobs.reserve(ids.len());
         held.claims.insert(claim.clone(), HeldClaim { partition: partition.clone(), left: ids.len(), sealed: 0 });
         for id in ids {
-            held.jobs.insert(*id, HeldJob { claim: claim.clone(), stopper: None });
+            held.hold(*id, claim);
         }
     }
 
@@ -240,6 +240,15 @@ impl Session {
         let mut held = self.held();
         for id in ids {
             held.let_go(*id, claim);
+        }
+        held.settled(claim, ids.len());
+    }
+
+    /// A claim whose jobs could not be read holds nothing any more.
+    fn give_up(&self, claim: &Arc<str>, ids: &[JobId]) {
+        let mut held = self.held();
+        for id in ids {
+            held.give_up(*id, claim);
         }
         held.settled(claim, ids.len());
     }

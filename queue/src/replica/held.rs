@@ -67,12 +67,38 @@ impl Hasher for IdHasher {
 }
 
 impl Held {
+    /// A claim has this job. An earlier one may have it as well, whose end of the job is written and not answered.
+    pub(super) fn hold(&mut self, id: JobId, claim: &Arc<str>) {
+        let job = |before| HeldJob { claim: claim.clone(), stopper: None, before };
+        match self.jobs.entry(id) {
+            Entry::Vacant(entry) => drop(entry.insert(job(None))),
+            Entry::Occupied(mut entry) => {
+                let before = entry.get().claim.clone();
+                entry.insert(job(Some(before)));
+            }
+        }
+    }
+
     /// It is written how this job's run ended, or refused.
     pub(super) fn let_go(&mut self, id: JobId, claim: &Arc<str>) {
-        if let Entry::Occupied(job) = self.jobs.entry(id)
+        if let Entry::Occupied(mut job) = self.jobs.entry(id) {
+            if job.get().is_of(claim) {
+                job.remove();
+            } else if job.get().before.as_ref() == Some(claim) {
+                job.get_mut().before = None;
+            }
+        }
+    }
+
+    /// A claim whose jobs could not be read has this one no longer: it is as if it had never had it.
+    pub(super) fn give_up(&mut self, id: JobId, claim: &Arc<str>) {
+        if let Entry::Occupied(mut job) = self.jobs.entry(id)
             && job.get().is_of(claim)
         {
-            job.remove();
+            match job.get_mut().before.take() {
+                Some(before) => job.get_mut().claim = before,
+                None => drop(job.remove()),
+            }
         }
     }
 
@@ -99,6 +125,8 @@ impl Held {
 pub(super) struct HeldJob {
     pub(super) claim: Arc<str>,
     pub(super) stopper: Option<Stopper>,
+    /// The earlier claim that has it as well.
+    before: Option<Arc<str>>,
 }
 
 impl HeldJob {
@@ -114,4 +142,34 @@ pub(super) struct HeldClaim {
     pub(super) left: usize,
     /// How many of them are being written: Redis may have done it, and its answer be on the way.
     pub(super) sealed: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(held: &Held, id: JobId) -> Option<&str> {
+        held.jobs.get(&id).map(|job| &*job.claim)
+    }
+
+    #[test]
+    fn a_claim_that_could_not_be_read_leaves_what_an_earlier_one_holds() {
+        let (id, first, second): (_, Arc<str>, Arc<str>) = (JobId::new(0, 1), "w/1".into(), "w/2".into());
+        let mut held = Held::default();
+        held.hold(id, &first);
+        held.hold(id, &second);
+        held.give_up(id, &second);
+        assert_eq!(claims(&held, id), Some("w/1"));
+        // Unless the end that the earlier one wrote was answered meanwhile.
+        held.hold(id, &second);
+        held.let_go(id, &first);
+        assert_eq!(claims(&held, id), Some("w/2"));
+        held.give_up(id, &second);
+        assert_eq!(claims(&held, id), None);
+        // What is written of the later one is the end of both.
+        held.hold(id, &first);
+        held.hold(id, &second);
+        held.let_go(id, &second);
+        assert_eq!(claims(&held, id), None);
+    }
 }

@@ -150,9 +150,9 @@ fn dev_raises_its_limit_of_open_files_and_says_so_when_it_stays_low() {
 #[test]
 fn dev_test_runs_every_program_although_one_fails() {
     let all = said("", TEST, &[]);
-    assert!(all.starts_with("build --workspace --bins\ntest --no-fail-fast --workspace\n"), "{all}");
+    assert!(all.starts_with("build --workspace --bins --tests\ntest --no-fail-fast --workspace\n"), "{all}");
     let one = said("", TEST, &["-p", "queue"]);
-    assert!(one.starts_with("build --workspace --bins\ntest --no-fail-fast -p queue\n"), "{one}");
+    assert!(one.starts_with("build --workspace --bins --tests\ntest --no-fail-fast -p queue\n"), "{one}");
 }
 
 #[test]
