@@ -1,5 +1,6 @@
 //! Pushes jobs, and tells one request from another.
 
+use api::Links;
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -62,11 +63,15 @@ pub(crate) async fn push(app: &App, job: NewJob, id: Option<JobId>) -> Result<(S
     match submit(app, job, id).await? {
         Submitted::New(id) => {
             metrics::accepted(&asked.kind, 1);
-            let kind = app.client.kind(&asked.kind).map(|kind| &**kind);
-            Ok((StatusCode::ACCEPTED, answer::new(id, asked, kind)))
+            Ok((StatusCode::ACCEPTED, new_job(app, id, &asked)))
         }
         Submitted::Existing(existing) => Ok((StatusCode::OK, *existing)),
     }
+}
+
+/// As a job is answered that was pushed under this id just now.
+pub(crate) fn new_job(app: &App, id: JobId, job: &NewJob) -> Job {
+    answer::new(id, job, app.client.kind(&job.kind).map(|kind| &**kind))
 }
 
 pub(crate) fn taken(status: StatusCode, answer: &Job) -> Response {
@@ -74,9 +79,9 @@ pub(crate) fn taken(status: StatusCode, answer: &Job) -> Response {
 }
 
 /// The same answer, of which the text is there already.
-pub(crate) fn taken_as(status: StatusCode, answer: Job, text: String) -> Response {
+pub(crate) fn taken_as(status: StatusCode, links: Links, text: String) -> Response {
     let json = HeaderValue::from_static("application/json");
-    (status, [(header::CONTENT_TYPE, json)], [(header::LOCATION, answer.links.itself)], text).into_response()
+    (status, [(header::CONTENT_TYPE, json)], [(header::LOCATION, links.itself)], text).into_response()
 }
 
 /// What tells a request from another: `what` is asked for, the bytes of its body, and what it says: the JSON texts in it, with the members

@@ -16,18 +16,18 @@ pub(crate) type Job = api::Job<Json>;
 const DURABILITY: Cow<'static, str> = Cow::Borrowed("fast");
 
 /// A job as it was pushed, without asking Redis for it again.
-pub(crate) fn new(id: queue::JobId, job: NewJob, kind: Option<&Kind>) -> Job {
+pub(crate) fn new(id: queue::JobId, job: &NewJob, kind: Option<&Kind>) -> Job {
     let (created_at, id) = (Timestamp::from_ms(id.created_ms()), id_of(id));
     Job {
         id,
         queue: job.kind.clone(),
-        tenant: job.tenant,
+        tenant: job.tenant.clone(),
         state: if job.run_at_ms.is_some() { State::Scheduled } else { State::Ready },
         priority: priority(job.priority),
         payload: Json::pass_on(&job.payload).unwrap_or_default(),
         record_base64: None,
-        metadata: job.metadata,
-        unique_key: job.unique.map(|unique| unique.key),
+        metadata: job.metadata.clone(),
+        unique_key: job.unique.as_ref().map(|unique| unique.key.clone()),
         durability: DURABILITY,
         created_at,
         run_at: job.run_at_ms.map_or(created_at, Timestamp::from_ms),
@@ -48,8 +48,13 @@ pub(crate) fn new(id: queue::JobId, job: NewJob, kind: Option<&Kind>) -> Job {
         estimated_start_at: None,
         links: Links::of(id),
         stored_in: None,
-        kind: job.kind,
+        kind: job.kind.clone(),
     }
+}
+
+/// As it is written.
+pub(crate) fn text(job: &Job) -> String {
+    serde_json::to_string(job).unwrap_or_default()
 }
 
 /// A job of the queue.

@@ -6,6 +6,6 @@ mod job;
 mod json;
 mod problem;
 
-pub(crate) use job::{Job, id_of, live, new, past, state, timestamp};
+pub(crate) use job::{Job, id_of, live, new, past, state, text, timestamp};
 pub(crate) use json::Json;
 pub(crate) use problem::{Problem, Type, no_such_route, panicked, wrong_method};

@@ -2,10 +2,11 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use api::Links;
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use chrono::Utc;
@@ -13,10 +14,10 @@ use queue::{Fingerprint, Idempotency, JobId, KeyTaken, NewJob};
 use serde::Deserialize;
 
 use crate::{
-    answer::{Job, Json, Problem, Type, live},
+    answer::{Job, Json, Problem, Type, id_of, live, text},
     auth::{Caller, Scope},
-    find,
-    push::{REPLAYED, fingerprint, in_progress, mismatch, push, taken, taken_as},
+    find, metrics,
+    push::{REPLAYED, Submitted, fingerprint, in_progress, mismatch, new_job, push, submit, taken, taken_as},
     request::{self, Parameters, PathPart},
     state::App,
 };
@@ -67,7 +68,8 @@ pub(crate) async fn create(
         // What was good when it came first may be bad by now, because its times have passed.
         (Err(problem), Some((key, fingerprint))) => {
             let answer = app.client.idempotency_answer(&caller.tenant, key, fingerprint).await;
-            return answer.ok().flatten().map_or(Err(problem), replayed);
+            let Ok(Some(answer)) = answer else { return Err(problem) };
+            return if nowhere(&app, &answer).await?.is_some() { Err(problem) } else { replayed(answer) };
         }
     };
     job.traceparent = request::traceparent(&headers);
@@ -195,7 +197,9 @@ async fn push_once(
     job: NewJob,
 ) -> Result<Response, Problem> {
     let task = tokio::spawn(async move {
-        match app.client.idempotency_take(&tenant, &key, &fingerprint, &job.kind).await? {
+        // Another job may hold the unique key, and then be the answer.
+        let answer = |id| job.unique.is_none().then(|| text(&new_job(&app, id, &job)));
+        match app.client.idempotency_take(&tenant, &key, &fingerprint, &job.kind, answer).await? {
             Idempotency::New(taken) => KeyedJob { app, taken }.push(job).await,
             Idempotency::Again(taken) => Box::pin(KeyedJob { app, taken }.push_again(job)).await,
             Idempotency::InProgress => Err(in_progress()),
@@ -216,11 +220,28 @@ struct KeyedJob {
 }
 
 impl KeyedJob {
-    async fn push(self, job: NewJob) -> Result<Response, Problem> {
+    async fn push(mut self, job: NewJob) -> Result<Response, Problem> {
+        let Some(answer) = self.taken.answer.take() else { return self.push_and_keep(job).await };
+        let kind = job.kind.clone();
+        match submit(&self.app, job, Some(self.taken.id)).await {
+            Ok(Submitted::New(id)) => {
+                metrics::accepted(&kind, 1);
+                Ok(taken_as(StatusCode::ACCEPTED, Links::of(id_of(id)), answer))
+            }
+            // Somebody has taken over and was faster.
+            Ok(Submitted::Existing(there)) => Ok(taken(StatusCode::OK, &there)),
+            Err(problem) => {
+                self.give_back(&problem).await;
+                Err(problem)
+            }
+        }
+    }
+
+    async fn push_and_keep(self, job: NewJob) -> Result<Response, Problem> {
         match push(&self.app, job, Some(self.taken.id)).await {
             Ok((status, answer)) => {
                 let text = self.keep(&answer).await;
-                Ok(taken_as(status, answer, text))
+                Ok(taken_as(status, answer.links, text))
             }
             Err(problem) => {
                 self.give_back(&problem).await;
@@ -232,7 +253,7 @@ impl KeyedJob {
     /// After a request that had this id and did not come as far as its answer.
     async fn push_again(self, job: NewJob) -> Result<Response, Problem> {
         match find::anywhere(&self.app, self.taken.id).await {
-            Ok(None) => self.push(job).await,
+            Ok(None) => self.push_and_keep(job).await,
             Ok(Some(there)) => replayed(self.keep(&there).await),
             Err(problem) => {
                 self.give_back(&problem).await;
@@ -241,27 +262,17 @@ impl KeyedJob {
         }
     }
 
-    /// After a request that was answered. A job that is nowhere any more was lost with a Redis that failed, and is pushed again.
+    /// After a request whose answer stands there. A job that is nowhere was never pushed, or was lost with a Redis that failed.
     async fn replay(self, answer: String, job: NewJob) -> Result<Response, Problem> {
-        #[derive(Deserialize)]
-        struct Answered {
-            id: JobId,
-        }
-        if let Ok(Answered { id }) = serde_json::from_str(&answer)
-            && find::anywhere(&self.app, id).await?.is_none()
-        {
-            tracing::warn!(job.id = %id, "a job that was answered under an idempotency key was lost; it is pushed again");
-            return match self.app.client.idempotency_reopen(&self.taken).await? {
-                Some(taken) => Self { taken, ..self }.push(job).await,
-                None => Err(in_progress()),
-            };
-        }
-        replayed(answer)
+        let Some(id) = nowhere(&self.app, &answer).await? else { return replayed(answer) };
+        let Some(taken) = self.app.client.idempotency_reopen(&self.taken).await? else { return Err(in_progress()) };
+        tracing::warn!(job.id = %id, "the job of an answer under an idempotency key is nowhere; it is pushed again");
+        Self { taken, ..self }.push_and_keep(job).await
     }
 
     /// Keeps the answer under the key, and returns its text.
     async fn keep(&self, answer: &Job) -> String {
-        let text = serde_json::to_string(answer).unwrap_or_default();
+        let text = text(answer);
         if let Err(error) = self.app.client.idempotency_store(&self.taken, &text).await {
             // The job is in the queue, so the caller is told so.
             tracing::warn!(%error, "the answer to an idempotency key could not be kept");
@@ -280,6 +291,16 @@ impl KeyedJob {
             tracing::debug!(%error, "an idempotency key could not be given back; it can be taken over in two seconds");
         }
     }
+}
+
+/// The id of the job that an answer names, if there is no such job.
+async fn nowhere(app: &App, answer: &str) -> Result<Option<JobId>, Problem> {
+    #[derive(Deserialize)]
+    struct Answered {
+        id: JobId,
+    }
+    let Ok(Answered { id }) = serde_json::from_str(answer) else { return Ok(None) };
+    Ok(find::anywhere(app, id).await?.is_none().then_some(id))
 }
 
 fn replayed(answer: String) -> Result<Response, Problem> {

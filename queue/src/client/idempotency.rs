@@ -3,6 +3,9 @@
 //! The entry of a key names the job's id from before the push on, and every push of it is one under a given id. So whoever takes over from
 //! a request that died, or that never learned what came of its push, pushes the same job and not a second one, even while the first is
 //! still at it. The entry is changed only by whoever wrote it last.
+//!
+//! Where the answer is known before the push, it stands there from the beginning: it counts once its job is there, and a push costs one write
+//! of the entry and not two.
 
 use std::time::Duration;
 
@@ -36,7 +39,7 @@ pub enum Idempotency {
     InProgress,
     /// The same key came with another body.
     Mismatch,
-    /// The first answer, as it was stored. If its job is nowhere, [`Client::idempotency_reopen`] lets it be pushed again.
+    /// The first answer, as it was stored, if its job is there. If that is nowhere, [`Client::idempotency_reopen`] lets it be pushed again.
     Replay(String, KeyTaken),
 }
 
@@ -49,6 +52,10 @@ pub struct KeyTaken {
     fingerprint: Fingerprint,
     /// What stands there.
     entry: String,
+    /// Until then (Unix milliseconds) whoever wrote it may be at its push.
+    pending_until_ms: u64,
+    /// The answer that stands there already, for when the push succeeds: it need not be stored any more.
+    pub answer: Option<String>,
 }
 
 /// What tells one request from another.
@@ -75,7 +82,7 @@ struct Entry {
     /// Absent where an older release wrote it, with an answer.
     #[serde(default)]
     id: Option<JobId>,
-    /// Until then (Unix milliseconds) an unanswered request is left alone.
+    /// Until then (Unix milliseconds) a request whose job is not there is left alone.
     #[serde(default)]
     pending_until_ms: u64,
     answer: Option<String>,
@@ -93,27 +100,28 @@ impl Entry {
 
 impl Client {
     /// Takes the idempotency key of a tenant for a request for a job of `kind`; held for 24 h from the first request on, which is how long
-    /// its jobs are certainly known.
+    /// its jobs are certainly known. `answer` may know already what a push under this id will be answered with; then the key keeps that,
+    /// and [`KeyTaken::answer`] has it.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Full`].
-    #[boxed]
     pub async fn idempotency_take(
         &self,
         tenant: &str,
         key: &str,
         fingerprint: &Fingerprint,
         kind: &str,
+        answer: impl FnOnce(JobId) -> Option<String>,
     ) -> Result<Idempotency, Error> {
-        let number = self.directory.of_queue(kind).await?.number;
-        self.take(tenant, key, fingerprint, number).await
+        let (number, now_ms) = (self.directory.of_queue(kind).await?.number, self.clock.now_ms());
+        let id = JobId::new(number, now_ms);
+        self.take(tenant, key, fingerprint, id, answer(id)).await
     }
 
     /// Like [`Client::idempotency_take`], for a request for many jobs.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Full`].
-    #[boxed]
     pub async fn idempotency_take_many(
         &self,
         tenant: &str,
@@ -121,50 +129,61 @@ impl Client {
         fingerprint: &Fingerprint,
     ) -> Result<Idempotency, Error> {
         // No partition has the number 0, so no job has this id.
-        self.take(tenant, key, fingerprint, 0).await
+        self.take(tenant, key, fingerprint, JobId::new(0, self.clock.now_ms()), None).await
     }
 
+    #[boxed]
     async fn take(
         &self,
         tenant: &str,
         key: &str,
         fingerprint: &Fingerprint,
-        partition: u16,
+        id: JobId,
+        answer: Option<String>,
     ) -> Result<Idempotency, Error> {
         let redis_key = keys::idempotency(self.redis.prefix(), tenant, key);
-        let now_ms = self.clock.now_ms();
-        let id = JobId::new(partition, now_ms);
-        let taken = |fingerprint, id, entry| KeyTaken { id, redis_key: redis_key.clone(), fingerprint, entry };
-        let unanswered = |fingerprint, id| Entry::unanswered(fingerprint, id, now_ms + ms(PENDING)).encode();
-        let ours = unanswered(fingerprint, id)?;
-        let change = Change { key: &redis_key, seen: "", new: &ours, ttl_ms: Some(ms(KEPT)) };
-        let Some(before) = self.key_writer.change(change).await? else {
-            return Ok(Idempotency::New(taken(fingerprint.clone(), id, ours)));
+        let now_ms = id.created_ms();
+        let pending_until_ms = now_ms + ms(PENDING);
+        let ours = Entry { answer, ..Entry::unanswered(fingerprint, id, pending_until_ms) };
+        let text = ours.encode()?;
+        let mut set = redis::cmd("SET");
+        set.arg(&redis_key).arg(&text).arg("NX").arg("GET").arg("PX").arg(ms(KEPT));
+        let before: Option<String> = set.query_async(&mut self.redis.connection()).await?;
+        let Some(before) = before else {
+            let Entry { fingerprint, answer, .. } = ours;
+            return Ok(Idempotency::New(KeyTaken {
+                id,
+                redis_key,
+                fingerprint,
+                entry: text,
+                pending_until_ms,
+                answer,
+            }));
         };
         let entry: Entry =
             serde_json::from_str(&before).map_err(|e| Error::Corrupt(format!("idempotency key {key:?}: {e}")))?;
-        let first = entry.fingerprint;
-        if !first.is_of_the_same(fingerprint) {
+        if !entry.fingerprint.is_of_the_same(fingerprint) {
             return Ok(Idempotency::Mismatch);
         }
+        let found = KeyTaken {
+            id: entry.id.unwrap_or(id),
+            redis_key,
+            fingerprint: entry.fingerprint,
+            entry: before,
+            pending_until_ms: entry.pending_until_ms,
+            answer: None,
+        };
         match (entry.answer, entry.id) {
-            (Some(answer), first_id) => Ok(Idempotency::Replay(answer, taken(first, first_id.unwrap_or(id), before))),
-            (None, Some(id)) if entry.pending_until_ms <= now_ms => {
-                let ours = unanswered(&first, id)?;
-                let found = taken(first, id, before);
-                // Of several that come at once, one takes over.
-                let is_ours = self.write(&found, &ours).await?;
-                Ok(if is_ours {
-                    Idempotency::Again(KeyTaken { entry: ours, ..found })
-                } else {
-                    Idempotency::InProgress
-                })
+            (Some(answer), _) => Ok(Idempotency::Replay(answer, found)),
+            (None, Some(_)) => {
+                let ours = self.idempotency_reopen(&found).await?;
+                Ok(ours.map_or(Idempotency::InProgress, Idempotency::Again))
             }
-            (None, _) => Ok(Idempotency::InProgress),
+            (None, None) => Ok(Idempotency::InProgress),
         }
     }
 
-    /// The answer that was stored for this request, if there is one. Takes nothing.
+    /// The answer that was stored for this request, if there is one; it counts if its job is there. Takes nothing.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -182,14 +201,21 @@ impl Client {
         Ok(entry.filter(|entry| entry.fingerprint.is_of_the_same(fingerprint)).and_then(|entry| entry.answer))
     }
 
-    /// Takes a key whose answer names a job that is nowhere: it was lost, and is to be pushed again. `None` when somebody else is at it.
+    /// Takes a key whose job is nowhere, to push it again: it was lost, or never pushed. `None` when somebody else is at it.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Full`].
     #[boxed]
     pub async fn idempotency_reopen(&self, taken: &KeyTaken) -> Result<Option<KeyTaken>, Error> {
-        let ours = Entry::unanswered(&taken.fingerprint, taken.id, self.clock.now_ms() + ms(PENDING)).encode()?;
-        Ok(self.write(taken, &ours).await?.then(|| KeyTaken { entry: ours, ..taken.clone() }))
+        let now_ms = self.clock.now_ms();
+        if taken.pending_until_ms > now_ms {
+            return Ok(None);
+        }
+        let pending_until_ms = now_ms + ms(PENDING);
+        let entry = Entry::unanswered(&taken.fingerprint, taken.id, pending_until_ms).encode()?;
+        // Of several that come at once, one takes over.
+        let is_ours = self.write(taken, &entry).await?;
+        Ok(is_ours.then(|| KeyTaken { entry, pending_until_ms, ..taken.clone() }))
     }
 
     /// Keeps the answer as long as the key, unless somebody has taken over meanwhile: then that one's answer is kept.
@@ -227,7 +253,7 @@ impl Client {
         let held_ms = self.clock.now_ms().saturating_sub(taken.id.created_ms());
         let left_ms = ms(KEPT).saturating_sub(held_ms).max(LEAST_MS);
         let change = Change { key: &taken.redis_key, seen: &taken.entry, new: entry, ttl_ms: Some(left_ms) };
-        Ok(self.key_writer.change(change).await?.is_none())
+        Ok(change.call(&self.redis.connection()).await?.is_none())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The client: pushes jobs, finds them, waits for them, cancels and retries them.
 //!
-//! Order, lowest first: `directory`, `pusher`, `key_writer`, `events`, `server`, `look`, `watch`, `follow`, `index`, `cancel`, `push`, `unique`,
+//! Order, lowest first: `directory`, `pusher`, `events`, `server`, `look`, `watch`, `follow`, `index`, `cancel`, `push`, `unique`,
 //! `fixed`, `idempotency`, `retry`, `replace`, `list`, `queues`, `dead`, `unrecorded`.
 
 pub(crate) mod cancel;
@@ -11,7 +11,6 @@ pub(crate) mod fixed;
 pub(crate) mod follow;
 pub(crate) mod idempotency;
 pub(crate) mod index;
-pub(crate) mod key_writer;
 pub(crate) mod list;
 pub(crate) mod look;
 pub(crate) mod push;
@@ -32,7 +31,7 @@ use std::{
 
 use fleet::Clock;
 
-use self::{directory::Directory, events::Events, key_writer::KeyWriter, pusher::Pusher};
+use self::{directory::Directory, events::Events, pusher::Pusher};
 use crate::model::{job::Kind, retention::Retention};
 
 /// How long finished jobs are kept in Redis.
@@ -48,7 +47,6 @@ pub struct Client {
     kinds: Arc<[Arc<Kind>]>,
     pub(crate) events: Arc<Events>,
     pub(crate) pusher: Arc<Pusher>,
-    pub(crate) key_writer: Arc<KeyWriter>,
     /// The numbers of the partitions whose tenants' jobs this process indexes, or has indexed.
     pub(crate) indexing: Arc<Mutex<HashSet<u16>>>,
     /// Told when there are ended jobs of which history is to be written.
@@ -68,7 +66,6 @@ impl Client {
         let retention = Retention { ms: u64::try_from(RETENTION.as_millis()).unwrap_or(u64::MAX) };
         Self {
             pusher: Pusher::new(redis, &clock, retention),
-            key_writer: KeyWriter::new(redis),
             redis: redis.clone(),
             directory: Directory::new(redis),
             clock,

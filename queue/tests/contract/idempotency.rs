@@ -20,7 +20,7 @@ fn request(bytes: &str, meaning: &str) -> Fingerprint {
 }
 
 async fn take(world: &World, key: &str, body: &str) -> Idempotency {
-    world.client.idempotency_take("atelier", key, &request(body, body), QUEUE).await.unwrap()
+    world.client.idempotency_take("atelier", key, &request(body, body), QUEUE, |_| None).await.unwrap()
 }
 
 async fn take_new(world: &World, key: &str) -> KeyTaken {
@@ -85,7 +85,7 @@ async fn a_key_is_held_for_a_day_from_its_first_request_on(world: World) {
 
 async fn a_request_is_the_same_by_its_bytes_or_by_what_it_says(world: World) {
     let take = async |bytes: &str, meaning: &str| {
-        world.client.idempotency_take("atelier", "k", &request(bytes, meaning), QUEUE).await.unwrap()
+        world.client.idempotency_take("atelier", "k", &request(bytes, meaning), QUEUE, |_| None).await.unwrap()
     };
     assert!(matches!(take("first", "one").await, Idempotency::New(_)));
     assert_eq!(take("in another order", "one").await, Idempotency::InProgress);
@@ -138,6 +138,36 @@ async fn an_answer_whose_job_was_lost_is_reopened_by_one_and_for_the_same_job(wo
     assert_eq!(replay(&world, "k", "body").await, "again");
 }
 
+async fn an_answer_that_was_known_before_the_push_counts_when_its_job_is_there(world: World) {
+    let body = request("body", "body");
+    let answer = |id: JobId| Some(format!("the answer of {id}"));
+    let take = async |key: &str| world.client.idempotency_take("atelier", key, &body, QUEUE, answer).await.unwrap();
+    let Idempotency::New(first) = take("k").await else { panic!("the key is new") };
+    assert_eq!(first.answer, answer(first.id));
+    // Whether the job is there, who asks looks up; while it may be on its way, nobody else pushes it.
+    let Idempotency::Replay(text, found) = take("k").await else { panic!("it has an answer") };
+    assert_eq!((Some(text), found.id), (answer(first.id), first.id));
+    assert_eq!(world.client.idempotency_reopen(&found).await.unwrap(), None, "the first is still at it");
+    assert_eq!(world.client.submit_as(first.id, job()).await.unwrap(), Pushed::New(first.id));
+    assert_eq!(replay(&world, "k", "body").await, answer(first.id).unwrap());
+
+    let Idempotency::New(died) = take("died before the push").await else { panic!("the key is new") };
+    world.advance(DEAD);
+    let Idempotency::Replay(_, found) = take("died before the push").await else { panic!("it has an answer") };
+    let reopened = world.client.idempotency_reopen(&found).await.unwrap().expect("nobody is at it");
+    assert_eq!((reopened.id, &reopened.answer), (died.id, &None));
+    assert_eq!(world.client.submit_as(reopened.id, job()).await.unwrap(), Pushed::New(died.id));
+    assert_eq!(
+        world.client.submit_as(died.id, job()).await.unwrap(),
+        Pushed::Existing(died.id),
+        "the first comes late"
+    );
+
+    let Idempotency::New(refused) = take("refused").await else { panic!("the key is new") };
+    world.client.idempotency_forget(&refused).await.unwrap();
+    assert!(matches!(take("refused").await, Idempotency::New(_)));
+}
+
 async fn whoever_takes_over_from_a_dead_request_has_its_job(world: World) {
     let pushed = take_new(&world, "died after the push").await.id;
     assert_eq!(world.client.submit_as(pushed, job()).await.unwrap(), Pushed::New(pushed));
@@ -175,7 +205,7 @@ async fn keys_that_come_together_are_each_taken_and_a_damaged_one_holds_up_no_ot
     let damaged = format!("{}:{{idempotency}}:atelier:7", world.prefix);
     let _: () = world.redis().await.sadd(&damaged, "no entry").await.unwrap();
     let body = request("body", "body");
-    let take = async |key: String| world.client.idempotency_take("atelier", &key, &body, QUEUE).await;
+    let take = async |key: String| world.client.idempotency_take("atelier", &key, &body, QUEUE, |_| None).await;
     let keys = (0..250).map(|n| n.to_string()).chain(["answered".to_owned()]);
     let taken = futures::future::join_all(keys.map(take)).await;
     for (n, taken) in taken.iter().take(250).enumerate() {
@@ -228,7 +258,7 @@ async fn a_request_that_was_caught_in_a_stall_can_be_sent_again_when_redis_answe
     let world = World::at(kind, &server.url());
     let client = world.real_time_client();
     let body = request("body", "body");
-    let take = async |n: usize| client.idempotency_take("atelier", &n.to_string(), &body, QUEUE).await;
+    let take = async |n: usize| client.idempotency_take("atelier", &n.to_string(), &body, QUEUE, |_| None).await;
     // The server knows the script, so that what is written to it while it stands still is carried out.
     take(64).await.unwrap();
     server.pause();
@@ -262,7 +292,8 @@ mod stalled {
 }
 
 async fn an_id_of_another_kind_is_refused(world: World) {
-    let taken = world.client.idempotency_take("atelier", "k", &request("body", "body"), "other").await.unwrap();
+    let taken =
+        world.client.idempotency_take("atelier", "k", &request("body", "body"), "other", |_| None).await.unwrap();
     let Idempotency::New(taken) = taken else { panic!("the key is new") };
     let error = world.client.submit_as(taken.id, job()).await.unwrap_err();
     assert!(matches!(&error, Error::Invalid(text) if text.contains(QUEUE)), "{error:?}");
@@ -270,6 +301,7 @@ async fn an_id_of_another_kind_is_refused(world: World) {
 
 on_both_servers!(
     an_idempotency_key_gives_the_first_answer_again,
+    an_answer_that_was_known_before_the_push_counts_when_its_job_is_there,
     a_key_is_held_for_a_day_from_its_first_request_on,
     a_request_is_the_same_by_its_bytes_or_by_what_it_says,
     entries_that_an_older_release_wrote_are_read,
