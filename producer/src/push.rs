@@ -1,6 +1,5 @@
 //! Pushes jobs, and tells one request from another.
 
-use api::Links;
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -69,7 +68,7 @@ pub(crate) async fn push(app: &App, job: NewJob, id: Option<JobId>) -> Result<(S
     }
 }
 
-/// As a job is answered that was pushed under this id just now.
+/// How a job is answered that was pushed under this id just now.
 pub(crate) fn new_job(app: &App, id: JobId, job: &NewJob) -> Job {
     answer::new(id, job, app.client.kind(&job.kind).map(|kind| &**kind))
 }
@@ -79,9 +78,9 @@ pub(crate) fn taken(status: StatusCode, answer: &Job) -> Response {
 }
 
 /// The same answer, of which the text is there already.
-pub(crate) fn taken_as(status: StatusCode, links: Links, text: String) -> Response {
+pub(crate) fn taken_as(status: StatusCode, answer: Job, text: String) -> Response {
     let json = HeaderValue::from_static("application/json");
-    (status, [(header::CONTENT_TYPE, json)], [(header::LOCATION, links.itself)], text).into_response()
+    (status, [(header::CONTENT_TYPE, json)], [(header::LOCATION, answer.links.itself)], text).into_response()
 }
 
 /// What tells a request from another: `what` is asked for, the bytes of its body, and what it says: the JSON texts in it, with the members

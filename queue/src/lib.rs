@@ -14,7 +14,7 @@ mod scripts;
 pub use client::{
     Client, RETENTION,
     follow::Follower,
-    idempotency::{Fingerprint, Idempotency, KeyTaken},
+    idempotency::{Answered, Fingerprint, Idempotency, KeyTaken},
     list::{ListFilter, ListPage, Position, UsedQueues},
     push::MOST_PAYLOAD,
     unique::Pushed,

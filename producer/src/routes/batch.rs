@@ -284,7 +284,8 @@ impl BatchKey {
                 Ok(Self { taken, is_replayed: true, others })
             }
             Idempotency::InProgress => Err(push::in_progress()),
-            Idempotency::Mismatch => Err(push::mismatch()),
+            // No key of a batch was taken together with a job.
+            Idempotency::Mismatch | Idempotency::Pushed(_) => Err(push::mismatch()),
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use api::Links;
 use axum::{
     body::Body,
     extract::State,
@@ -10,14 +9,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::Utc;
-use queue::{Fingerprint, Idempotency, JobId, KeyTaken, NewJob};
+use queue::{Answered, Fingerprint, Idempotency, JobId, KeyTaken, NewJob};
 use serde::Deserialize;
 
 use crate::{
-    answer::{Job, Json, Problem, Type, id_of, live, text},
+    answer::{self, Job, Json, Problem, Type, live},
     auth::{Caller, Scope},
     find, metrics,
-    push::{REPLAYED, Submitted, fingerprint, in_progress, mismatch, new_job, push, submit, taken, taken_as},
+    push::{REPLAYED, fingerprint, in_progress, mismatch, new_job, push, taken, taken_as},
     request::{self, Parameters, PathPart},
     state::App,
 };
@@ -39,7 +38,7 @@ pub(crate) struct ShowQuery {
     ),
     responses(
         (status = 202, description = "Taken", body = api::Job, headers(("Location" = String, description = "The job"))),
-        (status = 200, description = "Taken before: the job that holds the unique key, or the answer to the first request with this Idempotency-Key", body = api::Job,
+        (status = 200, description = "Taken before: the job that holds the unique key, or the one that the first request with this Idempotency-Key made", body = api::Job,
          headers(("Location" = String, description = "The job"), ("Idempotency-Replayed" = bool, description = "true"))),
         (status = 409, description = "`conflict`: `on_conflict` does not allow it; `idempotency-in-progress`: the first request is still under way"),
     )
@@ -67,9 +66,15 @@ pub(crate) async fn create(
         (Err(problem), None) => return Err(problem),
         // What was good when it came first may be bad by now, because its times have passed.
         (Err(problem), Some((key, fingerprint))) => {
-            let answer = app.client.idempotency_answer(&caller.tenant, key, fingerprint).await;
-            let Ok(Some(answer)) = answer else { return Err(problem) };
-            return if nowhere(&app, &answer).await?.is_some() { Err(problem) } else { replayed(answer) };
+            let answered = app.client.idempotency_answer(&caller.tenant, key, fingerprint).await;
+            return match answered.ok().flatten() {
+                Some(Answered::Text(answer)) => replayed(answer),
+                Some(Answered::Job(id)) => match find::anywhere(&app, id).await? {
+                    Some(there) => replayed(answer::text(&there)),
+                    None => Err(problem),
+                },
+                None => Err(problem),
+            };
         }
     };
     job.traceparent = request::traceparent(&headers);
@@ -187,8 +192,7 @@ fn refused(error: queue::Error) -> Problem {
     }
 }
 
-/// Pushes under an idempotency key. In a task of its own: a client that hangs up in the middle must not leave the key
-/// taken and unanswered.
+/// Pushes under an idempotency key: in one call where that can be and nobody has the key, otherwise in steps.
 async fn push_once(
     app: App,
     tenant: String,
@@ -196,15 +200,19 @@ async fn push_once(
     fingerprint: Fingerprint,
     job: NewJob,
 ) -> Result<Response, Problem> {
+    if let Some(id) = app.client.push_once(&tenant, &key, &fingerprint, &job).await? {
+        metrics::accepted(&job.kind, 1);
+        return Ok(taken(StatusCode::ACCEPTED, &new_job(&app, id, &job)));
+    }
+    // In a task of its own: a client that hangs up in the middle must not leave the key taken and unanswered.
     let task = tokio::spawn(async move {
-        // Another job may hold the unique key, and then be the answer.
-        let answer = |id| job.unique.is_none().then(|| text(&new_job(&app, id, &job)));
-        match app.client.idempotency_take(&tenant, &key, &fingerprint, &job.kind, answer).await? {
+        match app.client.idempotency_take(&tenant, &key, &fingerprint, &job.kind).await? {
             Idempotency::New(taken) => KeyedJob { app, taken }.push(job).await,
-            Idempotency::Again(taken) => Box::pin(KeyedJob { app, taken }.push_again(job)).await,
+            Idempotency::Again(taken) => KeyedJob { app, taken }.push_again(job).await,
             Idempotency::InProgress => Err(in_progress()),
             Idempotency::Mismatch => Err(mismatch()),
-            Idempotency::Replay(answer, taken) => Box::pin(KeyedJob { app, taken }.replay(answer, job)).await,
+            Idempotency::Replay(answer, taken) => KeyedJob { app, taken }.replay(answer, job).await,
+            Idempotency::Pushed(taken) => KeyedJob { app, taken }.show(job).await,
         }
     });
     task.await.unwrap_or_else(|error| {
@@ -220,28 +228,11 @@ struct KeyedJob {
 }
 
 impl KeyedJob {
-    async fn push(mut self, job: NewJob) -> Result<Response, Problem> {
-        let Some(answer) = self.taken.answer.take() else { return self.push_and_keep(job).await };
-        let kind = job.kind.clone();
-        match submit(&self.app, job, Some(self.taken.id)).await {
-            Ok(Submitted::New(id)) => {
-                metrics::accepted(&kind, 1);
-                Ok(taken_as(StatusCode::ACCEPTED, Links::of(id_of(id)), answer))
-            }
-            // Somebody has taken over and was faster.
-            Ok(Submitted::Existing(there)) => Ok(taken(StatusCode::OK, &there)),
-            Err(problem) => {
-                self.give_back(&problem).await;
-                Err(problem)
-            }
-        }
-    }
-
-    async fn push_and_keep(self, job: NewJob) -> Result<Response, Problem> {
+    async fn push(self, job: NewJob) -> Result<Response, Problem> {
         match push(&self.app, job, Some(self.taken.id)).await {
             Ok((status, answer)) => {
                 let text = self.keep(&answer).await;
-                Ok(taken_as(status, answer.links, text))
+                Ok(taken_as(status, answer, text))
             }
             Err(problem) => {
                 self.give_back(&problem).await;
@@ -253,7 +244,7 @@ impl KeyedJob {
     /// After a request that had this id and did not come as far as its answer.
     async fn push_again(self, job: NewJob) -> Result<Response, Problem> {
         match find::anywhere(&self.app, self.taken.id).await {
-            Ok(None) => self.push_and_keep(job).await,
+            Ok(None) => self.push(job).await,
             Ok(Some(there)) => replayed(self.keep(&there).await),
             Err(problem) => {
                 self.give_back(&problem).await;
@@ -262,17 +253,36 @@ impl KeyedJob {
         }
     }
 
-    /// After a request whose answer stands there. A job that is nowhere was never pushed, or was lost with a Redis that failed.
+    /// After a request that was answered, as it was.
     async fn replay(self, answer: String, job: NewJob) -> Result<Response, Problem> {
-        let Some(id) = nowhere(&self.app, &answer).await? else { return replayed(answer) };
+        #[derive(Deserialize)]
+        struct Answer {
+            id: JobId,
+        }
+        match serde_json::from_str(&answer) {
+            Ok(Answer { id }) if find::anywhere(&self.app, id).await?.is_none() => self.push_lost(job).await,
+            _ => replayed(answer),
+        }
+    }
+
+    /// After a request whose job was pushed together with the key: the job, as it is now.
+    async fn show(self, job: NewJob) -> Result<Response, Problem> {
+        match find::anywhere(&self.app, self.taken.id).await? {
+            Some(there) => replayed(answer::text(&there)),
+            None => self.push_lost(job).await,
+        }
+    }
+
+    /// A job that is nowhere any more was lost with a Redis that failed, and is pushed again.
+    async fn push_lost(self, job: NewJob) -> Result<Response, Problem> {
         let Some(taken) = self.app.client.idempotency_reopen(&self.taken).await? else { return Err(in_progress()) };
-        tracing::warn!(job.id = %id, "the job of an answer under an idempotency key is nowhere; it is pushed again");
-        Self { taken, ..self }.push_and_keep(job).await
+        tracing::warn!(job.id = %taken.id, "a job that was answered under an idempotency key was lost; it is pushed again");
+        Self { taken, ..self }.push(job).await
     }
 
     /// Keeps the answer under the key, and returns its text.
     async fn keep(&self, answer: &Job) -> String {
-        let text = text(answer);
+        let text = answer::text(answer);
         if let Err(error) = self.app.client.idempotency_store(&self.taken, &text).await {
             // The job is in the queue, so the caller is told so.
             tracing::warn!(%error, "the answer to an idempotency key could not be kept");
@@ -291,16 +301,6 @@ impl KeyedJob {
             tracing::debug!(%error, "an idempotency key could not be given back; it can be taken over in two seconds");
         }
     }
-}
-
-/// The id of the job that an answer names, if there is no such job.
-async fn nowhere(app: &App, answer: &str) -> Result<Option<JobId>, Problem> {
-    #[derive(Deserialize)]
-    struct Answered {
-        id: JobId,
-    }
-    let Ok(Answered { id }) = serde_json::from_str(answer) else { return Ok(None) };
-    Ok(find::anywhere(app, id).await?.is_none().then_some(id))
 }
 
 fn replayed(answer: String) -> Result<Response, Problem> {

@@ -39,7 +39,7 @@ impl Client {
                 results.push(self.push_fixed_unique(id, job).await);
                 continue;
             }
-            let prepared = self.prepared(job, now_ms).await;
+            let prepared = self.prepared(&job, now_ms).await;
             let under_id = prepared.and_then(|(partition, push)| Ok((under_id(push, id, &partition)?, partition)));
             results
                 .push(under_id.map(|(push, partition)| Pushed::Existing(groups.add(partition, results.len(), push))));

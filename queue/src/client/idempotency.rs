@@ -1,13 +1,13 @@
 //! Idempotency keys: a request that is sent again gives the job of the first.
 //!
+//! Where keys and jobs are on one server, a job is pushed in the call that takes its key. In a cluster they are in different slots, and of a
+//! request for many jobs, or for one with a unique key, it is not known before the push which jobs are its answer. There it goes in steps:
+//!
 //! The entry of a key names the job's id from before the push on, and every push of it is one under a given id. So whoever takes over from
 //! a request that died, or that never learned what came of its push, pushes the same job and not a second one, even while the first is
 //! still at it. The entry is changed only by whoever wrote it last.
-//!
-//! Where the answer is known before the push, it stands there from the beginning: it counts once its job is there, and a push costs one write
-//! of the entry and not two.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use async_recursion::async_recursion as boxed;
 use serde::{Deserialize, Serialize};
@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::Client;
 use crate::{
     keys,
-    model::{error::Error, id::JobId},
-    scripts::unique::Change,
+    model::{error::Error, id::JobId, new_job::NewJob},
+    scripts::{push_once::Once, unique::Change},
 };
 
 const KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -39,8 +39,19 @@ pub enum Idempotency {
     InProgress,
     /// The same key came with another body.
     Mismatch,
-    /// The first answer, as it was stored, if its job is there. If that is nowhere, [`Client::idempotency_reopen`] lets it be pushed again.
+    /// The first answer, as it was stored. If its job is nowhere, [`Client::idempotency_reopen`] lets it be pushed again.
     Replay(String, KeyTaken),
+    /// The job of this id was pushed together with the key. If it is nowhere, [`Client::idempotency_reopen`] lets it be pushed again.
+    Pushed(KeyTaken),
+}
+
+/// What came of an earlier request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answered {
+    /// This answer.
+    Text(String),
+    /// The job of this id was pushed.
+    Job(JobId),
 }
 
 /// An idempotency key as it was found or written.
@@ -52,10 +63,6 @@ pub struct KeyTaken {
     fingerprint: Fingerprint,
     /// What stands there.
     entry: String,
-    /// Until then (Unix milliseconds) whoever wrote it may be at its push.
-    pending_until_ms: u64,
-    /// The answer that stands there already, for when the push succeeds: it need not be stored any more.
-    pub answer: Option<String>,
 }
 
 /// What tells one request from another.
@@ -82,15 +89,18 @@ struct Entry {
     /// Absent where an older release wrote it, with an answer.
     #[serde(default)]
     id: Option<JobId>,
-    /// Until then (Unix milliseconds) a request whose job is not there is left alone.
+    /// Until then (Unix milliseconds) an unanswered request is left alone.
     #[serde(default)]
     pending_until_ms: u64,
     answer: Option<String>,
+    /// The job was pushed in the call that wrote this. Older releases look for it as for one of a request that died.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pushed: bool,
 }
 
 impl Entry {
     fn unanswered(fingerprint: &Fingerprint, id: JobId, pending_until_ms: u64) -> Self {
-        Self { fingerprint: fingerprint.clone(), id: Some(id), pending_until_ms, answer: None }
+        Self { fingerprint: fingerprint.clone(), id: Some(id), pending_until_ms, answer: None, pushed: false }
     }
 
     fn encode(&self) -> Result<String, Error> {
@@ -100,28 +110,27 @@ impl Entry {
 
 impl Client {
     /// Takes the idempotency key of a tenant for a request for a job of `kind`; held for 24 h from the first request on, which is how long
-    /// its jobs are certainly known. `answer` may know already what a push under this id will be answered with; then the key keeps that,
-    /// and [`KeyTaken::answer`] has it.
+    /// its jobs are certainly known.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Full`].
+    #[boxed]
     pub async fn idempotency_take(
         &self,
         tenant: &str,
         key: &str,
         fingerprint: &Fingerprint,
         kind: &str,
-        answer: impl FnOnce(JobId) -> Option<String>,
     ) -> Result<Idempotency, Error> {
-        let (number, now_ms) = (self.directory.of_queue(kind).await?.number, self.clock.now_ms());
-        let id = JobId::new(number, now_ms);
-        self.take(tenant, key, fingerprint, id, answer(id)).await
+        let number = self.directory.of_queue(kind).await?.number;
+        self.take(tenant, key, fingerprint, number).await
     }
 
     /// Like [`Client::idempotency_take`], for a request for many jobs.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Full`].
+    #[boxed]
     pub async fn idempotency_take_many(
         &self,
         tenant: &str,
@@ -129,61 +138,82 @@ impl Client {
         fingerprint: &Fingerprint,
     ) -> Result<Idempotency, Error> {
         // No partition has the number 0, so no job has this id.
-        self.take(tenant, key, fingerprint, JobId::new(0, self.clock.now_ms()), None).await
+        self.take(tenant, key, fingerprint, 0).await
     }
 
+    /// Pushes a job and takes the idempotency key of its request in one call. `None`, and nothing is done, when something stands in the key,
+    /// when the job has a unique key, or in a cluster: then [`Client::idempotency_take`] tells how to go on. Once begun, it is done even if
+    /// nobody waits for it any more.
+    ///
+    /// # Errors
+    /// As [`Client::push`]. What is [`Error::Unavailable`] may have been done nevertheless: the request, sent again, finds it.
     #[boxed]
+    pub async fn push_once(
+        &self,
+        tenant: &str,
+        key: &str,
+        fingerprint: &Fingerprint,
+        job: &NewJob,
+    ) -> Result<Option<JobId>, Error> {
+        if job.unique.is_some() || self.slots_apart.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let (partition, push) = self.prepared(job, self.clock.now_ms()).await?;
+        let id = push.id;
+        let entry = Entry { pushed: true, ..Entry::unanswered(fingerprint, id, 0) }.encode()?;
+        let key = keys::idempotency(self.redis.prefix(), tenant, key);
+        match self.pusher.push_once(partition, Once { push, key, entry, ttl_ms: ms(KEPT) }).await {
+            Ok(present) => Ok(present.is_none().then_some(id)),
+            Err(Error::Redis(reason)) if reason.contains("CROSSSLOT") => {
+                self.slots_apart.store(true, Ordering::Relaxed);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     async fn take(
         &self,
         tenant: &str,
         key: &str,
         fingerprint: &Fingerprint,
-        id: JobId,
-        answer: Option<String>,
+        partition: u16,
     ) -> Result<Idempotency, Error> {
         let redis_key = keys::idempotency(self.redis.prefix(), tenant, key);
-        let now_ms = id.created_ms();
-        let pending_until_ms = now_ms + ms(PENDING);
-        let ours = Entry { answer, ..Entry::unanswered(fingerprint, id, pending_until_ms) };
-        let text = ours.encode()?;
-        let mut set = redis::cmd("SET");
-        set.arg(&redis_key).arg(&text).arg("NX").arg("GET").arg("PX").arg(ms(KEPT));
-        let before: Option<String> = set.query_async(&mut self.redis.connection()).await?;
-        let Some(before) = before else {
-            let Entry { fingerprint, answer, .. } = ours;
-            return Ok(Idempotency::New(KeyTaken {
-                id,
-                redis_key,
-                fingerprint,
-                entry: text,
-                pending_until_ms,
-                answer,
-            }));
+        let now_ms = self.clock.now_ms();
+        let id = JobId::new(partition, now_ms);
+        let taken = |fingerprint, id, entry| KeyTaken { id, redis_key: redis_key.clone(), fingerprint, entry };
+        let unanswered = |fingerprint, id| Entry::unanswered(fingerprint, id, now_ms + ms(PENDING)).encode();
+        let ours = unanswered(fingerprint, id)?;
+        let change = Change { key: &redis_key, seen: "", new: &ours, ttl_ms: Some(ms(KEPT)) };
+        let Some(before) = change.call(&self.redis.connection()).await? else {
+            return Ok(Idempotency::New(taken(fingerprint.clone(), id, ours)));
         };
         let entry: Entry =
             serde_json::from_str(&before).map_err(|e| Error::Corrupt(format!("idempotency key {key:?}: {e}")))?;
-        if !entry.fingerprint.is_of_the_same(fingerprint) {
+        let first = entry.fingerprint;
+        if !first.is_of_the_same(fingerprint) {
             return Ok(Idempotency::Mismatch);
         }
-        let found = KeyTaken {
-            id: entry.id.unwrap_or(id),
-            redis_key,
-            fingerprint: entry.fingerprint,
-            entry: before,
-            pending_until_ms: entry.pending_until_ms,
-            answer: None,
-        };
         match (entry.answer, entry.id) {
-            (Some(answer), _) => Ok(Idempotency::Replay(answer, found)),
-            (None, Some(_)) => {
-                let ours = self.idempotency_reopen(&found).await?;
-                Ok(ours.map_or(Idempotency::InProgress, Idempotency::Again))
+            (Some(answer), first_id) => Ok(Idempotency::Replay(answer, taken(first, first_id.unwrap_or(id), before))),
+            (None, Some(id)) if entry.pushed => Ok(Idempotency::Pushed(taken(first, id, before))),
+            (None, Some(id)) if entry.pending_until_ms <= now_ms => {
+                let ours = unanswered(&first, id)?;
+                let found = taken(first, id, before);
+                // Of several that come at once, one takes over.
+                let is_ours = self.write(&found, &ours).await?;
+                Ok(if is_ours {
+                    Idempotency::Again(KeyTaken { entry: ours, ..found })
+                } else {
+                    Idempotency::InProgress
+                })
             }
-            (None, None) => Ok(Idempotency::InProgress),
+            (None, _) => Ok(Idempotency::InProgress),
         }
     }
 
-    /// The answer that was stored for this request, if there is one; it counts if its job is there. Takes nothing.
+    /// What came of this request when it was sent before, if it was answered. Takes nothing.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -193,29 +223,27 @@ impl Client {
         tenant: &str,
         key: &str,
         fingerprint: &Fingerprint,
-    ) -> Result<Option<String>, Error> {
+    ) -> Result<Option<Answered>, Error> {
         let redis_key = keys::idempotency(self.redis.prefix(), tenant, key);
         let look = Change { key: &redis_key, seen: "", new: "", ttl_ms: None };
         let found = look.call(&self.redis.connection()).await?;
         let entry: Option<Entry> = found.and_then(|entry| serde_json::from_str(&entry).ok());
-        Ok(entry.filter(|entry| entry.fingerprint.is_of_the_same(fingerprint)).and_then(|entry| entry.answer))
+        let entry = entry.filter(|entry| entry.fingerprint.is_of_the_same(fingerprint));
+        Ok(entry.and_then(|entry| match (entry.answer, entry.id) {
+            (Some(answer), _) => Some(Answered::Text(answer)),
+            (None, Some(id)) if entry.pushed => Some(Answered::Job(id)),
+            (None, _) => None,
+        }))
     }
 
-    /// Takes a key whose job is nowhere, to push it again: it was lost, or never pushed. `None` when somebody else is at it.
+    /// Takes a key whose job was pushed and is nowhere: it was lost, and is to be pushed again. `None` when somebody else is at it.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Full`].
     #[boxed]
     pub async fn idempotency_reopen(&self, taken: &KeyTaken) -> Result<Option<KeyTaken>, Error> {
-        let now_ms = self.clock.now_ms();
-        if taken.pending_until_ms > now_ms {
-            return Ok(None);
-        }
-        let pending_until_ms = now_ms + ms(PENDING);
-        let entry = Entry::unanswered(&taken.fingerprint, taken.id, pending_until_ms).encode()?;
-        // Of several that come at once, one takes over.
-        let is_ours = self.write(taken, &entry).await?;
-        Ok(is_ours.then(|| KeyTaken { entry, pending_until_ms, ..taken.clone() }))
+        let ours = Entry::unanswered(&taken.fingerprint, taken.id, self.clock.now_ms() + ms(PENDING)).encode()?;
+        Ok(self.write(taken, &ours).await?.then(|| KeyTaken { entry: ours, ..taken.clone() }))
     }
 
     /// Keeps the answer as long as the key, unless somebody has taken over meanwhile: then that one's answer is kept.

@@ -25,7 +25,7 @@ pub(crate) mod watch;
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -47,6 +47,8 @@ pub struct Client {
     kinds: Arc<[Arc<Kind>]>,
     pub(crate) events: Arc<Events>,
     pub(crate) pusher: Arc<Pusher>,
+    /// The server is one of a cluster, in which keys and jobs are in different slots.
+    pub(crate) slots_apart: Arc<AtomicBool>,
     /// The numbers of the partitions whose tenants' jobs this process indexes, or has indexed.
     pub(crate) indexing: Arc<Mutex<HashSet<u16>>>,
     /// Told when there are ended jobs of which history is to be written.
@@ -72,6 +74,7 @@ impl Client {
             retention,
             kinds: kinds.into_iter().map(Arc::new).collect(),
             events: Events::new(redis),
+            slots_apart: Arc::default(),
             indexing: Arc::default(),
             ended: Arc::default(),
         }

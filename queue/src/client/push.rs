@@ -11,7 +11,7 @@ use crate::{
         error::Error,
         id::JobId,
         new_job::NewJob,
-        record::{Record, indexed},
+        record::{Options, encode},
     },
     scripts::{
         MOST,
@@ -29,7 +29,7 @@ impl Client {
     /// [`Error::Invalid`] for a bad name or too large a payload, [`Error::Full`], [`Error::Unavailable`].
     #[boxed]
     pub async fn push(&self, job: NewJob) -> Result<JobId, Error> {
-        let (partition, push) = self.prepared(job, self.clock.now_ms()).await?;
+        let (partition, push) = self.prepared(&job, self.clock.now_ms()).await?;
         let id = push.id;
         self.pusher.push(partition, push).await?;
         Ok(id)
@@ -44,7 +44,7 @@ impl Client {
         let mut results: Vec<Result<JobId, Error>> = Vec::with_capacity(jobs.len());
         let mut groups = Groups::default();
         for job in jobs {
-            let prepared = self.prepared(job, now_ms).await;
+            let prepared = self.prepared(&job, now_ms).await;
             results.push(prepared.map(|(partition, push)| groups.add(partition, results.len(), push)));
         }
         let connection = self.redis.connection();
@@ -59,7 +59,7 @@ impl Client {
     }
 
     /// A job that minds no unique key, ready to be pushed.
-    pub(super) async fn prepared(&self, job: NewJob, now_ms: u64) -> Result<(Arc<Partition>, Push), Error> {
+    pub(super) async fn prepared(&self, job: &NewJob, now_ms: u64) -> Result<(Arc<Partition>, Push), Error> {
         let partition = self.directory.of_queue(&job.kind).await?;
         if job.unique.is_some() {
             return Err(Error::Invalid("a job with a unique key is pushed by itself".to_owned()));
@@ -96,7 +96,7 @@ impl Groups {
 }
 
 /// A job, ready to be pushed.
-pub(crate) fn prepare(job: NewJob, partition: &Partition, now_ms: u64) -> Result<Push, Error> {
+pub(crate) fn prepare(job: &NewJob, partition: &Partition, now_ms: u64) -> Result<Push, Error> {
     if job.payload.len() > MOST_PAYLOAD {
         return Err(Error::Invalid(format!(
             "a payload of {} bytes is too large: at most {MOST_PAYLOAD}",
@@ -104,12 +104,12 @@ pub(crate) fn prepare(job: NewJob, partition: &Partition, now_ms: u64) -> Result
         )));
     }
     let due_ms = job.run_at_ms.filter(|at| *at > now_ms);
-    let record = Record::new(job, now_ms);
+    let options = Options::of(job, now_ms);
     Ok(Push {
         id: JobId::new(partition.number, now_ms),
-        priority: record.priority as usize,
-        tenant: indexed(record.tenant()).map(str::to_owned),
-        record: record.encode()?,
+        priority: job.priority as usize,
+        record: encode(job.priority, &options, &job.payload)?,
+        tenant: options.tenant,
         due_ms,
     })
 }

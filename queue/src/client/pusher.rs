@@ -1,8 +1,9 @@
-//! Puts pushes that come at the same time into one call: while one is under way, those that come meanwhile wait for the next.
+//! Puts pushes that come at the same time into one call: while calls are under way, those that come meanwhile wait for the next.
 
 use std::sync::{Arc, OnceLock};
 
 use fleet::Clock;
+use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -13,8 +14,12 @@ use crate::{
         self,
         push::{Push, push},
         push_absent::{Absent, push_absent},
+        push_once::{Once, push_once},
     },
 };
+
+/// So many calls are under way before further pushes wait: the server works at one while the other's answers are read.
+const AT_A_TIME: usize = 2;
 
 /// Calls of single pushes from all clones of a client.
 #[derive(Debug)]
@@ -33,15 +38,25 @@ impl Drop for Pusher {
     }
 }
 
-/// One push, and who waits for its answer.
+/// One push.
 #[derive(Debug)]
 struct Request {
     partition: Arc<Partition>,
-    push: Push,
-    /// `None`: the id was made for this push, so nobody else can push it. Otherwise the bid under which it is pushed, or nothing.
-    given: Option<String>,
-    answer: oneshot::Sender<Result<Absent, Error>>,
+    how: How,
 }
+
+/// How a job is pushed, and who waits for the answer.
+#[derive(Debug)]
+enum How {
+    /// Its id was made for this push, so nobody else can push it.
+    New(Push, Answer<()>),
+    /// Others may push its id, too. With the bid under which it is pushed, or nothing.
+    Absent(Push, String, Answer<Absent>),
+    /// Together with an idempotency key.
+    Once(Once, Answer<Option<String>>),
+}
+
+type Answer<T> = oneshot::Sender<Result<T, Error>>;
 
 impl Pusher {
     pub(crate) fn new(redis: &fleet::Redis, clock: &Clock, retention: Retention) -> Arc<Self> {
@@ -51,7 +66,7 @@ impl Pusher {
 
     /// Pushes one job, whose id was made for it. Once begun, it is pushed even if nobody waits for the answer any more.
     pub(crate) async fn push(&self, partition: Arc<Partition>, push: Push) -> Result<(), Error> {
-        self.ask(partition, push, None).await.map(drop)
+        self.ask(partition, |answer| How::New(push, answer)).await
     }
 
     /// Pushes one job under an id that others may push, too; under this bid for a unique key, if there is one (empty: none).
@@ -61,10 +76,15 @@ impl Pusher {
         push: Push,
         bid: String,
     ) -> Result<Absent, Error> {
-        self.ask(partition, push, Some(bid)).await
+        self.ask(partition, |answer| How::Absent(push, bid, answer)).await
     }
 
-    async fn ask(&self, partition: Arc<Partition>, push: Push, given: Option<String>) -> Result<Absent, Error> {
+    /// Pushes one job if its key is free; otherwise returns what stands there.
+    pub(crate) async fn push_once(&self, partition: Arc<Partition>, once: Once) -> Result<Option<String>, Error> {
+        self.ask(partition, |answer| How::Once(once, answer)).await
+    }
+
+    async fn ask<T>(&self, partition: Arc<Partition>, how: impl FnOnce(Answer<T>) -> How) -> Result<T, Error> {
         let (answer, answered) = oneshot::channel();
         let requests = self.requests.get_or_init(|| {
             let (sender, receiver) = mpsc::unbounded_channel();
@@ -73,41 +93,80 @@ impl Pusher {
             sender
         });
         let ended = || Error::Unavailable("the task that pushes has ended".to_owned());
-        requests.send(Request { partition, push, given, answer }).map_err(|_| ended())?;
+        requests.send(Request { partition, how: how(answer) }).map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
     }
 }
 
 /// Ends with the last client.
 async fn run(redis: fleet::Redis, clock: Clock, retention: Retention, mut requests: mpsc::UnboundedReceiver<Request>) {
-    let mut batch = Vec::new();
-    while requests.recv_many(&mut batch, scripts::MOST).await > 0 {
-        // Whoever else is about to push goes first, and its job into the same call. With nothing else to do this takes no time.
-        tokio::task::yield_now().await;
-        while batch.len() < scripts::MOST
-            && let Ok(request) = requests.try_recv()
-        {
-            batch.push(request);
-        }
-        while let Some(first) = batch.first() {
-            let (partition, is_given) = (first.partition.clone(), first.given.is_some());
-            let (jobs, answers): (Vec<(Push, String)>, Vec<_>) = batch
-                .extract_if(.., |request| request.partition == partition && request.given.is_some() == is_given)
-                .map(|request| ((request.push, request.given.unwrap_or_default()), request.answer))
-                .unzip();
-            let (connection, now_ms) = (redis.connection(), clock.now_ms());
-            let pushed = if is_given {
-                let jobs = jobs.iter().map(|(push, bid)| (push, bid.as_str()));
-                push_absent(&connection, &partition, now_ms, retention, jobs).await
-            } else {
-                let jobs: Vec<Push> = jobs.into_iter().map(|(push, _)| push).collect();
-                push(&connection, &partition, now_ms, &jobs).await.map(|()| vec![Absent::Added; jobs.len()])
-            };
-            for (at, answer) in answers.into_iter().enumerate() {
-                let became = pushed.as_ref().map(|became| became[at]).map_err(Clone::clone);
-                // Nobody may wait for it any more.
-                let _ = answer.send(became);
+    let (mut batch, mut calls) = (Vec::new(), FuturesUnordered::new());
+    loop {
+        tokio::select! {
+            biased;
+            Some(()) = calls.next() => {}
+            n = requests.recv_many(&mut batch, scripts::MOST), if calls.len() < AT_A_TIME => {
+                if n == 0 {
+                    break;
+                }
+                // Whoever else is about to push goes first, and its job into the same call. With nothing else to do this takes no time.
+                tokio::task::yield_now().await;
+                while batch.len() < scripts::MOST
+                    && let Ok(request) = requests.try_recv()
+                {
+                    batch.push(request);
+                }
+                while let Some(Request { partition, .. }) = batch.first() {
+                    let partition = partition.clone();
+                    let together = batch.extract_if(.., |request| request.partition == partition);
+                    let together = together.map(|request| request.how).collect();
+                    calls.push(call(redis.connection(), partition, clock.now_ms(), retention, together));
+                }
             }
         }
+    }
+    while calls.next().await.is_some() {}
+}
+
+/// Makes pushes of one partition: those of a kind in one call.
+async fn call(
+    connection: fleet::Connection,
+    partition: Arc<Partition>,
+    now_ms: u64,
+    retention: Retention,
+    all: Vec<How>,
+) {
+    let (mut new, mut absent, mut once) = (Vec::new(), Vec::new(), Vec::new());
+    for how in all {
+        match how {
+            How::New(push, answer) => new.push((push, answer)),
+            How::Absent(push, bid, answer) => absent.push(((push, bid), answer)),
+            How::Once(one, answer) => once.push((one, answer)),
+        }
+    }
+    if !new.is_empty() {
+        let (jobs, answers): (Vec<Push>, Vec<_>) = new.into_iter().unzip();
+        let pushed = push(&connection, &partition, now_ms, &jobs).await;
+        tell(answers, pushed.map(|()| jobs.iter().map(|_| Ok(()))));
+    }
+    if !absent.is_empty() {
+        let (jobs, answers): (Vec<(Push, String)>, Vec<_>) = absent.into_iter().unzip();
+        let jobs = jobs.iter().map(|(push, bid)| (push, bid.as_str()));
+        let pushed = push_absent(&connection, &partition, now_ms, retention, jobs).await;
+        tell(answers, pushed.map(|became| became.into_iter().map(Ok)));
+    }
+    if !once.is_empty() {
+        let (jobs, answers): (Vec<Once>, Vec<_>) = once.into_iter().unzip();
+        let pushed = push_once(&connection, &partition, now_ms, &jobs).await;
+        tell(answers, pushed.map(Vec::into_iter));
+    }
+}
+
+/// Tells each what came of its push, or all what came of the call.
+fn tell<T>(answers: Vec<Answer<T>>, pushed: Result<impl Iterator<Item = Result<T, Error>>, Error>) {
+    // Nobody may wait for it any more.
+    match pushed {
+        Ok(pushed) => answers.into_iter().zip(pushed).for_each(|(answer, became)| drop(answer.send(became))),
+        Err(error) => answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone())))),
     }
 }

@@ -172,7 +172,7 @@ impl Client {
         if let Some(unique) = job.unique.clone() {
             return Box::pin(self.push_unique(job, &unique, How { id: Some(id), gone: None })).await;
         }
-        let (partition, push) = self.prepared(job, self.clock.now_ms()).await?;
+        let (partition, push) = self.prepared(&job, self.clock.now_ms()).await?;
         let push = under_id(push, id, &partition)?;
         Ok(match self.pusher.push_absent(partition, push, String::new()).await? {
             Absent::Added => Pushed::New(id),
@@ -200,7 +200,7 @@ impl Client {
         let key = keys::unique(self.redis.prefix(), &job.tenant, &unique.key);
         let until_ms = job.run_at_ms.map_or(now_ms, |at| at.max(now_ms)) + ms(KEPT);
         let ttl_ms = unique.hold.map_or(until_ms - now_ms, ms).max(1);
-        let mut push = prepare(job, &partition, now_ms)?;
+        let mut push = prepare(&job, &partition, now_ms)?;
         if let Some(id) = how.id {
             push = under_id(push, id, &partition)?;
         }
@@ -465,7 +465,7 @@ mod tests {
         let client = Client::with_clock(&redis, Vec::new(), clock.clone());
         let partition = client.directory.of_queue("parcel").await.unwrap();
         let key = keys::unique(redis.prefix(), "default", "k");
-        let push = prepare(job(), &partition, START_MS).unwrap();
+        let push = prepare(&job(), &partition, START_MS).unwrap();
         let bid = Holder::bid(push.id, false, START_MS);
         let change = Change { key: &key, seen: "", new: &bid.text, ttl_ms: Some(60_000) };
         assert_eq!(change.call(&redis.connection()).await.unwrap(), None);

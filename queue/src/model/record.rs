@@ -51,10 +51,10 @@ pub(crate) struct Record {
     pub(crate) payload: Vec<u8>,
 }
 
-impl Record {
-    pub(crate) fn new(job: NewJob, now_ms: u64) -> Self {
-        let options = Options {
-            tenant: (job.tenant != DEFAULT_TENANT).then_some(job.tenant),
+impl Options {
+    pub(crate) fn of(job: &NewJob, now_ms: u64) -> Self {
+        Self {
+            tenant: indexed(&job.tenant).map(str::to_owned),
             run_at_ms: job.run_at_ms.filter(|at| *at > now_ms),
             expires_at_ms: job.expires_at_ms,
             max_attempts: job.max_attempts,
@@ -65,31 +65,13 @@ impl Record {
                 Some(_) => None,
                 None => job.metadata.as_object().filter(|metadata| !metadata.is_empty()).cloned(),
             },
-            traceparent: job.traceparent,
-            unique_key: job.unique.map(|unique| unique.key),
-        };
-        Self { priority: job.priority, options, payload: job.payload }
+            traceparent: job.traceparent.clone(),
+            unique_key: job.unique.as_ref().map(|unique| unique.key.clone()),
+        }
     }
+}
 
-    pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {
-        let options = if self.options == Options::default() {
-            Vec::new()
-        } else {
-            rmp_serde::to_vec_named(&self.options).map_err(|e| Error::Invalid(format!("options: {e}")))?
-        };
-        let length = u16::try_from(options.len())
-            .map_err(|_| Error::Invalid(format!("options and metadata take {} bytes, at most 65535", options.len())))?;
-        let mut bytes = Vec::with_capacity(HEADER + options.len() + self.payload.len());
-        bytes.extend([ENVELOPE_VERSION, self.priority as u8]);
-        bytes.extend(length.to_le_bytes());
-        bytes.extend([0; 4]);
-        bytes.extend(options);
-        bytes.extend(&self.payload);
-        let sum = crc32fast::hash(&bytes[HEADER..]);
-        bytes[4..HEADER].copy_from_slice(&sum.to_le_bytes());
-        Ok(bytes)
-    }
-
+impl Record {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let (priority, options, payload_at) = Self::decode_head(bytes)?;
         Ok(Self { priority, options: options.unwrap_or_default(), payload: bytes[payload_at..].to_vec() })
@@ -131,6 +113,26 @@ impl Record {
     }
 }
 
+/// The bytes of a record of these parts.
+pub(crate) fn encode(priority: Priority, options: &Options, payload: &[u8]) -> Result<Vec<u8>, Error> {
+    let options = if *options == Options::default() {
+        Vec::new()
+    } else {
+        rmp_serde::to_vec_named(options).map_err(|e| Error::Invalid(format!("options: {e}")))?
+    };
+    let length = u16::try_from(options.len())
+        .map_err(|_| Error::Invalid(format!("options and metadata take {} bytes, at most 65535", options.len())))?;
+    let mut bytes = Vec::with_capacity(HEADER + options.len() + payload.len());
+    bytes.extend([ENVELOPE_VERSION, priority as u8]);
+    bytes.extend(length.to_le_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(options);
+    bytes.extend(payload);
+    let sum = crc32fast::hash(&bytes[HEADER..]);
+    bytes[4..HEADER].copy_from_slice(&sum.to_le_bytes());
+    Ok(bytes)
+}
+
 /// The tenant in whose index a job is.
 pub(crate) fn indexed(tenant: &str) -> Option<&str> {
     (tenant != DEFAULT_TENANT).then_some(tenant)
@@ -140,4 +142,15 @@ pub(crate) fn indexed(tenant: &str) -> Option<&str> {
 pub(crate) fn tenant_of(record: &[u8]) -> Option<String> {
     let record = Record::decode(record).ok()?;
     indexed(record.tenant()).map(str::to_owned)
+}
+
+#[cfg(test)]
+impl Record {
+    pub(crate) fn new(job: NewJob, now_ms: u64) -> Self {
+        Self { priority: job.priority, options: Options::of(&job, now_ms), payload: job.payload }
+    }
+
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {
+        encode(self.priority, &self.options, &self.payload)
+    }
 }

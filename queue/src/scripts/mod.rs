@@ -15,6 +15,7 @@ pub(crate) mod pause;
 pub(crate) mod progress;
 pub(crate) mod push;
 pub(crate) mod push_absent;
+pub(crate) mod push_once;
 pub(crate) mod recorded;
 pub(crate) mod release;
 pub(crate) mod renew;
@@ -165,6 +166,6 @@ mod tests {
             }
         }
         refused.sort();
-        assert_eq!(refused, ["bar", "progress", "push_absent", "replace", "revive", "unique"]);
+        assert_eq!(refused, ["bar", "progress", "push_absent", "push_once", "replace", "revive", "unique"]);
     }
 }

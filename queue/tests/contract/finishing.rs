@@ -56,7 +56,7 @@ async fn nothing_is_kept_without_limit_or_expiry(world: World) {
         assert!(settle(&session, &job, done()).await);
     }
     let request = queue::Fingerprint { bytes: "x".to_owned(), meaning: "x".to_owned() };
-    world.client.idempotency_take("t", "k", &request, crate::world::QUEUE, |_| None).await.unwrap();
+    world.client.idempotency_take("t", "k", &request, crate::world::QUEUE).await.unwrap();
     session.beat(&[]).await.unwrap();
     let mut redis = world.redis().await;
     let keys: Vec<Vec<u8>> = redis.keys(format!("{}:*", world.prefix)).await.unwrap();

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use queue::{Error, Fingerprint, Idempotency, JobId, KeyTaken, OnConflict, Pushed, State, Unique};
+use queue::{Answered, Error, Fingerprint, Idempotency, JobId, KeyTaken, OnConflict, Pushed, State, Unique};
 use redis::AsyncCommands;
-use servers::{RedisKind, RedisServer, wait_until};
+use servers::{RedisKind, RedisServer, Refusing, wait_until};
 
 use crate::{
     on_both_servers,
+    upkeep::n_calls,
     world::{QUEUE, World, claim_one, done, job, settle},
 };
 
@@ -20,7 +21,7 @@ fn request(bytes: &str, meaning: &str) -> Fingerprint {
 }
 
 async fn take(world: &World, key: &str, body: &str) -> Idempotency {
-    world.client.idempotency_take("atelier", key, &request(body, body), QUEUE, |_| None).await.unwrap()
+    world.client.idempotency_take("atelier", key, &request(body, body), QUEUE).await.unwrap()
 }
 
 async fn take_new(world: &World, key: &str) -> KeyTaken {
@@ -55,7 +56,8 @@ async fn an_idempotency_key_gives_the_first_answer_again(world: World) {
     assert_eq!(take(&world, "k", "body").await, Idempotency::InProgress);
     assert_eq!(take(&world, "k", "another body").await, Idempotency::Mismatch);
     world.client.idempotency_store(&taken, "the answer").await.unwrap();
-    assert_eq!((answer("body").await.as_deref(), answer("another body").await), (Some("the answer"), None));
+    let the_answer = Answered::Text("the answer".to_owned());
+    assert_eq!((answer("body").await, answer("another body").await), (Some(the_answer), None));
     assert_eq!(replay(&world, "k", "body").await, "the answer");
     assert_eq!(take(&world, "k", "another body").await, Idempotency::Mismatch);
     world.advance(DEAD);
@@ -85,7 +87,7 @@ async fn a_key_is_held_for_a_day_from_its_first_request_on(world: World) {
 
 async fn a_request_is_the_same_by_its_bytes_or_by_what_it_says(world: World) {
     let take = async |bytes: &str, meaning: &str| {
-        world.client.idempotency_take("atelier", "k", &request(bytes, meaning), QUEUE, |_| None).await.unwrap()
+        world.client.idempotency_take("atelier", "k", &request(bytes, meaning), QUEUE).await.unwrap()
     };
     assert!(matches!(take("first", "one").await, Idempotency::New(_)));
     assert_eq!(take("in another order", "one").await, Idempotency::InProgress);
@@ -138,36 +140,6 @@ async fn an_answer_whose_job_was_lost_is_reopened_by_one_and_for_the_same_job(wo
     assert_eq!(replay(&world, "k", "body").await, "again");
 }
 
-async fn an_answer_that_was_known_before_the_push_counts_when_its_job_is_there(world: World) {
-    let body = request("body", "body");
-    let answer = |id: JobId| Some(format!("the answer of {id}"));
-    let take = async |key: &str| world.client.idempotency_take("atelier", key, &body, QUEUE, answer).await.unwrap();
-    let Idempotency::New(first) = take("k").await else { panic!("the key is new") };
-    assert_eq!(first.answer, answer(first.id));
-    // Whether the job is there, who asks looks up; while it may be on its way, nobody else pushes it.
-    let Idempotency::Replay(text, found) = take("k").await else { panic!("it has an answer") };
-    assert_eq!((Some(text), found.id), (answer(first.id), first.id));
-    assert_eq!(world.client.idempotency_reopen(&found).await.unwrap(), None, "the first is still at it");
-    assert_eq!(world.client.submit_as(first.id, job()).await.unwrap(), Pushed::New(first.id));
-    assert_eq!(replay(&world, "k", "body").await, answer(first.id).unwrap());
-
-    let Idempotency::New(died) = take("died before the push").await else { panic!("the key is new") };
-    world.advance(DEAD);
-    let Idempotency::Replay(_, found) = take("died before the push").await else { panic!("it has an answer") };
-    let reopened = world.client.idempotency_reopen(&found).await.unwrap().expect("nobody is at it");
-    assert_eq!((reopened.id, &reopened.answer), (died.id, &None));
-    assert_eq!(world.client.submit_as(reopened.id, job()).await.unwrap(), Pushed::New(died.id));
-    assert_eq!(
-        world.client.submit_as(died.id, job()).await.unwrap(),
-        Pushed::Existing(died.id),
-        "the first comes late"
-    );
-
-    let Idempotency::New(refused) = take("refused").await else { panic!("the key is new") };
-    world.client.idempotency_forget(&refused).await.unwrap();
-    assert!(matches!(take("refused").await, Idempotency::New(_)));
-}
-
 async fn whoever_takes_over_from_a_dead_request_has_its_job(world: World) {
     let pushed = take_new(&world, "died after the push").await.id;
     assert_eq!(world.client.submit_as(pushed, job()).await.unwrap(), Pushed::New(pushed));
@@ -199,27 +171,106 @@ async fn of_many_that_take_over_one_has_the_job(world: World) {
     assert_eq!((n_again, all.iter().filter(|taken| **taken == Idempotency::InProgress).count()), (1, 39));
 }
 
-async fn keys_that_come_together_are_each_taken_and_a_damaged_one_holds_up_no_other(world: World) {
-    let answered = take_new(&world, "answered").await;
-    world.client.idempotency_store(&answered, "the answer").await.unwrap();
+async fn push_once(world: &World, key: &str, body: &str, asked: queue::NewJob) -> Result<Option<JobId>, Error> {
+    world.client.push_once("atelier", key, &request(body, body), &asked).await
+}
+
+async fn a_job_and_its_idempotency_key_are_written_in_one_call(kind: RedisKind) {
+    let server = RedisServer::start(kind);
+    let world = World::at(kind, &server.url());
+    let id = push_once(&world, "k", "body", job()).await.unwrap().expect("the key is new");
+    let before = n_calls(&world).await;
+    assert!(push_once(&world, "one call", "body", job()).await.unwrap().is_some());
+    assert_eq!(n_calls(&world).await - before, 1);
+    for body in ["body", "another body"] {
+        assert_eq!(push_once(&world, "k", body, job()).await, Ok(None));
+    }
+    let Idempotency::Pushed(taken) = take(&world, "k", "body").await else { panic!("it was pushed") };
+    assert_eq!(taken.id, id);
+    let answer =
+        async |body: &str| world.client.idempotency_answer("atelier", "k", &request(body, body)).await.unwrap();
+    assert_eq!((answer("body").await, answer("another body").await), (Some(Answered::Job(id)), None));
+    // As for one that was lost.
+    let reopened = world.client.idempotency_reopen(&taken).await.unwrap().expect("it is as it was found");
+    assert_eq!(take(&world, "k", "body").await, Idempotency::InProgress);
+    assert_eq!(world.client.submit_as(reopened.id, job()).await.unwrap(), Pushed::Existing(id));
+    assert_eq!(take(&world, "k", "another body").await, Idempotency::Mismatch);
+    assert_eq!((world.state(id).await, world.count("ready:1").await), (State::Ready, 2));
+    let key = format!("{}:{{idempotency}}:atelier:k", world.prefix);
+    let held_ms: u64 = world.redis().await.pttl(key).await.unwrap();
+    assert!((23 * 3_600_000..=24 * 3_600_000).contains(&held_ms), "{held_ms}");
+
+    // What this is answered with is not known before the push.
+    let unique = Unique { key: "u".to_owned(), hold: None, on_conflict: OnConflict::Reject };
+    let with_key = queue::NewJob { unique: Some(unique), ..job() };
+    assert_eq!(push_once(&world, "unique", "body", with_key).await, Ok(None));
+    take_new(&world, "unique").await;
+    assert_eq!(world.count("jobs").await, 2);
+}
+
+async fn of_many_pushes_with_one_idempotency_key_one_adds_a_job(world: World) {
+    let all = futures::future::join_all((0..100).map(|_| push_once(&world, "k", "body", job()))).await;
+    let n_pushed = all.into_iter().filter(|pushed| pushed.as_ref().unwrap().is_some()).count();
+    assert_eq!((n_pushed, world.count("ready:1").await, world.count("jobs").await), (1, 1, 1));
+}
+
+async fn pushes_with_keys_that_come_together_go_each_its_way(world: World) {
+    let taken = take_new(&world, "answered").await;
+    world.client.idempotency_store(&taken, "an earlier answer").await.unwrap();
     let damaged = format!("{}:{{idempotency}}:atelier:7", world.prefix);
     let _: () = world.redis().await.sadd(&damaged, "no entry").await.unwrap();
-    let body = request("body", "body");
-    let take = async |key: String| world.client.idempotency_take("atelier", &key, &body, QUEUE, |_| None).await;
-    let keys = (0..250).map(|n| n.to_string()).chain(["answered".to_owned()]);
-    let taken = futures::future::join_all(keys.map(take)).await;
-    for (n, taken) in taken.iter().take(250).enumerate() {
-        match taken {
+    let asked = |n: usize| match n % 3 {
+        0 => queue::NewJob { priority: queue::Priority::High, ..job() },
+        1 => queue::NewJob { run_at_ms: Some(world.clock.now_ms() + 1_000), ..job() },
+        _ => queue::NewJob { tenant: "acme".to_owned(), ..job() },
+    };
+    let keys = (0..250).map(|n| n.to_string()).chain(["answered".to_owned()]).enumerate();
+    let pushed = keys.map(async |(n, key)| push_once(&world, &key, "body", asked(n)).await);
+    let pushed = futures::future::join_all(pushed).await;
+    for (n, pushed) in pushed.iter().take(250).enumerate() {
+        match pushed {
             Err(Error::Redis(why)) if n == 7 => assert!(why.contains("WRONGTYPE"), "{why}"),
-            taken => assert!(n != 7 && matches!(taken, Ok(Idempotency::New(_))), "{n}: {taken:?}"),
+            Ok(Some(id)) if n != 7 => {
+                let state = if n % 3 == 1 { State::Scheduled } else { State::Ready };
+                let found = world.client.find(*id).await.unwrap().unwrap();
+                assert_eq!((found.state, found.tenant == "acme"), (state, n % 3 == 2), "{n}");
+            }
+            pushed => panic!("{n}: {pushed:?}"),
         }
     }
-    assert!(matches!(&taken[250], Ok(Idempotency::Replay(answer, _)) if answer == "the answer"), "{:?}", taken[250]);
-    let ids: std::collections::HashSet<JobId> = taken
-        .iter()
-        .filter_map(|taken| if let Ok(Idempotency::New(taken)) = taken { Some(taken.id) } else { None })
-        .collect();
-    assert_eq!(ids.len(), 249, "each has an id of its own");
+    assert_eq!(pushed[250], Ok(None));
+    assert_eq!(replay(&world, "answered", "body").await, "an earlier answer");
+    let counts = ["ready:0", "ready:1", "scheduled"].map(async |name| world.count(name).await);
+    let of_acme: u64 = world.redis().await.zcard(world.key("of:acme")).await.unwrap();
+    assert_eq!((futures::future::join_all(counts).await, of_acme), (vec![84, 83, 82], 83));
+}
+
+async fn a_push_with_a_key_that_is_refused_takes_no_key(world: World) {
+    let _: () = world.redis().await.set(world.key("of:acme"), "rubbish").await.unwrap();
+    let of_acme = || queue::NewJob { tenant: "acme".to_owned(), ..job() };
+    let pushes = futures::future::join_all([
+        push_once(&world, "ours", "body", job()),
+        push_once(&world, "acme's", "body", of_acme()),
+    ]);
+    let n_refused = pushes.await.iter().filter(|pushed| matches!(pushed, Err(Error::Redis(_)))).count();
+    let n_jobs = usize::try_from(world.count("jobs").await).unwrap();
+    assert!(n_refused >= 1 && n_refused + n_jobs == 2, "those of a call are refused together: {n_refused}, {n_jobs}");
+    let _: () = world.redis().await.del(world.key("of:acme")).await.unwrap();
+    let pushed = push_once(&world, "acme's", "another body", of_acme()).await;
+    assert!(matches!(pushed, Ok(Some(_))), "{pushed:?}");
+}
+
+async fn in_a_cluster_a_key_is_taken_before_the_push(kind: RedisKind) {
+    let (_server, url) = Refusing::ClusterDown.server(kind);
+    let world = World::at(kind, &url);
+    for key in ["first", "second"] {
+        assert_eq!(push_once(&world, key, "body", job()).await, Ok(None));
+        let taken = take_new(&world, key).await;
+        assert_eq!(world.client.submit_as(taken.id, job()).await.unwrap(), Pushed::New(taken.id));
+        world.client.idempotency_store(&taken, "the answer").await.unwrap();
+        assert_eq!(replay(&world, key, "body").await, "the answer");
+    }
+    assert_eq!(world.count("jobs").await, 2);
 }
 
 async fn a_request_that_knows_nothing_of_its_push_is_repeated_at_once_with_the_same_job(world: World) {
@@ -258,7 +309,7 @@ async fn a_request_that_was_caught_in_a_stall_can_be_sent_again_when_redis_answe
     let world = World::at(kind, &server.url());
     let client = world.real_time_client();
     let body = request("body", "body");
-    let take = async |n: usize| client.idempotency_take("atelier", &n.to_string(), &body, QUEUE, |_| None).await;
+    let take = async |n: usize| client.idempotency_take("atelier", &n.to_string(), &body, QUEUE).await;
     // The server knows the script, so that what is written to it while it stands still is carried out.
     take(64).await.unwrap();
     server.pause();
@@ -292,8 +343,7 @@ mod stalled {
 }
 
 async fn an_id_of_another_kind_is_refused(world: World) {
-    let taken =
-        world.client.idempotency_take("atelier", "k", &request("body", "body"), "other", |_| None).await.unwrap();
+    let taken = world.client.idempotency_take("atelier", "k", &request("body", "body"), "other").await.unwrap();
     let Idempotency::New(taken) = taken else { panic!("the key is new") };
     let error = world.client.submit_as(taken.id, job()).await.unwrap_err();
     assert!(matches!(&error, Error::Invalid(text) if text.contains(QUEUE)), "{error:?}");
@@ -301,7 +351,6 @@ async fn an_id_of_another_kind_is_refused(world: World) {
 
 on_both_servers!(
     an_idempotency_key_gives_the_first_answer_again,
-    an_answer_that_was_known_before_the_push_counts_when_its_job_is_there,
     a_key_is_held_for_a_day_from_its_first_request_on,
     a_request_is_the_same_by_its_bytes_or_by_what_it_says,
     entries_that_an_older_release_wrote_are_read,
@@ -309,8 +358,20 @@ on_both_servers!(
     an_answer_whose_job_was_lost_is_reopened_by_one_and_for_the_same_job,
     whoever_takes_over_from_a_dead_request_has_its_job,
     of_many_that_take_over_one_has_the_job,
-    keys_that_come_together_are_each_taken_and_a_damaged_one_holds_up_no_other,
+    of_many_pushes_with_one_idempotency_key_one_adds_a_job,
+    pushes_with_keys_that_come_together_go_each_its_way,
+    a_push_with_a_key_that_is_refused_takes_no_key,
     a_request_that_knows_nothing_of_its_push_is_repeated_at_once_with_the_same_job,
     a_unique_key_that_the_dead_request_took_is_taken_over_with_its_job,
     an_id_of_another_kind_is_refused,
 );
+
+mod alone {
+    use super::{a_job_and_its_idempotency_key_are_written_in_one_call, in_a_cluster_a_key_is_taken_before_the_push};
+    use crate::server_faults::each_on_a_server_of_its_own;
+
+    each_on_a_server_of_its_own!(
+        a_job_and_its_idempotency_key_are_written_in_one_call,
+        in_a_cluster_a_key_is_taken_before_the_push,
+    );
+}

@@ -48,6 +48,12 @@ planted! {
     push_absent_adds_a_job_twice_in_a_call:
         push_absent, "absent[id] = false" => "",
         found by "fixed_ids::valkey::what_is_refused_for_a_damaged_key_is_refused_whole";
+    push_once_pushes_whatever_stands_in_the_key:
+        push_once, "if not present then" => "if true then",
+        found by "idempotency::valkey::of_many_pushes_with_one_idempotency_key_one_adds_a_job";
+    push_once_takes_keys_and_fails_then:
+        push_once, "check(base, 'ZCARD', { ':of:' .. tenant })" => "",
+        found by "idempotency::valkey::a_push_with_a_key_that_is_refused_takes_no_key";
     replace_keeps_a_job_for_ever:
         replace, "finished, 'KEEPTTL')" => "finished)",
         found by "replacing::valkey::a_job_that_finished_long_after_its_push_is_replaced_and_kept_no_longer";

@@ -60,8 +60,7 @@ async fn die_over(system: &System, key: &str, body: &str, pushed: bool) -> Strin
     let client = Client::with_clock(&redis, Vec::new(), an_hour_ago);
     let hash: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
     let request = Fingerprint { bytes: hash, meaning: String::new() };
-    let Idempotency::New(taken) = client.idempotency_take("default", key, &request, "content", |_| None).await.unwrap()
-    else {
+    let Idempotency::New(taken) = client.idempotency_take("default", key, &request, "content").await.unwrap() else {
         panic!("the key is new")
     };
     if pushed {
