@@ -109,7 +109,8 @@ impl Given {
             metadata: Option<Json>,
         }
         let Some(text) = request.exact() else {
-            let metadata = request.pointer("/options/metadata").and_then(Value::as_object).cloned();
+            let options = request.get("options");
+            let metadata = options.and_then(|options| options.get("metadata")).and_then(Value::as_object).cloned();
             let metadata = Value::Object(metadata.unwrap_or_default()).into();
             return Ok(Self { payload: text(&request["payload"]), metadata, is_exact: false });
         };

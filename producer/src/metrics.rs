@@ -1,9 +1,9 @@
 //! Prometheus metrics.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::OnceLock, time::Duration};
 
 use axum::http::Method;
-use metrics::{counter, describe_counter, describe_histogram, histogram};
+use metrics::{Counter, counter, describe_counter, describe_histogram, histogram};
 use process::Admin;
 
 /// From a lookup in Redis to the longest `?wait=`, in seconds.
@@ -17,9 +17,20 @@ pub(crate) fn request(method: &Method, path: &str, status: u16, duration: Durati
     histogram!("http_request_duration_seconds", "method" => method, "path" => path.to_owned()).record(duration);
 }
 
-/// Counts jobs that the queue took.
-pub(crate) fn accepted(kind: &str, jobs: u64) {
-    counter!("jobs_accepted_total", "kind" => kind.to_owned()).increment(jobs);
+/// Counts jobs that the queue took, by kind. Each counter is looked up once.
+pub(crate) struct Accepted(HashMap<String, OnceLock<Counter>>);
+
+impl Accepted {
+    /// For jobs of these kinds.
+    pub(crate) fn new(kinds: &[queue::Kind]) -> Self {
+        Self(kinds.iter().map(|kind| (kind.name.clone(), OnceLock::new())).collect())
+    }
+
+    pub(crate) fn count(&self, kind: &str, jobs: u64) {
+        if let Some(counter) = self.0.get(kind) {
+            counter.get_or_init(|| counter!("jobs_accepted_total", "kind" => kind.to_owned())).increment(jobs);
+        }
+    }
 }
 
 /// A caller can make up methods, so all but the usual ones are one label.

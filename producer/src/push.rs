@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     answer::{self, Job, Json, Problem, Type},
-    find, metrics,
+    find,
     state::App,
 };
 
@@ -26,7 +26,7 @@ pub(crate) enum Submitted {
 
 /// Pushes a job, under an id if one is given. Whoever holds its unique key is answered with only if that job can be shown; one that is
 /// neither in the queue nor in the history was lost, and holds no key.
-pub(crate) async fn submit(app: &App, job: NewJob, id: Option<JobId>) -> Result<Submitted, Problem> {
+pub(crate) async fn submit(app: &App, job: &NewJob, id: Option<JobId>) -> Result<Submitted, Problem> {
     let client = &app.client;
     if job.unique.is_none() && id.is_none() {
         return Ok(Submitted::New(client.push(job).await?));
@@ -58,11 +58,10 @@ pub(crate) async fn submit(app: &App, job: NewJob, id: Option<JobId>) -> Result<
 
 /// What a push gives: 202 and the new job, or 200 and the one that holds its unique key. `id`: push under this one.
 pub(crate) async fn push(app: &App, job: NewJob, id: Option<JobId>) -> Result<(StatusCode, Job), Problem> {
-    let asked = job.clone();
-    match submit(app, job, id).await? {
+    match submit(app, &job, id).await? {
         Submitted::New(id) => {
-            metrics::accepted(&asked.kind, 1);
-            Ok((StatusCode::ACCEPTED, new_job(app, id, &asked)))
+            app.accepted.count(&job.kind, 1);
+            Ok((StatusCode::ACCEPTED, new_job(app, id, &job)))
         }
         Submitted::Existing(existing) => Ok((StatusCode::OK, *existing)),
     }

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::{answer::Problem, auth::Auth, board::Board, intake::Intake};
+use crate::{answer::Problem, auth::Auth, board::Board, intake::Intake, metrics::Accepted};
 
 /// What the handlers share; cheap to clone, which happens several times a request.
 #[derive(Clone)]
@@ -23,6 +23,7 @@ pub struct App(Arc<Shared>);
 pub struct Shared {
     pub(crate) client: Client,
     pub(crate) intake: Arc<Intake>,
+    pub(crate) accepted: Accepted,
     pub(crate) auth: Arc<Auth>,
     pub(crate) fleet: Fleet,
     /// What the variables say of the outside services.
@@ -48,8 +49,10 @@ impl App {
     #[must_use]
     pub fn new(redis: &fleet::Redis, secret: &SecretString, services: services::Config) -> Self {
         let checks = Checks::all();
+        let kinds = checks.kinds();
         Self(Arc::new(Shared {
-            client: Client::new(redis, checks.kinds()),
+            accepted: Accepted::new(&kinds),
+            client: Client::new(redis, kinds),
             fleet: Fleet::start(redis),
             services,
             board: Board::default(),

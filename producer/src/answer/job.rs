@@ -24,7 +24,8 @@ pub(crate) fn new(id: queue::JobId, job: &NewJob, kind: Option<&Kind>) -> Job {
         tenant: job.tenant.clone(),
         state: if job.run_at_ms.is_some() { State::Scheduled } else { State::Ready },
         priority: priority(job.priority),
-        payload: Json::pass_on(&job.payload).unwrap_or_default(),
+        // It was written when the request was read.
+        payload: String::from_utf8(job.payload.clone()).map(Json::written).unwrap_or_default(),
         record_base64: None,
         metadata: job.metadata.clone(),
         unique_key: job.unique.as_ref().map(|unique| unique.key.clone()),

@@ -23,7 +23,6 @@ use tokio::sync::mpsc;
 use crate::{
     answer::{Json, Problem, Type, id_of},
     auth::{Caller, Scope},
-    metrics,
     observe::RequestId,
     push::{self, REPLAYED, Submitted},
     request::{self, BATCH_LIMIT, Format, JOB_LIMIT, Memory},
@@ -430,7 +429,7 @@ impl Batch {
             }
             id = Some(once.id(&self.app, &job.kind, index).await?);
         }
-        Ok(match push::submit(&self.app, job, id).await? {
+        Ok(match push::submit(&self.app, &job, id).await? {
             Submitted::New(id) => (id, true),
             Submitted::Existing(job) => {
                 let holder = job.id.0.into();
@@ -454,7 +453,7 @@ impl Batch {
             match result {
                 Ok((id, created)) => {
                     if created {
-                        metrics::accepted(&kind, 1);
+                        self.app.accepted.count(&kind, 1);
                     }
                     lines[position].id = Some(id_of(id));
                     lines[position].created = Some(created);

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::{
     answer::{self, Job, Json, Problem, Type, live},
     auth::{Caller, Scope},
-    find, metrics,
+    find,
     push::{REPLAYED, fingerprint, in_progress, mismatch, new_job, push, taken, taken_as},
     request::{self, Parameters, PathPart},
     state::App,
@@ -201,7 +201,7 @@ async fn push_once(
     job: NewJob,
 ) -> Result<Response, Problem> {
     if let Some(id) = app.client.push_once(&tenant, &key, &fingerprint, &job).await? {
-        metrics::accepted(&job.kind, 1);
+        app.accepted.count(&job.kind, 1);
         return Ok(taken(StatusCode::ACCEPTED, &new_job(&app, id, &job)));
     }
     // In a task of its own: a client that hangs up in the middle must not leave the key taken and unanswered.

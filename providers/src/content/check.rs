@@ -41,7 +41,7 @@ impl ContentRequest {
             if !price.amount.parse::<Decimal>().is_ok_and(|amount| amount > Decimal::ZERO) {
                 complain("/price/amount".to_owned(), "must be a decimal number over 0, such as 49.90");
             }
-            if !CURRENCIES.split_whitespace().any(|code| code == price.currency) {
+            if !is_currency(&price.currency) {
                 complain("/price/currency".to_owned(), "must be a currency code of ISO 4217, such as EUR");
             }
         }
@@ -57,7 +57,14 @@ fn line_problem(text: &str) -> Option<&'static str> {
     if text.contains(validate::is_forbidden) {
         return Some("must not contain control characters");
     }
-    validate::plain_text(text).is_empty().then_some("must contain text, not only blanks or HTML tags")
+    // Plain text is not empty.
+    let is_empty = !validate::is_plain(text) && validate::plain_text(text).is_empty();
+    is_empty.then_some("must contain text, not only blanks or HTML tags")
+}
+
+fn is_currency(code: &str) -> bool {
+    // Between two codes is a blank, so that three letters can be found only where a code begins.
+    code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase()) && CURRENCIES.contains(code)
 }
 
 /// ISO 4217, without metals, funds and test codes.

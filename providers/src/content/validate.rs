@@ -97,7 +97,7 @@ pub(super) fn plain_text(text: &str) -> String {
 }
 
 /// Whether [`plain_text`] would change nothing, which is so nearly always.
-fn is_plain(text: &str) -> bool {
+pub(super) fn is_plain(text: &str) -> bool {
     let mut after_blank = true;
     for c in text.chars() {
         let is_blank = c.is_whitespace();

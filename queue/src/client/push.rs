@@ -1,6 +1,6 @@
 //! Pushes jobs.
 
-use std::sync::Arc;
+use std::{borrow::Borrow, sync::Arc};
 
 use async_recursion::async_recursion as boxed;
 
@@ -23,13 +23,17 @@ use crate::{
 pub const MOST_PAYLOAD: usize = 1 << 20;
 
 impl Client {
-    /// Pushes one job. Pushes that come at the same time share a call.
+    /// Pushes one job, which may be lent. Pushes that come at the same time share a call.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a bad name or too large a payload, [`Error::Full`], [`Error::Unavailable`].
+    pub async fn push(&self, job: impl Borrow<NewJob>) -> Result<JobId, Error> {
+        self.push_one(job.borrow()).await
+    }
+
     #[boxed]
-    pub async fn push(&self, job: NewJob) -> Result<JobId, Error> {
-        let (partition, push) = self.prepared(&job, self.clock.now_ms()).await?;
+    async fn push_one(&self, job: &NewJob) -> Result<JobId, Error> {
+        let (partition, push) = self.prepared(job, self.clock.now_ms()).await?;
         let id = push.id;
         self.pusher.push(partition, push).await?;
         Ok(id)
