@@ -1,9 +1,8 @@
-//! Puts pushes that come at the same time into one call: while calls are under way, those that come meanwhile wait for the next.
+//! Puts pushes that come at the same time into one call: while one is under way, those that come meanwhile wait for the next.
 
 use std::sync::{Arc, OnceLock};
 
 use fleet::Clock;
-use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -17,9 +16,6 @@ use crate::{
         push_once::{Once, push_once},
     },
 };
-
-/// So many calls are under way before further pushes wait: the server works at one while the other's answers are read.
-const AT_A_TIME: usize = 2;
 
 /// Calls of single pushes from all clones of a client.
 #[derive(Debug)]
@@ -100,42 +96,26 @@ impl Pusher {
 
 /// Ends with the last client.
 async fn run(redis: fleet::Redis, clock: Clock, retention: Retention, mut requests: mpsc::UnboundedReceiver<Request>) {
-    let (mut batch, mut calls) = (Vec::new(), FuturesUnordered::new());
-    loop {
-        tokio::select! {
-            biased;
-            Some(()) = calls.next() => {}
-            n = requests.recv_many(&mut batch, scripts::MOST), if calls.len() < AT_A_TIME => {
-                if n == 0 {
-                    break;
-                }
-                // Whoever else is about to push goes first, and its job into the same call. With nothing else to do this takes no time.
-                tokio::task::yield_now().await;
-                while batch.len() < scripts::MOST
-                    && let Ok(request) = requests.try_recv()
-                {
-                    batch.push(request);
-                }
-                while let Some(Request { partition, .. }) = batch.first() {
-                    let partition = partition.clone();
-                    let together = batch.extract_if(.., |request| request.partition == partition);
-                    let together = together.map(|request| request.how).collect();
-                    calls.push(call(redis.connection(), partition, clock.now_ms(), retention, together));
-                }
-            }
+    let mut batch = Vec::new();
+    while requests.recv_many(&mut batch, scripts::MOST).await > 0 {
+        // Whoever else is about to push goes first, and its job into the same call. With nothing else to do this takes no time.
+        tokio::task::yield_now().await;
+        while batch.len() < scripts::MOST
+            && let Ok(request) = requests.try_recv()
+        {
+            batch.push(request);
+        }
+        while let Some(Request { partition, .. }) = batch.first() {
+            let partition = partition.clone();
+            let together = batch.extract_if(.., |request| request.partition == partition).map(|request| request.how);
+            let together = together.collect();
+            call(&redis.connection(), &partition, clock.now_ms(), retention, together).await;
         }
     }
-    while calls.next().await.is_some() {}
 }
 
 /// Makes pushes of one partition: those of a kind in one call.
-async fn call(
-    connection: fleet::Connection,
-    partition: Arc<Partition>,
-    now_ms: u64,
-    retention: Retention,
-    all: Vec<How>,
-) {
+async fn call(connection: &fleet::Connection, partition: &Partition, now_ms: u64, retention: Retention, all: Vec<How>) {
     let (mut new, mut absent, mut once) = (Vec::new(), Vec::new(), Vec::new());
     for how in all {
         match how {
@@ -146,18 +126,18 @@ async fn call(
     }
     if !new.is_empty() {
         let (jobs, answers): (Vec<Push>, Vec<_>) = new.into_iter().unzip();
-        let pushed = push(&connection, &partition, now_ms, &jobs).await;
+        let pushed = push(connection, partition, now_ms, &jobs).await;
         tell(answers, pushed.map(|()| jobs.iter().map(|_| Ok(()))));
     }
     if !absent.is_empty() {
         let (jobs, answers): (Vec<(Push, String)>, Vec<_>) = absent.into_iter().unzip();
         let jobs = jobs.iter().map(|(push, bid)| (push, bid.as_str()));
-        let pushed = push_absent(&connection, &partition, now_ms, retention, jobs).await;
+        let pushed = push_absent(connection, partition, now_ms, retention, jobs).await;
         tell(answers, pushed.map(|became| became.into_iter().map(Ok)));
     }
     if !once.is_empty() {
         let (jobs, answers): (Vec<Once>, Vec<_>) = once.into_iter().unzip();
-        let pushed = push_once(&connection, &partition, now_ms, &jobs).await;
+        let pushed = push_once(connection, partition, now_ms, &jobs).await;
         tell(answers, pushed.map(Vec::into_iter));
     }
 }
