@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use queue::{Client, Failure, NewJob, OnConflict, Outcome, Settlement, State, Success, Unique, Verdict};
+use queue::{Client, Failure, Fingerprint, NewJob, OnConflict, Outcome, Settlement, State, Success, Unique, Verdict};
 use redis::AsyncCommands;
 use servers::{RedisKind, RedisServer};
 use tokio::{
@@ -232,6 +232,13 @@ async fn work(world: &World) {
     assert!(client.replace_result(jobs[0].id(), Success::default()).await.unwrap());
     let unique = Unique { key: "once".to_owned(), hold: None, on_conflict: OnConflict::Reject };
     client.submit(NewJob { unique: Some(unique), ..job() }).await.unwrap();
+    let request = Fingerprint { bytes: "body".to_owned(), meaning: "body".to_owned() };
+    let keys: Vec<String> = (0..MANY).map(|n| n.to_string()).collect();
+    let asked = job();
+    let pushes = keys.iter().map(|key| client.push_once("t", key, &request, &asked));
+    for pushed in futures::future::join_all(pushes).await {
+        assert!(pushed.unwrap().is_some());
+    }
     client.pause(QUEUE).await.unwrap();
     d.beat(&[QUEUE.to_owned()]).await.unwrap();
     assert!(client.delete_dead(QUEUE, None).await.unwrap() >= MANY as u64);
