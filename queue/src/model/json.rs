@@ -3,7 +3,7 @@
 use std::{cell::LazyCell, collections::BTreeMap, fmt, ops::Deref, sync::OnceLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use serde_json::{Number, Value, value::RawValue};
+use serde_json::{Map, Number, Value, value::RawValue};
 use uuid::Uuid;
 
 /// The most digits of a whole number that certainly comes back as it was.
@@ -118,6 +118,8 @@ impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.text {
             Some(text) => f.write_str(text),
+            // Most jobs have no metadata.
+            None if self.value().as_object().is_some_and(Map::is_empty) => f.write_str("{}"),
             None => self.value().fmt(f),
         }
     }
@@ -214,19 +216,16 @@ impl<'a> Scan<'a> {
         if !self.is("\"") {
             return None;
         }
-        let start = self.at;
+        let (bytes, start) = (self.text.as_bytes(), self.at);
         loop {
-            match self.peek()? {
+            let rest = bytes.get(self.at..)?;
+            self.at += rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))?;
+            match bytes[self.at] {
                 b'"' => break,
-                b'\\' => {
-                    self.at += 1;
-                    if !matches!(self.peek()?, b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't') {
-                        return None;
-                    }
-                    self.at += 1;
+                b'\\' if matches!(bytes.get(self.at + 1)?, b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                    self.at += 2;
                 }
-                0..=0x1f => return None,
-                _ => self.at += 1,
+                _ => return None,
             }
         }
         self.at += 1;

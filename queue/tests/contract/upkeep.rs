@@ -17,7 +17,7 @@ fn queues(n: usize, reclaim: bool) -> Vec<(String, bool)> {
 }
 
 /// How many scripts clients have called since the server's start.
-async fn n_calls(world: &World) -> u64 {
+pub(crate) async fn n_calls(world: &World) -> u64 {
     let told: String = redis::cmd("INFO").arg("commandstats").query_async(&mut world.redis().await).await.unwrap();
     let calls = told.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
     calls.and_then(|calls| calls.split(',').next()).map_or(0, |calls| calls.parse().unwrap())
