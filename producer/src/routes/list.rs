@@ -158,7 +158,7 @@ pub(crate) async fn list(
     caller.require(Scope::JobsRead)?;
     let limit = request::page_size(query.limit)?;
     let cursor = query.cursor.as_deref().map(Cursor::read).transpose()?;
-    let Some(mut listing) = Listing::read(&app, &caller, query).await? else {
+    let Some(mut listing) = Listing::read(&app, &caller, query, limit).await? else {
         return Ok(page(Vec::new(), None));
     };
     if listing.text.parse::<JobId>().is_ok() {
@@ -170,7 +170,7 @@ pub(crate) async fn list(
 
 impl<'a> Listing<'a> {
     /// `None` when nothing can match.
-    async fn read(app: &'a App, caller: &Caller, query: ListQuery) -> Result<Option<Self>, Problem> {
+    async fn read(app: &'a App, caller: &Caller, query: ListQuery, limit: usize) -> Result<Option<Self>, Problem> {
         let state = query.state.as_deref().map(read_state).transpose()?;
         let created_from_ms = query.created_from.as_deref().map(|text| read_time("created_from", text)).transpose()?;
         let created_to_ms = query.created_to.as_deref().map(|text| read_time("created_to", text)).transpose()?;
@@ -179,10 +179,16 @@ impl<'a> Listing<'a> {
         if tenant.as_ref().is_some_and(|tenant| !caller.may_see(tenant)) {
             return Err(Problem::new(Type::Forbidden, "the token needs the scope admin to list jobs of other tenants"));
         }
-        // Such a list begins with the jobs that run.
-        let is_of_all = text.is_empty() && state.is_none() && query.cursor.is_none() && query.kind.is_none();
-        let used = match is_of_all && query.queue.is_none() {
-            true => app.client.used_queues_and_running().await?,
+        // A queue is named like its kind.
+        let filter = ListFilter {
+            queue: query.kind.clone().or_else(|| query.queue.clone()),
+            tenant: tenant.clone(),
+            created_from_ms,
+            created_to_ms,
+        };
+        let begins_live = text.is_empty() && state.is_none() && query.cursor.is_none();
+        let used = match begins_live {
+            true => app.client.used_queues_and_front(&filter, limit).await?,
             false => app.client.used_queues().await?,
         };
         for (parameter, name) in [("kind", &query.kind), ("queue", &query.queue)] {
@@ -192,16 +198,14 @@ impl<'a> Listing<'a> {
                 return Err(request::bad_parameter(parameter, &format!("must be one of {}", names.join(", "))));
             }
         }
-        // A queue is named like its kind.
         if query.kind.is_some() && query.queue.is_some() && query.kind != query.queue {
             return Ok(None);
         }
-        let queue = query.kind.or(query.queue);
         Ok(Some(Self {
             app,
             used,
-            tenant: tenant.clone().unwrap_or_else(|| caller.tenant.clone()),
-            filter: ListFilter { queue, tenant, created_from_ms, created_to_ms },
+            tenant: tenant.unwrap_or_else(|| caller.tenant.clone()),
+            filter,
             state,
             text,
             began_ms: None,

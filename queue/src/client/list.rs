@@ -2,7 +2,7 @@
 //! which is found by rank in a sorted set, and by its index, corrected for the pushes since then, in a list. Of running jobs, which are
 //! never many, each page reads all ids.
 
-use std::{ops::Deref, sync::Arc};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_recursion::async_recursion as boxed;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
@@ -61,11 +61,25 @@ impl ListFilter {
 }
 
 /// The queues that any process had used by the time they were asked for.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct UsedQueues {
     pub(super) partitions: Vec<Arc<Partition>>,
-    /// The jobs that run in all of them, in any order, if they were asked for, too; some may have ended meanwhile.
-    running: Option<Vec<JobId>>,
+    front: Option<Front>,
+}
+
+/// What lists of all these queues begin with.
+#[derive(Debug)]
+struct Front {
+    /// The jobs that run, in any order; some may have ended meanwhile.
+    running: Vec<JobId>,
+    /// The ready ones, until they are listed.
+    ready: Mutex<Option<Waiting>>,
+}
+
+impl Front {
+    fn take_ready(&self) -> Option<Waiting> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// A page of a list of jobs.
@@ -184,38 +198,38 @@ impl Client {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn used_queues(&self) -> Result<UsedQueues, Error> {
-        Ok(UsedQueues { partitions: self.directory.all().await?, running: None })
+        Ok(UsedQueues { partitions: self.directory.all().await?, front: None })
     }
 
-    /// Like [`Client::used_queues`], for lists of which the first is that of the jobs that run: it costs no call more.
+    /// Like [`Client::used_queues`], for lists with this filter of running jobs and then of ready ones, of `limit` together: most often
+    /// what they begin with comes in the same call.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn used_queues_and_running(&self) -> Result<UsedQueues, Error> {
+    #[boxed]
+    pub async fn used_queues_and_front(&self, filter: &ListFilter, limit: usize) -> Result<UsedQueues, Error> {
         let known = self.directory.known();
-        let (n, claims) = self.n_used_and_claims(&known).await?;
-        if n == known.len() {
-            return Ok(UsedQueues { partitions: known, running: Some(claims) });
+        let of_all = filter.queue.is_none() && filter.tenant.as_deref().and_then(indexed).is_none();
+        if !of_all || !filter.is_of_any_time() || known.is_empty() || known.len() > 1 && self.are_slots_apart() {
+            return self.used_queues().await;
         }
-        self.used_queues().await
-    }
-
-    /// How many partitions there are, and the jobs that run in these.
-    async fn n_used_and_claims(
-        &self,
-        partitions: &[impl Deref<Target = Partition>],
-    ) -> Result<(usize, Vec<JobId>), Error> {
-        type Claims = Vec<Vec<u8>>;
-        let mut pipe = redis::pipe();
-        pipe.hlen(keys::partitions(self.redis.prefix()));
-        for partition in partitions {
-            pipe.hvals(partition.key("claims"));
+        let partitions: Vec<&Partition> = known.iter().map(|partition| &**partition).collect();
+        let ask = AskWaiting { n: limit.clamp(1, MOST_IN_A_PAGE) + 1, after: &[], all: true, with_jobs: true };
+        let mut pipe = claims_of(&partitions);
+        pipe.add_command(ask.command(&partitions)).hlen(keys::partitions(self.redis.prefix()));
+        let mut answers: Vec<Value> = match pipe.query_async(&mut self.redis.connection()).await {
+            Ok(answers) => answers,
+            // The server does not know the script, or is a cluster. What is wrong otherwise is said where it matters.
+            Err(error) if error.clone().into_server_errors().is_some() => return self.used_queues().await,
+            Err(error) => return Err(error.into()),
+        };
+        let (n, ready) = (answers.pop().unwrap_or(Value::Nil), answers.pop().unwrap_or(Value::Nil));
+        // No partition ever goes, so as many as there are are all.
+        if from_redis_value::<usize>(n)? != known.len() {
+            return self.used_queues().await;
         }
-        let answers: Vec<Value> = pipe.query_async(&mut self.redis.connection()).await?;
-        let mut answers = answers.into_iter();
-        let n = answers.next().map_or(Ok(0), from_redis_value)?;
-        let claims: Vec<Claims> = answers.map(from_redis_value).collect::<Result<_, _>>()?;
-        Ok((n, claims.iter().flatten().flat_map(|ids| split_ids(ids)).collect()))
+        let front = Front { running: claimed(answers)?, ready: Mutex::new(Some(Waiting::read(ready)?)) };
+        Ok(UsedQueues { partitions: known, front: Some(front) })
     }
 
     /// Like [`Client::list`], without asking again which queues there are.
@@ -246,14 +260,14 @@ impl Client {
             return self.list_of_tenant(state, filter, &partitions, tenant, after, limit).await;
         }
         let mut position = after.map(|after| after.0.clone());
+        let front = used.front.as_ref().filter(|_| filter.queue.is_none());
         let mut items: Vec<JobView> = Vec::new();
         let (mut n_examined, most) = (0, if filter.tenant.is_some() { MOST_OF_A_TENANT } else { MOST_EXAMINED });
         loop {
             // One more than needed tells whether there is a next page. Most often all jobs are of one tenant, or few are.
             let is_enough = filter.is_of_any_time() && (filter.tenant.is_none() || n_examined == 0);
             let n = if is_enough { limit - items.len() + 1 } else { BATCH.min(most - n_examined) };
-            let running = used.running.as_deref().filter(|_| filter.queue.is_none());
-            let mut batch = self.candidates(state, &partitions, running, &mut position, n, is_enough).await?;
+            let mut batch = self.candidates(state, &partitions, front, &mut position, n, is_enough).await?;
             self.look_at_all(&partitions, filter, &mut batch.candidates).await?;
             let n_candidates = batch.candidates.len();
             items.reserve(n_candidates.min(limit - items.len()));
@@ -379,7 +393,7 @@ impl Client {
         &self,
         state: State,
         partitions: &[&Partition],
-        running: Option<&[JobId]>,
+        front: Option<&Front>,
         position: &mut Option<Place>,
         n: usize,
         with_jobs: bool,
@@ -389,10 +403,20 @@ impl Client {
             (State::Scheduled | State::Retrying | State::Dead, Some(Place::Scored(score, id))) => {
                 self.scored(state, partitions, Some((*score, *id)), n).await
             }
-            (State::Running, None) => self.running(partitions, running, None, n).await,
-            (State::Running, Some(Place::Id(id))) => self.running(partitions, running, Some(*id), n).await,
-            (State::Ready, None) => self.ready(partitions, &mut [], n, with_jobs).await,
-            (State::Ready, Some(Place::Ready(anchors))) => self.ready(partitions, anchors, n, with_jobs).await,
+            (State::Running, None) => self.running(partitions, front, None, n).await,
+            (State::Running, Some(Place::Id(id))) => self.running(partitions, front, Some(*id), n).await,
+            (State::Ready, None) => {
+                let waiting = match front.and_then(Front::take_ready) {
+                    Some(waiting) => waiting,
+                    None => self.next_of_each(partitions, n, &[], with_jobs).await?,
+                };
+                Ok(ready(partitions, &mut [], waiting))
+            }
+            (State::Ready, Some(Place::Ready(anchors))) => {
+                let after: Vec<_> = anchors.iter().filter_map(|anchor| anchor.place(partitions)).collect();
+                let waiting = self.next_of_each(partitions, n, &after, with_jobs).await?;
+                Ok(ready(partitions, anchors, waiting))
+            }
             (State::Waiting | State::Succeeded | State::Cancelled | State::Expired, None) => {
                 Ok(Candidates { candidates: Vec::new(), last: true, searching: false })
             }
@@ -422,61 +446,21 @@ impl Client {
     async fn running(
         &self,
         partitions: &[&Partition],
-        running: Option<&[JobId]>,
+        front: Option<&Front>,
         after: Option<JobId>,
         n: usize,
     ) -> Result<Candidates, Error> {
-        let mut ids = match running {
-            Some(running) => running.to_vec(),
-            None => self.n_used_and_claims(partitions).await?.1,
+        let mut ids = match front {
+            Some(front) => front.running.clone(),
+            // An empty pipeline is refused by the driver.
+            None if partitions.is_empty() => Vec::new(),
+            None => claimed(claims_of(partitions).query_async(&mut self.redis.connection()).await?)?,
         };
         ids.retain(|id| after.is_none_or(|after| *id < after));
         ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
         let last = ids.len() <= n;
         let candidates = ids.into_iter().take(n).map(|id| Candidate::new(id, Spot::Id)).collect();
         Ok(Candidates { candidates, last, searching: false })
-    }
-
-    /// Of the lists of ready jobs: each list from its end, and of the lists' next jobs always the newest.
-    async fn ready(
-        &self,
-        partitions: &[&Partition],
-        anchors: &mut [Anchor],
-        n: usize,
-        with_jobs: bool,
-    ) -> Result<Candidates, Error> {
-        let place = |&Anchor { list, id, index }: &Anchor| {
-            let partition = partitions.iter().position(|partition| id.partition() == partition.number)?;
-            Some(ListAfter { partition, list, id, index })
-        };
-        let after: Vec<ListAfter> = anchors.iter().filter_map(place).collect();
-        let Waiting { n, parts } = self.next_of_each(partitions, n, &after, with_jobs).await?;
-        let mut searching = false;
-        let mut lists: Vec<(usize, Vec<WaitingJob>)> = Vec::with_capacity(parts.len());
-        for ListPart { partition, list, next } in parts {
-            let Some(partition) = partitions.get(partition) else { continue };
-            match next {
-                Next::Jobs(mut jobs) => {
-                    jobs.retain(|job| job.id.partition() == partition.number);
-                    lists.push((list, jobs));
-                }
-                Next::LookOn(index) => {
-                    searching = true;
-                    if let Some(anchor) = anchors.iter_mut().find(|anchor| anchor.is_of(list, partition)) {
-                        anchor.index = index;
-                    }
-                }
-            }
-        }
-        let mut candidates = Vec::with_capacity(n);
-        while candidates.len() < n {
-            let newest = lists.iter_mut().max_by_key(|(_, jobs)| jobs.last().map(|job| job.id));
-            let Some((list, Some(job))) = newest.map(|(list, jobs)| (*list, jobs.pop())) else { break };
-            let WaitingJob { id, index, found } = job;
-            candidates.push(Candidate { id, spot: Spot::Ready { list, index }, looked: found });
-        }
-        let last = candidates.len() < n && !searching;
-        Ok(Candidates { candidates, last, searching })
     }
 
     /// The next `n` of each list. Looks on for the places that were not found at once, and gives up after some calls.
@@ -571,7 +555,58 @@ fn of_number<'a>(partitions: &[&'a Partition], number: u16) -> Option<&'a Partit
     at.ok().map(|at| partitions[at])
 }
 
+/// Asks for the claims of each of these partitions.
+fn claims_of(partitions: &[&Partition]) -> redis::Pipeline {
+    let mut pipe = redis::pipe();
+    for partition in partitions {
+        pipe.hvals(partition.key("claims"));
+    }
+    pipe
+}
+
+/// The jobs of these claims.
+fn claimed(claims: Vec<Value>) -> Result<Vec<JobId>, Error> {
+    let claims: Vec<Vec<Vec<u8>>> = claims.into_iter().map(from_redis_value).collect::<Result<_, _>>()?;
+    Ok(claims.iter().flatten().flat_map(|ids| split_ids(ids)).collect())
+}
+
+/// Of the lists of ready jobs: each list from its end, and of the lists' next jobs always the newest.
+fn ready(partitions: &[&Partition], anchors: &mut [Anchor], Waiting { n, parts }: Waiting) -> Candidates {
+    let mut searching = false;
+    let mut lists: Vec<(usize, Vec<WaitingJob>)> = Vec::with_capacity(parts.len());
+    for ListPart { partition, list, next } in parts {
+        let Some(partition) = partitions.get(partition) else { continue };
+        match next {
+            Next::Jobs(mut jobs) => {
+                jobs.retain(|job| job.id.partition() == partition.number);
+                lists.push((list, jobs));
+            }
+            Next::LookOn(index) => {
+                searching = true;
+                if let Some(anchor) = anchors.iter_mut().find(|anchor| anchor.is_of(list, partition)) {
+                    anchor.index = index;
+                }
+            }
+        }
+    }
+    let mut candidates = Vec::with_capacity(n);
+    while candidates.len() < n {
+        let newest = lists.iter_mut().max_by_key(|(_, jobs)| jobs.last().map(|job| job.id));
+        let Some((list, Some(job))) = newest.map(|(list, jobs)| (*list, jobs.pop())) else { break };
+        let WaitingJob { id, index, found } = job;
+        candidates.push(Candidate { id, spot: Spot::Ready { list, index }, looked: found });
+    }
+    let last = candidates.len() < n && !searching;
+    Candidates { candidates, last, searching }
+}
+
 impl Anchor {
+    /// Where to begin, if the list is of one of these partitions.
+    fn place(&self, partitions: &[&Partition]) -> Option<ListAfter> {
+        let partition = partitions.iter().position(|partition| self.id.partition() == partition.number)?;
+        Some(ListAfter { partition, list: self.list, id: self.id, index: self.index })
+    }
+
     fn is_of(&self, list: usize, partition: &Partition) -> bool {
         self.list == list && self.id.partition() == partition.number
     }

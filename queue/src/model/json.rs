@@ -177,7 +177,7 @@ impl<'a> Scan<'a> {
     fn object(&mut self, levels: usize) -> bool {
         let mut before = None;
         self.at += 1;
-        if self.is("}") {
+        if self.passes(b'}') {
             return true;
         }
         loop {
@@ -187,33 +187,33 @@ impl<'a> Scan<'a> {
                 return false;
             }
             before = Some(name);
-            if !(self.is(":") && self.value(levels)) {
+            if !(self.passes(b':') && self.value(levels)) {
                 return false;
             }
-            if !self.is(",") {
-                return self.is("}");
+            if !self.passes(b',') {
+                return self.passes(b'}');
             }
         }
     }
 
     fn array(&mut self, levels: usize) -> bool {
         self.at += 1;
-        if self.is("]") {
+        if self.passes(b']') {
             return true;
         }
         loop {
             if !self.value(levels) {
                 return false;
             }
-            if !self.is(",") {
-                return self.is("]");
+            if !self.passes(b',') {
+                return self.passes(b']');
             }
         }
     }
 
     /// What stands between the quotes.
     fn string(&mut self) -> Option<&'a str> {
-        if !self.is("\"") {
+        if !self.passes(b'"') {
             return None;
         }
         let (bytes, start) = (self.text.as_bytes(), self.at);
@@ -243,6 +243,13 @@ impl<'a> Scan<'a> {
 
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Whether `byte` comes next; if so, goes behind it.
+    fn passes(&mut self, byte: u8) -> bool {
+        let is = self.peek() == Some(byte);
+        self.at += usize::from(is);
+        is
     }
 
     /// Whether `part` comes next; if so, goes behind it.

@@ -1,10 +1,10 @@
 //! Pages of the lists of ready jobs.
 
 use fleet::Connection;
-use redis::{ParsingError, Value, from_redis_value};
+use redis::{Cmd, ParsingError, Value, from_redis_value};
 use serde::{Deserialize, Deserializer, de::Visitor};
 
-use super::{MOST, call, find::MOST_BYTES, run, split_ids};
+use super::{Call, MOST, call, find::MOST_BYTES, run, split_ids};
 use crate::{
     keys::Partition,
     model::{error::Error, id::JobId, stored_job::StoredJob},
@@ -78,6 +78,15 @@ pub(crate) struct AskWaiting<'a> {
 impl AskWaiting<'_> {
     /// Asks these partitions, which in a cluster have to be of one slot.
     pub(crate) async fn call(&self, connection: &Connection, partitions: &[&Partition]) -> Result<Waiting, Error> {
+        Waiting::read(run(&self.of(partitions), connection).await?)
+    }
+
+    /// The call as a command among others. The server may not know the script.
+    pub(crate) fn command(&self, partitions: &[&Partition]) -> Cmd {
+        self.of(partitions).command
+    }
+
+    fn of(&self, partitions: &[&Partition]) -> Call {
         let bases: Vec<&str> = partitions.iter().map(|partition| partition.base.as_str()).collect();
         let mut call = call!(
             waiting,
@@ -92,8 +101,14 @@ impl AskWaiting<'_> {
             // Lua counts from 1.
             call.arg(after.partition + 1).arg(after.list + 1).arg(&after.id.as_bytes()[..]).arg(after.index);
         }
-        let (n, replies): (usize, Vec<Vec<Value>>) = run(&call, connection).await?;
-        Ok(Waiting { n, parts: replies.into_iter().map(list_part).collect::<Result<_, _>>()? })
+        call
+    }
+}
+
+impl Waiting {
+    pub(crate) fn read(reply: Value) -> Result<Self, Error> {
+        let (n, replies): (usize, Vec<Vec<Value>>) = from_redis_value(reply)?;
+        Ok(Self { n, parts: replies.into_iter().map(list_part).collect::<Result<_, _>>()? })
     }
 }
 

@@ -291,9 +291,44 @@ async fn in_a_cluster_a_page_of_ready_jobs_is_one_call_a_queue(world: World) {
     for limit in [1, 2, 50] {
         assert_eq!(all(&world, State::Ready, &ListFilter::default(), limit).await, ids, "{limit} a page");
     }
+    let used = world.client.used_queues_and_front(&ListFilter::default(), 50).await.unwrap();
+    let page = world.client.list_of(&used, State::Ready, &ListFilter::default(), None, 50).await.unwrap();
+    assert_eq!(page.items.iter().map(|job| job.id).collect::<Vec<_>>(), ids);
     let before = n_calls(&world).await;
     assert_eq!(all(&world, State::Ready, &ListFilter::default(), 50).await, ids);
     assert_eq!(n_calls(&world).await - before, 3);
+}
+
+/// What lists of running and ready jobs begin with is as if they were asked for by themselves.
+async fn the_front_of_lists_of_all_queues_comes_with_their_names(world: World) {
+    let (filter, limit) = (ListFilter::default(), 4);
+    let others = ListFilter { tenant: Some("quiet".to_owned()), ..ListFilter::default() };
+    let mut ids = push_to_queues(&world, 3).await;
+    let session = world.session("a");
+    let claimed = session.claim("queue-0", 1).await.unwrap().jobs;
+    assert_eq!(Some(claimed[0].id()), ids.pop());
+    // Of queues that only another process knows, with a script that the server does not know, and with nothing to find out.
+    let another = world.another_client();
+    for _ in 0..3 {
+        let used = another.used_queues_and_front(&filter, limit).await.unwrap();
+        let running = another.list_of(&used, State::Running, &filter, None, limit).await.unwrap();
+        assert_eq!(running.items.iter().map(|job| job.id).collect::<Vec<_>>(), [claimed[0].id()]);
+        let first = another.list_of(&used, State::Ready, &filter, None, limit - 1).await.unwrap();
+        assert_eq!(first.items.iter().map(|job| job.id).collect::<Vec<_>>(), ids[..ids.len().min(limit - 1)]);
+        let next = another.list_of(&used, State::Ready, &filter, first.next.as_ref(), 50).await.unwrap();
+        match first.next {
+            Some(_) => assert_eq!(next.items.iter().map(|job| job.id).collect::<Vec<_>>(), ids[limit - 1..]),
+            None => assert_eq!(next.items, first.items, "from the front again, which is asked for anew"),
+        }
+        assert_eq!(another.list_of(&used, State::Ready, &others, None, limit).await.unwrap().items, []);
+        world.advance(SECOND);
+        ids.insert(0, world.push().await);
+    }
+    let _: () = world.redis().await.set(world.key("claims"), "rubbish").await.unwrap();
+    let used = another.used_queues_and_front(&filter, limit).await.unwrap();
+    assert!(matches!(another.list_of(&used, State::Running, &filter, None, limit).await, Err(Error::Redis(_))));
+    let of_one = ListFilter { queue: Some("queue-0".to_owned()), ..filter };
+    assert_eq!(another.list_of(&used, State::Running, &of_one, None, limit).await.unwrap().items.len(), 1);
 }
 
 async fn a_listed_job_is_what_a_look_at_it_shows(world: World) {
@@ -557,6 +592,7 @@ on_both_servers!(
     a_page_costs_the_same_at_any_depth,
     a_page_of_ready_jobs_is_one_call_however_many_queues_there_are,
     in_a_cluster_a_page_of_ready_jobs_is_one_call_a_queue,
+    the_front_of_lists_of_all_queues_comes_with_their_names,
     a_listed_job_is_what_a_look_at_it_shows,
     jobs_that_are_too_large_for_one_page_are_on_the_next,
     what_is_no_id_in_a_list_of_ready_jobs_hides_no_job,
