@@ -3,7 +3,7 @@
 //! What a kind takes and makes is told by its own crate, and so is what a schedule is: types that hold such a part are generic over it
 //! (`R`, `D`). So are those with JSON that callers give and get back (`G`), because some keep every digit of it and some do not look at it.
 //!
-//! Order, lowest first: `time`, `problem`, `job`, `request`, `event`, `queue`, `schedule`, `email`, `usage`, `mode`, `status`, `health`.
+//! Order, lowest first: `time`, `problem`, `job`, `text`, `request`, `event`, `queue`, `schedule`, `email`, `usage`, `mode`, `status`, `health`.
 
 mod email;
 mod event;
@@ -15,6 +15,7 @@ mod queue;
 mod request;
 mod schedule;
 mod status;
+mod text;
 mod time;
 mod usage;
 

@@ -24,6 +24,13 @@ impl Timestamp {
     pub fn time(self) -> DateTime<Utc> {
         self.0
     }
+
+    pub(crate) fn put_into(self, written: &mut Vec<u8>) {
+        match text(&self.0) {
+            Some(text) => written.extend_from_slice(&text),
+            None => written.extend_from_slice(self.0.to_rfc3339_opts(SecondsFormat::Millis, true).as_bytes()),
+        }
+    }
 }
 
 impl From<DateTime<Utc>> for Timestamp {
@@ -52,9 +59,11 @@ impl Serialize for Timestamp {
 
 /// As [`DateTime::to_rfc3339_opts`] writes it, without memory of its own: a page of jobs has hundreds. None beyond the year 9999.
 fn text(time: &DateTime<Utc>) -> Option<[u8; 24]> {
+    // Asked part by part, the other type would reckon with its zone each time.
+    let time = time.naive_utc();
     let year = u32::try_from(time.year()).ok().filter(|year| *year <= 9_999)?;
     let mut text = *b"0000-00-00T00:00:00.000Z";
-    let millis = time.timestamp_subsec_millis();
+    let millis = time.nanosecond() / 1_000_000;
     // A leap second has more than a thousand.
     if millis > 999 {
         return None;

@@ -8,7 +8,7 @@ use queue::{Fingerprint, JobId, NewJob, Pushed};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    answer::{self, Job, Json, Problem, Type},
+    answer::{self, Job, Problem, Type},
     find,
     state::App,
 };
@@ -73,7 +73,7 @@ pub(crate) fn new_job(app: &App, id: JobId, job: &NewJob) -> Job {
 }
 
 pub(crate) fn taken(status: StatusCode, answer: &Job) -> Response {
-    (status, [(header::LOCATION, answer.links.itself.clone())], Json(answer)).into_response()
+    (status, [(header::LOCATION, answer.links.itself.clone())], answer::json(answer.to_json())).into_response()
 }
 
 /// The same answer, of which the text is there already.

@@ -13,14 +13,29 @@ pub(crate) struct Json<T>(pub(crate) T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        match serde_json::to_vec(&self.0) {
-            Ok(body) => {
-                let mut response = Response::new(body.into());
-                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                response
-            }
-            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        json(serde_json::to_vec(&self.0))
+    }
+}
+
+/// A page of jobs as the body of an answer.
+#[derive(Debug)]
+pub(crate) struct Page(pub(crate) api::JobPage<queue::Json>);
+
+impl IntoResponse for Page {
+    fn into_response(self) -> Response {
+        json(self.0.to_json())
+    }
+}
+
+/// JSON that is written already, as the body of an answer.
+pub(crate) fn json(json: Result<Vec<u8>, serde_json::Error>) -> Response {
+    match json {
+        Ok(body) => {
+            let mut response = Response::new(body.into());
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
         }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
 

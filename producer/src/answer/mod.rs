@@ -7,5 +7,5 @@ mod json;
 mod problem;
 
 pub(crate) use job::{Job, id_of, live, new, past, state, text, timestamp};
-pub(crate) use json::Json;
+pub(crate) use json::{Json, Page, json};
 pub(crate) use problem::{Problem, Type, no_such_route, panicked, wrong_method};

@@ -4,7 +4,7 @@
 //! way out, by the problem that every other answer of this kind is.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
@@ -190,19 +190,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let phase = self.line.state().phase;
         if self.own.is_none()
             && phase != Phase::Request
-            && let Some(kind) = refused_by_parser(bytes, phase)
+            && let Some(head) = parts.iter().find(|part| !part.is_empty())
+            && let Some(kind) = refused_by_parser(head, phase)
         {
             self.own = Some((answer(kind.0, kind.1), 0));
         }
         let written = if self.own.is_some() {
             // After its own answer the parser writes no other.
-            self.poll_own(context).map_ok(|()| bytes.len())
+            self.poll_own(context).map_ok(|()| parts.iter().map(|part| part.len()).sum())
         } else {
-            Pin::new(&mut self.stream).poll_write(context, bytes)
+            Pin::new(&mut self.stream).poll_write_vectored(context, parts)
         };
         if written.is_ready() {
             self.line.went();
@@ -213,6 +222,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// So that a long answer is not copied behind its head.
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -3,7 +3,7 @@
 //! A list is a row of sections, each newest first. A page begins where the cursor says, in one section, and goes on into the next
 //! ones until it is full or has looked at enough.
 
-use api::Timestamp;
+use api::{JobPage, Timestamp};
 use axum::extract::State as Extract;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::Utc;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use store::{PastPage, PastQuery, words};
 
 use crate::{
-    answer::{Job, Json, Problem, Type, live, past, state},
+    answer::{Job, Page, Problem, Type, live, past, state},
     auth::{Caller, Scope},
     find,
     request::{self, Parameters},
@@ -35,9 +35,6 @@ const STATES: [State; 9] = [
     State::Cancelled,
     State::Expired,
 ];
-
-/// A page of jobs.
-type JobPage = api::JobPage<queue::Json>;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -121,7 +118,6 @@ struct Listing<'a> {
     /// Whose unique keys are meant.
     tenant: String,
     state: Option<State>,
-    kinds: Vec<String>,
     text: String,
     /// On a page that is not the first: when the first one was made.
     began_ms: Option<u64>,
@@ -158,12 +154,12 @@ pub(crate) async fn list(
     Extract(app): Extract<App>,
     caller: Caller,
     Parameters(query): Parameters<ListQuery>,
-) -> Result<Json<JobPage>, Problem> {
+) -> Result<Page, Problem> {
     caller.require(Scope::JobsRead)?;
     let limit = request::page_size(query.limit)?;
     let cursor = query.cursor.as_deref().map(Cursor::read).transpose()?;
-    let Some(mut listing) = Listing::read(&app, &caller, query).await? else {
-        return Ok(Json(JobPage { items: Vec::new(), next_cursor: None }));
+    let Some(mut listing) = Listing::read(&app, &caller, query, limit).await? else {
+        return Ok(page(Vec::new(), None));
     };
     if listing.text.parse::<JobId>().is_ok() {
         return listing.one(&caller).await;
@@ -174,7 +170,7 @@ pub(crate) async fn list(
 
 impl<'a> Listing<'a> {
     /// `None` when nothing can match.
-    async fn read(app: &'a App, caller: &Caller, query: ListQuery) -> Result<Option<Self>, Problem> {
+    async fn read(app: &'a App, caller: &Caller, query: ListQuery, limit: usize) -> Result<Option<Self>, Problem> {
         let state = query.state.as_deref().map(read_state).transpose()?;
         let created_from_ms = query.created_from.as_deref().map(|text| read_time("created_from", text)).transpose()?;
         let created_to_ms = query.created_to.as_deref().map(|text| read_time("created_to", text)).transpose()?;
@@ -183,26 +179,34 @@ impl<'a> Listing<'a> {
         if tenant.as_ref().is_some_and(|tenant| !caller.may_see(tenant)) {
             return Err(Problem::new(Type::Forbidden, "the token needs the scope admin to list jobs of other tenants"));
         }
-        let used = app.client.used_queues().await?;
-        let names = app.client.names_with(&used);
+        // A queue is named like its kind.
+        let filter = ListFilter {
+            queue: query.kind.clone().or_else(|| query.queue.clone()),
+            tenant: tenant.clone(),
+            created_from_ms,
+            created_to_ms,
+        };
+        let begins_live = text.is_empty() && state.is_none() && query.cursor.is_none();
+        let used = match begins_live {
+            true => app.client.used_queues_and_front(&filter, limit).await?,
+            false => app.client.used_queues().await?,
+        };
         for (parameter, name) in [("kind", &query.kind), ("queue", &query.queue)] {
-            if name.as_ref().is_some_and(|name| !names.contains(name)) {
+            let Some(name) = name else { continue };
+            let names = app.client.names_with(&used);
+            if !names.contains(name) {
                 return Err(request::bad_parameter(parameter, &format!("must be one of {}", names.join(", "))));
             }
         }
-        // A queue is named like its kind.
         if query.kind.is_some() && query.queue.is_some() && query.kind != query.queue {
             return Ok(None);
         }
-        let queue = query.kind.or(query.queue);
-        let kinds = queue.clone().map_or(names, |queue| vec![queue]);
         Ok(Some(Self {
             app,
             used,
-            tenant: tenant.clone().unwrap_or_else(|| caller.tenant.clone()),
-            filter: ListFilter { queue, tenant, created_from_ms, created_to_ms },
+            tenant: tenant.unwrap_or_else(|| caller.tenant.clone()),
+            filter,
             state,
-            kinds: if kinds.len() > MOST_KINDS { Vec::new() } else { kinds },
             text,
             began_ms: None,
         }))
@@ -226,7 +230,7 @@ impl<'a> Listing<'a> {
     }
 
     /// The page with the one job whose id was asked for.
-    async fn one(&self, caller: &Caller) -> Result<Json<JobPage>, Problem> {
+    async fn one(&self, caller: &Caller) -> Result<Page, Problem> {
         let found = find::job(self.app, caller, &self.text).await;
         let items = match found {
             Ok(job) if self.passes(&job) => vec![find::with_result(self.app, job).await?],
@@ -234,7 +238,7 @@ impl<'a> Listing<'a> {
             Err(problem) if problem.is_not_found() => Vec::new(),
             Err(problem) => return Err(problem),
         };
-        Ok(Json(JobPage { items, next_cursor: None }))
+        Ok(page(items, None))
     }
 
     fn passes(&self, job: &Job) -> bool {
@@ -244,7 +248,7 @@ impl<'a> Listing<'a> {
             && self.filter.takes_time_of(job.id.0.into())
     }
 
-    async fn page(&self, cursor: Option<Cursor>, limit: usize) -> Result<Json<JobPage>, Problem> {
+    async fn page(&self, cursor: Option<Cursor>, limit: usize) -> Result<Page, Problem> {
         let began_ms = self.began_ms.unwrap_or_else(|| u64::try_from(Utc::now().timestamp_millis()).unwrap_or(0));
         let at = |section, position, after| Cursor { section, position, after, began_ms }.text();
         let (first, mut position, mut after) = match cursor {
@@ -275,7 +279,11 @@ impl<'a> Listing<'a> {
                 }
                 Err(problem) => return Err(problem),
             };
-            items.extend(part.jobs);
+            if items.is_empty() {
+                items = part.jobs;
+            } else {
+                items.extend(part.jobs);
+            }
             if part.position.is_some() || part.after.is_some() {
                 return Ok(page(items, at(*section, part.position, part.after)));
             }
@@ -314,7 +322,7 @@ impl<'a> Listing<'a> {
         let of_key = (section == Section::PastKey).then(|| self.tenant.clone());
         let mut query = PastQuery {
             tenant: of_key.or_else(|| self.filter.tenant.clone()),
-            kinds: self.kinds.clone(),
+            kinds: self.kinds(),
             states: states.into_iter().map(|state| state.name().to_owned()).collect(),
             created_from_ms: self.filter.created_from_ms,
             created_to_ms: self.filter.created_to_ms,
@@ -337,6 +345,13 @@ impl<'a> Listing<'a> {
         }
     }
 
+    /// The kinds that are named to MongoDB; a queue is named like its kind.
+    fn kinds(&self) -> Vec<String> {
+        let kinds = || self.app.client.names_with(&self.used);
+        let kinds = self.filter.queue.clone().map_or_else(kinds, |queue| vec![queue]);
+        if kinds.len() > MOST_KINDS { Vec::new() } else { kinds }
+    }
+
     /// Leaves out what another section shows, and what has been brought back to life since.
     async fn shown(&self, section: Section, mut jobs: Vec<Job>) -> Result<Vec<Job>, Problem> {
         let ids: Vec<JobId> = jobs.iter().map(|job| job.id.0.into()).collect();
@@ -350,8 +365,8 @@ impl<'a> Listing<'a> {
     }
 }
 
-fn page(items: Vec<Job>, next_cursor: Option<String>) -> Json<JobPage> {
-    Json(JobPage { items, next_cursor })
+fn page(items: Vec<Job>, next_cursor: Option<String>) -> Page {
+    Page(JobPage { items, next_cursor })
 }
 
 fn read_state(name: &str) -> Result<State, Problem> {

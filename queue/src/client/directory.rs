@@ -1,7 +1,7 @@
 //! Which partition a queue or an id belongs to. The table is in Redis; entries never change, so each is read once.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct Directory {
     redis: fleet::Redis,
-    known: Arc<RwLock<HashMap<u16, Arc<Partition>>>>,
+    known: Arc<RwLock<BTreeMap<u16, Arc<Partition>>>>,
 }
 
 impl Directory {
@@ -59,8 +59,14 @@ impl Directory {
 
     /// All partitions that any process has used, by number.
     pub(crate) async fn all(&self) -> Result<Vec<Arc<Partition>>, Error> {
-        let names: HashMap<u16, String> =
-            self.redis.connection().hgetall(keys::partitions(self.redis.prefix())).await?;
+        let table = keys::partitions(self.redis.prefix());
+        let n: usize = self.redis.connection().hlen(&table).await?;
+        // No entry ever goes or changes, so as many as there are are all.
+        let known = self.known();
+        if known.len() == n {
+            return Ok(known);
+        }
+        let names: HashMap<u16, String> = self.redis.connection().hgetall(table).await?;
         let mut all: Vec<_> = names
             .iter()
             .filter_map(|(number, name)| split(name).map(|(queue, index)| self.remember(*number, queue, index)))
@@ -72,6 +78,11 @@ impl Directory {
     fn cached(&self, is: impl Fn(&Partition) -> bool) -> Option<Arc<Partition>> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.values().find(|partition| is(partition)).cloned()
+    }
+
+    /// Those that this process has used, by number.
+    pub(crate) fn known(&self) -> Vec<Arc<Partition>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     fn remember(&self, number: u16, queue: &str, index: u16) -> Arc<Partition> {

@@ -7,7 +7,7 @@
 //! a request that died, or that never learned what came of its push, pushes the same job and not a second one, even while the first is
 //! still at it. The entry is changed only by whoever wrote it last.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use async_recursion::async_recursion as boxed;
 use serde::{Deserialize, Serialize};
@@ -155,7 +155,7 @@ impl Client {
         fingerprint: &Fingerprint,
         job: &NewJob,
     ) -> Result<Option<JobId>, Error> {
-        if job.unique.is_some() || self.slots_apart.load(Ordering::Relaxed) {
+        if job.unique.is_some() || self.are_slots_apart() {
             return Ok(None);
         }
         let (partition, push) = self.prepared(job, self.clock.now_ms()).await?;
@@ -164,10 +164,7 @@ impl Client {
         let key = keys::idempotency(self.redis.prefix(), tenant, key);
         match self.pusher.push_once(partition, Once { push, key, entry, ttl_ms: ms(KEPT) }).await {
             Ok(present) => Ok(present.is_none().then_some(id)),
-            Err(Error::Redis(reason)) if reason.contains("CROSSSLOT") => {
-                self.slots_apart.store(true, Ordering::Relaxed);
-                Ok(None)
-            }
+            Err(error) if self.finds_slots_apart(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -2,26 +2,22 @@
 //! which is found by rank in a sorted set, and by its index, corrected for the pushes since then, in a list. Of running jobs, which are
 //! never many, each page reads all ids.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_recursion::async_recursion as boxed;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
-use fleet::Connection;
 use futures::future::try_join_all;
-use redis::AsyncCommands;
+use redis::{Value, from_redis_value};
 use serde::{Deserialize, Serialize};
 
 use super::Client;
 use crate::{
-    keys::Partition,
+    keys::{self, Partition},
     model::{error::Error, id::JobId, record::indexed, state::State, stored_job::StoredJob, view::JobView},
     scripts::{
         scored::scored,
         split_ids,
-        waiting::{ListAfter, ListPart, waiting},
+        waiting::{AskWaiting, ListAfter, ListPart, Next, Waiting, WaitingJob},
     },
 };
 
@@ -34,9 +30,7 @@ const MOST_OF_A_TENANT: usize = 5_000;
 const BATCH: usize = 250;
 /// How often a page looks on, 1000 ids at a time, for the place where the page before it ended.
 const LOOK_ON: usize = 10;
-/// Of all lists together one call gets fewer than 1000.
-const MOST_OF_A_LIST: usize = 125;
-/// Where ready jobs wait.
+/// Where ready jobs wait, in the order of the script `waiting`.
 const LISTS: [&str; 6] = ["ready:0", "ready:1", "ready:2", "ready:3", "suspects", "held"];
 
 /// Which jobs are listed; what is absent does not matter.
@@ -61,14 +55,32 @@ impl ListFilter {
             && self.created_to_ms.is_none_or(|to| created_ms <= to)
     }
 
-    fn is_selective(&self) -> bool {
-        self.tenant.is_some() || self.created_from_ms.is_some() || self.created_to_ms.is_some()
+    fn is_of_any_time(&self) -> bool {
+        self.created_from_ms.is_none() && self.created_to_ms.is_none()
     }
 }
 
 /// The queues that any process had used by the time they were asked for.
-#[derive(Debug, Clone)]
-pub struct UsedQueues(pub(super) Vec<Arc<Partition>>);
+#[derive(Debug)]
+pub struct UsedQueues {
+    pub(super) partitions: Vec<Arc<Partition>>,
+    front: Option<Front>,
+}
+
+/// What lists of all these queues begin with.
+#[derive(Debug)]
+struct Front {
+    /// The jobs that run, in any order; some may have ended meanwhile.
+    running: Vec<JobId>,
+    /// The ready ones, until they are listed.
+    ready: Mutex<Option<Waiting>>,
+}
+
+impl Front {
+    fn take_ready(&self) -> Option<Waiting> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
 
 /// A page of a list of jobs.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,13 +138,26 @@ struct Anchor {
     index: u32,
 }
 
-/// What may come next, in order, each with its place.
+/// What may come next, in order.
 struct Candidates {
-    candidates: Vec<(JobId, Spot)>,
+    candidates: Vec<Candidate>,
     /// Nothing is behind the last candidate.
     last: bool,
     /// The place of a list is still looked for.
     searching: bool,
+}
+
+struct Candidate {
+    id: JobId,
+    spot: Spot,
+    /// What there is of it; absent while nobody has looked, and when it was too large for this page.
+    looked: Option<Option<StoredJob>>,
+}
+
+impl Candidate {
+    fn new(id: JobId, spot: Spot) -> Self {
+        Self { id, spot, looked: None }
+    }
 }
 
 /// Where a candidate stands.
@@ -173,7 +198,38 @@ impl Client {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn used_queues(&self) -> Result<UsedQueues, Error> {
-        self.directory.all().await.map(UsedQueues)
+        Ok(UsedQueues { partitions: self.directory.all().await?, front: None })
+    }
+
+    /// Like [`Client::used_queues`], for lists with this filter of running jobs and then of ready ones, of `limit` together: most often
+    /// what they begin with comes in the same call.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    #[boxed]
+    pub async fn used_queues_and_front(&self, filter: &ListFilter, limit: usize) -> Result<UsedQueues, Error> {
+        let known = self.directory.known();
+        let of_all = filter.queue.is_none() && filter.tenant.as_deref().and_then(indexed).is_none();
+        if !of_all || !filter.is_of_any_time() || known.is_empty() || known.len() > 1 && self.are_slots_apart() {
+            return self.used_queues().await;
+        }
+        let partitions: Vec<&Partition> = known.iter().map(|partition| &**partition).collect();
+        let ask = AskWaiting { n: limit.clamp(1, MOST_IN_A_PAGE) + 1, after: &[], all: true, with_jobs: true };
+        let mut pipe = claims_of(&partitions);
+        pipe.add_command(ask.command(&partitions)).hlen(keys::partitions(self.redis.prefix()));
+        let mut answers: Vec<Value> = match pipe.query_async(&mut self.redis.connection()).await {
+            Ok(answers) => answers,
+            // The server does not know the script, or is a cluster. What is wrong otherwise is said where it matters.
+            Err(error) if error.clone().into_server_errors().is_some() => return self.used_queues().await,
+            Err(error) => return Err(error.into()),
+        };
+        let (n, ready) = (answers.pop().unwrap_or(Value::Nil), answers.pop().unwrap_or(Value::Nil));
+        // No partition ever goes, so as many as there are are all.
+        if from_redis_value::<usize>(n)? != known.len() {
+            return self.used_queues().await;
+        }
+        let front = Front { running: claimed(answers)?, ready: Mutex::new(Some(Waiting::read(ready)?)) };
+        Ok(UsedQueues { partitions: known, front: Some(front) })
     }
 
     /// Like [`Client::list`], without asking again which queues there are.
@@ -182,7 +238,7 @@ impl Client {
     /// As [`Client::list`].
     pub async fn list_of(
         &self,
-        UsedQueues(partitions): &UsedQueues,
+        used: &UsedQueues,
         state: State,
         filter: &ListFilter,
         after: Option<&Position>,
@@ -190,7 +246,7 @@ impl Client {
     ) -> Result<ListPage, Error> {
         let limit = limit.clamp(1, MOST_IN_A_PAGE);
         let partitions =
-            partitions.iter().filter(|part| filter.queue.as_ref().is_none_or(|queue| *queue == part.queue));
+            used.partitions.iter().filter(|part| filter.queue.as_ref().is_none_or(|queue| *queue == part.queue));
         let partitions: Vec<&Partition> = partitions.map(|partition| &**partition).collect();
         if let Some(queue) = &filter.queue
             && partitions.is_empty()
@@ -204,24 +260,27 @@ impl Client {
             return self.list_of_tenant(state, filter, &partitions, tenant, after, limit).await;
         }
         let mut position = after.map(|after| after.0.clone());
+        let front = used.front.as_ref().filter(|_| filter.queue.is_none());
         let mut items: Vec<JobView> = Vec::new();
         let (mut n_examined, most) = (0, if filter.tenant.is_some() { MOST_OF_A_TENANT } else { MOST_EXAMINED });
         loop {
-            // One more than needed tells whether there is a next page.
-            let n = if filter.is_selective() { BATCH } else { limit - items.len() + 1 };
-            let batch = self.candidates(state, &partitions, &mut position, n).await?;
-            let ids = batch.candidates.iter().map(|(id, _)| *id).filter(|id| filter.takes_time_of(*id));
-            let looked = self.look_at_all(&partitions, ids).await?;
+            // One more than needed tells whether there is a next page. Most often all jobs are of one tenant, or few are.
+            let is_enough = filter.is_of_any_time() && (filter.tenant.is_none() || n_examined == 0);
+            let n = if is_enough { limit - items.len() + 1 } else { BATCH.min(most - n_examined) };
+            let mut batch = self.candidates(state, &partitions, front, &mut position, n, is_enough).await?;
+            self.look_at_all(&partitions, filter, &mut batch.candidates).await?;
             let n_candidates = batch.candidates.len();
-            for (at, (id, spot)) in batch.candidates.into_iter().enumerate() {
+            items.reserve(n_candidates.min(limit - items.len()));
+            for (at, Candidate { id, spot, looked }) in batch.candidates.into_iter().enumerate() {
                 if filter.takes_time_of(id) {
                     // What was too large for this page begins the next one.
-                    let Some(found) = looked.get(&id) else { return Ok(page(items, position)) };
-                    items.extend(found.as_ref().and_then(|(partition, found)| {
-                        let view = self.view(id, partition, found);
-                        let of_tenant = filter.tenant.as_ref().is_none_or(|tenant| *tenant == view.tenant);
-                        (view.state == state && of_tenant).then_some(view)
-                    }));
+                    let Some(found) = looked else { return Ok(page(items, position)) };
+                    if let Some((found, partition)) = found.zip(of_number(&partitions, id.partition())) {
+                        let view = self.view(id, partition, &found);
+                        if view.state == state && filter.tenant.as_ref().is_none_or(|tenant| *tenant == view.tenant) {
+                            items.push(view);
+                        }
+                    }
                 }
                 pass(&mut position, id, spot);
                 if items.len() == limit && (at + 1 < n_candidates || !batch.last) {
@@ -289,26 +348,28 @@ impl Client {
         let mut items: Vec<JobView> = Vec::new();
         for _ in 0..MOST_OF_A_TENANT / BATCH {
             let ids = self.ids_of_tenant(partitions, tenant, after, BATCH + 1).await?;
-            let last = ids.len() <= BATCH;
-            let looked =
-                self.look_at_all(partitions, ids.iter().copied().filter(|id| filter.takes_time_of(*id))).await?;
-            self.forget_finished(partitions, tenant, &looked).await;
-            for (at, id) in ids.iter().enumerate().take(BATCH) {
-                if filter.takes_time_of(*id) {
+            let n_ids = ids.len();
+            let mut candidates: Vec<_> = ids.into_iter().map(|id| Candidate::new(id, Spot::Id)).collect();
+            self.look_at_all(partitions, filter, &mut candidates).await?;
+            self.forget_finished(partitions, tenant, &candidates).await;
+            for (at, Candidate { id, looked, .. }) in candidates.into_iter().enumerate().take(BATCH) {
+                if filter.takes_time_of(id) {
                     // What was too large for this page begins the next one.
-                    let Some(found) = looked.get(id) else { return Ok(page(items, after.map(Place::Id))) };
-                    items.extend(found.as_ref().and_then(|(partition, found)| {
-                        let view = self.view(*id, partition, found);
-                        (view.state == state && view.tenant == tenant).then_some(view)
-                    }));
+                    let Some(found) = looked else { return Ok(page(items, after.map(Place::Id))) };
+                    if let Some((found, partition)) = found.zip(of_number(partitions, id.partition())) {
+                        let view = self.view(id, partition, &found);
+                        if view.state == state && view.tenant == tenant {
+                            items.push(view);
+                        }
+                    }
                 }
-                after = Some(*id);
+                after = Some(id);
                 if items.len() == limit {
-                    let more = at + 1 < ids.len();
+                    let more = at + 1 < n_ids;
                     return Ok(page(items, after.filter(|_| more).map(Place::Id)));
                 }
             }
-            if last {
+            if n_ids <= BATCH {
                 return Ok(page(items, None));
             }
         }
@@ -316,15 +377,10 @@ impl Client {
     }
 
     /// Takes those of a tenant's jobs out of the index that were looked at and have ended.
-    async fn forget_finished(
-        &self,
-        partitions: &[&Partition],
-        tenant: &str,
-        looked: &HashMap<JobId, Option<(&Partition, StoredJob)>>,
-    ) {
-        let ended =
-            looked.iter().filter(|(_, found)| found.as_ref().is_none_or(|(_, found)| found.place == "finished"));
-        let ended: Vec<(&str, JobId)> = ended.map(|(id, _)| (tenant, *id)).collect();
+    async fn forget_finished(&self, partitions: &[&Partition], tenant: &str, candidates: &[Candidate]) {
+        let has_ended = |found: &Option<StoredJob>| found.as_ref().is_none_or(|found| found.place == "finished");
+        let ended = candidates.iter().filter(|candidate| candidate.looked.as_ref().is_some_and(has_ended));
+        let ended: Vec<(&str, JobId)> = ended.map(|candidate| (tenant, candidate.id)).collect();
         for partition in partitions {
             let here: Vec<_> = ended.iter().copied().filter(|(_, id)| id.partition() == partition.number).collect();
             if let Err(error) = self.forget(partition, &here).await {
@@ -337,21 +393,30 @@ impl Client {
         &self,
         state: State,
         partitions: &[&Partition],
+        front: Option<&Front>,
         position: &mut Option<Place>,
         n: usize,
+        with_jobs: bool,
     ) -> Result<Candidates, Error> {
         match (state, &mut *position) {
             (State::Scheduled | State::Retrying | State::Dead, None) => self.scored(state, partitions, None, n).await,
             (State::Scheduled | State::Retrying | State::Dead, Some(Place::Scored(score, id))) => {
                 self.scored(state, partitions, Some((*score, *id)), n).await
             }
-            (State::Running, None) => self.running(partitions, None, n).await,
-            (State::Running, Some(Place::Id(id))) => self.running(partitions, Some(*id), n).await,
+            (State::Running, None) => self.running(partitions, front, None, n).await,
+            (State::Running, Some(Place::Id(id))) => self.running(partitions, front, Some(*id), n).await,
             (State::Ready, None) => {
-                let anchors = &mut Vec::new();
-                self.ready(partitions, anchors, n).await
+                let waiting = match front.and_then(Front::take_ready) {
+                    Some(waiting) => waiting,
+                    None => self.next_of_each(partitions, n, &[], with_jobs).await?,
+                };
+                Ok(ready(partitions, &mut [], waiting))
             }
-            (State::Ready, Some(Place::Ready(anchors))) => self.ready(partitions, anchors, n).await,
+            (State::Ready, Some(Place::Ready(anchors))) => {
+                let after: Vec<_> = anchors.iter().filter_map(|anchor| anchor.place(partitions)).collect();
+                let waiting = self.next_of_each(partitions, n, &after, with_jobs).await?;
+                Ok(ready(partitions, anchors, waiting))
+            }
             (State::Waiting | State::Succeeded | State::Cancelled | State::Expired, None) => {
                 Ok(Candidates { candidates: Vec::new(), last: true, searching: false })
             }
@@ -373,119 +438,178 @@ impl Client {
         all.sort_by_key(|(id, score)| std::cmp::Reverse((*score, *id)));
         let last = all.len() < n;
         all.truncate(n);
-        let candidates = all.into_iter().map(|(id, score)| (id, Spot::Scored(score))).collect();
+        let candidates = all.into_iter().map(|(id, score)| Candidate::new(id, Spot::Scored(score))).collect();
         Ok(Candidates { candidates, last, searching: false })
     }
 
-    /// Of running jobs: the highest id first. There are never more of them than all workers hold.
-    async fn running(&self, partitions: &[&Partition], after: Option<JobId>, n: usize) -> Result<Candidates, Error> {
-        let ids = try_join_all(partitions.iter().map(|partition| self.running_ids(partition))).await?;
-        let mut ids: Vec<JobId> =
-            ids.into_iter().flatten().filter(|id| after.is_none_or(|after| *id < after)).collect();
+    /// Of running jobs: the highest id first. There are never more of them than all workers hold; some may have ended meanwhile.
+    async fn running(
+        &self,
+        partitions: &[&Partition],
+        front: Option<&Front>,
+        after: Option<JobId>,
+        n: usize,
+    ) -> Result<Candidates, Error> {
+        let mut ids = match front {
+            Some(front) => front.running.clone(),
+            // An empty pipeline is refused by the driver.
+            None if partitions.is_empty() => Vec::new(),
+            None => claimed(claims_of(partitions).query_async(&mut self.redis.connection()).await?)?,
+        };
+        ids.retain(|id| after.is_none_or(|after| *id < after));
         ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
         let last = ids.len() <= n;
-        ids.truncate(n);
-        Ok(Candidates { candidates: ids.into_iter().map(|id| (id, Spot::Id)).collect(), last, searching: false })
+        let candidates = ids.into_iter().take(n).map(|id| Candidate::new(id, Spot::Id)).collect();
+        Ok(Candidates { candidates, last, searching: false })
     }
 
-    /// The ids of the running jobs of a partition, in any order; some may have ended meanwhile.
-    async fn running_ids(&self, partition: &Partition) -> Result<Vec<JobId>, Error> {
-        let claims: Vec<Vec<u8>> = self.redis.connection().hvals(partition.key("claims")).await?;
-        Ok(claims.iter().flat_map(|ids| split_ids(ids)).collect())
+    /// The next `n` of each list. Looks on for the places that were not found at once, and gives up after some calls.
+    async fn next_of_each(
+        &self,
+        partitions: &[&Partition],
+        n: usize,
+        after: &[ListAfter],
+        with_jobs: bool,
+    ) -> Result<Waiting, Error> {
+        let mut nexts = self.waiting(partitions, &AskWaiting { n, after, all: true, with_jobs }).await?;
+        for _ in 0..LOOK_ON {
+            let looks_on = |part: &mut ListPart| matches!(part.next, Next::LookOn(_));
+            let again: Vec<ListAfter> = nexts
+                .parts
+                .extract_if(.., looks_on)
+                .filter_map(|ListPart { partition, list, next }| {
+                    let Next::LookOn(index) = next else { return None };
+                    let asked = after.iter().find(|after| (after.partition, after.list) == (partition, list))?;
+                    Some(ListAfter { index, ..*asked })
+                })
+                .collect();
+            if again.is_empty() {
+                break;
+            }
+            let found = self.waiting(partitions, &AskWaiting { n, after: &again, all: false, with_jobs }).await?;
+            nexts.n = nexts.n.min(found.n);
+            nexts.parts.extend(found.parts);
+        }
+        Ok(nexts)
     }
 
-    /// Of the lists of ready jobs: each list from its end, and of the lists' next jobs always the newest.
-    async fn ready(&self, partitions: &[&Partition], anchors: &mut [Anchor], n: usize) -> Result<Candidates, Error> {
+    /// What comes next in the lists of these partitions: in one call, or in a cluster, where each has a slot of its own, in one for each.
+    async fn waiting(&self, partitions: &[&Partition], ask: &AskWaiting<'_>) -> Result<Waiting, Error> {
         let connection = self.redis.connection();
-        let asked: Vec<Vec<ListAfter<'_>>> = partitions
-            .iter()
-            .map(|partition| {
-                let anchor = |list| anchors.iter().find(|anchor| anchor.is_of(list, partition));
-                let lists = LISTS.iter().enumerate();
-                lists.map(|(list, name)| (*name, anchor(list).map(|anchor| (anchor.id, anchor.index)))).collect()
-            })
-            .collect();
-        let n = n.min(MOST_OF_A_LIST);
-        let answers = partitions.iter().zip(&asked);
-        let answers = answers.map(|(partition, lists)| next_of_each(&connection, partition, n, lists));
-        let mut searching = false;
-        let mut lists: Vec<VecDeque<(JobId, Spot)>> = Vec::new();
-        for (partition, nexts) in partitions.iter().zip(try_join_all(answers).await?) {
-            for (list, next) in nexts.into_iter().enumerate() {
-                match next {
-                    ListPart::Ids(first, ids) => {
-                        let with_index = ids.into_iter().zip(first..);
-                        lists.push(with_index.map(|(id, index)| (id, Spot::Ready { list, index })).collect());
-                    }
-                    ListPart::LookOn(index) => {
-                        searching = true;
-                        if let Some(anchor) = anchors.iter_mut().find(|anchor| anchor.is_of(list, partition)) {
-                            anchor.index = index;
-                        }
-                    }
+        if partitions.is_empty() {
+            return Ok(Waiting { n: ask.n, parts: Vec::new() });
+        }
+        if partitions.len() == 1 || !self.are_slots_apart() {
+            match ask.call(&connection, partitions).await {
+                Err(error) if partitions.len() > 1 && self.finds_slots_apart(&error) => {}
+                waiting => return waiting,
+            }
+        }
+        let calls = partitions.iter().enumerate().map(async |(number, partition)| {
+            let after = ask.after.iter().filter(|after| after.partition == number);
+            let after: Vec<ListAfter> = after.map(|after| ListAfter { partition: 0, ..*after }).collect();
+            let mut waiting = AskWaiting { after: &after, ..*ask }.call(&connection, &[partition]).await?;
+            waiting.parts.iter_mut().for_each(|part| part.partition = number);
+            Ok::<Waiting, Error>(waiting)
+        });
+        let all = try_join_all(calls).await?;
+        let n = all.iter().map(|waiting| waiting.n).min().unwrap_or_default();
+        Ok(Waiting { n, parts: all.into_iter().flat_map(|waiting| waiting.parts).collect() })
+    }
+
+    /// Looks at those candidates that were not looked at yet; the large ones may stay so.
+    async fn look_at_all(
+        &self,
+        partitions: &[&Partition],
+        filter: &ListFilter,
+        candidates: &mut [Candidate],
+    ) -> Result<(), Error> {
+        let looks = partitions.iter().map(async |partition| {
+            let is_asked = |candidate: &Candidate| {
+                candidate.looked.is_none()
+                    && candidate.id.partition() == partition.number
+                    && filter.takes_time_of(candidate.id)
+            };
+            let places: Vec<usize> = (0..candidates.len()).filter(|at| is_asked(&candidates[*at])).collect();
+            let ids: Vec<JobId> = places.iter().map(|at| candidates[*at].id).collect();
+            let found = if ids.is_empty() { Vec::new() } else { self.look(partition, &ids).await? };
+            Ok::<_, Error>(places.into_iter().zip(found).collect::<Vec<_>>())
+        });
+        let looked = try_join_all(looks).await?;
+        for (at, found) in looked.into_iter().flatten() {
+            candidates[at].looked = Some(found);
+        }
+        // Something foreign among the ids.
+        for candidate in
+            candidates.iter_mut().filter(|candidate| of_number(partitions, candidate.id.partition()).is_none())
+        {
+            candidate.looked = Some(None);
+        }
+        Ok(())
+    }
+}
+
+/// The partition with this number; they are in the order of their numbers.
+fn of_number<'a>(partitions: &[&'a Partition], number: u16) -> Option<&'a Partition> {
+    let at = partitions.binary_search_by_key(&number, |partition| partition.number);
+    at.ok().map(|at| partitions[at])
+}
+
+/// Asks for the claims of each of these partitions.
+fn claims_of(partitions: &[&Partition]) -> redis::Pipeline {
+    let mut pipe = redis::pipe();
+    for partition in partitions {
+        pipe.hvals(partition.key("claims"));
+    }
+    pipe
+}
+
+/// The jobs of these claims.
+fn claimed(claims: Vec<Value>) -> Result<Vec<JobId>, Error> {
+    let claims: Vec<Vec<Vec<u8>>> = claims.into_iter().map(from_redis_value).collect::<Result<_, _>>()?;
+    Ok(claims.iter().flatten().flat_map(|ids| split_ids(ids)).collect())
+}
+
+/// Of the lists of ready jobs: each list from its end, and of the lists' next jobs always the newest.
+fn ready(partitions: &[&Partition], anchors: &mut [Anchor], Waiting { n, parts }: Waiting) -> Candidates {
+    let mut searching = false;
+    let mut lists: Vec<(usize, Vec<WaitingJob>)> = Vec::with_capacity(parts.len());
+    for ListPart { partition, list, next } in parts {
+        let Some(partition) = partitions.get(partition) else { continue };
+        match next {
+            Next::Jobs(mut jobs) => {
+                jobs.retain(|job| job.id.partition() == partition.number);
+                lists.push((list, jobs));
+            }
+            Next::LookOn(index) => {
+                searching = true;
+                if let Some(anchor) = anchors.iter_mut().find(|anchor| anchor.is_of(list, partition)) {
+                    anchor.index = index;
                 }
             }
         }
-        let mut candidates = Vec::with_capacity(n);
-        while candidates.len() < n {
-            let newest = lists.iter_mut().max_by_key(|list| list.front().map(|(id, _)| *id));
-            let Some(next) = newest.and_then(VecDeque::pop_front) else { break };
-            candidates.push(next);
-        }
-        let last = candidates.len() < n && !searching;
-        Ok(Candidates { candidates, last, searching })
     }
-
-    /// Finds jobs of several partitions; those are absent that were too large.
-    async fn look_at_all<'a>(
-        &self,
-        partitions: &[&'a Partition],
-        ids: impl Iterator<Item = JobId>,
-    ) -> Result<HashMap<JobId, Option<(&'a Partition, StoredJob)>>, Error> {
-        let mut by_partition: HashMap<u16, Vec<JobId>> = HashMap::new();
-        for id in ids {
-            by_partition.entry(id.partition()).or_default().push(id);
-        }
-        let asked = partitions.iter().filter_map(|part| Some((*part, by_partition.remove(&part.number)?)));
-        let looks = asked.map(async |(partition, ids)| {
-            let found = self.look(partition, &ids).await?;
-            let found = found.into_iter().map(move |found| found.map(|found| (partition, found)));
-            Ok::<Vec<_>, Error>(ids.into_iter().zip(found).collect())
-        });
-        Ok(try_join_all(looks).await?.into_iter().flatten().collect())
+    let mut candidates = Vec::with_capacity(n);
+    while candidates.len() < n {
+        let newest = lists.iter_mut().max_by_key(|(_, jobs)| jobs.last().map(|job| job.id));
+        let Some((list, Some(job))) = newest.map(|(list, jobs)| (*list, jobs.pop())) else { break };
+        let WaitingJob { id, index, found } = job;
+        candidates.push(Candidate { id, spot: Spot::Ready { list, index }, looked: found });
     }
+    let last = candidates.len() < n && !searching;
+    Candidates { candidates, last, searching }
 }
 
 impl Anchor {
+    /// Where to begin, if the list is of one of these partitions.
+    fn place(&self, partitions: &[&Partition]) -> Option<ListAfter> {
+        let partition = partitions.iter().position(|partition| self.id.partition() == partition.number)?;
+        Some(ListAfter { partition, list: self.list, id: self.id, index: self.index })
+    }
+
     fn is_of(&self, list: usize, partition: &Partition) -> bool {
         self.list == list && self.id.partition() == partition.number
     }
-}
-
-/// The next `n` of each list. Looks on for the places that were not found at once, and gives up after some calls.
-async fn next_of_each(
-    connection: &Connection,
-    partition: &Partition,
-    n: usize,
-    lists: &[ListAfter<'_>],
-) -> Result<Vec<ListPart>, Error> {
-    let mut nexts = waiting(connection, partition, n, lists).await?;
-    for _ in 0..LOOK_ON {
-        let (mut positions, mut again) = (Vec::new(), Vec::new());
-        for (at, next) in nexts.iter().enumerate() {
-            if let (ListPart::LookOn(index), Some((list, Some((id, _))))) = (next, lists.get(at)) {
-                positions.push(at);
-                again.push((*list, Some((*id, *index))));
-            }
-        }
-        if again.is_empty() {
-            break;
-        }
-        for (at, next) in positions.into_iter().zip(waiting(connection, partition, n, &again).await?) {
-            nexts[at] = next;
-        }
-    }
-    Ok(nexts)
 }
 
 fn page(items: Vec<JobView>, position: Option<Place>) -> ListPage {

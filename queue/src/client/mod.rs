@@ -25,14 +25,17 @@ pub(crate) mod watch;
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use fleet::Clock;
 
 use self::{directory::Directory, events::Events, pusher::Pusher};
-use crate::model::{job::Kind, retention::Retention};
+use crate::model::{error::Error, job::Kind, retention::Retention};
 
 /// How long finished jobs are kept in Redis.
 pub const RETENTION: Duration = Duration::from_secs(24 * 3600);
@@ -47,10 +50,10 @@ pub struct Client {
     kinds: Arc<[Arc<Kind>]>,
     pub(crate) events: Arc<Events>,
     pub(crate) pusher: Arc<Pusher>,
-    /// The server is one of a cluster, in which keys and jobs are in different slots.
-    pub(crate) slots_apart: Arc<AtomicBool>,
     /// The numbers of the partitions whose tenants' jobs this process indexes, or has indexed.
     pub(crate) indexing: Arc<Mutex<HashSet<u16>>>,
+    /// Redis is a cluster: what is of several partitions takes several calls.
+    slots_apart: Arc<AtomicBool>,
     /// Told when there are ended jobs of which history is to be written.
     pub(crate) ended: Arc<tokio::sync::Notify>,
 }
@@ -74,8 +77,8 @@ impl Client {
             retention,
             kinds: kinds.into_iter().map(Arc::new).collect(),
             events: Events::new(redis),
-            slots_apart: Arc::default(),
             indexing: Arc::default(),
+            slots_apart: Arc::default(),
             ended: Arc::default(),
         }
     }
@@ -102,6 +105,18 @@ impl Client {
 
     pub(crate) fn kinds(&self) -> &[Arc<Kind>] {
         &self.kinds
+    }
+
+    /// Whether a call may not be about keys of several slots.
+    pub(crate) fn are_slots_apart(&self) -> bool {
+        self.slots_apart.load(Ordering::Relaxed)
+    }
+
+    /// Whether a call was refused because it was about keys of several slots: it is one of a cluster.
+    pub(crate) fn finds_slots_apart(&self, error: &Error) -> bool {
+        let is_cluster = matches!(error, Error::Redis(reason) if reason.contains("CROSSSLOT"));
+        self.slots_apart.fetch_or(is_cluster, Ordering::Relaxed);
+        is_cluster
     }
 
     pub(crate) fn keeps_history(&self, queue: &str) -> bool {

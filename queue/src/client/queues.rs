@@ -142,9 +142,9 @@ impl Client {
 
     /// Like [`Client::queue_names`], without asking again which queues there are.
     #[must_use]
-    pub fn names_with(&self, UsedQueues(used): &UsedQueues) -> Vec<String> {
+    pub fn names_with(&self, used: &UsedQueues) -> Vec<String> {
         let mut names: Vec<String> = self.kinds().iter().map(|kind| kind.name.clone()).collect();
-        names.extend(used.iter().map(|partition| partition.queue.clone()));
+        names.extend(used.partitions.iter().map(|partition| partition.queue.clone()));
         names.sort();
         names.dedup();
         names

@@ -129,6 +129,7 @@ impl History {
 
     /// The stored history; one that cannot be read counts as none, because losing it is better than losing the job.
     pub(crate) fn decode(bytes: Option<&[u8]>) -> Self {
-        bytes.and_then(|bytes| rmp_serde::from_slice::<Self>(bytes).ok()).unwrap_or_default().with_counted_snoozes()
+        let stored = bytes.and_then(|bytes| rmp_serde::from_slice::<Self>(bytes).ok());
+        stored.map(Self::with_counted_snoozes).unwrap_or_default()
     }
 }

@@ -43,6 +43,13 @@ pub(crate) struct Options {
     pub(crate) unique_key: Option<String>,
 }
 
+impl Options {
+    pub(crate) fn take_metadata(&mut self) -> Json {
+        let exact = self.exact_metadata.as_deref().and_then(|text| Json::read(text.as_bytes()).ok());
+        exact.unwrap_or_else(|| Value::Object(self.metadata.take().unwrap_or_default()).into())
+    }
+}
+
 /// The record of a job, as every waiting job has it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Record {
@@ -101,11 +108,6 @@ impl Record {
     /// Whether a newer release wrote it.
     pub(crate) fn is_newer(bytes: &[u8]) -> bool {
         bytes.len() >= HEADER && bytes[0] > ENVELOPE_VERSION
-    }
-
-    pub(crate) fn metadata(&self) -> Json {
-        let exact = self.options.exact_metadata.as_deref().and_then(|text| Json::read(text.as_bytes()).ok());
-        exact.unwrap_or_else(|| Value::Object(self.options.metadata.clone().unwrap_or_default()).into())
     }
 
     pub(crate) fn tenant(&self) -> &str {

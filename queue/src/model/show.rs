@@ -11,6 +11,7 @@ use super::{
     id::JobId,
     job::Kind,
     json::Json,
+    new_job::DEFAULT_TENANT,
     outcome::Success,
     record::{Options, Record},
     reports::Reports,
@@ -21,7 +22,7 @@ use super::{
 
 impl JobView {
     pub(crate) fn of(id: JobId, queue: &str, kind: Option<&Kind>, found: &StoredJob) -> Self {
-        match found.place.as_str() {
+        match &*found.place {
             "finished" => match Finished::decode(&found.record) {
                 Ok(finished) => Self::of_finished(id, queue, kind, finished),
                 // A newer release may have written it: what can be said of it is that it has finished.
@@ -81,7 +82,7 @@ impl JobView {
     }
 
     fn base(id: JobId, queue: &str, kind: Option<&Kind>, record: &[u8], history: &History, state: State) -> Self {
-        let (record, payload, record_base64) = readable(record);
+        let (priority, mut options, payload, record_base64) = readable(record);
         let created_ms = id.created_ms();
         let attempts: Vec<AttemptView> = history.attempts.iter().cloned().map(AttemptView::from).collect();
         let attempt = match attempts.last() {
@@ -92,49 +93,46 @@ impl JobView {
             id,
             kind: queue.to_owned(),
             queue: queue.to_owned(),
-            tenant: record.tenant().to_owned(),
+            tenant: options.tenant.take().unwrap_or_else(|| DEFAULT_TENANT.to_owned()),
             state,
-            priority: record.priority,
+            priority,
             payload,
             record_base64,
-            metadata: record.metadata(),
-            unique_key: record.options.unique_key.clone(),
+            metadata: options.take_metadata(),
+            unique_key: options.unique_key.take(),
             created_at: Timestamp::from_ms(created_ms),
-            run_at: Timestamp::from_ms(history.due_ms.or(record.options.run_at_ms).unwrap_or(created_ms)),
+            run_at: Timestamp::from_ms(history.due_ms.or(options.run_at_ms).unwrap_or(created_ms)),
             started_at: attempts.last().map(|last| last.started_at),
             finished_at: None,
-            expires_at: record.options.expires_at_ms.map(Timestamp::from_ms),
+            expires_at: options.expires_at_ms.map(Timestamp::from_ms),
             attempt,
-            max_attempts: record.options.max_attempts.or(kind.map(|kind| kind.max_attempts)).unwrap_or(3),
+            max_attempts: options.max_attempts.or(kind.map(|kind| kind.max_attempts)).unwrap_or(3),
             crashes: history.crashes,
-            timeout_s: record.options.timeout_s.or(kind.map(|kind| kind.timeout_s)).unwrap_or(60),
+            timeout_s: options.timeout_s.or(kind.map(|kind| kind.timeout_s)).unwrap_or(60),
             progress: None,
             attempts,
             snoozes: history.snoozed.as_ref().map(Snoozes::from).unwrap_or_default(),
             success: None,
-            trace: Trace::new(&record, history),
+            trace: Trace::new(&options, history),
         };
         view.set_reports(history.reports.clone());
         view
     }
 }
 
-/// A record that can be shown, also when it is damaged: then its payload as text, as far as it is text, and all its bytes in base64.
-fn readable(bytes: &[u8]) -> (Record, Json, Option<String>) {
+/// What can be shown of a record, also when it is damaged: then its payload as text, as far as it is text, and all its bytes in base64.
+fn readable(bytes: &[u8]) -> (Priority, Options, Json, Option<String>) {
     let text = |bytes: &[u8]| Json::from(Value::String(String::from_utf8_lossy(bytes).into_owned()));
     let all = || Some(BASE64_STANDARD.encode(bytes));
-    match Record::decode(bytes) {
-        Ok(record) => match Json::pass_on(&record.payload) {
-            Ok(payload) => (record, payload, None),
-            Err(_) => {
-                let payload = text(&record.payload);
-                (record, payload, all())
+    match Record::decode_head(bytes) {
+        Ok((priority, options, payload_at)) => {
+            let (payload, options) = (&bytes[payload_at..], options.unwrap_or_default());
+            match Json::pass_on(payload) {
+                Ok(payload) => (priority, options, payload, None),
+                Err(_) => (priority, options, text(payload), all()),
             }
-        },
-        Err(_) => {
-            let record = Record { priority: Priority::Normal, options: Options::default(), payload: Vec::new() };
-            (record, text(bytes), all())
         }
+        Err(_) => (Priority::Normal, Options::default(), text(bytes), all()),
     }
 }
 
@@ -214,7 +212,7 @@ mod tests {
     fn shown(place: &str, record: &str, history: Option<&str>) -> JobView {
         let detail = Some((BORN + 86_000).to_string());
         let (record, history) = (bytes(record), history.map(bytes));
-        let found = StoredJob { place: place.to_owned(), record, detail, history, reports: None };
+        let found = StoredJob { place: place.to_owned().into(), record, detail, history, reports: None };
         JobView::of(JobId::new(1, BORN), "content", None, &found)
     }
 

@@ -277,7 +277,7 @@ mod tests {
             };
             let detail = (state == State::Running).then(|| format!("a/1/x/1@{BORN_MS}"));
             let history = Some(self.history.encode().unwrap());
-            let found = StoredJob { place: place.to_owned(), record, detail, history, reports: None };
+            let found = StoredJob { place: place.to_owned().into(), record, detail, history, reports: None };
             JobView::of(self.id, "parcel", None, &found)
         }
 

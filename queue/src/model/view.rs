@@ -8,7 +8,7 @@ use super::{
     id::JobId,
     json::Json,
     outcome::Success,
-    record::Record,
+    record::Options,
     reports::Reports,
     state::{Priority, State},
 };
@@ -126,9 +126,9 @@ pub struct Trace {
 }
 
 impl Trace {
-    pub(crate) fn new(record: &Record, history: &History) -> Self {
+    pub(crate) fn new(options: &Options, history: &History) -> Self {
         Self {
-            scheduled: record.options.run_at_ms.is_some(),
+            scheduled: options.run_at_ms.is_some(),
             steps: history.steps,
             next_attempt: history.attempt(),
             revived_at: history.revived_ms.map(Timestamp::from_ms),

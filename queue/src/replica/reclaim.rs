@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -77,15 +77,11 @@ impl Session {
         }
         let mut done = 0;
         while done < partitions.len() {
-            let apart = self.slots_apart.load(Ordering::Relaxed);
+            let apart = self.client.are_slots_apart();
             let asked = &partitions[done..if apart { done + 1 } else { partitions.len() }];
             let found = match self.look_after(asked).await {
                 Ok(found) => found,
-                // A cluster, in which each partition has a slot of its own.
-                Err(Error::Redis(reason)) if asked.len() > 1 && reason.contains("CROSSSLOT") => {
-                    self.slots_apart.store(true, Ordering::Relaxed);
-                    continue;
-                }
+                Err(error) if asked.len() > 1 && self.client.finds_slots_apart(&error) => continue,
                 Err(error) => asked.iter().map(|_| Err(error.clone())).collect(),
             };
             for found in found {

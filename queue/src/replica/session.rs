@@ -3,10 +3,7 @@
 
 use std::{
     borrow::Cow,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -55,8 +52,6 @@ pub struct Session {
     pub(super) started_ms: u64,
     pub(super) held: Mutex<Held>,
     pub(super) claims: AtomicU64,
-    /// Redis is a cluster: what is of several partitions takes several calls.
-    pub(super) slots_apart: AtomicBool,
     /// A suspect is claimed while no other claim is under way.
     pub(super) claiming: tokio::sync::RwLock<()>,
     /// The suspect that this replica runs, by itself: whatever takes the replica down then was this job.
@@ -100,7 +95,6 @@ impl Session {
             timing,
             held: Mutex::default(),
             claims: AtomicU64::new(0),
-            slots_apart: AtomicBool::new(false),
             claiming: tokio::sync::RwLock::default(),
             suspect: Mutex::new(None),
             unanswered: tokio::sync::Mutex::default(),

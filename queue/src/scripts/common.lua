@@ -38,3 +38,33 @@ end
 local function page(base, id)
   return base .. ':jobs:' .. (string.byte(id, 10) or 0)
 end
+
+-- The records of the jobs from the first to the last of these ids; false where there is none. Most jobs that are looked for together are of
+-- one page.
+local function records_of(base, ids, first, last)
+  local byte, same = string.byte, first
+  local number = byte(ids[first], 10)
+  while same < last and byte(ids[same + 1], 10) == number do
+    same = same + 1
+  end
+  if same == last then
+    return redis.call('HMGET', page(base, ids[first]), unpack(ids, first, last))
+  end
+  local parts, records = {}, {}
+  for i = first, last do
+    local number = byte(ids[i], 10)
+    local part = parts[number]
+    if not part then
+      part = { ids = {}, places = {} }
+      parts[number] = part
+    end
+    part.ids[#part.ids + 1] = ids[i]
+    part.places[#part.places + 1] = i - first + 1
+  end
+  for _, part in pairs(parts) do
+    for i, record in ipairs(redis.call('HMGET', page(base, part.ids[1]), unpack(part.ids))) do
+      records[part.places[i]] = record
+    end
+  end
+  return records
+end

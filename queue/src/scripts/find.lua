@@ -35,34 +35,6 @@ local function finished(id)
   return found and { 'finished', found, false, false, false } or false
 end
 
--- The records of jobs; false where there is none. Most jobs that are looked for together are of one page.
-local function records_of(ids)
-  local number, is_one_page = string.byte(ids[1], 10), true
-  for i = 2, #ids do
-    is_one_page = is_one_page and string.byte(ids[i], 10) == number
-  end
-  if is_one_page then
-    return redis.call('HMGET', page(base, ids[1]), unpack(ids))
-  end
-  local parts, records = {}, {}
-  for i, id in ipairs(ids) do
-    local number = string.byte(id, 10)
-    local part = parts[number]
-    if not part then
-      part = { ids = {}, places = {} }
-      parts[number] = part
-    end
-    part.ids[#part.ids + 1] = id
-    part.places[#part.places + 1] = i
-  end
-  for _, part in pairs(parts) do
-    for i, record in ipairs(redis.call('HMGET', page(base, part.ids[1]), unpack(part.ids))) do
-      records[part.places[i]] = record
-    end
-  end
-  return records
-end
-
 -- Where jobs with a record may be that are not ready, as far as there is such a thing.
 local waits, with_history = {}, redis.call('EXISTS', base .. ':history') == 1
 for _, state in ipairs({ 'scheduled', 'retrying', 'dead' }) do
@@ -92,14 +64,14 @@ end
 
 local replies, step = {}, tonumber(together)
 for first = more, #ARGV, step do
-  local ids = { unpack(ARGV, first, math.min(first + step - 1, #ARGV)) }
-  local records, scores, histories = records_of(ids), {}, nil
+  local last, scores = math.min(first + step - 1, #ARGV), {}
+  local records = records_of(base, ARGV, first, last)
   for n, state in ipairs(waits) do
-    scores[n] = redis.call('ZMSCORE', base .. ':' .. state, unpack(ids))
+    scores[n] = redis.call('ZMSCORE', base .. ':' .. state, unpack(ARGV, first, last))
   end
-  histories = with_history and redis.call('HMGET', base .. ':history', unpack(ids))
-  for i, id in ipairs(ids) do
-    local record = records[i]
+  local histories = with_history and redis.call('HMGET', base .. ':history', unpack(ARGV, first, last))
+  for i = 1, last - first + 1 do
+    local id, record = ARGV[first + i - 1], records[i]
     local found = record and find(id, i, record, scores, histories) or finished(id)
     replies[#replies + 1] = found
     if type(found) == 'table' then

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A reply with many records ends when it is so large.
-const MOST_BYTES: usize = 4 << 20;
+pub(super) const MOST_BYTES: usize = 4 << 20;
 
 /// So many jobs are read at a time: their records and histories are in memory together, however long they are.
 const TOGETHER: usize = 16;
@@ -47,8 +47,8 @@ fn stored_job(reply: Value) -> Result<Option<StoredJob>, ParsingError> {
     let (place, record, detail, history, reports) = match reply {
         Value::Nil => return Ok(None),
         // Most jobs of a long list.
-        Value::BulkString(record) => ("ready".to_owned(), record, None, None, None),
+        Value::BulkString(record) => return Ok(Some(StoredJob::ready(record, None))),
         reply => Reply::from_redis_value(reply)?,
     };
-    Ok(Some(StoredJob { place, record, detail, history, reports }))
+    Ok(Some(StoredJob { place: place.into(), record, detail, history, reports }))
 }

@@ -4,8 +4,11 @@ use std::{collections::HashSet, time::Duration};
 
 use queue::{Error, Failure, JobId, JobView, ListFilter, NewJob, Outcome, Position, Priority, State, Verdict};
 
+use redis::AsyncCommands;
+
 use crate::{
     on_both_servers,
+    upkeep::n_calls,
     world::{QUEUE, START_MS, World, claim, claim_one, done, failed, id_bytes, job, settle},
 };
 
@@ -256,6 +259,129 @@ async fn a_page_costs_the_same_at_any_depth(world: World) {
     }
 }
 
+/// Pushes a job to each of `n` queues. They are listed in the opposite order.
+async fn push_to_queues(world: &World, n: usize) -> Vec<JobId> {
+    let mut ids = Vec::new();
+    for n in 0..n {
+        ids.insert(0, world.client.push(NewJob::new(&format!("queue-{n}"), "1")).await.unwrap());
+        world.advance(SECOND);
+    }
+    ids
+}
+
+async fn a_page_of_ready_jobs_is_one_call_however_many_queues_there_are(world: World) {
+    let server = servers::RedisServer::start(world.kind);
+    for n in [1, 8] {
+        let world = World::at(world.kind, &server.url());
+        let ids = push_to_queues(&world, n).await;
+        // The queues and the script are known then.
+        assert_eq!(all(&world, State::Ready, &ListFilter::default(), 50).await, ids);
+        let before = n_calls(&world).await;
+        for _ in 0..10 {
+            assert_eq!(all(&world, State::Ready, &ListFilter::default(), 50).await, ids);
+        }
+        assert_eq!(n_calls(&world).await - before, 10, "{n} queues");
+    }
+}
+
+async fn in_a_cluster_a_page_of_ready_jobs_is_one_call_a_queue(world: World) {
+    let (_server, url) = servers::Refusing::ClusterDown.server(world.kind);
+    let world = World::at(world.kind, &url);
+    let ids = push_to_queues(&world, 3).await;
+    for limit in [1, 2, 50] {
+        assert_eq!(all(&world, State::Ready, &ListFilter::default(), limit).await, ids, "{limit} a page");
+    }
+    let used = world.client.used_queues_and_front(&ListFilter::default(), 50).await.unwrap();
+    let page = world.client.list_of(&used, State::Ready, &ListFilter::default(), None, 50).await.unwrap();
+    assert_eq!(page.items.iter().map(|job| job.id).collect::<Vec<_>>(), ids);
+    let before = n_calls(&world).await;
+    assert_eq!(all(&world, State::Ready, &ListFilter::default(), 50).await, ids);
+    assert_eq!(n_calls(&world).await - before, 3);
+}
+
+/// What lists of running and ready jobs begin with is as if they were asked for by themselves.
+async fn the_front_of_lists_of_all_queues_comes_with_their_names(world: World) {
+    let (filter, limit) = (ListFilter::default(), 4);
+    let others = ListFilter { tenant: Some("quiet".to_owned()), ..ListFilter::default() };
+    let mut ids = push_to_queues(&world, 3).await;
+    let session = world.session("a");
+    let claimed = session.claim("queue-0", 1).await.unwrap().jobs;
+    assert_eq!(Some(claimed[0].id()), ids.pop());
+    // Of queues that only another process knows, with a script that the server does not know, and with nothing to find out.
+    let another = world.another_client();
+    for _ in 0..3 {
+        let used = another.used_queues_and_front(&filter, limit).await.unwrap();
+        let running = another.list_of(&used, State::Running, &filter, None, limit).await.unwrap();
+        assert_eq!(running.items.iter().map(|job| job.id).collect::<Vec<_>>(), [claimed[0].id()]);
+        let first = another.list_of(&used, State::Ready, &filter, None, limit - 1).await.unwrap();
+        assert_eq!(first.items.iter().map(|job| job.id).collect::<Vec<_>>(), ids[..ids.len().min(limit - 1)]);
+        let next = another.list_of(&used, State::Ready, &filter, first.next.as_ref(), 50).await.unwrap();
+        match first.next {
+            Some(_) => assert_eq!(next.items.iter().map(|job| job.id).collect::<Vec<_>>(), ids[limit - 1..]),
+            None => assert_eq!(next.items, first.items, "from the front again, which is asked for anew"),
+        }
+        assert_eq!(another.list_of(&used, State::Ready, &others, None, limit).await.unwrap().items, []);
+        world.advance(SECOND);
+        ids.insert(0, world.push().await);
+    }
+    let _: () = world.redis().await.set(world.key("claims"), "rubbish").await.unwrap();
+    let used = another.used_queues_and_front(&filter, limit).await.unwrap();
+    assert!(matches!(another.list_of(&used, State::Running, &filter, None, limit).await, Err(Error::Redis(_))));
+    let of_one = ListFilter { queue: Some("queue-0".to_owned()), ..filter };
+    assert_eq!(another.list_of(&used, State::Running, &of_one, None, limit).await.unwrap().items.len(), 1);
+}
+
+async fn a_listed_job_is_what_a_look_at_it_shows(world: World) {
+    let session = world.session("a");
+    // One that was run, one that was cancelled, and pages of two minutes.
+    let retried = world.push().await;
+    let claimed = claim_one(&session).await;
+    assert!(settle(&session, &claimed, failed()).await);
+    world.client.run_now(retried).await.unwrap();
+    let cancelled = world.push().await;
+    world.client.cancel(cancelled).await.unwrap();
+    let mut ids = vec![retried];
+    for n in 0..40 {
+        world.advance(SECOND * 4);
+        let priority = Priority::ALL[n % 4];
+        ids.push(world.client.push(NewJob { priority, ..job() }).await.unwrap());
+    }
+    for limit in [7, 200] {
+        let listed = pages(&world, State::Ready, &ListFilter::default(), limit, async || {}).await;
+        let listed: Vec<JobView> = listed.into_iter().flatten().collect();
+        assert_eq!(listed.len(), ids.len());
+        for job in listed {
+            assert_eq!(job, world.view(job.id).await);
+            assert_eq!(job.attempts.len(), usize::from(job.id == retried));
+        }
+    }
+}
+
+async fn jobs_that_are_too_large_for_one_page_are_on_the_next(world: World) {
+    let mut expected = Vec::new();
+    for n in 0..20 {
+        let kind = if n % 3 == 0 { OTHER } else { QUEUE };
+        let payload = format!("\"{}\"", "x".repeat(600_000));
+        expected.insert(0, world.client.push(NewJob::new(kind, payload)).await.unwrap());
+        world.advance(SECOND);
+    }
+    let listed = pages(&world, State::Ready, &ListFilter::default(), 50, async || {}).await;
+    assert!(listed.len() > 1 && listed.iter().all(|page| !page.is_empty()));
+    assert_eq!(listed.into_iter().flatten().map(|job| job.id).collect::<Vec<_>>(), expected);
+}
+
+async fn what_is_no_id_in_a_list_of_ready_jobs_hides_no_job(world: World) {
+    let before = push_many(&world, job(), 3).await;
+    let foreign: [&[u8]; 4] = [b"", b"rubbish", &[7; 16], b"rubbish that is longer than an id"];
+    let _: usize = world.redis().await.rpush(world.key("ready:1"), &foreign[..]).await.unwrap();
+    world.advance(SECOND);
+    let after = push_many(&world, job(), 3).await;
+    let page = world.client.list(State::Ready, &ListFilter::default(), None, 50).await.unwrap();
+    let listed: HashSet<JobId> = page.items.iter().map(|job| job.id).collect();
+    assert_eq!(listed, before.into_iter().chain(after).collect());
+    assert_eq!(page.next, None);
+}
+
 async fn a_cursor_of_another_list_is_refused(world: World) {
     push_many(&world, job(), 3).await;
     let page = world.client.list(State::Ready, &ListFilter::default(), None, 1).await.unwrap();
@@ -464,6 +590,12 @@ on_both_servers!(
     a_page_looks_at_a_thousand_jobs_and_may_be_empty_where_few_pass_the_filter,
     lists_are_filtered_by_the_time_of_creation,
     a_page_costs_the_same_at_any_depth,
+    a_page_of_ready_jobs_is_one_call_however_many_queues_there_are,
+    in_a_cluster_a_page_of_ready_jobs_is_one_call_a_queue,
+    the_front_of_lists_of_all_queues_comes_with_their_names,
+    a_listed_job_is_what_a_look_at_it_shows,
+    jobs_that_are_too_large_for_one_page_are_on_the_next,
+    what_is_no_id_in_a_list_of_ready_jobs_hides_no_job,
     a_cursor_of_another_list_is_refused,
     a_scheduled_job_is_run_at_once_when_told_to,
     a_retrying_job_that_is_run_now_keeps_its_count_of_attempts,
