@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use jobs::Kept;
+use jobs::Maker;
 use queue::{AttemptView, Client, JobView, State};
 use serde::Serialize;
 use store::{Moment, PastAttempt, PastError, PastJob, PastProgress, PastSnoozes, Store};
@@ -111,11 +111,12 @@ impl Recorder {
 
     async fn record(&self, queue: &str, collection: &'static str) -> Result<(), Error> {
         loop {
-            let unrecorded = self.client.unrecorded(queue, BATCH).await?;
+            let mut unrecorded = self.client.unrecorded(queue, BATCH).await?;
             if unrecorded.is_empty() {
                 return Ok(());
             }
-            let jobs = unrecorded.jobs.iter().filter_map(|job| past_job(job, collection)).collect();
+            let ended = std::mem::take(&mut unrecorded.jobs).into_iter();
+            let jobs = ended.filter_map(|job| past_job(job, collection)).collect();
             for (id, reason) in self.store.record_jobs(jobs).await? {
                 tracing::error!(job.id = id, reason, "the history of a job cannot be written and is lost");
             }
@@ -128,21 +129,21 @@ impl Recorder {
 }
 
 /// A job as it is remembered. None for one that a newer release finished: what became of it cannot be read.
-fn past_job(job: &JobView, collection: &'static str) -> Option<PastJob> {
+fn past_job(job: JobView, collection: &'static str) -> Option<PastJob> {
     let moment = |time: queue::Timestamp| Moment::from_ms(time.ms());
-    let kept = job.success.as_ref().and_then(Kept::read).unwrap_or_default();
+    let maker = job.success.as_ref().and_then(Maker::read).unwrap_or_default();
     Some(PastJob {
         id: job.id.to_string(),
-        kind: job.kind.clone(),
-        queue: job.queue.clone(),
-        tenant: job.tenant.clone(),
+        kind: job.kind,
+        queue: job.queue,
+        tenant: job.tenant,
         state: job.state.name().to_owned(),
         priority: name(&job.priority),
-        payload: (*job.payload).clone(),
         payload_text: job.payload.exact().map(str::to_owned),
-        metadata: (*job.metadata).clone(),
+        payload: job.payload.into_value(),
         metadata_text: job.metadata.exact().map(str::to_owned),
-        unique_key: job.unique_key.clone(),
+        metadata: job.metadata.into_value(),
+        unique_key: job.unique_key,
         created_at: moment(job.created_at),
         run_at: moment(job.run_at),
         started_at: job.started_at.map(moment),
@@ -152,32 +153,29 @@ fn past_job(job: &JobView, collection: &'static str) -> Option<PastJob> {
         max_attempts: job.max_attempts,
         crashes: job.crashes,
         timeout_s: job.timeout_s,
-        attempts: job.attempts.iter().map(past_attempt).collect(),
+        attempts: job.attempts.into_iter().map(past_attempt).collect(),
         snoozes: (job.snoozes.count > 0).then(|| PastSnoozes {
             count: job.snoozes.count,
-            last_code: job.snoozes.last_code.clone(),
+            last_code: job.snoozes.last_code,
             last_at: job.snoozes.last_at.map(moment),
         }),
-        provider: kept.provider,
-        degraded: kept.degraded,
-        degraded_reason: kept.degraded_reason,
-        progress: job
-            .progress
-            .clone()
-            .map(|progress| PastProgress { percent: progress.percent, message: progress.message }),
+        provider: maker.provider,
+        degraded: maker.degraded,
+        degraded_reason: maker.degraded_reason,
+        progress: job.progress.map(|progress| PastProgress { percent: progress.percent, message: progress.message }),
         stored_in: (job.state == State::Succeeded).then(|| collection.to_owned()),
     })
 }
 
-fn past_attempt(attempt: &AttemptView) -> PastAttempt {
-    let error = attempt.error.as_ref().map(|error| PastError {
-        code: error.code.clone(),
-        message: error.message.clone(),
-        fingerprint: error.fingerprint.clone(),
+fn past_attempt(attempt: AttemptView) -> PastAttempt {
+    let error = attempt.error.map(|error| PastError {
+        code: error.code,
+        message: error.message,
+        fingerprint: error.fingerprint,
     });
     PastAttempt {
         number: attempt.number,
-        worker: attempt.worker.clone(),
+        worker: attempt.worker,
         started_at: Moment::from_ms(attempt.started_at.ms()),
         finished_at: attempt.finished_at.map(|at| Moment::from_ms(at.ms())),
         outcome: attempt.outcome.as_ref().map(name),
