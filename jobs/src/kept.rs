@@ -41,13 +41,15 @@ impl Kept {
         // With null in the place of the result.
         let around = serde_json::to_vec(&self).map_or(0, |around| around.len() - "null".len());
         self.result = result;
-        let mut text = Vec::with_capacity(around + MOST_RESULT / 4);
+        // As it grew, it would be copied again and again.
+        let mut text = Vec::with_capacity(around + MOST_RESULT);
         let room = Room { text: &mut text, most: around + MOST_RESULT };
         if serde_json::to_writer(room, &self).is_err() {
             self.result = Value::Null;
             self.stored_in = Some(collection.to_owned());
             return (&self).into();
         }
+        text.shrink_to_fit();
         Success::new(text)
     }
 }

@@ -544,9 +544,7 @@ mod tests {
         );
         let old = Document::try_from(old).unwrap();
         assert_eq!(names, old.keys().collect::<Vec<_>>());
-        for name in
-            ["_id", "unique_key", "finished_at", "timeout_s", "words", "fingerprint", "payload", "metadata_json"]
-        {
+        for name in ["_id", "unique_key", "finished_at", "timeout_s", "fingerprint", "payload", "metadata_json"] {
             assert_eq!(written.get(name), old.get(name), "{name}");
         }
         (job.unique_key, job.payload, job.metadata_text) = (None, json!({ "text": "x".repeat(MOST_PAYLOAD) }), None);
@@ -561,58 +559,6 @@ mod tests {
         );
         let back = read(&written).unwrap();
         assert_eq!(back, PastJob { payload: Value::Null, ..job });
-    }
-
-    #[test]
-    fn temp_same_bytes() {
-        fn old(job: &PastJob) -> Document {
-            let mut document = bson::serialize_to_document(job).unwrap();
-            if job.unique_key.is_none() {
-                document.remove("unique_key");
-            }
-            let errors: Vec<&PastError> = job.attempts.iter().filter_map(|attempt| attempt.error.as_ref()).collect();
-            if let Some(last) = errors.last() {
-                document.insert("fingerprint", &last.fingerprint);
-                let text: Vec<String> =
-                    errors.iter().rev().map(|error| format!("{} {}", error.code, error.message)).collect();
-                let mut words = words(&text.join(" "));
-                words.truncate(MOST_WORDS);
-                document.insert("words", words);
-            }
-            let length = job.payload_text.as_ref().map_or_else(|| job.payload.to_string().len(), String::len);
-            let insert_exact = |document: &mut Document, field: &str, value: &Value, text: Option<&str>| match text {
-                Some(text) => drop(document.insert(format!("{field}_json"), text)),
-                None => insert_json(document, field, value),
-            };
-            if length <= MOST_PAYLOAD {
-                insert_exact(&mut document, "payload", &job.payload, job.payload_text.as_deref());
-            }
-            insert_exact(&mut document, "metadata", &job.metadata, job.metadata_text.as_deref());
-            document
-        }
-        let bytes: Vec<u8> =
-            (0..DOCUMENT.len()).step_by(2).map(|at| u8::from_str_radix(&DOCUMENT[at..at + 2], 16).unwrap()).collect();
-        let mut job = read(&RawDocumentBuf::from_bytes(bytes).unwrap()).unwrap();
-        for n in 0..6 {
-            match n {
-                1 => job.unique_key = None,
-                2 => job.attempts.clear(),
-                3 => job.snoozes = Some(PastSnoozes { count: 3, last_code: None, last_at: Some(Moment::from_ms(7)) }),
-                4 => job.payload = json!({ "$a": 1, "b": [1, 2.5, null, {"c": []}] }),
-                5 => {
-                    job.payload = json!({ "b": [1, 2.5, null, {"c": []}] });
-                    job.progress = None;
-                    job.metadata_text = None;
-                    job.metadata = json!([])
-                }
-                _ => {}
-            }
-            assert_eq!(
-                document(&job).unwrap().as_bytes(),
-                RawDocumentBuf::try_from(&old(&job)).unwrap().as_bytes(),
-                "{n}"
-            );
-        }
     }
 
     #[test]

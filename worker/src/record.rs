@@ -15,7 +15,7 @@ use crate::dispatch::Runner;
 
 /// Jobs of one write.
 const BATCH: usize = 500;
-/// Jobs that end within this time are written together.
+/// Jobs that end within this time are written together; less when more than a batch ended within it.
 const GATHER: Duration = Duration::from_millis(200);
 /// When another replica is writing, it is looked again so soon whether it has left anything.
 const BUSY: Duration = Duration::from_secs(1);
@@ -52,6 +52,7 @@ impl Recorder {
         let mut backoff = BACKOFF.0;
         // What others have ended, upkeep finds; what is there before it first looks, this does.
         let mut again_after = Some(Duration::ZERO);
+        let mut gather = GATHER;
         loop {
             let told = match again_after {
                 Some(wait) => timeout(wait, self.client.ended()).await.is_ok(),
@@ -61,14 +62,15 @@ impl Recorder {
                 }
             };
             if told {
-                sleep(GATHER).await;
+                sleep(gather).await;
             }
             match self.record_all().await {
-                Ok(all_done) => {
+                Ok((all_done, n_jobs)) => {
                     if backoff > BACKOFF.0 {
                         tracing::info!("the history of jobs is written again");
                     }
                     backoff = BACKOFF.0;
+                    gather = GATHER.mul_f64(BATCH as f64 / n_jobs.max(BATCH) as f64);
                     again_after = if all_done { None } else { Some(BUSY) };
                 }
                 Err(error) => {
@@ -84,36 +86,39 @@ impl Recorder {
         }
     }
 
-    /// False when another replica was writing. A queue whose keys are damaged does not hold up others.
-    async fn record_all(&self) -> Result<bool, Error> {
-        let (mut all_done, mut failed) = (true, None);
+    /// Whether no other replica was writing, and how many jobs were written. A queue whose keys are damaged does not hold up others.
+    async fn record_all(&self) -> Result<(bool, usize), Error> {
+        let (mut all_done, mut n_jobs, mut failed) = (true, 0, None);
         for (queue, collection) in &self.queues {
             match self.record_if_free(queue, collection).await {
-                Ok(done) => all_done &= done,
+                Ok(Some(n)) => n_jobs += n,
+                Ok(None) => all_done = false,
                 Err(error @ Error::Queue(queue::Error::Redis(_) | queue::Error::Corrupt(_))) => failed = Some(error),
                 Err(error) => return Err(error),
             }
         }
-        failed.map_or(Ok(all_done), Err)
+        failed.map_or(Ok((all_done, n_jobs)), Err)
     }
 
-    async fn record_if_free(&self, queue: &str, collection: &'static str) -> Result<bool, Error> {
+    /// How many jobs were written; `None` when another replica was writing.
+    async fn record_if_free(&self, queue: &str, collection: &'static str) -> Result<Option<usize>, Error> {
         if self.client.n_unrecorded(queue).await? == 0 {
-            return Ok(true);
+            return Ok(Some(0));
         }
         if !self.client.lock_recording(queue).await? {
-            return Ok(false);
+            return Ok(None);
         }
         let recorded = self.record(queue, collection).await;
         self.client.unlock_recording(queue).await?;
-        recorded.map(|()| true)
+        recorded.map(Some)
     }
 
-    async fn record(&self, queue: &str, collection: &'static str) -> Result<(), Error> {
+    async fn record(&self, queue: &str, collection: &'static str) -> Result<usize, Error> {
+        let mut n_jobs = 0;
         loop {
             let mut unrecorded = self.client.unrecorded(queue, BATCH).await?;
             if unrecorded.is_empty() {
-                return Ok(());
+                return Ok(n_jobs);
             }
             let ended = std::mem::take(&mut unrecorded.jobs).into_iter();
             let jobs = ended.filter_map(|job| past_job(job, collection)).collect();
@@ -121,8 +126,9 @@ impl Recorder {
                 tracing::error!(job.id = id, reason, "the history of a job cannot be written and is lost");
             }
             // None: another replica was faster, or something foreign stands at the head of the list.
-            if self.client.recorded(queue, &unrecorded).await? == 0 {
-                return Ok(());
+            match self.client.recorded(queue, &unrecorded).await? {
+                0 => return Ok(n_jobs),
+                n => n_jobs += n,
             }
         }
     }
