@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use jobs::Maker;
 use queue::{AttemptView, Client, JobView, State};
 use serde::Serialize;
@@ -13,8 +14,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::dispatch::Runner;
 
-/// Jobs of one write.
-const BATCH: usize = 500;
+/// Jobs that are read at a time.
+const BATCH: usize = 1_000;
+/// Jobs of one write. One is under way while the next is made ready.
+const PART: usize = 250;
 /// Jobs that end within this time are written together; less when more than a batch ended within it.
 const GATHER: Duration = Duration::from_millis(200);
 /// When another replica is writing, it is looked again so soon whether it has left anything.
@@ -120,9 +123,16 @@ impl Recorder {
             if unrecorded.is_empty() {
                 return Ok(n_jobs);
             }
-            let ended = std::mem::take(&mut unrecorded.jobs).into_iter();
-            let jobs = ended.filter_map(|job| past_job(job, collection)).collect();
-            for (id, reason) in self.store.record_jobs(jobs).await? {
+            let mut ended = std::mem::take(&mut unrecorded.jobs);
+            let parts = std::iter::from_fn(|| {
+                let part = ended.drain(..PART.min(ended.len())).collect::<Vec<_>>();
+                (!part.is_empty()).then_some(part)
+            });
+            let writes = parts.map(async |part| {
+                let jobs = part.into_iter().filter_map(|job| past_job(job, collection));
+                self.store.record_jobs(jobs.collect()).await
+            });
+            for (id, reason) in try_join_all(writes).await?.into_iter().flatten() {
                 tracing::error!(job.id = id, reason, "the history of a job cannot be written and is lost");
             }
             // None: another replica was faster, or something foreign stands at the head of the list.

@@ -25,21 +25,28 @@ impl Html {
     /// Any text.
     pub(super) fn text(&mut self, text: &str) {
         let mut written = 0;
-        for (at, c) in text.char_indices() {
+        for (at, byte) in text.bytes().enumerate() {
+            let (is_blank, entity) = match byte {
+                b' ' | b'\t'..=b'\r' => (true, ""),
+                b'&' => (false, "&amp;"),
+                b'<' => (false, "&lt;"),
+                b'>' => (false, "&gt;"),
+                ..0x80 => (false, ""),
+                // The first byte of a character stands for all of it.
+                0x80..0xc0 => continue,
+                _ => match text[at..].chars().next() {
+                    Some('\u{a0}') => (true, "&nbsp;"),
+                    c => (c.is_some_and(char::is_whitespace), ""),
+                },
+            };
             self.n_chars += 1;
-            let is_blank = c.is_whitespace();
             self.n_words += usize::from(!is_blank && !self.in_word);
             self.in_word = !is_blank;
-            let entity = match c {
-                '&' => "&amp;",
-                '<' => "&lt;",
-                '>' => "&gt;",
-                '\u{a0}' => "&nbsp;",
-                _ => continue,
-            };
-            self.html.push_str(&text[written..at]);
-            self.html.push_str(entity);
-            written = at + c.len_utf8();
+            if !entity.is_empty() {
+                self.html.push_str(&text[written..at]);
+                self.html.push_str(entity);
+                written = at + if byte < 0x80 { 1 } else { '\u{a0}'.len_utf8() };
+            }
         }
         self.html.push_str(&text[written..]);
     }
@@ -90,6 +97,7 @@ mod tests {
             "a\u{a0}: b",
             "é漢😀",
             "\u{fdd0}\u{feff}x",
+            "a\u{2003}b\u{3000}c\tlast",
             "]]>",
         ];
         for text in texts {
