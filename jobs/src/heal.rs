@@ -308,7 +308,7 @@ impl Healing<'_> {
         let Replacement { provider, result } = replacement;
         if let Ok(id) = degraded.job_id.parse::<JobId>() {
             let kept = Kept { result, provider: provider.clone(), ..Kept::default() }.shortened(collection);
-            match self.client.replace_result(id, (&kept).into()).await {
+            match self.client.replace_result(id, kept).await {
                 Ok(_) | Err(queue::Error::Conflict(_)) => {}
                 Err(error) => return Err(away(error)),
             }

@@ -3,7 +3,7 @@
 use std::io;
 
 use queue::Success;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::Value;
 
 /// A larger result stays where it was stored, and Redis keeps the reference; in bytes of JSON.
@@ -33,21 +33,61 @@ impl Kept {
 
     /// As Redis keeps it: a large result is left out, and `collection` named in its place.
     #[must_use]
-    pub fn shortened(mut self, collection: &str) -> Self {
-        if serde_json::to_writer(Room(MOST_RESULT), &self.result).is_err() {
+    pub fn shortened(mut self, collection: &str) -> Success {
+        if self == Self::default() {
+            return Success::default();
+        }
+        let result = std::mem::take(&mut self.result);
+        // With null in the place of the result.
+        let around = serde_json::to_vec(&self).map_or(0, |around| around.len() - "null".len());
+        self.result = result;
+        // As it grew, it would be copied again and again.
+        let mut text = Vec::with_capacity(around + MOST_RESULT);
+        let room = Room { text: &mut text, most: around + MOST_RESULT };
+        if serde_json::to_writer(room, &self).is_err() {
             self.result = Value::Null;
             self.stored_in = Some(collection.to_owned());
+            return (&self).into();
         }
-        self
+        text.shrink_to_fit();
+        Success::new(text)
     }
 }
 
-/// Takes so many bytes and keeps none.
-struct Room(usize);
+/// Who made a result: what is read of [`Kept`] where the result is not needed.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub struct Maker {
+    /// Passed over, as it may be large.
+    #[serde(rename = "result")]
+    _result: IgnoredAny,
+    /// Which provider.
+    pub provider: Option<String>,
+    /// Whether it is a stand-in.
+    pub degraded: bool,
+    /// Why it is.
+    pub degraded_reason: Option<String>,
+}
 
-impl io::Write for Room {
+impl Maker {
+    /// Of what was kept; `None` when that means nothing here.
+    #[must_use]
+    pub fn read(success: &Success) -> Option<Self> {
+        serde_json::from_slice(success.as_bytes()).ok()
+    }
+}
+
+/// Takes so many bytes.
+struct Room<'a> {
+    text: &'a mut Vec<u8>,
+    most: usize,
+}
+
+impl io::Write for Room<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::FileTooLarge)?;
+        if self.text.len() + bytes.len() > self.most {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.text.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -84,10 +124,22 @@ mod tests {
 
     #[test]
     fn a_large_result_is_named_and_not_kept() {
-        let large = Kept { result: json!("x".repeat(MOST_RESULT)), ..Kept::default() };
-        let shortened = large.shortened("texts");
+        let of = |n: usize| Kept { result: json!("x".repeat(n)), provider: Some("mock".to_owned()), ..Kept::default() };
+        // Two quotes are in it.
+        let largest = of(MOST_RESULT - 2);
+        assert_eq!(largest.clone().shortened("texts"), (&largest).into());
+        let shortened = Kept::read(&of(MOST_RESULT - 1).shortened("texts")).unwrap();
         assert_eq!((shortened.result, shortened.stored_in.as_deref()), (Value::Null, Some("texts")));
-        let small = Kept { result: json!(1), ..Kept::default() };
-        assert_eq!(small.clone().shortened("texts"), small);
+        assert_eq!(shortened.provider.as_deref(), Some("mock"));
+        assert_eq!(Kept::default().shortened("texts"), Success::default());
+    }
+
+    #[test]
+    fn who_made_it_is_read_without_the_result() {
+        let reason = Some("openai: away".to_owned());
+        let kept = Kept { result: json!([1]), degraded: true, degraded_reason: reason.clone(), ..Kept::default() };
+        let maker = Maker::read(&(&kept).into()).unwrap();
+        assert_eq!((maker.provider, maker.degraded, maker.degraded_reason), (None, true, reason));
+        assert_eq!(Maker::read(&Success::new(b"{}".to_vec())), None);
     }
 }

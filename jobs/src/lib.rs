@@ -17,7 +17,7 @@ mod testing;
 pub use check::{Checks, KindSchema, PayloadError};
 pub use handler::{Context, Done, Handler, JobError, Registry};
 pub use heal::{Healed, healable};
-pub use kept::Kept;
+pub use kept::{Kept, Maker};
 pub use kinds::*;
 pub use once::{LookedUp, OnceError};
 pub use shape::{Schemas, Shape, schemas_of};

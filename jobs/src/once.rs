@@ -66,7 +66,7 @@ impl Context {
     /// Those of `look_up` and `write`; [`ProviderError::UnknownOutcome`] when an earlier run began the write and nobody can tell
     /// what came of it: the caller decides whether twice is worse than never. [`OnceError::Store`] when it could not be written
     /// down.
-    pub async fn once<T, L, W>(
+    pub async fn once<T, L, E, W>(
         &self,
         step: &'static str,
         natural_key: &str,
@@ -75,11 +75,50 @@ impl Context {
     ) -> Result<T, OnceError>
     where
         T: Serialize + DeserializeOwned + Send + Sync,
-        L: Future<Output = Result<LookedUp<T>, ProviderError>> + Send,
+        L: Future<Output = Result<LookedUp<T>, E>> + Send,
+        E: Into<OnceError> + Send,
+        W: Future<Output = Result<T, ProviderError>> + Send,
+    {
+        self.make_once(step, natural_key, Told::ByReceipt, look_up, write).await
+    }
+
+    /// The same for a write whose outcome is in the job's result, and which is the last thing that the handler does: what came of it is
+    /// stored once, as the result, and not in the receipt too. `look_up` must look for it there.
+    ///
+    /// # Errors
+    /// As [`Context::once`].
+    pub async fn once_with_result<T, L, E, W>(
+        &self,
+        step: &'static str,
+        natural_key: &str,
+        look_up: impl FnOnce() -> L + Send,
+        write: impl FnOnce() -> W + Send,
+    ) -> Result<T, OnceError>
+    where
+        T: Serialize + DeserializeOwned + Send + Sync,
+        L: Future<Output = Result<LookedUp<T>, E>> + Send,
+        E: Into<OnceError> + Send,
+        W: Future<Output = Result<T, ProviderError>> + Send,
+    {
+        self.make_once(step, natural_key, Told::ByResult, look_up, write).await
+    }
+
+    async fn make_once<T, L, E, W>(
+        &self,
+        step: &'static str,
+        natural_key: &str,
+        told: Told,
+        look_up: impl FnOnce() -> L + Send,
+        write: impl FnOnce() -> W + Send,
+    ) -> Result<T, OnceError>
+    where
+        T: Serialize + DeserializeOwned + Send + Sync,
+        L: Future<Output = Result<LookedUp<T>, E>> + Send,
+        E: Into<OnceError> + Send,
         W: Future<Output = Result<T, ProviderError>> + Send,
     {
         let Some(store) = &self.store else { return Ok(write().await?) };
-        let step = Step { store, job_id: self.job_id.to_string(), name: step };
+        let step = Step { store, job_id: self.job_id.to_string(), name: step, told };
         let has_failed = match store.begin_receipt(&step.job_id, step.name, natural_key).await? {
             Receipt::Fresh => return step.make(write()).await,
             Receipt::Completed(outcome) => match serde_json::from_value(outcome) {
@@ -103,13 +142,23 @@ impl Context {
             }
             Ok(_) => step.make(write()).await,
             Err(error) => {
+                let error = error.into();
                 if has_failed {
-                    step.fail(&error).await;
+                    step.fail(&error.to_string()).await;
                 }
-                Err(error.into())
+                Err(error)
             }
         }
     }
+}
+
+/// What tells a later run that a write was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// The receipt, which is completed.
+    ByReceipt,
+    /// The stored result, which follows at once; the receipt stays begun.
+    ByResult,
 }
 
 /// A step of a job that is written down as begun.
@@ -117,16 +166,17 @@ struct Step<'a> {
     store: &'a Store,
     job_id: String,
     name: &'static str,
+    told: Told,
 }
 
 impl Step<'_> {
     async fn make<T: Serialize>(&self, write: impl Future<Output = Result<T, ProviderError>>) -> Result<T, OnceError> {
         let written = write.await;
         match &written {
-            Ok(outcome) => self.complete(outcome).await,
+            Ok(outcome) if self.told == Told::ByReceipt => self.complete(outcome).await,
             // It stays begun.
-            Err(ProviderError::UnknownOutcome { .. }) => {}
-            Err(error) => self.fail(error).await,
+            Ok(_) | Err(ProviderError::UnknownOutcome { .. }) => {}
+            Err(error) => self.fail(&error.to_string()).await,
         }
         Ok(written?)
     }
@@ -142,8 +192,8 @@ impl Step<'_> {
         self.told(told);
     }
 
-    async fn fail(&self, error: &ProviderError) {
-        let told = self.store.fail_receipt(&self.job_id, self.name, &error.to_string()).await;
+    async fn fail(&self, error: &str) {
+        let told = self.store.fail_receipt(&self.job_id, self.name, error).await;
         self.told(told.map_err(|error| error.to_string()));
     }
 

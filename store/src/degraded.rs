@@ -229,16 +229,18 @@ impl Store {
     }
 }
 
-/// Adds what is stored with a stand-in's `result`, which was made of this payload; what comes back must not be there.
-pub(crate) fn add_fields(payload: Option<&Value>, result: &Value, document: &mut RawDocumentBuf) -> Document {
-    match payload {
-        Some(payload) => {
-            document.append(cstr!("payload_json"), payload.to_string());
-            document.append(cstr!("made"), hash(result));
-            document.append(cstr!("heal_at"), DateTime::now());
-            doc! {}
-        }
-        None => doc! { "payload_json": "", "made": "", "heal_at": "", "heal_failures": "" },
+/// Adds what is stored with a stand-in's `result`, which was made of this payload.
+pub(crate) fn add_fields(payload: &Value, result: &Value, document: &mut RawDocumentBuf) {
+    document.append(cstr!("payload_json"), payload.to_string());
+    document.append(cstr!("made"), hash(result));
+    document.append(cstr!("heal_at"), DateTime::now());
+}
+
+/// What must not be left of a stand-in's document when this takes its place.
+pub(crate) fn unset(document: &Document) -> Document {
+    match document.contains_key("heal_at") {
+        true => doc! {},
+        false => doc! { "payload_json": "", "made": "", "heal_at": "", "heal_failures": "" },
     }
 }
 

@@ -9,7 +9,10 @@ use std::{collections::HashSet, time::Duration};
 use async_recursion::async_recursion as boxed;
 use futures::TryStreamExt;
 use mongodb::{
-    bson::{self, Bson, DateTime, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc, rawdoc},
+    bson::{
+        self, Bson, DateTime, Document, RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, cstr, doc, raw::CStr,
+        rawdoc,
+    },
     options::IndexOptions,
 };
 use serde::{Deserialize, Serialize};
@@ -59,6 +62,7 @@ pub struct PastJob {
     #[serde(skip)]
     pub metadata_text: Option<String>,
     /// No other job of its tenant had this key while it was under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unique_key: Option<String>,
     /// When it was taken.
     pub created_at: Moment,
@@ -199,8 +203,7 @@ impl Store {
         let mut documents = Vec::new();
         let mut n_bytes = 0;
         for job in jobs {
-            let document = document(&job).and_then(|document| RawDocumentBuf::try_from(&document));
-            let document = match document {
+            let document = match document(&job) {
                 Ok(document) => document,
                 Err(error) => {
                     refused.push((job.id, error.to_string()));
@@ -349,32 +352,35 @@ fn id(document: &RawDocumentBuf) -> String {
     document.get_str("_id").unwrap_or_default().to_owned()
 }
 
-fn document(job: &PastJob) -> bson::error::Result<Document> {
-    let mut document = bson::serialize_to_document(job)?;
-    if job.unique_key.is_none() {
-        document.remove("unique_key");
-    }
+fn document(job: &PastJob) -> bson::error::Result<RawDocumentBuf> {
+    let mut document = bson::serialize_to_raw_document_buf(job)?;
     let errors: Vec<&PastError> = job.attempts.iter().filter_map(|attempt| attempt.error.as_ref()).collect();
     if let Some(last) = errors.last() {
-        document.insert("fingerprint", &last.fingerprint);
+        document.append(cstr!("fingerprint"), last.fingerprint.as_str());
         // The last error's words come first, should there be too many.
         let text: Vec<String> = errors.iter().rev().map(|error| format!("{} {}", error.code, error.message)).collect();
         let mut words = words(&text.join(" "));
         words.truncate(MOST_WORDS);
-        document.insert("words", words);
+        document.append(cstr!("words"), words.iter().map(String::as_str).collect::<RawArrayBuf>());
     }
-    let length = job.payload_text.as_ref().map_or_else(|| job.payload.to_string().len(), String::len);
+    let length = job.payload_text.as_ref().map_or_else(|| json::length(&job.payload), String::len);
     if length <= MOST_PAYLOAD {
-        insert_exact(&mut document, "payload", &job.payload, job.payload_text.as_deref());
+        let names = (cstr!("payload"), cstr!("payload_json"));
+        append_exact(&mut document, names, &job.payload, job.payload_text.as_deref());
     }
-    insert_exact(&mut document, "metadata", &job.metadata, job.metadata_text.as_deref());
+    let names = (cstr!("metadata"), cstr!("metadata_json"));
+    append_exact(&mut document, names, &job.metadata, job.metadata_text.as_deref());
     Ok(document)
 }
 
-fn insert_exact(document: &mut Document, field: &str, value: &Value, text: Option<&str>) {
-    match text {
-        Some(text) => drop(document.insert(format!("{field}_json"), text)),
-        None => insert_json(document, field, value),
+/// A value, or its text where that says more: under the one name or the other.
+fn append_exact(document: &mut RawDocumentBuf, (name, as_text): (&CStr, &CStr), value: &Value, text: Option<&str>) {
+    if let Some(text) = text {
+        return document.append(as_text, text);
+    }
+    match json::to_raw(value) {
+        Some(value) => document.append(name, value),
+        None => document.append(as_text, value.to_string()),
     }
 }
 
@@ -521,6 +527,38 @@ mod tests {
             (Some("mock"), true, Some("contents"))
         );
         assert_eq!(job.progress.unwrap().percent, 100);
+    }
+
+    #[test]
+    fn a_job_is_written_as_it_was_read() {
+        let bytes: Vec<u8> =
+            (0..DOCUMENT.len()).step_by(2).map(|at| u8::from_str_radix(&DOCUMENT[at..at + 2], 16).unwrap()).collect();
+        let old = RawDocumentBuf::from_bytes(bytes).unwrap();
+        let mut job = read(&old).unwrap();
+        let written = Document::try_from(document(&job).unwrap()).unwrap();
+        let mut names: Vec<_> = written.keys().map(String::as_str).collect();
+        assert_eq!(
+            names.remove(names.iter().position(|name| *name == "snoozes").unwrap()),
+            "snoozes",
+            "newer than the rest"
+        );
+        let old = Document::try_from(old).unwrap();
+        assert_eq!(names, old.keys().collect::<Vec<_>>());
+        for name in ["_id", "unique_key", "finished_at", "timeout_s", "fingerprint", "payload", "metadata_json"] {
+            assert_eq!(written.get(name), old.get(name), "{name}");
+        }
+        (job.unique_key, job.payload, job.metadata_text) = (None, json!({ "text": "x".repeat(MOST_PAYLOAD) }), None);
+        let written = document(&job).unwrap();
+        for name in ["unique_key", "payload", "payload_json", "metadata"] {
+            assert!(written.get(name).unwrap().is_none(), "{name}");
+        }
+        assert_eq!(
+            written.get_str("metadata_json").unwrap(),
+            format!("{{\"n\":{}}}", u64::MAX),
+            "BSON has no such number"
+        );
+        let back = read(&written).unwrap();
+        assert_eq!(back, PastJob { payload: Value::Null, ..job });
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! faithfully has no BSON form here: whole numbers over 2⁶³−1, keys that begin with `$` or hold a zero byte, and anything deeper
 //! than [`MAX_DEPTH`]. A dot in a key is kept; such a field can be read, but not named in a query.
 
+use std::io;
+
 use mongodb::bson::{Bson, RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, raw::CStr};
 use serde_json::{Map, Number, Value};
 
@@ -19,6 +21,28 @@ pub(crate) fn to_bson(value: &Value) -> Option<Bson> {
 /// The BSON form as bytes, if there is a faithful one.
 pub(crate) fn to_raw(value: &Value) -> Option<RawBson> {
     convert(value, MAX_DEPTH)
+}
+
+/// How many bytes its text has.
+pub(crate) fn length(value: &Value) -> usize {
+    /// Counts what is written.
+    struct Counter(usize);
+
+    impl io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut counter = Counter(0);
+    // A value is JSON whatever is in it, and counting does not fail.
+    let _ = serde_json::to_writer(&mut counter, value);
+    counter.0
 }
 
 fn convert(value: &Value, depth: usize) -> Option<RawBson> {
@@ -112,6 +136,7 @@ mod tests {
             "whole": i64::MAX, "least": i64::MIN, "double": 0.1, "round": 3.0, "tiny": 5e-324, "price": "129.90",
             "a.b": { "c.d.": 1 }, "": "empty key", "mid$dle": 2
         });
+        assert_eq!(length(&value), value.to_string().len());
         let back = from_bson(to_bson(&value).unwrap());
         assert_eq!(back, value);
         assert_eq!(back.to_string(), value.to_string());

@@ -50,7 +50,6 @@ impl Store {
     #[boxed]
     pub async fn prepare(&self, result_collections: &[&str]) -> Result<(), Error> {
         for collection in result_collections {
-            self.prepare_results(collection).await?;
             self.prepare_degraded(collection).await?;
         }
         self.prepare_emails().await?;

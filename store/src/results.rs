@@ -15,9 +15,7 @@ use mongodb::{
 };
 use serde_json::Value;
 
-use crate::{
-    ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store, degraded, error::is_duplicate_key, index::index, json, run,
-};
+use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store, degraded, error::is_duplicate_key, json, run};
 
 /// Two writers of the same new document can make one of them fail; the second time it is an update.
 const UPSERT_TRIES: u32 = 3;
@@ -53,10 +51,11 @@ impl Store {
     #[boxed]
     pub async fn put_result(&self, collection: &str, result: &NewResult) -> Result<(), Error> {
         let what = format!("store the result of job {} in {collection}", result.job_id);
-        let (first, unset) = document(result);
+        let first = document(result);
         let Some(second) = self.writer.insert(collection, first, &what).await? else { return Ok(()) };
         let second = Document::try_from(second)
             .map_err(|error| Error::Refused { what: what.clone(), reason: error.to_string() })?;
+        let unset = unset(&second);
         let (collection, degraded) = (self.collection(collection), result.degraded);
         run(what, ANSWER_TIMEOUT, async move { replace(&collection, second, unset, degraded).await }).await
     }
@@ -112,16 +111,10 @@ impl Store {
         let delete = async move { Ok(results.delete_many(filter).await?.deleted_count) };
         run(format!("delete old results of {collection}"), ANSWER_TIMEOUT, delete).await
     }
-
-    /// Lists of a tenant's results begin with the newest.
-    pub(crate) async fn prepare_results(&self, collection: &str) -> Result<(), Error> {
-        let index = index("tenant_created_at", doc! { "tenant": 1, "created_at": -1 });
-        self.create_indexes(collection, [index]).await
-    }
 }
 
-/// The document of a first result, and what the one of a second must not have.
-fn document(new: &NewResult) -> (RawDocumentBuf, Document) {
+/// The document of a first result.
+fn document(new: &NewResult) -> RawDocumentBuf {
     let now = DateTime::now();
     let text = |text: &Option<String>| text.as_deref().map_or(RawBson::Null, |text| RawBson::String(text.to_owned()));
     let mut document = rawdoc! {
@@ -135,19 +128,21 @@ fn document(new: &NewResult) -> (RawDocumentBuf, Document) {
         "updated_at": now,
     };
     let waits = new.payload.as_ref().filter(|_| new.degraded);
-    let mut unset = degraded::add_fields(waits, &new.result, &mut document);
-    let other = match json::to_raw(&new.result) {
-        Some(result) => {
-            document.append(cstr!("result"), result);
-            "result_json"
-        }
-        None => {
-            document.append(cstr!("result_json"), new.result.to_string());
-            "result"
-        }
-    };
-    unset.insert(other, "");
-    (document, unset)
+    if let Some(payload) = waits {
+        degraded::add_fields(payload, &new.result, &mut document);
+    }
+    match json::to_raw(&new.result) {
+        Some(result) => document.append(cstr!("result"), result),
+        None => document.append(cstr!("result_json"), new.result.to_string()),
+    }
+    document
+}
+
+/// What the document must not keep of an earlier one when this takes its place.
+fn unset(second: &Document) -> Document {
+    let mut unset = degraded::unset(second);
+    unset.insert(if second.contains_key("result") { "result_json" } else { "result" }, "");
+    unset
 }
 
 /// Puts a second result in the place of the first, whose `created_at` stays. `find_one_and_update`, because `update_one` knows no

@@ -1,8 +1,9 @@
 //! Gathers the small writes of a process: what many hand in at the same time goes to MongoDB in one command a collection.
 //!
 //! A write that comes when nothing is under way goes at once; those that come meanwhile go together in the next command. So a lone write
-//! waits for nobody, and a busy process pays for one confirmation by the majority instead of hundreds. Whoever hands in a write is told
-//! what became of it, and not before the majority has it. What one hands in after the answer to another is written after that.
+//! waits for nobody, and a busy process pays for one confirmation by the majority instead of hundreds. When many wait, their command does
+//! not wait for the end of the one before. Whoever hands in a write is told what became of it, and not before the majority has it. What
+//! one hands in after the answer to another is written after that.
 
 use std::{
     collections::HashMap,
@@ -28,6 +29,8 @@ use crate::{
 
 /// The most writes of one command.
 const MOST: usize = 500;
+/// So many that wait go in a command beside the one that is under way; and at most so many commands at a time.
+const BESIDE: (usize, usize) = (50, 3);
 /// The bytes of documents in one command, unless a single one has more; the server takes 48 MB.
 pub(crate) const MOST_BYTES: usize = 8 << 20;
 /// The bytes of writes that wait at a time, in KiB; whoever has more waits for room.
@@ -132,8 +135,8 @@ struct Queue {
 #[derive(Debug, Default)]
 struct State {
     writes: Vec<Write>,
-    /// Whether a task takes them.
-    is_served: bool,
+    /// How many tasks take them.
+    n_servers: usize,
 }
 
 impl Queue {
@@ -148,28 +151,32 @@ impl Queue {
     fn add(self: Arc<Self>, write: Write) {
         let mut state = self.state();
         state.writes.push(write);
-        if !state.is_served {
-            state.is_served = true;
+        let (many, most_servers) = BESIDE;
+        if state.n_servers == 0 || state.n_servers < most_servers && state.writes.len() >= many {
+            state.n_servers += 1;
             drop(state);
             tokio::spawn(Server { queue: self, is_done: false }.serve());
         }
     }
 
-    /// The writes of the next command. When there are none, nobody serves this any more.
+    /// The writes of the next command. When there are none, or few and others serve this too, one server less does.
     fn next(&self) -> Vec<Write> {
         let mut state = self.state();
+        if state.writes.is_empty() || state.n_servers > 1 && state.writes.len() < BESIDE.0 {
+            state.n_servers -= 1;
+            return Vec::new();
+        }
         let mut n_bytes = 0;
         let fits = |write: &&Write| {
             n_bytes += write.document.as_bytes().len();
             n_bytes <= MOST_BYTES
         };
-        let n = state.writes.iter().take(MOST).take_while(fits).count().max(1).min(state.writes.len());
-        state.is_served = n > 0;
+        let n = state.writes.iter().take(MOST).take_while(fits).count().max(1);
         state.writes.drain(..n).collect()
     }
 }
 
-/// Carries out what waits for a collection, until nothing does.
+/// Carries out what waits for a collection, until nothing does or others can do it alone.
 struct Server {
     queue: Arc<Queue>,
     is_done: bool,
@@ -178,8 +185,12 @@ struct Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if !self.is_done {
-            // It panicked, or the runtime ends: whoever waits hears of it.
-            *self.queue.state() = State::default();
+            // It panicked, or the runtime ends: whoever waits hears of it, unless others serve them.
+            let mut state = self.queue.state();
+            state.n_servers -= 1;
+            if state.n_servers == 0 {
+                state.writes.clear();
+            }
         }
     }
 }

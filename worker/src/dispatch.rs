@@ -102,11 +102,14 @@ async fn call<J: Handler>(job: &Claimed, services: &Services) -> Result<Kept, Ou
 
 /// The payload and nothing after it, or what is wrong where.
 fn decode<J: Handler>(payload: &[u8]) -> Result<J, String> {
-    let mut json = serde_json::Deserializer::from_slice(payload);
-    let decoded = serde_path_to_error::deserialize(&mut json);
-    let decoded = decoded.map_err(|error| format!("at {}: {}", error.path(), error.inner()))?;
-    json.end().map_err(|error| error.to_string())?;
-    Ok(decoded)
+    serde_json::from_slice(payload).or_else(|_| {
+        // To note where one is costs as much as to read.
+        let mut json = serde_json::Deserializer::from_slice(payload);
+        let decoded = serde_path_to_error::deserialize(&mut json);
+        let decoded = decoded.map_err(|error| format!("at {}: {}", error.path(), error.inner()))?;
+        json.end().map_err(|error| error.to_string())?;
+        Ok(decoded)
+    })
 }
 
 /// Stores the result before the job is acknowledged. When MongoDB is away, the job is put off with its result as a draft, so
@@ -131,7 +134,7 @@ async fn keep<J: Handler>(job: &Claimed, store: &Store, mut kept: Kept) -> Outco
             if progress.has_reported() {
                 progress.set(100, "stored");
             }
-            Outcome::Done((&kept.shortened(J::COLLECTION)).into())
+            Outcome::Done(kept.shortened(J::COLLECTION))
         }
         // Wrong credentials too are mended outside, without a new attempt.
         Err(error) if error.is_unavailable() || matches!(error, store::Error::Misconfigured { .. }) => {

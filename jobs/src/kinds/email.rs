@@ -319,7 +319,7 @@ impl Handler for Email {
     }
 }
 
-/// What the receipt of a message keeps.
+/// What a result tells of the sending, and the receipts of older releases.
 #[derive(Debug, Serialize, Deserialize)]
 struct Sent {
     message_id: String,
@@ -372,8 +372,6 @@ impl Unsent {
 
 async fn send(context: &Context, step: &'static str, message: &providers::email::Email) -> Result<Sent, Unsent> {
     let was_called = AtomicBool::new(false);
-    let nobody_knows =
-        async || Ok(LookedUp::CannotTell("mail servers tell nothing of a message afterwards".to_owned()));
     let write = async || {
         was_called.store(true, Ordering::Relaxed);
         // Nothing stands in for a mail server. And the mailer alone watches the time: only it knows how far a message was.
@@ -382,12 +380,24 @@ async fn send(context: &Context, step: &'static str, message: &providers::email:
         let Delivery { message_id, status, server_reply } = answer.value;
         Ok(Sent { message_id, status, server_reply })
     };
-    let sent = context.once(step, &message.key, nobody_knows, write).await;
+    let sent = context.once_with_result(step, &message.key, || sent_before(context), write).await;
     sent.map_err(|error| match error {
         OnceError::Provider(ProviderError::UnknownOutcome { message, .. }) if !was_called.load(Ordering::Relaxed) => {
             Unsent::Earlier(message)
         }
         error => Unsent::Now(error),
+    })
+}
+
+/// What an earlier run of the job has stored as its result. Mail servers tell nothing of a message afterwards.
+async fn sent_before(context: &Context) -> Result<LookedUp<Sent>, OnceError> {
+    let stored = match &context.store {
+        Some(store) => store.result(Email::COLLECTION, &context.job_id.to_string()).await?,
+        None => None,
+    };
+    Ok(match stored.and_then(|result| serde_json::from_value(result).ok()) {
+        Some(sent) => LookedUp::There(sent),
+        None => LookedUp::CannotTell("mail servers tell nothing of a message afterwards".to_owned()),
     })
 }
 
@@ -409,6 +419,7 @@ fn invalid(message: String) -> JobError {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use store::{NewResult, Receipt, Store};
 
     use super::*;
     use crate::testing::{JOB_ID, complaints, context, mocks, refused, stored};
@@ -421,6 +432,43 @@ mod tests {
         assert_eq!((done.provider, done.degraded_reason), (Some("mock"), None));
         assert_eq!(done.result.status, SendStatus::Mock);
         assert!(done.result.message_id.contains(JOB_ID), "{:?}", done.result);
+    }
+
+    #[tokio::test]
+    async fn a_stored_result_tells_that_the_message_was_sent_and_without_one_it_is_sent_once_more() {
+        let payload = json!({ "to": "zoe@customer.example", "subject": "Hello", "text": "Hello Zoé" });
+        let store = Store::open(servers::mongo(), &servers::prefix()).await.unwrap();
+        let context = Context { store: Some(store.clone()), ..context::<Email>(mocks()) };
+        let run = async || stored::<Email>(payload.clone()).run(&context).await;
+        let keep = async |result: &EmailResult| {
+            let result = NewResult {
+                job_id: JOB_ID.to_owned(),
+                tenant: "default".to_owned(),
+                kind: Email::KIND.to_owned(),
+                provider: Some("smtp".to_owned()),
+                degraded: false,
+                degraded_reason: None,
+                payload: None,
+                result: serde_json::to_value(result).unwrap(),
+            };
+            store.put_result(Email::COLLECTION, &result).await.unwrap();
+        };
+        // The worker dies before the result is stored, twice: then nobody knows how often it has arrived.
+        assert_eq!(run().await.unwrap().result.status, SendStatus::Mock);
+        let again = run().await.unwrap().result;
+        assert_eq!(again.status, SendStatus::Mock);
+        assert!(matches!(run().await, Err(JobError::Fatal { code: "unknown_outcome", .. })));
+        // It dies after that: the mock is not asked, which would not say this.
+        let said = EmailResult { status: SendStatus::Sent, server_reply: Some("250 taken".to_owned()), ..again };
+        keep(&said).await;
+        let told = run().await.unwrap();
+        assert_eq!((told.provider, told.result.server_reply.as_deref()), (Some("smtp"), Some("250 taken")));
+        assert_eq!(told.result.message_id, said.message_id);
+        let receipt = store.begin_receipt(JOB_ID, "send", JOB_ID).await.unwrap();
+        assert!(
+            matches!(receipt, Receipt::Completed(_)),
+            "what was found is kept, also when the result is no longer: {receipt:?}"
+        );
     }
 
     #[test]

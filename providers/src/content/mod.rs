@@ -8,6 +8,7 @@ mod compatible;
 mod dialect;
 mod end_point;
 mod exchange;
+mod html;
 mod openai;
 mod phrases;
 mod prompt;

@@ -1,5 +1,5 @@
-//! The one gate for all texts, written by a model or by a template: cleans them, then checks every promise of
-//! [`ContentText`].
+//! The one gate for all texts: cleans what models write, then checks every promise of [`ContentText`]. What templates write is clean as
+//! it is written, and checked only.
 
 use std::{collections::HashSet, sync::LazyLock};
 
@@ -66,7 +66,9 @@ pub(super) fn finish(draft: Draft, request: &ContentRequest, origin: Origin) -> 
         cost: origin.cost,
         cached: false,
     };
-    check(&text, request)?;
+    let n_visible = |html: &str| visible_text(html).chars().count();
+    let n_visible = (n_visible(&text.short_description), n_visible(&text.long_description));
+    check(&text, n_visible, request)?;
     Ok(text)
 }
 
@@ -82,31 +84,40 @@ pub(super) fn clean_html(html: &str) -> String {
 
 /// One line of plain text: no tags, no control characters, no runs of blanks. A `<` that opens no tag stays.
 pub(super) fn plain_text(text: &str) -> String {
-    if is_plain(text) {
-        return text.to_owned();
+    plain(text.to_owned())
+}
+
+/// The same of a text that is not needed otherwise; nearly always it is such a line already.
+pub(super) fn plain(text: String) -> String {
+    if is_plain(&text) {
+        return text;
     }
     let mut text: String = text.chars().map(|c| if is_forbidden(c) { ' ' } else { c }).collect();
     // Removing a tag can join the halves of another one.
     while let Some(stripped) = without_tags(&text) {
         text = stripped;
     }
-    // French sets no-break spaces before some marks; they are text.
-    let is_blank = |c: char| c.is_whitespace() && !matches!(c, '\u{a0}' | '\u{202f}');
     let words = text.trim().split(is_blank).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Whether [`plain_text`] would change nothing, which is so nearly always.
+/// What stands between words. French sets no-break spaces before some marks; they are text.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() && !matches!(c, '\u{a0}' | '\u{202f}')
+}
+
+/// Whether [`plain_text`] would change nothing.
 pub(super) fn is_plain(text: &str) -> bool {
     let mut after_blank = true;
     for c in text.chars() {
-        let is_blank = c.is_whitespace();
+        let is_blank = is_blank(c);
         if c == '<' || is_forbidden(c) || is_blank && (c != ' ' || after_blank) {
             return false;
         }
         after_blank = is_blank;
     }
-    !after_blank
+    // At the ends, no blank of any kind is left.
+    !text.is_empty() && !text.starts_with(char::is_whitespace) && !text.ends_with(char::is_whitespace)
 }
 
 /// `text` without what a browser would read as tags; `None` when there are none.
@@ -139,7 +150,7 @@ fn clean_question(question: &Question) -> Question {
 }
 
 /// The first of each, whatever its case.
-fn distinct(words: Vec<String>) -> Vec<String> {
+pub(super) fn distinct(words: Vec<String>) -> Vec<String> {
     let mut seen = HashSet::new();
     words.into_iter().filter(|word| seen.insert(word.to_lowercase())).collect()
 }
@@ -162,10 +173,15 @@ fn check_characters(draft: &Draft) -> Result<(), String> {
     }
 }
 
-fn check(text: &ContentText, request: &ContentRequest) -> Result<(), String> {
+/// Checks clean texts. `n_visible`: how many characters of the short and of the long description are seen.
+pub(super) fn check(
+    text: &ContentText,
+    (n_short, n_long): (usize, usize),
+    request: &ContentRequest,
+) -> Result<(), String> {
     check_length("title", &text.title, TITLE)?;
-    check_length("short_description", &visible_text(&text.short_description), SHORT)?;
-    check_length("long_description", &visible_text(&text.long_description), LONG)?;
+    check_n_chars("short_description", n_short, SHORT)?;
+    check_n_chars("long_description", n_long, LONG)?;
     check_length("seo_title", &text.seo_title, SEO_TITLE)?;
     check_length("meta_description", &text.meta_description, META_DESCRIPTION)?;
     check_number("bullets", text.bullets.len(), BULLETS)?;
@@ -188,7 +204,11 @@ fn check(text: &ContentText, request: &ContentRequest) -> Result<(), String> {
 }
 
 fn check_length(part: &str, text: &str, most: usize) -> Result<(), String> {
-    match text.chars().count() {
+    check_n_chars(part, text.chars().count(), most)
+}
+
+fn check_n_chars(part: &str, n_chars: usize, most: usize) -> Result<(), String> {
+    match n_chars {
         0 => Err(format!("{part} is empty")),
         n_chars if n_chars > most => Err(format!("{part} has {n_chars} characters, at most {most} are allowed")),
         _ => Ok(()),
@@ -294,6 +314,8 @@ mod tests {
         assert_eq!(plain_text("<img src=x onerror=alert(1)"), "img src=x onerror=alert(1)");
         assert_eq!(plain_text(" two \t\n lines\u{202e}\u{0}\u{a0} "), "two lines");
         assert_eq!(plain_text("Prix\u{a0}: 3"), "Prix\u{a0}: 3");
+        assert_eq!(plain_text("Prix \u{a0} :\u{a0}"), "Prix \u{a0} :");
+        assert_eq!(plain_text("\u{202f}3"), "3");
     }
 
     #[test]
