@@ -139,6 +139,12 @@ fn minute(ms: u64) -> u64 {
     ms / 60_000
 }
 
+impl From<redis::ParsingError> for Error {
+    fn from(error: redis::ParsingError) -> Self {
+        redis::RedisError::from(error).into()
+    }
+}
+
 impl From<redis::RedisError> for Error {
     fn from(error: redis::RedisError) -> Self {
         match Trouble::from(&error) {

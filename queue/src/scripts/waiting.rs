@@ -1,7 +1,7 @@
 //! Pages of the lists of ready jobs.
 
 use fleet::Connection;
-use redis::{Cmd, ParsingError, Value, from_redis_value};
+use redis::{Cmd, Value, from_redis_value};
 use serde::{Deserialize, Deserializer, de::Visitor};
 
 use super::{Call, MOST, call, find::MOST_BYTES, run, split_ids};
@@ -142,12 +142,6 @@ fn jobs(first: u32, ids: &[u8], parts: Option<Value>) -> Result<Vec<WaitingJob>,
 fn unpack(packed: &[u8]) -> Result<Vec<Packed<'_>>, Error> {
     let unpacked = if packed.is_empty() { Ok(Vec::new()) } else { rmp_serde::from_slice(packed) };
     unpacked.map_err(|error| Error::Redis(format!("unexpected answer: {error}")))
-}
-
-impl From<ParsingError> for Error {
-    fn from(error: ParsingError) -> Self {
-        redis::RedisError::from(error).into()
-    }
 }
 
 /// A text of Lua's, which may be any bytes, or false.

@@ -263,7 +263,7 @@ async fn a_page_costs_the_same_at_any_depth(world: World) {
 async fn push_to_queues(world: &World, n: usize) -> Vec<JobId> {
     let mut ids = Vec::new();
     for n in 0..n {
-        ids.insert(0, world.client.push(NewJob::new(&format!("queue-{n}"), "1")).await.unwrap());
+        ids.insert(0, world.client.push(NewJob::new(format!("queue-{n}"), "1")).await.unwrap());
         world.advance(SECOND);
     }
     ids
