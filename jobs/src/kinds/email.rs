@@ -392,7 +392,14 @@ async fn send(context: &Context, step: &'static str, message: &providers::email:
 /// What an earlier run of the job has stored as its result. Mail servers tell nothing of a message afterwards.
 async fn sent_before(context: &Context) -> Result<LookedUp<Sent>, OnceError> {
     let stored = match &context.store {
-        Some(store) => store.result(Email::COLLECTION, &context.job_id.to_string()).await?,
+        Some(store) => match store.result(Email::COLLECTION, &context.job_id.to_string()).await {
+            // A document that cannot be read tells nothing.
+            Err(error @ store::Error::Refused { .. }) => {
+                tracing::warn!(job.id = %context.job_id, %error, "the result of an earlier run cannot be read");
+                None
+            }
+            result => result?,
+        },
         None => None,
     };
     Ok(match stored.and_then(|result| serde_json::from_value(result).ok()) {

@@ -70,7 +70,7 @@ pub(crate) async fn create(
             return match answered.ok().flatten() {
                 Some(Answered::Text(answer)) => replayed(answer),
                 Some(Answered::Job(id)) => match find::anywhere(&app, id).await? {
-                    Some(there) => replayed(answer::text(&there)),
+                    Some(there) => replayed(answer::text(&find::with_result(&app, there).await?)),
                     None => Err(problem),
                 },
                 None => Err(problem),
@@ -268,7 +268,7 @@ impl KeyedJob {
     /// After a request whose job was pushed together with the key: the job, as it is now.
     async fn show(self, job: NewJob) -> Result<Response, Problem> {
         match find::anywhere(&self.app, self.taken.id).await? {
-            Some(there) => replayed(answer::text(&there)),
+            Some(there) => replayed(answer::text(&find::with_result(&self.app, there).await?)),
             None => self.push_lost(job).await,
         }
     }

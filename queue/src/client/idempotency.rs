@@ -142,7 +142,8 @@ impl Client {
     }
 
     /// Pushes a job and takes the idempotency key of its request in one call. `None`, and nothing is done, when something stands in the key,
-    /// when the job has a unique key, or in a cluster: then [`Client::idempotency_take`] tells how to go on. Once begun, it is done even if
+    /// when the job has a unique key, in a cluster, or when
+    /// a key is damaged: then [`Client::idempotency_take`] tells how to go on. Once begun, it is done even if
     /// nobody waits for it any more.
     ///
     /// # Errors
@@ -164,7 +165,13 @@ impl Client {
         let key = keys::idempotency(self.redis.prefix(), tenant, key);
         match self.pusher.push_once(partition, Once { push, key, entry, ttl_ms: ms(KEPT) }).await {
             Ok(present) => Ok(present.is_none().then_some(id)),
-            Err(error) if self.finds_slots_apart(&error) => Ok(None),
+            Err(error @ Error::Redis(_)) => {
+                // A damaged key of the queue must not hide that the job was taken before.
+                if !self.finds_slots_apart(&error) {
+                    tracing::debug!(%error, "a job and its idempotency key are not written in one call");
+                }
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }

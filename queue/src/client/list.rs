@@ -572,12 +572,14 @@ fn claimed(claims: Vec<Value>) -> Result<Vec<JobId>, Error> {
 
 /// Of the lists of ready jobs: each list from its end, and of the lists' next jobs always the newest.
 fn ready(partitions: &[&Partition], anchors: &mut [Anchor], Waiting { n, parts }: Waiting) -> Candidates {
-    let mut searching = false;
+    let (mut searching, mut more) = (false, false);
     let mut lists: Vec<(usize, Vec<WaitingJob>)> = Vec::with_capacity(parts.len());
     for ListPart { partition, list, next } in parts {
         let Some(partition) = partitions.get(partition) else { continue };
         match next {
             Next::Jobs(mut jobs) => {
+                // What is foreign among them does not end the list.
+                more |= jobs.len() >= n;
                 jobs.retain(|job| job.id.partition() == partition.number);
                 lists.push((list, jobs));
             }
@@ -596,7 +598,7 @@ fn ready(partitions: &[&Partition], anchors: &mut [Anchor], Waiting { n, parts }
         let WaitingJob { id, index, found } = job;
         candidates.push(Candidate { id, spot: Spot::Ready { list, index }, looked: found });
     }
-    let last = candidates.len() < n && !searching;
+    let last = candidates.len() < n && !searching && (!more || candidates.is_empty());
     Candidates { candidates, last, searching }
 }
 
@@ -604,7 +606,8 @@ impl Anchor {
     /// Where to begin, if the list is of one of these partitions.
     fn place(&self, partitions: &[&Partition]) -> Option<ListAfter> {
         let partition = partitions.iter().position(|partition| self.id.partition() == partition.number)?;
-        Some(ListAfter { partition, list: self.list, id: self.id, index: self.index })
+        let is_ours = self.list < LISTS.len();
+        is_ours.then_some(ListAfter { partition, list: self.list, id: self.id, index: self.index })
     }
 
     fn is_of(&self, list: usize, partition: &Partition) -> bool {

@@ -52,7 +52,7 @@ local function records_of(base, ids, first, last)
   end
   local parts, records = {}, {}
   for i = first, last do
-    local number = byte(ids[i], 10)
+    local number = byte(ids[i], 10) or 0
     local part = parts[number]
     if not part then
       part = { ids = {}, places = {} }

@@ -13,7 +13,7 @@ use crate::{
 pub(super) const MOST_BYTES: usize = 4 << 20;
 
 /// So many jobs are read at a time: their records and histories are in memory together, however long they are.
-const TOGETHER: usize = 16;
+pub(crate) const TOGETHER: usize = 16;
 
 type Reply = (String, Vec<u8>, Option<String>, Option<Vec<u8>>, Option<Vec<u8>>);
 

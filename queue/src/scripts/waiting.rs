@@ -4,7 +4,11 @@ use fleet::Connection;
 use redis::{Cmd, Value, from_redis_value};
 use serde::{Deserialize, Deserializer, de::Visitor};
 
-use super::{Call, MOST, call, find::MOST_BYTES, run, split_ids};
+use super::{
+    Call, MOST, call,
+    find::{MOST_BYTES, TOGETHER},
+    run, split_ids,
+};
 use crate::{
     keys::Partition,
     model::{error::Error, id::JobId, stored_job::StoredJob},
@@ -12,9 +16,6 @@ use crate::{
 
 /// How many ids of all lists are looked through at a time for the places where a page ended.
 const LOOK_AROUND: usize = MOST;
-
-/// So many jobs are read at a time: a page, because each call of a command costs a script as much as several records.
-const TOGETHER: usize = 64;
 
 /// Where to begin in a list of ready jobs: behind this id.
 #[derive(Debug, Clone, Copy)]

@@ -34,6 +34,21 @@ async fn the_same_idempotency_key_gives_the_same_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_idempotency_key_gives_the_job_as_it_is_now() {
+    let system = System::start(Options::default().workers(1)).await;
+    let body = json!({ "kind": "content", "payload": product(1) });
+    let post =
+        || Answer::to(system.request(Method::POST, "/api/jobs").header("Idempotency-Key", "order-7").json(&body));
+    let first = post().await.unwrap();
+    assert_eq!(first.status, 202, "{}", first.body);
+    let job = system.wait_job(first.body["id"].as_str().unwrap()).await;
+    assert!(job["result"].is_object(), "{job}");
+    let again = post().await.unwrap();
+    assert_eq!((again.status, again.header("idempotency-replayed")), (200, "true"), "{}", again.body);
+    assert_eq!((&again.body["state"], &again.body["result"]), (&job["state"], &job["result"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_requests_with_one_idempotency_key_make_one_job() {
     let system = System::start(Options::default().workers(0)).await;
     let body = json!({ "kind": "content", "payload": product(1) });
