@@ -263,9 +263,12 @@ impl Client {
         let front = used.front.as_ref().filter(|_| filter.queue.is_none());
         let mut items: Vec<JobView> = Vec::new();
         let (mut n_examined, most) = (0, if filter.tenant.is_some() { MOST_OF_A_TENANT } else { MOST_EXAMINED });
+        // Something foreign lies among the ids: then more of them are looked through.
+        let mut is_wide = false;
         loop {
             // One more than needed tells whether there is a next page. Most often all jobs are of one tenant, or few are.
-            let is_enough = filter.is_of_any_time() && (filter.tenant.is_none() || n_examined == 0);
+            let is_enough = !is_wide && filter.is_of_any_time() && (filter.tenant.is_none() || n_examined == 0);
+            let front = front.filter(|_| !is_wide);
             let n = if is_enough { limit - items.len() + 1 } else { BATCH.min(most - n_examined) };
             let mut batch = self.candidates(state, &partitions, front, &mut position, n, is_enough).await?;
             self.look_at_all(&partitions, filter, &mut batch.candidates).await?;
@@ -288,12 +291,13 @@ impl Client {
                 }
             }
             n_examined += n_candidates;
-            if batch.last {
+            if batch.last || (is_wide && n_candidates == 0 && !batch.searching) {
                 return Ok(page(items, None));
             }
             if batch.searching || n_examined >= most {
                 return Ok(page(items, position));
             }
+            is_wide |= n_candidates < n;
         }
     }
 
@@ -598,7 +602,7 @@ fn ready(partitions: &[&Partition], anchors: &mut [Anchor], Waiting { n, parts }
         let WaitingJob { id, index, found } = job;
         candidates.push(Candidate { id, spot: Spot::Ready { list, index }, looked: found });
     }
-    let last = candidates.len() < n && !searching && (!more || candidates.is_empty());
+    let last = candidates.len() < n && !searching && !more;
     Candidates { candidates, last, searching }
 }
 

@@ -377,7 +377,7 @@ async fn what_is_no_id_in_a_list_of_ready_jobs_hides_no_job(world: World) {
     world.advance(SECOND);
     let after = push_many(&world, job(), 3).await;
     let all: HashSet<JobId> = before.into_iter().chain(after).collect();
-    for limit in [4, 5, 6, 50] {
+    for limit in [1, 2, 3, 4, 5, 6, 50] {
         let (mut listed, mut position) = (HashSet::new(), None);
         loop {
             let page = world.client.list(State::Ready, &ListFilter::default(), position.as_ref(), limit).await.unwrap();
