@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{ExitCode, Stdio},
+    slice,
     time::{Duration, Instant},
 };
 
@@ -90,14 +91,14 @@ impl Api {
         place: &Place<'_>,
         what: &str,
         (connections, time): (usize, Duration),
-        request: &Request,
+        requests: &[Request],
         status: u16,
     ) -> anyhow::Result<f64> {
-        http::rate(self.address, connections, WARM_UP, request, status).await?;
+        http::rate(self.address, connections, WARM_UP, requests, status).await?;
         let pids = [self.process.id(), place.server.pid(), place.mongod.pid(), Some(std::process::id())];
         let used = || pids.iter().flatten().map(|pid| processor_time(*pid)).collect::<anyhow::Result<Vec<f64>>>();
         let (before, began) = (used()?, Instant::now());
-        let rate = http::rate(self.address, connections, time, request, status).await?;
+        let rate = http::rate(self.address, connections, time, requests, status).await?;
         let answers = rate * began.elapsed().as_secs_f64();
         let us: Vec<f64> = used()?.iter().zip(before).map(|(after, before)| (after - before) * 1e6 / answers).collect();
         tracing::info!(rate, "{what}: µs an answer of API, Redis, MongoDB, load: {us:.1?}");
@@ -128,6 +129,9 @@ pub(crate) async fn measure(
         ensure!(status == 202, "a job is not taken: {answer}");
     }
     let waiting = api.listed(place, "list", load, &list, "ready").await?;
+    // All have the same jobs on their page, but no two connections ask the same.
+    let own = (0..CONNECTIONS).map(|number| api.request(&format!("GET /api/jobs?limit={}", LISTED + number), &[], ""));
+    let own = api.rate(place, "list_own", load, &own.collect::<Vec<_>>(), 200).await?;
     let workers = whole_way::start_workers(place, work)?;
     place.written(work, LISTED).await?;
     whole_way::stop(workers).await?;
@@ -147,7 +151,7 @@ pub(crate) async fn measure(
     for _ in 0..TURNS {
         for (rate, (name, request, status)) in rates.iter_mut().zip(&single) {
             let load = (CONNECTIONS, time / TURNS);
-            *rate += api.rate(place, name, load, request, *status).await? / f64::from(TURNS);
+            *rate += api.rate(place, name, load, slice::from_ref(request), *status).await? / f64::from(TURNS);
         }
     }
 
@@ -159,11 +163,12 @@ pub(crate) async fn measure(
         let (status, answer) = api.ask(request).await?;
         ensure!(status == 200 && answer.matches(r#""id":"#).count() == BATCH, "a batch is not taken: {answer:.300}");
         for connections in [1, BATCHES_AT_A_TIME] {
-            batches.push(BATCH as f64 * api.rate(place, name, (connections, time), request, 200).await?);
+            batches
+                .push(BATCH as f64 * api.rate(place, name, (connections, time), slice::from_ref(request), 200).await?);
         }
     }
     let least = rates.split_off(3);
-    Ok([rates, vec![waiting, ended], batches, least].concat())
+    Ok([rates, vec![waiting, own, ended], batches, least].concat())
 }
 
 impl Api {
@@ -186,6 +191,6 @@ impl Api {
             ensure!(Instant::now() < deadline, "not all jobs are listed as {state}: {answer}");
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-        self.rate(place, what, load, list, 200).await
+        self.rate(place, what, load, slice::from_ref(list), 200).await
     }
 }

@@ -84,6 +84,7 @@ impl Measure {
                 "http_post",
                 "http_post_keyed",
                 "http_list",
+                "http_list_own",
                 "http_list_ended",
                 "http_batch_json_one",
                 "http_batch_json",
@@ -115,7 +116,7 @@ impl Measure {
 }
 
 /// Unit and meaning of every figure, in the order of the reports.
-pub(crate) const FIGURES: [(&str, &str, &str); 45] = [
+pub(crate) const FIGURES: [(&str, &str, &str); 46] = [
     ("push_one", "jobs/s", "push, one client that waits for each"),
     ("push_64", "jobs/s", "push, 64 clients that wait for each"),
     ("push_bulk", "jobs/s", "push in bulk"),
@@ -156,6 +157,7 @@ pub(crate) const FIGURES: [(&str, &str, &str); 45] = [
     ("http_post", "jobs/s", "`POST /api/jobs`, likewise"),
     ("http_post_keyed", "jobs/s", "the same with an idempotency key"),
     ("http_list", "pages/s", "`GET /api/jobs` with 50 jobs that wait, likewise"),
+    ("http_list_own", "pages/s", "the same, but each client asks for another page"),
     ("http_list_ended", "pages/s", "`GET /api/jobs` with 50 jobs that have ended, likewise"),
     ("http_batch_json_one", "jobs/s", "batches of 1,000 jobs as JSON, one client"),
     ("http_batch_json", "jobs/s", "batches of 1,000 jobs as JSON, four clients"),

@@ -146,12 +146,13 @@ impl Head {
     }
 }
 
-/// Answers a second, when each of so many connections sends the request again and again for this time. All have to have this status.
+/// Answers a second, when each of so many connections sends its request again and again for this time: the connections share these
+/// requests out. All answers have to have this status.
 pub(crate) async fn rate(
     address: SocketAddr,
     connections: usize,
     time: Duration,
-    request: &Request,
+    requests: &[Request],
     status: u16,
 ) -> anyhow::Result<f64> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -162,7 +163,7 @@ pub(crate) async fn rate(
     let began = Instant::now();
     let n_answers = Arc::new(AtomicU64::new(0));
     let mut asking = JoinSet::new();
-    for mut connection in opened {
+    for (mut connection, request) in opened.into_iter().zip(requests.iter().cycle()) {
         let (mut request, n_answers) = (request.clone(), n_answers.clone());
         asking.spawn(async move {
             while began.elapsed() < time {
@@ -229,7 +230,7 @@ mod tests {
     #[tokio::test]
     async fn another_status_than_the_expected_ends_the_load() {
         let address = server(&["HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\n\r\nno"]).await;
-        let error = rate(address, 1, Duration::from_secs(5), &Request::new(&["GET /"], ""), 200).await.unwrap_err();
+        let error = rate(address, 1, Duration::from_secs(5), &[Request::new(&["GET /"], "")], 200).await.unwrap_err();
         assert_eq!(error.to_string(), "503 instead of 200: no");
     }
 

@@ -19,7 +19,7 @@ pub use handler::{Context, Done, Handler, JobError, Registry};
 pub use heal::{Healed, healable};
 pub use kept::{Kept, Maker};
 pub use kinds::*;
-pub use once::{LookedUp, OnceError};
+pub use once::{LookedUp, OnceError, Told};
 pub use shape::{Schemas, Shape, schemas_of};
 
 /// Every job kind. The worker, the API and the tests all read this list.

@@ -58,8 +58,8 @@ impl Context {
     /// believed, and otherwise nothing is written.
     ///
     /// `step` tells a job's writes apart. `natural_key` is what the vendor knows the write by (SKU, Message-ID); it must be the same
-    /// in every run. `write` must answer [`ProviderError::UnknownOutcome`] when it may have been carried out and `look_up` cannot
-    /// tell. An outcome is small, at most 64 KiB: ids and addresses. A receipt is kept for 90 days. Without a store, as in some
+    /// in every run. `told` is where a later run finds what came of it. `write` must answer [`ProviderError::UnknownOutcome`] when it
+    /// may have been carried out and `look_up` cannot tell. An outcome is small, at most 64 KiB: ids and addresses. A receipt is kept for 90 days. Without a store, as in some
     /// tests, `write` is simply called.
     ///
     /// # Errors
@@ -67,43 +67,6 @@ impl Context {
     /// what came of it: the caller decides whether twice is worse than never. [`OnceError::Store`] when it could not be written
     /// down.
     pub async fn once<T, L, E, W>(
-        &self,
-        step: &'static str,
-        natural_key: &str,
-        look_up: impl FnOnce() -> L + Send,
-        write: impl FnOnce() -> W + Send,
-    ) -> Result<T, OnceError>
-    where
-        T: Serialize + DeserializeOwned + Send + Sync,
-        L: Future<Output = Result<LookedUp<T>, E>> + Send,
-        E: Into<OnceError> + Send,
-        W: Future<Output = Result<T, ProviderError>> + Send,
-    {
-        self.make_once(step, natural_key, Told::ByReceipt, look_up, write).await
-    }
-
-    /// The same for a write whose outcome is in the job's result, and which is the last thing that the handler does: what came of it is
-    /// stored once, as the result, and not in the receipt too. `look_up` must look for it there.
-    ///
-    /// # Errors
-    /// As [`Context::once`].
-    pub async fn once_with_result<T, L, E, W>(
-        &self,
-        step: &'static str,
-        natural_key: &str,
-        look_up: impl FnOnce() -> L + Send,
-        write: impl FnOnce() -> W + Send,
-    ) -> Result<T, OnceError>
-    where
-        T: Serialize + DeserializeOwned + Send + Sync,
-        L: Future<Output = Result<LookedUp<T>, E>> + Send,
-        E: Into<OnceError> + Send,
-        W: Future<Output = Result<T, ProviderError>> + Send,
-    {
-        self.make_once(step, natural_key, Told::ByResult, look_up, write).await
-    }
-
-    async fn make_once<T, L, E, W>(
         &self,
         step: &'static str,
         natural_key: &str,
@@ -154,10 +117,11 @@ impl Context {
 
 /// What tells a later run that a write was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
+pub enum Told {
     /// The receipt, which is completed.
     ByReceipt,
-    /// The stored result, which follows at once; the receipt stays begun.
+    /// The job's stored result, for a write that is the last thing that the handler does and whose outcome is in it. The outcome is stored
+    /// once; the receipt stays begun, and `look_up` looks into the result.
     ByResult,
 }
 
@@ -236,7 +200,7 @@ mod tests {
                 self.n_writes.fetch_add(1, Ordering::Relaxed);
                 written
             };
-            context.once("publish", "SKU12", look_up, write).await
+            context.once("publish", "SKU12", Told::ByReceipt, look_up, write).await
         }
 
         fn asked(&self) -> (usize, usize) {
@@ -321,8 +285,8 @@ mod tests {
         let context = with_store().await;
         let write = async || Ok(7);
         let look_up = async || cannot_tell();
-        context.once("publish", "SKU12", look_up, write).await.unwrap();
-        let error = context.once("publish", "SKU13", look_up, write).await.unwrap_err();
+        context.once("publish", "SKU12", Told::ByReceipt, look_up, write).await.unwrap();
+        let error = context.once("publish", "SKU13", Told::ByReceipt, look_up, write).await.unwrap_err();
         assert!(matches!(JobError::from(error), JobError::Fatal { code: "receipt_refused", .. }));
     }
 }

@@ -3,8 +3,8 @@
 //! Reading order: `router` shows every route; [`run`] is the process; `intake` turns a request into a job; `routes` has one file a
 //! resource; `answer` is what comes back, and every answer that is not a success.
 //!
-//! Order, lowest first: `config`, `metrics`, `answer`, `request`, `jwt`, `auth`, `probe`, `intake`, `board`, `ping`, `state`, `watch`, `find`,
-//! `push`, `observe`, `routes`, `openapi`, `router`, `listen`, `serve`.
+//! Order, lowest first: `config`, `metrics`, `answer`, `request`, `jwt`, `auth`, `probe`, `intake`, `board`, `ping`, `together`, `state`,
+//! `watch`, `find`, `push`, `observe`, `routes`, `openapi`, `router`, `listen`, `serve`.
 
 mod answer;
 mod auth;
@@ -25,6 +25,7 @@ mod router;
 mod routes;
 mod serve;
 mod state;
+mod together;
 mod watch;
 
 pub use auth::{Scope, SignError, UnknownScope, sign};

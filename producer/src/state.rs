@@ -13,7 +13,14 @@ use secrecy::SecretString;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::{answer::Problem, auth::Auth, board::Board, intake::Intake, metrics::Accepted};
+use crate::{
+    answer::{Page, Problem},
+    auth::Auth,
+    board::Board,
+    intake::Intake,
+    metrics::Accepted,
+    together::{Question, Together},
+};
 
 /// What the handlers share; cheap to clone, which happens several times a request.
 #[derive(Clone)]
@@ -29,6 +36,8 @@ pub struct Shared {
     /// What the variables say of the outside services.
     pub(crate) services: services::Config,
     pub(crate) board: Board,
+    /// Lists of jobs that are being made.
+    pub(crate) lists: Together<Question, Result<Page, Problem>>,
     /// Cancelled when the process shall end: whoever waits for a job stops waiting.
     pub(crate) closing: CancellationToken,
     /// Empty until MongoDB's address could be looked up.
@@ -56,6 +65,7 @@ impl App {
             fleet: Fleet::start(redis),
             services,
             board: Board::default(),
+            lists: Together::default(),
             intake: Arc::new(Intake::new(checks)),
             auth: Arc::new(Auth::new(secret)),
             closing: CancellationToken::new(),

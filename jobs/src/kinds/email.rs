@@ -32,7 +32,7 @@ use render::{Rendered, render};
 
 use crate::{
     handler::{Context, Done, Handler, JobError},
-    once::{LookedUp, OnceError},
+    once::{LookedUp, OnceError, Told},
 };
 
 /// How long to wait after each attempt that failed; greylisting wants 5 minutes at least, and lasts some hours at most.
@@ -380,7 +380,7 @@ async fn send(context: &Context, step: &'static str, message: &providers::email:
         let Delivery { message_id, status, server_reply } = answer.value;
         Ok(Sent { message_id, status, server_reply })
     };
-    let sent = context.once_with_result(step, &message.key, || sent_before(context), write).await;
+    let sent = context.once(step, &message.key, Told::ByResult, || sent_before(context), write).await;
     sent.map_err(|error| match error {
         OnceError::Provider(ProviderError::UnknownOutcome { message, .. }) if !was_called.load(Ordering::Relaxed) => {
             Unsent::Earlier(message)

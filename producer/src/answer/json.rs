@@ -1,9 +1,11 @@
 //! JSON as the body of an answer.
 
 use axum::{
+    body::Body,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use serde::Serialize;
 
 /// JSON as the body of an answer, as [`axum::Json`] has it, but written into a vector: a page of jobs, which is made of thousands of small
@@ -17,18 +19,28 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-/// A page of jobs as the body of an answer.
-#[derive(Debug)]
-pub(crate) struct Page(pub(crate) api::JobPage<queue::Json>);
+/// A page of jobs as the body of an answer. Clones share its bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Page(Bytes);
+
+impl Page {
+    /// Writes it.
+    ///
+    /// # Errors
+    /// As [`serde_json::to_vec`].
+    pub(crate) fn new(page: &api::JobPage<queue::Json>) -> Result<Self, serde_json::Error> {
+        Ok(Self(page.to_json()?.into()))
+    }
+}
 
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
-        json(self.0.to_json())
+        json(Ok(self.0))
     }
 }
 
 /// JSON that is written already, as the body of an answer.
-pub(crate) fn json(json: Result<Vec<u8>, serde_json::Error>) -> Response {
+pub(crate) fn json(json: Result<impl Into<Body>, serde_json::Error>) -> Response {
     match json {
         Ok(body) => {
             let mut response = Response::new(body.into());

@@ -3,8 +3,8 @@
 //! A list is a row of sections, each newest first. A page begins where the cursor says, in one section, and goes on into the next
 //! ones until it is full or has looked at enough.
 
-use api::{JobPage, Timestamp};
-use axum::extract::State as Extract;
+use api::Timestamp;
+use axum::extract::{RawQuery, State as Extract};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::Utc;
 use queue::{JobId, ListFilter, Position, State, UsedQueues};
@@ -17,7 +17,10 @@ use crate::{
     find,
     request::{self, Parameters},
     state::App,
+    together::Question,
 };
+
+type JobPage = api::JobPage<queue::Json>;
 
 /// A page looks at so many jobs of the history at most, however few of them it shows.
 const MOST_EXAMINED: usize = 1_000;
@@ -153,16 +156,28 @@ struct Listing<'a> {
 pub(crate) async fn list(
     Extract(app): Extract<App>,
     caller: Caller,
+    RawQuery(text): RawQuery,
     Parameters(query): Parameters<ListQuery>,
 ) -> Result<Page, Problem> {
     caller.require(Scope::JobsRead)?;
+    let question = Question { query: text, tenant: caller.tenant.clone(), of_all: caller.is_admin() };
+    let its_app = app.clone();
+    app.lists.answer(question, move || async move { answer(&its_app, &caller, query).await }).await
+}
+
+async fn answer(app: &App, caller: &Caller, query: ListQuery) -> Result<Page, Problem> {
+    let page = read_page(app, caller, query).await?;
+    Page::new(&page).map_err(|error| Problem::new(Type::Internal, format!("the page of jobs is no JSON: {error}")))
+}
+
+async fn read_page(app: &App, caller: &Caller, query: ListQuery) -> Result<JobPage, Problem> {
     let limit = request::page_size(query.limit)?;
     let cursor = query.cursor.as_deref().map(Cursor::read).transpose()?;
-    let Some(mut listing) = Listing::read(&app, &caller, query, limit).await? else {
+    let Some(mut listing) = Listing::read(app, caller, query, limit).await? else {
         return Ok(page(Vec::new(), None));
     };
     if listing.text.parse::<JobId>().is_ok() {
-        return listing.one(&caller).await;
+        return listing.one(caller).await;
     }
     listing.began_ms = cursor.as_ref().map(|cursor| cursor.began_ms);
     listing.page(cursor, limit).await
@@ -230,7 +245,7 @@ impl<'a> Listing<'a> {
     }
 
     /// The page with the one job whose id was asked for.
-    async fn one(&self, caller: &Caller) -> Result<Page, Problem> {
+    async fn one(&self, caller: &Caller) -> Result<JobPage, Problem> {
         let found = find::job(self.app, caller, &self.text).await;
         let items = match found {
             Ok(job) if self.passes(&job) => vec![find::with_result(self.app, job).await?],
@@ -248,7 +263,7 @@ impl<'a> Listing<'a> {
             && self.filter.takes_time_of(job.id.0.into())
     }
 
-    async fn page(&self, cursor: Option<Cursor>, limit: usize) -> Result<Page, Problem> {
+    async fn page(&self, cursor: Option<Cursor>, limit: usize) -> Result<JobPage, Problem> {
         let began_ms = self.began_ms.unwrap_or_else(|| u64::try_from(Utc::now().timestamp_millis()).unwrap_or(0));
         let at = |section, position, after| Cursor { section, position, after, began_ms }.text();
         let (first, mut position, mut after) = match cursor {
@@ -365,8 +380,8 @@ impl<'a> Listing<'a> {
     }
 }
 
-fn page(items: Vec<Job>, next_cursor: Option<String>) -> Page {
-    Page(JobPage { items, next_cursor })
+fn page(items: Vec<Job>, next_cursor: Option<String>) -> JobPage {
+    JobPage { items, next_cursor }
 }
 
 fn read_state(name: &str) -> Result<State, Problem> {

@@ -21,6 +21,16 @@ local function wake(base)
   end
 end
 
+-- Says that jobs came in: to a replica that waits, and to the counters of the minute.
+local function count_in(base, minute, counts_kept_s, n)
+  if n > 0 then
+    wake(base)
+    local counts = base .. ':minute:' .. minute
+    redis.call('HINCRBY', counts, 'in', n)
+    redis.call('EXPIRE', counts, counts_kept_s)
+  end
+end
+
 local claims
 
 -- The claim that has a job, its ids, and where in them the job's id is; nothing when no claim has it.

@@ -44,11 +44,5 @@ for at = more, #ARGV, 7 do
     replies[#replies + 1] = (at + 4) / 7
   end
 end
-if n > 0 then
-  redis.call('RPUSH', base .. ':wake', 1)
-  redis.call('LTRIM', base .. ':wake', 0, 0)
-  local counts = base .. ':minute:' .. minute
-  redis.call('HINCRBY', counts, 'in', n)
-  redis.call('EXPIRE', counts, counts_kept_s)
-end
+count_in(base, minute, counts_kept_s, n)
 return replies

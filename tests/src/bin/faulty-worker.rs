@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use jobs::{Context, Done, Handler, JobError, LookedUp, Registry};
+use jobs::{Context, Done, Handler, JobError, LookedUp, Registry, Told};
 use providers::ProviderError;
 use queue::Job;
 use reqwest::{Client, Method, RequestBuilder};
@@ -76,7 +76,9 @@ impl Handler for Once {
 
     async fn run(self, context: &Context) -> Result<Done<Created>, JobError> {
         let client = tests::client();
-        let created = context.once("create", &self.sku, || self.look_up(&client), || self.create(&client)).await?;
+        let created = context
+            .once("create", &self.sku, Told::ByReceipt, || self.look_up(&client), || self.create(&client))
+            .await?;
         if let Some(page) = &self.then {
             client.get(page).send().await.map_err(|error| not_sent(&error))?;
         }
