@@ -129,9 +129,11 @@ pub(crate) async fn measure(
         ensure!(status == 202, "a job is not taken: {answer}");
     }
     let waiting = api.listed(place, "list", load, &list, "ready").await?;
-    // All have the same jobs on their page, but no two connections ask the same.
-    let own = (0..CONNECTIONS).map(|number| api.request(&format!("GET /api/jobs?limit={}", LISTED + number), &[], ""));
-    let own = api.rate(place, "list_own", load, &own.collect::<Vec<_>>(), 200).await?;
+    // The same page, but no two connections write the question alike.
+    let own: Vec<Request> = (0..CONNECTIONS)
+        .map(|number| api.request(&format!("GET /api/jobs?{}", spelt("limit=50", number)), &[], ""))
+        .collect();
+    let own = api.rate(place, "list_own", load, &own, 200).await?;
     let workers = whole_way::start_workers(place, work)?;
     place.written(work, LISTED).await?;
     whole_way::stop(workers).await?;
@@ -171,6 +173,16 @@ pub(crate) async fn measure(
     Ok([rates, vec![waiting, own, ended], batches, least].concat())
 }
 
+/// A parameter of a URL, written in one of many ways that mean the same: the letters whose bits are set are percent-encoded.
+fn spelt(parameter: &str, mut bits: usize) -> String {
+    let letter = |letter: char| {
+        let is_encoded = letter != '=' && bits & 1 == 1;
+        bits >>= usize::from(letter != '=');
+        if is_encoded { format!("%{:02X}", u32::from(letter)) } else { letter.to_string() }
+    };
+    parameter.chars().map(letter).collect()
+}
+
 impl Api {
     /// Pages a second, each with all jobs in this state.
     async fn listed(
@@ -192,5 +204,19 @@ impl Api {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         self.rate(place, what, load, slice::from_ref(list), 200).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_connection_can_write_a_parameter_in_a_way_of_its_own() {
+        let all: BTreeSet<String> = (0..CONNECTIONS).map(|number| spelt("limit=50", number)).collect();
+        assert_eq!(all.len(), CONNECTIONS);
+        assert_eq!((spelt("limit=50", 0), spelt("limit=50", 33)), ("limit=50".to_owned(), "%6Cimit=%350".to_owned()));
     }
 }

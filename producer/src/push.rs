@@ -85,9 +85,7 @@ pub(crate) fn taken_as(status: StatusCode, answer: Job, text: String) -> Respons
 /// What tells a request from another: `what` is asked for, the bytes of its body, and what it says: the JSON texts in it, with the members
 /// of objects in one order.
 pub(crate) fn fingerprint(what: &str, body: &[u8], said: impl IntoIterator<Item = String>) -> Fingerprint {
-    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or_default();
-    let hex =
-        |digest: Sha256| digest.finalize().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect();
+    let hex = |digest: Sha256| hex::encode(digest.finalize());
     let mut meaning = Sha256::new_with_prefix(what);
     for text in said {
         meaning.update(text.len().to_le_bytes());

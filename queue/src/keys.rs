@@ -114,7 +114,7 @@ pub(crate) fn idempotency(prefix: &str, tenant: &str, key: &str) -> String {
 /// a slot of its own.
 pub(crate) fn unique(prefix: &str, tenant: &str, key: &str) -> String {
     use sha2::{Digest, Sha256};
-    let hash: String = Sha256::digest(key).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex::encode(&Sha256::digest(key)[..16]);
     format!("{prefix}:{{unique.{tenant}.{hash}}}")
 }
 

@@ -160,7 +160,7 @@ impl ContentRequest {
             ..self.clone()
         };
         let parts = serde_json::json!([VERSION, tenant, model, same]).to_string();
-        Sha256::digest(parts.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(Sha256::digest(parts.as_bytes()))
     }
 }
 

@@ -19,8 +19,8 @@ impl Publisher for NoShop {
     fn publish<'a>(&'a self, product: &'a Product) -> BoxFuture<'a, Result<Publication, ProviderError>> {
         async move {
             let hash = Sha256::digest(format!("{}\n{}", product.shop, product.sku));
-            let id: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-            Ok(Publication { status: PublicationStatus::Mock, external_id: format!("mock-{id}") })
+            let external_id = format!("mock-{}", hex::encode(&hash[..8]));
+            Ok(Publication { status: PublicationStatus::Mock, external_id })
         }
         .boxed()
     }

@@ -17,6 +17,9 @@ use crate::{
     },
 };
 
+/// So many keyed pushes go into one call. They take Redis some time, in which those of the call before are answered.
+const ONCE_TOGETHER: usize = 24;
+
 /// Calls of single pushes from all clones of a client.
 #[derive(Debug)]
 pub(crate) struct Pusher {
@@ -135,8 +138,9 @@ async fn call(connection: &fleet::Connection, partition: &Partition, now_ms: u64
         let pushed = push_absent(connection, partition, now_ms, retention, jobs).await;
         tell(answers, pushed.map(|became| became.into_iter().map(Ok)));
     }
-    if !once.is_empty() {
-        let (jobs, answers): (Vec<Once>, Vec<_>) = once.into_iter().unzip();
+    let mut once = once.into_iter();
+    while once.len() > 0 {
+        let (jobs, answers): (Vec<Once>, Vec<_>) = once.by_ref().take(ONCE_TOGETHER).unzip();
         let pushed = push_once(connection, partition, now_ms, &jobs).await;
         tell(answers, pushed.map(Vec::into_iter));
     }

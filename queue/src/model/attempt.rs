@@ -69,7 +69,7 @@ fn fingerprint(failure: &Failure) -> String {
         hash.update(b" ");
         hash.update(word);
     }
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&hash.finalize()[..8])
 }
 
 /// One run of a job, as it is stored.
