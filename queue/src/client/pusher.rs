@@ -17,8 +17,8 @@ use crate::{
     },
 };
 
-/// So many keyed pushes go into one call. They take Redis some time, in which those of the call before are answered.
-const ONCE_TOGETHER: usize = 24;
+/// So many keyed pushes go into one call: each takes Redis longer than a push without a key, and may carry 1 MiB.
+const ONCE_TOGETHER: usize = 32;
 
 /// Calls of single pushes from all clones of a client.
 #[derive(Debug)]
