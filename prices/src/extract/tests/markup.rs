@@ -174,7 +174,7 @@ fn pages_that_send_on_say_where_to() {
 fn hostile_pages_end_soon() {
     let url = url();
     let today = NaiveDate::from_ymd_opt(2026, 11, 27).unwrap();
-    assert!(super::super::read(&"<div>".repeat(300_000), &url, today).is_err());
+    assert!(super::super::read(&"<div>".repeat(300_000), &url, &Hints::on(today)).is_err());
     let same: String =
         (0..10_000).map(|n| format!(r##"{{"@id":"#p","@type":"Product","isVariantOf":{{"@id":"#{n}"}}}},"##)).collect();
     assert_eq!(found(&block(&format!(r#"{{"@graph":[{same}]}}"#))), None);
@@ -208,13 +208,13 @@ fn a_text_that_is_too_long_or_has_too_much_in_it_has_no_value_instead_of_half_of
     // What each element around a text would keep of it.
     let mut graph = graph::Graph::default();
     let nested = format!("<div itemscope>{}{}", "<div itemprop='price name price'>".repeat(1_000), "x".repeat(100_000));
-    items::add(&Html::parse_document(&nested), Dialect::Microdata, &mut graph);
+    items::add(&dom::parse(&nested).unwrap(), Dialect::Microdata, &mut graph);
     let value = |(_, value): &(String, graph::Value)| if let graph::Value::Text(text) = value { text.len() } else { 0 };
     let kept: usize = graph.nodes.iter().flat_map(|node| &node.properties).map(value).sum();
     assert_eq!(kept, 0);
     let names = format!("<div itemscope><meta itemprop='{}' content='{}'>", "price ".repeat(1_000), "9".repeat(1_000));
     let mut graph = graph::Graph::default();
-    items::add(&Html::parse_document(&names), Dialect::Microdata, &mut graph);
+    items::add(&dom::parse(&names).unwrap(), Dialect::Microdata, &mut graph);
     assert!(graph.nodes[0].properties.len() <= 2, "a name counts once");
 }
 
