@@ -186,6 +186,17 @@ impl Fleet {
         }
     }
 
+    /// How many calls of a service one account had in the last hour, and how many of them were answered.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn calls_1h(&self, service: &str, account: &str) -> Result<(u64, u64), Error> {
+        match &self.inner.shared {
+            Some(shared) => shared.calls_1h(service, account).await,
+            None => Ok((0, 0)),
+        }
+    }
+
     /// Sets money aside for a call, if the tenant's spending of this UTC day stays within the cap; of many that ask at once, no more
     /// than fit get it.
     ///

@@ -170,6 +170,12 @@ impl Shared {
         Ok(Health { breaker: worst(states.into_iter()), calls_1h, succeeded_1h })
     }
 
+    pub(crate) async fn calls_1h(&self, service: &str, account: &str) -> Result<(u64, u64), Error> {
+        let minute = self.now_ms() / MINUTE_MS;
+        let (_, _, calls, answered) = self.server.health(account, service, minute, HOUR_MINUTES).await?;
+        Ok((calls, answered))
+    }
+
     pub(crate) async fn reserve(&self, reserved: Reserved, cap_micro_usd: u64) -> Result<Reserved, Error> {
         let Reserved { tenant, day, micro_usd } = &reserved;
         let asked = i64::try_from(*micro_usd).unwrap_or(i64::MAX);

@@ -78,6 +78,13 @@ pub trait Ask<P: ?Sized>: Sync {
         future::ready(Turn::default()).boxed()
     }
 
+    /// Whether the real providers are ways to the same answer: they are asked in the order of what an answer costs, the next one also where
+    /// the job allows no fallback, and an answer of any of them is as good. `None`: they are not; otherwise what one try of `provider` costs,
+    /// compared with the others.
+    fn cost_of_way(&self, _provider: &P) -> Option<f64> {
+        None
+    }
+
     /// Whether it changes something at the service: then nobody knows what became of a call that was not answered in time.
     fn is_write(&self) -> bool {
         false
@@ -189,20 +196,28 @@ impl<P: Provider + ?Sized> Service<P> {
         }
         let mut time = CallTime::new(policy.time, self.timeout);
         let mut reasons = Vec::new();
-        for (position, real) in self.reals.iter().enumerate() {
-            match self.ask(real, &mut time, self.reals.len() - position, policy, what).await {
+        let order = self.order(what).await;
+        for (position, (real, is_way)) in order.iter().enumerate() {
+            let n_left = order.len() - position;
+            match self.ask(real, &mut time, n_left, policy, what).await {
                 Ok(value) => {
-                    let degraded_reason = (!reasons.is_empty()).then(|| reasons.join("; "));
+                    let degraded_reason = (!is_way && !reasons.is_empty()).then(|| reasons.join("; "));
                     return Ok(Answer { value, provider: real.name(), degraded_reason });
                 }
-                Err(error) if policy.allow_fallback && error.passes_on(policy.last_attempt) => {
+                Err(error) => {
+                    let another_way = *is_way && n_left > 1 && error.leaves_other_ways(policy.last_attempt);
+                    if !another_way && !(policy.allow_fallback && error.passes_on(policy.last_attempt)) {
+                        return Err(error.after(&reasons));
+                    }
                     tracing::debug!(service = self.name.as_str(), provider = real.name(), %error, "cannot answer, the next one is asked");
                     let reason = error.to_string();
                     if !reasons.contains(&reason) {
                         reasons.push(reason);
                     }
+                    if *is_way && !another_way {
+                        break;
+                    }
                 }
-                Err(error) => return Err(error.after(&reasons)),
             }
         }
         if !policy.allow_fallback {
@@ -221,6 +236,29 @@ impl<P: Provider + ?Sized> Service<P> {
         Ok(Answer { value, provider: self.stand_in.name(), degraded_reason: Some(reasons.join("; ")) })
     }
 
+    /// The real providers in the order in which they are asked, and whether they are ways. Of ways that one comes first that costs least
+    /// until it has answered, as often as it answered in the last hour.
+    async fn order<A: Ask<P>>(&self, what: &A) -> Vec<(&P, bool)> {
+        let mut order = Vec::with_capacity(self.reals.len());
+        for real in &self.reals {
+            let cost = what.cost_of_way(real);
+            let tries = match cost.filter(|_| self.reals.len() > 1) {
+                Some(_) => self.tries(&account(&**real, what)).await,
+                None => 1.0,
+            };
+            order.push((cost.unwrap_or_default() * tries, &**real, cost.is_some()));
+        }
+        // Equal ones stay as they are.
+        order.sort_by(|(a, ..), (b, ..)| a.total_cmp(b));
+        order.into_iter().map(|(_, real, is_way)| (real, is_way)).collect()
+    }
+
+    /// How often this account is asked for one answer. Of one that nobody has asked it is believed that it answers at once.
+    async fn tries(&self, account: &str) -> f64 {
+        let (calls, answered) = self.shared.fleet.calls_1h(self.name.as_str(), account).await.unwrap_or_default();
+        (calls + 1) as f64 / (answered + 1) as f64
+    }
+
     /// Asks one real provider, if it may be asked now; `n_left` are yet to share the time, this one included.
     async fn ask<A: Ask<P>>(
         &self,
@@ -231,10 +269,7 @@ impl<P: Provider + ?Sized> Service<P> {
         what: &A,
     ) -> Result<A::Value, ProviderError> {
         let estimate = what.estimate(real);
-        let account = match what.account() {
-            Some(part) => format!("{}/{part}", real.name()),
-            None => real.name().to_owned(),
-        };
+        let account = account(real, what);
         let Some(_turn) = time.wait_for(what.turn(real)).await else {
             return Err(ProviderError::Held {
                 service: self.name.as_str(),
@@ -296,6 +331,14 @@ impl<P: Provider + ?Sized> Service<P> {
                 Ok(nothing)
             }
         }
+    }
+}
+
+/// Whose breaker and limits hold.
+fn account<P: Provider + ?Sized, A: Ask<P>>(real: &P, what: &A) -> String {
+    match what.account() {
+        Some(part) => format!("{}/{part}", real.name()),
+        None => real.name().to_owned(),
     }
 }
 

@@ -174,6 +174,15 @@ impl ProviderError {
         matches!(self, Self::Rejected { .. })
     }
 
+    /// Whether another way to the same answer may be taken now. Not around a wait that was asked for.
+    #[must_use]
+    pub(crate) fn leaves_other_ways(&self, last_attempt: bool) -> bool {
+        match self {
+            Self::RateLimited { .. } | Self::Transient { retry_after: Some(_), .. } => false,
+            error => error.passes_on(last_attempt),
+        }
+    }
+
     /// Whether another provider may stand in now. Never for an input that no provider would take, for a write that may already
     /// have happened, and where waiting a while is all that is needed.
     #[must_use]

@@ -117,16 +117,6 @@ impl Config {
         }
         let of = |service: Name| services.iter().find(|state| state.service == service);
         let configured = |service| of(service).filter(|state| state.state.configured).map(|_| &environment);
-        for ServiceState { service, values, .. } in &services {
-            if let Accounts::Chosen { by, built, .. } = service.entry().accounts
-                && real.contains(service)
-                && configured(*service).is_some()
-                && let Some(chosen) = values.get(by).filter(|chosen| !built.contains(chosen))
-            {
-                let built = built.join(" and ");
-                complaints.push(format!("{service} stays mock: {by}={chosen:?} is not built yet, only {built}"));
-            }
-        }
         complaints.extend(general_faults(&environment).iter().map(Malformed::to_string));
         let pace = Pace::from_vars(|name| environment.get(name), &mut complaints);
         let public_url = environment.get("PUBLIC_URL").filter(|url| web_url(url).is_some());
@@ -258,6 +248,7 @@ mod tests {
             ("OPENAI_API_KEY", "hush"),
             ("SMTP_SERVER", "smtp.example"),
             ("PROXY_PROVIDER", "scraperapi"),
+            ("SCRAPE_ROUTE", "scraperapi, brightdata"),
             ("SCRAPERAPI_KEY", "hush"),
             ("JWT_SECRET", "hush"),
         ]);
@@ -266,9 +257,9 @@ mod tests {
         assert_eq!(config.value(Name::Scraping, "SCRAPERAPI_KEY"), Some("hush"));
         let expected = [
             "ai stays mock: OPENAI_API_KEY must begin with sk- and be one word",
+            "scraping stays mock: BRIGHT_DATA_KEY, BRIGHT_DATA_ZONE are not set",
             "email stays mock: SMTP_PORT, SENDER_EMAIL are not set",
             "security: JWT_SECRET has 4 bytes and must have at least 32; make one with: openssl rand -base64 48",
-            "scraping stays mock: PROXY_PROVIDER=\"scraperapi\" is not built yet, only direct",
         ];
         let (not_built, others): (Vec<_>, Vec<_>) = config
             .complaints

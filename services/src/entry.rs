@@ -57,14 +57,12 @@ pub enum Accounts {
     Besides(&'static [Account]),
     /// Any one of them that is complete will do.
     AnyOf(&'static [Account]),
-    /// The one that this variable names.
+    /// Those that a variable names, separated by commas.
     Chosen {
-        /// The variable.
-        by: &'static str,
-        /// What it says when it is not set.
+        /// The variables; the first one that is set counts.
+        by: &'static [&'static str],
+        /// What they say when none is set.
         default: &'static str,
-        /// Those of them that a provider exists for.
-        built: &'static [&'static str],
         /// The choice.
         of: &'static [Account],
     },
@@ -125,9 +123,10 @@ impl Entry {
                 states.into_iter().filter(|other| all || !other.present.is_empty()).for_each(|other| state.add(other));
             }
             Accounts::Chosen { by, default, of, .. } => {
-                let choice = environment.get(by).unwrap_or_else(|| (*default).to_owned());
+                let choice = by.iter().find_map(|variable| environment.get(variable));
+                let choice = choice.unwrap_or_else(|| (*default).to_owned());
                 for account in *of {
-                    let chosen = account.name == choice;
+                    let chosen = choice.split(',').any(|name| name.trim() == account.name);
                     let mut other = State::of(account.variables, environment);
                     if !chosen {
                         other.missing.clear();

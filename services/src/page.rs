@@ -103,7 +103,10 @@ fn told(service: Name) -> Vec<Told> {
             let mut told = Told::new(variable);
             let needed = if variable.need == Need::Required { "needed for" } else { "for" };
             told.need = Some(match entry.accounts {
-                Accounts::Chosen { by, .. } => format!("{needed} `{by}={}`", account.name),
+                Accounts::Chosen { by, .. } => {
+                    let ways: Vec<String> = by.iter().map(|by| format!("`{by}={}`", account.name)).collect();
+                    format!("{needed} {}", ways.join(" or "))
+                }
                 Accounts::AnyOf(_) => format!("{needed} {}, any one of the accounts is enough", account.name),
                 Accounts::Besides(_) | Accounts::None => format!("{needed} {}", account.name),
             });

@@ -17,10 +17,16 @@ pub(super) static ENTRY: Entry = Entry {
     variables: &[
         Variable::optional(
             "PROXY_PROVIDER",
-            "`direct`, which needs no key; `scraperapi` and `brightdata` are not built yet",
-            proxy_provider,
+            "how pages are fetched: `direct`, which needs no key, `scraperapi` or `brightdata`",
+            way,
         )
         .default("direct"),
+        Variable::optional(
+            "SCRAPE_ROUTE",
+            "several of them, separated by commas, in place of `PROXY_PROVIDER`: when one is blocked the next is asked, the cheapest that works first",
+            route,
+        )
+        .example("direct,scraperapi,brightdata"),
         Variable::optional(
             "SCRAPE_ALLOW_HOSTS",
             "hosts, separated by commas, that the guard against private addresses lets pass; for tests",
@@ -28,9 +34,8 @@ pub(super) static ENTRY: Entry = Entry {
         ),
     ],
     accounts: Accounts::Chosen {
-        by: "PROXY_PROVIDER",
+        by: &["SCRAPE_ROUTE", "PROXY_PROVIDER"],
         default: "direct",
-        built: &["direct"],
         of: &[
             Account { name: "direct", variables: &[] },
             Account {
@@ -56,6 +61,14 @@ pub(super) static ENTRY: Entry = Entry {
     },
 };
 
-fn proxy_provider(value: &str, _: &Environment<'_>) -> Option<String> {
-    must(matches!(value, "direct" | "scraperapi" | "brightdata"), "must be direct, scraperapi or brightdata")
+const WAYS: [&str; 3] = ["direct", "scraperapi", "brightdata"];
+
+fn way(value: &str, _: &Environment<'_>) -> Option<String> {
+    must(WAYS.contains(&value), "must be direct, scraperapi or brightdata")
+}
+
+fn route(value: &str, _: &Environment<'_>) -> Option<String> {
+    let ways: Vec<&str> = value.split(',').map(str::trim).collect();
+    let good = ways.iter().enumerate().all(|(at, way)| WAYS.contains(way) && !ways[..at].contains(way));
+    must(good, "must name direct, scraperapi and brightdata at most once each, separated by commas")
 }
