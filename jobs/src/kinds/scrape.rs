@@ -207,7 +207,7 @@ mod tests {
     use futures::future::{BoxFuture, FutureExt};
     use providers::{
         Provider, Providers, Service,
-        scraping::{Method, Scraper},
+        scraping::{Details, Method, Scraper},
     };
     use serde_json::json;
 
@@ -233,6 +233,7 @@ mod tests {
                 Ok(PagePrice {
                     title: url.host_str().map(str::to_owned),
                     price: None,
+                    details: Details::default(),
                     fetched_at: Utc::now(),
                     moved_to,
                 })

@@ -9,6 +9,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use futures::future::{BoxFuture, FutureExt};
+use prices::{Details, Extract, Hints};
 use reqwest::{
     Client, Response,
     header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION, REFRESH},
@@ -19,7 +20,6 @@ use url::Url;
 
 use super::{
     PagePrice, Scraper, charset,
-    extract::{self, Extract},
     guard::{Guard, Refused},
 };
 use crate::{Provider, ProviderError, Turn, http, wait};
@@ -76,15 +76,15 @@ impl Direct {
     async fn fetch(&self, url: &Url) -> Result<PagePrice, ProviderError> {
         let mut target = url.clone();
         for _ in 0..=REFRESHES {
-            let (fetched_at, Extract { title, price, moved_to }) = self.page(&target).await?;
+            let (fetched_at, Extract { title, price, details, moved_to }) = self.page(&target).await?;
             let moved_to = moved_to.filter(|_| price.is_none());
             match moved_to {
                 Some(next) if next.host() == target.host() => target = next,
                 Some(next) => {
                     self.guard.check(&next).map_err(|refused| rejected(url, &refused.to_string()))?;
-                    return Ok(PagePrice { title, price, fetched_at, moved_to: Some(next) });
+                    return Ok(PagePrice { title, price, details, fetched_at, moved_to: Some(next) });
                 }
-                None => return Ok(PagePrice { title, price, fetched_at, moved_to: None }),
+                None => return Ok(PagePrice { title, price, details, fetched_at, moved_to: None }),
             }
         }
         Err(rejected(url, &format!("pages send on more than {REFRESHES} times")))
@@ -97,18 +97,21 @@ impl Direct {
         let fetched_at = Utc::now();
         let final_url = final_url(url, &response);
         if let Some(next) = redirected(&response, &final_url) {
-            return Ok((fetched_at, Extract { title: None, price: None, moved_to: Some(next) }));
+            return Ok((
+                fetched_at,
+                Extract { title: None, price: None, details: Details::default(), moved_to: Some(next) },
+            ));
         }
         check_status(url, &response)?;
         check_media_type(url, &response)?;
         check_packing(url, &response)?;
         let content_type = header(&response, &CONTENT_TYPE);
-        let refresh = header(&response, &REFRESH).and_then(|value| extract::refresh(&value, &final_url));
+        let refresh = header(&response, &REFRESH).and_then(|value| prices::refresh(&value, &final_url));
         let body = read_body(url, response).await?;
         // Parsing is work for the processor, and the parsed page may not cross an await.
         let read = move || {
             let html = charset::decode(&body, content_type.as_deref(), final_url.host_str())?;
-            let read = extract::read(&html, &final_url, fetched_at.date_naive())?;
+            let read = prices::read(&html, &final_url, &Hints::on(fetched_at.date_naive()))?;
             Ok(Extract { moved_to: refresh.or(read.moved_to), ..read })
         };
         let read = tokio::task::spawn_blocking(read).await.unwrap_or_else(|e| {

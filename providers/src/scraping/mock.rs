@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::{Method, PagePrice, Price, Scraper};
+use super::{Confidence, Details, Method, PagePrice, Price, Scraper};
 use crate::{Provider, ProviderError};
 
 #[derive(Debug)]
@@ -23,7 +23,13 @@ impl Scraper for NoFetch {
     fn fetch_price<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
         async move {
             let title = format!("mock page of {}", url.host_str().unwrap_or_default());
-            Ok(PagePrice { title: Some(title), price: Some(price(url)), fetched_at: Utc::now(), moved_to: None })
+            Ok(PagePrice {
+                title: Some(title),
+                price: Some(price(url)),
+                details: Details::default(),
+                fetched_at: Utc::now(),
+                moved_to: None,
+            })
         }
         .boxed()
     }
@@ -46,7 +52,14 @@ impl Provider for NoPrice {
 
 impl Scraper for NoPrice {
     fn fetch_price<'a>(&'a self, _: &'a Url) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
-        future::ready(Ok(PagePrice { title: None, price: None, fetched_at: Utc::now(), moved_to: None })).boxed()
+        future::ready(Ok(PagePrice {
+            title: None,
+            price: None,
+            details: Details::default(),
+            fetched_at: Utc::now(),
+            moved_to: None,
+        }))
+        .boxed()
     }
 }
 
@@ -59,6 +72,7 @@ fn price(url: &Url) -> Price {
         currency: Some("EUR".to_owned()),
         availability: Some("InStock".to_owned()),
         method: Method::Mock,
+        confidence: Confidence::Low,
     }
 }
 

@@ -1,11 +1,9 @@
 //! Competitors' prices from their product pages.
 
-mod amount;
 #[cfg(test)]
 mod cases;
 mod charset;
 mod direct;
-mod extract;
 mod guard;
 mod mock;
 mod page;
@@ -15,7 +13,8 @@ use std::{sync::Arc, time::Duration};
 use services::{Config, Name};
 
 pub use mock::NoPrice;
-pub use page::{Method, PagePrice, Price, Scraper};
+pub use page::{PagePrice, Scraper};
+pub use prices::{Confidence, Details, Method, Price, UnitPrice};
 
 use crate::{chain::Service, error::ProviderError};
 

@@ -4,10 +4,8 @@ use std::fmt::Debug;
 
 use chrono::{DateTime, Utc};
 use futures::future::{self, BoxFuture, FutureExt};
-use rust_decimal::Decimal;
-use serde::Serialize;
+use prices::{Details, Price};
 use url::Url;
-use utoipa::ToSchema;
 
 use crate::{
     chain::{Ask, Provider, Turn},
@@ -36,42 +34,12 @@ pub struct PagePrice {
     pub title: Option<String>,
     /// `None` when the page names no price.
     pub price: Option<Price>,
+    /// What else it says of the product.
+    pub details: Details,
     /// When it was fetched.
     pub fetched_at: DateTime<Utc>,
     /// A page of another host, to which this one sends on. That host has a turn and a breaker of its own, so it is asked apart.
     pub moved_to: Option<Url>,
-}
-
-/// A price.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = ScrapedPrice)]
-pub struct Price {
-    /// Decimal, `1299.00`.
-    #[schema(value_type = String, example = "1299.00")]
-    pub amount: Decimal,
-    /// ISO 4217, when the page tells.
-    pub currency: Option<String>,
-    /// The word of schema.org, `InStock`, when the page tells.
-    pub availability: Option<String>,
-    /// How it was found.
-    pub method: Method,
-}
-
-/// How a price was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = ScrapeMethod)]
-#[serde(rename_all = "snake_case")]
-pub enum Method {
-    /// In a JSON-LD block.
-    JsonLd,
-    /// In `itemprop` attributes.
-    Microdata,
-    /// In `property` attributes.
-    Rdfa,
-    /// In the `<meta>` elements that previews are made from.
-    Meta,
-    /// Made up: no page was fetched.
-    Mock,
 }
 
 impl<'p> Ask<dyn Scraper + 'p> for Url {

@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, process::Command};
 use serde_json::Value;
 
 /// Our crates, and whom of ours each may depend on. Those that start servers for their tests may besides have [`FOR_TESTS`].
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("api", &[]),
+    ("prices", &[]),
     ("process", &[]),
     ("fleet", &[]),
     ("queue", &["fleet"]),
     ("services", &[]),
-    ("providers", &["fleet", "services"]),
+    ("providers", &["fleet", "prices", "services"]),
     ("store", &[]),
     ("jobs", &["api", "queue", "providers", "services", "store", "zones"]),
     ("schedules", &["api", "queue", "jobs", "store", "zones"]),

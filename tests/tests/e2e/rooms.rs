@@ -20,6 +20,7 @@ const CRATES: &[&str] = &[
     "ctl",
     "fleet",
     "jobs",
+    "prices",
     "process",
     "producer",
     "providers",

@@ -5,12 +5,12 @@ use std::{cell::RefCell, collections::HashSet};
 use rust_decimal::Decimal;
 
 use super::{
-    super::amount::{self, Money},
     availability,
     graph::{Graph, Value},
     items, markup,
     names::{Level, Page},
 };
+use crate::amount::{self, Money};
 
 /// Offers within offers: an aggregate, its offers, their prices.
 const DEPTH: usize = 6;

@@ -9,7 +9,7 @@ fn url() -> Url {
 }
 
 fn page(html: &str, url: &Url) -> Extract {
-    super::read(html, url, NaiveDate::from_ymd_opt(2026, 11, 27).unwrap()).unwrap()
+    super::read(html, url, &Hints::on(NaiveDate::from_ymd_opt(2026, 11, 27).unwrap())).unwrap()
 }
 
 fn read(html: &str, url: &Url) -> (Option<String>, Option<Price>) {

@@ -4,10 +4,8 @@ use std::collections::HashMap;
 
 use scraper::{Html, Node};
 
-use super::{
-    super::amount::{self, Money},
-    availability,
-};
+use super::availability;
+use crate::amount::{self, Money};
 
 /// All `<meta>` elements of a page that have a name, in lower case, with their contents.
 #[derive(Debug, Default)]

@@ -174,7 +174,7 @@ fn pages_that_send_on_say_where_to() {
 fn hostile_pages_end_soon() {
     let url = url();
     let today = NaiveDate::from_ymd_opt(2026, 11, 27).unwrap();
-    assert!(super::super::read(&"<div>".repeat(300_000), &url, today).is_err());
+    assert!(super::super::read(&"<div>".repeat(300_000), &url, &Hints::on(today)).is_err());
     let same: String =
         (0..10_000).map(|n| format!(r##"{{"@id":"#p","@type":"Product","isVariantOf":{{"@id":"#{n}"}}}},"##)).collect();
     assert_eq!(found(&block(&format!(r#"{{"@graph":[{same}]}}"#))), None);

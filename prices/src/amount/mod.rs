@@ -19,16 +19,19 @@ const LONGEST: usize = 300;
 
 /// An amount, and the currency that stands beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Money {
-    pub(crate) amount: Decimal,
-    pub(crate) currency: Option<String>,
+pub struct Money {
+    /// At least 0.
+    pub amount: Decimal,
+    /// ISO 4217, when the text or the page tells.
+    pub currency: Option<String>,
 }
 
 /// The price that a text names: `1 299,00 €`, `CHF 1'299.-`, `ab 12,99 € statt 15 €`, `2 for $10`.
 ///
 /// `currency`: what the page says of it elsewhere. A single separator before exactly three digits groups thousands (`1.299` is over
 /// a thousand), but in currencies with three decimal places. `None` when there is no price or more than one reading of it.
-pub(crate) fn from_text(text: &str, currency: Option<&str>) -> Option<Money> {
+#[must_use]
+pub fn from_text(text: &str, currency: Option<&str>) -> Option<Money> {
     let text = text.trim();
     if text.chars().nth(LONGEST).is_some() {
         return None;

@@ -20,38 +20,58 @@ use rust_decimal::Decimal;
 use scraper::{ElementRef, Html, Node, Selector};
 use url::Url;
 
-use super::{Method, Price, amount::Money};
+use crate::{
+    amount::Money,
+    found::{Confidence, Details, Extract, Method, Price},
+};
 use availability::Rank;
 use graph::Graph;
 use items::Dialect;
 use meta::Meta;
 use names::Page;
 use products::{Reading, Titles};
-pub(crate) use refresh::parse as refresh;
+pub use refresh::parse as refresh;
 
 const TITLE_KEPT: usize = 300;
 
-/// What a page says.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Extract {
-    pub(crate) title: Option<String>,
-    pub(crate) price: Option<Price>,
-    /// Another page, to which this one sends its readers at once.
-    pub(crate) moved_to: Option<Url>,
+/// What helps to read a page.
+#[derive(Debug, Clone, Copy)]
+pub struct Hints<'a> {
+    /// Chooses between prices of several days.
+    pub today: NaiveDate,
+    /// A CSS selector of the element that has the price.
+    pub selector: Option<&'a str>,
+    /// The language that the page was asked for, `de` or `de-CH`. What the page says of itself goes before it.
+    pub language: Option<&'a str>,
 }
 
-/// Reads a page. `url` helps to choose between several products and variants, `today` between prices of several days.
+impl Hints<'_> {
+    /// No help but the date.
+    #[must_use]
+    pub fn on(today: NaiveDate) -> Self {
+        Self { today, selector: None, language: None }
+    }
+}
+
+/// Whether a text is a CSS selector.
+#[must_use]
+pub fn is_selector(css: &str) -> bool {
+    Selector::parse(css).is_ok()
+}
+
+/// Reads a page. `url`, under which it was found, helps to choose between several products and variants.
 ///
 /// # Errors
 /// Why a page is not parsed that is made to take all memory.
-pub(crate) fn read(html: &str, url: &Url, today: NaiveDate) -> Result<Extract, &'static str> {
+pub fn read(html: &str, url: &Url, hints: &Hints<'_>) -> Result<Extract, &'static str> {
     if let Some(why) = bounds::too_much(html) {
         return Err(why);
     }
     let html = Html::parse_document(html);
     let document = Document::new(&html, url);
     let moved_to = refresh::target(&html, &document.page.base).filter(|target| !is_same(target, url));
-    Ok(Extract { title: document.title(), price: document.price(today), moved_to })
+    let price = document.price(hints.today);
+    Ok(Extract { title: document.title(), price, details: Details::default(), moved_to })
 }
 
 /// A page that refreshes itself stays where it is.
@@ -167,6 +187,7 @@ impl<'a> Document<'a> {
             currency: currency.or_else(elsewhere),
             availability: own.or_else(open).or_else(of_page).map(str::to_owned),
             method,
+            confidence: Confidence::Medium,
         })
     }
 

@@ -17,8 +17,9 @@ pub(super) fn target(page: &Html, base: &Url) -> Option<Url> {
     })
 }
 
-/// `0; url='/new'`
-pub(crate) fn parse(content: &str, base: &Url) -> Option<Url> {
+/// Where the content of a refresh leads: `0; url='/new'`. `None` when it is no redirect, or a late one.
+#[must_use]
+pub fn parse(content: &str, base: &Url) -> Option<Url> {
     let content = content.trim();
     let end = content.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(content.len());
     let (delay, rest) = content.split_at(end);

@@ -4,12 +4,12 @@
 use rust_decimal::Decimal;
 
 use super::{
-    super::amount::Money,
     availability::{self, Rank},
     graph::Graph,
     names::{Level, Page},
     offers::{Candidate, Offered, Offers},
 };
+use crate::amount::Money;
 
 /// So many products of a page are looked at.
 const PRODUCTS: usize = 1_000;

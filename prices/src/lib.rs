@@ -1,0 +1,12 @@
+//! What a product page says of its product: price, availability, names and numbers. Pure functions: nothing here knows how a page was
+//! fetched.
+//!
+//! Order, lowest first: `amount`, `found`, `extract`.
+
+mod amount;
+mod extract;
+mod found;
+
+pub use amount::{Money, from_text as amount};
+pub use extract::{Hints, is_selector, read, refresh};
+pub use found::{Confidence, Details, Extract, Method, Price, UnitPrice};
