@@ -1,9 +1,10 @@
 //! What a product page says of its product: price, availability, names and numbers. Pure functions: nothing here knows how a page was
 //! fetched.
 //!
-//! Order, lowest first: `amount`, `found`, `extract`.
+//! Order, lowest first: `amount`, `dom`, `found`, `extract`.
 
 mod amount;
+mod dom;
 mod extract;
 mod found;
 

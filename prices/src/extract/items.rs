@@ -1,14 +1,12 @@
 //! Puts microdata and `RDFa` into a graph.
 
-use std::collections::HashMap;
-
-use ego_tree::{NodeId, iter::Edge};
-use scraper::{ElementRef, Html, Node as Part, node::Element};
+use std::{borrow::Cow, collections::HashMap};
 
 use super::{
     graph::{self, Graph, Node, Value},
     markup,
 };
+use crate::dom::{At, Dom};
 
 /// So many items and properties of a page are looked into.
 const ITEMS: usize = 5_000;
@@ -82,12 +80,13 @@ const KEPT_TOO: [&str; 9] = [
 ];
 
 impl Dialect {
-    fn types(self, element: &Element) -> Option<&str> {
-        element.attr(if self == Self::Microdata { "itemtype" } else { "typeof" })
+    fn types<'a>(self, dom: &Dom<'a>, at: At) -> Option<Cow<'a, str>> {
+        dom.attr(at, if self == Self::Microdata { "itemtype" } else { "typeof" })
     }
 
-    fn names(self, element: &Element) -> Vec<String> {
-        let names = element.attr(if self == Self::Microdata { "itemprop" } else { "property" }).unwrap_or_default();
+    fn names(self, dom: &Dom<'_>, at: At) -> Vec<String> {
+        let attribute = if self == Self::Microdata { "itemprop" } else { "property" };
+        let Some(names) = dom.attr(at, attribute) else { return Vec::new() };
         let kept = |name: &String| KEPT.contains(&name.as_str()) || KEPT_TOO.contains(&name.as_str());
         let mut names: Vec<String> = names.split_whitespace().map(graph::word).filter(kept).collect();
         names.sort_unstable();
@@ -95,25 +94,25 @@ impl Dialect {
         names
     }
 
-    fn id(self, element: &Element) -> Option<&str> {
+    fn id<'a>(self, dom: &Dom<'a>, at: At) -> Option<Cow<'a, str>> {
         match self {
-            Self::Microdata => element.attr("itemid"),
-            Self::Rdfa => element.attr("resource").or_else(|| element.attr("about")),
+            Self::Microdata => dom.attr(at, "itemid"),
+            Self::Rdfa => dom.attr(at, "resource").or_else(|| dom.attr(at, "about")),
         }
     }
 
     /// Whether the element holds a thing of its own.
-    fn is_scope(self, element: &Element) -> bool {
+    fn is_scope(self, dom: &Dom<'_>, at: At) -> bool {
         let marked = match self {
-            Self::Microdata => element.attr("itemscope").is_some(),
+            Self::Microdata => dom.has_attr(at, "itemscope"),
             Self::Rdfa => false,
         };
         // Pages forget the mark at the element that gives the type, and at their offers.
         let offers = || {
-            !is_void(element.name())
-                && self.names(element).iter().any(|name| matches!(name.as_str(), "offers" | "offerdetails"))
+            !is_void(dom.name(at))
+                && self.names(dom, at).iter().any(|name| matches!(name.as_str(), "offers" | "offerdetails"))
         };
-        marked || self.types(element).is_some() || offers()
+        marked || self.types(dom, at).is_some() || offers()
     }
 }
 
@@ -122,81 +121,72 @@ fn is_void(name: &str) -> bool {
 }
 
 /// Adds all items of a page, and at the end what stands in none: `<meta itemprop="price">` in a page's head.
-pub(super) fn add(page: &Html, dialect: Dialect, graph: &mut Graph) {
-    let mut items: HashMap<NodeId, usize> = HashMap::new();
-    let mut referring: HashMap<&str, usize> = HashMap::new();
-    for part in page.tree.nodes() {
-        let Part::Element(element) = part.value() else { continue };
-        if !dialect.is_scope(element) || items.len() >= ITEMS {
+pub(super) fn add(dom: &Dom<'_>, dialect: Dialect, graph: &mut Graph) {
+    let mut items: HashMap<At, usize> = HashMap::new();
+    let mut referring: HashMap<String, usize> = HashMap::new();
+    for at in 1..dom.len() {
+        if dom.is_text(at) || items.len() >= ITEMS || !dialect.is_scope(dom, at) {
             continue;
         }
-        let types = dialect.types(element).unwrap_or_default().split_whitespace().map(graph::word).collect();
-        let id = dialect.id(element).map(|id| id.trim().to_owned());
-        items.insert(part.id(), graph.nodes.len());
-        for id in element.attr("itemref").unwrap_or_default().split_whitespace().take(ITEMS) {
-            referring.insert(id, graph.nodes.len());
+        let types = dialect.types(dom, at).unwrap_or_default().split_whitespace().map(graph::word).collect();
+        let id = dialect.id(dom, at).map(|id| id.trim().to_owned());
+        items.insert(at, graph.nodes.len());
+        for id in dom.attr(at, "itemref").unwrap_or_default().split_whitespace().take(ITEMS) {
+            referring.insert(id.to_owned(), graph.nodes.len());
         }
         graph.nodes.push(Node { types, id, ..Node::default() });
     }
     let mut loose = Vec::new();
-    let mut owners: Vec<(NodeId, Option<usize>)> = Vec::new();
-    let mut passed_over = None;
+    // Where the elements end in which something belongs to an item.
+    let mut owners: Vec<(At, Option<usize>)> = Vec::new();
     let mut n_properties = 0;
-    for edge in page.tree.root().traverse() {
-        match edge {
-            Edge::Open(part) => {
-                let Part::Element(element) = part.value() else { continue };
-                if passed_over.is_some() {
-                    continue;
-                }
-                // Struck out: an earlier price.
-                if matches!(element.name(), "template" | "noscript" | "del" | "s" | "strike") {
-                    passed_over = Some(part.id());
-                    continue;
-                }
-                let owner = element.attr("id").and_then(|id| referring.get(id).copied());
-                let owner = owner.or_else(|| owners.last().and_then(|(_, owner)| *owner));
-                let item = items.get(&part.id()).copied();
-                let names = dialect.names(element);
-                n_properties += names.len();
-                if n_properties > PROPERTIES {
-                    return;
-                }
-                if item.is_none()
-                    && let Some(owner) = owner
-                    && names.iter().any(|name| name == "price")
-                    && let Some(element) = ElementRef::wrap(part)
-                {
-                    // The currency may stand in the text although the amount has an attribute.
-                    graph.nodes[owner].properties.push((SHOWN.to_owned(), Value::Text(markup::price_text(element))));
-                }
-                for name in names {
-                    let value = match item {
-                        Some(item) => Value::Node(item),
-                        None => match ElementRef::wrap(part) {
-                            Some(element) => Value::Text(value(element, &name)),
-                            None => continue,
-                        },
-                    };
-                    let Some(owner) = owner.filter(|owner| Some(*owner) != item) else {
-                        loose.push((name, value));
-                        continue;
-                    };
-                    if let Some(item) = item {
-                        graph.nodes[item].parent = Some((owner, name.clone()));
-                    }
-                    graph.nodes[owner].properties.push((name, value));
-                }
-                owners.push((part.id(), item.or(owner)));
+    let mut at = 1;
+    while at < dom.len() {
+        let part = at;
+        at += 1;
+        if dom.is_text(part) {
+            continue;
+        }
+        while owners.last().is_some_and(|(end, _)| *end <= part) {
+            owners.pop();
+        }
+        // Struck out: an earlier price.
+        if matches!(dom.name(part), "template" | "noscript" | "del" | "s" | "strike") {
+            at = dom.end(part);
+            continue;
+        }
+        let outer = owners.last().and_then(|(_, owner)| *owner);
+        let referred = if referring.is_empty() { None } else { dom.attr(part, "id") };
+        let owner = referred.and_then(|id| referring.get(&*id).copied()).or(outer);
+        let item = items.get(&part).copied();
+        let names = dialect.names(dom, part);
+        n_properties += names.len();
+        if n_properties > PROPERTIES {
+            return;
+        }
+        if item.is_none()
+            && let Some(owner) = owner
+            && names.iter().any(|name| name == "price")
+        {
+            // The currency may stand in the text although the amount has an attribute.
+            graph.nodes[owner].properties.push((SHOWN.to_owned(), Value::Text(markup::price_text(dom, part))));
+        }
+        for name in names {
+            let value = match item {
+                Some(item) => Value::Node(item),
+                None => Value::Text(value(dom, part, &name)),
+            };
+            let Some(owner) = owner.filter(|owner| Some(*owner) != item) else {
+                loose.push((name, value));
+                continue;
+            };
+            if let Some(item) = item {
+                graph.nodes[item].parent = Some((owner, name.clone()));
             }
-            Edge::Close(part) => {
-                if passed_over == Some(part.id()) {
-                    passed_over = None;
-                }
-                if owners.last().is_some_and(|(id, _)| *id == part.id()) {
-                    owners.pop();
-                }
-            }
+            graph.nodes[owner].properties.push((name, value));
+        }
+        if item.or(owner) != outer {
+            owners.push((dom.end(part), item.or(owner)));
         }
     }
     if dialect == Dialect::Microdata && !loose.is_empty() {
@@ -205,18 +195,18 @@ pub(super) fn add(page: &Html, dialect: Dialect, graph: &mut Graph) {
 }
 
 /// The value of a property: the attribute made for it, or else the text.
-fn value(element: ElementRef<'_>, name: &str) -> String {
+fn value(dom: &Dom<'_>, at: At, name: &str) -> String {
     let is_address =
         matches!(name, "url" | "availability" | "itemcondition" | "condition" | "pricetype" | "mainentityofpage");
-    let attribute = match element.value().name() {
-        "a" | "area" if is_address => element.attr("href"),
-        "link" => element.attr("href"),
-        "img" => element.attr("src"),
-        "data" | "meter" | "input" | "button" | "option" | "select" => element.attr("value"),
-        "time" => element.attr("datetime"),
+    let attribute = match dom.name(at) {
+        "a" | "area" if is_address => dom.attr(at, "href"),
+        "link" => dom.attr(at, "href"),
+        "img" => dom.attr(at, "src"),
+        "data" | "meter" | "input" | "button" | "option" | "select" => dom.attr(at, "value"),
+        "time" => dom.attr(at, "datetime"),
         _ => None,
     };
-    let attribute = element.attr("content").or(attribute).filter(|text| !text.trim().is_empty());
-    let attribute = attribute.map(|text| if text.len() <= markup::LONGEST_TEXT { text } else { "" });
-    attribute.map_or_else(|| markup::price_text(element), str::to_owned)
+    let attribute = dom.attr(at, "content").or(attribute).filter(|text| !text.trim().is_empty());
+    let attribute = attribute.map(|text| if text.len() <= markup::LONGEST_TEXT { text } else { Cow::Borrowed("") });
+    attribute.map_or_else(|| markup::price_text(dom, at), Cow::into_owned)
 }

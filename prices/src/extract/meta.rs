@@ -2,25 +2,25 @@
 
 use std::collections::HashMap;
 
-use scraper::{Html, Node};
-
 use super::availability;
-use crate::amount::{self, Money};
+use crate::{
+    amount::{self, Money},
+    dom::Dom,
+};
+
+/// So many elements are looked at.
+const MANY: usize = 5_000;
 
 /// All `<meta>` elements of a page that have a name, in lower case, with their contents.
 #[derive(Debug, Default)]
 pub(super) struct Meta(HashMap<String, Vec<String>>);
 
 impl Meta {
-    pub(super) fn read(page: &Html) -> Self {
+    pub(super) fn read(dom: &Dom<'_>) -> Self {
         let mut meta: HashMap<String, Vec<String>> = HashMap::new();
-        for node in page.tree.nodes() {
-            let Node::Element(element) = node.value() else { continue };
-            if element.name() != "meta" {
-                continue;
-            }
-            let Some(content) = element.attr("content").or_else(|| element.attr("value")) else { continue };
-            for name in ["property", "name", "itemprop"].into_iter().filter_map(|name| element.attr(name)) {
+        for at in dom.all("meta").take(MANY) {
+            let Some(content) = dom.attr(at, "content").or_else(|| dom.attr(at, "value")) else { continue };
+            for name in ["property", "name", "itemprop"].into_iter().filter_map(|name| dom.attr(at, name)) {
                 meta.entry(name.trim().to_lowercase()).or_default().push(content.trim().to_owned());
             }
         }

@@ -17,11 +17,12 @@ mod tests;
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
-use scraper::{ElementRef, Html, Node, Selector};
+use scraper::Selector;
 use url::Url;
 
 use crate::{
     amount::Money,
+    dom::{self, At, Dom},
     found::{Confidence, Details, Extract, Method, Price},
 };
 use availability::Rank;
@@ -64,12 +65,9 @@ pub fn is_selector(css: &str) -> bool {
 /// # Errors
 /// Why a page is not parsed that is made to take all memory.
 pub fn read(html: &str, url: &Url, hints: &Hints<'_>) -> Result<Extract, &'static str> {
-    if let Some(why) = bounds::too_much(html) {
-        return Err(why);
-    }
-    let html = Html::parse_document(html);
-    let document = Document::new(&html, url);
-    let moved_to = refresh::target(&html, &document.page.base).filter(|target| !is_same(target, url));
+    let dom = dom::parse(html)?;
+    let document = Document::new(&dom, url);
+    let moved_to = refresh::target(&dom, &document.page.base).filter(|target| !is_same(target, url));
     let price = document.price(hints.today);
     Ok(Extract { title: document.title(), price, details: Details::default(), moved_to })
 }
@@ -83,31 +81,35 @@ fn is_same(target: &Url, url: &Url) -> bool {
 }
 
 struct Document<'a> {
-    html: &'a Html,
+    dom: &'a Dom<'a>,
     page: Page,
     meta: Meta,
 }
 
 impl<'a> Document<'a> {
-    fn new(html: &'a Html, url: &Url) -> Self {
-        let attribute =
-            |css: &str, name: &str| html.select(&selector(css)).next().and_then(|element| element.attr(name));
-        let meta = Meta::read(html);
-        let canonical = attribute(r#"link[rel~="canonical" i]"#, "href");
-        let own: Vec<&str> = canonical.into_iter().chain(meta.all("og:url").first().map(String::as_str)).collect();
-        let page = Page::new(url, attribute("base[href]", "href"), &own);
-        Self { html, page, meta }
+    fn new(dom: &'a Dom<'a>, url: &Url) -> Self {
+        let meta = Meta::read(dom);
+        let is_canonical = |at: &At| {
+            let rel = dom.attr(*at, "rel").unwrap_or_default();
+            rel.split_whitespace().any(|rel| rel.eq_ignore_ascii_case("canonical"))
+        };
+        let canonical = dom.all("link").find(is_canonical).and_then(|at| dom.attr(at, "href"));
+        let base = dom.all("base").find_map(|at| dom.attr(at, "href"));
+        let own: Vec<&str> =
+            canonical.as_deref().into_iter().chain(meta.all("og:url").first().map(String::as_str)).collect();
+        let page = Page::new(url, base.as_deref(), &own);
+        Self { dom, page, meta }
     }
 
     fn title(&self) -> Option<String> {
-        let title = self.html.select(&selector("title")).next().map(line)?;
+        let in_drawing = |at: &At| self.dom.around(*at).any(|outer| self.dom.name(outer) == "svg");
+        let title = self.dom.all("title").find(|at| !in_drawing(at)).map(|at| self.dom.line(at))?;
         let title: String = title.chars().take(TITLE_KEPT).collect();
         (!title.is_empty()).then_some(title)
     }
 
     fn titles(&self) -> Titles {
-        let heading = selector("h1");
-        let headings = self.html.select(&heading).take(3).map(line);
+        let headings = self.dom.all("h1").take(3).map(|at| self.dom.line(at));
         let previews = ["og:title", "twitter:title"].into_iter().flat_map(|name| self.meta.all(name).first().cloned());
         // Each is compared with all names of the page.
         let titles = headings.chain(previews).filter(|title| title.len() <= 4 * TITLE_KEPT);
@@ -125,11 +127,11 @@ impl<'a> Document<'a> {
         };
         let items = |dialect: Dialect| {
             let mut graph = Graph::default();
-            items::add(self.html, dialect, &mut graph);
+            items::add(self.dom, dialect, &mut graph);
             reading(&mut graph)
         };
         let mut json_ld = Graph::default();
-        self.blocks().iter().flat_map(|block| json::read(block)).for_each(|json| json_ld.add_json(json));
+        self.blocks().into_iter().flat_map(|block| json::read(block)).for_each(|json| json_ld.add_json(json));
         let readings = [
             (Method::JsonLd, reading(&mut json_ld)),
             (Method::Microdata, items(Dialect::Microdata)),
@@ -145,13 +147,13 @@ impl<'a> Document<'a> {
     }
 
     /// The texts of the JSON-LD blocks.
-    fn blocks(&self) -> Vec<String> {
-        let is_json_ld = |element: &ElementRef<'_>| {
-            let media_type = element.attr("type").unwrap_or_default().to_lowercase();
+    fn blocks(&self) -> Vec<&'a str> {
+        let is_json_ld = |at: &At| {
+            let media_type = self.dom.attr(*at, "type").unwrap_or_default().to_lowercase();
             let essence = media_type.split(';').next().unwrap_or_default().trim();
             matches!(essence, "application/ld+json" | "application/json+ld" | "application/ld-json" | "text/ld+json")
         };
-        self.html.select(&selector("script[type]")).filter(is_json_ld).map(|block| block.text().collect()).collect()
+        self.dom.all("script").filter(is_json_ld).map(|at| self.dom.content(at)).collect()
     }
 
     fn first_price(&self, readings: &[(Method, Reading)]) -> Option<Price> {
@@ -193,28 +195,20 @@ impl<'a> Document<'a> {
 
     /// What readers see of the page, on one line.
     fn text(&self) -> String {
-        let silent = |node: &ego_tree::NodeRef<'_, Node>| {
-            let Some(Node::Element(outer)) = node.parent().map(|parent| parent.value()) else { return false };
-            matches!(outer.name(), "script" | "style" | "template" | "noscript" | "del" | "s" | "strike" | "title")
+        let dom = self.dom;
+        let silent = |at: At| {
+            matches!(
+                dom.name(dom.parent(at)),
+                "script" | "style" | "template" | "noscript" | "del" | "s" | "strike" | "title"
+            )
         };
-        let mut words: Vec<&str> = Vec::new();
-        for node in self.html.tree.root().descendants() {
-            if let Node::Text(text) = node.value()
-                && !silent(&node)
-            {
-                words.extend(text.split_whitespace());
+        let mut line = String::new();
+        for at in (1..dom.len()).filter(|at| dom.is_text(*at) && !silent(*at)) {
+            for word in dom.text(at).split_whitespace() {
+                line.push_str(word);
+                line.push(' ');
             }
         }
-        words.join(" ")
+        line
     }
-}
-
-/// The text of an element on one line.
-fn line(element: ElementRef<'_>) -> String {
-    element.text().collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-#[expect(clippy::expect_used, reason = "the selectors are written above")]
-fn selector(css: &str) -> Selector {
-    Selector::parse(css).expect("a selector of this file is valid")
 }

@@ -1,19 +1,18 @@
 //! `<meta http-equiv="refresh">` and the header of that name: a page that sends its readers to another one.
 
-use scraper::{Html, Node};
 use url::Url;
+
+use crate::dom::Dom;
 
 /// Later than this it is no redirect: the page is meant to be read.
 const LATEST_S: f64 = 10.0;
 
 /// Where the page sends its readers at once.
-pub(super) fn target(page: &Html, base: &Url) -> Option<Url> {
-    page.tree.nodes().find_map(|node| {
-        let Node::Element(element) = node.value() else { return None };
-        let is_refresh = element.name() == "meta" && element.attr("http-equiv").is_some_and(|name| name.trim().eq_ignore_ascii_case("refresh"));
-        // Only readers without scripts are sent by what stands in there.
-        let is_read = || node.ancestors().all(|outer| !matches!(outer.value(), Node::Element(outer) if matches!(outer.name(), "noscript" | "template")));
-        if is_refresh && is_read() { parse(element.attr("content")?, base) } else { None }
+pub(super) fn target(dom: &Dom<'_>, base: &Url) -> Option<Url> {
+    dom.all("meta").find_map(|at| {
+        let is_refresh = dom.attr(at, "http-equiv").is_some_and(|name| name.trim().eq_ignore_ascii_case("refresh"));
+        let is_read = || dom.around(at).all(|outer| dom.name(outer) != "template");
+        if is_refresh && is_read() { parse(&dom.attr(at, "content")?, base) } else { None }
     })
 }
 

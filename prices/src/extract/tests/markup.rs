@@ -208,13 +208,13 @@ fn a_text_that_is_too_long_or_has_too_much_in_it_has_no_value_instead_of_half_of
     // What each element around a text would keep of it.
     let mut graph = graph::Graph::default();
     let nested = format!("<div itemscope>{}{}", "<div itemprop='price name price'>".repeat(1_000), "x".repeat(100_000));
-    items::add(&Html::parse_document(&nested), Dialect::Microdata, &mut graph);
+    items::add(&dom::parse(&nested).unwrap(), Dialect::Microdata, &mut graph);
     let value = |(_, value): &(String, graph::Value)| if let graph::Value::Text(text) = value { text.len() } else { 0 };
     let kept: usize = graph.nodes.iter().flat_map(|node| &node.properties).map(value).sum();
     assert_eq!(kept, 0);
     let names = format!("<div itemscope><meta itemprop='{}' content='{}'>", "price ".repeat(1_000), "9".repeat(1_000));
     let mut graph = graph::Graph::default();
-    items::add(&Html::parse_document(&names), Dialect::Microdata, &mut graph);
+    items::add(&dom::parse(&names).unwrap(), Dialect::Microdata, &mut graph);
     assert!(graph.nodes[0].properties.len() <= 2, "a name counts once");
 }
 
