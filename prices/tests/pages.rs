@@ -3,6 +3,8 @@
 //! A price that is wrong fails, whatever the rest is like; one that is not found counts against the floors. The tables, and what was
 //! read differently from what is said, are seen with `cargo test -p prices --test pages -- --nocapture`.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions included")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,

@@ -3,6 +3,8 @@
 //! A row is a text, the amount that it names (`null`: none), the currency, what the page says of the currency elsewhere (`hint`), and why
 //! that is right where one may doubt it. A list names several that will do. The texts are the project's own.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions included")]
+
 use std::{collections::BTreeSet, fmt::Write, fs, str::FromStr};
 
 use rust_decimal::Decimal;
