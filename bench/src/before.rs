@@ -9,7 +9,7 @@ use std::{
 use anyhow::bail;
 use async_trait::async_trait;
 
-use crate::system::System;
+use crate::{figures::Measure, system::System};
 
 /// A producer that was built before.
 #[derive(Debug)]
@@ -27,8 +27,8 @@ impl System for Before {
         Some(Some(&self.producer))
     }
 
-    fn is_only_api(&self) -> bool {
-        true
+    fn only(&self) -> Option<Measure> {
+        Some(Measure::Http)
     }
 
     async fn push(&self, _: &str, _: usize, _: Duration) -> anyhow::Result<f64> {

@@ -23,10 +23,11 @@ pub(crate) enum Measure {
     WholeWayEmail,
     WholeWayLone,
     Http,
+    Extract,
 }
 
 impl Measure {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::PushOne,
         Self::Push64,
         Self::PushBulk,
@@ -45,6 +46,7 @@ impl Measure {
         Self::WholeWayEmail,
         Self::WholeWayLone,
         Self::Http,
+        Self::Extract,
     ];
 
     /// What it gives.
@@ -79,6 +81,7 @@ impl Measure {
             Self::WholeWayEmail => {
                 &["whole_way_email", "whole_way_email_workers", "whole_way_email_mongod", "whole_way_email_redis"]
             }
+            Self::Extract => &["extract_pages", "extract_f1", "extract_wrong"],
             Self::Http => &[
                 "http_live",
                 "http_post",
@@ -106,7 +109,13 @@ impl Measure {
                 | Self::WholeWayEmail
                 | Self::WholeWayLone
                 | Self::Http
+                | Self::Extract
         )
+    }
+
+    /// Whether it needs a Redis server, so that another server can give another value.
+    pub(crate) fn needs_server(self) -> bool {
+        self != Self::Extract
     }
 
     /// The measure of a figure.
@@ -116,7 +125,7 @@ impl Measure {
 }
 
 /// Unit and meaning of every figure, in the order of the reports.
-pub(crate) const FIGURES: [(&str, &str, &str); 46] = [
+pub(crate) const FIGURES: [(&str, &str, &str); 49] = [
     ("push_one", "jobs/s", "push, one client that waits for each"),
     ("push_64", "jobs/s", "push, 64 clients that wait for each"),
     ("push_bulk", "jobs/s", "push in bulk"),
@@ -163,6 +172,9 @@ pub(crate) const FIGURES: [(&str, &str, &str); 46] = [
     ("http_batch_json", "jobs/s", "batches of 1,000 jobs as JSON, four clients"),
     ("http_batch_ndjson_one", "jobs/s", "batches of 1,000 jobs as NDJSON, one client"),
     ("http_batch_ndjson", "jobs/s", "batches of 1,000 jobs as NDJSON, four clients"),
+    ("extract_pages", "pages/s", "prices read from pages of 150 and 600 KB, half of them visible only, one core"),
+    ("extract_f1", "F1", "prices of `examples/pages`"),
+    ("extract_wrong", "prices", "those that are wrong"),
 ];
 
 /// The unit of a figure.

@@ -24,7 +24,7 @@ enum Asks {
 }
 
 /// `bytes` is what a waiting job may take on this server.
-fn floors(bytes: f64) -> [Floor; 15] {
+fn floors(bytes: f64) -> [Floor; 16] {
     [
         Floor { figure: "drain_kept", asks: Asks::Times(0.7, "bare-redis") },
         Floor { figure: "drain_kept", asks: Asks::Times(8.8, "bullmq") },
@@ -41,6 +41,7 @@ fn floors(bytes: f64) -> [Floor; 15] {
         Floor { figure: "http_post_keyed", asks: Asks::Of(0.5, "http_least") },
         Floor { figure: "http_list", asks: Asks::Times(5.0, "before") },
         Floor { figure: "http_batch_ndjson", asks: Asks::NoSlowerThan("http_batch_json") },
+        Floor { figure: "extract_pages", asks: Asks::Times(5.0, "extruct") },
     ]
 }
 

@@ -1,19 +1,22 @@
 //! Measures the queue beside bare Redis and other job systems, in turn on the same server, and reports medians of several rounds.
 //!
 //! Reading order: `figures.rs` (what), `system.rs` (of whom), `run.rs` (how), one file a system, `report.rs` and `chart.rs`. `api.rs` measures
-//! the HTTP API, with the client of `http.rs`; `before.rs` is another release's.
+//! the HTTP API, with the client of `http.rs`; `before.rs` is another release's. `extract.rs` reads prices from pages, beside `extruct.rs`.
 //!
 //! Order, lowest first: `payload`, `samples`, `progress`, `server`, `http`, `proxy`, `mongod`, `arguments`, `figures`, `report`, `chart`,
-//! `floors`, `whole_way`, `system`, `recovery`, `bare`, `before`, `python`, `bullmq`, `apalis_redis`, `rusty_sidekiq`, `ours`, `soak`,
-//! `peers`, `api`, `run`.
+//! `floors`, `whole_way`, `big_pages`, `extract`, `system`, `recovery`, `bare`, `before`, `python`, `extruct`, `bullmq`, `apalis_redis`,
+//! `rusty_sidekiq`, `ours`, `soak`, `peers`, `api`, `run`.
 
 mod apalis_redis;
 mod api;
 mod arguments;
 mod bare;
 mod before;
+mod big_pages;
 mod bullmq;
 mod chart;
+mod extract;
+mod extruct;
 mod figures;
 mod floors;
 mod http;
@@ -105,8 +108,10 @@ async fn bench(arguments: &Arguments) -> anyhow::Result<()> {
         let caption = format!("{server}, {} cores, medians of {} rounds", cores(), values.n_rounds());
         std::fs::write(svg, chart::svg(&values, &caption)).with_context(|| svg.display().to_string())?;
     }
-    if redis7.exists() {
-        let (measures, systems) = on_redis7(arguments, measures, systems);
+    let (measures, systems) = on_redis7(arguments, measures, systems);
+    if measures.is_empty() {
+        // Nothing that was measured needs a server.
+    } else if redis7.exists() {
         let (server, values) = on_server(arguments, &redis7, &measures, &systems, began).await?;
         report(&values, &server, arguments);
         rows.extend(report::rows(&values, Some(&server)));
@@ -129,6 +134,7 @@ fn on_redis7(
     if arguments.only.is_empty() {
         measures = vec![Measure::PushBulk, Measure::DrainKept, Measure::DrainDropped, Measure::Bytes];
     }
+    measures.retain(|measure| measure.needs_server());
     if arguments.systems.is_empty() {
         systems.retain(|system| matches!(system.name(), "ours" | "bare-redis"));
     }
@@ -178,8 +184,7 @@ async fn on_server(
         None => std::env::current_exe()?.with_file_name("worker"),
     };
     let mut server = Server::start(binary, arguments.aof).await?;
-    let way =
-        Way::new(&server, Duration::from_millis(arguments.delay_ms), &arguments.bin, &worker, arguments.handlers)?;
+    let way = Way::new(&server, &worker, arguments)?;
     let mut values = Values::default();
     let (long, short): (Vec<Measure>, Vec<Measure>) = measures.iter().partition(|measure| is_long(**measure));
     for round in 0..arguments.rounds {
@@ -207,8 +212,7 @@ async fn on_server(
     let together = waiting.map(async |(measure, system)| {
         // Nearly all of their time is waiting, so they wait together, each on a server of its own.
         let mut server = Server::start(binary, arguments.aof).await?;
-        let way =
-            Way::new(&server, Duration::from_millis(arguments.delay_ms), &arguments.bin, &worker, arguments.handlers)?;
+        let way = Way::new(&server, &worker, arguments)?;
         let got = run::measure(measure, system, &mut server, &way, &scale).await;
         anyhow::Ok((measure, system, got.with_context(|| format!("{} of {}", measure.figures()[0], system.name()))?))
     });

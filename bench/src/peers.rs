@@ -6,6 +6,7 @@ use crate::{
     bare::Bare,
     before::Before,
     bullmq::BullMq,
+    extruct::Extruct,
     ours::Ours,
     python::Python,
     system::System,
@@ -32,6 +33,9 @@ pub(crate) fn with_ours(arguments: &Arguments) -> Vec<Box<dyn System>> {
         if chosen(peer) {
             systems.extend(python(arguments, system));
         }
+    }
+    if chosen(Peer::Extruct) {
+        systems.extend(extruct(arguments));
     }
     systems
 }
@@ -71,6 +75,21 @@ fn python(arguments: &Arguments, system: &'static str) -> Option<Box<dyn System>
             eprintln!(
                 "NOT RUN: {system}, because --python or --python-modules is not there; \
                  `./dev bench --peers {system}` brings both"
+            );
+            None
+        }
+    }
+}
+
+fn extruct(arguments: &Arguments) -> Option<Box<dyn System>> {
+    match &arguments.python {
+        Some(python) if arguments.extruct_modules.join("extruct").exists() => {
+            Some(Box::new(Extruct { python: python.clone(), modules: arguments.extruct_modules.clone() }))
+        }
+        _ => {
+            eprintln!(
+                "NOT RUN: extruct, because --python or --extruct-modules is not there; \
+                 `./dev bench --peers extruct` brings both"
             );
             None
         }

@@ -9,6 +9,8 @@ use tokio::sync::OnceCell;
 
 use crate::{
     api,
+    arguments::Arguments,
+    extract::Pages,
     figures::Measure,
     mongod::Mongod,
     ours,
@@ -37,6 +39,7 @@ pub(crate) struct Scale {
     soak_time: Duration,
     pub(crate) whole_way_jobs: usize,
     http_time: Duration,
+    extract_time: Duration,
 }
 
 impl Scale {
@@ -55,6 +58,7 @@ impl Scale {
         soak_time: Duration::from_secs(30),
         whole_way_jobs: 20_000,
         http_time: Duration::from_secs(1),
+        extract_time: Duration::from_secs(5),
     };
 
     pub(crate) const FULL: Self = Self {
@@ -83,20 +87,22 @@ pub(crate) struct Way {
     mongod: OnceCell<Mongod>,
     worker: PathBuf,
     handlers: usize,
+    pages: PathBuf,
 }
 
 impl Way {
-    /// `bin` is the folder of the servers, `worker` our program, which runs so many `handlers` at a time (0: by default).
-    pub(crate) fn new(
-        server: &Server,
-        delay: Duration,
-        bin: &Path,
-        worker: &Path,
-        handlers: usize,
-    ) -> anyhow::Result<Self> {
-        let slow = if delay.is_zero() { None } else { Some(Proxy::start(server.port, delay)?) };
-        let mongod_binary = bin.join("mongod");
-        Ok(Self { delay, slow, mongod_binary, mongod: OnceCell::new(), worker: worker.to_owned(), handlers })
+    /// `worker` is our program.
+    pub(crate) fn new(server: &Server, worker: &Path, arguments: &Arguments) -> anyhow::Result<Self> {
+        let delay = Duration::from_millis(arguments.delay_ms);
+        Ok(Self {
+            delay,
+            slow: if delay.is_zero() { None } else { Some(Proxy::start(server.port, delay)?) },
+            mongod_binary: arguments.bin.join("mongod"),
+            mongod: OnceCell::new(),
+            worker: worker.to_owned(),
+            handlers: arguments.handlers,
+            pages: arguments.pages.clone(),
+        })
     }
 
     fn url(&self, server: &Server) -> String {
@@ -132,8 +138,12 @@ pub(crate) async fn measure(
         )
         .await;
     }
-    if measure == Measure::Http || system.is_only_api() {
+    if measure == Measure::Http || system.only().is_some_and(|only| only != measure) {
         return Ok(Vec::new());
+    }
+    if measure == Measure::Extract {
+        let pages = Pages::write(&way.pages, scale.extract_time)?;
+        return Ok(system.extract(&pages).await?.map_or_else(Vec::new, Vec::from));
     }
     match measure {
         Measure::PushOne => Ok(vec![system.push(&url, 1, scale.push_time).await?]),
@@ -193,7 +203,7 @@ pub(crate) async fn measure(
             let took = whole_way::lone(&mut place).await?;
             Ok([50.0, 99.0].iter().filter_map(|percent| samples::percentile(&took, *percent)).collect())
         }
-        Measure::Http => Ok(Vec::new()),
+        Measure::Http | Measure::Extract => Ok(Vec::new()),
         Measure::Recovery => Ok(recovery::measure(system, &url, scale.recovery_patience).await?.into_iter().collect()),
     }
 }

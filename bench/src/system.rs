@@ -4,7 +4,11 @@ use std::{path::Path, process::Command, time::Duration};
 
 use async_trait::async_trait;
 
-use crate::whole_way::{Figures, Place, Work};
+use crate::{
+    extract::{self, Pages},
+    figures::Measure,
+    whole_way::{Figures, Place, Work},
+};
 
 /// A job system under test. Each call opens its own connections to `url`, so that nothing is left of the one before.
 #[async_trait]
@@ -32,9 +36,9 @@ pub(crate) trait System: Sync {
         None
     }
 
-    /// Whether nothing but its API is measured.
-    fn is_only_api(&self) -> bool {
-        false
+    /// The one thing that is measured of it, where it is no job system that can do the rest.
+    fn only(&self) -> Option<Measure> {
+        None
     }
 
     /// Jobs a second when `clients` push one job after another for `time`.
@@ -51,6 +55,11 @@ pub(crate) trait System: Sync {
 
     /// Real jobs with what they write to MongoDB; `None`: it has no such thing.
     async fn whole_way(&self, _: &mut Place<'_>, _: &Work, _: usize) -> anyhow::Result<Option<Figures>> {
+        Ok(None)
+    }
+
+    /// Prices read from pages; `None`: it reads none.
+    async fn extract(&self, _: &Pages) -> anyhow::Result<Option<extract::Figures>> {
         Ok(None)
     }
 

@@ -1,12 +1,13 @@
 //! What a product page says of its product: price, availability, names and numbers. Pure functions: nothing here knows how a page was
 //! fetched.
 //!
-//! Order, lowest first: `amount`, `dom`, `found`, `extract`.
+//! Order, lowest first: `amount`, `dom`, `found`, `words`, `extract`.
 
 mod amount;
 mod dom;
 mod extract;
 mod found;
+mod words;
 
 pub use amount::{Money, from_text as amount};
 pub use extract::{Hints, is_selector, read, refresh};

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use providers::{
     Answer, Policy, ProviderError,
-    scraping::{NoPrice, PagePrice, Price},
+    scraping::{Details, NoPrice, Page, PagePrice, Price, is_selector},
 };
 use queue::Job;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,10 @@ pub struct Scrape {
     /// Pages that show the product: http or https, at most 2,000 characters each.
     #[schema(min_items = 1, max_items = 20)]
     pub urls: Vec<String>,
+    /// A CSS selector of the element that has the price, on each of the pages: at most 500 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 500, example = ".product .price")]
+    pub selector: Option<String>,
 }
 
 /// What the pages say.
@@ -54,6 +58,9 @@ pub struct ScrapedPage {
     pub title: Option<String>,
     /// `null` when the page names no price or could not be fetched.
     pub price: Option<Price>,
+    /// What else it says of the product.
+    #[serde(flatten)]
+    pub details: Details,
     /// When it was fetched, or tried.
     pub fetched_at: Timestamp,
     /// Why the page could not be fetched.
@@ -79,12 +86,14 @@ impl Handler for Scrape {
     /// all that can be had.
     fn check(&self) -> Vec<FieldError> {
         let bad = self.urls.iter().enumerate().filter_map(|(index, url)| Some((index, page_url(url).err()?)));
-        bad.map(|(index, problem)| FieldError::new(format!("/urls/{index}"), problem)).collect()
+        let urls = bad.map(|(index, problem)| FieldError::new(format!("/urls/{index}"), problem));
+        let selector = self.selector.as_deref().filter(|css| !is_selector(css));
+        urls.chain(selector.map(|_| FieldError::new("/selector", "must be a CSS selector"))).collect()
     }
 
     async fn run(self, context: &Context) -> Result<Done<ScrapeResult>, JobError> {
         let pages = Pages { n: self.urls.len(), tried: AtomicUsize::new(0) };
-        let answers = join_all(self.urls.iter().map(|url| pages.fetch(url, context))).await;
+        let answers = join_all(self.urls.iter().map(|url| pages.fetch(url, self.selector.as_deref(), context))).await;
         let may_come = |answer: &Result<_, ProviderError>| matches!(answer, Err(error) if !error.is_final());
         if answers.iter().all(Result::is_err) || (context.healing && answers.iter().any(may_come)) {
             return Err(failure(answers.into_iter().filter_map(Result::err)));
@@ -108,8 +117,13 @@ struct Pages {
 }
 
 impl Pages {
-    async fn fetch(&self, url: &str, context: &Context) -> Result<Answer<PagePrice>, ProviderError> {
-        let answer = fetch(url, context).await;
+    async fn fetch(
+        &self,
+        url: &str,
+        selector: Option<&str>,
+        context: &Context,
+    ) -> Result<Answer<PagePrice>, ProviderError> {
+        let answer = fetch(url, selector, context).await;
         if let Err(error) = &answer {
             context.progress.log(error.to_string());
         }
@@ -124,14 +138,15 @@ impl Pages {
 impl ScrapedPage {
     fn new(url: String, answer: Result<Answer<PagePrice>, ProviderError>) -> Self {
         match answer {
-            Ok(Answer { value: PagePrice { title, price, fetched_at, .. }, provider, degraded_reason }) => {
+            Ok(Answer { value: PagePrice { title, price, details, fetched_at, .. }, provider, degraded_reason }) => {
                 let error = degraded_reason.filter(|_| provider == NoPrice::NAME);
-                Self { url, title, price, fetched_at: timestamp(fetched_at), error }
+                Self { url, title, price, details, fetched_at: timestamp(fetched_at), error }
             }
             Err(error) => Self {
                 url,
                 title: None,
                 price: None,
+                details: Details::default(),
                 fetched_at: timestamp(Utc::now()),
                 error: Some(error.to_string()),
             },
@@ -139,16 +154,16 @@ impl ScrapedPage {
     }
 }
 
-async fn fetch(url: &str, context: &Context) -> Result<Answer<PagePrice>, ProviderError> {
+async fn fetch(url: &str, selector: Option<&str>, context: &Context) -> Result<Answer<PagePrice>, ProviderError> {
     let rejected =
         |problem: &str| ProviderError::Rejected { service: "scraping", message: format!("{url:?} {problem}") };
-    let mut page = page_url(url).map_err(rejected)?;
+    let mut page = Page { url: page_url(url).map_err(rejected)?, selector: selector.map(str::to_owned) };
     let (began, policy) = (Instant::now(), context.policy());
     for _ in 0..=MOVES {
         let left = Policy { time: policy.time.saturating_sub(began.elapsed()), ..policy };
         let answer = context.providers.scraping.call(left, &page).await?;
         match answer.value.moved_to {
-            Some(next) => page = next,
+            Some(next) => page.url = next,
             None => return Ok(answer),
         }
     }
@@ -207,7 +222,7 @@ mod tests {
     use futures::future::{BoxFuture, FutureExt};
     use providers::{
         Provider, Providers, Service,
-        scraping::{Details, Method, Scraper},
+        scraping::{Method, Scraper},
     };
     use serde_json::json;
 
@@ -226,7 +241,7 @@ mod tests {
     }
 
     impl Scraper for Web {
-        fn fetch_price<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
+        fn fetch_price<'a>(&'a self, Page { url, .. }: &'a Page) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
             let message = url.to_string();
             let page = |moved_to: Option<&str>| {
                 let moved_to = moved_to.map(|url| Url::parse(url).unwrap());
@@ -350,6 +365,17 @@ mod tests {
         );
         let long = format!("https://shop.example/{}", "x".repeat(LONGEST_URL));
         assert_eq!(complaints::<Scrape>(json!({ "product_id": "L-1", "urls": [long] })), ["/urls/0"]);
+    }
+
+    #[test]
+    fn a_selector_is_checked() {
+        let scrape =
+            |selector: &str| json!({ "product_id": "L-1", "urls": ["https://shop.example/"], "selector": selector });
+        assert_eq!(complaints::<Scrape>(scrape("#price > .now, [itemprop=price]")), Vec::<String>::new());
+        for bad in ["..", "div[", "p:nth-child(", "a:hover::"] {
+            assert_eq!(complaints::<Scrape>(scrape(bad)), ["/selector"], "{bad}");
+        }
+        assert_eq!(refused::<Scrape>(&scrape("")), ["/selector"]);
     }
 
     #[test]

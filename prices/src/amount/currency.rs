@@ -1,5 +1,7 @@
 //! Which currency a sign, a word or a code names.
 
+use std::{collections::HashMap, sync::LazyLock};
+
 use iso_currency::Currency as Iso;
 
 /// The code of a currency, or `None` for a sign that several countries have.
@@ -188,11 +190,27 @@ pub(super) fn sign_at(text: &[char], at: usize, number_before: bool) -> Option<S
         };
         fits.then_some((length, *code))
     });
-    let signs = SIGNS.iter().flat_map(|(code, signs)| signs.split('|').map(|sign| (sign, *code)));
-    let signs = signs.filter_map(|(sign, code)| Some((matches(text, at, sign, true)?, code)));
+    let signs = by_first(text[at]).iter().filter_map(|(sign, code)| Some((matches(text, at, sign, true)?, *code)));
     let (length, code) = signs.chain(exact).max_by_key(|(length, _)| *length)?;
     let dot = text[at + length - 1].is_alphabetic() && text.get(at + length) == Some(&'.');
     Some(Sign { currency: known(code), length: length + usize::from(dot) })
+}
+
+/// The signs that begin with a letter, in any case.
+fn by_first(c: char) -> &'static [(&'static str, &'static str)] {
+    type Signs = HashMap<char, Vec<(&'static str, &'static str)>>;
+    static INDEX: LazyLock<Signs> = LazyLock::new(|| {
+        let mut index = Signs::new();
+        for (code, signs) in SIGNS {
+            for sign in signs.split('|') {
+                let first = sign.chars().next().unwrap_or_default();
+                index.entry(first).or_default().push((sign, code));
+            }
+        }
+        index
+    });
+    let lower = c.to_lowercase().next().unwrap_or(c);
+    INDEX.get(&lower).map_or(&[], Vec::as_slice)
 }
 
 fn known(code: &'static str) -> Currency {

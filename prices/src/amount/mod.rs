@@ -11,7 +11,8 @@ mod words;
 use rust_decimal::Decimal;
 
 pub(crate) use digits::from_number;
-use roles::{Amount, Role};
+use roles::Amount;
+pub(crate) use roles::Role;
 use tokens::{Kind, Token};
 
 /// Longer texts are no prices.
@@ -24,6 +25,15 @@ pub struct Money {
     pub amount: Decimal,
     /// ISO 4217, when the text or the page tells.
     pub currency: Option<String>,
+}
+
+/// An amount of a text, and what it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub(crate) money: Money,
+    pub(crate) role: Role,
+    /// A sign or code of a currency stands beside it.
+    pub(crate) has_sign: bool,
 }
 
 /// The price that a text names: `1 299,00 €`, `CHF 1'299.-`, `ab 12,99 € statt 15 €`, `2 for $10`.
@@ -49,6 +59,38 @@ pub fn from_text(text: &str, currency: Option<&str>) -> Option<Money> {
     let chosen = choose(&reading, currency)?;
     let currency = chosen.sign.flatten().map(str::to_owned);
     Some(Money { amount: chosen.value, currency })
+}
+
+/// All amounts of a text beside which a currency stands, and what each of them is.
+pub(crate) fn all(text: &str, currency: Option<&str>) -> Vec<Told> {
+    let text = text.trim();
+    if text.chars().nth(LONGEST).is_some() {
+        return Vec::new();
+    }
+    let tokens = with_cents(tokens::cut(text));
+    let reading = roles::read(&tokens, currency);
+    let told = |amount: Amount| {
+        let currency = amount.sign.flatten().map(str::to_owned);
+        Told { money: Money { amount: amount.value, currency }, role: amount.role, has_sign: amount.sign.is_some() }
+    };
+    reading.amounts.into_iter().filter(|amount| amount.sign.is_some() || amount.looks_like_money).map(told).collect()
+}
+
+/// Whether a word is a measure: `kg`.
+pub(crate) fn is_measure(word: &str) -> bool {
+    words::is_measure(word)
+}
+
+/// Whether words speak of the amount before them: `/ kg`, `per month`, `mtl.`
+pub(crate) fn is_of_last(text: &str) -> bool {
+    let text = text.trim().to_lowercase();
+    let first = text.split(|c: char| !c.is_alphabetic()).find(|word| !word.is_empty()).unwrap_or_default();
+    text.starts_with(['/', '×'])
+        || words::is_per(first)
+        || words::is_period(first)
+        || words::is_of_tax(first)
+        || words::is_instalments(first)
+        || first == "x"
 }
 
 /// The currency that a property names: a code of ISO 4217, or a sign that only one currency has.

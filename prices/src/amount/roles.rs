@@ -26,7 +26,7 @@ pub(super) struct Amount {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     /// The price, as far as the text tells.
     Price,
     /// Without the tax: the price where the text does not say it with the tax, too.
@@ -39,7 +39,9 @@ pub(super) enum Role {
     Part,
     /// Given in cents.
     Cents,
-    /// Former, saved, shipping, an instalment, negative.
+    /// What was asked earlier.
+    Former,
+    /// Saved, shipping, an instalment, negative.
     Other,
 }
 
@@ -281,6 +283,7 @@ impl Reader<'_> {
                 Meaning::UnitPrice => Role::Part,
                 Meaning::Regular => Role::Regular,
                 Meaning::Untaxed => Role::Untaxed,
+                Meaning::Former => Role::Former,
                 _ => Role::Other,
             };
         }

@@ -57,6 +57,11 @@ impl Kind {
     }
 }
 
+/// Whether elements of this name are asked for by it.
+pub(super) fn is_notable(name: &str) -> bool {
+    matches!(name, "base" | "h1" | "html" | "link" | "meta" | "script" | "title" | "form")
+}
+
 /// Names as browsers know them, for those who write in capitals.
 const NAMES: &str = "a abbr address area article aside b base big blockquote body br button center code col dd del div dl dt em fieldset \
     font footer form h1 h2 h3 h4 h5 h6 head header hr html i iframe img input ins label legend li link main meta nav nobr noscript object \

@@ -20,6 +20,10 @@ pub(crate) type At = usize;
 pub(crate) struct Dom<'a> {
     parts: Vec<Part<'a>>,
     attributes: Vec<(&'a str, &'a str)>,
+    /// Elements that are asked for by their names.
+    notable: Vec<u32>,
+    has_microdata: bool,
+    has_rdfa: bool,
 }
 
 /// An element, or a text between two tags.
@@ -40,6 +44,21 @@ impl<'a> Dom<'a> {
     /// How many parts the page has. Its first is the page itself.
     pub(crate) fn len(&self) -> usize {
         self.parts.len()
+    }
+
+    /// How many elements stand within each other.
+    pub(crate) fn depth(&self) -> usize {
+        let (mut deepest, mut ends) = (0, Vec::new());
+        for at in 1..self.len() {
+            while ends.last().is_some_and(|end| *end <= at) {
+                ends.pop();
+            }
+            if !self.is_text(at) {
+                ends.push(self.end(at));
+                deepest = deepest.max(ends.len());
+            }
+        }
+        deepest
     }
 
     /// The name of an element; empty for texts.
@@ -83,6 +102,11 @@ impl<'a> Dom<'a> {
         self.attributes[from as usize..to as usize].iter().copied()
     }
 
+    /// The attributes of all elements as they are written.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.attributes.iter().copied()
+    }
+
     /// A text, decoded unless it is that of a script.
     pub(crate) fn text(&self, at: At) -> Cow<'a, str> {
         let part = &self.parts[at];
@@ -101,9 +125,19 @@ impl<'a> Dom<'a> {
         if next < self.end(at) { self.parts[next].text } else { "" }
     }
 
-    /// All elements of a name.
+    /// All elements of a name, which is one of [`kinds::is_notable`].
     pub(crate) fn all<'d>(&'d self, name: &'d str) -> impl Iterator<Item = At> + 'd {
-        (0..self.len()).filter(move |at| self.parts[*at].name == name)
+        self.notable.iter().map(|at| *at as At).filter(move |at| self.parts[*at].name == name)
+    }
+
+    /// Whether any element has an attribute of microdata.
+    pub(crate) fn has_microdata(&self) -> bool {
+        self.has_microdata
+    }
+
+    /// Whether any element has an attribute of `RDFa` that previews do not have.
+    pub(crate) fn has_rdfa(&self) -> bool {
+        self.has_rdfa
     }
 
     /// The texts of an element on one line.

@@ -2,7 +2,7 @@
 
 use super::{
     Dom, Part,
-    kinds::{Kind, lower},
+    kinds::{Kind, is_notable, lower},
 };
 
 /// Elements within elements. Pages have some dozens of levels; a page with more is made to take all time.
@@ -135,7 +135,7 @@ impl<'a> Parser<'a> {
 
     fn start_tag(&mut self) -> Result<(), &'static str> {
         let name = self.name();
-        let (attributes, closes_itself) = self.attributes()?;
+        let (attributes, closes_itself) = self.attributes(name)?;
         let kind = Kind::of(name);
         if kind.has(Kind::PAGE) {
             if self.open.iter().take(8).any(|at| self.dom.parts[*at].name == name) {
@@ -147,6 +147,9 @@ impl<'a> Parser<'a> {
         }
         self.close_before(name, kind);
         let at = self.push(name, "", attributes, kind);
+        if is_notable(name) {
+            self.dom.notable.push(short(at));
+        }
         let in_drawing = || self.dom.parts[at].parent > 0 && self.in_drawing();
         if kind.has(Kind::VOID) || (closes_itself && (kind.has(Kind::FOREIGN) || in_drawing())) {
             return Ok(());
@@ -224,7 +227,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The attributes up to the end of the tag, and whether the tag closes itself.
-    fn attributes(&mut self) -> Result<((u32, u32), bool), &'static str> {
+    fn attributes(&mut self, element: &str) -> Result<((u32, u32), bool), &'static str> {
         let from = self.dom.attributes.len();
         let mut closes_itself = false;
         loop {
@@ -245,6 +248,16 @@ impl<'a> Parser<'a> {
             self.at += 1;
             self.skip(|b| !b.is_ascii_whitespace() && !matches!(b, b'/' | b'>' | b'='));
             let name = &self.html[name_from..self.at];
+            match name.len() {
+                8 => {
+                    self.dom.has_microdata |=
+                        name.eq_ignore_ascii_case("itemprop") || name.eq_ignore_ascii_case("itemtype");
+                    self.dom.has_rdfa |= element != "meta" && name.eq_ignore_ascii_case("property");
+                }
+                9 => self.dom.has_microdata |= name.eq_ignore_ascii_case("itemscope"),
+                6 => self.dom.has_rdfa |= name.eq_ignore_ascii_case("typeof"),
+                _ => {}
+            }
             let before = self.at;
             self.skip(|b| b.is_ascii_whitespace());
             let value = if self.peek() == Some(b'=') {

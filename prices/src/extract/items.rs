@@ -66,8 +66,17 @@ const KEPT: [&str; 41] = [
     "url",
     "validformembertier",
 ];
-/// Of quantities and times.
-const KEPT_TOO: [&str; 9] = [
+/// Of quantities and times, and what a product is.
+const KEPT_TOO: [&str; 18] = [
+    "brand",
+    "contenturl",
+    "image",
+    "isbn",
+    "manufacturer",
+    "offeredby",
+    "seller",
+    "shippingdetails",
+    "shippingrate",
     "mainentityofpage",
     "maxvalue",
     "minvalue",
@@ -122,6 +131,10 @@ fn is_void(name: &str) -> bool {
 
 /// Adds all items of a page, and at the end what stands in none: `<meta itemprop="price">` in a page's head.
 pub(super) fn add(dom: &Dom<'_>, dialect: Dialect, graph: &mut Graph) {
+    let is_used = if dialect == Dialect::Microdata { dom.has_microdata() } else { dom.has_rdfa() };
+    if !is_used {
+        return;
+    }
     let mut items: HashMap<At, usize> = HashMap::new();
     let mut referring: HashMap<String, usize> = HashMap::new();
     for at in 1..dom.len() {
@@ -196,8 +209,17 @@ pub(super) fn add(dom: &Dom<'_>, dialect: Dialect, graph: &mut Graph) {
 
 /// The value of a property: the attribute made for it, or else the text.
 fn value(dom: &Dom<'_>, at: At, name: &str) -> String {
-    let is_address =
-        matches!(name, "url" | "availability" | "itemcondition" | "condition" | "pricetype" | "mainentityofpage");
+    let is_address = matches!(
+        name,
+        "url"
+            | "image"
+            | "contenturl"
+            | "availability"
+            | "itemcondition"
+            | "condition"
+            | "pricetype"
+            | "mainentityofpage"
+    );
     let attribute = match dom.name(at) {
         "a" | "area" if is_address => dom.attr(at, "href"),
         "link" => dom.attr(at, "href"),

@@ -34,6 +34,14 @@ pub(super) fn read(block: &str) -> Vec<Json> {
     strict.unwrap_or_else(|| Reader::new(block, true).all().unwrap_or_default())
 }
 
+/// The value that a text begins with, and how many bytes were read. `None` when it makes no sense.
+pub(super) fn first(text: &str) -> Option<(Json, usize)> {
+    let mut reader = Reader::new(text, false);
+    let value = reader.value(DEPTH).ok()?;
+    let rest: usize = reader.rest.map(char::len_utf8).sum();
+    Some((value, text.len() - rest))
+}
+
 struct Reader<'a> {
     rest: std::iter::Peekable<std::str::Chars<'a>>,
     values: usize,

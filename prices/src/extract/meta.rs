@@ -39,6 +39,18 @@ impl Meta {
         availability::from_text(self.first(&["product:availability", "og:availability", "og:product:availability"])?)
     }
 
+    /// The currency of whatever price.
+    pub(super) fn currency(&self) -> Option<String> {
+        let names = [
+            "product:price:currency",
+            "og:price:currency",
+            "og:product:price:currency",
+            "og:currency",
+            "pricecurrency",
+        ];
+        self.first(&names).and_then(amount::currency)
+    }
+
     /// The price, unless it is of a used piece or the page gives several.
     pub(super) fn price(&self) -> Option<Money> {
         let condition = self.first(&["product:condition", "og:condition"]).unwrap_or_default().to_lowercase();

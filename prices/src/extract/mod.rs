@@ -2,26 +2,33 @@
 //! pure function of the page.
 
 mod availability;
-mod bounds;
+mod embedded;
+mod facts;
 mod graph;
 mod items;
 mod json;
+mod locale;
 mod markup;
 mod meta;
 mod names;
 mod offers;
 mod products;
 mod refresh;
+mod seen;
+mod selector;
+mod stock;
 #[cfg(test)]
 mod tests;
+mod view;
+mod visible;
+mod weigh;
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
-use scraper::Selector;
 use url::Url;
 
 use crate::{
-    amount::Money,
+    amount::{self, Money},
     dom::{self, At, Dom},
     found::{Confidence, Details, Extract, Method, Price},
 };
@@ -32,6 +39,8 @@ use meta::Meta;
 use names::Page;
 use products::{Reading, Titles};
 pub use refresh::parse as refresh;
+pub use selector::is_selector;
+use view::View;
 
 const TITLE_KEPT: usize = 300;
 
@@ -54,22 +63,16 @@ impl Hints<'_> {
     }
 }
 
-/// Whether a text is a CSS selector.
-#[must_use]
-pub fn is_selector(css: &str) -> bool {
-    Selector::parse(css).is_ok()
-}
-
 /// Reads a page. `url`, under which it was found, helps to choose between several products and variants.
 ///
 /// # Errors
 /// Why a page is not parsed that is made to take all memory.
 pub fn read(html: &str, url: &Url, hints: &Hints<'_>) -> Result<Extract, &'static str> {
     let dom = dom::parse(html)?;
-    let document = Document::new(&dom, url);
+    let document = Document::new(html, &dom, url, *hints);
     let moved_to = refresh::target(&dom, &document.page.base).filter(|target| !is_same(target, url));
-    let price = document.price(hints.today);
-    Ok(Extract { title: document.title(), price, details: Details::default(), moved_to })
+    let (price, details) = document.price();
+    Ok(Extract { title: document.title(), price, details, moved_to })
 }
 
 /// A page that refreshes itself stays where it is.
@@ -81,13 +84,16 @@ fn is_same(target: &Url, url: &Url) -> bool {
 }
 
 struct Document<'a> {
+    html: &'a str,
     dom: &'a Dom<'a>,
     page: Page,
     meta: Meta,
+    url: &'a Url,
+    hints: Hints<'a>,
 }
 
 impl<'a> Document<'a> {
-    fn new(dom: &'a Dom<'a>, url: &Url) -> Self {
+    fn new(html: &'a str, dom: &'a Dom<'a>, url: &'a Url, hints: Hints<'a>) -> Self {
         let meta = Meta::read(dom);
         let is_canonical = |at: &At| {
             let rel = dom.attr(*at, "rel").unwrap_or_default();
@@ -98,7 +104,7 @@ impl<'a> Document<'a> {
         let own: Vec<&str> =
             canonical.as_deref().into_iter().chain(meta.all("og:url").first().map(String::as_str)).collect();
         let page = Page::new(url, base.as_deref(), &own);
-        Self { dom, page, meta }
+        Self { html, dom, page, meta, url, hints }
     }
 
     fn title(&self) -> Option<String> {
@@ -119,8 +125,9 @@ impl<'a> Document<'a> {
         Titles { whole, within }
     }
 
-    fn price(&self, today: NaiveDate) -> Option<Price> {
-        let (titles, today) = (self.titles(), today.to_string());
+    /// What the parts of the page say that are made for machines, the best first.
+    fn readings(&self) -> Vec<(Method, Reading)> {
+        let (titles, today) = (self.titles(), self.hints.today.to_string());
         let reading = |graph: &mut Graph| {
             graph.link(&self.page.base);
             products::read(graph, &self.page, &titles, &today)
@@ -131,14 +138,98 @@ impl<'a> Document<'a> {
             reading(&mut graph)
         };
         let mut json_ld = Graph::default();
-        self.blocks().into_iter().flat_map(|block| json::read(block)).for_each(|json| json_ld.add_json(json));
-        let readings = [
+        self.blocks().into_iter().flat_map(json::read).for_each(|json| json_ld.add_json(json));
+        vec![
             (Method::JsonLd, reading(&mut json_ld)),
             (Method::Microdata, items(Dialect::Microdata)),
             (Method::Rdfa, items(Dialect::Rdfa)),
             (Method::Meta, self.preview()),
-        ];
-        self.first_price(&readings)
+        ]
+    }
+
+    fn price(&self) -> (Option<Price>, Details) {
+        let readings = self.readings();
+        let told = self.first_price(&readings);
+        let named = self.title().into_iter().chain(self.meta.all("og:title").first().cloned());
+        let mut names: Vec<String> =
+            named.map(|title| products::simple(&title)).filter(|title| !title.is_empty()).collect();
+        let view = View::new(self.dom, &names);
+        let currency = self.currency(&readings, told.as_ref());
+        let seen = seen::amounts(&view, currency.as_deref());
+        let visible = visible::price(&view, &seen);
+        names.extend(view.name.map(|at| products::simple(&self.dom.line(at))).filter(|name| !name.is_empty()));
+        // Scripts are read where nothing else says the same as readers see.
+        let is_settled = told.as_ref().is_some_and(|told| weigh::is_shown(told.amount, &seen));
+        let embedded = if is_settled { Vec::new() } else { embedded::read(self.dom, &names) };
+        let weights =
+            weigh::Weights { readings: &readings, embedded: &embedded, visible: visible.as_ref(), seen: &seen };
+        let local = |text: &str| locale::currency(text, self.dom, self.url, self.hints.language).map(str::to_owned);
+        let price = weights.price(told, local);
+        let price = self.selected().map(|money| weigh::selected(money, price.as_ref())).or(price);
+        let price = price.map(|price| Price { currency: price.currency.or_else(|| currency.clone()), ..price });
+        let of_page = || readings.iter().find_map(|(_, reading)| reading.availability).map(str::to_owned);
+        let shown = || stock::shown(&view, visible.as_ref().map(|visible| visible.at)).map(str::to_owned);
+        let availability = price.as_ref().and_then(|price| price.availability.clone()).or_else(of_page).or_else(shown);
+        let price = price.map(|price| Price { availability: availability.clone(), ..price });
+        let details = self.details(&readings, &weights, price.as_ref(), &view);
+        (price, Details { availability, ..details })
+    }
+
+    /// The amount in the element that the job's selector names.
+    fn selected(&self) -> Option<Money> {
+        let css = self.hints.selector?;
+        let text = selector::text(self.html, css)?;
+        amount::from_text(&text, self.meta.currency().as_deref())
+    }
+
+    /// The currency that the page speaks of.
+    fn currency(&self, readings: &[(Method, Reading)], told: Option<&Price>) -> Option<String> {
+        let of_prices = || readings.iter().find_map(|(_, reading)| reading.price.as_ref()?.0.currency.clone());
+        told.and_then(|price| price.currency.clone()).or_else(of_prices).or_else(|| self.meta.currency())
+    }
+
+    /// What else the page says: the data for machines first, then previews, then what readers see.
+    fn details(
+        &self,
+        readings: &[(Method, Reading)],
+        weights: &weigh::Weights<'_>,
+        price: Option<&Price>,
+        view: &View<'_>,
+    ) -> Details {
+        let fact = |find: &dyn Fn(&facts::Facts) -> Option<String>| {
+            readings.iter().find_map(|(_, reading)| find(&reading.facts))
+        };
+        let meta = |names: &[&str]| names.iter().find_map(|name| facts::short(self.meta.all(name).first()?));
+        let absolute = |link: String| {
+            self.page.base.join(&link).ok().filter(|url| url.has_host() && link.len() <= 2_000).map(String::from)
+        };
+        let heading = || facts::short(&self.dom.line(view.name?));
+        Details {
+            name: fact(&|facts| facts.name.clone()).or_else(heading).or_else(|| meta(&["og:title", "twitter:title"])),
+            list_price: weights.list_price(price),
+            unit_price: weights.unit_price(price),
+            availability: None,
+            condition: fact(&|facts| facts.condition.clone())
+                .or_else(|| facts::condition(&meta(&["product:condition", "og:condition"])?)),
+            brand: fact(&|facts| facts.brand.clone()).or_else(|| meta(&["product:brand", "og:brand", "brand"])),
+            gtin: fact(&|facts| facts.gtin.clone()).or_else(|| {
+                facts::valid_gtin(&meta(&[
+                    "product:ean",
+                    "product:gtin",
+                    "product:upc",
+                    "product:isbn",
+                    "gtin13",
+                    "gtin",
+                ])?)
+            }),
+            mpn: fact(&|facts| facts.mpn.clone()).or_else(|| meta(&["product:mfr_part_no"])),
+            sku: fact(&|facts| facts.sku.clone()).or_else(|| meta(&["product:retailer_item_id", "product:sku"])),
+            image: fact(&|facts| facts.image.clone())
+                .or_else(|| meta(&["og:image", "og:image:secure_url", "twitter:image"]))
+                .and_then(absolute),
+            seller: fact(&|facts| facts.seller.clone()),
+            shipping: weights.shipping(),
+        }
     }
 
     fn preview(&self) -> Reading {

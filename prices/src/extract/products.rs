@@ -5,6 +5,7 @@ use rust_decimal::Decimal;
 
 use super::{
     availability::{self, Rank},
+    facts::{self, Facts},
     graph::Graph,
     names::{Level, Page},
     offers::{Candidate, Offered, Offers},
@@ -44,6 +45,8 @@ pub(super) struct Reading {
     pub(super) open: Vec<Candidate>,
     /// Amounts that are of used pieces, or for members only.
     pub(super) refused: Vec<Decimal>,
+    /// What else they say of the product.
+    pub(super) facts: Facts,
 }
 
 /// A product with its variants.
@@ -79,10 +82,12 @@ pub(super) fn read(graph: &Graph, page: &Page, titles: &Titles, today: &str) -> 
     }
     stand_alone(&offers, &mut pools);
     let pools = about_the_page(pools, graph, page, titles);
+    let members: Vec<usize> = pools.iter().flat_map(|pool| pool.members.iter().copied()).collect();
+    let facts = facts::read(graph, &members);
     let availability =
         pools.iter().filter_map(|pool| pool.found.availability).min_by_key(|word| availability::rank(Some(word)));
     let candidates: Vec<Candidate> = pools.into_iter().flat_map(|pool| pool.found.candidates).collect();
-    Reading { availability, refused: offers.refused.into_inner(), ..choose(candidates) }
+    Reading { availability, refused: offers.refused.into_inner(), facts, ..choose(candidates) }
 }
 
 /// The group that a product is a variant of, or itself. `None` for a product that only says what an offer is for.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use url::Url;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::any};
 
-use super::{PagePrice, Scraper, direct::Direct};
+use super::{Page, PagePrice, Scraper, direct::Direct};
 
 use crate::ProviderError;
 
@@ -84,7 +84,7 @@ async fn every_page_of_the_cases_is_read_right() {
     let mut wrong = Vec::new();
     for case in &cases {
         let url = Url::parse(&format!("{}{}", server.uri(), case["path"].as_str().unwrap())).unwrap();
-        let answer = direct.fetch_price(&url).await;
+        let answer = direct.fetch_price(&Page::from(url)).await;
         wrong.extend(complaint(&case["expect"], &answer).map(|why| format!("{}: {why}", case["name"])));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -129,7 +129,7 @@ async fn every_price_of_the_cases_is_read_right_in_json_ld_and_in_microdata() {
     for path in paths {
         let index: usize = path.split('/').nth(1).unwrap().parse().unwrap();
         let url = Url::parse(&format!("{}{path}", server.uri())).unwrap();
-        let answer = direct.fetch_price(&url).await;
+        let answer = direct.fetch_price(&Page::from(url)).await;
         wrong
             .extend(complaint(&cases[index]["expected"], &answer).map(|why| format!("{path} {}: {why}", cases[index])));
     }

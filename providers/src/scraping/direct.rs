@@ -19,7 +19,7 @@ use services::{Config, Name};
 use url::Url;
 
 use super::{
-    PagePrice, Scraper, charset,
+    Page, PagePrice, Scraper, charset,
     guard::{Guard, Refused},
 };
 use crate::{Provider, ProviderError, Turn, http, wait};
@@ -73,10 +73,11 @@ impl Direct {
         Ok(Self { client, guard, turns: Mutex::default() })
     }
 
-    async fn fetch(&self, url: &Url) -> Result<PagePrice, ProviderError> {
+    async fn fetch(&self, Page { url, selector }: &Page) -> Result<PagePrice, ProviderError> {
         let mut target = url.clone();
         for _ in 0..=REFRESHES {
-            let (fetched_at, Extract { title, price, details, moved_to }) = self.page(&target).await?;
+            let (fetched_at, Extract { title, price, details, moved_to }) =
+                self.page(&target, selector.clone()).await?;
             let moved_to = moved_to.filter(|_| price.is_none());
             match moved_to {
                 Some(next) if next.host() == target.host() => target = next,
@@ -90,7 +91,7 @@ impl Direct {
         Err(rejected(url, &format!("pages send on more than {REFRESHES} times")))
     }
 
-    async fn page(&self, url: &Url) -> Result<(DateTime<Utc>, Extract), ProviderError> {
+    async fn page(&self, url: &Url, selector: Option<String>) -> Result<(DateTime<Utc>, Extract), ProviderError> {
         self.guard.check(url).map_err(|refused| rejected(url, &refused.to_string()))?;
         let request = self.client.get(url.clone()).header(ACCEPT, "text/html,application/xhtml+xml");
         let response = request.send().await.map_err(|e| failure(url, &e))?;
@@ -111,7 +112,11 @@ impl Direct {
         // Parsing is work for the processor, and the parsed page may not cross an await.
         let read = move || {
             let html = charset::decode(&body, content_type.as_deref(), final_url.host_str())?;
-            let read = prices::read(&html, &final_url, &Hints::on(fetched_at.date_naive()))?;
+            let read = prices::read(
+                &html,
+                &final_url,
+                &Hints { selector: selector.as_deref(), ..Hints::on(fetched_at.date_naive()) },
+            )?;
             Ok(Extract { moved_to: refresh.or(read.moved_to), ..read })
         };
         let read = tokio::task::spawn_blocking(read).await.unwrap_or_else(|e| {
@@ -136,8 +141,8 @@ impl Provider for Direct {
 }
 
 impl Scraper for Direct {
-    fn fetch_price<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
-        self.fetch(url).boxed()
+    fn fetch_price<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
+        self.fetch(page).boxed()
     }
 
     fn turn<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Turn> {
@@ -298,14 +303,14 @@ mod tests {
 
     async fn fetch(answer: ResponseTemplate) -> Result<PagePrice, ProviderError> {
         let (_server, url) = serve(answer).await;
-        direct(&["127.0.0.1"]).fetch_price(&url).await
+        direct(&["127.0.0.1"]).fetch_price(&Page::from(url.clone())).await
     }
 
     /// A page, or the one of another host to which it sends on.
     async fn follow(direct: &Direct, url: &Url) -> Result<PagePrice, ProviderError> {
-        let answer = direct.fetch_price(url).await?;
+        let answer = direct.fetch_price(&Page::from(url.clone())).await?;
         match &answer.moved_to {
-            Some(next) => direct.fetch_price(next).await,
+            Some(next) => direct.fetch_price(&Page::from(next.clone())).await,
             None => Ok(answer),
         }
     }
@@ -318,7 +323,7 @@ mod tests {
         let server = MockServer::start().await;
         Mock::given(header("user-agent", USER_AGENT)).respond_with(page(CUP)).mount(&server).await;
         let url = Url::parse(&server.uri()).unwrap();
-        let answer = direct(&["127.0.0.1"]).fetch_price(&url).await.unwrap();
+        let answer = direct(&["127.0.0.1"]).fetch_price(&Page::from(url.clone())).await.unwrap();
         assert_eq!(answer.title.as_deref(), Some("Cup"));
         assert_eq!(answer.price.unwrap().amount.to_string(), "12.90");
     }
@@ -371,8 +376,8 @@ mod tests {
         Mock::given(path("/0")).respond_with(page(CUP)).mount(&server).await;
         let direct = direct(&["127.0.0.1"]);
         let url = |hops: u32| Url::parse(&format!("{}/{hops}", server.uri())).unwrap();
-        assert!(direct.fetch_price(&url(5)).await.is_ok());
-        let error = direct.fetch_price(&url(6)).await.unwrap_err();
+        assert!(direct.fetch_price(&Page::from(url(5))).await.is_ok());
+        let error = direct.fetch_price(&Page::from(url(6))).await.unwrap_err();
         assert!(
             matches!(&error, ProviderError::Rejected { message, .. } if message.contains("redirects")),
             "{error:?}"
@@ -384,7 +389,7 @@ mod tests {
         let (server, url) = serve(page(CUP)).await;
         let by_name = Url::parse(&format!("http://localhost:{}/page", server.address().port())).unwrap();
         for url in [url, by_name] {
-            let error = direct(&[]).fetch_price(&url).await.unwrap_err();
+            let error = direct(&[]).fetch_price(&Page::from(url.clone())).await.unwrap_err();
             assert!(matches!(error, ProviderError::Rejected { .. }), "{error:?}");
         }
         assert!(server.received_requests().await.unwrap().is_empty());
@@ -421,11 +426,14 @@ mod tests {
         let pages = [("/a", sends_to("b")), ("/b", sends_to("/cup#x")), ("/cup", CUP.to_owned())];
         let (server, direct) = serve_all(&pages).await;
         let url = Url::parse(&format!("{}/a", server.uri())).unwrap();
-        assert_eq!(direct.fetch_price(&url).await.unwrap().price.unwrap().amount.to_string(), "12.90");
+        assert_eq!(
+            direct.fetch_price(&Page::from(url.clone())).await.unwrap().price.unwrap().amount.to_string(),
+            "12.90"
+        );
         let by_header = page("<title>Moved</title>").insert_header("refresh", "0; url=/cup");
         Mock::given(path("/header")).respond_with(by_header).mount(&server).await;
         let url = Url::parse(&format!("{}/header", server.uri())).unwrap();
-        assert!(direct.fetch_price(&url).await.unwrap().price.is_some());
+        assert!(direct.fetch_price(&Page::from(url.clone())).await.unwrap().price.is_some());
     }
 
     #[tokio::test]
@@ -437,7 +445,7 @@ mod tests {
         Mock::given(path("/refresh")).respond_with(page(sends_to(&elsewhere))).mount(&server).await;
         for at in ["redirect", "refresh"] {
             let url = Url::parse(&format!("{}/{at}#x", server.uri())).unwrap();
-            let answer = direct.fetch_price(&url).await.unwrap();
+            let answer = direct.fetch_price(&Page::from(url.clone())).await.unwrap();
             assert_eq!(answer.price, None);
             assert_eq!(answer.moved_to.unwrap().host_str(), Some("localhost"), "{at}");
         }
@@ -468,7 +476,7 @@ mod tests {
         let itself = format!("{}{CUP}", sends_to("/itself"));
         Mock::given(path("/itself")).respond_with(page(itself)).mount(&server).await;
         let url = Url::parse(&format!("{}/itself", server.uri())).unwrap();
-        assert!(direct.fetch_price(&url).await.unwrap().price.is_some());
+        assert!(direct.fetch_price(&Page::from(url.clone())).await.unwrap().price.is_some());
     }
 
     #[tokio::test]
@@ -508,7 +516,7 @@ mod tests {
         let moved = ResponseTemplate::new(301).insert_header("location", "/new");
         Mock::given(path("/old")).respond_with(moved).mount(&server).await;
         let url = Url::parse(&format!("{}/old#b", server.uri())).unwrap();
-        assert_eq!(direct.fetch_price(&url).await.unwrap().price.unwrap().amount.to_string(), "2");
+        assert_eq!(direct.fetch_price(&Page::from(url.clone())).await.unwrap().price.unwrap().amount.to_string(), "2");
     }
 
     #[tokio::test]
@@ -544,7 +552,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
         drop(listener);
-        let error = direct(&["127.0.0.1"]).fetch_price(&url).await.unwrap_err();
+        let error = direct(&["127.0.0.1"]).fetch_price(&Page::from(url.clone())).await.unwrap_err();
         assert!(matches!(&error, ProviderError::Transient { message, .. } if message.contains("reached")), "{error:?}");
     }
 }

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::{Confidence, Details, Method, PagePrice, Price, Scraper};
+use super::{Confidence, Details, Method, Page, PagePrice, Price, Scraper};
 use crate::{Provider, ProviderError};
 
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl Provider for NoFetch {
 }
 
 impl Scraper for NoFetch {
-    fn fetch_price<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
+    fn fetch_price<'a>(&'a self, Page { url, .. }: &'a Page) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
         async move {
             let title = format!("mock page of {}", url.host_str().unwrap_or_default());
             Ok(PagePrice {
@@ -51,7 +51,7 @@ impl Provider for NoPrice {
 }
 
 impl Scraper for NoPrice {
-    fn fetch_price<'a>(&'a self, _: &'a Url) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
+    fn fetch_price<'a>(&'a self, _: &'a Page) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
         future::ready(Ok(PagePrice {
             title: None,
             price: None,
@@ -83,8 +83,8 @@ mod tests {
     #[tokio::test]
     async fn prices_are_the_same_again_and_marked_as_mock() {
         let url = Url::parse("https://shop.example/cup").unwrap();
-        let first = NoFetch.fetch_price(&url).await.unwrap().price.unwrap();
-        assert_eq!(first, NoFetch.fetch_price(&url).await.unwrap().price.unwrap());
+        let first = NoFetch.fetch_price(&Page::from(url.clone())).await.unwrap().price.unwrap();
+        assert_eq!(first, NoFetch.fetch_price(&Page::from(url.clone())).await.unwrap().price.unwrap());
         assert_eq!(first.method, Method::Mock);
         assert!(first.amount >= Decimal::new(500, 2) && first.amount <= Decimal::new(50_499, 2));
         assert_ne!(first, price(&Url::parse("https://shop.example/pan").unwrap()));

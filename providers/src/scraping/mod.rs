@@ -13,8 +13,8 @@ use std::{sync::Arc, time::Duration};
 use services::{Config, Name};
 
 pub use mock::NoPrice;
-pub use page::{PagePrice, Scraper};
-pub use prices::{Confidence, Details, Method, Price, UnitPrice};
+pub use page::{Page, PagePrice, Scraper};
+pub use prices::{Confidence, Details, Method, Price, UnitPrice, is_selector};
 
 use crate::{chain::Service, error::ProviderError};
 
@@ -39,6 +39,7 @@ mod tests {
     async fn what_stands_in_for_a_shop_that_cannot_answer_is_no_price() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let url = Page::from(url);
         drop(listener);
         let variables = [("MOCK_MODE_SCRAPING", "false"), ("SCRAPE_ALLOW_HOSTS", "127.0.0.1")];
         let var = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());

@@ -12,6 +12,21 @@ use crate::{
     error::ProviderError,
 };
 
+/// A page to fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Where it is.
+    pub url: Url,
+    /// A CSS selector of the element that has the price.
+    pub selector: Option<String>,
+}
+
+impl From<Url> for Page {
+    fn from(url: Url) -> Self {
+        Self { url, selector: None }
+    }
+}
+
 /// Fetches product pages.
 pub trait Scraper: Provider + Debug {
     /// Fetches one page and reads its price. A page that names no price is an answer too.
@@ -19,7 +34,7 @@ pub trait Scraper: Provider + Debug {
     /// # Errors
     /// [`ProviderError::Rejected`] when the page cannot be had for good (gone, forbidden, a private address),
     /// [`ProviderError::Transient`] and [`ProviderError::RateLimited`] when it may be had later.
-    fn fetch_price<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<PagePrice, ProviderError>>;
+    fn fetch_price<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<PagePrice, ProviderError>>;
 
     /// Waits until the page may be fetched, where a host gives out one page at a time.
     fn turn<'a>(&'a self, _url: &'a Url) -> BoxFuture<'a, Turn> {
@@ -42,7 +57,7 @@ pub struct PagePrice {
     pub moved_to: Option<Url>,
 }
 
-impl<'p> Ask<dyn Scraper + 'p> for Url {
+impl<'p> Ask<dyn Scraper + 'p> for Page {
     type Value = PagePrice;
 
     fn ask<'a>(&'a self, provider: &'a (dyn Scraper + 'p)) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
@@ -50,11 +65,11 @@ impl<'p> Ask<dyn Scraper + 'p> for Url {
     }
 
     fn turn<'a>(&'a self, provider: &'a (dyn Scraper + 'p)) -> BoxFuture<'a, Turn> {
-        provider.turn(self)
+        provider.turn(&self.url)
     }
 
     /// Each shop by itself: one that is down says nothing of the others.
     fn account(&self) -> Option<&str> {
-        self.host_str()
+        self.url.host_str()
     }
 }

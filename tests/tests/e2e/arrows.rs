@@ -19,7 +19,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("producer", &["api", "process", "fleet", "queue", "providers", "services", "store", "jobs", "schedules"]),
     ("worker", &["process", "fleet", "queue", "providers", "services", "store", "jobs", "schedules"]),
     ("ctl", &["api", "fleet", "producer", "providers", "schedules", "services", "queue", "worker"]),
-    ("bench", &["fleet", "queue", "jobs", "process", "producer", "worker"]),
+    ("bench", &["fleet", "queue", "jobs", "prices", "process", "producer", "worker"]),
     ("servers", &[]),
     ("zones", &[]),
     (

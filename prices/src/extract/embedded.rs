@@ -1,0 +1,337 @@
+//! Prices in what the shop's own scripts are told: the variations of WooCommerce, the boxes of Magento, the product of Shopify, `PrestaShop`
+//! and `BigCommerce`, the state of Next.js and its like, and events for statistics. All of it is JSON, in scripts or attributes; an
+//! object counts when it is known to be the page's product, by its place or by its name.
+
+use rust_decimal::Decimal;
+
+use super::{
+    availability,
+    json::{self, Json},
+    markup,
+    products::simple,
+};
+use crate::{
+    amount::{self, Money},
+    dom::Dom,
+};
+
+/// So many letters of scripts are read on a page.
+const LETTERS: usize = 3_000_000;
+/// So many pieces of scripts are read.
+const PIECES: usize = 60;
+/// So many objects are looked at.
+const OBJECTS: usize = 60_000;
+const DEPTH: usize = 40;
+/// So many prices are kept.
+const FOUND: usize = 200;
+
+/// What begins a value that tells of products, in scripts. The first brace or bracket right behind it opens the value.
+const MARKS: [&str; 28] = [
+    "dataLayer.push(",
+    "dataLayer=",
+    "dataLayer =",
+    "var meta =",
+    "ShopifyAnalytics.meta",
+    "utag_data",
+    "BCData",
+    "__INITIAL_STATE__",
+    "__PRELOADED_STATE__",
+    "__APOLLO_STATE__",
+    "__NUXT__",
+    "__STATE__",
+    "digitalData",
+    "digitaldata",
+    "view_item",
+    "ViewContent",
+    "productDetail",
+    "productJson",
+    "productJSON",
+    "productData",
+    "product_data",
+    "var product",
+    "window.product",
+    "productInfo",
+    "spConfig",
+    "OptionsPrice(",
+    "jsonConfig",
+    "pageData",
+];
+
+/// A price that scripts are told.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    pub(super) money: Money,
+    pub(super) former: Option<Money>,
+    pub(super) availability: Option<&'static str>,
+}
+
+/// All prices of the page's product. `names`: what the page calls it.
+pub(super) fn read(dom: &Dom<'_>, names: &[String]) -> Vec<Told> {
+    let mut walk = Walk { names, found: Vec::new(), objects: 0 };
+    for (name, value) in dom.attributes() {
+        let fits = name.len() >= 12
+            && name.len() <= 40
+            && name.is_char_boundary(12)
+            && name[..12].eq_ignore_ascii_case("data-product");
+        if fits && value.len() > 20 && value.len() < 400_000 && value.contains("rice") {
+            let value = crate::dom::decode(value, true);
+            if value.starts_with(['{', '[']) {
+                walk.values(json::read(&value), &Around { is_product: true, ..Around::default() });
+            }
+        }
+    }
+    let (mut letters, mut pieces) = (0, 0);
+    for at in dom.all("script") {
+        let content = dom.content(at);
+        let kind = dom.attr(at, "type").unwrap_or_default().to_ascii_lowercase();
+        if kind.contains("ld+json") || content.len() < 20 || !(content.contains("rice") || content.contains("PRICE")) {
+            continue;
+        }
+        let is_json = kind.contains("json") || kind.contains("magento-init");
+        let mut starts: Vec<usize> = if is_json {
+            vec![0]
+        } else {
+            MARKS
+                .iter()
+                .flat_map(|mark| content.match_indices(mark).take(6))
+                .map(|(at, mark)| at + mark.len())
+                .collect()
+        };
+        starts.sort_unstable();
+        let mut read_to = 0;
+        for start in starts {
+            let Some(open) = content[start..].bytes().take(60).position(|b| matches!(b, b'{' | b'[')) else { continue };
+            let from = start + open;
+            if from < read_to || letters > LETTERS || pieces >= PIECES {
+                continue;
+            }
+            pieces += 1;
+            let Some((value, length)) = json::first(&content[from..]) else { continue };
+            letters += length;
+            read_to = from + length;
+            let before = &content[start.saturating_sub(40).min(start)..start.min(content.len())];
+            let is_event = before.contains("view_item") || before.contains("ViewContent");
+            let is_shopify = before.contains("meta");
+            walk.values(vec![value], &Around { is_product: is_event, in_cents: is_shopify, ..Around::default() });
+        }
+    }
+    walk.found
+}
+
+/// What is around an object.
+#[derive(Debug, Clone, Default)]
+struct Around {
+    currency: Option<String>,
+    /// It is the page's product for sure, or a variant of it.
+    is_product: bool,
+    /// Whole numbers are cents.
+    in_cents: bool,
+}
+
+struct Walk<'a> {
+    names: &'a [String],
+    found: Vec<Told>,
+    objects: usize,
+}
+
+/// Keys without marks, in lower case: of the price, the best first.
+const PRICES: [&str; 18] = [
+    "saleprice",
+    "specialprice",
+    "finalprice",
+    "currentprice",
+    "sellingprice",
+    "offerprice",
+    "displayprice",
+    "discountedprice",
+    "salesprice",
+    "nowprice",
+    "priceamount",
+    "price",
+    "productprice",
+    "productunitprice",
+    "pricevalue",
+    "prices",
+    "pricing",
+    "priceinfo",
+];
+const FORMER: [&str; 11] = [
+    "regularprice",
+    "listprice",
+    "compareatprice",
+    "originalprice",
+    "oldprice",
+    "wasprice",
+    "msrp",
+    "displayregularprice",
+    "baseprice",
+    "strikeprice",
+    "rrp",
+];
+const AMOUNTS: [&str; 13] = [
+    "finalprice",
+    "saleprice",
+    "sale",
+    "currentprice",
+    "current",
+    "withtax",
+    "amount",
+    "value",
+    "price",
+    "centamount",
+    "now",
+    "formatted",
+    "min",
+];
+const NAMES: [&str; 7] = ["name", "title", "productname", "itemname", "displayname", "producttitle", "contentname"];
+const CURRENCIES: [&str; 7] =
+    ["currency", "currencycode", "pricecurrency", "currencyiso", "isocurrencycode", "currencyisocode", "ordercurrency"];
+const STOCKS: [&str; 8] =
+    ["available", "isinstock", "instock", "availability", "stockstatus", "isavailable", "productavailability", "stock"];
+/// Keys behind which other products are, or no prices of it.
+const ASIDE: [&str; 22] = [
+    "related",
+    "recommend",
+    "similar",
+    "impressions",
+    "upsell",
+    "crosssell",
+    "cart",
+    "basket",
+    "minicart",
+    "recent",
+    "bundle",
+    "accessor",
+    "shipping",
+    "payment",
+    "installment",
+    "facet",
+    "filter",
+    "tierprice",
+    "promotion",
+    "navigation",
+    "review",
+    "wishlist",
+];
+
+impl Walk<'_> {
+    fn values(&mut self, values: Vec<Json>, around: &Around) {
+        for value in values {
+            self.value(&value, around, DEPTH);
+        }
+    }
+
+    fn value(&mut self, value: &Json, around: &Around, depth: usize) {
+        let Some(depth) = depth.checked_sub(1) else { return };
+        match value {
+            Json::List(items) => {
+                for item in items {
+                    self.value(item, around, depth);
+                }
+            }
+            Json::Object(pairs) => self.object(pairs, around, depth),
+            // JSON within a text of JSON.
+            Json::Text(text)
+                if text.len() > 40 && text.starts_with('{') && text.contains("rice") && text.len() < 400_000 =>
+            {
+                self.objects += text.len() / 50;
+                for value in json::read(text) {
+                    self.value(&value, around, depth.min(DEPTH / 2));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn object(&mut self, pairs: &[(String, Json)], around: &Around, depth: usize) {
+        self.objects += 1;
+        if self.objects > OBJECTS || self.found.len() >= FOUND {
+            return;
+        }
+        let keys: Vec<String> = pairs.iter().map(|(key, _)| simple_key(key)).collect();
+        let get = |name: &str| keys.iter().position(|key| key == name).map(|at| &pairs[at].1);
+        let first = |names: &[&str]| names.iter().find_map(|name| get(name).filter(|value| **value != Json::Null));
+        let mut own = around.clone();
+        if let Some(Json::Text(text)) = first(&CURRENCIES) {
+            own.currency = amount::currency(text).or(own.currency);
+        }
+        own.in_cents |= get("compareatprice").is_some()
+            && (get("pricevaries").is_some() || get("variants").is_some() || get("inventorymanagement").is_some());
+        let is_named = match first(&NAMES) {
+            Some(Json::Text(name)) => Some(self.is_name(name)),
+            _ => None,
+        };
+        own.is_product = (own.is_product && is_named != Some(false)) || is_named == Some(true);
+        let is_magento = get("finalprice").is_some_and(|value| matches!(value, Json::Object(_)));
+        if own.is_product || is_magento {
+            self.take(&first, &own);
+        }
+        for (key, (_, value)) in keys.iter().zip(pairs) {
+            if !matches!(value, Json::Object(_) | Json::List(_) | Json::Text(_))
+                || ASIDE.iter().any(|aside| key.contains(aside))
+            {
+                continue;
+            }
+            // The event of a product's page has one product, or its variants.
+            let is_detail = matches!(key.as_str(), "detail" | "productdetail" | "viewitem");
+            let inner = Around { is_product: own.is_product || is_detail, ..own.clone() };
+            self.value(value, &inner, depth);
+        }
+    }
+
+    fn take<'j>(&mut self, first: &impl Fn(&[&str]) -> Option<&'j Json>, around: &Around) {
+        let money = |names: &[&str]| {
+            names.iter().filter_map(|name| first(&[name])).find_map(|value| money_of(value, around, 3))
+        };
+        let Some(money_found) = money(&PRICES).filter(|money| !money.amount.is_zero()) else { return };
+        let former = money(&FORMER).filter(|former| former.amount > money_found.amount);
+        let availability = match first(&STOCKS) {
+            Some(Json::Bool(here)) => Some(if *here { "InStock" } else { "OutOfStock" }),
+            Some(Json::Text(text)) => availability::from_text(text),
+            _ => None,
+        };
+        self.found.push(Told { money: money_found, former, availability });
+    }
+
+    fn is_name(&self, name: &str) -> bool {
+        let name = simple(&markup::text_of(name.get(..300).unwrap_or(name)));
+        name.len() >= 4
+            && self.names.iter().any(|own| own.contains(&name) || (own.len() >= 8 && name.contains(own.as_str())))
+    }
+}
+
+fn simple_key(key: &str) -> String {
+    key.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// The amount of a value: a number, a text, or an object around one.
+fn money_of(value: &Json, around: &Around, depth: usize) -> Option<Money> {
+    let depth = depth.checked_sub(1)?;
+    match value {
+        Json::Number(digits) => {
+            let amount = amount::from_number(digits)?;
+            let is_whole = !digits.contains(['.', 'e', 'E']);
+            let amount = if around.in_cents && is_whole { amount / Decimal::ONE_HUNDRED } else { amount };
+            Some(Money { amount, currency: around.currency.clone() })
+        }
+        Json::Text(text) if text.len() <= 80 => {
+            let money = amount::from_text(&markup::text_of(text), around.currency.as_deref())?;
+            Some(Money { currency: money.currency.or_else(|| around.currency.clone()), ..money })
+        }
+        Json::List(items) => match items.as_slice() {
+            [only] => money_of(only, around, depth),
+            _ => None,
+        },
+        Json::Object(pairs) => {
+            let find = |name: &str| pairs.iter().find(|(key, _)| simple_key(key) == name).map(|(_, value)| value);
+            let mut own = around.clone();
+            if let Some(Json::Text(text)) = CURRENCIES.iter().find_map(|name| find(name)) {
+                own.currency = amount::currency(text).or(own.currency);
+            }
+            let (value, name) = AMOUNTS.iter().find_map(|name| Some((find(name)?, *name)))?;
+            own.in_cents |= name == "centamount";
+            money_of(value, &own, depth)
+        }
+        _ => None,
+    }
+}

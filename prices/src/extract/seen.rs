@@ -1,0 +1,226 @@
+//! The amounts of money that a page shows, and what each of them is.
+
+use super::{markup, view::View};
+use crate::{
+    amount::{self, Money, Role},
+    dom::At,
+    words::Part,
+};
+
+/// So many amounts of a page are looked at.
+const AMOUNTS: usize = 3_000;
+/// An amount's text is shorter than this.
+const LONGEST: usize = 120;
+/// An element around one amount has no more in it than this.
+const PARTS: usize = 60;
+/// So far up from its digits an amount's sign can stand.
+const UP: usize = 4;
+/// So many amounts before and behind one are compared with it.
+const TWICE: usize = 4;
+/// So many elements around an amount speak of it.
+const SPEAKING: usize = 5;
+
+/// An amount that the page shows.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    /// The element that holds it.
+    pub(super) at: At,
+    pub(super) money: Money,
+    /// What its own words, those beside it and the names around it say.
+    pub(super) part: Part,
+    pub(super) is_aside: bool,
+    /// A sign or code of a currency stands beside it.
+    pub(super) has_sign: bool,
+    /// What stands beside the amount, for the measure of a price.
+    pub(super) text: String,
+}
+
+impl Seen {
+    /// Whether it is no price of one new piece for anybody, or of another product.
+    pub(super) fn is_other(&self) -> bool {
+        self.is_aside || self.part.has(Part::OLD.and(Part::INSTALMENT).and(Part::SHIPPING).and(Part::SAVING))
+    }
+
+    /// Whether it counts only where nothing better stands beside it.
+    pub(super) fn is_lesser(&self) -> bool {
+        self.part.has(Part::REGULAR.and(Part::UNIT).and(Part::UNTAXED)) && !self.part.has(Part::NOW)
+    }
+}
+
+/// An element that holds an amount, the text in it that has the first digits, and all its text.
+struct Found {
+    at: At,
+    digits: At,
+    text: String,
+}
+
+/// All amounts in the order of the page. `currency`: what the page says of it elsewhere.
+pub(super) fn amounts(view: &View<'_>, currency: Option<&str>) -> Vec<Seen> {
+    let dom = view.dom;
+    let mut places: Vec<Found> = Vec::new();
+    let mut covered = 0;
+    for at in 1..dom.len() {
+        if places.len() >= AMOUNTS {
+            break;
+        }
+        if at < covered || !dom.is_text(at) || !may_be_amount(dom.raw(at)) {
+            continue;
+        }
+        let parent = dom.name(dom.parent(at));
+        if matches!(parent, "script" | "style" | "noscript" | "title" | "textarea" | "option" | "iframe" | "xmp") {
+            continue;
+        }
+        let last = places.last().map_or(0, |found| found.at);
+        if let Some((place, text)) = element_of(view, at, last, currency) {
+            covered = dom.end(place);
+            places.push(Found { at: place, digits: at, text });
+        }
+    }
+    let mut seen = Vec::new();
+    for (index, found) in places.iter().enumerate() {
+        // The same amount may stand there twice, for readers and for who hears the page.
+        let other = |place: &&Found| place.text != found.text;
+        let before =
+            places[index.saturating_sub(TWICE)..index].iter().rfind(other).map_or(0, |found| dom.end(found.at));
+        let behind = places[index..].iter().take(TWICE).find(other).map_or(dom.len(), |found| found.at);
+        read(view, found, (before, behind), currency, &mut seen);
+    }
+    seen
+}
+
+/// Whether a text can hold digits of an amount. Cheap, since it is asked of every text.
+fn may_be_amount(text: &str) -> bool {
+    let text = text.trim();
+    // What is off, and how many liked it.
+    let is_share = text.contains('%') && !text.contains(['$', '€', '£']);
+    if text.len() > 2 * LONGEST || is_share || !text.bytes().any(|b| b.is_ascii_digit()) {
+        return false;
+    }
+    let letters = text.bytes().filter(u8::is_ascii_alphabetic).count();
+    letters <= 6 || text.bytes().any(|b| b == b'$' || b == b'&' || !b.is_ascii()) || letters <= 40 && has_code(text)
+}
+
+/// Whether three capitals, or two or three letters right beside digits, can be a currency.
+fn has_code(text: &str) -> bool {
+    text.split(|c: char| !c.is_ascii_alphabetic())
+        .any(|word| (2..=4).contains(&word.len()) && amount::currency(word).is_some())
+        || text.split_ascii_whitespace().any(|word| {
+            matches!(word.to_ascii_lowercase().as_str(), "kr" | "lei" | "ft" | "rs" | "euros" | "euro" | "tl")
+        })
+}
+
+/// The innermost element around digits that has an amount with its sign in it, or that is named after prices.
+fn element_of(view: &View<'_>, at: At, last: At, currency: Option<&str>) -> Option<(At, String)> {
+    let dom = view.dom;
+    let mut bare = None;
+    let mut here = dom.parent(at);
+    for _ in 0..UP {
+        if here <= last || dom.end(here) - here > PARTS || matches!(dom.name(here), "body" | "html" | "table" | "tr") {
+            break;
+        }
+        let text = markup::struck_text(dom, here);
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if text.is_empty() || text.len() > LONGEST {
+            break;
+        }
+        let told = amount::all(&text, currency);
+        if told.iter().any(|told| told.has_sign) {
+            return Some((here, text));
+        }
+        let is_named = view.part(here).has(Part::PRICE) || dom.attr(here, "itemprop").as_deref() == Some("price");
+        if is_named
+            && bare.is_none()
+            && (currency.is_some() || text.contains(['.', ',']))
+            && amount::from_text(&text, currency).is_some()
+        {
+            bare = Some((here, text));
+        }
+        here = dom.parent(here);
+    }
+    bare
+}
+
+/// Adds the amounts of an element. `between`: where the amounts before and behind it are.
+fn read(view: &View<'_>, found: &Found, between: (At, At), currency: Option<&str>, seen: &mut Vec<Seen>) {
+    let dom = view.dom;
+    let Found { at, digits, text } = found;
+    let at = *at;
+    let (mut part, mut label_from) = (Part::default(), at);
+    for (level, here) in [at].into_iter().chain(dom.around(at)).take(SPEAKING).enumerate() {
+        let is_alone = here >= between.0 && dom.end(here) <= between.1 && dom.end(here) - here <= 2 * PARTS;
+        if here == 0 || !is_alone {
+            // The amounts of a block share its name, but not what it says of one of them.
+            if here > 0 && level <= 2 && view.part(here).has(Part::PRICE) {
+                part = part.and(Part::PRICE);
+            }
+            break;
+        }
+        label_from = here;
+        part = part.and(view.part(here));
+    }
+    // What the elements in it say that hold its digits.
+    for inner in dom.around(*digits).take_while(|inner| *inner > at) {
+        part = part.and(view.part(inner).without(Part::HIDDEN));
+    }
+    let is_aside = view.is_aside(at) || part.has(Part::HIDDEN);
+    let before = label_before(view, label_from.min(at), between.0);
+    let behind = label_behind(view, dom.end(at), between.1);
+    let whole = format!("{before} {text} {behind}");
+    let mut told = amount::all(&whole, currency);
+    let own = amount::all(text, currency);
+    if told.is_empty() || told.len() != own.len() {
+        told = own;
+    }
+    if told.is_empty() {
+        told.extend(amount::from_text(text, currency).map(|money| amount::Told {
+            money,
+            role: Role::Price,
+            has_sign: false,
+        }));
+    }
+    let n_prices = told.iter().filter(|told| told.role == Role::Price).count();
+    for told in told {
+        if told.money.amount.is_zero() {
+            continue;
+        }
+        let role = match told.role {
+            Role::Price => Part::default(),
+            Role::Untaxed => Part::UNTAXED,
+            Role::Regular => Part::REGULAR,
+            Role::Part => Part::UNIT,
+            Role::Former => Part::OLD,
+            Role::Upper | Role::Cents => continue,
+            Role::Other => Part::SAVING,
+        };
+        // Names that speak of one of two amounts do not speak of both.
+        let part = if n_prices > 1 { part.without(Part::OLD) } else { part };
+        seen.push(Seen {
+            at,
+            money: told.money,
+            part: part.and(role),
+            is_aside,
+            has_sign: told.has_sign,
+            text: whole.clone(),
+        });
+    }
+}
+
+/// The words right before an amount: "Was:", "UVP".
+fn label_before(view: &View<'_>, at: At, from: At) -> String {
+    let dom = view.dom;
+    let texts = (from.max(at.saturating_sub(8))..at).rev().filter(|at| dom.is_text(*at));
+    let mut texts = texts.map(|at| dom.text(at).trim().to_owned()).filter(|text| !text.is_empty());
+    let label = texts.next().unwrap_or_default();
+    let is_label = label.chars().count() <= 32 && !label.starts_with('/') && !label.bytes().any(|b| b.is_ascii_digit());
+    if is_label { label } else { String::new() }
+}
+
+/// The words right behind it: "/ kg", "per month".
+fn label_behind(view: &View<'_>, at: At, to: At) -> String {
+    let dom = view.dom;
+    let texts = (at..to.min(at + 6)).filter(|at| dom.is_text(*at));
+    let mut texts = texts.map(|at| dom.text(at).trim().to_owned()).filter(|text| !text.is_empty());
+    let label = texts.next().unwrap_or_default();
+    let is_label = label.chars().count() <= 24 && !label.bytes().any(|b| b.is_ascii_digit());
+    if is_label && !label.ends_with(':') && amount::is_of_last(&label) { label } else { String::new() }
+}

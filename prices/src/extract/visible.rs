@@ -1,0 +1,181 @@
+//! The price as readers see it: the amount at the product's name and at the button that buys.
+
+use rust_decimal::Decimal;
+
+use super::{seen::Seen, view::View};
+use crate::{amount::Money, dom::At, words::Part};
+
+/// So far behind the button the price still stands at it.
+const BEHIND: usize = 60;
+/// Without a name, so far before the button.
+const BEFORE: usize = 400;
+/// Without a button, so far behind the name.
+const WITHOUT: usize = 300;
+/// Amounts so near each other are an old price and a new one, or a price and what it is for a measure.
+const NEAR: usize = 30;
+/// More buttons that buy, and no name: a list of products.
+const LIST: usize = 4;
+
+/// More different amounts behind a name without a button are of a list.
+const KINDS: usize = 3;
+/// An amount that stands there oftener is not of one product.
+const LONELY: usize = 6;
+
+/// How sure a price is from its place alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// The only amount of the page.
+    Lonely,
+    /// At the name or at the button.
+    Near,
+    /// At both.
+    Between,
+}
+
+/// The price that readers see.
+#[derive(Debug, Clone)]
+pub(super) struct Visible {
+    pub(super) money: Money,
+    pub(super) at: At,
+    pub(super) place: Place,
+    /// What was asked earlier.
+    pub(super) former: Option<Money>,
+    /// What a measure costs, with the words beside it.
+    pub(super) unit: Option<(Money, String)>,
+    /// What stands beside the amount.
+    pub(super) text: String,
+}
+
+/// The visible price, if the page leaves no doubt which it is.
+pub(super) fn price(view: &View<'_>, seen: &[Seen]) -> Option<Visible> {
+    if std::env::var("SEEN").is_ok() {
+        eprintln!(
+            "name {:?} buttons {:?}",
+            view.name.map(|n| (n, view.dom.line(n))),
+            view.buttons.iter().map(|b| (b.at, b.said, b.is_disabled)).collect::<Vec<_>>()
+        );
+        for s in seen {
+            eprintln!("{} {:?} {:?} aside {} sign {} {:?}", s.at, s.money, s.part, s.is_aside, s.has_sign, s.text);
+        }
+    }
+    let fits: Vec<&Seen> = seen.iter().filter(|seen| !seen.is_other()).collect();
+    let button = view.button_of_product();
+    let (from, to, place) = match (view.name, button) {
+        (Some(name), Some(button)) if button.at > name => (name, button.end + BEHIND, Place::Between),
+        (Some(name), _) => (name, name + WITHOUT, Place::Near),
+        (None, Some(button)) if view.buttons.len() < LIST => {
+            (button.at.saturating_sub(BEFORE), button.end + BEHIND, Place::Near)
+        }
+        (None, Some(_)) => return None,
+        (None, None) => (0, usize::MAX, Place::Lonely),
+    };
+    let within = |seen: &&&Seen| seen.at >= from && seen.at <= to;
+    let mut region: Vec<&Seen> = fits.iter().filter(within).copied().collect();
+    let mut place = place;
+    if region.is_empty() && place == Place::Between {
+        region = fits.iter().filter(|seen| seen.at >= from).copied().collect();
+        place = Place::Near;
+    }
+    if region.is_empty() {
+        if view.buttons.len() >= LIST {
+            return None;
+        }
+        region = fits.into_iter().filter(|seen| seen.has_sign).collect();
+        place = Place::Lonely;
+    }
+    let named: Vec<&Seen> = region.iter().filter(|seen| seen.part.has(Part::PRICE)).copied().collect();
+    let is_named = !named.is_empty();
+    let pool = if is_named { named } else { region };
+    if button.is_none() && place == Place::Near && kinds(&pool) > KINDS {
+        return None;
+    }
+    if place == Place::Lonely && pool.len() > LONELY {
+        return None;
+    }
+    if place == Place::Lonely || (place == Place::Near && !is_named && view.name.is_none()) {
+        let first = pool.first()?;
+        if pool.iter().any(|other| other.money.amount != first.money.amount) {
+            return None;
+        }
+    }
+    let nearest = || {
+        // Without a name the nearest before the button begins what belongs to it.
+        let button = button?;
+        let last = pool.iter().rposition(|seen| seen.at < button.at)?;
+        let start = (0..=last).rev().take_while(|index| pool[last].at.abs_diff(pool[*index].at) <= NEAR).last()?;
+        Some(start)
+    };
+    let first = if view.name.is_none() { nearest().unwrap_or(0) } else { 0 };
+    let group: Vec<&Seen> = near(&pool[first..]);
+    let chosen = choose(&group, place)?;
+    let sure = if is_named { place } else { place.min(Place::Near) };
+    Some(Visible {
+        money: chosen.money.clone(),
+        at: chosen.at,
+        place: sure,
+        former: former(seen, chosen),
+        unit: unit(seen, chosen),
+        text: chosen.text.clone(),
+    })
+}
+
+/// How many different amounts there are.
+fn kinds(pool: &[&Seen]) -> usize {
+    let mut amounts: Vec<Decimal> = pool.iter().map(|seen| seen.money.amount).collect();
+    amounts.sort_unstable();
+    amounts.dedup();
+    amounts.len()
+}
+
+/// The first amount and those near it.
+fn near<'a>(pool: &[&'a Seen]) -> Vec<&'a Seen> {
+    let mut group: Vec<&Seen> = Vec::new();
+    for seen in pool {
+        if group.last().is_some_and(|last| seen.at.abs_diff(last.at) > NEAR) || group.len() >= 8 {
+            break;
+        }
+        group.push(seen);
+    }
+    group
+}
+
+/// Of amounts that stand together the one that counts.
+fn choose<'a>(group: &[&'a Seen], place: Place) -> Option<&'a Seen> {
+    let better: Vec<&Seen> = group.iter().filter(|seen| !seen.is_lesser()).copied().collect();
+    let pool: &[&Seen] = if better.is_empty() { group } else { &better };
+    let now: Vec<&Seen> = pool.iter().filter(|seen| seen.part.has(Part::NOW)).copied().collect();
+    let pool = if now.is_empty() { pool } else { &now };
+    let first = pool.first()?;
+    // An old price and a new one, neither marked: nobody raises a price beside the old one.
+    let second = pool.iter().find(|other| other.money.amount != first.money.amount);
+    match second {
+        // Several are left, and nothing of the product's own is beside them.
+        Some(_) if place < Place::Between => None,
+        Some(second)
+            if second.money.amount < first.money.amount
+                && second.money.amount * Decimal::from(5) > first.money.amount
+                && !second.text.contains('/')
+                && second.at.abs_diff(first.at) <= NEAR / 2 =>
+        {
+            Some(second)
+        }
+        _ => Some(first),
+    }
+}
+
+/// The earlier price that stands at the price.
+fn former(seen: &[Seen], chosen: &Seen) -> Option<Money> {
+    let is_near = |seen: &&Seen| !seen.is_aside && seen.at.abs_diff(chosen.at) <= 2 * NEAR;
+    let marked = |seen: &&Seen| seen.part.has(Part::OLD.and(Part::REGULAR)) && seen.money.amount > chosen.money.amount;
+    let found = seen.iter().filter(is_near).filter(marked).min_by_key(|seen| seen.at.abs_diff(chosen.at))?;
+    (found.money.amount < chosen.money.amount * Decimal::from(20)).then(|| found.money.clone())
+}
+
+fn unit(seen: &[Seen], chosen: &Seen) -> Option<(Money, String)> {
+    let is_near = |seen: &&Seen| !seen.is_aside && seen.at.abs_diff(chosen.at) <= 2 * NEAR;
+    let found = seen
+        .iter()
+        .filter(is_near)
+        .find(|seen| seen.part.has(Part::UNIT) && seen.money.amount != chosen.money.amount)?;
+    Some((found.money.clone(), found.text.clone()))
+}

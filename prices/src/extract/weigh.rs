@@ -1,0 +1,152 @@
+//! From what machines are told and what readers see to one price: where they disagree, readers are right.
+
+use rust_decimal::Decimal;
+
+use super::{
+    embedded,
+    facts::{self, Facts},
+    products::Reading,
+    seen::Seen,
+    visible::{Place, Visible},
+};
+use crate::{
+    amount::Money,
+    found::{Confidence, Method, Price, UnitPrice},
+};
+
+/// All that a page says of its prices.
+pub(super) struct Weights<'a> {
+    pub(super) readings: &'a [(Method, Reading)],
+    pub(super) embedded: &'a [embedded::Told],
+    pub(super) visible: Option<&'a Visible>,
+    pub(super) seen: &'a [Seen],
+}
+
+/// Whether readers see an amount as a price of the product.
+pub(super) fn is_shown(amount: Decimal, seen: &[Seen]) -> bool {
+    seen.iter().any(|seen| seen.money.amount == amount && !seen.is_other())
+}
+
+/// The price that the job's selector names. `other`: what the page says without.
+pub(super) fn selected(money: Money, other: Option<&Price>) -> Price {
+    let currency = money.currency.or_else(|| other.and_then(|other| other.currency.clone()));
+    let availability = other.and_then(|other| other.availability.clone());
+    Price { amount: money.amount, currency, availability, method: Method::Selector, confidence: Confidence::High }
+}
+
+impl Weights<'_> {
+    /// `told`: the best of what machines are told. `local`: what a sign means on the page.
+    pub(super) fn price(&self, told: Option<Price>, local: impl Fn(&str) -> Option<String>) -> Option<Price> {
+        let told = told.or_else(|| self.embedded());
+        match (told, self.visible) {
+            (Some(told), Some(visible)) if told.amount == visible.money.amount => {
+                let currency =
+                    told.currency.or_else(|| visible.money.currency.clone()).or_else(|| local(&visible.text));
+                Some(Price { confidence: Confidence::High, currency, ..told })
+            }
+            (Some(told), Some(visible)) => Some(self.differ(told, visible, local)),
+            (Some(told), None) => {
+                let confidence = if is_shown(told.amount, self.seen) { Confidence::High } else { Confidence::Medium };
+                Some(Price { confidence, ..told })
+            }
+            (None, Some(visible)) => {
+                let confidence = if visible.place == Place::Between { Confidence::Medium } else { Confidence::Low };
+                Some(seen_price(visible, confidence, local))
+            }
+            (None, None) => None,
+        }
+    }
+
+    fn differ(&self, told: Price, visible: &Visible, local: impl Fn(&str) -> Option<String>) -> Price {
+        let amount = visible.money.amount;
+        let others =
+            self.readings.iter().filter_map(|(method, reading)| Some((*method, reading.price.as_ref()?.0.clone())));
+        let scripts = self.embedded.iter().map(|told| (Method::Embedded, told.money.clone()));
+        let refused = self.readings.iter().any(|(_, reading)| reading.refused.contains(&amount));
+        // Something else that is made for machines agrees with what readers see.
+        let mut agrees = others.chain(scripts).filter(|(_, money)| money.amount == amount);
+        if let (Some((method, money)), true, false) = (agrees.next(), visible.place >= Place::Near, refused) {
+            let currency = money.currency.or(told.currency);
+            return Price { amount, currency, method, confidence: Confidence::High, availability: told.availability };
+        }
+        if visible.place == Place::Between && !refused && !is_shown(told.amount, self.seen) {
+            let seen = seen_price(visible, Confidence::Low, local);
+            return Price { currency: seen.currency.or(told.currency), availability: told.availability, ..seen };
+        }
+        let confidence = if is_shown(told.amount, self.seen) { Confidence::High } else { Confidence::Medium };
+        Price { confidence, ..told }
+    }
+
+    /// The price that scripts are told: the one that readers see, or the only one.
+    fn embedded(&self) -> Option<Price> {
+        let is_visible =
+            |told: &&embedded::Told| self.visible.is_some_and(|visible| visible.money.amount == told.money.amount);
+        let first = self.embedded.first()?;
+        let is_only = self.embedded.iter().all(|told| told.money.amount == first.money.amount);
+        let told = self.embedded.iter().find(is_visible).or_else(|| is_only.then_some(first))?;
+        let currency = self.embedded.iter().find_map(|told| told.money.currency.clone());
+        Some(Price {
+            amount: told.money.amount,
+            currency: told.money.currency.clone().or(currency),
+            availability: told.availability.map(str::to_owned),
+            method: Method::Embedded,
+            confidence: Confidence::Medium,
+        })
+    }
+
+    /// What was asked earlier, higher than the price.
+    pub(super) fn list_price(&self, price: Option<&Price>) -> Option<Price> {
+        let price = price?;
+        let told = self.fact(|facts| facts.list_price.clone());
+        let scripts = || {
+            let same = self.embedded.iter().find(|told| told.money.amount == price.amount)?;
+            Some((Method::Embedded, same.former.clone()?))
+        };
+        let shown = || {
+            let visible = self.visible.filter(|visible| visible.money.amount == price.amount)?;
+            Some((Method::Visible, visible.former.clone()?))
+        };
+        let (method, money) = told.or_else(scripts).or_else(shown)?;
+        (money.amount > price.amount).then(|| self.beside(method, money, price))
+    }
+
+    /// What a measure costs.
+    pub(super) fn unit_price(&self, price: Option<&Price>) -> Option<UnitPrice> {
+        let told = self.fact(|facts| facts.unit_price.clone());
+        let shown = || {
+            let (money, text) = self.visible?.unit.clone()?;
+            Some((Method::Visible, (money, facts::measure(&text)?)))
+        };
+        let (method, (money, per)) = told.or_else(shown)?;
+        let Price { amount, currency, method, confidence, .. } = self.beside(method, money, price?);
+        Some(UnitPrice { amount, currency, per, method, confidence })
+    }
+
+    /// What sending it costs.
+    pub(super) fn shipping(&self) -> Option<Price> {
+        let (method, money) = self.fact(|facts| facts.shipping.clone())?;
+        let Money { amount, currency } = money;
+        Some(Price { amount, currency, availability: None, method, confidence: Confidence::Medium })
+    }
+
+    fn fact<T>(&self, find: impl Fn(&Facts) -> Option<T>) -> Option<(Method, T)> {
+        self.readings.iter().find_map(|(method, reading)| Some((*method, find(&reading.facts)?)))
+    }
+
+    /// An amount that stands beside the price: in its currency, unless it says another.
+    fn beside(&self, method: Method, money: Money, price: &Price) -> Price {
+        let is_seen = self.seen.iter().any(|seen| seen.money.amount == money.amount);
+        let confidence = match (method, is_seen) {
+            (Method::Visible, _) => Confidence::Low,
+            (_, true) => Confidence::High,
+            (_, false) => Confidence::Medium,
+        };
+        let currency = money.currency.or_else(|| price.currency.clone());
+        Price { amount: money.amount, currency, availability: None, method, confidence }
+    }
+}
+
+fn seen_price(visible: &Visible, confidence: Confidence, local: impl Fn(&str) -> Option<String>) -> Price {
+    let currency = visible.money.currency.clone().or_else(|| local(&visible.text));
+    Price { amount: visible.money.amount, currency, availability: None, method: Method::Visible, confidence }
+}

@@ -1,0 +1,94 @@
+//! What shops write around their prices and buttons, and how they name the parts of their pages: a list a language, in lower case.
+//!
+//! Order, lowest first: `buy`, `stock`, `classes`.
+
+mod buy;
+mod classes;
+mod stock;
+
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+
+pub(crate) use classes::{Part, names_buy, part};
+
+/// Longer texts are no labels.
+const LONGEST: usize = 120;
+
+/// What a label says, as a set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Said(u8);
+
+impl Said {
+    /// It buys.
+    pub(crate) const BUY: Self = Self(1);
+    /// It orders what is not out yet.
+    pub(crate) const PREORDER: Self = Self(1 << 1);
+    /// It cannot be had.
+    pub(crate) const GONE: Self = Self(1 << 2);
+    /// It can be had. Look for [`Said::GONE`] first: "not available" has "available" in it.
+    pub(crate) const HERE: Self = Self(1 << 3);
+    /// It comes later.
+    pub(crate) const LATER: Self = Self(1 << 4);
+
+    pub(crate) const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// What a label in lower case says.
+pub(crate) fn said(text: &str) -> Said {
+    static PHRASES: LazyLock<Option<(AhoCorasick, Vec<Said>)>> = LazyLock::new(|| {
+        let lists: [(&[(&str, &str)], Said); 5] = [
+            (&buy::BUY, Said::BUY),
+            (&buy::PREORDER, Said::PREORDER),
+            (&stock::GONE, Said::GONE),
+            (&stock::HERE, Said::HERE),
+            (&stock::LATER, Said::LATER),
+        ];
+        let phrases = lists.into_iter().flat_map(|(list, means)| {
+            list.iter().flat_map(|(_, phrases)| phrases.split('|')).map(move |phrase| (phrase, means))
+        });
+        let (phrases, means): (Vec<&str>, Vec<Said>) = phrases.unzip();
+        let kind = Some(AhoCorasickKind::ContiguousNFA);
+        Some((AhoCorasick::builder().kind(kind).build(phrases).ok()?, means))
+    });
+    let mut said = Said::default();
+    if text.len() > LONGEST {
+        return said;
+    }
+    if buy::ALONE.split('|').any(|word| word == text) {
+        said = Said::BUY;
+    }
+    if let Some((phrases, means)) = PHRASES.as_ref() {
+        for found in phrases.find_overlapping_iter(text) {
+            said = Said(said.0 | means[found.pattern().as_usize()].0);
+        }
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_say_whether_something_can_be_had() {
+        for (text, means) in [
+            ("in den warenkorb", Said::BUY),
+            ("ajouter au panier", Said::BUY),
+            ("add", Said::BUY),
+            ("vorbestellen", Said::PREORDER),
+            ("derzeit nicht lieferbar", Said::GONE),
+            ("en rupture de stock", Said::GONE),
+            ("нет в наличии", Said::GONE),
+            ("auf lager", Said::HERE),
+            ("在庫あり", Said::HERE),
+            ("available on backorder", Said::LATER),
+        ] {
+            assert!(said(text).has(means), "{text}");
+        }
+        assert_eq!((said("read more"), said("address")), <(Said, Said)>::default());
+        assert!(!said("in stock").has(Said::GONE));
+    }
+}
