@@ -97,6 +97,9 @@ impl Drop for Shop {
 }
 
 async fn answer(State((visits, gate)): State<(Visits, Gate)>, uri: Uri) -> Response {
+    if uri.path() == "/robots.txt" {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     let n_visits = {
         let mut counts = visits.counts();
         let visits = counts.entry(uri.to_string()).or_default();

@@ -47,6 +47,15 @@ pub struct ScrapeResult {
     pub product_id: String,
     /// One for each URL, in the same order.
     pub pages: Vec<ScrapedPage>,
+    /// What it took.
+    pub usage: ScrapeUsage,
+}
+
+/// What fetching took.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ScrapeUsage {
+    /// Credits of ScraperAPI, and pages of Bright Data; 0 for pages that were fetched directly.
+    pub credits: u32,
 }
 
 /// What one page says.
@@ -63,7 +72,7 @@ pub struct ScrapedPage {
     pub details: Details,
     /// When it was fetched, or tried.
     pub fetched_at: Timestamp,
-    /// Why the page could not be fetched.
+    /// Why the page could not be fetched, or that there is none any more.
     pub error: Option<String>,
 }
 
@@ -104,8 +113,9 @@ impl Handler for Scrape {
             answers.iter().flatten().filter_map(|answer| answer.degraded_reason.as_deref()).collect();
         reasons.dedup();
         let degraded_reason = (!reasons.is_empty()).then(|| reasons.join("; "));
+        let credits = answers.iter().flatten().map(|answer| answer.value.credits).sum();
         let pages = self.urls.into_iter().zip(answers).map(|(url, answer)| ScrapedPage::new(url, answer)).collect();
-        let result = ScrapeResult { product_id: self.product_id, pages };
+        let result = ScrapeResult { product_id: self.product_id, pages, usage: ScrapeUsage { credits } };
         Ok(Done { result, provider, degraded_reason })
     }
 }
@@ -138,8 +148,9 @@ impl Pages {
 impl ScrapedPage {
     fn new(url: String, answer: Result<Answer<PagePrice>, ProviderError>) -> Self {
         match answer {
-            Ok(Answer { value: PagePrice { title, price, details, fetched_at, .. }, provider, degraded_reason }) => {
-                let error = degraded_reason.filter(|_| provider == NoPrice::NAME);
+            Ok(Answer { value, provider, degraded_reason }) => {
+                let PagePrice { title, price, details, fetched_at, gone, .. } = value;
+                let error = gone.or_else(|| degraded_reason.filter(|_| provider == NoPrice::NAME));
                 Self { url, title, price, details, fetched_at: timestamp(fetched_at), error }
             }
             Err(error) => Self {
@@ -158,10 +169,12 @@ async fn fetch(url: &str, selector: Option<&str>, context: &Context) -> Result<A
     let rejected =
         |problem: &str| ProviderError::Rejected { service: "scraping", message: format!("{url:?} {problem}") };
     let mut page = Page { url: page_url(url).map_err(rejected)?, selector: selector.map(str::to_owned) };
-    let (began, policy) = (Instant::now(), context.policy());
+    let (began, policy, mut credits) = (Instant::now(), context.policy(), 0);
     for _ in 0..=MOVES {
         let left = Policy { time: policy.time.saturating_sub(began.elapsed()), ..policy };
-        let answer = context.providers.scraping.call(left, &page).await?;
+        let mut answer = context.providers.scraping.call(left, &page).await?;
+        credits += answer.value.credits;
+        answer.value.credits = credits;
         match answer.value.moved_to {
             Some(next) => page.url = next,
             None => return Ok(answer),
@@ -245,13 +258,8 @@ mod tests {
             let message = url.to_string();
             let page = |moved_to: Option<&str>| {
                 let moved_to = moved_to.map(|url| Url::parse(url).unwrap());
-                Ok(PagePrice {
-                    title: url.host_str().map(str::to_owned),
-                    price: None,
-                    details: Details::default(),
-                    fetched_at: Utc::now(),
-                    moved_to,
-                })
+                let title = url.host_str().map(str::to_owned);
+                Ok(PagePrice { title, moved_to, ..PagePrice::nothing(Utc::now()) })
             };
             let answer = match url.path() {
                 "/moved" => page(Some("https://new.example/fine")),

@@ -1,6 +1,6 @@
 //! The cases in `tests/cases`: pages as servers send them, and what is right. Each one goes through a real server and a real fetch.
 
-use std::{collections::HashMap, fs, str::FromStr};
+use std::{collections::HashMap, fs, str::FromStr, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rust_decimal::Decimal;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use url::Url;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::any};
 
-use super::{Page, PagePrice, Scraper, direct::Direct};
+use super::{Page, PagePrice, Scraper, access::Access, direct::Direct};
 
 use crate::ProviderError;
 
@@ -26,7 +26,7 @@ impl Respond for Shop {
 async fn serve(pages: HashMap<String, ResponseTemplate>) -> (MockServer, Direct) {
     let server = MockServer::start().await;
     Mock::given(any()).respond_with(Shop(pages)).mount(&server).await;
-    let direct = Direct::new(&["127.0.0.1".to_owned()]).unwrap();
+    let direct = Direct::new(&Arc::new(Access::new(&["127.0.0.1".to_owned()], None).unwrap())).unwrap();
     (server, direct)
 }
 

@@ -1,163 +1,87 @@
 //! Fetches pages over plain HTTP, one at a time from each host.
 
-use std::{
-    collections::HashMap,
-    error::Error as _,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use futures::future::{BoxFuture, FutureExt};
-use prices::{Details, Extract, Hints};
 use reqwest::{
     Client, Response,
-    header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION, REFRESH},
+    header::{ACCEPT, LOCATION},
     redirect::Policy,
 };
-use services::{Config, Name};
 use url::Url;
 
 use super::{
-    Page, PagePrice, Scraper, charset,
-    guard::{Guard, Refused},
+    Page, PagePrice, Scraper,
+    access::{Access, REDIRECTS, SERVICE, built, rejected},
+    fetched::{self, Fetched, header},
+    guard::Refused,
+    way::{self, Got, Way},
 };
-use crate::{Provider, ProviderError, Turn, http, wait};
+use crate::{Provider, ProviderError, Turn};
 
-const SERVICE: &str = "scraping";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const TIMEOUT: Duration = Duration::from_secs(20);
-const REDIRECTS: usize = 5;
-/// So many times a page may send to another one by its own words.
-const REFRESHES: usize = 5;
-/// A page is not read further than this, counted after unpacking.
-const BODY_CAP: usize = 2 * 1024 * 1024;
-/// Says who we are and where a shop's owner can complain.
-const USER_AGENT: &str =
-    concat!("ecomsimply-pricebot/", env!("CARGO_PKG_VERSION"), " (+https://ecomsimply.example/pricebot)");
-
-/// This provider, if `PROXY_PROVIDER` says so.
-pub(super) fn configured(config: &Config) -> Result<Option<Arc<dyn Scraper>>, ProviderError> {
-    let value = |variable| config.value(Name::Scraping, variable);
-    if value("PROXY_PROVIDER") != Some("direct") {
-        return Ok(None);
-    }
-    let hosts = value("SCRAPE_ALLOW_HOSTS").unwrap_or_default().split(',');
-    let hosts: Vec<String> = hosts.map(|host| host.trim().to_lowercase()).filter(|host| !host.is_empty()).collect();
-    Ok(Some(Arc::new(Direct::new(&hosts)?)))
-}
+pub(super) const NAME: &str = "direct";
+pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(crate) struct Direct {
     client: Client,
-    guard: Guard,
-    /// Whose turn it is at each host that is being fetched from.
-    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    access: Arc<Access>,
 }
 
 impl Direct {
-    /// The guard lets these hosts pass, whatever their addresses.
-    pub(crate) fn new(allow_hosts: &[String]) -> Result<Self, ProviderError> {
-        let guard = Guard::new(allow_hosts);
-        let client = http::client()
-            .user_agent(USER_AGENT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT)
-            .redirect(redirects(guard.clone()))
-            .referer(false)
-            // A proxy of the environment would resolve names itself, past the guard.
-            .no_proxy()
-            .dns_resolver(Arc::new(guard.clone()))
-            .build()
-            .map_err(|e| ProviderError::Misconfigured { service: SERVICE, message: format!("HTTP client: {e}") })?;
-        Ok(Self { client, guard, turns: Mutex::default() })
+    pub(crate) fn new(access: &Arc<Access>) -> Result<Self, ProviderError> {
+        let client = built(access.client().timeout(TIMEOUT).redirect(redirects(access.clone())))?;
+        Ok(Self { client, access: access.clone() })
     }
 
-    async fn fetch(&self, Page { url, selector }: &Page) -> Result<PagePrice, ProviderError> {
-        let mut target = url.clone();
-        for _ in 0..=REFRESHES {
-            let (fetched_at, Extract { title, price, details, moved_to }) =
-                self.page(&target, selector.clone()).await?;
-            let moved_to = moved_to.filter(|_| price.is_none());
-            match moved_to {
-                Some(next) if next.host() == target.host() => target = next,
-                Some(next) => {
-                    self.guard.check(&next).map_err(|refused| rejected(url, &refused.to_string()))?;
-                    return Ok(PagePrice { title, price, details, fetched_at, moved_to: Some(next) });
-                }
-                None => return Ok(PagePrice { title, price, details, fetched_at, moved_to: None }),
-            }
-        }
-        Err(rejected(url, &format!("pages send on more than {REFRESHES} times")))
-    }
-
-    async fn page(&self, url: &Url, selector: Option<String>) -> Result<(DateTime<Utc>, Extract), ProviderError> {
-        self.guard.check(url).map_err(|refused| rejected(url, &refused.to_string()))?;
+    async fn fetch(&self, url: &Url) -> Result<Got, ProviderError> {
         let request = self.client.get(url.clone()).header(ACCEPT, "text/html,application/xhtml+xml");
         let response = request.send().await.map_err(|e| failure(url, &e))?;
-        let fetched_at = Utc::now();
+        let at = Utc::now();
         let final_url = final_url(url, &response);
         if let Some(next) = redirected(&response, &final_url) {
-            return Ok((
-                fetched_at,
-                Extract { title: None, price: None, details: Details::default(), moved_to: Some(next) },
-            ));
+            return Ok(Got::Elsewhere(next, at));
         }
-        check_status(url, &response)?;
-        check_media_type(url, &response)?;
-        check_packing(url, &response)?;
-        let content_type = header(&response, &CONTENT_TYPE);
-        let refresh = header(&response, &REFRESH).and_then(|value| prices::refresh(&value, &final_url));
-        let body = read_body(url, response).await?;
-        // Parsing is work for the processor, and the parsed page may not cross an await.
-        let read = move || {
-            let html = charset::decode(&body, content_type.as_deref(), final_url.host_str())?;
-            let read = prices::read(
-                &html,
-                &final_url,
-                &Hints { selector: selector.as_deref(), ..Hints::on(fetched_at.date_naive()) },
-            )?;
-            Ok(Extract { moved_to: refresh.or(read.moved_to), ..read })
-        };
-        let read = tokio::task::spawn_blocking(read).await.unwrap_or_else(|e| {
-            tracing::error!(url = %url, "reading the page panicked: {e}");
-            Err("cannot be parsed")
-        });
-        Ok((fetched_at, read.map_err(|why: &str| rejected(url, &format!("page {why}")))?))
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = fetched::read_body(url, response, |error| failure(url, error)).await?;
+        Ok(Got::Page(Box::new(Fetched { asked: url.clone(), url: final_url, status, headers, body, at, credits: 0 })))
+    }
+}
+
+impl Way for Direct {
+    fn access(&self) -> &Access {
+        &self.access
     }
 
-    /// Whoever has it fetches from the host of `url`.
-    fn turn_at(&self, url: &Url) -> Arc<tokio::sync::Mutex<()>> {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-        Arc::clone(turns.entry(url.host_str().unwrap_or_default().to_owned()).or_default())
+    fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Got, ProviderError>> {
+        self.fetch(url).boxed()
     }
 }
 
 impl Provider for Direct {
     fn name(&self) -> &'static str {
-        "direct"
+        NAME
     }
 }
 
 impl Scraper for Direct {
     fn fetch_price<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
-        self.fetch(page).boxed()
+        way::read(self, page).boxed()
     }
 
     fn turn<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Turn> {
-        let turn = self.turn_at(url);
-        async move { turn.lock_owned().await.into() }.boxed()
+        self.access.turn(url).boxed()
     }
 }
 
-fn redirects(guard: Guard) -> Policy {
+fn redirects(access: Arc<Access>) -> Policy {
     Policy::custom(move |attempt| {
         // The list of previous URLs begins with the first request.
         if attempt.previous().len() > REDIRECTS {
             return attempt.error(Refused(format!("more than {REDIRECTS} redirects")));
         }
-        if let Err(refused) = guard.check(attempt.url()) {
+        if let Err(refused) = access.check_known(attempt.url()) {
             return attempt.error(refused);
         }
         let stays = attempt.previous().last().is_some_and(|from| from.host() == attempt.url().host());
@@ -167,30 +91,12 @@ fn redirects(guard: Guard) -> Policy {
 
 /// Where a redirect leads that was not followed: to another host.
 fn redirected(response: &Response, from: &Url) -> Option<Url> {
-    let location = response.status().is_redirection().then(|| header(response, &LOCATION))??;
+    let location = response.status().is_redirection().then(|| header(response.headers(), &LOCATION))??;
     let mut next = from.join(&location).ok()?;
     if next.fragment().is_none() {
         next.set_fragment(from.fragment());
     }
     Some(next).filter(|next| next.host() != from.host())
-}
-
-fn check_status(url: &Url, response: &Response) -> Result<(), ProviderError> {
-    let status = response.status();
-    if status.is_success() {
-        return Ok(());
-    }
-    let message = format!("{url} answered {status}");
-    let retry_after = wait::retry_after(response.headers(), Utc::now());
-    Err(match status.as_u16() {
-        429 => ProviderError::RateLimited { service: SERVICE, message, retry_after },
-        408 | 425 | 500 | 502..=504 | 520..=524 => ProviderError::Transient { service: SERVICE, message, retry_after },
-        _ => ProviderError::Rejected { service: SERVICE, message },
-    })
-}
-
-fn header(response: &Response, name: &HeaderName) -> Option<String> {
-    response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 /// Where the page came from in the end. A redirect that names no part of a page keeps the part that was asked for.
@@ -200,40 +106,6 @@ fn final_url(asked: &Url, response: &Response) -> Url {
         url.set_fragment(asked.fragment());
     }
     url
-}
-
-/// Refuses bodies that are packed in a way that was not asked for. (What was unpacked has lost its header.)
-fn check_packing(url: &Url, response: &Response) -> Result<(), ProviderError> {
-    let packing = header(response, &CONTENT_ENCODING).unwrap_or_default().to_ascii_lowercase();
-    // Some servers put their encoding of letters there.
-    let unpacked =
-        |packing: &str| matches!(packing, "" | "identity" | "none" | "utf-8" | "utf8" | "8bit" | "binary" | "text");
-    if packing.split(',').map(str::trim).all(unpacked) {
-        return Ok(());
-    }
-    Err(rejected(url, &format!("page is packed as {packing:.40}, which cannot be read")))
-}
-
-fn check_media_type(url: &Url, response: &Response) -> Result<(), ProviderError> {
-    let Some(media_type) = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
-        return Ok(());
-    };
-    let essence = media_type.split([';', ',', ' ']).next().unwrap_or_default().trim().to_ascii_lowercase();
-    match essence.as_str() {
-        "" | "text/html" | "application/xhtml+xml" => Ok(()),
-        _ => Err(rejected(url, &format!("is {essence}, not HTML"))),
-    }
-}
-
-async fn read_body(url: &Url, mut response: Response) -> Result<Vec<u8>, ProviderError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|e| failure(url, &e))? {
-        if body.len() + chunk.len() > BODY_CAP {
-            return Err(rejected(url, &format!("page is larger than {BODY_CAP} bytes")));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }
 
 /// A request that got no answer, or only half of one.
@@ -270,24 +142,16 @@ fn is_malformed(error: &reqwest::Error) -> bool {
         })
 }
 
-fn rejected(url: &Url, why: &str) -> ProviderError {
-    // A password in the URL must not reach the log.
-    let mut shown = url.clone();
-    let _ = shown.set_password(None);
-    ProviderError::Rejected { service: SERVICE, message: format!("{shown}: {why}") }
-}
-
 #[cfg(test)]
 mod tests {
-    use wiremock::{
-        Mock, MockServer, ResponseTemplate,
-        matchers::{header, path},
-    };
+    use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
 
     use super::*;
+    use crate::scraping::fetched::BODY_CAP;
 
     fn direct(allow_hosts: &[&str]) -> Direct {
-        Direct::new(&allow_hosts.iter().map(|host| (*host).to_owned()).collect::<Vec<_>>()).unwrap()
+        let hosts: Vec<String> = allow_hosts.iter().map(|host| (*host).to_owned()).collect();
+        Direct::new(&Arc::new(Access::new(&hosts, None).unwrap())).unwrap()
     }
 
     fn page(html: impl Into<Vec<u8>>) -> ResponseTemplate {
@@ -319,16 +183,6 @@ mod tests {
         {"@type":"Product","offers":{"price":"12,90","priceCurrency":"EUR"}}</script>"#;
 
     #[tokio::test]
-    async fn a_page_is_fetched_with_an_honest_name() {
-        let server = MockServer::start().await;
-        Mock::given(header("user-agent", USER_AGENT)).respond_with(page(CUP)).mount(&server).await;
-        let url = Url::parse(&server.uri()).unwrap();
-        let answer = direct(&["127.0.0.1"]).fetch_price(&Page::from(url.clone())).await.unwrap();
-        assert_eq!(answer.title.as_deref(), Some("Cup"));
-        assert_eq!(answer.price.unwrap().amount.to_string(), "12.90");
-    }
-
-    #[tokio::test]
     async fn a_compressed_page_in_latin_1_is_read() {
         // `<title>Thé</title><div itemscope itemtype="http://schema.org/Product"><b itemprop=price>1 299,00 €</b></div>` in
         // Windows-1252 with a no-break space, packed by gzip.
@@ -345,13 +199,54 @@ mod tests {
             let error = fetch(ResponseTemplate::new(status)).await.unwrap_err();
             assert!(matches!(error, ProviderError::Transient { .. }), "{status}: {error:?}");
         }
-        for status in [401, 403, 404, 410, 451, 501] {
+        for status in [401, 451, 501] {
             let error = fetch(ResponseTemplate::new(status)).await.unwrap_err();
             assert!(matches!(error, ProviderError::Rejected { .. }), "{status}: {error:?}");
+        }
+        for status in [404, 410] {
+            let answer = fetch(ResponseTemplate::new(status)).await.unwrap();
+            assert!(answer.price.is_none() && answer.gone.unwrap().contains(&status.to_string()), "{status}");
         }
         let error = fetch(ResponseTemplate::new(429).insert_header("retry-after", "7")).await.unwrap_err();
         let ProviderError::RateLimited { retry_after, .. } = error else { panic!("{error:?}") };
         assert_eq!(retry_after, Some(Duration::from_secs(7)));
+    }
+
+    #[tokio::test]
+    async fn a_page_that_another_way_may_have_says_so() {
+        let challenge = "<title>Just a moment...</title>";
+        for (answer, word) in [
+            (ResponseTemplate::new(403), "403"),
+            (ResponseTemplate::new(403).set_body_raw(challenge, "text/html"), "Cloudflare"),
+            (ResponseTemplate::new(503).set_body_raw(challenge, "text/html"), "Cloudflare"),
+            (page(challenge), "Cloudflare"),
+            (page(""), "empty"),
+            (page(" \n "), "empty"),
+        ] {
+            let error = fetch(answer).await.unwrap_err();
+            assert!(
+                matches!(&error, ProviderError::Unable { message, .. } if message.contains(word)),
+                "{word}: {error:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn robots_txt_holds_for_each_hop() {
+        let (server, direct) = serve_all(&[("/cup", CUP.to_owned()), ("/sends", sends_to("/cup"))]).await;
+        let rules = ResponseTemplate::new(200).set_body_string("User-agent: *\nDisallow: /cup");
+        Mock::given(path("/robots.txt")).respond_with(rules).mount(&server).await;
+        let moved = ResponseTemplate::new(302).insert_header("location", "/cup");
+        Mock::given(path("/redirects")).respond_with(moved).mount(&server).await;
+        for at in ["cup", "sends", "redirects"] {
+            let url = Url::parse(&format!("{}/{at}", server.uri())).unwrap();
+            let error = direct.fetch_price(&url.into()).await.unwrap_err();
+            let is_refused =
+                matches!(&error, ProviderError::Rejected { message, .. } if message.contains("robots.txt"));
+            assert!(is_refused, "{at}: {error:?}");
+        }
+        let asked = server.received_requests().await.unwrap();
+        assert!(asked.iter().all(|request| request.url.path() != "/cup"));
     }
 
     #[tokio::test]
@@ -483,12 +378,12 @@ mod tests {
     async fn a_body_that_cannot_be_read_is_an_error() {
         let gzip = include_bytes!("testdata/windows-1252.html.gz");
         for (answer, word) in [
-            (page(""), "empty"),
-            (page(" \n "), "empty"),
             (page(gzip.as_slice()), "packed"),
             (page(CUP).insert_header("content-encoding", "gzip"), "unpacked"),
-            (page(CUP).insert_header("content-encoding", "br"), "br"),
-            (page("plain").insert_header("content-encoding", "zstd"), "zstd"),
+            (page(CUP).insert_header("content-encoding", "br"), "unpacked"),
+            (page("plain").insert_header("content-encoding", "zstd"), "unpacked"),
+            (page("plain").insert_header("content-encoding", "deflate"), "unpacked"),
+            (page("plain").insert_header("content-encoding", "compress"), "compress"),
             (page("plain").insert_header("content-encoding", "x-unknown"), "x-unknown"),
             (page(b"<p>\0\0\x01%PDF".as_slice()), "text"),
             (page([b"<p>".as_slice(), &[1, 2, 3, 0xff].repeat(100)].concat()), "text"),
@@ -533,18 +428,6 @@ mod tests {
                 fetch(ResponseTemplate::new(200).set_body_bytes(CUP).insert_header("content-type", value)).await;
             assert!(answer.as_ref().is_ok_and(|page| page.price.is_some()), "{value}: {answer:?}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_host_gives_out_one_turn_at_a_time() {
-        let direct = direct(&[]);
-        let [one, next, other] =
-            ["https://a.example/1", "https://a.example/2", "https://b.example/"].map(|url| Url::parse(url).unwrap());
-        let turn = direct.turn(&one).await;
-        assert!(direct.turn(&next).now_or_never().is_none());
-        assert!(direct.turn(&other).now_or_never().is_some());
-        drop(turn);
-        assert!(direct.turn(&next).now_or_never().is_some());
     }
 
     #[tokio::test]

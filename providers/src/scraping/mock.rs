@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::{Confidence, Details, Method, Page, PagePrice, Price, Scraper};
+use super::{Confidence, Method, Page, PagePrice, Price, Scraper};
 use crate::{Provider, ProviderError};
 
 #[derive(Debug)]
@@ -23,13 +23,7 @@ impl Scraper for NoFetch {
     fn fetch_price<'a>(&'a self, Page { url, .. }: &'a Page) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
         async move {
             let title = format!("mock page of {}", url.host_str().unwrap_or_default());
-            Ok(PagePrice {
-                title: Some(title),
-                price: Some(price(url)),
-                details: Details::default(),
-                fetched_at: Utc::now(),
-                moved_to: None,
-            })
+            Ok(PagePrice { title: Some(title), price: Some(price(url)), ..PagePrice::nothing(Utc::now()) })
         }
         .boxed()
     }
@@ -52,14 +46,7 @@ impl Provider for NoPrice {
 
 impl Scraper for NoPrice {
     fn fetch_price<'a>(&'a self, _: &'a Page) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
-        future::ready(Ok(PagePrice {
-            title: None,
-            price: None,
-            details: Details::default(),
-            fetched_at: Utc::now(),
-            moved_to: None,
-        }))
-        .boxed()
+        future::ready(Ok(PagePrice::nothing(Utc::now()))).boxed()
     }
 }
 

@@ -40,6 +40,11 @@ pub trait Scraper: Provider + Debug {
     fn turn<'a>(&'a self, _url: &'a Url) -> BoxFuture<'a, Turn> {
         future::ready(Turn::default()).boxed()
     }
+
+    /// What one try costs, compared with other ways to the same page.
+    fn cost(&self) -> f64 {
+        1.0
+    }
 }
 
 /// What a page says.
@@ -55,6 +60,26 @@ pub struct PagePrice {
     pub fetched_at: DateTime<Utc>,
     /// A page of another host, to which this one sends on. That host has a turn and a breaker of its own, so it is asked apart.
     pub moved_to: Option<Url>,
+    /// What the server answered, when there is no such page any more.
+    pub gone: Option<String>,
+    /// What whoever fetched it took for it: credits of the relay's account.
+    pub credits: u32,
+}
+
+impl PagePrice {
+    /// A page that says nothing.
+    #[must_use]
+    pub fn nothing(fetched_at: DateTime<Utc>) -> Self {
+        Self {
+            title: None,
+            price: None,
+            details: Details::default(),
+            fetched_at,
+            moved_to: None,
+            gone: None,
+            credits: 0,
+        }
+    }
 }
 
 impl<'p> Ask<dyn Scraper + 'p> for Page {
@@ -66,6 +91,10 @@ impl<'p> Ask<dyn Scraper + 'p> for Page {
 
     fn turn<'a>(&'a self, provider: &'a (dyn Scraper + 'p)) -> BoxFuture<'a, Turn> {
         provider.turn(&self.url)
+    }
+
+    fn cost_of_way(&self, provider: &(dyn Scraper + 'p)) -> Option<f64> {
+        Some(provider.cost())
     }
 
     /// Each shop by itself: one that is down says nothing of the others.

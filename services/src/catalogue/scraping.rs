@@ -2,7 +2,7 @@
 
 use crate::{
     entry::{Account, Accounts, Entry, Risk},
-    formats::{anything, http_url, must, word},
+    formats::{anything, http_url, is_word, must, word},
     variable::{Environment, Variable},
 };
 
@@ -27,6 +27,12 @@ pub(super) static ENTRY: Entry = Entry {
             route,
         )
         .example("direct,scraperapi,brightdata"),
+        Variable::optional(
+            "SCRAPE_CONTACT",
+            "where a shop's owner can complain of us, in the `User-Agent` of each request: an address of a page or of a mailbox",
+            contact,
+        )
+        .example("https://jobs.example/pricebot"),
         Variable::optional(
             "SCRAPE_ALLOW_HOSTS",
             "hosts, separated by commas, that the guard against private addresses lets pass; for tests",
@@ -60,6 +66,10 @@ pub(super) static ENTRY: Entry = Entry {
         ],
     },
 };
+
+fn contact(value: &str, _: &Environment<'_>) -> Option<String> {
+    must(is_word(value) && !value.contains(['(', ')']), "must be an address of a page or of a mailbox, in one word")
+}
 
 const WAYS: [&str; 3] = ["direct", "scraperapi", "brightdata"];
 

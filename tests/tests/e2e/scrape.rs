@@ -11,7 +11,7 @@ use std::{
 
 use axum::{
     Router,
-    http::Uri,
+    http::{HeaderMap, StatusCode, Uri},
     response::{Html, IntoResponse},
 };
 use fleet::Fleet;
@@ -23,7 +23,10 @@ use serde_json::{Value, json};
 use servers::wait_until;
 use tests::{
     JOB_PATIENCE, Options, PATIENCE, Shop, System,
-    standins::fault::{Fault, Front},
+    standins::{
+        fault::{Fault, Front},
+        scraping::{BrightData, ScraperApi},
+    },
 };
 
 use crate::time;
@@ -59,11 +62,11 @@ async fn three_pages_give_two_prices_and_one_null() {
     let price = |page: usize| &result["pages"][page]["price"];
     assert_eq!(
         *price(0),
-        json!({ "amount": "39.90", "currency": "EUR", "availability": "InStock", "method": "json_ld" })
+        json!({ "amount": "39.90", "currency": "EUR", "availability": "InStock", "method": "json_ld", "confidence": "high" })
     );
     assert_eq!(
         *price(1),
-        json!({ "amount": "1042.50", "currency": "EUR", "availability": "LimitedAvailability", "method": "microdata" })
+        json!({ "amount": "1042.50", "currency": "EUR", "availability": "LimitedAvailability", "method": "microdata", "confidence": "high" })
     );
     assert_eq!((price(2), &result["pages"][2]["error"]), (&Value::Null, &Value::Null));
     assert_eq!(result["pages"][2]["title"], "Bespoke tea cabinet in oak – Hart & Sons, joiners");
@@ -113,13 +116,13 @@ async fn a_shop_is_asked_for_one_page_at_a_time_by_all_jobs_of_a_worker() {
     for done in [one.unwrap(), other.unwrap()] {
         assert!(done.result.pages.iter().all(|page| page.price.is_some() && page.error.is_none()));
     }
-    assert_eq!((most.load(Ordering::SeqCst), front.faults().n_requests()), (1, 32));
+    assert_eq!((most.load(Ordering::SeqCst), front.faults().n_requests()), (1, 33), "and once for robots.txt");
 }
 
 /// A shop that can be broken.
 async fn shop() -> Front {
     let answer = async |uri: Uri| match uri.path() {
-        "/gone" => axum::http::StatusCode::NOT_FOUND.into_response(),
+        "/gone" => StatusCode::NOT_FOUND.into_response(),
         _ => Html(PAGE).into_response(),
     };
     Front::start(0, Router::new().fallback(answer)).await.unwrap()
@@ -188,5 +191,65 @@ async fn a_shop_may_not_have_its_jobs_wait_for_longer_than_an_hour() {
             let wait = time(&job["run_at"]) - chrono::Utc::now();
             assert!(wait.num_minutes() > 30 && wait.num_minutes() <= 60, "{wait}: {job}");
         }
+    }
+}
+
+/// Blocked by a shop, a page is had through a relay; which one, and what it took, stands with the job. What robots.txt does not allow is
+/// not asked of a relay either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_a_shop_keeps_from_us_is_had_through_the_next_relay_that_works() {
+    let shop = BlockingShop::start().await;
+    let scraper_api = ScraperApi::start(0, "sa-hush", 1).await.unwrap();
+    let bright_data = BrightData::start(0, "bd-hush", "unlocker").await.unwrap();
+    let system = System::start(
+        Options::default()
+            .workers(1)
+            .real_scraping(4)
+            .env("SCRAPE_ROUTE", "direct,scraperapi,brightdata")
+            .env("SCRAPERAPI_KEY", "sa-hush")
+            .env("SCRAPERAPI_BASE_URL", &scraper_api.url())
+            .env("BRIGHT_DATA_KEY", "bd-hush")
+            .env("BRIGHT_DATA_ZONE", "unlocker")
+            .env("BRIGHT_DATA_BASE_URL", &bright_data.url()),
+    )
+    .await;
+    let scrape = async |path: &str| {
+        let payload = json!({ "product_id": "TEA-1", "urls": [format!("{}{path}", shop.url())] });
+        let id = system.post_job("scrape", payload).await;
+        system.wait_job(&id).await
+    };
+    let job = scrape("/tea").await;
+    assert_eq!((&job["provider"], &job["degraded"]), (&json!("scraperapi"), &json!(false)), "{job}");
+    assert_eq!(job["result"]["pages"][0]["price"]["amount"], "39.90");
+    assert_eq!(job["result"]["usage"]["credits"], 1);
+    // Its credits are used up now.
+    let job = scrape("/tea").await;
+    assert_eq!((&job["provider"], &job["degraded"]), (&json!("brightdata"), &json!(false)), "{job}");
+    assert_eq!((scraper_api.spent(), &job["result"]["usage"]["credits"]), (1, &json!(1)));
+    let n_asked = bright_data.faults().n_requests();
+    let job = scrape("/private").await;
+    let error = job["attempts"][0]["error"]["message"].as_str().unwrap_or_default();
+    assert!(job["state"] == "dead" && error.contains("robots.txt"), "{job}");
+    assert_eq!(bright_data.faults().n_requests(), n_asked);
+}
+
+/// A shop that lets only relays in: it knows us by our name. What it answers to whom, the stand-ins of the relays make no difference of.
+struct BlockingShop(Front);
+
+impl BlockingShop {
+    async fn start() -> Self {
+        let answer = async |headers: HeaderMap, uri: Uri| {
+            let agent = headers.get("user-agent").and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+            match uri.path() {
+                "/robots.txt" => "User-agent: *\nDisallow: /private\n".into_response(),
+                _ if agent.contains("ecomsimply") => StatusCode::FORBIDDEN.into_response(),
+                _ => Html(PAGE).into_response(),
+            }
+        };
+        Self(Front::start(0, Router::new().fallback(answer)).await.unwrap())
+    }
+
+    fn url(&self) -> String {
+        self.0.url()
     }
 }

@@ -1,0 +1,346 @@
+//! What a page must pass before it is fetched, whichever way: the guard against private addresses, and the robots.txt of its host
+//! (RFC 9309). One after the other at each host.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::Utc;
+use reqwest::{Client, StatusCode, redirect};
+use services::{Config, Name};
+use texting_robots::Robot;
+use tokio::time::Instant;
+use url::{Origin, Url};
+
+use super::guard::{Guard, Refused};
+use crate::{ProviderError, Turn, http, wait};
+
+pub(super) const SERVICE: &str = "scraping";
+/// What robots.txt knows us by.
+const PRODUCT: &str = "ecomsimply-pricebot";
+const CONTACT: &str = "https://ecomsimply.example/pricebot";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const ROBOTS_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const REDIRECTS: usize = 5;
+/// No more of a robots.txt is read: as much as the standard asks for.
+const ROBOTS_CAP: usize = 500 * 1024;
+/// So long rules hold.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+/// So long it is not asked again for rules that could not be had.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// The rules of so many hosts are kept; of more, the oldest leave.
+const HOSTS: usize = 1_000;
+
+/// Decides whether pages may be fetched. All ways share one.
+#[derive(Debug)]
+pub(crate) struct Access {
+    pub(super) guard: Guard,
+    agent: String,
+    client: Client,
+    rules: Mutex<HashMap<Origin, Kept>>,
+    /// Whose turn it is at each host that is being fetched from.
+    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// The rules of a host, or why they could not be had.
+#[derive(Debug, Clone)]
+struct Kept {
+    rules: Result<Arc<Rules>, ProviderError>,
+    until: Instant,
+}
+
+/// What a host's robots.txt says. Its rules are read when they are needed.
+#[derive(Default)]
+struct Rules(Option<Robot>);
+
+impl std::fmt::Debug for Rules {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Rules" } else { "NoRules" })
+    }
+}
+
+impl Access {
+    /// As the variables say.
+    pub(super) fn configured(config: &Config) -> Result<Self, ProviderError> {
+        let value = |variable| config.value(Name::Scraping, variable);
+        let hosts = value("SCRAPE_ALLOW_HOSTS").unwrap_or_default().split(',');
+        let hosts: Vec<String> = hosts.map(|host| host.trim().to_lowercase()).filter(|host| !host.is_empty()).collect();
+        Self::new(&hosts, value("SCRAPE_CONTACT"))
+    }
+
+    /// The guard lets these hosts pass, whatever their addresses. `contact` is where a shop's owner can complain.
+    pub(crate) fn new(allow_hosts: &[String], contact: Option<&str>) -> Result<Self, ProviderError> {
+        let guard = Guard::new(allow_hosts);
+        let agent = format!("{PRODUCT}/{} (+{})", env!("CARGO_PKG_VERSION"), contact.unwrap_or(CONTACT));
+        let client = built(client(&guard, &agent).timeout(ROBOTS_TIMEOUT).redirect(redirects(guard.clone())))?;
+        Ok(Self { guard, agent, client, rules: Mutex::default(), turns: Mutex::default() })
+    }
+
+    /// A client that resolves names through the guard and says who we are.
+    pub(super) fn client(&self) -> reqwest::ClientBuilder {
+        client(&self.guard, &self.agent)
+    }
+
+    /// Whether a page may be fetched.
+    ///
+    /// # Errors
+    /// [`ProviderError::Rejected`] when it must not; [`ProviderError::Transient`] when nobody can tell now, because the host's robots.txt
+    /// cannot be had.
+    pub(super) async fn check(&self, url: &Url) -> Result<(), ProviderError> {
+        self.guard.check(url).map_err(|refused| rejected(url, &refused.to_string()))?;
+        let known = self.known(url);
+        let rules = match known {
+            Some(rules) => rules?,
+            None => self.ask(url).await?,
+        };
+        allowed(url, &rules)
+    }
+
+    /// The same of a page that another one of its host sends on to; what is not known yet is let pass.
+    pub(super) fn check_known(&self, url: &Url) -> Result<(), Refused> {
+        self.guard.check(url)?;
+        match self.known(url) {
+            Some(Ok(rules)) => allowed(url, &rules).map_err(|error| Refused(error.to_string())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until nobody else of this process fetches from the host.
+    pub(super) async fn turn(&self, url: &Url) -> Turn {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(turns.entry(url.host_str().unwrap_or_default().to_owned()).or_default())
+        };
+        turn.lock_owned().await.into()
+    }
+
+    fn known(&self, url: &Url) -> Option<Result<Arc<Rules>, ProviderError>> {
+        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        rules.get(&url.origin()).filter(|kept| kept.until > Instant::now()).map(|kept| kept.rules.clone())
+    }
+
+    async fn ask(&self, url: &Url) -> Result<Arc<Rules>, ProviderError> {
+        let rules = self.read_rules(url).await.map(Arc::new);
+        let until = Instant::now() + if rules.is_ok() { KEPT } else { ASK_AGAIN };
+        let mut all = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= HOSTS
+            && let Some(oldest) = all.iter().min_by_key(|(_, kept)| kept.until).map(|(origin, _)| origin.clone())
+        {
+            all.remove(&oldest);
+        }
+        all.insert(url.origin(), Kept { rules: rules.clone(), until });
+        rules
+    }
+
+    async fn read_rules(&self, url: &Url) -> Result<Rules, ProviderError> {
+        let mut at = url.clone();
+        at.set_path("/robots.txt");
+        at.set_query(None);
+        at.set_fragment(None);
+        let message = |why: &str| format!("{at} {why}, so nothing is fetched there for now");
+        let unknown =
+            |why: &str| ProviderError::Transient { service: SERVICE, message: message(why), retry_after: None };
+        let mut answer = match self.client.get(at.clone()).send().await {
+            Ok(answer) => answer,
+            // A redirect to where nothing is fetched leads to no rules.
+            Err(error) if Refused::within(&error).is_some() && error.is_redirect() => return Ok(Rules::default()),
+            Err(error) => match Refused::within(&error) {
+                Some(refused) => return Err(rejected(url, &refused.to_string())),
+                None => return Err(unknown(if error.is_timeout() { "timed out" } else { "cannot be reached" })),
+            },
+        };
+        match answer.status() {
+            status if status.is_success() => {}
+            status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
+                return Ok(Rules::default());
+            }
+            status if status.is_redirection() => return Ok(Rules::default()),
+            status => {
+                let retry_after = wait::retry_after(answer.headers(), Utc::now());
+                let message = message(&format!("answered {status}"));
+                return Err(match status {
+                    StatusCode::TOO_MANY_REQUESTS => {
+                        ProviderError::RateLimited { service: SERVICE, message, retry_after }
+                    }
+                    _ => ProviderError::Transient { service: SERVICE, message, retry_after },
+                });
+            }
+        }
+        let mut text = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|_| unknown("broke off"))? {
+            let room = ROBOTS_CAP - text.len();
+            text.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if chunk.len() >= room {
+                break;
+            }
+        }
+        // What cannot be read says nothing.
+        Ok(Rules(Robot::new(PRODUCT, text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text)).ok()))
+    }
+}
+
+fn allowed(url: &Url, rules: &Rules) -> Result<(), ProviderError> {
+    match &rules.0 {
+        Some(robot) if !robot.allowed(&with_capital_escapes(url)) => {
+            Err(rejected(url, &format!("its robots.txt does not let {PRODUCT} read it")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `%c3` and `%C3` are the same, but not to the parser of rules.
+fn with_capital_escapes(url: &Url) -> String {
+    let mut text = String::with_capacity(url.as_str().len());
+    let mut left = 0_u8;
+    for character in url.as_str().chars() {
+        text.push(if left > 0 { character.to_ascii_uppercase() } else { character });
+        left = if character == '%' { 2 } else { left.saturating_sub(1) };
+    }
+    text
+}
+
+fn client(guard: &Guard, agent: &str) -> reqwest::ClientBuilder {
+    http::client()
+        .user_agent(agent)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .referer(false)
+        // A proxy of the environment would resolve names itself, past the guard.
+        .no_proxy()
+        .dns_resolver(Arc::new(guard.clone()))
+}
+
+/// The client, or why it cannot be.
+pub(super) fn built(client: reqwest::ClientBuilder) -> Result<Client, ProviderError> {
+    client
+        .build()
+        .map_err(|error| ProviderError::Misconfigured { service: SERVICE, message: format!("HTTP client: {error}") })
+}
+
+fn redirects(guard: Guard) -> redirect::Policy {
+    redirect::Policy::custom(move |attempt| {
+        if attempt.previous().len() > REDIRECTS {
+            return attempt.stop();
+        }
+        match guard.check(attempt.url()) {
+            Ok(()) => attempt.follow(),
+            Err(refused) => attempt.error(refused),
+        }
+    })
+}
+
+pub(super) fn rejected(url: &Url, why: &str) -> ProviderError {
+    // A password in the URL must not reach the log.
+    let mut shown = url.clone();
+    let _ = shown.set_password(None);
+    ProviderError::Rejected { service: SERVICE, message: format!("{shown}: {why}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::FutureExt;
+    use wiremock::{
+        Mock, MockServer, ResponseTemplate,
+        matchers::{header, path},
+    };
+
+    use super::*;
+
+    fn access() -> Access {
+        Access::new(&["127.0.0.1".to_owned()], None).unwrap()
+    }
+
+    /// A host whose robots.txt is answered so, and how often it may be asked for it.
+    async fn host(answer: ResponseTemplate, times: u64) -> MockServer {
+        let server = MockServer::start().await;
+        Mock::given(path("/robots.txt")).respond_with(answer).expect(times).mount(&server).await;
+        server
+    }
+
+    async fn check(access: &Access, server: &MockServer, page: &str) -> Result<(), ProviderError> {
+        access.check(&Url::parse(&format!("{}{page}", server.uri())).unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn robots_txt_is_obeyed_and_kept() {
+        let text = "\u{feff}User-agent: *\nDisallow: /\n\nUser-agent: Ecomsimply-PriceBot\nDisallow: /private\nAllow: /private/cup$\n\
+                    Disallow: /caf%C3%A9";
+        let access = access();
+        let server = host(ResponseTemplate::new(200).set_body_string(text), 1).await;
+        for allowed in ["/", "/cup?a=1", "/private/cup"] {
+            assert_eq!(check(&access, &server, allowed).await, Ok(()), "{allowed}");
+        }
+        for not in ["/private", "/private/cups", "/caf%c3%a9", "/café"] {
+            let error = check(&access, &server, not).await.unwrap_err();
+            assert!(
+                matches!(&error, ProviderError::Rejected { message, .. } if message.contains("robots.txt")),
+                "{not}: {error}"
+            );
+        }
+        let other = Url::parse(&format!("{}/private", server.uri())).unwrap();
+        assert!(access.check_known(&other).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_host_without_rules_lets_everything_be_read() {
+        for status in [404, 410, 403, 401] {
+            let server = host(ResponseTemplate::new(status), 1).await;
+            let access = access();
+            assert_eq!(check(&access, &server, "/a").await, Ok(()), "{status}");
+            assert_eq!(check(&access, &server, "/b").await, Ok(()), "{status}");
+        }
+        let server = host(ResponseTemplate::new(200).set_body_raw([0xff, 0, 1, 2], "image/png"), 1).await;
+        assert_eq!(check(&access(), &server, "/a").await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_host_whose_rules_cannot_be_had_is_left_alone_for_now() {
+        for status in [429, 500, 503] {
+            let server = host(ResponseTemplate::new(status), 1).await;
+            let access = access();
+            for page in ["/a", "/b"] {
+                let error = check(&access, &server, page).await.unwrap_err();
+                let is_limit = matches!(&error, ProviderError::RateLimited { .. });
+                let is_named = error.to_string().contains("robots.txt");
+                assert!(!error.is_final() && is_named && is_limit == (status == 429), "{error}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_rules_may_be_elsewhere_but_in_no_private_network() {
+        let there = host(ResponseTemplate::new(200).set_body_string("User-agent: *\nDisallow: /a"), 1).await;
+        let to = |target: String| ResponseTemplate::new(301).insert_header("location", target);
+        let here = host(to(format!("{}/robots.txt", there.uri())), 1).await;
+        assert!(check(&access(), &here, "/a").await.is_err());
+        let private = host(to("http://10.0.0.1/robots.txt".to_owned()), 1).await;
+        assert_eq!(check(&access(), &private, "/a").await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_shop_reads_who_we_are_and_where_to_complain() {
+        let server = MockServer::start().await;
+        let agent = format!("ecomsimply-pricebot/{} (+mailto:ops@shop.example)", env!("CARGO_PKG_VERSION"));
+        Mock::given(header("user-agent", agent.as_str()))
+            .respond_with(ResponseTemplate::new(404))
+            .expect(1)
+            .mount(&server)
+            .await;
+        let access = Access::new(&["127.0.0.1".to_owned()], Some("mailto:ops@shop.example")).unwrap();
+        assert_eq!(check(&access, &server, "/a").await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_host_gives_out_one_turn_at_a_time() {
+        let access = access();
+        let [one, next, other] =
+            ["https://a.example/1", "https://a.example/2", "https://b.example/"].map(|url| Url::parse(url).unwrap());
+        let turn = access.turn(&one).await;
+        assert!(access.turn(&next).now_or_never().is_none());
+        assert!(access.turn(&other).now_or_never().is_some());
+        drop(turn);
+        assert!(access.turn(&next).now_or_never().is_some());
+    }
+}

@@ -1,0 +1,190 @@
+//! Fetches pages through Bright Data's Web Unlocker. What went wrong stands in headers of its answer, also of one with status 200 and an
+//! empty body (docs.brightdata.com, "Unlocker API"; seen November 2026): so these are looked at first.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::Utc;
+use futures::future::{BoxFuture, FutureExt};
+use reqwest::{Client, header::HeaderMap};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+use services::{Config, Name};
+use url::Url;
+
+use super::{
+    Page, PagePrice, Scraper,
+    access::{Access, SERVICE, built},
+    fetched::{self, Fetched},
+    way::{self, Got, Way},
+};
+use crate::{Provider, ProviderError, Turn, http, wait};
+
+pub(super) const NAME: &str = "brightdata";
+const BASE_URL: &str = "https://api.brightdata.com";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(100);
+/// Compared with a page fetched directly.
+const COST: f64 = 8.0;
+const QUOTED: usize = 200;
+/// Where it tells what went wrong, the newest name first.
+const CODES: [&str; 3] = ["x-brd-err-code", "x-brd-error", "x-luminati-error"];
+
+/// This way, if the variables have its key and zone.
+pub(super) fn configured(config: &Config, access: &Arc<Access>) -> Result<Option<Arc<dyn Scraper>>, ProviderError> {
+    let value = |variable| config.value(Name::Scraping, variable);
+    let Some((key, zone)) = value("BRIGHT_DATA_KEY").zip(value("BRIGHT_DATA_ZONE")) else { return Ok(None) };
+    let base_url = value("BRIGHT_DATA_BASE_URL").unwrap_or(BASE_URL);
+    Ok(Some(Arc::new(BrightData::new(key, zone, base_url, access)?)))
+}
+
+#[derive(Debug)]
+struct BrightData {
+    client: Client,
+    end_point: String,
+    key: SecretString,
+    zone: String,
+    access: Arc<Access>,
+}
+
+impl BrightData {
+    fn new(key: &str, zone: &str, base_url: &str, access: &Arc<Access>) -> Result<Self, ProviderError> {
+        let client = http::client().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT);
+        let client = built(client.redirect(reqwest::redirect::Policy::none()))?;
+        let end_point = format!("{}/request", base_url.trim_end_matches('/'));
+        Ok(Self { client, end_point, key: key.into(), zone: zone.to_owned(), access: access.clone() })
+    }
+
+    async fn fetch(&self, url: &Url) -> Result<Got, ProviderError> {
+        let mut target = url.clone();
+        target.set_fragment(None);
+        let ask = json!({ "zone": self.zone, "url": target.as_str(), "format": "raw" });
+        let request = self.client.post(&self.end_point).bearer_auth(self.key.expose_secret()).json(&ask);
+        let failure = |error: &reqwest::Error| ProviderError::Transient {
+            service: SERVICE,
+            message: format!(
+                "{url} by {NAME}: {}",
+                if error.is_timeout() { "timed out" } else { "it cannot be reached, or broke off" }
+            ),
+            retry_after: None,
+        };
+        let answer = request.send().await.map_err(|error| failure(&error))?;
+        let at = Utc::now();
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        if let Some(error) = in_headers(url, &headers) {
+            return Err(error);
+        }
+        let message = |said: &str| format!("{url} by {NAME}: {status}: {}", said.trim());
+        if matches!(status.as_u16(), 400 | 401 | 402 | 407) {
+            let said: String = answer.text().await.unwrap_or_default().chars().take(QUOTED).collect();
+            return Err(ProviderError::Misconfigured { service: SERVICE, message: message(&said) });
+        }
+        let body = fetched::read_body(url, answer, failure).await?;
+        Ok(Got::Page(Box::new(Fetched { asked: url.clone(), url: url.clone(), status, headers, body, at, credits: 1 })))
+    }
+}
+
+/// The error that the headers tell, if they do.
+fn in_headers(url: &Url, headers: &HeaderMap) -> Option<ProviderError> {
+    let code = CODES.iter().find_map(|name| wait::header(headers, name))?;
+    let said = wait::header(headers, "x-brd-err-msg").unwrap_or_default();
+    let message = format!("{url} by {NAME}: {code} {said}");
+    Some(match code.split('_').next() {
+        // The account, its zone, its budget.
+        Some("client") => ProviderError::Misconfigured { service: SERVICE, message },
+        // What it may not fetch for us, and what it could not fetch.
+        _ => ProviderError::Unable { service: SERVICE, message },
+    })
+}
+
+impl Way for BrightData {
+    fn access(&self) -> &Access {
+        &self.access
+    }
+
+    fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Got, ProviderError>> {
+        self.fetch(url).boxed()
+    }
+}
+
+impl Provider for BrightData {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+}
+
+impl Scraper for BrightData {
+    fn fetch_price<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
+        way::read(self, page).boxed()
+    }
+
+    fn turn<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Turn> {
+        self.access.turn(url).boxed()
+    }
+
+    fn cost(&self) -> f64 {
+        COST
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wiremock::{
+        Mock, MockServer, ResponseTemplate,
+        matchers::{body_json, header, method, path},
+    };
+
+    use super::*;
+
+    const CUP: &str = r#"<title>Cup</title><script type="application/ld+json">
+        {"@type":"Product","offers":{"price":"12.90","priceCurrency":"EUR"}}</script>"#;
+
+    /// What becomes of a page when the Web Unlocker answers so. The shop itself has no robots.txt.
+    async fn fetch(answer: ResponseTemplate) -> Result<PagePrice, ProviderError> {
+        let (shop, relay) = (MockServer::start().await, MockServer::start().await);
+        let page = Url::parse(&format!("{}/cup?a=1", shop.uri())).unwrap();
+        Mock::given(method("POST"))
+            .and(path("/request"))
+            .and(header("authorization", "Bearer hush"))
+            .and(body_json(json!({ "zone": "unlocker", "url": page.as_str(), "format": "raw" })))
+            .respond_with(answer)
+            .expect(1)
+            .mount(&relay)
+            .await;
+        let access = Arc::new(Access::new(&["127.0.0.1".to_owned()], None).unwrap());
+        let way = BrightData::new("hush", "unlocker", &format!("{}/", relay.uri()), &access).unwrap();
+        way.fetch_price(&page.into()).await
+    }
+
+    fn page(status: u16, html: &str) -> ResponseTemplate {
+        ResponseTemplate::new(status).set_body_raw(html, "text/html")
+    }
+
+    #[tokio::test]
+    async fn a_page_is_read_with_what_it_took() {
+        let answer = fetch(page(200, CUP)).await.unwrap();
+        assert_eq!((answer.price.unwrap().amount.to_string().as_str(), answer.credits), ("12.90", 1));
+        assert!(fetch(page(410, "")).await.unwrap().gone.is_some());
+    }
+
+    #[tokio::test]
+    async fn an_error_in_the_headers_counts_whatever_the_status_says() {
+        let told =
+            |code: &str| page(200, "").insert_header("x-brd-err-code", code).insert_header("x-brd-err-msg", "why");
+        for (answer, code) in [
+            (told("client_10100"), "provider_misconfigured"),
+            (told("policy_20130"), "provider_unable"),
+            (told("target_502"), "provider_unable"),
+            (page(200, CUP).insert_header("x-luminati-error", "target_40001"), "provider_unable"),
+            (page(200, ""), "provider_unable"),
+            (page(401, "Invalid credentials"), "provider_misconfigured"),
+            (page(400, "zone not found"), "provider_misconfigured"),
+            (page(407, ""), "provider_misconfigured"),
+            (page(403, ""), "provider_unable"),
+            (page(429, ""), "rate_limited"),
+            (page(502, ""), "provider_unavailable"),
+        ] {
+            let error = fetch(answer).await.unwrap_err();
+            assert_eq!(error.code(), code, "{error}");
+        }
+    }
+}

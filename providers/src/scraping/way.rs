@@ -1,0 +1,54 @@
+//! One way to pages, and the same way on, when a page sends its readers to another one of its host.
+
+use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
+use url::Url;
+
+use super::{
+    Page, PagePrice,
+    access::{Access, rejected},
+    fetched::Fetched,
+};
+use crate::ProviderError;
+
+/// So many times a page may send to another one by its own words.
+const REFRESHES: usize = 5;
+
+/// A way to pages.
+pub(super) trait Way: Send + Sync {
+    /// What a page must pass.
+    fn access(&self) -> &Access;
+
+    /// Fetches one page that passed.
+    fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Got, ProviderError>>;
+}
+
+/// What came.
+pub(super) enum Got {
+    Page(Box<Fetched>),
+    /// The page is at another host, which was not asked.
+    Elsewhere(Url, DateTime<Utc>),
+}
+
+/// Fetches and reads a page.
+pub(super) async fn read(way: &impl Way, Page { url, selector }: &Page) -> Result<PagePrice, ProviderError> {
+    let (mut target, mut credits) = (url.clone(), 0);
+    for _ in 0..=REFRESHES {
+        way.access().check(&target).await?;
+        let mut page = match way.get(&target).await? {
+            Got::Page(fetched) => fetched.read(selector.clone()).await?,
+            Got::Elsewhere(next, at) => PagePrice { moved_to: Some(next), ..PagePrice::nothing(at) },
+        };
+        credits += page.credits;
+        page.credits = credits;
+        match page.moved_to {
+            Some(next) if next.host() == target.host() => target = next,
+            Some(next) => {
+                way.access().guard.check(&next).map_err(|refused| rejected(url, &refused.to_string()))?;
+                return Ok(PagePrice { moved_to: Some(next), ..page });
+            }
+            None => return Ok(page),
+        }
+    }
+    Err(rejected(url, &format!("pages send on more than {REFRESHES} times")))
+}
