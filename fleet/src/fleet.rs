@@ -1,8 +1,11 @@
 //! The way in.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::sync::broadcast;
@@ -19,6 +22,7 @@ use crate::{
     settings::Settings,
     shared::Shared,
     spending::{DAY_MS, Reserved},
+    turn::{Begun, Turn},
     writer::write_reports,
 };
 
@@ -183,6 +187,21 @@ impl Fleet {
         match &self.inner.shared {
             Some(shared) => shared.health(service).await,
             None => Ok(Health { breaker: BreakerState::Closed, calls_1h: 0, succeeded_1h: 0 }),
+        }
+    }
+
+    /// Waits for nothing: whether it is the turn of `ticket` at `place`, where one begins after the other, in all replicas together, `pace`
+    /// after the one before and not before its end (or `busy` after its beginning). A ticket that comes again keeps its time. When Redis
+    /// cannot answer, nobody waits.
+    pub async fn turn(&self, place: &str, ticket: &str, pace: Duration, busy: Duration) -> Turn {
+        let Some(shared) = &self.inner.shared else { return Turn::Begun(Begun::alone()) };
+        match shared.turn(place, ticket, pace, busy).await {
+            Ok(Some(wait)) => Turn::Wait(wait),
+            Ok(None) => Turn::Begun(Begun::new(shared, place, ticket)),
+            Err(error) => {
+                tracing::warn!(%error, place, "nobody's turn is waited for");
+                Turn::Begun(Begun::alone())
+            }
         }
     }
 

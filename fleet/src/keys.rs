@@ -13,6 +13,12 @@ pub(crate) fn accounts(prefix: &str, service: &str) -> String {
     format!("{prefix}:{{service.{service}}}:accounts")
 }
 
+/// What the keys of a place begin with where one goes after the other; scripts append `tickets`, `begun` and `busy`. The place is the caller's
+/// word, so it has no braces here.
+pub(crate) fn turns(prefix: &str, place: &str) -> String {
+    format!("{prefix}:{{turns.{}}}", place.replace(['{', '}'], "_"))
+}
+
 /// String: micro-USD that a tenant spent or reserved on a day (since 1970).
 pub(crate) fn spending(prefix: &str, tenant: &str, day: u64) -> String {
     format!("{prefix}:{{spending.{tenant}}}:{day}")

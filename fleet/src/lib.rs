@@ -1,7 +1,7 @@
 //! What replicas share through Redis: which services are real, circuit breakers, limits, spending; and the one way to connect to it.
 //!
 //! Order, lowest first: `clock`, `settings`, `trouble`, `error`, `tasks`, `connect`, `keys`, `mode`, `spending`, `event`, `once`, `report`,
-//! `outbox`, `call`, `scripts`, `shared`, `follower`, `writer`, `fleet`.
+//! `outbox`, `call`, `scripts`, `shared`, `turn`, `follower`, `writer`, `fleet`.
 //!
 //! `call` has what is asked before a call to an outside service and what is said after it; [`Fleet`] is the way in;
 //! `scripts/admit.rs` and `scripts/report.rs` tell the rules.
@@ -24,6 +24,7 @@ mod shared;
 mod spending;
 mod tasks;
 mod trouble;
+mod turn;
 mod writer;
 
 pub use crate::fleet::Fleet;
@@ -37,3 +38,4 @@ pub use settings::Settings;
 pub use spending::Reserved;
 pub use tasks::{EndedEarly, Tasks};
 pub use trouble::Trouble;
+pub use turn::{Begun, Turn};

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use redis::AsyncCommands;
@@ -168,6 +168,28 @@ impl Shared {
             states.push((account.as_str(), state));
         }
         Ok(Health { breaker: worst(states.into_iter()), calls_1h, succeeded_1h })
+    }
+
+    pub(crate) async fn turn(
+        &self,
+        place: &str,
+        ticket: &str,
+        pace: Duration,
+        busy: Duration,
+    ) -> Result<Option<Duration>, Error> {
+        self.server.turn(place, ticket, self.now_ms(), pace, busy).await
+    }
+
+    /// In the background: the turn ends with what is dropped.
+    pub(crate) fn leave(self: &Arc<Self>, place: String, ticket: String) {
+        // Without a runtime the process ends.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let shared = Arc::clone(self);
+        runtime.spawn(async move {
+            if let Err(error) = shared.server.leave(&place, &ticket).await {
+                tracing::warn!(%error, place, "a turn that has ended is waited for a while longer");
+            }
+        });
     }
 
     pub(crate) async fn calls_1h(&self, service: &str, account: &str) -> Result<(u64, u64), Error> {

@@ -6,9 +6,12 @@ use api::FieldError;
 use providers::{Answer, Policy, ProviderError, Providers};
 use queue::{Client, Failure, Job, JobId, Outcome, Reporter};
 use serde::Serialize;
+use serde_json::Value;
 use services::Name;
 use store::Store;
 use utoipa::ToSchema;
+
+use crate::kept::SoFar;
 
 /// The part of an attempt's time that outside services get; the rest is for storing what they answered.
 const TIME_TO_CALL: f64 = 0.9;
@@ -30,6 +33,8 @@ pub struct Context {
     pub timeout: Duration,
     /// Whether a stand-in may answer.
     pub allow_fallback: bool,
+    /// What an earlier run had done when it was [interrupted](JobError::Interrupted).
+    pub so_far: Option<Value>,
     /// Whether this run is to replace what stand-ins made, so that it must be whole.
     pub healing: bool,
     /// The outside services.
@@ -53,6 +58,7 @@ impl Context {
             max_attempts: J::MAX_ATTEMPTS,
             timeout: Duration::from_secs(J::TIMEOUT_S),
             allow_fallback: J::ALLOW_FALLBACK,
+            so_far: None,
             healing: false,
             providers: Arc::new(providers),
             store: None,
@@ -148,6 +154,18 @@ pub enum JobError {
         /// How long.
         after: Duration,
     },
+    /// The same in the middle of the work: the next run finds what was done so far in [`Context::so_far`].
+    #[error("{message}")]
+    Interrupted {
+        /// Stable code.
+        code: &'static str,
+        /// Why.
+        message: String,
+        /// How long.
+        after: Duration,
+        /// What was done; a few KiB at most, because Redis keeps it.
+        so_far: Value,
+    },
     /// It can never succeed.
     #[error("{message}")]
     Fatal {
@@ -179,6 +197,10 @@ impl From<JobError> for Outcome {
             JobError::Retry { code, message, after } => Self::Retry { error: Failure::new(code, message), after },
             JobError::Snooze { code, message, after } => {
                 Self::Snooze { error: Failure::new(code, message), after, draft: None }
+            }
+            JobError::Interrupted { code, message, after, so_far } => {
+                let draft = Some((&SoFar { so_far }).into());
+                Self::Snooze { error: Failure::new(code, message), after, draft }
             }
             JobError::Fatal { code, message } => Self::Dead(Failure::new(code, message)),
         }

@@ -54,6 +54,28 @@ impl Kept {
     }
 }
 
+/// What was done of a job that was put off in the middle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SoFar {
+    /// As the handler left it.
+    pub so_far: Value,
+}
+
+impl SoFar {
+    /// What an earlier run has left; `None` when that means nothing here.
+    #[must_use]
+    pub fn read(success: &Success) -> Option<Self> {
+        serde_json::from_slice(success.as_bytes()).ok()
+    }
+}
+
+impl From<&SoFar> for Success {
+    fn from(so_far: &SoFar) -> Self {
+        // A value is JSON whatever is in it.
+        Self::new(serde_json::to_vec(so_far).unwrap_or_default())
+    }
+}
+
 /// Who made a result: what is read of [`Kept`] where the result is not needed.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Maker {

@@ -1,6 +1,6 @@
 //! The job kinds, a file each, and their list.
 //!
-//! Order, lowest first: `shape`, `handler`, `check`, `once`, `kept`, `kinds`, `heal`, `recurring`, `maintenance`.
+//! Order, lowest first: `shape`, `kept`, `handler`, `check`, `once`, `kinds`, `heal`, `recurring`, `maintenance`.
 
 mod check;
 mod handler;
@@ -17,7 +17,7 @@ mod testing;
 pub use check::{Checks, KindSchema, PayloadError};
 pub use handler::{Context, Done, Handler, JobError, Registry};
 pub use heal::{Healed, healable};
-pub use kept::{Kept, Maker};
+pub use kept::{Kept, Maker, SoFar};
 pub use kinds::*;
 pub use once::{LookedUp, OnceError, Told};
 pub use shape::{Schemas, Shape, schemas_of};

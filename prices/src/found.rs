@@ -1,7 +1,7 @@
 //! What was read.
 
 use rust_decimal::Decimal;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::ToSchema;
 
@@ -19,7 +19,7 @@ pub struct Extract {
 }
 
 /// A price.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ScrapedPrice)]
 pub struct Price {
     /// Decimal, `1299.00`.
@@ -36,7 +36,7 @@ pub struct Price {
 }
 
 /// How a price was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[schema(as = ScrapeMethod)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
@@ -61,7 +61,7 @@ pub enum Method {
 }
 
 /// How sure a price is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[schema(as = ScrapeConfidence)]
 #[serde(rename_all = "snake_case")]
 pub enum Confidence {
@@ -74,7 +74,7 @@ pub enum Confidence {
 }
 
 /// What a page says of its product beside the price. All of it `null` where the page does not tell.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ScrapedDetails)]
 pub struct Details {
     /// The product's name, at most 300 characters.
@@ -104,7 +104,7 @@ pub struct Details {
 }
 
 /// What a measure of a product costs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ScrapedUnitPrice)]
 pub struct UnitPrice {
     /// Decimal.

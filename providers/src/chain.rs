@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use fleet::{Admission, Call, Clock, Fleet, Mode, Permit, Reported, Reserved};
+use fleet::{Admission, Begun, Call, Clock, Fleet, Mode, Permit, Reported, Reserved};
 use futures::future::{self, BoxFuture, FutureExt};
 use services::{Limit, Limits, Name, Secrets};
 use tokio::{sync::OwnedMutexGuard, time::Instant};
@@ -72,10 +72,10 @@ pub trait Ask<P: ?Sized>: Sync {
         None
     }
 
-    /// Waits until it may be asked, where one goes after the other. The time of the call begins after it, so that waiting is no
-    /// failure of the service.
-    fn turn<'a>(&'a self, _provider: &'a P) -> BoxFuture<'a, Turn> {
-        future::ready(Turn::default()).boxed()
+    /// Waits until it may be asked, where one goes after the other, or tells how long to wait when that is long. The time of the call begins
+    /// after it, so that waiting is no failure of the service.
+    fn turn<'a>(&'a self, _provider: &'a P, _fleet: &'a Fleet) -> BoxFuture<'a, Result<Turn, Duration>> {
+        future::ready(Ok(Turn::default())).boxed()
     }
 
     /// Whether the real providers are ways to the same answer: they are asked in the order of what an answer costs, the next one also where
@@ -105,11 +105,18 @@ pub trait Ask<P: ?Sized>: Sync {
 #[derive(Debug, Default)]
 pub struct Turn {
     _held: Option<OwnedMutexGuard<()>>,
+    _begun: Option<Begun>,
 }
 
 impl From<OwnedMutexGuard<()>> for Turn {
     fn from(guard: OwnedMutexGuard<()>) -> Self {
-        Self { _held: Some(guard) }
+        Self { _held: Some(guard), _begun: None }
+    }
+}
+
+impl From<Begun> for Turn {
+    fn from(begun: Begun) -> Self {
+        Self { _held: None, _begun: Some(begun) }
     }
 }
 
@@ -270,14 +277,13 @@ impl<P: Provider + ?Sized> Service<P> {
     ) -> Result<A::Value, ProviderError> {
         let estimate = what.estimate(real);
         let account = account(real, what);
-        let Some(_turn) = time.wait_for(what.turn(real)).await else {
-            return Err(ProviderError::Held {
-                service: self.name.as_str(),
-                hold: Hold::Limit,
-                message: format!("others were ahead at {account} for as long as this attempt can wait"),
-                retry_in: NEXT_TURN,
-            });
-        };
+        let turn = time.wait_for(what.turn(real, &self.shared.fleet)).await.unwrap_or(Err(NEXT_TURN));
+        let _turn = turn.map_err(|wait| ProviderError::Held {
+            service: self.name.as_str(),
+            hold: Hold::Turn,
+            message: format!("others are ahead at {account}"),
+            retry_in: wait,
+        })?;
         let reservation = self.reserve(policy.tenant, estimate).await?;
         let call = call(self.name.as_str(), &account, self.limits, estimate.units);
         let permit = match admitted(&self.shared.fleet, self.name, &call).await {
@@ -358,7 +364,7 @@ impl CallTime {
     }
 
     /// Waits for a turn, but not so long that the call would be short of time: half of it is left in any case.
-    async fn wait_for(&mut self, turn: BoxFuture<'_, Turn>) -> Option<Turn> {
+    async fn wait_for<T>(&mut self, turn: BoxFuture<'_, T>) -> Option<T> {
         let asked = Instant::now();
         let until = self.began + self.in_all.saturating_sub(self.calls).max(self.in_all / 2);
         let turn = tokio::time::timeout_at(until, turn).await.ok();

@@ -91,6 +91,8 @@ pub enum Hold {
     BreakerOpen,
     /// Its limit is reached, or it asked for a wait.
     Limit,
+    /// Others are ahead, where one is asked for after the other.
+    Turn,
     /// The tenant has spent its money of the day.
     SpendingCap,
     /// The mode was switched to real without the variables.
@@ -103,7 +105,7 @@ impl Hold {
     pub fn code(self) -> &'static str {
         match self {
             Self::BreakerOpen => "breaker_open",
-            Self::Limit => "rate_limited",
+            Self::Limit | Self::Turn => "rate_limited",
             Self::SpendingCap => "spending_cap",
             Self::NotConfigured => "not_configured",
         }
@@ -188,7 +190,9 @@ impl ProviderError {
     #[must_use]
     pub fn passes_on(&self, last_attempt: bool) -> bool {
         match self {
-            Self::Rejected { .. } | Self::UnknownOutcome { .. } | Self::Held { hold: Hold::Limit, .. } => false,
+            Self::Rejected { .. } | Self::UnknownOutcome { .. } | Self::Held { hold: Hold::Limit | Hold::Turn, .. } => {
+                false
+            }
             Self::Misconfigured { .. } | Self::Unable { .. } | Self::Held { .. } => true,
             Self::Transient { .. } | Self::Deferred { .. } | Self::RateLimited { .. } => last_attempt,
         }

@@ -70,9 +70,9 @@ impl Ask<Scripted> for Question {
         .boxed()
     }
 
-    fn turn<'a>(&'a self, provider: &'a Scripted) -> BoxFuture<'a, Turn> {
+    fn turn<'a>(&'a self, provider: &'a Scripted, _: &'a Fleet) -> BoxFuture<'a, Result<Turn, Duration>> {
         let turn = Arc::clone(&provider.turn);
-        async { turn.lock_owned().await.into() }.boxed()
+        async { Ok(turn.lock_owned().await.into()) }.boxed()
     }
 
     fn estimate(&self, _: &Scripted) -> Usage {
@@ -412,7 +412,7 @@ async fn whoever_does_not_get_its_turn_comes_again_and_nobody_was_asked() {
     let time = Duration::from_millis(20);
     let policy = Policy { allow_fallback: true, last_attempt: true, tenant: "acme", time };
     let error = world.service.call(policy, &Question).await.unwrap_err();
-    assert!(matches!(&error, ProviderError::Held { hold: Hold::Limit, .. }), "{error:?}");
+    assert!(matches!(&error, ProviderError::Held { hold: Hold::Turn, .. }), "{error:?}");
     assert_eq!(world.asked(), (0, 0, 0));
     let health = world.fleet.health("ai").await.unwrap();
     assert_eq!((health.calls_1h, health.breaker), (0, fleet::BreakerState::Closed));

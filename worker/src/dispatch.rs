@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
-use jobs::{Context, Done, Handler, Kept, Registry};
+use jobs::{Context, Done, Handler, Kept, Registry, SoFar};
 use providers::Providers;
 use queue::{Claimed, Client, Failure, Kind, Outcome};
 use store::{NewResult, Store};
@@ -60,10 +60,11 @@ impl Registry for Runners {
 }
 
 async fn run<J: Handler>(job: Claimed, services: Services) -> Outcome {
-    let kept = match job.draft().and_then(|draft| Kept::read(&draft)) {
+    let draft = job.draft();
+    let kept = match draft.as_ref().and_then(Kept::read) {
         // The work is done; only storing it failed.
         Some(draft) => draft,
-        None => match call::<J>(&job, &services).await {
+        None => match call::<J>(&job, &services, draft.as_ref().and_then(SoFar::read)).await {
             Ok(kept) => kept,
             Err(outcome) => return outcome,
         },
@@ -71,7 +72,7 @@ async fn run<J: Handler>(job: Claimed, services: Services) -> Outcome {
     keep::<J>(&job, &services.store, kept).await
 }
 
-async fn call<J: Handler>(job: &Claimed, services: &Services) -> Result<Kept, Outcome> {
+async fn call<J: Handler>(job: &Claimed, services: &Services, so_far: Option<SoFar>) -> Result<Kept, Outcome> {
     let dead = |code: &str, message: String| Outcome::Dead(Failure::new(code, message));
     let payload = job.payload().map_err(|error| dead("corrupt_record", error.to_string()))?;
     let payload: J = decode(payload).map_err(|reason| dead("invalid_payload", reason))?;
@@ -82,6 +83,7 @@ async fn call<J: Handler>(job: &Claimed, services: &Services) -> Result<Kept, Ou
         max_attempts: job.max_attempts(),
         timeout: Duration::from_secs(job.timeout_s()),
         allow_fallback: job.allow_fallback(),
+        so_far: so_far.map(|earlier| earlier.so_far),
         healing: false,
         providers: services.providers.clone(),
         store: Some(services.store.clone()),

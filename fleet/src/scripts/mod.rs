@@ -2,9 +2,11 @@
 
 mod admit;
 mod health;
+mod leave;
 mod report;
 mod spend;
 mod switch;
+mod turn;
 mod used;
 
 pub(crate) use admit::Verdict;

@@ -9,6 +9,7 @@ mod limits;
 mod mode;
 mod outage;
 mod spending;
+mod turns;
 mod world;
 
 /// Runs each test on Valkey 9.1 and on Redis 7.0. Where a server cannot be had, `servers` says NOT RUN, which fails in CI.

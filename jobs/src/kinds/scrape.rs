@@ -2,15 +2,15 @@
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use api::{FieldError, Timestamp};
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use providers::{
-    Answer, Policy, ProviderError,
-    scraping::{Details, NoPrice, Page, PagePrice, Price, is_selector},
+    Answer, Hold, Policy, ProviderError,
+    scraping::{Details, NoPrice, Page, PagePrice, Price, is_selector, provider_named},
 };
 use queue::Job;
 use serde::{Deserialize, Serialize};
@@ -59,7 +59,7 @@ pub struct ScrapeUsage {
 }
 
 /// What one page says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ScrapedPage {
     /// As it was asked for.
     pub url: String,
@@ -101,22 +101,93 @@ impl Handler for Scrape {
     }
 
     async fn run(self, context: &Context) -> Result<Done<ScrapeResult>, JobError> {
-        let pages = Pages { n: self.urls.len(), tried: AtomicUsize::new(0) };
-        let answers = join_all(self.urls.iter().map(|url| pages.fetch(url, self.selector.as_deref(), context))).await;
-        let may_come = |answer: &Result<_, ProviderError>| matches!(answer, Err(error) if !error.is_final());
-        if answers.iter().all(Result::is_err) || (context.healing && answers.iter().any(may_come)) {
-            return Err(failure(answers.into_iter().filter_map(Result::err)));
+        let mut read = Read::so_far(context, self.urls.len());
+        let pages = Pages { n: self.urls.len(), tried: AtomicUsize::new(read.iter().flatten().count()) };
+        let fetches = self.urls.iter().enumerate().filter(|(index, _)| read[*index].is_none());
+        let fetches = fetches.map(async |(index, url)| {
+            let ticket = format!("{}/{index}", context.job_id);
+            (index, pages.fetch(url, self.selector.as_deref(), ticket, context).await)
+        });
+        let mut errors = Vec::new();
+        for (index, answer) in join_all(fetches).await {
+            match answer {
+                Ok(answer) => read[index] = Some(Read::new(self.urls[index].clone(), answer)),
+                Err(error) => errors.push((index, error)),
+            }
         }
-        let fetched = answers.iter().flatten().max_by_key(|answer| answer.provider != NoPrice::NAME);
-        let provider = fetched.map(|answer| answer.provider);
-        let mut reasons: Vec<&str> =
-            answers.iter().flatten().filter_map(|answer| answer.degraded_reason.as_deref()).collect();
+        if let Some(after) = errors.iter().filter_map(|(_, error)| next_turn(error)).min() {
+            let message = format!(
+                "{} of {} pages are read; others are ahead at their shops",
+                read.iter().flatten().count(),
+                read.len()
+            );
+            let so_far = serde_json::to_value(&read).unwrap_or_default();
+            return Err(JobError::Interrupted { code: Hold::Turn.code(), message, after, so_far });
+        }
+        let may_come = errors.iter().any(|(_, error)| !error.is_final());
+        if read.iter().all(Option::is_none) || (context.healing && may_come) {
+            return Err(failure(errors.into_iter().map(|(_, error)| error)));
+        }
+        for (index, error) in errors {
+            read[index] = Some(Read::failed(self.urls[index].clone(), &error));
+        }
+        let read: Vec<Read> = read.into_iter().flatten().collect();
+        // What stands in for a page is no provider of it.
+        let provider =
+            read.iter().filter_map(|read| read.provider.as_deref()).max_by_key(|name| *name != NoPrice::NAME);
+        let provider = provider.and_then(provider_named);
+        let mut reasons: Vec<&str> = read.iter().filter_map(|read| read.degraded_reason.as_deref()).collect();
         reasons.dedup();
         let degraded_reason = (!reasons.is_empty()).then(|| reasons.join("; "));
-        let credits = answers.iter().flatten().map(|answer| answer.value.credits).sum();
-        let pages = self.urls.into_iter().zip(answers).map(|(url, answer)| ScrapedPage::new(url, answer)).collect();
-        let result = ScrapeResult { product_id: self.product_id, pages, usage: ScrapeUsage { credits } };
-        Ok(Done { result, provider, degraded_reason })
+        let usage = ScrapeUsage { credits: read.iter().map(|read| read.credits).sum() };
+        let pages = read.into_iter().map(|read| read.page).collect();
+        Ok(Done { result: ScrapeResult { product_id: self.product_id, pages, usage }, provider, degraded_reason })
+    }
+}
+
+/// A page that is done with, as a run that was put off hands it on to the next.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Read {
+    page: ScrapedPage,
+    /// None of a page that could not be had.
+    provider: Option<String>,
+    degraded_reason: Option<String>,
+    credits: u32,
+}
+
+impl Read {
+    /// What earlier runs have read of so many pages.
+    fn so_far(context: &Context, n: usize) -> Vec<Option<Self>> {
+        let earlier =
+            context.so_far.clone().and_then(|earlier| serde_json::from_value::<Vec<Option<Self>>>(earlier).ok());
+        earlier.filter(|read| read.len() == n).unwrap_or_else(|| vec![None; n])
+    }
+
+    fn new(url: String, Answer { value, provider, degraded_reason }: Answer<PagePrice>) -> Self {
+        let PagePrice { title, price, details, fetched_at, gone, credits, .. } = value;
+        let error = gone.or_else(|| degraded_reason.clone().filter(|_| provider == NoPrice::NAME));
+        let page = ScrapedPage { url, title, price, details, fetched_at: timestamp(fetched_at), error };
+        Self { page, provider: Some(provider.to_owned()), degraded_reason, credits }
+    }
+
+    fn failed(url: String, error: &ProviderError) -> Self {
+        let page = ScrapedPage {
+            url,
+            title: None,
+            price: None,
+            details: Details::default(),
+            fetched_at: timestamp(Utc::now()),
+            error: Some(error.to_string()),
+        };
+        Self { page, provider: None, degraded_reason: None, credits: 0 }
+    }
+}
+
+/// When a page that was not asked for has its turn.
+fn next_turn(error: &ProviderError) -> Option<Duration> {
+    match error {
+        ProviderError::Held { hold: Hold::Turn, retry_in, .. } => Some(*retry_in),
+        _ => None,
     }
 }
 
@@ -131,11 +202,14 @@ impl Pages {
         &self,
         url: &str,
         selector: Option<&str>,
+        ticket: String,
         context: &Context,
     ) -> Result<Answer<PagePrice>, ProviderError> {
-        let answer = fetch(url, selector, context).await;
-        if let Err(error) = &answer {
-            context.progress.log(error.to_string());
+        let answer = fetch(url, selector, ticket, context).await;
+        match &answer {
+            Err(error) if next_turn(error).is_some() => return answer,
+            Err(error) => context.progress.log(error.to_string()),
+            Ok(_) => {}
         }
         let tried = self.tried.fetch_add(1, Ordering::Relaxed) + 1;
         // What is left is for storing what was read.
@@ -145,34 +219,19 @@ impl Pages {
     }
 }
 
-impl ScrapedPage {
-    fn new(url: String, answer: Result<Answer<PagePrice>, ProviderError>) -> Self {
-        match answer {
-            Ok(Answer { value, provider, degraded_reason }) => {
-                let PagePrice { title, price, details, fetched_at, gone, .. } = value;
-                let error = gone.or_else(|| degraded_reason.filter(|_| provider == NoPrice::NAME));
-                Self { url, title, price, details, fetched_at: timestamp(fetched_at), error }
-            }
-            Err(error) => Self {
-                url,
-                title: None,
-                price: None,
-                details: Details::default(),
-                fetched_at: timestamp(Utc::now()),
-                error: Some(error.to_string()),
-            },
-        }
-    }
-}
-
-async fn fetch(url: &str, selector: Option<&str>, context: &Context) -> Result<Answer<PagePrice>, ProviderError> {
+async fn fetch(
+    url: &str,
+    selector: Option<&str>,
+    ticket: String,
+    context: &Context,
+) -> Result<Answer<PagePrice>, ProviderError> {
     let rejected =
         |problem: &str| ProviderError::Rejected { service: "scraping", message: format!("{url:?} {problem}") };
-    let mut page = Page { url: page_url(url).map_err(rejected)?, selector: selector.map(str::to_owned) };
+    let mut page = Page { url: page_url(url).map_err(rejected)?, selector: selector.map(str::to_owned), ticket };
     let (began, policy, mut credits) = (Instant::now(), context.policy(), 0);
     for _ in 0..=MOVES {
         let left = Policy { time: policy.time.saturating_sub(began.elapsed()), ..policy };
-        let mut answer = context.providers.scraping.call(left, &page).await?;
+        let mut answer = in_turn(left, &page, context).await?;
         credits += answer.value.credits;
         answer.value.credits = credits;
         match answer.value.moved_to {
@@ -181,6 +240,19 @@ async fn fetch(url: &str, selector: Option<&str>, context: &Context) -> Result<A
         }
     }
     Err(rejected("is sent on from host to host"))
+}
+
+/// A result that is healed is made in one go, so its pages are waited for here.
+async fn in_turn(policy: Policy<'_>, page: &Page, context: &Context) -> Result<Answer<PagePrice>, ProviderError> {
+    let began = Instant::now();
+    loop {
+        let left = policy.time.saturating_sub(began.elapsed());
+        let answer = context.providers.scraping.call(Policy { time: left, ..policy }, page).await;
+        match answer.as_ref().err().and_then(next_turn) {
+            Some(wait) if context.healing && wait < left => tokio::time::sleep(wait).await,
+            _ => return answer,
+        }
+    }
 }
 
 /// The failure of a job none of whose pages could be fetched: worth another try as soon as one page may be had later.
@@ -197,7 +269,7 @@ fn failure(errors: impl Iterator<Item = ProviderError>) -> JobError {
                 snooze = snooze.or(Some(code));
                 longest = longest.max(Some(after));
             }
-            JobError::Fatal { .. } => {}
+            JobError::Interrupted { .. } | JobError::Fatal { .. } => {}
         }
     }
     let message = format!("pages could not be fetched: {}", messages.join("; "));

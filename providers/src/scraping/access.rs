@@ -8,13 +8,17 @@ use std::{
 };
 
 use chrono::Utc;
+use fleet::Fleet;
 use reqwest::{Client, StatusCode, redirect};
 use services::{Config, Name};
 use texting_robots::Robot;
 use tokio::time::Instant;
 use url::{Origin, Url};
 
-use super::guard::{Guard, Refused};
+use super::{
+    Page,
+    guard::{Guard, Refused},
+};
 use crate::{ProviderError, Turn, http, wait};
 
 pub(super) const SERVICE: &str = "scraping";
@@ -33,10 +37,19 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// The rules of so many hosts are kept; of more, the oldest leave.
 const HOSTS: usize = 1_000;
 
+/// A turn that is further away puts the job off.
+const SHORT: Duration = Duration::from_secs(2);
+/// Whoever fetches for longer counts as gone: longer than any way takes.
+const BUSY: Duration = Duration::from_secs(120);
+/// No `Crawl-delay` holds for more.
+const LONGEST_DELAY: Duration = Duration::from_secs(30);
+
 /// Decides whether pages may be fetched. All ways share one.
 #[derive(Debug)]
 pub(crate) struct Access {
     pub(super) guard: Guard,
+    /// `SCRAPE_PACE_MS`.
+    pace: Option<Duration>,
     agent: String,
     client: Client,
     rules: Mutex<HashMap<Origin, Kept>>,
@@ -67,7 +80,8 @@ impl Access {
         let value = |variable| config.value(Name::Scraping, variable);
         let hosts = value("SCRAPE_ALLOW_HOSTS").unwrap_or_default().split(',');
         let hosts: Vec<String> = hosts.map(|host| host.trim().to_lowercase()).filter(|host| !host.is_empty()).collect();
-        Self::new(&hosts, value("SCRAPE_CONTACT"))
+        let pace = value("SCRAPE_PACE_MS").and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
+        Ok(Self { pace, ..Self::new(&hosts, value("SCRAPE_CONTACT"))? })
     }
 
     /// The guard lets these hosts pass, whatever their addresses. `contact` is where a shop's owner can complain.
@@ -75,7 +89,7 @@ impl Access {
         let guard = Guard::new(allow_hosts);
         let agent = format!("{PRODUCT}/{} (+{})", env!("CARGO_PKG_VERSION"), contact.unwrap_or(CONTACT));
         let client = built(client(&guard, &agent).timeout(ROBOTS_TIMEOUT).redirect(redirects(guard.clone())))?;
-        Ok(Self { guard, agent, client, rules: Mutex::default(), turns: Mutex::default() })
+        Ok(Self { guard, pace: None, agent, client, rules: Mutex::default(), turns: Mutex::default() })
     }
 
     /// A client that resolves names through the guard and says who we are.
@@ -107,12 +121,38 @@ impl Access {
         }
     }
 
-    /// Waits until nobody else of this process fetches from the host.
-    pub(super) async fn turn(&self, url: &Url) -> Turn {
+    /// Waits until the page may be fetched: until nobody else of all replicas fetches from its host, and the pace allows it. A host that is
+    /// allowed by its name has no pace, and only this process goes to it one by one.
+    ///
+    /// # Errors
+    /// How long to wait, when that is long.
+    pub(super) async fn turn(&self, Page { url, ticket, .. }: &Page, fleet: &Fleet) -> Result<Turn, Duration> {
+        let host = url.host_str().unwrap_or_default();
+        let Some(pace) = self.pace_at(url) else { return Ok(self.own_turn(host).await) };
+        let until = Instant::now() + SHORT;
+        loop {
+            match fleet.turn(host, ticket, pace, BUSY).await {
+                fleet::Turn::Begun(begun) => return Ok(begun.into()),
+                fleet::Turn::Wait(wait) if Instant::now() + wait <= until => tokio::time::sleep(wait).await,
+                fleet::Turn::Wait(wait) => return Err(wait),
+            }
+        }
+    }
+
+    /// From one page of a host to the next; `None` where there is no pace.
+    fn pace_at(&self, url: &Url) -> Option<Duration> {
+        let is_allowed = self.guard.allows(url.host_str().unwrap_or_default());
+        let pace = self.pace.filter(|pace| !pace.is_zero() && !is_allowed)?;
+        let delay = self.known(url).and_then(Result::ok).and_then(|rules| rules.0.as_ref()?.delay);
+        let delay = delay.and_then(|delay| Duration::try_from_secs_f32(delay).ok()).unwrap_or_default();
+        Some(pace.max(delay.min(LONGEST_DELAY)))
+    }
+
+    async fn own_turn(&self, host: &str) -> Turn {
         let turn = {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-            Arc::clone(turns.entry(url.host_str().unwrap_or_default().to_owned()).or_default())
+            Arc::clone(turns.entry(host.to_owned()).or_default())
         };
         turn.lock_owned().await.into()
     }
@@ -335,12 +375,13 @@ mod tests {
     #[tokio::test]
     async fn a_host_gives_out_one_turn_at_a_time() {
         let access = access();
-        let [one, next, other] =
-            ["https://a.example/1", "https://a.example/2", "https://b.example/"].map(|url| Url::parse(url).unwrap());
-        let turn = access.turn(&one).await;
-        assert!(access.turn(&next).now_or_never().is_none());
-        assert!(access.turn(&other).now_or_never().is_some());
+        let [one, next, other] = ["https://a.example/1", "https://a.example/2", "https://b.example/"]
+            .map(|url| Page::from(Url::parse(url).unwrap()));
+        let fleet = Fleet::alone();
+        let turn = access.turn(&one, &fleet).await;
+        assert!(access.turn(&next, &fleet).now_or_never().is_none());
+        assert!(access.turn(&other, &fleet).now_or_never().is_some());
         drop(turn);
-        assert!(access.turn(&next).now_or_never().is_some());
+        assert!(access.turn(&next, &fleet).now_or_never().is_some());
     }
 }

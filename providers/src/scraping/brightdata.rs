@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::Utc;
+use fleet::Fleet;
 use futures::future::{BoxFuture, FutureExt};
 use reqwest::{Client, header::HeaderMap};
 use secrecy::{ExposeSecret, SecretString};
@@ -117,8 +118,8 @@ impl Scraper for BrightData {
         way::read(self, page).boxed()
     }
 
-    fn turn<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Turn> {
-        self.access.turn(url).boxed()
+    fn turn<'a>(&'a self, page: &'a Page, fleet: &'a Fleet) -> BoxFuture<'a, Result<Turn, Duration>> {
+        self.access.turn(page, fleet).boxed()
     }
 
     fn cost(&self) -> f64 {

@@ -3,6 +3,7 @@
 use std::{error::Error as _, sync::Arc, time::Duration};
 
 use chrono::Utc;
+use fleet::Fleet;
 use futures::future::{BoxFuture, FutureExt};
 use reqwest::{
     Client, Response,
@@ -70,8 +71,8 @@ impl Scraper for Direct {
         way::read(self, page).boxed()
     }
 
-    fn turn<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Turn> {
-        self.access.turn(url).boxed()
+    fn turn<'a>(&'a self, page: &'a Page, fleet: &'a Fleet) -> BoxFuture<'a, Result<Turn, Duration>> {
+        self.access.turn(page, fleet).boxed()
     }
 }
 

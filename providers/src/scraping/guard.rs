@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
@@ -26,12 +27,14 @@ impl Refused {
 #[derive(Debug, Clone)]
 pub(crate) struct Guard {
     allow_hosts: Arc<[String]>,
+    networks: Arc<[IpNet]>,
 }
 
 impl Guard {
-    /// `allow_hosts` (lower case, no port) may have any address.
+    /// `allow_hosts` (lower case, no port) may have any address; those that are networks, as `10.0.0.0/8`, are addresses that pass.
     pub(crate) fn new(allow_hosts: &[String]) -> Self {
-        Self { allow_hosts: allow_hosts.into() }
+        let networks = allow_hosts.iter().filter_map(|host| host.parse().ok()).collect();
+        Self { allow_hosts: allow_hosts.into(), networks }
     }
 
     /// Checks all of a URL but the addresses behind its name.
@@ -48,14 +51,19 @@ impl Guard {
             Some(Host::Ipv4(address)) => IpAddr::V4(address),
             Some(Host::Ipv6(address)) => IpAddr::V6(address),
         };
-        if self.allows(&address.to_string()) || is_public(address) {
+        if self.allows(&address.to_string()) || self.passes(address) {
             Ok(())
         } else {
             Err(Refused(format!("address {address} is refused: it is not public")))
         }
     }
 
-    fn allows(&self, host: &str) -> bool {
+    fn passes(&self, address: IpAddr) -> bool {
+        is_public(address) || self.networks.iter().any(|network| network.contains(&address))
+    }
+
+    /// Whether a host is allowed by its name.
+    pub(super) fn allows(&self, host: &str) -> bool {
         self.allow_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
     }
 
@@ -65,7 +73,7 @@ impl Guard {
         if self.allows(&host) {
             return Ok(found);
         }
-        let public: Vec<_> = found.into_iter().filter(|address| is_public(address.ip())).collect();
+        let public: Vec<_> = found.into_iter().filter(|address| self.passes(address.ip())).collect();
         if public.is_empty() {
             return Err(Refused(format!("host {host} is refused: it has no public address")).into());
         }
@@ -182,6 +190,9 @@ mod tests {
         ] {
             assert!(check(refused).is_err(), "{refused}");
         }
+        let guard = Guard::new(&["10.1.0.0/16".to_owned()]);
+        assert_eq!(guard.check(&Url::parse("http://10.1.2.3/").unwrap()), Ok(()));
+        assert!(guard.check(&Url::parse("http://10.2.2.3/").unwrap()).is_err() && !guard.allows("10.1.2.3"));
         assert!(!check("https://ann:secret@shop.example/").unwrap_err().to_string().contains("secret"));
     }
 

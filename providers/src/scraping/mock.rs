@@ -10,12 +10,14 @@ use url::Url;
 use super::{Confidence, Method, Page, PagePrice, Price, Scraper};
 use crate::{Provider, ProviderError};
 
+pub(super) const NAME: &str = "mock";
+
 #[derive(Debug)]
 pub(crate) struct NoFetch;
 
 impl Provider for NoFetch {
     fn name(&self) -> &'static str {
-        "mock"
+        NAME
     }
 }
 

@@ -24,6 +24,14 @@ pub use prices::{Confidence, Details, Method, Price, UnitPrice, is_selector};
 
 use crate::{chain::Service, error::ProviderError};
 
+/// One of our own names for what a page was had by.
+#[must_use]
+pub fn provider_named(name: &str) -> Option<&'static str> {
+    [direct::NAME, scraperapi::NAME, brightdata::NAME, NoPrice::NAME, mock::NAME]
+        .into_iter()
+        .find(|known| *known == name)
+}
+
 /// Besides what the ways may take: for the rules of the host.
 const MARGIN: Duration = Duration::from_secs(15);
 

@@ -1,8 +1,9 @@
 //! What is read, and who reads.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, time::Duration};
 
 use chrono::{DateTime, Utc};
+use fleet::Fleet;
 use futures::future::{self, BoxFuture, FutureExt};
 use prices::{Details, Price};
 use url::Url;
@@ -19,11 +20,13 @@ pub struct Page {
     pub url: Url,
     /// A CSS selector of the element that has the price.
     pub selector: Option<String>,
+    /// Names this page of this job among those that wait for their turn at the host.
+    pub ticket: String,
 }
 
 impl From<Url> for Page {
     fn from(url: Url) -> Self {
-        Self { url, selector: None }
+        Self { ticket: url.to_string(), url, selector: None }
     }
 }
 
@@ -36,9 +39,9 @@ pub trait Scraper: Provider + Debug {
     /// [`ProviderError::Transient`] and [`ProviderError::RateLimited`] when it may be had later.
     fn fetch_price<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<PagePrice, ProviderError>>;
 
-    /// Waits until the page may be fetched, where a host gives out one page at a time.
-    fn turn<'a>(&'a self, _url: &'a Url) -> BoxFuture<'a, Turn> {
-        future::ready(Turn::default()).boxed()
+    /// Waits until the page may be fetched, where a host gives out one page at a time; or tells how long to wait, when that is long.
+    fn turn<'a>(&'a self, _page: &'a Page, _fleet: &'a Fleet) -> BoxFuture<'a, Result<Turn, Duration>> {
+        future::ready(Ok(Turn::default())).boxed()
     }
 
     /// What one try costs, compared with other ways to the same page.
@@ -89,8 +92,8 @@ impl<'p> Ask<dyn Scraper + 'p> for Page {
         provider.fetch_price(self)
     }
 
-    fn turn<'a>(&'a self, provider: &'a (dyn Scraper + 'p)) -> BoxFuture<'a, Turn> {
-        provider.turn(&self.url)
+    fn turn<'a>(&'a self, provider: &'a (dyn Scraper + 'p), fleet: &'a Fleet) -> BoxFuture<'a, Result<Turn, Duration>> {
+        provider.turn(self, fleet)
     }
 
     fn cost_of_way(&self, provider: &(dyn Scraper + 'p)) -> Option<f64> {

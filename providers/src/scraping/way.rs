@@ -31,7 +31,7 @@ pub(super) enum Got {
 }
 
 /// Fetches and reads a page.
-pub(super) async fn read(way: &impl Way, Page { url, selector }: &Page) -> Result<PagePrice, ProviderError> {
+pub(super) async fn read(way: &impl Way, Page { url, selector, .. }: &Page) -> Result<PagePrice, ProviderError> {
     let (mut target, mut credits) = (url.clone(), 0);
     for _ in 0..=REFRESHES {
         way.access().check(&target).await?;

@@ -28,6 +28,12 @@ pub(super) static ENTRY: Entry = Entry {
         )
         .example("direct,scraperapi,brightdata"),
         Variable::optional(
+            "SCRAPE_PACE_MS",
+            "from one page of a host to the next, over all workers, in milliseconds; not for `SCRAPE_ALLOW_HOSTS`",
+            milliseconds,
+        )
+        .default("2000"),
+        Variable::optional(
             "SCRAPE_CONTACT",
             "where a shop's owner can complain of us, in the `User-Agent` of each request: an address of a page or of a mailbox",
             contact,
@@ -35,7 +41,7 @@ pub(super) static ENTRY: Entry = Entry {
         .example("https://jobs.example/pricebot"),
         Variable::optional(
             "SCRAPE_ALLOW_HOSTS",
-            "hosts, separated by commas, that the guard against private addresses lets pass; for tests",
+            "hosts and networks (`10.0.0.0/8`), separated by commas, that the guard against private addresses lets pass; for tests",
             anything,
         ),
     ],
@@ -66,6 +72,13 @@ pub(super) static ENTRY: Entry = Entry {
         ],
     },
 };
+
+fn milliseconds(value: &str, _: &Environment<'_>) -> Option<String> {
+    must(
+        value.parse::<u32>().is_ok_and(|ms| ms <= 3_600_000),
+        "must be a whole number of milliseconds, at most 3600000",
+    )
+}
 
 fn contact(value: &str, _: &Environment<'_>) -> Option<String> {
     must(is_word(value) && !value.contains(['(', ')']), "must be an address of a page or of a mailbox, in one word")

@@ -3,10 +3,10 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -252,4 +252,64 @@ impl BlockingShop {
     fn url(&self) -> String {
         self.0.url()
     }
+}
+
+/// A shop with a name of its own: its address is let pass as one of a network, so it has a pace.
+struct PacedShop {
+    front: Front,
+    visits: Arc<Mutex<Vec<Instant>>>,
+    under_way: Arc<AtomicUsize>,
+}
+
+impl PacedShop {
+    async fn start() -> Self {
+        let (visits, under_way, most) =
+            (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (seen, now, at_once) = (visits.clone(), under_way.clone(), most.clone());
+        let answer = async move |uri: Uri| {
+            if uri.path() == "/robots.txt" {
+                return StatusCode::NOT_FOUND.into_response();
+            }
+            seen.lock().unwrap().push(Instant::now());
+            at_once.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            now.fetch_sub(1, Ordering::SeqCst);
+            Html(PAGE).into_response()
+        };
+        let front = Front::start(0, Router::new().fallback(answer)).await.unwrap();
+        Self { front, visits, under_way: most }
+    }
+
+    fn page(&self, number: usize) -> String {
+        format!("{}/{number}", self.front.url())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_replicas_together_keep_a_shops_pace_and_a_job_keeps_the_pages_that_it_has_read() {
+    const PACE_MS: u64 = 300;
+    let shop = PacedShop::start().await;
+    let system = System::start(
+        Options::default()
+            .workers(2)
+            .real_scraping(4)
+            .env("SCRAPE_ALLOW_HOSTS", "127.0.0.0/8")
+            .env("SCRAPE_PACE_MS", &PACE_MS.to_string()),
+    )
+    .await;
+    let (mut ids, began) = (Vec::new(), Instant::now());
+    for job in 0..2 {
+        let urls: Vec<String> = (0..8).map(|page| shop.page(8 * job + page)).collect();
+        ids.push(system.post_job("scrape", json!({ "product_id": "TEA-1", "urls": urls })).await);
+    }
+    for id in &ids {
+        let job = system.wait_job(id).await;
+        let pages = job["result"]["pages"].as_array().unwrap();
+        assert!(pages.len() == 8 && pages.iter().all(|page| page["price"]["amount"] == "39.90"), "{job}");
+        assert_eq!(job["attempt"], 1, "waiting for a turn is no attempt: {job}");
+    }
+    let visits = shop.visits.lock().unwrap().clone();
+    assert_eq!((visits.len(), shop.under_way.load(Ordering::SeqCst)), (16, 1), "each page is fetched once");
+    let whole = *visits.last().unwrap() - began;
+    assert!(whole >= Duration::from_millis(15 * PACE_MS), "{whole:?}");
 }

@@ -1,0 +1,36 @@
+//! One after the other, at a distance.
+
+use std::time::Duration;
+
+use super::{Server, call};
+use crate::{error::Error, keys, settings::ms};
+
+/// For so long beyond its time a ticket's place is kept: longer than a job is put off by what else may hold it up.
+const KEPT: Duration = Duration::from_secs(10 * 60);
+/// While somebody is under way.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+impl Server {
+    /// How long a ticket has to wait at a place; nothing: it has begun.
+    pub(crate) async fn turn(
+        &self,
+        place: &str,
+        ticket: &str,
+        now_ms: u64,
+        pace: Duration,
+        busy: Duration,
+    ) -> Result<Option<Duration>, Error> {
+        let call = call!(
+            turn,
+            keys::turns(&self.prefix, place),
+            now_ms = now_ms,
+            ticket = ticket,
+            pace_ms = ms(pace),
+            busy_ms = ms(busy),
+            kept_ms = ms(KEPT),
+            look_again_ms = ms(LOOK_AGAIN),
+        );
+        let wait: u64 = self.run(&call).await?;
+        Ok((wait > 0).then(|| Duration::from_millis(wait)))
+    }
+}

@@ -1,0 +1,80 @@
+//! One after the other, at a distance.
+
+use std::time::Duration;
+
+use fleet::{Begun, Fleet, Turn};
+use servers::{PATIENCE, wait_until};
+
+use crate::world::World;
+
+const PACE: Duration = Duration::from_secs(2);
+const BUSY: Duration = Duration::from_secs(600);
+
+async fn ask(fleet: &Fleet, ticket: &str) -> Result<Begun, u128> {
+    match fleet.turn("shop.example", ticket, PACE, BUSY).await {
+        Turn::Begun(begun) => Ok(begun),
+        Turn::Wait(wait) => Err(wait.as_millis()),
+    }
+}
+
+/// Ends a turn, and waits until another one may begin.
+async fn end(fleet: &Fleet, begun: Begun, next: &str) -> Begun {
+    drop(begun);
+    let mut begun = None;
+    wait_until("the next one begins", PATIENCE, async || {
+        begun = ask(fleet, next).await.ok();
+        begun.is_some()
+    })
+    .await;
+    begun.unwrap()
+}
+
+async fn turns_of_a_place_keep_their_distance_and_their_order(world: World) {
+    let (a, b) = (world.replica(), world.replica());
+    let first = ask(&a, "1").await.unwrap();
+    assert_eq!(ask(&b, "2").await.unwrap_err(), 2_000);
+    assert_eq!(ask(&a, "3").await.unwrap_err(), 4_000);
+    assert_eq!(ask(&b, "2").await.unwrap_err(), 2_000, "a ticket that comes again keeps its time");
+    world.advance_s(2);
+    assert_eq!(ask(&a, "3").await.unwrap_err(), 2_000);
+    assert_eq!(ask(&b, "2").await.unwrap_err(), 1_000, "the first one is under way");
+    let second = end(&b, first, "2").await;
+    // One that comes late does not make the next one come too early.
+    world.advance_s(1);
+    drop(second);
+    world.advance_s(1);
+    let third = ask(&a, "3").await;
+    assert!(third.is_ok() || third.is_err_and(|wait| wait == 1_000));
+    assert_eq!(ask(&b, "4").await.unwrap_err(), 2_000);
+}
+
+async fn a_turn_ends_with_whoever_had_it(world: World) {
+    let fleet = world.replica();
+    let gone = fleet.turn("shop.example", "gone", PACE, Duration::from_millis(50)).await;
+    assert!(matches!(&gone, Turn::Begun(_)));
+    world.advance_s(2);
+    let mut next = None;
+    wait_until("it counts as gone", PATIENCE, async || {
+        next = ask(&fleet, "next").await.ok();
+        next.is_some()
+    })
+    .await;
+    // Its end says nothing of the one that is under way now.
+    drop(gone);
+    fleet.flush().await;
+    world.advance_s(2);
+    assert_eq!(ask(&fleet, "third").await.unwrap_err(), 1_000);
+}
+
+async fn places_do_not_wait_for_each_other(world: World) {
+    let fleet = world.replica();
+    let _here = ask(&fleet, "1").await.unwrap();
+    let there = fleet.turn("other.example{x}", "1", PACE, BUSY).await;
+    assert!(matches!(there, Turn::Begun(_)));
+}
+
+super::on_both_servers!(
+    turns_of_a_place_keep_their_distance_and_their_order,
+    a_turn_ends_with_whoever_had_it,
+    places_do_not_wait_for_each_other,
+);
