@@ -108,10 +108,13 @@ impl Handler for Scrape {
             let ticket = format!("{}/{index}", context.job_id);
             (index, pages.fetch(url, self.selector.as_deref(), ticket, context).await)
         });
-        let mut errors = Vec::new();
+        let (mut errors, mut providers) = (Vec::new(), Vec::new());
         for (index, answer) in join_all(fetches).await {
             match answer {
-                Ok(answer) => read[index] = Some(Read::new(self.urls[index].clone(), answer)),
+                Ok(answer) => {
+                    providers.push(answer.provider);
+                    read[index] = Some(Read::new(self.urls[index].clone(), answer));
+                }
                 Err(error) => errors.push((index, error)),
             }
         }
@@ -135,7 +138,9 @@ impl Handler for Scrape {
         // What stands in for a page is no provider of it.
         let provider =
             read.iter().filter_map(|read| read.provider.as_deref()).max_by_key(|name| *name != NoPrice::NAME);
-        let provider = provider.and_then(provider_named);
+        let named =
+            |name: &str| providers.iter().copied().find(|known| *known == name).or_else(|| provider_named(name));
+        let provider = provider.and_then(named);
         let mut reasons: Vec<&str> = read.iter().filter_map(|read| read.degraded_reason.as_deref()).collect();
         reasons.dedup();
         let degraded_reason = (!reasons.is_empty()).then(|| reasons.join("; "));
