@@ -47,7 +47,7 @@ const UNTAXED: &str = "ht netto hors ex excl exkl excluding exclusive bez без
 
 const TAXED: &str = "ttc brutto inc incl inkl including inclusive vat mwst ust tva iva btw dph moms gst tax";
 
-const INSTALMENTS: &str = "raten rate ratenzahlung cuotas cuota parcelas parcela mensualités mensualité instalments installments \
+const INSTALMENTS: &str = "raten rate ratenzahlung plazos plazo cuotas cuota parcelas parcela mensualités mensualité instalments installments \
     payments payment fois versements versement termijnen rat splátek splátky taksit monatsraten monatsrate quotas";
 
 /// The piece itself, which a price is for anyway.

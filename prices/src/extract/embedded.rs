@@ -9,6 +9,7 @@ use super::{
     json::{self, Json},
     markup,
     products::simple,
+    view::View,
 };
 use crate::{
     amount::{self, Money},
@@ -110,12 +111,91 @@ pub(super) fn read(dom: &Dom<'_>, names: &[String]) -> Vec<Told> {
             letters += length;
             read_to = from + length;
             let before = &content[start.saturating_sub(40).min(start)..start.min(content.len())];
-            let is_event = before.contains("view_item") || before.contains("ViewContent");
+            let is_event = [
+                "view_item",
+                "ViewContent",
+                "BCData",
+                "utag_data",
+                "productDetail",
+                "productJ",
+                "spConfig",
+                "OptionsPrice",
+            ]
+            .into_iter()
+            .any(|mark| before.contains(mark));
             let is_shopify = before.contains("meta");
             walk.values(vec![value], &Around { is_product: is_event, in_cents: is_shopify, ..Around::default() });
         }
     }
     walk.found
+}
+
+/// Amounts in attributes and hidden fields of the product's own elements: `data-product-price="135.00"`.
+pub(super) fn attributes(view: &View<'_>) -> Vec<Told> {
+    let dom = view.dom;
+    let Some(name) = view.name else { return Vec::new() };
+    let to = view.button_of_product().map_or(name + FAR, |button| button.end.max(name));
+    let around = dom.around(name).take(8).filter(|at| !matches!(dom.name(*at), "body" | "html" | ""));
+    let mut found = Vec::new();
+    for at in around.chain(name..to.min(dom.len())) {
+        if dom.is_text(at) || (at >= name && view.is_aside(at) && dom.name(at) != "input") {
+            continue;
+        }
+        let get = |names: &[&str]| names.iter().find_map(|name| dom.attr(at, name));
+        let is_field = dom.name(at) == "input"
+            && get(&["type"]).is_some_and(|kind| kind.eq_ignore_ascii_case("hidden"))
+            && get(&["name"]).is_some_and(|name| FIELDS.contains(&name.to_lowercase().as_str()));
+        let amount = if is_field {
+            get(&["value"])
+        } else {
+            get(&["data-product-price", "data-price-amount", "data-price", "data-sale-price", "data-item-price"])
+        };
+        let currency = get(&["data-product-currency", "data-currency", "data-currency-code"])
+            .and_then(|text| amount::currency(&text));
+        let money = amount
+            .and_then(|text| amount::from_text(&text, currency.as_deref()))
+            .filter(|money| !money.amount.is_zero());
+        if let Some(money) = money {
+            let money = Money { currency: money.currency.or(currency), ..money };
+            found.push(Told { money, former: None, availability: None });
+        }
+    }
+    found
+}
+
+/// Names of hidden fields with a price.
+const FIELDS: [&str; 10] =
+    ["price", "preis", "prix", "precio", "prezzo", "preco", "prijs", "product_price", "productprice", "item_price"];
+/// Without a button, so many parts behind the name are looked at.
+const FAR: usize = 200;
+
+/// The currency that the shop's scripts speak of, where it is only one.
+pub(super) fn currency(dom: &Dom<'_>) -> Option<String> {
+    let mut found: Option<String> = None;
+    for content in
+        dom.all("script").map(|at| dom.content(at)).filter(|content| content.contains("urrency")).take(PIECES)
+    {
+        for (at, _) in content.match_indices("urrency").take(40) {
+            let rest = content[at + "urrency".len()..].trim_start_matches(|c: char| {
+                c.is_ascii_alphabetic() || matches!(c, '"' | '\'' | ' ' | ':' | '=' | '{' | '_' | '\\')
+            });
+            let code = |text: &str| {
+                let word = text.get(..3).filter(|word| word.bytes().all(|b| b.is_ascii_uppercase()))?;
+                let ends = text[3..].starts_with(['"', '\'', '\\']);
+                ends.then(|| amount::currency(word))?
+            };
+            // The skipped letters may be the code itself.
+            let start = content.len() - rest.len();
+            let code = code(&content[start.saturating_sub(3)..]).or_else(|| code(rest));
+            match (&found, code) {
+                (_, None) => {}
+                (None, code) => found = code,
+                (Some(first), Some(other)) if *first == other => {}
+                (Some(_), Some(_)) => return None,
+            }
+        }
+    }
+    found
 }
 
 /// What is around an object.
@@ -168,13 +248,14 @@ const FORMER: [&str; 11] = [
     "strikeprice",
     "rrp",
 ];
-const AMOUNTS: [&str; 13] = [
+const AMOUNTS: [&str; 14] = [
     "finalprice",
     "saleprice",
     "sale",
     "currentprice",
     "current",
     "withtax",
+    "withouttax",
     "amount",
     "value",
     "price",

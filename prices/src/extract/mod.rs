@@ -160,13 +160,28 @@ impl<'a> Document<'a> {
         names.extend(view.name.map(|at| products::simple(&self.dom.line(at))).filter(|name| !name.is_empty()));
         // Scripts are read where nothing else says the same as readers see.
         let is_settled = told.as_ref().is_some_and(|told| weigh::is_shown(told.amount, &seen));
-        let embedded = if is_settled { Vec::new() } else { embedded::read(self.dom, &names) };
-        let weights =
-            weigh::Weights { readings: &readings, embedded: &embedded, visible: visible.as_ref(), seen: &seen };
+        let embedded = || match embedded::read(self.dom, &names) {
+            found if found.is_empty() => embedded::attributes(&view),
+            found => found,
+        };
+        let embedded = if is_settled { Vec::new() } else { embedded() };
+        let between = (view.name.unwrap_or(0), view.button_of_product().map_or(usize::MAX, |button| button.end));
+        let weights = weigh::Weights {
+            readings: &readings,
+            embedded: &embedded,
+            visible: visible.as_ref(),
+            seen: &seen,
+            between,
+        };
         let local = |text: &str| locale::currency(text, self.dom, self.url, self.hints.language).map(str::to_owned);
         let price = weights.price(told, local);
         let price = self.selected().map(|money| weigh::selected(money, price.as_ref())).or(price);
-        let price = price.map(|price| Price { currency: price.currency.or_else(|| currency.clone()), ..price });
+        let price = price.map(|price| {
+            let of_sign =
+                |amount| seen.iter().find(|seen| seen.money.amount == amount).and_then(|seen| local(&seen.text));
+            let found = price.currency.or_else(|| currency.clone()).or_else(|| of_sign(price.amount));
+            Price { currency: found.or_else(|| embedded::currency(self.dom)), ..price }
+        });
         let of_page = || readings.iter().find_map(|(_, reading)| reading.availability).map(str::to_owned);
         let shown = || stock::shown(&view, visible.as_ref().map(|visible| visible.at)).map(str::to_owned);
         let availability = price.as_ref().and_then(|price| price.availability.clone()).or_else(of_page).or_else(shown);

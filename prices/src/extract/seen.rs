@@ -4,7 +4,7 @@ use super::{markup, view::View};
 use crate::{
     amount::{self, Money, Role},
     dom::At,
-    words::Part,
+    words::{self, Part, Said},
 };
 
 /// So many amounts of a page are looked at.
@@ -93,7 +93,7 @@ fn may_be_amount(text: &str) -> bool {
     let text = text.trim();
     // What is off, and how many liked it.
     let is_share = text.contains('%') && !text.contains(['$', '€', '£']);
-    if text.len() > 2 * LONGEST || is_share || !text.bytes().any(|b| b.is_ascii_digit()) {
+    if text.len() > 2 * LONGEST || is_share || !text.chars().any(char::is_numeric) {
         return false;
     }
     let letters = text.bytes().filter(u8::is_ascii_alphabetic).count();
@@ -163,7 +163,10 @@ fn read(view: &View<'_>, found: &Found, between: (At, At), currency: Option<&str
         part = part.and(view.part(inner).without(Part::HIDDEN));
     }
     let is_aside = view.is_aside(at) || part.has(Part::HIDDEN);
-    let before = label_before(view, label_from.min(at), between.0);
+    let before = match label_before(view, at, between.0) {
+        label if label.is_empty() => label_before(view, label_from.min(at), between.0),
+        label => label,
+    };
     let behind = label_behind(view, dom.end(at), between.1);
     let whole = format!("{before} {text} {behind}");
     let mut told = amount::all(&whole, currency);
@@ -177,6 +180,17 @@ fn read(view: &View<'_>, found: &Found, between: (At, At), currency: Option<&str
             role: Role::Price,
             has_sign: false,
         }));
+    }
+    let is_range = told.iter().any(|told| told.role == Role::Upper);
+    if is_range || amount::is_from(&whole) || amount::is_from(text) {
+        part = part.and(Part::FROM);
+    }
+    let said = words::said(&whole.to_lowercase());
+    if said.has(Said::FEW) {
+        part = part.and(Part::SAVING);
+    }
+    if said.has(Said::LOWEST) {
+        part = part.and(Part::OLD);
     }
     let n_prices = told.iter().filter(|told| told.role == Role::Price).count();
     for told in told {

@@ -20,11 +20,13 @@ pub(super) struct Weights<'a> {
     pub(super) embedded: &'a [embedded::Told],
     pub(super) visible: Option<&'a Visible>,
     pub(super) seen: &'a [Seen],
+    /// From the product's name to the button that buys.
+    pub(super) between: (usize, usize),
 }
 
 /// Whether readers see an amount as a price of the product.
 pub(super) fn is_shown(amount: Decimal, seen: &[Seen]) -> bool {
-    seen.iter().any(|seen| seen.money.amount == amount && !seen.is_other())
+    seen.iter().any(|seen| seen.money.amount == amount && !seen.is_other() && !seen.is_lesser())
 }
 
 /// The price that the job's selector names. `other`: what the page says without.
@@ -38,7 +40,8 @@ impl Weights<'_> {
     /// `told`: the best of what machines are told. `local`: what a sign means on the page.
     pub(super) fn price(&self, told: Option<Price>, local: impl Fn(&str) -> Option<String>) -> Option<Price> {
         let told = told.or_else(|| self.embedded());
-        match (told, self.visible) {
+        let refused = |amount: &Decimal| self.readings.iter().any(|(_, reading)| reading.refused.contains(amount));
+        match (told, self.visible.filter(|visible| !refused(&visible.money.amount))) {
             (Some(told), Some(visible)) if told.amount == visible.money.amount => {
                 let currency =
                     told.currency.or_else(|| visible.money.currency.clone()).or_else(|| local(&visible.text));
@@ -62,19 +65,28 @@ impl Weights<'_> {
         let others =
             self.readings.iter().filter_map(|(method, reading)| Some((*method, reading.price.as_ref()?.0.clone())));
         let scripts = self.embedded.iter().map(|told| (Method::Embedded, told.money.clone()));
-        let refused = self.readings.iter().any(|(_, reading)| reading.refused.contains(&amount));
         // Something else that is made for machines agrees with what readers see.
         let mut agrees = others.chain(scripts).filter(|(_, money)| money.amount == amount);
-        if let (Some((method, money)), true, false) = (agrees.next(), visible.place >= Place::Near, refused) {
+        if let (Some((method, money)), true) = (agrees.next(), visible.place >= Place::Near) {
             let currency = money.currency.or(told.currency);
             return Price { amount, currency, method, confidence: Confidence::High, availability: told.availability };
         }
-        if visible.place == Place::Between && !refused && !is_shown(told.amount, self.seen) {
+        if visible.place == Place::Between && !self.is_between(told.amount) {
             let seen = seen_price(visible, Confidence::Low, local);
             return Price { currency: seen.currency.or(told.currency), availability: told.availability, ..seen };
         }
         let confidence = if is_shown(told.amount, self.seen) { Confidence::High } else { Confidence::Medium };
         Price { confidence, ..told }
+    }
+
+    /// Whether an amount stands where the price does, between the product's name and the button.
+    fn is_between(&self, amount: Decimal) -> bool {
+        let (from, to) = self.between;
+        let is_within = |seen: &&Seen| seen.at >= from && seen.at <= to;
+        self.seen
+            .iter()
+            .filter(is_within)
+            .any(|seen| seen.money.amount == amount && !seen.is_other() && !seen.is_lesser())
     }
 
     /// The price that scripts are told: the one that readers see, or the only one.
