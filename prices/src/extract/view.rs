@@ -220,9 +220,9 @@ impl<'a> View<'a> {
                 .attr(at, "type")
                 .is_some_and(|kind| matches!(kind.to_ascii_lowercase().as_str(), "submit" | "button" | "image"));
         let is_button = is_input || matches!(name, "button" | "a");
-        if !is_button
-            && !(matches!(name, "div" | "span" | "li" | "p") && dom.attr(at, "role").as_deref() == Some("button"))
-        {
+        let plays_button =
+            || matches!(name, "div" | "span" | "li" | "p") && dom.attr(at, "role").as_deref() == Some("button");
+        if !(is_button || plays_button()) {
             return None;
         }
         if dom.end(at) - at > IN_A_BUTTON {
