@@ -1,5 +1,23 @@
 //! Words that shops write around amounts, in lower case.
 
+use std::{collections::HashSet, sync::OnceLock};
+
+/// Words with a space between, in a set from the first look on: a page asks of each of its words.
+struct List {
+    words: &'static str,
+    set: OnceLock<HashSet<&'static str>>,
+}
+
+impl List {
+    const fn of(words: &'static str) -> Self {
+        Self { words, set: OnceLock::new() }
+    }
+
+    fn has(&self, word: &str) -> bool {
+        self.set.get_or_init(|| self.words.split_whitespace().collect()).contains(word)
+    }
+}
+
 /// What a word says of the amount behind it, or of the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
@@ -20,64 +38,90 @@ pub(super) enum Meaning {
     Harmless,
 }
 
-const FORMER: &str = "was statt instead anstatt vorher früher bisher ehemals before formerly old alt alter avant \
+static FORMER: List = List::of(
+    "was statt instead anstatt vorher früher bisher ehemals before formerly old alt alter avant \
     ancien ancienne lieu antes antiguo anterior vecchio precedente anziché invece voorheen původně původní \
     przedtem było poprzednia před førpris førhen ord ordinarie tidigare norm раньше старая было стара anterioară korábbi eredeti \
-    compare war waren était era foi byla bola wynosiła volt tidligere stará starý obniżką najniższa";
+    compare war waren était era foi byla bola wynosiła volt tidligere stará starý obniżką najniższa",
+);
 
-const REGULAR: &str = "uvp rrp msrp mrp srp rsp list listino listenpreis catalogue adviesprijs pvp pvpr reg regular regulär normal normalpris normalpreis \
+static REGULAR: List = List::of(
+    "uvp rrp msrp mrp srp rsp list listino listenpreis catalogue adviesprijs pvp pvpr reg regular regulär normal normalpris normalpreis \
     normaler normale normaal original originale originaler originalpreis originele oorspronkelijke ursprünglich ursprünglicher \
     ursprungspreis initial initiale pierwotna public niedrigster niedrigste lowest laagste bas basso bajo lägsta laveste nejnižší bestpreis \
     ordinary habituel habitual běžná běžně doporučená vejl vejledende zalecana recommended suggested retail \
-    base conseillé recommandé consigliato regularna обычная 通常価格 定価 参考価格 原价 原價 市场价 정가 정상가 소비자가";
+    base conseillé recommandé consigliato regularna обычная 通常価格 定価 参考価格 原价 原價 市场价 정가 정상가 소비자가",
+);
 
-const SAVING: &str = "save saving savings sparen spare spart ersparnis rabatt discount off économisez économie remise réduction ahorra \
+static SAVING: List = List::of(
+    "save saving savings sparen spare spart ersparnis rabatt discount off économisez économie remise réduction ahorra \
     ahorre ahorro descuento risparmi risparmia sconto bespaar korting скидка экономия sleva ušetříte rabat oszczędzasz desconto \
-    economize kedvezmény spar cashback coupon gutschein voucher bonus";
+    economize kedvezmény spar cashback coupon gutschein voucher bonus",
+);
 
 /// Of these, those that speak of what stands behind them.
-const SAVES: &str = "save spare spart économisez ahorra ahorre risparmi bespaar ušetříte oszczędzasz economize";
+static SAVES: List =
+    List::of("save spare spart économisez ahorra ahorre risparmi bespaar ušetříte oszczędzasz economize");
 
-const SHIPPING: &str = "versand versandkosten versandkostenfrei portofrei shipping delivery livraison port envío envio gastos spedizione verzendkosten verzending \
-    frakt fragt doprava dostawa wysyłka доставка porto postage frete szállítás livrare toimitus lieferung pfand deposit consigne";
+static SHIPPING: List = List::of(
+    "versand versandkosten versandkostenfrei portofrei shipping delivery livraison port envío envio gastos spedizione verzendkosten verzending \
+    frakt fragt doprava dostawa wysyłka доставка porto postage frete szállítás livrare toimitus lieferung pfand deposit consigne",
+);
 
-const UNIT_PRICE: &str = "= monatlich mtl monthly mensuel mensile grundpreis kilopreis literpreis stückpreis einheitspreis jämförpris jfr jmf";
+static UNIT_PRICE: List = List::of(
+    "= monatlich mtl monthly mensuel mensile grundpreis kilopreis literpreis stückpreis einheitspreis jämförpris jfr jmf",
+);
 
-const UNTAXED: &str = "ht netto hors ex excl exkl excluding exclusive bez без";
+static UNTAXED: List = List::of("ht netto hors ex excl exkl excluding exclusive bez без");
 
-const TAXED: &str = "ttc brutto inc incl inkl including inclusive vat mwst ust tva iva btw dph moms gst tax";
+static TAXED: List = List::of("ttc brutto inc incl inkl including inclusive vat mwst ust tva iva btw dph moms gst tax");
 
-const INSTALMENTS: &str = "raten rate ratenzahlung plazos plazo cuotas cuota parcelas parcela mensualités mensualité instalments installments \
-    payments payment fois versements versement termijnen rat splátek splátky taksit monatsraten monatsrate quotas";
+static INSTALMENTS: List = List::of(
+    "raten rate ratenzahlung plazos plazo cuotas cuota parcelas parcela mensualités mensualité instalments installments \
+    payments payment fois versements versement termijnen rat splátek splátky taksit monatsraten monatsrate quotas",
+);
 
 /// The piece itself, which a price is for anyway.
-const PIECES: &str = "each stück stueck stk st pc pcs piece pieces pce pièce pièces ud uds unit units unidad unidade item items szt ks шт \
-    ea pair paar paire set stuk stuks pezzo pezzi kpl db kus styck kappale adet 個 个 件";
+static PIECES: List = List::of(
+    "each stück stueck stk st pc pcs piece pieces pce pièce pièces ud uds unit units unidad unidade item items szt ks шт \
+    ea pair paar paire set stuk stuks pezzo pezzi kpl db kus styck kappale adet 個 个 件",
+);
 
-const MEASURES: &str = "g gr gram grams kg kilo kilogram mg lb lbs oz pound ml cl dl l ltr liter litre litro litres liters m m² m2 qm sqm \
+static MEASURES: List = List::of(
+    "g gr gram grams kg kilo kilogram mg lb lbs oz pound ml cl dl l ltr liter litre litro litres liters m m² m2 qm sqm \
     mm cm km meter metre yard ft inch in zoll ml² hour hr h std stunde nacht night nuit noche tag day jour gb tb mb kb w kw kwh v mah hz \
-    мл л кг г см м кв";
+    мл л кг г см м кв",
+);
 
-const MONTHS: &str = "month months monthly mo mon mth monat monate monatlich mtl mois mensuel mes meses mensual mese mensile maand miesiąc měsíc \
-    måned månad месяц мес kk hó lună ay year yr jahr an année año anno jaar rok år год annum week woche semaine semana settimana";
+static MONTHS: List = List::of(
+    "month months monthly mo mon mth monat monate monatlich mtl mois mensuel mes meses mensual mese mensile maand miesiąc měsíc \
+    måned månad месяц мес kk hó lună ay year yr jahr an année año anno jaar rok år год annum week woche semaine semana settimana",
+);
 
-const MONTH_NAMES: &str = "january february march april may june july august september october november december jan feb mar apr jun jul aug \
+static MONTH_NAMES: List = List::of(
+    "january february march april may june july august september october november december jan feb mar apr jun jul aug \
     sep sept oct nov dec januar februar märz mai juni juli oktober dezember okt dez janvier février mars avril juin juillet août \
     septembre octobre novembre décembre enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre \
     gennaio febbraio aprile maggio giugno luglio settembre ottobre novembre dicembre januari februari maart mei juni augustus \
-    января февраля марта апреля мая июня июля августа сентября октября ноября декабря 年 月 日";
+    января февраля марта апреля мая июня июля августа сентября октября ноября декабря 年 月 日",
+);
 
-const COUNTS: &str = "für for pour per por pro par x er pack packs packung pakker box boxes rolls rollen flaschen bottles stars sterne reviews \
-    bewertungen avis days tage tagen jours jour dagen dagar días dias giorni dni dnů people left available verfügbar disponibles sold verkauft 枚 本 人 回 点";
+static COUNTS: List = List::of(
+    "für for pour per por pro par x er pack packs packung pakker box boxes rolls rollen flaschen bottles stars sterne reviews \
+    bewertungen avis days tage tagen jours jour dagen dagar días dias giorni dni dnů people left available verfügbar disponibles sold verkauft 枚 本 人 回 点",
+);
 
-const COUNTED_BEFORE: &str = "pack set size größe taille talla model modell modèle no nr art sku ref ean isbn upc artikel tel phone call fax \
-    telefon rating bewertung version type typ page seite over only-left série serie";
+static COUNTED_BEFORE: List = List::of(
+    "pack set size größe taille talla model modell modèle no nr art sku ref ean isbn upc artikel tel phone call fax \
+    telefon rating bewertung version type typ page seite over only-left série serie",
+);
 
-const PER: &str = "per pro je par por за à na a az";
+static PER: List = List::of("per pro je par por за à na a az");
 
-const RANGE: &str = "to bis tot til till до a à al hasta until";
+static RANGE: List = List::of("to bis tot til till до a à al hasta until");
 
-const HARMLESS: &str = "price prices preis preise prix precio precios preço preços prezzo prijs prijzen cena ceny ceník pris hinta ár ára \
+static HARMLESS: List = List::of(
+    "price prices preis preise prix precio precios preço preços prezzo prijs prijzen cena ceny ceník pris hinta ár ára \
     цена ціна fiyat fiyatı fiyati τιμή preț pret harga giá ราคา 価格 가격 价格 售价 販売価格 税込 税抜 税別 from ab from: od от від desde \
     vanaf fra från da dès partir starting at as low ab: now jetzt nur only just seulement solo sólo nu maintenant ahora ora nyní \
     teraz сейчас our your my unser ihr notre votre nuestro su vår din sale special angebot offer deal today heute aktuell current selling best new neu nouveau nuevo net netto brutto gross total summe inkl incl inc incl: included including inklusive \
@@ -85,25 +129,22 @@ const HARMLESS: &str = "price prices preis preise prix precio precios preço pre
     die das le la les el il un une ein eine i is is: est ist of du des du: pm rub only: bez vč včetně s z w we you pay in approx ca circa \
     estimated buy buynow kaufen each stück stk st pc pcs piece unit ud szt ks шт ea běžná běżna běžně akční naše prodejní cenа obvyklá \
     promocyjna promocja aanbieding actie actieprijs tilbud erbjudande оферта акция promo promotion oferta offre soldes solde saldo \
-    or oder ou o oppure nebo lub eller vagy или regulier internetpreis online webpreis web shop store";
-
-fn has(list: &str, word: &str) -> bool {
-    list.split_whitespace().any(|known| known == word)
-}
+    or oder ou o oppure nebo lub eller vagy или regulier internetpreis online webpreis web shop store",
+);
 
 /// What a word says of the amount behind it.
 pub(super) fn before(word: &str) -> Option<Meaning> {
     let lists = [
-        (UNTAXED, Meaning::Untaxed),
-        (FORMER, Meaning::Former),
-        (REGULAR, Meaning::Regular),
-        (SAVING, Meaning::Saving),
-        (SHIPPING, Meaning::Shipping),
-        (UNIT_PRICE, Meaning::UnitPrice),
-        (INSTALMENTS, Meaning::Instalment),
-        (HARMLESS, Meaning::Harmless),
+        (&UNTAXED, Meaning::Untaxed),
+        (&FORMER, Meaning::Former),
+        (&REGULAR, Meaning::Regular),
+        (&SAVING, Meaning::Saving),
+        (&SHIPPING, Meaning::Shipping),
+        (&UNIT_PRICE, Meaning::UnitPrice),
+        (&INSTALMENTS, Meaning::Instalment),
+        (&HARMLESS, Meaning::Harmless),
     ];
-    lists.into_iter().find(|(list, _)| has(list, word)).map(|(_, meaning)| meaning)
+    lists.into_iter().find(|(list, _)| list.has(word)).map(|(_, meaning)| meaning)
 }
 
 /// What a word right behind an amount says of it.
@@ -111,23 +152,23 @@ pub(super) fn behind(word: &str) -> Option<Meaning> {
     match before(word) {
         // "12 € statt 15 €" and "12 €, save 3 €" say nothing of the first.
         Some(Meaning::Former | Meaning::UnitPrice) => None,
-        _ if has(SAVES, word) => None,
+        _ if SAVES.has(word) => None,
         meaning => meaning,
     }
 }
 
 pub(super) fn is_harmless(word: &str) -> bool {
-    has(HARMLESS, word) || has(REGULAR, word)
+    HARMLESS.has(word) || REGULAR.has(word)
 }
 
 /// Beside an amount that has no tax in it.
 pub(super) fn is_untaxed(word: &str) -> bool {
-    has(UNTAXED, word)
+    UNTAXED.has(word)
 }
 
 /// Says whether an amount has the tax in it.
 pub(super) fn is_of_tax(word: &str) -> bool {
-    is_untaxed(word) || has(TAXED, word)
+    is_untaxed(word) || TAXED.has(word)
 }
 
 /// Stands between units and cents: `12 euros and 99 cents`.
@@ -137,46 +178,46 @@ pub(super) fn is_and(word: &str) -> bool {
 
 /// Whether it is known what a word says of the amounts beside it.
 pub(super) fn is_known(word: &str) -> bool {
-    let lists = [PIECES, MEASURES, MONTHS, MONTH_NAMES, COUNTS, COUNTED_BEFORE, PER, RANGE];
-    before(word).is_some() || is_untaxed(word) || lists.into_iter().any(|list| has(list, word))
+    let lists = [&PIECES, &MEASURES, &MONTHS, &MONTH_NAMES, &COUNTS, &COUNTED_BEFORE, &PER, &RANGE];
+    before(word).is_some() || is_untaxed(word) || lists.into_iter().any(|list| list.has(word))
 }
 
 pub(super) fn is_instalments(word: &str) -> bool {
-    has(INSTALMENTS, word)
+    INSTALMENTS.has(word)
 }
 
 pub(super) fn is_piece(word: &str) -> bool {
-    has(PIECES, word)
+    PIECES.has(word)
 }
 
 pub(super) fn is_measure(word: &str) -> bool {
-    has(MEASURES, word)
+    MEASURES.has(word)
 }
 
 pub(super) fn is_period(word: &str) -> bool {
-    has(MONTHS, word)
+    MONTHS.has(word)
 }
 
 pub(super) fn is_month_name(word: &str) -> bool {
-    has(MONTH_NAMES, word)
+    MONTH_NAMES.has(word)
 }
 
 /// Whether a number before this word counts something.
 pub(super) fn is_counted(word: &str) -> bool {
-    has(COUNTS, word) || is_piece(word) || is_measure(word)
+    COUNTS.has(word) || is_piece(word) || is_measure(word)
 }
 
 /// Whether a number behind this word counts or names something.
 pub(super) fn counts_next(word: &str) -> bool {
-    has(COUNTED_BEFORE, word)
+    COUNTED_BEFORE.has(word)
 }
 
 pub(super) fn is_per(word: &str) -> bool {
-    has(PER, word)
+    PER.has(word)
 }
 
 pub(super) fn is_range(word: &str) -> bool {
-    has(RANGE, word)
+    RANGE.has(word)
 }
 
 /// How many zeros a word adds to the number before it.
