@@ -113,30 +113,39 @@ fn has_dashes(text: &str) -> bool {
     })
 }
 
-/// Whether a text begins with a word for the least: `ab`, `from`, `as low as`.
+/// Whether a word for the least stands right before an amount: `ab 9,99 €`, `as low as $5`.
 pub(crate) fn is_from(text: &str) -> bool {
-    let lower = text.trim().to_lowercase();
-    [
-        "from ",
-        "ab ",
-        "dès ",
-        "à partir",
-        "desde ",
-        "a partir",
-        "a partire",
-        "vanaf ",
-        "od ",
-        "från ",
-        "fra ",
+    const WORDS: [&str; 19] = [
+        "from",
+        "ab",
+        "dès",
+        "à partir de",
+        "desde",
+        "a partir de",
+        "a partire da",
+        "vanaf",
+        "od",
+        "från",
+        "fra",
         "as low as",
-        "starting",
-        "от ",
-        "від ",
-        "alkaen",
+        "starting at",
         "starts at",
-    ]
-    .into_iter()
-    .any(|word| lower.starts_with(word) || lower == word.trim())
+        "от",
+        "від",
+        "alkaen",
+        "from only",
+        "ab nur",
+    ];
+    let lower = text.to_lowercase();
+    WORDS.into_iter().any(|word| {
+        lower.match_indices(word).any(|(at, _)| {
+            let begins = !lower[..at].ends_with(char::is_alphanumeric);
+            let rest = lower[at + word.len()..].trim_start_matches([' ', ':', '\u{a0}']);
+            begins
+                && rest.len() < lower.len() - at - word.len()
+                && rest.starts_with(|c: char| c.is_numeric() || matches!(c, '€' | '$' | '£' | '¥'))
+        })
+    })
 }
 
 /// Whether a word is a measure: `kg`.

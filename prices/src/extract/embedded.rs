@@ -3,6 +3,7 @@
 //! object counts when it is known to be the page's product, by its place or by its name.
 
 use rust_decimal::Decimal;
+use url::Url;
 
 use super::{
     availability,
@@ -64,11 +65,14 @@ pub(super) struct Told {
     pub(super) money: Money,
     pub(super) former: Option<Money>,
     pub(super) availability: Option<&'static str>,
+    /// The page's address names this variant.
+    pub(super) is_asked: bool,
 }
 
 /// All prices of the page's product. `names`: what the page calls it.
-pub(super) fn read(dom: &Dom<'_>, names: &[String]) -> Vec<Told> {
-    let mut walk = Walk { names, found: Vec::new(), objects: 0 };
+pub(super) fn read(dom: &Dom<'_>, names: &[String], url: &Url) -> Vec<Told> {
+    let asked = url.query_pairs().map(|(name, value)| (name.to_lowercase(), value.to_lowercase())).take(50).collect();
+    let mut walk = Walk { names, asked, found: Vec::new(), objects: 0 };
     for (name, value) in dom.attributes() {
         let fits = name.len() >= 12
             && name.len() <= 40
@@ -127,7 +131,8 @@ pub(super) fn read(dom: &Dom<'_>, names: &[String]) -> Vec<Told> {
             walk.values(vec![value], &Around { is_product: is_event, in_cents: is_shopify, ..Around::default() });
         }
     }
-    walk.found
+    let named: Vec<Told> = walk.found.iter().filter(|told| told.is_asked).cloned().collect();
+    if named.is_empty() { walk.found } else { named }
 }
 
 /// Amounts in attributes and hidden fields of the product's own elements: `data-product-price="135.00"`.
@@ -157,7 +162,7 @@ pub(super) fn attributes(view: &View<'_>) -> Vec<Told> {
             .filter(|money| !money.amount.is_zero());
         if let Some(money) = money {
             let money = Money { currency: money.currency.or(currency), ..money };
-            found.push(Told { money, former: None, availability: None });
+            found.push(Told { money, former: None, availability: None, is_asked: false });
         }
     }
     found
@@ -176,17 +181,10 @@ pub(super) fn currency(dom: &Dom<'_>) -> Option<String> {
         dom.all("script").map(|at| dom.content(at)).filter(|content| content.contains("urrency")).take(PIECES)
     {
         for (at, _) in content.match_indices("urrency").take(40) {
-            let rest = content[at + "urrency".len()..].trim_start_matches(|c: char| {
-                c.is_ascii_alphabetic() || matches!(c, '"' | '\'' | ' ' | ':' | '=' | '{' | '_' | '\\')
-            });
-            let code = |text: &str| {
-                let word = text.get(..3).filter(|word| word.bytes().all(|b| b.is_ascii_uppercase()))?;
-                let ends = text[3..].starts_with(['"', '\'', '\\']);
-                ends.then(|| amount::currency(word))?
-            };
-            // The skipped letters may be the code itself.
-            let start = content.len() - rest.len();
-            let code = code(&content[start.saturating_sub(3)..]).or_else(|| code(rest));
+            let behind: String = content[at..].chars().take(60).collect();
+            let mut words = behind.split(['"', '\'', '\\']);
+            let code = words.find(|word| word.len() == 3 && word.bytes().all(|b| b.is_ascii_uppercase()));
+            let code = code.and_then(amount::currency);
             match (&found, code) {
                 (_, None) => {}
                 (None, code) => found = code,
@@ -210,6 +208,8 @@ struct Around {
 
 struct Walk<'a> {
     names: &'a [String],
+    /// What the query of the page's address says.
+    asked: Vec<(String, String)>,
     found: Vec<Told>,
     objects: usize,
 }
@@ -371,7 +371,30 @@ impl Walk<'_> {
             Some(Json::Text(text)) => availability::from_text(text),
             _ => None,
         };
-        self.found.push(Told { money: money_found, former, availability });
+        let is_asked = match first(&["attributes"]) {
+            Some(Json::Object(attributes)) => {
+                let same = |(name, value): &(String, Json)| {
+                    let value = if let Json::Text(text) = value { text.to_lowercase() } else { return false };
+                    self.asked
+                        .iter()
+                        .any(|(asked, wanted)| *asked == name.to_lowercase() && (value.is_empty() || *wanted == value))
+                };
+                !attributes.is_empty() && attributes.iter().all(same)
+            }
+            _ => self.is_asked_by_id(first),
+        };
+        self.found.push(Told { money: money_found, former, availability, is_asked });
+    }
+
+    /// `?variant=123`
+    fn is_asked_by_id<'j>(&self, first: &impl Fn(&[&str]) -> Option<&'j Json>) -> bool {
+        let id = match first(&["id", "variantid", "variationid"]) {
+            Some(Json::Number(id) | Json::Text(id)) => id.to_lowercase(),
+            _ => return false,
+        };
+        self.asked.iter().any(|(name, wanted)| {
+            matches!(name.as_str(), "variant" | "variation" | "variation_id" | "variantid") && *wanted == id
+        })
     }
 
     fn is_name(&self, name: &str) -> bool {

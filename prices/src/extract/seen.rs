@@ -13,6 +13,10 @@ const AMOUNTS: usize = 3_000;
 const LONGEST: usize = 120;
 /// An element around one amount has no more in it than this.
 const PARTS: usize = 60;
+/// So many letters a piece of an amount has.
+const LETTERS: usize = 4;
+/// So many letters stand around the pieces of one.
+const WORDS: usize = 14;
 /// So far up from its digits an amount's sign can stand.
 const UP: usize = 4;
 /// So many amounts before and behind one are compared with it.
@@ -85,7 +89,33 @@ pub(super) fn amounts(view: &View<'_>, currency: Option<&str>) -> Vec<Seen> {
         let behind = places[index..].iter().take(TWICE).find(other).map_or(dom.len(), |found| found.at);
         read(view, found, (before, behind), currency, &mut seen);
     }
+    ranges(view, &mut seen);
     seen
+}
+
+/// The currency of all signs of a page, if it is one.
+pub(super) fn currency(seen: &[Seen]) -> Option<String> {
+    let mut all = seen.iter().filter_map(|seen| seen.money.currency.as_ref());
+    let first = all.next()?;
+    all.all(|other| other == first).then(|| first.clone())
+}
+
+/// Marks the lower ends of ranges whose ends stand in elements of their own: `95 € – 115 €`.
+fn ranges(view: &View<'_>, seen: &mut [Seen]) {
+    let dom = view.dom;
+    for index in 1..seen.len() {
+        let (from, to) = (dom.end(seen[index - 1].at), seen[index].at);
+        if from > to || to - from > 8 || seen[index].money.amount <= seen[index - 1].money.amount {
+            continue;
+        }
+        let between: String = (from..to).filter(|at| dom.is_text(*at)).map(|at| dom.text(at)).collect();
+        if matches!(
+            between.trim(),
+            "-" | "–" | "—" | "~" | "to" | "bis" | "à" | "a" | "do" | "tot" | "até" | "до" | "till" | "til"
+        ) {
+            seen[index - 1].part = seen[index - 1].part.and(Part::FROM);
+        }
+    }
 }
 
 /// Whether a text can hold digits of an amount. Cheap, since it is asked of every text.
@@ -114,7 +144,7 @@ fn element_of(view: &View<'_>, at: At, last: At, currency: Option<&str>) -> Opti
     let dom = view.dom;
     let mut bare = None;
     let mut here = dom.parent(at);
-    for _ in 0..UP {
+    for level in 0..UP {
         if here <= last || dom.end(here) - here > PARTS || matches!(dom.name(here), "body" | "html" | "table" | "tr") {
             break;
         }
@@ -123,9 +153,21 @@ fn element_of(view: &View<'_>, at: At, last: At, currency: Option<&str>) -> Opti
         if text.is_empty() || text.len() > LONGEST {
             break;
         }
+        // Pieces of an amount have few words around them.
+        let letters = text.chars().filter(|c| c.is_alphabetic()).count();
+        if level > 0 && letters > WORDS {
+            break;
+        }
         let told = amount::all(&text, currency);
         if told.iter().any(|told| told.has_sign) {
             return Some((here, text));
+        }
+        // What has words in it is no piece of an amount.
+        if text.chars().filter(|c| c.is_alphabetic()).count() > LETTERS
+            && bare.is_none()
+            && !view.part(here).has(Part::PRICE)
+        {
+            break;
         }
         let is_named = view.part(here).has(Part::PRICE) || dom.attr(here, "itemprop").as_deref() == Some("price");
         if is_named
@@ -225,7 +267,10 @@ fn label_before(view: &View<'_>, at: At, from: At) -> String {
     let texts = (from.max(at.saturating_sub(8))..at).rev().filter(|at| dom.is_text(*at));
     let mut texts = texts.map(|at| dom.text(at).trim().to_owned()).filter(|text| !text.is_empty());
     let label = texts.next().unwrap_or_default();
-    let is_label = label.chars().count() <= 32 && !label.starts_with('/') && !label.bytes().any(|b| b.is_ascii_digit());
+    let is_label = label.chars().count() <= 32
+        && !label.starts_with('/')
+        && (label.ends_with(':') || !amount::is_of_last(&label))
+        && !label.bytes().any(|b| b.is_ascii_digit());
     if is_label { label } else { String::new() }
 }
 

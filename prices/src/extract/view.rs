@@ -228,7 +228,8 @@ impl<'a> View<'a> {
         if dom.end(at) - at > IN_A_BUTTON {
             return None;
         }
-        if name == "a" && dom.end(at) - at > 8 {
+        // Most links of a page stand in its menus, before the name.
+        if name == "a" && (dom.end(at) - at > 8 || self.name.is_some_and(|name| at < name)) {
             return None;
         }
         let mut text = if is_input { String::new() } else { dom.line(at) };

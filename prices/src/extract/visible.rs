@@ -28,6 +28,8 @@ const LONELY: usize = 6;
 /// So many elements around an amount, and so many beside each, are looked at.
 const LEVELS: usize = 5;
 const SIBLINGS: usize = 60;
+/// A card of a list has no more in it than this.
+const CARD: usize = 60;
 
 /// How sure a price is from its place alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,16 +58,6 @@ pub(super) struct Visible {
 
 /// The visible price, if the page leaves no doubt which it is.
 pub(super) fn price(view: &View<'_>, seen: &[Seen]) -> Option<Visible> {
-    if std::env::var("SEEN").is_ok() {
-        eprintln!(
-            "name {:?} buttons {:?}",
-            view.name.map(|n| (n, view.dom.line(n))),
-            view.buttons.iter().map(|b| (b.at, b.said, b.is_disabled)).collect::<Vec<_>>()
-        );
-        for s in seen {
-            eprintln!("{} {:?} {:?} aside {} sign {} {:?}", s.at, s.money, s.part, s.is_aside, s.has_sign, s.text);
-        }
-    }
     let fits: Vec<&Seen> = seen.iter().filter(|seen| !seen.is_other()).collect();
     let button = view.button_of_product();
     let (from, to, place) = match (view.name, button) {
@@ -122,7 +114,7 @@ pub(super) fn price(view: &View<'_>, seen: &[Seen]) -> Option<Visible> {
     if chosen.part.has(Part::FROM) || is_listed(view, chosen, seen) {
         return None;
     }
-    let sure = if is_named { place } else { place.min(Place::Near) };
+    let sure = if is_named && !chosen.is_lesser() { place } else { place.min(Place::Near) };
     Some(Visible {
         money: chosen.money.clone(),
         at: chosen.at,
@@ -131,6 +123,11 @@ pub(super) fn price(view: &View<'_>, seen: &[Seen]) -> Option<Visible> {
         unit: unit(seen, chosen),
         text: chosen.text.clone(),
     })
+}
+
+/// Whether there is no price for everybody, at the product's name.
+pub(super) fn is_withheld(view: &View<'_>) -> bool {
+    view.name.is_some_and(|name| is_on_request(view, name, name + WITHOUT))
 }
 
 /// Whether the page says in the place of a price that there is none for everybody, or that the piece is used.
@@ -168,6 +165,11 @@ fn is_listed(view: &View<'_>, chosen: &Seen, seen: &[Seen]) -> bool {
         {
             return false;
         }
+        let holds_button =
+            view.button_of_product().is_some_and(|button| here <= button.at && button.at < dom.end(here));
+        if dom.end(here) - here > CARD {
+            return false;
+        }
         let around = dom.parent(here);
         let class = dom.attr(here, "class");
         let mut child = around + 1;
@@ -175,9 +177,14 @@ fn is_listed(view: &View<'_>, chosen: &Seen, seen: &[Seen]) -> bool {
         let mut others: Vec<Decimal> = Vec::new();
         while child < dom.end(around) && n < SIBLINGS {
             n += 1;
-            if dom.name(child) == dom.name(here) && dom.attr(child, "class") == class && child != here {
-                let own =
-                    seen.iter().find(|seen| seen.at >= child && seen.at < dom.end(child) && !seen.part.has(Part::OLD));
+            let fits = dom.name(child) == dom.name(here) && dom.end(child) - child <= CARD;
+            // A card with a button is one of a list where the others have buttons, too.
+            let has_button = || view.buttons.iter().any(|button| child <= button.at && button.at < dom.end(child));
+            let fits = fits && (!holds_button || has_button());
+            if fits && dom.attr(child, "class") == class && child != here {
+                let own = seen
+                    .iter()
+                    .find(|seen| seen.at >= child && seen.at < dom.end(child) && !seen.is_other() && !seen.is_lesser());
                 others.extend(own.map(|own| own.money.amount).filter(|amount| *amount != chosen.money.amount));
             }
             child = dom.end(child);

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     amount::Money,
     found::{Confidence, Method, Price, UnitPrice},
+    words::Part,
 };
 
 /// All that a page says of its prices.
@@ -39,7 +40,10 @@ pub(super) fn selected(money: Money, other: Option<&Price>) -> Price {
 impl Weights<'_> {
     /// `told`: the best of what machines are told. `local`: what a sign means on the page.
     pub(super) fn price(&self, told: Option<Price>, local: impl Fn(&str) -> Option<String>) -> Option<Price> {
-        let told = told.or_else(|| self.embedded());
+        if let Some(asked) = self.asked() {
+            return Some(asked);
+        }
+        let told = told.filter(|told| !told.amount.is_zero() || self.visible.is_none()).or_else(|| self.embedded());
         let refused = |amount: &Decimal| self.readings.iter().any(|(_, reading)| reading.refused.contains(amount));
         match (told, self.visible.filter(|visible| !refused(&visible.money.amount))) {
             (Some(told), Some(visible)) if told.amount == visible.money.amount => {
@@ -60,11 +64,30 @@ impl Weights<'_> {
         }
     }
 
+    /// The variant that the page's address names, as scripts are told.
+    fn asked(&self) -> Option<Price> {
+        let asked = self.embedded.iter().find(|told| told.is_asked)?;
+        let confidence = if is_shown(asked.money.amount, self.seen) { Confidence::High } else { Confidence::Medium };
+        Some(Price {
+            amount: asked.money.amount,
+            currency: asked.money.currency.clone(),
+            availability: asked.availability.map(str::to_owned),
+            method: Method::Embedded,
+            confidence,
+        })
+    }
+
     fn differ(&self, told: Price, visible: &Visible, local: impl Fn(&str) -> Option<String>) -> Price {
         let amount = visible.money.amount;
         let others =
             self.readings.iter().filter_map(|(method, reading)| Some((*method, reading.price.as_ref()?.0.clone())));
         let scripts = self.embedded.iter().map(|told| (Method::Embedded, told.money.clone()));
+        // The same digits: whether a dot groups or parts the cents, or cents were written, is what readers see.
+        let scale = |zeros: u32| Decimal::from(10_u64.pow(zeros));
+        if [2, 3].into_iter().any(|zeros| told.amount == amount * scale(zeros) || told.amount * scale(zeros) == amount)
+        {
+            return Price { amount, confidence: Confidence::High, ..told };
+        }
         // Something else that is made for machines agrees with what readers see.
         let mut agrees = others.chain(scripts).filter(|(_, money)| money.amount == amount);
         if let (Some((method, money)), true) = (agrees.next(), visible.place >= Place::Near) {
@@ -96,6 +119,10 @@ impl Weights<'_> {
         let first = self.embedded.first()?;
         let is_only = self.embedded.iter().all(|told| told.money.amount == first.money.amount);
         let told = self.embedded.iter().find(is_visible).or_else(|| is_only.then_some(first))?;
+        // "As low as": the cheapest of several.
+        if self.seen.iter().any(|seen| seen.money.amount == told.money.amount && seen.part.has(Part::FROM)) {
+            return None;
+        }
         let currency = self.embedded.iter().find_map(|told| told.money.currency.clone());
         Some(Price {
             amount: told.money.amount,

@@ -73,7 +73,7 @@ pub(super) const LOWEST: &str = "letzten 30|last 30|past 30|30 derniers|ultimi 3
 pub(super) const ON_REQUEST: [(&str, &str); 9] = [
     (
         "en",
-        "price on request|price upon request|request a quote|call for price|price on application|contact us for price|log in to see|login to see|log in for price|sign in to see|sign in for price|login for price|log in to view|members only|unlock pricing|price calculated|get a quote",
+        "price on request|price upon request|request a quote|call for price|price on application|contact us for price|log in to see|login to see|log in for price|sign in to see|sign in for price|login for price|log in to view|members only|unlock pricing|price calculated|for pricing|to see price|see price in cart|get a quote",
     ),
     (
         "de",

@@ -166,7 +166,10 @@ fn split(name: &str) -> impl Iterator<Item = &str> {
 
 /// Whether the names of a button say that it buys.
 pub(crate) fn names_buy(names: &str) -> bool {
-    if names.len() > 600 {
+    let may = ["art", "ART", "uy", "UY", "asket", "ASKET", "ag", "AG", "rolley"]
+        .into_iter()
+        .any(|piece| names.contains(piece));
+    if !may || names.len() > 600 {
         return false;
     }
     let simple: String = names.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect();

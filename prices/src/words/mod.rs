@@ -7,7 +7,7 @@ mod buy;
 mod classes;
 mod stock;
 
-use std::sync::LazyLock;
+use std::{collections::HashSet, sync::LazyLock};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
@@ -67,11 +67,12 @@ pub(crate) fn said(text: &str) -> Said {
         let kind = Some(AhoCorasickKind::ContiguousNFA);
         Some((AhoCorasick::builder().kind(kind).build(phrases).ok()?, means))
     });
+    static ALONE: LazyLock<HashSet<&str>> = LazyLock::new(|| buy::ALONE.split('|').collect());
     let mut said = Said::default();
     if text.len() > LONGEST {
         return said;
     }
-    if buy::ALONE.split('|').any(|word| word == text) {
+    if ALONE.contains(text) {
         said = Said::BUY;
     }
     if let Some((phrases, means)) = PHRASES.as_ref() {
