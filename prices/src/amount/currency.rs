@@ -177,11 +177,8 @@ pub(super) struct Sign {
 
 /// The sign that `text` has at `at`. `number_before`, `number_after`: whether a number stands right there, a space aside.
 pub(super) fn sign_at(text: &[char], at: usize, number_before: bool) -> Option<Sign> {
-    // No sign begins inside a word, which is where most letters stand.
-    if joins(text[at]) && at > 0 && joins(text[at - 1]) {
-        return None;
-    }
-    let exact = EXACT.iter().filter(|(sign, ..)| sign.starts_with(text[at])).filter_map(|(sign, code, side)| {
+    let begins = |sign: &&(&str, &str, Side)| sign.0.starts_with(text[at]);
+    let exact = EXACT.iter().filter(begins).filter_map(|(sign, code, side)| {
         let length = matches(text, at, sign, false)?;
         let rest = &text[(at + length).min(text.len())..];
         let dotted = rest.first() == Some(&'.');
@@ -232,15 +229,14 @@ fn matches(text: &[char], at: usize, sign: &str, any_case: bool) -> Option<usize
         }
         length += 1;
     }
-    let ends_inside = joins(text[at + length - 1]) && text.get(at + length).is_some_and(|c| joins(*c));
-    (!ends_inside).then_some(length)
+    let (first, last) = (text[at], text[at + length - 1]);
+    let ends_inside = joins(last) && text.get(at + length).is_some_and(|c| joins(*c));
+    let begins_inside = joins(first) && at > 0 && joins(text[at - 1]);
+    (!ends_inside && !begins_inside).then_some(length)
 }
 
 /// Whether a letter belongs to a script that parts its words by spaces.
 pub(super) fn joins(c: char) -> bool {
-    if c.is_ascii() {
-        return c.is_ascii_alphabetic();
-    }
     let unspaced = matches!(c, '\u{e00}'..='\u{eff}' | '\u{1780}'..='\u{17ff}' | '\u{2e80}'..='\u{9fff}' | '\u{ac00}'..='\u{d7ff}');
     c.is_alphabetic() && !unspaced
 }

@@ -88,7 +88,7 @@ pub(crate) fn all(text: &str, currency: Option<&str>) -> Vec<Told> {
 
 /// What a Japanese text says of the price with its tax, where it tells both: `¥12,800(税込¥14,080)`.
 fn taxed(text: &str) -> &str {
-    let Some(at) = text.find("税込") else { return text };
+    let Some(at) = (!text.is_ascii()).then(|| text.find("税込")).flatten() else { return text };
     let (before, behind) = text.split_at(at);
     let has_digits = |text: &str| text.chars().any(char::is_numeric);
     if has_digits(before)
@@ -105,6 +105,9 @@ fn taxed(text: &str) -> &str {
 /// Whether a dash stands for the cents: `12,-`, `899:-`.
 fn has_dashes(text: &str) -> bool {
     let text = text.trim_end();
+    if !text.contains(['-', '–', '—']) {
+        return false;
+    }
     [",-", ":-", ".-", ",–", ".–", ",—"].into_iter().any(|dash| {
         text.match_indices(dash).any(|(at, _)| {
             text[..at].ends_with(|c: char| c.is_ascii_digit())

@@ -186,7 +186,9 @@ impl Cutter<'_> {
 
     /// Whether a sign begins here, within letters of a script without spaces: `税込1,299円`.
     fn sign_inside(&self, start: usize) -> bool {
-        self.at > start && currency::sign_at(self.text, self.at, false).is_some()
+        // Within letters of other scripts no sign begins.
+        let is_inside = || currency::joins(self.text[self.at]) && currency::joins(self.text[self.at - 1]);
+        self.at > start && !is_inside() && currency::sign_at(self.text, self.at, false).is_some()
     }
 
     /// Codes that are words count where nothing but a number stands beside them.

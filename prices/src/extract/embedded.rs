@@ -89,7 +89,7 @@ pub(super) fn read(dom: &Dom<'_>, names: &[String], url: &Url) -> Vec<Told> {
     for at in dom.all("script") {
         let content = dom.content(at);
         let kind = dom.attr(at, "type").unwrap_or_default().to_ascii_lowercase();
-        if kind.contains("ld+json") || content.len() < 20 || !(content.contains("rice") || content.contains("PRICE")) {
+        if kind.contains("ld+json") || content.len() < 20 || !speaks_of_prices(content) {
             continue;
         }
         let is_json = kind.contains("json") || kind.contains("magento-init");
@@ -177,8 +177,11 @@ const FAR: usize = 200;
 /// The currency that the shop's scripts speak of, where it is only one.
 pub(super) fn currency(dom: &Dom<'_>) -> Option<String> {
     let mut found: Option<String> = None;
-    for content in
-        dom.all("script").map(|at| dom.content(at)).filter(|content| content.contains("urrency")).take(PIECES)
+    for content in dom
+        .all("script")
+        .map(|at| dom.content(at))
+        .filter(|content| memchr::memmem::find(content.as_bytes(), b"urrency").is_some())
+        .take(PIECES)
     {
         for (at, _) in content.match_indices("urrency").take(40) {
             let behind: String = content[at..].chars().take(60).collect();
@@ -194,6 +197,11 @@ pub(super) fn currency(dom: &Dom<'_>) -> Option<String> {
         }
     }
     found
+}
+
+fn speaks_of_prices(content: &str) -> bool {
+    let has = |word: &[u8]| memchr::memmem::find(content.as_bytes(), word).is_some();
+    has(b"rice") || has(b"PRICE") || has(b"mount")
 }
 
 /// What is around an object.

@@ -75,6 +75,10 @@ pub(super) fn amounts(view: &View<'_>, currency: Option<&str>) -> Vec<Seen> {
             continue;
         }
         let last = places.last().map_or(0, |found| found.at);
+        // Amounts of other products are many, and count for nothing.
+        if view.is_aside(at) {
+            continue;
+        }
         if let Some((place, text)) = element_of(view, at, last, currency) {
             covered = dom.end(place);
             places.push(Found { at: place, digits: at, text });
@@ -126,8 +130,44 @@ fn may_be_amount(text: &str) -> bool {
     if text.len() > 2 * LONGEST || is_share || !text.chars().any(char::is_numeric) {
         return false;
     }
+    if is_date(text) {
+        return false;
+    }
     let letters = text.bytes().filter(u8::is_ascii_alphabetic).count();
     letters <= 6 || text.bytes().any(|b| b == b'$' || b == b'&' || !b.is_ascii()) || letters <= 40 && has_code(text)
+}
+
+/// Whether a sign or word of a currency may stand in a text, or a dash for the cents. Cheap, too.
+fn may_have_sign(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    if bytes.iter().any(|b| !b.is_ascii() || matches!(b, b'$' | b'-')) {
+        return true;
+    }
+    let words = bytes.split(|b| !b.is_ascii_alphabetic()).filter(|word| !word.is_empty());
+    words.into_iter().any(|word| {
+        word.len() <= 3
+            || (word.len() <= 9
+                && [
+                    "euro", "cent", "doll", "poun", "peso", "reai", "rubl", "rupe", "fran", "lira", "kron", "zlot",
+                    "yuan", "baht", "fcfa",
+                ]
+                .into_iter()
+                .any(|start| word[..4].eq_ignore_ascii_case(start.as_bytes())))
+            || word.len() == 4
+    })
+}
+
+/// Whether a text is a date: `12.04.2026`.
+fn is_date(text: &str) -> bool {
+    let mut lengths = [0; 3];
+    let mut pieces = text.split(['.', '/', '-']);
+    for length in &mut lengths {
+        match pieces.next() {
+            Some(piece) if !piece.is_empty() && piece.bytes().all(|b| b.is_ascii_digit()) => *length = piece.len(),
+            _ => return false,
+        }
+    }
+    pieces.next().is_none() && matches!(lengths, [1 | 2, 1 | 2, 2 | 4] | [4, 1 | 2, 1 | 2])
 }
 
 /// Whether three capitals, or two or three letters right beside digits, can be a currency.
@@ -158,8 +198,7 @@ fn element_of(view: &View<'_>, at: At, last: At, currency: Option<&str>) -> Opti
         if level > 0 && letters > WORDS {
             break;
         }
-        let told = amount::all(&text, currency);
-        if told.iter().any(|told| told.has_sign) {
+        if may_have_sign(&text) && amount::all(&text, currency).iter().any(|told| told.has_sign) {
             return Some((here, text));
         }
         // What has words in it is no piece of an amount.
@@ -211,10 +250,12 @@ fn read(view: &View<'_>, found: &Found, between: (At, At), currency: Option<&str
     };
     let behind = label_behind(view, dom.end(at), between.1);
     let whole = format!("{before} {text} {behind}");
-    let mut told = amount::all(&whole, currency);
-    let own = amount::all(text, currency);
-    if told.is_empty() || told.len() != own.len() {
-        told = own;
+    let mut told = amount::all(text, currency);
+    if !(before.is_empty() && behind.is_empty()) {
+        let with_labels = amount::all(&whole, currency);
+        if with_labels.len() == told.len() {
+            told = with_labels;
+        }
     }
     if told.is_empty() {
         told.extend(amount::from_text(text, currency).map(|money| amount::Told {
