@@ -78,7 +78,7 @@ const SIGNS: &[(&str, &str)] = &[
     ("PYG", "₲|gs"),
     ("QAR", "ر.ق"),
     ("RON", "lei"),
-    ("RSD", "динара|дин|din|rsd"),
+    ("RSD", "dinara|динара|дин|din|rsd"),
     ("RUB", "рублей|рубля|рубль|руб|₽|rub"),
     ("SAR", "ر.س|ريال سعودي|sr"),
     ("SEK", "kronor|skr"),

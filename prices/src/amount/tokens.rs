@@ -315,6 +315,13 @@ fn numbers(groups: &[Group]) -> Vec<Kind> {
     let mut kinds = Vec::new();
     let mut from = 0;
     while from < groups.len() {
+        // "$.75,333": the point belongs to the sign.
+        if groups[from].digits.is_empty()
+            && groups.len() - from > 2
+            && Numeral::read(&segment(&groups[from..])).is_none()
+        {
+            from += 1;
+        }
         let ends =
             (from + 1..=groups.len()).rev().filter(|end| *end == groups.len() || groups[*end].glue == Glue::Space);
         let longest = ends.clone().find_map(|end| Some((end, Numeral::read(&segment(&groups[from..end]))?)));

@@ -45,7 +45,7 @@ const SHIPPING_WORDS: &str = "versand versandkosten versandkostenfrei portofrei 
 
 const UNIT_PRICE_WORDS: &str = "= monatlich mtl monthly mensuel mensile grundpreis kilopreis literpreis stückpreis einheitspreis jämförpris jfr jmf";
 
-const UNTAXED_WORDS: &str = "ht netto hors ex excl exkl excluding exclusive bez без";
+const UNTAXED_WORDS: &str = "ht netto hors ex exc excl exkl excluding exclusive bez без";
 
 const TAXED_WORDS: &str = "ttc brutto inc incl inkl including inclusive vat mwst ust tva iva btw dph moms gst tax";
 
@@ -70,7 +70,7 @@ const MONTH_NAMES_WORDS: &str = "january february march april may june july augu
     января февраля марта апреля мая июня июля августа сентября октября ноября декабря 年 月 日";
 
 const COUNTS_WORDS: &str = "für for pour per por pro par x er pack packs packung pakker box boxes rolls rollen flaschen bottles stars sterne reviews \
-    bewertungen avis days tage tagen jours jour dagen dagar días dias giorni dni dnů people left available verfügbar disponibles sold verkauft 枚 本 人 回 点";
+    bewertungen avis days tage tagen jours jour dagen dagar días dias giorni dni dnů people left available verfügbar disponibles sold verkauft 枚 本 人 回 点 points punkte punkten pts puntos punti pontos";
 
 const COUNTED_BEFORE_WORDS: &str = "pack set size größe taille talla model modell modèle no nr art sku ref ean isbn upc artikel tel phone call fax \
     telefon rating bewertung version type typ page seite over only-left série serie";
@@ -87,7 +87,7 @@ const HARMLESS_WORDS: &str = "price prices preis preise prix precio precios pre�
     die das le la les el il un une ein eine i is is: est ist of du des du: pm rub only: bez vč včetně s z w we you pay in approx ca circa \
     estimated buy buynow kaufen each stück stk st pc pcs piece unit ud szt ks шт ea běžná běżna běžně akční naše prodejní cenа obvyklá \
     promocyjna promocja aanbieding actie actieprijs tilbud erbjudande оферта акция promo promotion oferta offre soldes solde saldo \
-    or oder ou o oppure nebo lub eller vagy или regulier internetpreis online webpreis web shop store";
+    or oder uk eec ou o oppure nebo lub eller vagy или regulier internetpreis online webpreis web shop store";
 
 /// A set of the lists above.
 type Lists = u32;
