@@ -189,7 +189,7 @@ fn element_of(view: &View<'_>, at: At, last: At, currency: Option<&str>) -> Opti
             break;
         }
         let text = markup::struck_text(dom, here);
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = one_line(&text);
         if text.is_empty() || text.len() > LONGEST {
             break;
         }
@@ -199,6 +199,12 @@ fn element_of(view: &View<'_>, at: At, last: At, currency: Option<&str>) -> Opti
             break;
         }
         if may_have_sign(&text) && amount::all(&text, currency).iter().any(|told| told.has_sign) {
+            // "$119" and then ".99" in an element beside it.
+            let around = dom.parent(here);
+            let next = dom.end(here) + usize::from(dom.end(here) < dom.len() && !dom.is_text(dom.end(here)));
+            if next < dom.end(around) && dom.is_text(next) && is_cents(&dom.text(next)) {
+                return Some((around, one_line(&markup::struck_text(dom, around))));
+            }
             return Some((here, text));
         }
         // What has words in it is no piece of an amount.
@@ -219,6 +225,16 @@ fn element_of(view: &View<'_>, at: At, last: At, currency: Option<&str>) -> Opti
         here = dom.parent(here);
     }
     bare
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Cents with their point: `.99`.
+fn is_cents(text: &str) -> bool {
+    let text = text.trim();
+    text.len() == 3 && text.starts_with(['.', ',']) && text[1..].bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Adds the amounts of an element. `between`: where the amounts before and behind it are.

@@ -27,6 +27,8 @@ fn the_price_stands_at_the_name_and_the_button() {
         (format!("<p class=price>24,50 €</p>{BUY}"), "24.5"),
         (format!("<p>24,50 €</p>{BUY}"), "24.5"),
         (format!("<div><span>24</span><sup>50</sup> <span>€</span></div>{BUY}"), "24.5"),
+        (format!("<p class=price><b>24</b><i>,50</i> €</p>{BUY}"), "24.5"),
+        (format!("<p class=price><b>$24</b><i>.50</i></p>{BUY}"), "24.5"),
         (format!("<p class=price>899:-</p>{BUY}"), "899"),
         (format!("<p class=price>٢٤٫٥٠ د.إ</p>{BUY}"), "24.5"),
         (format!("{BUY}<p class=price>24,50 €</p>"), "24.5"),
