@@ -145,7 +145,7 @@ fn scripts_of_shops_are_read() {
     let name = r#""name":"Lamp Moor""#;
     for (main, amount) in [
         (format!(r#"<script>dataLayer.push({{"ecommerce":{{"detail":{{"products":[{{{name},"price":"24.50"}}]}}}}}});</script>"#), "24.5"),
-        (format!(r#"<script>gtag('event','view_item',{{currency:'EUR',items:[{{item_name:'Lamp Moor',price:24.5}}]}})</script>"#), "24.5"),
+        (r#"<script>gtag('event','view_item',{currency:'EUR',items:[{item_name:'Lamp Moor',price:24.5}]})</script>"#.to_owned(), "24.5"),
         (format!(r#"<script id=__NEXT_DATA__ type="application/json">{{"props":{{"product":{{{name},"price":{{"value":24.5}}}}}}}}</script>"#), "24.5"),
         (r#"<script>var meta = {"product":{"title":"Lamp Moor","variants":[{"price":2450,"name":"Lamp Moor"}]}};</script>"#.to_owned(), "24.5"),
         (r#"<script type="text/x-magento-init">{"*":{"priceBox":{"prices":{"finalPrice":{"amount":24.5},"oldPrice":{"amount":30}}}}}</script>"#.to_owned(), "24.5"),
