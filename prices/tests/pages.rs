@@ -20,25 +20,25 @@ use serde::Deserialize;
 use url::Url;
 
 /// Of pages with a price: the harmonic mean of how many prices that were given are right, and how many prices were found.
-const PRICE_F1: f64 = 0.60;
+const PRICE_F1: f64 = 0.94;
 /// Of pages that tell whether the product can be had: how many were read right.
-const AVAILABILITY: f64 = 0.60;
+const AVAILABILITY: f64 = 0.97;
 /// The least of the other fields that must be right, of those that pages state.
-const FIELDS: [(&str, f64); 1] = [("currency", 0.60)];
-/// Pages whose price or currency is known to be read wrong. One that is mended leaves this list.
-const KNOWN_WRONG: [&str; 11] = [
-    "aggregate-low-only-selected",
-    "bestbuy-open-box",
-    "cents-in-ld",
-    "ld-currency-theme-default",
-    "ld-net-page-gross",
-    "ld-other-product",
-    "null-aggregate-range",
-    "null-login-ld-zero",
-    "og-zero-and-visible",
-    "stale-ld-list-price",
-    "zero-placeholder-visible",
+const FIELDS: [(&str, f64); 10] = [
+    ("currency", 0.95),
+    ("list_price", 0.75),
+    ("unit_price", 0.60),
+    ("condition", 0.65),
+    ("name", 0.95),
+    ("brand", 0.90),
+    ("gtin", 1.0),
+    ("sku", 0.90),
+    ("image", 0.90),
+    ("seller", 0.90),
 ];
+/// Pages whose price or currency is known to be read wrong. One that is mended leaves this list.
+const KNOWN_WRONG: [&str; 5] =
+    ["cosmetics-ja", "ld-aggregate-sellers", "null-aggregate-range", "null-store-finder", "two-buy-buttons-editions"];
 /// When all of it is read: offers that end later still hold.
 const TODAY: (i32, u32, u32) = (2026, 11, 28);
 

@@ -78,7 +78,7 @@ const SIGNS: &[(&str, &str)] = &[
     ("PYG", "₲|gs"),
     ("QAR", "ر.ق"),
     ("RON", "lei"),
-    ("RSD", "динара|дин|din|rsd"),
+    ("RSD", "dinara|динара|дин|din|rsd"),
     ("RUB", "рублей|рубля|рубль|руб|₽|rub"),
     ("SAR", "ر.س|ريال سعودي|sr"),
     ("SEK", "kronor|skr"),
@@ -177,7 +177,8 @@ pub(super) struct Sign {
 
 /// The sign that `text` has at `at`. `number_before`, `number_after`: whether a number stands right there, a space aside.
 pub(super) fn sign_at(text: &[char], at: usize, number_before: bool) -> Option<Sign> {
-    let exact = EXACT.iter().filter_map(|(sign, code, side)| {
+    let begins = |sign: &&(&str, &str, Side)| sign.0.starts_with(text[at]);
+    let exact = EXACT.iter().filter(begins).filter_map(|(sign, code, side)| {
         let length = matches(text, at, sign, false)?;
         let rest = &text[(at + length).min(text.len())..];
         let dotted = rest.first() == Some(&'.');

@@ -54,7 +54,7 @@ pub fn from_text(text: &str, currency: Option<&str>) -> Option<Money> {
     if words::is_free(text) {
         return Some(Money { amount: Decimal::ZERO, currency: None });
     }
-    let tokens = with_cents(tokens::cut(text));
+    let tokens = with_cents(tokens::cut(taxed(text)));
     let reading = roles::read(&tokens, currency);
     let chosen = choose(&reading, currency)?;
     let currency = chosen.sign.flatten().map(str::to_owned);
@@ -67,13 +67,88 @@ pub(crate) fn all(text: &str, currency: Option<&str>) -> Vec<Told> {
     if text.chars().nth(LONGEST).is_some() {
         return Vec::new();
     }
-    let tokens = with_cents(tokens::cut(text));
+    let tokens = with_cents(tokens::cut(taxed(text)));
     let reading = roles::read(&tokens, currency);
+    let dashed = has_dashes(text);
     let told = |amount: Amount| {
         let currency = amount.sign.flatten().map(str::to_owned);
-        Told { money: Money { amount: amount.value, currency }, role: amount.role, has_sign: amount.sign.is_some() }
+        Told {
+            money: Money { amount: amount.value, currency },
+            role: amount.role,
+            has_sign: amount.sign.is_some() || dashed,
+        }
     };
-    reading.amounts.into_iter().filter(|amount| amount.sign.is_some() || amount.looks_like_money).map(told).collect()
+    reading
+        .amounts
+        .into_iter()
+        .filter(|amount| amount.sign.is_some() || amount.looks_like_money || dashed)
+        .map(told)
+        .collect()
+}
+
+/// What a Japanese text says of the price with its tax, where it tells both: `¥12,800(税込¥14,080)`.
+fn taxed(text: &str) -> &str {
+    let Some(at) = (!text.is_ascii()).then(|| text.find("税込")).flatten() else { return text };
+    let (before, behind) = text.split_at(at);
+    let has_digits = |text: &str| text.chars().any(char::is_numeric);
+    if has_digits(before)
+        && behind["税込".len()..]
+            .trim_start()
+            .starts_with(|c: char| c.is_numeric() || matches!(c, '¥' | '￥' | ':' | '：' | ' '))
+    {
+        behind
+    } else {
+        text
+    }
+}
+
+/// Whether a dash stands for the cents: `12,-`, `899:-`.
+fn has_dashes(text: &str) -> bool {
+    let text = text.trim_end();
+    if !text.contains(['-', '–', '—']) {
+        return false;
+    }
+    [",-", ":-", ".-", ",–", ".–", ",—"].into_iter().any(|dash| {
+        text.match_indices(dash).any(|(at, _)| {
+            text[..at].ends_with(|c: char| c.is_ascii_digit())
+                && !text[at + dash.len()..].trim_start_matches(['-', '–']).starts_with(|c: char| c.is_ascii_digit())
+        })
+    })
+}
+
+/// Whether a word for the least stands right before an amount: `ab 9,99 €`, `as low as $5`.
+pub(crate) fn is_from(text: &str) -> bool {
+    const WORDS: [&str; 19] = [
+        "from",
+        "ab",
+        "dès",
+        "à partir de",
+        "desde",
+        "a partir de",
+        "a partire da",
+        "vanaf",
+        "od",
+        "från",
+        "fra",
+        "as low as",
+        "starting at",
+        "starts at",
+        "от",
+        "від",
+        "alkaen",
+        "from only",
+        "ab nur",
+    ];
+    let lower = text.to_lowercase();
+    WORDS.into_iter().any(|word| {
+        lower.match_indices(word).any(|(at, _)| {
+            let begins = !lower[..at].ends_with(char::is_alphanumeric);
+            let rest = lower[at + word.len()..].trim_start_matches([' ', ':', '\u{a0}']);
+            begins
+                && rest.len() < lower.len() - at - word.len()
+                && rest.starts_with(|c: char| c.is_numeric() || matches!(c, '€' | '$' | '£' | '¥'))
+        })
+    })
 }
 
 /// Whether a word is a measure: `kg`.

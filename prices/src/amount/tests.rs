@@ -510,3 +510,32 @@ fn texts_that_lost_the_space_between_them_are_not_put_together_wrongly() {
     ]);
     refuse(&["12€50%", "12€50ml", "12€ 99", "12..99 €", "12.,99 €", "1 299,.00 €", "Preis...12 €"]);
 }
+
+#[test]
+fn a_point_of_a_sign_is_none_of_the_number_and_taxes_are_told_in_short() {
+    check(&[
+        ("$.75,333", "75333", "-"),
+        ("$.750.30", "750.30", "-"),
+        ("6790 Dinara", "6790", "RSD"),
+        ("EUR29.66 (inc VAT 20% - UK & EEC) EUR24.71 (exc VAT 20% - UK & EEC)", "29.66", "EUR"),
+        ("¥12,800(税込¥14,080)", "14080", "-"),
+        ("3 plazos de 33,00 €, 99,00 €", "99.00", "EUR"),
+    ]);
+    refuse(&["4,350 points"]);
+}
+
+#[test]
+fn all_amounts_of_a_text_are_told_with_what_they_are() {
+    let told = |text: &str| -> Vec<(String, Role, bool)> {
+        all(text, None).into_iter().map(|told| (told.money.amount.to_string(), told.role, told.has_sign)).collect()
+    };
+    let one = |amount: &str, role: Role| (amount.to_owned(), role, true);
+    assert_eq!(told("Was $34.99 now $31.49"), [one("34.99", Role::Former), one("31.49", Role::Price)]);
+    assert_eq!(told("12,90 € (25,80 €/kg)"), [one("12.90", Role::Price), one("25.80", Role::Part)]);
+    assert_eq!(told("Nu 1.899,-"), [one("1899", Role::Price)]);
+    assert_eq!(told("Product 17"), []);
+    assert!(
+        is_from("ab 9,99 €") && is_from("Now as low as $5") && !is_from("Fabric 9,99 €") && !is_from("from Paris, 9 €")
+    );
+    assert!(is_of_last("/ kg") && is_of_last("per month") && is_of_last("inkl. MwSt.") && !is_of_last("Versand"));
+}

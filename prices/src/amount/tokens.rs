@@ -51,6 +51,12 @@ fn plain(text: &str) -> Vec<char> {
     let mut raised = false;
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
+        // Most of most texts.
+        if c.is_ascii_alphanumeric() {
+            raised = false;
+            plain.push(c);
+            continue;
+        }
         if let Some(digit) = raised_digit(c) {
             // One alone behind a number or sign leads to a footnote.
             let alone = !raised && chars.peek().is_none_or(|next| raised_digit(*next).is_none());
@@ -93,6 +99,9 @@ fn plain(text: &str) -> Vec<char> {
 }
 
 fn raised_digit(c: char) -> Option<char> {
+    if c.is_ascii() {
+        return None;
+    }
     "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().zip('0'..='9').find(|(raised, _)| *raised == c).map(|(_, digit)| digit)
 }
 
@@ -102,6 +111,9 @@ fn decimal_digit(c: char) -> Option<char> {
         0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xe50, 0xed0, 0xf20,
         0x1040, 0x17e0,
     ];
+    if c.is_ascii() {
+        return None;
+    }
     let zero = ZEROS.into_iter().find(|zero| (*zero..zero + 10).contains(&(c as u32)))?;
     char::from_digit(c as u32 - zero, 10)
 }
@@ -174,7 +186,9 @@ impl Cutter<'_> {
 
     /// Whether a sign begins here, within letters of a script without spaces: `税込1,299円`.
     fn sign_inside(&self, start: usize) -> bool {
-        self.at > start && currency::sign_at(self.text, self.at, false).is_some()
+        // Within letters of other scripts no sign begins.
+        let is_inside = || currency::joins(self.text[self.at]) && currency::joins(self.text[self.at - 1]);
+        self.at > start && !is_inside() && currency::sign_at(self.text, self.at, false).is_some()
     }
 
     /// Codes that are words count where nothing but a number stands beside them.
@@ -301,6 +315,13 @@ fn numbers(groups: &[Group]) -> Vec<Kind> {
     let mut kinds = Vec::new();
     let mut from = 0;
     while from < groups.len() {
+        // "$.75,333": the point belongs to the sign.
+        if groups[from].digits.is_empty()
+            && groups.len() - from > 2
+            && Numeral::read(&segment(&groups[from..])).is_none()
+        {
+            from += 1;
+        }
         let ends =
             (from + 1..=groups.len()).rev().filter(|end| *end == groups.len() || groups[*end].glue == Glue::Space);
         let longest = ends.clone().find_map(|end| Some((end, Numeral::read(&segment(&groups[from..end]))?)));

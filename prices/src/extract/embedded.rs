@@ -3,12 +3,14 @@
 //! object counts when it is known to be the page's product, by its place or by its name.
 
 use rust_decimal::Decimal;
+use url::Url;
 
 use super::{
     availability,
     json::{self, Json},
     markup,
     products::simple,
+    view::View,
 };
 use crate::{
     amount::{self, Money},
@@ -63,11 +65,14 @@ pub(super) struct Told {
     pub(super) money: Money,
     pub(super) former: Option<Money>,
     pub(super) availability: Option<&'static str>,
+    /// The page's address names this variant.
+    pub(super) is_asked: bool,
 }
 
 /// All prices of the page's product. `names`: what the page calls it.
-pub(super) fn read(dom: &Dom<'_>, names: &[String]) -> Vec<Told> {
-    let mut walk = Walk { names, found: Vec::new(), objects: 0 };
+pub(super) fn read(dom: &Dom<'_>, names: &[String], url: &Url) -> Vec<Told> {
+    let asked = url.query_pairs().map(|(name, value)| (name.to_lowercase(), value.to_lowercase())).take(50).collect();
+    let mut walk = Walk { names, asked, found: Vec::new(), objects: 0 };
     for (name, value) in dom.attributes() {
         let fits = name.len() >= 12
             && name.len() <= 40
@@ -84,7 +89,7 @@ pub(super) fn read(dom: &Dom<'_>, names: &[String]) -> Vec<Told> {
     for at in dom.all("script") {
         let content = dom.content(at);
         let kind = dom.attr(at, "type").unwrap_or_default().to_ascii_lowercase();
-        if kind.contains("ld+json") || content.len() < 20 || !(content.contains("rice") || content.contains("PRICE")) {
+        if kind.contains("ld+json") || content.len() < 20 || !speaks_of_prices(content) {
             continue;
         }
         let is_json = kind.contains("json") || kind.contains("magento-init");
@@ -110,12 +115,93 @@ pub(super) fn read(dom: &Dom<'_>, names: &[String]) -> Vec<Told> {
             letters += length;
             read_to = from + length;
             let before = &content[start.saturating_sub(40).min(start)..start.min(content.len())];
-            let is_event = before.contains("view_item") || before.contains("ViewContent");
+            let is_event = [
+                "view_item",
+                "ViewContent",
+                "BCData",
+                "utag_data",
+                "productDetail",
+                "productJ",
+                "spConfig",
+                "OptionsPrice",
+            ]
+            .into_iter()
+            .any(|mark| before.contains(mark));
             let is_shopify = before.contains("meta");
             walk.values(vec![value], &Around { is_product: is_event, in_cents: is_shopify, ..Around::default() });
         }
     }
-    walk.found
+    let named: Vec<Told> = walk.found.iter().filter(|told| told.is_asked).cloned().collect();
+    if named.is_empty() { walk.found } else { named }
+}
+
+/// Amounts in attributes and hidden fields of the product's own elements: `data-product-price="135.00"`.
+pub(super) fn attributes(view: &View<'_>) -> Vec<Told> {
+    let dom = view.dom;
+    let Some(name) = view.name else { return Vec::new() };
+    let to = view.button_of_product().map_or(name + FAR, |button| button.end.max(name));
+    let around = dom.around(name).take(8).filter(|at| !matches!(dom.name(*at), "body" | "html" | ""));
+    let mut found = Vec::new();
+    for at in around.chain(name..to.min(dom.len())) {
+        if dom.is_text(at) || (at >= name && view.is_aside(at) && dom.name(at) != "input") {
+            continue;
+        }
+        let get = |names: &[&str]| names.iter().find_map(|name| dom.attr(at, name));
+        let is_field = dom.name(at) == "input"
+            && get(&["type"]).is_some_and(|kind| kind.eq_ignore_ascii_case("hidden"))
+            && get(&["name"]).is_some_and(|name| FIELDS.contains(&name.to_lowercase().as_str()));
+        let amount = if is_field {
+            get(&["value"])
+        } else {
+            get(&["data-product-price", "data-price-amount", "data-price", "data-sale-price", "data-item-price"])
+        };
+        let currency = get(&["data-product-currency", "data-currency", "data-currency-code"])
+            .and_then(|text| amount::currency(&text));
+        let money = amount
+            .and_then(|text| amount::from_text(&text, currency.as_deref()))
+            .filter(|money| !money.amount.is_zero());
+        if let Some(money) = money {
+            let money = Money { currency: money.currency.or(currency), ..money };
+            found.push(Told { money, former: None, availability: None, is_asked: false });
+        }
+    }
+    found
+}
+
+/// Names of hidden fields with a price.
+const FIELDS: [&str; 10] =
+    ["price", "preis", "prix", "precio", "prezzo", "preco", "prijs", "product_price", "productprice", "item_price"];
+/// Without a button, so many parts behind the name are looked at.
+const FAR: usize = 200;
+
+/// The currency that the shop's scripts speak of, where it is only one.
+pub(super) fn currency(dom: &Dom<'_>) -> Option<String> {
+    let mut found: Option<String> = None;
+    for content in dom
+        .all("script")
+        .map(|at| dom.content(at))
+        .filter(|content| memchr::memmem::find(content.as_bytes(), b"urrency").is_some())
+        .take(PIECES)
+    {
+        for (at, _) in content.match_indices("urrency").take(40) {
+            let behind: String = content[at..].chars().take(60).collect();
+            let mut words = behind.split(['"', '\'', '\\']);
+            let code = words.find(|word| word.len() == 3 && word.bytes().all(|b| b.is_ascii_uppercase()));
+            let code = code.and_then(amount::currency);
+            match (&found, code) {
+                (_, None) => {}
+                (None, code) => found = code,
+                (Some(first), Some(other)) if *first == other => {}
+                (Some(_), Some(_)) => return None,
+            }
+        }
+    }
+    found
+}
+
+fn speaks_of_prices(content: &str) -> bool {
+    let has = |word: &[u8]| memchr::memmem::find(content.as_bytes(), word).is_some();
+    has(b"rice") || has(b"PRICE") || has(b"mount")
 }
 
 /// What is around an object.
@@ -130,6 +216,8 @@ struct Around {
 
 struct Walk<'a> {
     names: &'a [String],
+    /// What the query of the page's address says.
+    asked: Vec<(String, String)>,
     found: Vec<Told>,
     objects: usize,
 }
@@ -168,13 +256,14 @@ const FORMER: [&str; 11] = [
     "strikeprice",
     "rrp",
 ];
-const AMOUNTS: [&str; 13] = [
+const AMOUNTS: [&str; 14] = [
     "finalprice",
     "saleprice",
     "sale",
     "currentprice",
     "current",
     "withtax",
+    "withouttax",
     "amount",
     "value",
     "price",
@@ -290,7 +379,30 @@ impl Walk<'_> {
             Some(Json::Text(text)) => availability::from_text(text),
             _ => None,
         };
-        self.found.push(Told { money: money_found, former, availability });
+        let is_asked = match first(&["attributes"]) {
+            Some(Json::Object(attributes)) => {
+                let same = |(name, value): &(String, Json)| {
+                    let value = if let Json::Text(text) = value { text.to_lowercase() } else { return false };
+                    self.asked
+                        .iter()
+                        .any(|(asked, wanted)| *asked == name.to_lowercase() && (value.is_empty() || *wanted == value))
+                };
+                !attributes.is_empty() && attributes.iter().all(same)
+            }
+            _ => self.is_asked_by_id(first),
+        };
+        self.found.push(Told { money: money_found, former, availability, is_asked });
+    }
+
+    /// `?variant=123`
+    fn is_asked_by_id<'j>(&self, first: &impl Fn(&[&str]) -> Option<&'j Json>) -> bool {
+        let id = match first(&["id", "variantid", "variationid"]) {
+            Some(Json::Number(id) | Json::Text(id)) => id.to_lowercase(),
+            _ => return false,
+        };
+        self.asked.iter().any(|(name, wanted)| {
+            matches!(name.as_str(), "variant" | "variation" | "variation_id" | "variantid") && *wanted == id
+        })
     }
 
     fn is_name(&self, name: &str) -> bool {

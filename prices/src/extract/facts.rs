@@ -153,7 +153,7 @@ pub(super) fn valid_gtin(text: &str) -> Option<String> {
     }
     let sum: u32 =
         digits.bytes().rev().enumerate().map(|(at, b)| u32::from(b - b'0') * if at % 2 == 1 { 3 } else { 1 }).sum();
-    (sum % 10 == 0 && digits.bytes().any(|b| b != b'0')).then_some(digits)
+    (sum.is_multiple_of(10) && digits.bytes().any(|b| b != b'0')).then_some(digits)
 }
 
 /// The measure that words behind an amount name: `/ 100 g`, `per kg`.

@@ -35,7 +35,7 @@ pub(super) fn currency(text: &str, dom: &Dom<'_>, url: &Url, language: Option<&s
     let lower = text.to_lowercase();
     let table: &[(&str, &str)] = if lower.contains('$') {
         &DOLLARS
-    } else if lower.contains("kr") {
+    } else if lower.contains("kr") || lower.contains(":-") || lower.contains(",-") {
         &CROWNS
     } else if lower.contains('¥') || lower.contains('￥') {
         &YEN

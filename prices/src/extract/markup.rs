@@ -50,6 +50,10 @@ fn spoken(dom: &Dom<'_>, root: At, longest: usize, with_struck: bool) -> String 
             if crossed && text.ends_with(|c: char| c.is_ascii_digit()) && is_cents(&piece) {
                 text.push('.');
             }
+            // "Price" for those who only hear the page, right before the digits.
+            if crossed && text.ends_with(char::is_alphabetic) && piece.starts_with(|c: char| c.is_ascii_digit()) {
+                text.push(' ');
+            }
             text.push_str(if text.is_empty() { piece.trim_start() } else { &piece });
             crossed = false;
             last_end = dom.end(dom.parent(at));

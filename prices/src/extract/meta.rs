@@ -65,13 +65,21 @@ impl Meta {
             ("og:price", &["og:currency"]),
             ("product:price", &["product:currency"]),
             ("twitter:data1", &[]),
+            ("twitter:data2", &[]),
         ]
         .into_iter()
-        .filter(|(name, _)| {
-            *name != "twitter:data1"
-                || self.first(&["twitter:label1"]).is_some_and(|label| label.eq_ignore_ascii_case("price"))
-        })
+        .filter(|(name, _)| name.strip_prefix("twitter:data").is_none_or(|number| self.is_labelled(number)))
         .find_map(|(name, currencies)| self.amount(name, currencies))
+    }
+
+    /// Whether a label of a preview says that its value is the price.
+    fn is_labelled(&self, number: &str) -> bool {
+        let label = self.first(&[format!("twitter:label{number}").as_str()]).unwrap_or_default().to_lowercase();
+        let words = [
+            "price", "prix", "preis", "precio", "preço", "prezzo", "prijs", "cena", "pris", "hinta", "цена", "ціна",
+            "fiyat", "価格",
+        ];
+        words.contains(&label.trim().trim_end_matches(':'))
     }
 
     fn amount(&self, name: &str, currencies: &[&str]) -> Option<Money> {

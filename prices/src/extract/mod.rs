@@ -160,13 +160,33 @@ impl<'a> Document<'a> {
         names.extend(view.name.map(|at| products::simple(&self.dom.line(at))).filter(|name| !name.is_empty()));
         // Scripts are read where nothing else says the same as readers see.
         let is_settled = told.as_ref().is_some_and(|told| weigh::is_shown(told.amount, &seen));
-        let embedded = if is_settled { Vec::new() } else { embedded::read(self.dom, &names) };
-        let weights =
-            weigh::Weights { readings: &readings, embedded: &embedded, visible: visible.as_ref(), seen: &seen };
+        let embedded = || match embedded::read(self.dom, &names, self.url) {
+            found if found.is_empty() => embedded::attributes(&view),
+            found => found,
+        };
+        let embedded = if is_settled { Vec::new() } else { embedded() };
+        let between = (view.name.unwrap_or(0), view.button_of_product().map_or(usize::MAX, |button| button.end));
+        let weights = weigh::Weights {
+            readings: &readings,
+            embedded: &embedded,
+            visible: visible.as_ref(),
+            seen: &seen,
+            between,
+        };
         let local = |text: &str| locale::currency(text, self.dom, self.url, self.hints.language).map(str::to_owned);
+        // Shops write 0 where they do not tell the price.
+        let told = told.filter(|told| !told.amount.is_zero() || !visible::is_withheld(&view));
         let price = weights.price(told, local);
         let price = self.selected().map(|money| weigh::selected(money, price.as_ref())).or(price);
-        let price = price.map(|price| Price { currency: price.currency.or_else(|| currency.clone()), ..price });
+        let price = price.map(|price| {
+            let same: Vec<&seen::Seen> = seen.iter().filter(|seen| seen.money.amount == price.amount).collect();
+            // What readers see goes before what a theme tells machines.
+            let by_sign = same.iter().filter(|seen| !seen.is_other()).find_map(|seen| seen.money.currency.clone());
+            let found = by_sign.or_else(|| price.currency.clone()).or_else(|| currency.clone());
+            let found =
+                found.or_else(|| same.iter().find_map(|seen| local(&seen.text))).or_else(|| seen::currency(&seen));
+            Price { currency: found.or_else(|| embedded::currency(self.dom)), ..price }
+        });
         let of_page = || readings.iter().find_map(|(_, reading)| reading.availability).map(str::to_owned);
         let shown = || stock::shown(&view, visible.as_ref().map(|visible| visible.at)).map(str::to_owned);
         let availability = price.as_ref().and_then(|price| price.availability.clone()).or_else(of_page).or_else(shown);

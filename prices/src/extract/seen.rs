@@ -4,7 +4,7 @@ use super::{markup, view::View};
 use crate::{
     amount::{self, Money, Role},
     dom::At,
-    words::Part,
+    words::{self, Part, Said},
 };
 
 /// So many amounts of a page are looked at.
@@ -13,6 +13,10 @@ const AMOUNTS: usize = 3_000;
 const LONGEST: usize = 120;
 /// An element around one amount has no more in it than this.
 const PARTS: usize = 60;
+/// So many letters a piece of an amount has.
+const LETTERS: usize = 4;
+/// So many letters stand around the pieces of one.
+const WORDS: usize = 14;
 /// So far up from its digits an amount's sign can stand.
 const UP: usize = 4;
 /// So many amounts before and behind one are compared with it.
@@ -71,6 +75,10 @@ pub(super) fn amounts(view: &View<'_>, currency: Option<&str>) -> Vec<Seen> {
             continue;
         }
         let last = places.last().map_or(0, |found| found.at);
+        // Amounts of other products are many, and count for nothing.
+        if view.is_aside(at) {
+            continue;
+        }
         if let Some((place, text)) = element_of(view, at, last, currency) {
             covered = dom.end(place);
             places.push(Found { at: place, digits: at, text });
@@ -85,7 +93,33 @@ pub(super) fn amounts(view: &View<'_>, currency: Option<&str>) -> Vec<Seen> {
         let behind = places[index..].iter().take(TWICE).find(other).map_or(dom.len(), |found| found.at);
         read(view, found, (before, behind), currency, &mut seen);
     }
+    ranges(view, &mut seen);
     seen
+}
+
+/// The currency of all signs of a page, if it is one.
+pub(super) fn currency(seen: &[Seen]) -> Option<String> {
+    let mut all = seen.iter().filter_map(|seen| seen.money.currency.as_ref());
+    let first = all.next()?;
+    all.all(|other| other == first).then(|| first.clone())
+}
+
+/// Marks the lower ends of ranges whose ends stand in elements of their own: `95 € – 115 €`.
+fn ranges(view: &View<'_>, seen: &mut [Seen]) {
+    let dom = view.dom;
+    for index in 1..seen.len() {
+        let (from, to) = (dom.end(seen[index - 1].at), seen[index].at);
+        if from > to || to - from > 8 || seen[index].money.amount <= seen[index - 1].money.amount {
+            continue;
+        }
+        let between: String = (from..to).filter(|at| dom.is_text(*at)).map(|at| dom.text(at)).collect();
+        if matches!(
+            between.trim(),
+            "-" | "–" | "—" | "~" | "to" | "bis" | "à" | "a" | "do" | "tot" | "até" | "до" | "till" | "til"
+        ) {
+            seen[index - 1].part = seen[index - 1].part.and(Part::FROM);
+        }
+    }
 }
 
 /// Whether a text can hold digits of an amount. Cheap, since it is asked of every text.
@@ -93,11 +127,47 @@ fn may_be_amount(text: &str) -> bool {
     let text = text.trim();
     // What is off, and how many liked it.
     let is_share = text.contains('%') && !text.contains(['$', '€', '£']);
-    if text.len() > 2 * LONGEST || is_share || !text.bytes().any(|b| b.is_ascii_digit()) {
+    if text.len() > 2 * LONGEST || is_share || !text.chars().any(char::is_numeric) {
+        return false;
+    }
+    if is_date(text) {
         return false;
     }
     let letters = text.bytes().filter(u8::is_ascii_alphabetic).count();
     letters <= 6 || text.bytes().any(|b| b == b'$' || b == b'&' || !b.is_ascii()) || letters <= 40 && has_code(text)
+}
+
+/// Whether a sign or word of a currency may stand in a text, or a dash for the cents. Cheap, too.
+fn may_have_sign(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    if bytes.iter().any(|b| !b.is_ascii() || matches!(b, b'$' | b'-')) {
+        return true;
+    }
+    let words = bytes.split(|b| !b.is_ascii_alphabetic()).filter(|word| !word.is_empty());
+    words.into_iter().any(|word| {
+        word.len() <= 3
+            || (word.len() <= 9
+                && [
+                    "euro", "cent", "doll", "poun", "peso", "reai", "rubl", "rupe", "fran", "lira", "kron", "zlot",
+                    "yuan", "baht", "fcfa",
+                ]
+                .into_iter()
+                .any(|start| word[..4].eq_ignore_ascii_case(start.as_bytes())))
+            || word.len() == 4
+    })
+}
+
+/// Whether a text is a date: `12.04.2026`.
+fn is_date(text: &str) -> bool {
+    let mut lengths = [0; 3];
+    let mut pieces = text.split(['.', '/', '-']);
+    for length in &mut lengths {
+        match pieces.next() {
+            Some(piece) if !piece.is_empty() && piece.bytes().all(|b| b.is_ascii_digit()) => *length = piece.len(),
+            _ => return false,
+        }
+    }
+    pieces.next().is_none() && matches!(lengths, [1 | 2, 1 | 2, 2 | 4] | [4, 1 | 2, 1 | 2])
 }
 
 /// Whether three capitals, or two or three letters right beside digits, can be a currency.
@@ -114,18 +184,35 @@ fn element_of(view: &View<'_>, at: At, last: At, currency: Option<&str>) -> Opti
     let dom = view.dom;
     let mut bare = None;
     let mut here = dom.parent(at);
-    for _ in 0..UP {
+    for level in 0..UP {
         if here <= last || dom.end(here) - here > PARTS || matches!(dom.name(here), "body" | "html" | "table" | "tr") {
             break;
         }
         let text = markup::struck_text(dom, here);
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = one_line(&text);
         if text.is_empty() || text.len() > LONGEST {
             break;
         }
-        let told = amount::all(&text, currency);
-        if told.iter().any(|told| told.has_sign) {
+        // Pieces of an amount have few words around them.
+        let letters = text.chars().filter(|c| c.is_alphabetic()).count();
+        if level > 0 && letters > WORDS {
+            break;
+        }
+        if may_have_sign(&text) && amount::all(&text, currency).iter().any(|told| told.has_sign) {
+            // "$119" and then ".99" in an element beside it.
+            let around = dom.parent(here);
+            let next = dom.end(here) + usize::from(dom.end(here) < dom.len() && !dom.is_text(dom.end(here)));
+            if next < dom.end(around) && dom.is_text(next) && is_cents(&dom.text(next)) {
+                return Some((around, one_line(&markup::struck_text(dom, around))));
+            }
             return Some((here, text));
+        }
+        // What has words in it is no piece of an amount.
+        if text.chars().filter(|c| c.is_alphabetic()).count() > LETTERS
+            && bare.is_none()
+            && !view.part(here).has(Part::PRICE)
+        {
+            break;
         }
         let is_named = view.part(here).has(Part::PRICE) || dom.attr(here, "itemprop").as_deref() == Some("price");
         if is_named
@@ -138,6 +225,16 @@ fn element_of(view: &View<'_>, at: At, last: At, currency: Option<&str>) -> Opti
         here = dom.parent(here);
     }
     bare
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Cents with their point: `.99`.
+fn is_cents(text: &str) -> bool {
+    let text = text.trim();
+    text.len() == 3 && text.starts_with(['.', ',']) && text[1..].bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Adds the amounts of an element. `between`: where the amounts before and behind it are.
@@ -163,13 +260,18 @@ fn read(view: &View<'_>, found: &Found, between: (At, At), currency: Option<&str
         part = part.and(view.part(inner).without(Part::HIDDEN));
     }
     let is_aside = view.is_aside(at) || part.has(Part::HIDDEN);
-    let before = label_before(view, label_from.min(at), between.0);
+    let before = match label_before(view, at, between.0) {
+        label if label.is_empty() => label_before(view, label_from.min(at), between.0),
+        label => label,
+    };
     let behind = label_behind(view, dom.end(at), between.1);
     let whole = format!("{before} {text} {behind}");
-    let mut told = amount::all(&whole, currency);
-    let own = amount::all(text, currency);
-    if told.is_empty() || told.len() != own.len() {
-        told = own;
+    let mut told = amount::all(text, currency);
+    if !(before.is_empty() && behind.is_empty()) {
+        let with_labels = amount::all(&whole, currency);
+        if with_labels.len() == told.len() {
+            told = with_labels;
+        }
     }
     if told.is_empty() {
         told.extend(amount::from_text(text, currency).map(|money| amount::Told {
@@ -177,6 +279,17 @@ fn read(view: &View<'_>, found: &Found, between: (At, At), currency: Option<&str
             role: Role::Price,
             has_sign: false,
         }));
+    }
+    let is_range = told.iter().any(|told| told.role == Role::Upper);
+    if is_range || amount::is_from(&whole) || amount::is_from(text) {
+        part = part.and(Part::FROM);
+    }
+    let said = words::said(&whole.to_lowercase());
+    if said.has(Said::FEW) {
+        part = part.and(Part::SAVING);
+    }
+    if said.has(Said::LOWEST) {
+        part = part.and(Part::OLD);
     }
     let n_prices = told.iter().filter(|told| told.role == Role::Price).count();
     for told in told {
@@ -211,7 +324,10 @@ fn label_before(view: &View<'_>, at: At, from: At) -> String {
     let texts = (from.max(at.saturating_sub(8))..at).rev().filter(|at| dom.is_text(*at));
     let mut texts = texts.map(|at| dom.text(at).trim().to_owned()).filter(|text| !text.is_empty());
     let label = texts.next().unwrap_or_default();
-    let is_label = label.chars().count() <= 32 && !label.starts_with('/') && !label.bytes().any(|b| b.is_ascii_digit());
+    let is_label = label.chars().count() <= 32
+        && !label.starts_with('/')
+        && (label.ends_with(':') || !amount::is_of_last(&label))
+        && !label.bytes().any(|b| b.is_ascii_digit());
     if is_label { label } else { String::new() }
 }
 

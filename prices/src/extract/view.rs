@@ -35,6 +35,8 @@ pub(super) struct View<'a> {
     pub(super) name: Option<At>,
     /// Buttons that buy, not those beside other products.
     pub(super) buttons: Vec<Button>,
+    /// From a heading over other products to the end of what holds it.
+    related: Vec<(At, At)>,
     /// What only may stand beside the product does not: nothing else buys it.
     is_loose: bool,
     /// What names say of each element that was looked at.
@@ -51,11 +53,13 @@ impl<'a> View<'a> {
             dom,
             name: None,
             buttons: Vec::new(),
+            related: Vec::new(),
             is_loose: false,
             parts: RefCell::new(vec![None; n]),
             aside: RefCell::new(vec![None; n]),
         };
         view.name = view.find_name(titles);
+        view.related = view.find_related();
         view.buttons = view.find_buttons();
         if view.buttons.is_empty() {
             view.is_loose = true;
@@ -105,6 +109,9 @@ impl<'a> View<'a> {
     /// Whether a part stands beside the product: in menus, carts, lists of other products, or where nobody sees it. What holds the
     /// product's name is never beside it.
     pub(super) fn is_aside(&self, at: At) -> bool {
+        if self.related.iter().any(|(from, to)| *from <= at && at < *to) {
+            return true;
+        }
         let mut passed = Vec::new();
         let mut known = false;
         let mut here = at;
@@ -127,6 +134,25 @@ impl<'a> View<'a> {
         let mut aside = self.aside.borrow_mut();
         passed.into_iter().for_each(|at| aside[at] = Some(known));
         known
+    }
+
+    fn find_related(&self) -> Vec<(At, At)> {
+        let dom = self.dom;
+        let mut related = Vec::new();
+        for at in (1..dom.len()).filter(|at| matches!(dom.name(*at), "h2" | "h3" | "h4" | "h5" | "h6")) {
+            if dom.end(at) - at > IN_A_BUTTON || related.len() >= HEADINGS * 4 {
+                continue;
+            }
+            if words::said(&dom.line(at).to_lowercase()).has(Said::RELATED) {
+                // A heading can be wrapped up with nothing else.
+                let mut around = dom.parent(at);
+                while around > 0 && dom.end(around) <= dom.end(at) + 1 {
+                    around = dom.parent(around);
+                }
+                related.push((at, dom.end(around)));
+            }
+        }
+        related
     }
 
     fn holds_name(&self, at: At) -> bool {
@@ -194,15 +220,16 @@ impl<'a> View<'a> {
                 .attr(at, "type")
                 .is_some_and(|kind| matches!(kind.to_ascii_lowercase().as_str(), "submit" | "button" | "image"));
         let is_button = is_input || matches!(name, "button" | "a");
-        if !is_button
-            && !(matches!(name, "div" | "span" | "li" | "p") && dom.attr(at, "role").as_deref() == Some("button"))
-        {
+        let plays_button =
+            || matches!(name, "div" | "span" | "li" | "p") && dom.attr(at, "role").as_deref() == Some("button");
+        if !(is_button || plays_button()) {
             return None;
         }
         if dom.end(at) - at > IN_A_BUTTON {
             return None;
         }
-        if name == "a" && dom.end(at) - at > 8 {
+        // Most links of a page stand in its menus, before the name.
+        if name == "a" && (dom.end(at) - at > 8 || self.name.is_some_and(|name| at < name)) {
             return None;
         }
         let mut text = if is_input { String::new() } else { dom.line(at) };

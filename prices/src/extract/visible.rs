@@ -3,7 +3,11 @@
 use rust_decimal::Decimal;
 
 use super::{seen::Seen, view::View};
-use crate::{amount::Money, dom::At, words::Part};
+use crate::{
+    amount::Money,
+    dom::At,
+    words::{self, Part, Said},
+};
 
 /// So far behind the button the price still stands at it.
 const BEHIND: usize = 60;
@@ -20,6 +24,12 @@ const LIST: usize = 4;
 const KINDS: usize = 3;
 /// An amount that stands there oftener is not of one product.
 const LONELY: usize = 6;
+
+/// So many elements around an amount, and so many beside each, are looked at.
+const LEVELS: usize = 5;
+const SIBLINGS: usize = 60;
+/// A card of a list has no more in it than this.
+const CARD: usize = 60;
 
 /// How sure a price is from its place alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,16 +58,6 @@ pub(super) struct Visible {
 
 /// The visible price, if the page leaves no doubt which it is.
 pub(super) fn price(view: &View<'_>, seen: &[Seen]) -> Option<Visible> {
-    if std::env::var("SEEN").is_ok() {
-        eprintln!(
-            "name {:?} buttons {:?}",
-            view.name.map(|n| (n, view.dom.line(n))),
-            view.buttons.iter().map(|b| (b.at, b.said, b.is_disabled)).collect::<Vec<_>>()
-        );
-        for s in seen {
-            eprintln!("{} {:?} {:?} aside {} sign {} {:?}", s.at, s.money, s.part, s.is_aside, s.has_sign, s.text);
-        }
-    }
     let fits: Vec<&Seen> = seen.iter().filter(|seen| !seen.is_other()).collect();
     let button = view.button_of_product();
     let (from, to, place) = match (view.name, button) {
@@ -69,6 +69,9 @@ pub(super) fn price(view: &View<'_>, seen: &[Seen]) -> Option<Visible> {
         (None, Some(_)) => return None,
         (None, None) => (0, usize::MAX, Place::Lonely),
     };
+    if is_on_request(view, from, to) {
+        return None;
+    }
     let within = |seen: &&&Seen| seen.at >= from && seen.at <= to;
     let mut region: Vec<&Seen> = fits.iter().filter(within).copied().collect();
     let mut place = place;
@@ -108,7 +111,10 @@ pub(super) fn price(view: &View<'_>, seen: &[Seen]) -> Option<Visible> {
     let first = if view.name.is_none() { nearest().unwrap_or(0) } else { 0 };
     let group: Vec<&Seen> = near(&pool[first..]);
     let chosen = choose(&group, place)?;
-    let sure = if is_named { place } else { place.min(Place::Near) };
+    if chosen.part.has(Part::FROM) || is_listed(view, chosen, seen) {
+        return None;
+    }
+    let sure = if is_named && !chosen.is_lesser() { place } else { place.min(Place::Near) };
     Some(Visible {
         money: chosen.money.clone(),
         at: chosen.at,
@@ -117,6 +123,80 @@ pub(super) fn price(view: &View<'_>, seen: &[Seen]) -> Option<Visible> {
         unit: unit(seen, chosen),
         text: chosen.text.clone(),
     })
+}
+
+/// Whether there is no price for everybody, at the product's name.
+pub(super) fn is_withheld(view: &View<'_>) -> bool {
+    view.name.is_some_and(|name| is_on_request(view, name, name + WITHOUT))
+}
+
+/// Whether the page says in the place of a price that there is none for everybody, or that the piece is used.
+fn is_on_request(view: &View<'_>, from: At, to: At) -> bool {
+    let dom = view.dom;
+    let texts =
+        (from..to.min(from + WITHOUT).min(dom.len())).filter(|at| dom.is_text(*at) && dom.raw(*at).len() <= 200);
+    texts.into_iter().any(|at| {
+        let parent = dom.parent(at);
+        if matches!(dom.name(parent), "script" | "style" | "noscript" | "option") {
+            return false;
+        }
+        let text = dom.text(at).trim().to_lowercase();
+        let is_used = || {
+            matches!(
+                text.as_str(),
+                "used" | "gebraucht" | "usado" | "usato" | "d'occasion" | "occasion" | "pre-owned" | "tweedehands"
+            ) && dom
+                .around(at)
+                .take(2)
+                .any(|at| dom.attr(at, "class").is_some_and(|class| class.to_ascii_lowercase().contains("condition")))
+        };
+        (words::said(&text).has(Said::ON_REQUEST) || is_used()) && !view.is_aside(at)
+    })
+}
+
+/// Whether an amount stands in one of several equal elements with amounts of their own: cards of a list, rows of variants, choices.
+fn is_listed(view: &View<'_>, chosen: &Seen, seen: &[Seen]) -> bool {
+    let dom = view.dom;
+    let mut here = chosen.at;
+    for _ in 0..LEVELS {
+        if here == 0
+            || view.name.is_some_and(|name| here <= name && name < dom.end(here))
+            || matches!(dom.name(here), "body" | "main" | "tr")
+        {
+            return false;
+        }
+        let holds_button =
+            view.button_of_product().is_some_and(|button| here <= button.at && button.at < dom.end(here));
+        if dom.end(here) - here > CARD {
+            return false;
+        }
+        let around = dom.parent(here);
+        let class = dom.attr(here, "class");
+        let mut child = around + 1;
+        let mut n = 0;
+        let mut others: Vec<Decimal> = Vec::new();
+        while child < dom.end(around) && n < SIBLINGS {
+            n += 1;
+            let fits = dom.name(child) == dom.name(here) && dom.end(child) - child <= CARD;
+            // A card with a button is one of a list where the others have buttons, too.
+            let has_button = || view.buttons.iter().any(|button| child <= button.at && button.at < dom.end(child));
+            let fits = fits && (!holds_button || has_button());
+            if fits && dom.attr(child, "class") == class && child != here {
+                let own = seen
+                    .iter()
+                    .find(|seen| seen.at >= child && seen.at < dom.end(child) && !seen.is_other() && !seen.is_lesser());
+                others.extend(own.map(|own| own.money.amount).filter(|amount| *amount != chosen.money.amount));
+            }
+            child = dom.end(child);
+        }
+        others.sort_unstable();
+        others.dedup();
+        if others.len() >= 2 {
+            return true;
+        }
+        here = around;
+    }
+    false
 }
 
 /// How many different amounts there are.
@@ -153,7 +233,7 @@ fn choose<'a>(group: &[&'a Seen], place: Place) -> Option<&'a Seen> {
         Some(_) if place < Place::Between => None,
         Some(second)
             if second.money.amount < first.money.amount
-                && second.money.amount * Decimal::from(5) > first.money.amount
+                && second.money.amount * Decimal::from(5) > first.money.amount * Decimal::TWO
                 && !second.text.contains('/')
                 && second.at.abs_diff(first.at) <= NEAR / 2 =>
         {

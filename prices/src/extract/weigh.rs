@@ -12,6 +12,7 @@ use super::{
 use crate::{
     amount::Money,
     found::{Confidence, Method, Price, UnitPrice},
+    words::Part,
 };
 
 /// All that a page says of its prices.
@@ -20,11 +21,13 @@ pub(super) struct Weights<'a> {
     pub(super) embedded: &'a [embedded::Told],
     pub(super) visible: Option<&'a Visible>,
     pub(super) seen: &'a [Seen],
+    /// From the product's name to the button that buys.
+    pub(super) between: (usize, usize),
 }
 
 /// Whether readers see an amount as a price of the product.
 pub(super) fn is_shown(amount: Decimal, seen: &[Seen]) -> bool {
-    seen.iter().any(|seen| seen.money.amount == amount && !seen.is_other())
+    seen.iter().any(|seen| seen.money.amount == amount && !seen.is_other() && !seen.is_lesser())
 }
 
 /// The price that the job's selector names. `other`: what the page says without.
@@ -37,8 +40,12 @@ pub(super) fn selected(money: Money, other: Option<&Price>) -> Price {
 impl Weights<'_> {
     /// `told`: the best of what machines are told. `local`: what a sign means on the page.
     pub(super) fn price(&self, told: Option<Price>, local: impl Fn(&str) -> Option<String>) -> Option<Price> {
-        let told = told.or_else(|| self.embedded());
-        match (told, self.visible) {
+        if let Some(asked) = self.asked() {
+            return Some(asked);
+        }
+        let told = told.filter(|told| !told.amount.is_zero() || self.visible.is_none()).or_else(|| self.embedded());
+        let refused = |amount: &Decimal| self.readings.iter().any(|(_, reading)| reading.refused.contains(amount));
+        match (told, self.visible.filter(|visible| !refused(&visible.money.amount))) {
             (Some(told), Some(visible)) if told.amount == visible.money.amount => {
                 let currency =
                     told.currency.or_else(|| visible.money.currency.clone()).or_else(|| local(&visible.text));
@@ -57,24 +64,52 @@ impl Weights<'_> {
         }
     }
 
+    /// The variant that the page's address names, as scripts are told.
+    fn asked(&self) -> Option<Price> {
+        let asked = self.embedded.iter().find(|told| told.is_asked)?;
+        let confidence = if is_shown(asked.money.amount, self.seen) { Confidence::High } else { Confidence::Medium };
+        Some(Price {
+            amount: asked.money.amount,
+            currency: asked.money.currency.clone(),
+            availability: asked.availability.map(str::to_owned),
+            method: Method::Embedded,
+            confidence,
+        })
+    }
+
     fn differ(&self, told: Price, visible: &Visible, local: impl Fn(&str) -> Option<String>) -> Price {
         let amount = visible.money.amount;
         let others =
             self.readings.iter().filter_map(|(method, reading)| Some((*method, reading.price.as_ref()?.0.clone())));
         let scripts = self.embedded.iter().map(|told| (Method::Embedded, told.money.clone()));
-        let refused = self.readings.iter().any(|(_, reading)| reading.refused.contains(&amount));
+        // The same digits: whether a dot groups or parts the cents, or cents were written, is what readers see.
+        let scale = |zeros: u32| Decimal::from(10_u64.pow(zeros));
+        if [2, 3].into_iter().any(|zeros| told.amount == amount * scale(zeros) || told.amount * scale(zeros) == amount)
+        {
+            return Price { amount, confidence: Confidence::High, ..told };
+        }
         // Something else that is made for machines agrees with what readers see.
         let mut agrees = others.chain(scripts).filter(|(_, money)| money.amount == amount);
-        if let (Some((method, money)), true, false) = (agrees.next(), visible.place >= Place::Near, refused) {
+        if let (Some((method, money)), true) = (agrees.next(), visible.place >= Place::Near) {
             let currency = money.currency.or(told.currency);
             return Price { amount, currency, method, confidence: Confidence::High, availability: told.availability };
         }
-        if visible.place == Place::Between && !refused && !is_shown(told.amount, self.seen) {
+        if visible.place == Place::Between && !self.is_between(told.amount) {
             let seen = seen_price(visible, Confidence::Low, local);
             return Price { currency: seen.currency.or(told.currency), availability: told.availability, ..seen };
         }
         let confidence = if is_shown(told.amount, self.seen) { Confidence::High } else { Confidence::Medium };
         Price { confidence, ..told }
+    }
+
+    /// Whether an amount stands where the price does, between the product's name and the button.
+    fn is_between(&self, amount: Decimal) -> bool {
+        let (from, to) = self.between;
+        let is_within = |seen: &&Seen| seen.at >= from && seen.at <= to;
+        self.seen
+            .iter()
+            .filter(is_within)
+            .any(|seen| seen.money.amount == amount && !seen.is_other() && !seen.is_lesser())
     }
 
     /// The price that scripts are told: the one that readers see, or the only one.
@@ -84,6 +119,10 @@ impl Weights<'_> {
         let first = self.embedded.first()?;
         let is_only = self.embedded.iter().all(|told| told.money.amount == first.money.amount);
         let told = self.embedded.iter().find(is_visible).or_else(|| is_only.then_some(first))?;
+        // "As low as": the cheapest of several.
+        if self.seen.iter().any(|seen| seen.money.amount == told.money.amount && seen.part.has(Part::FROM)) {
+            return None;
+        }
         let currency = self.embedded.iter().find_map(|told| told.money.currency.clone());
         Some(Price {
             amount: told.money.amount,

@@ -22,6 +22,8 @@ impl Part {
     pub(crate) const STOCK: Self = Self(1 << 10);
     /// Perhaps beside the product.
     pub(crate) const LOOSE: Self = Self(1 << 12);
+    /// The lower end of a range, or what it costs at least.
+    pub(crate) const FROM: Self = Self(1 << 13);
     /// The price that counts: the sale's, the current one.
     pub(crate) const NOW: Self = Self(1 << 11);
 
@@ -53,7 +55,7 @@ fn word(word: &str) -> Part {
         | "oldprice" | "wasprice" | "linethrough" | "barre" | "statt" | "ancien" | "anterior" | "uvp" | "rrp"
         | "msrp" | "srp" | "mrp" | "listprice" | "compareat" | "former" | "streichpreis" | "retailprice" | "struck"
         | "del" | "pvp" | "vorher" | "pseudo" | "pseudoprice" | "strikeout" | "slash" | "slashed" | "originalprice"
-        | "stroked" | "highprice" | "compare" => Part::OLD,
+        | "stroked" | "highprice" | "compare" | "eski" | "foer" | "antes" | "vroeger" | "prije" => Part::OLD,
         "regular" | "original" | "list" | "retail" | "regularprice" | "normal" | "standard" | "base" | "full" => {
             Part::REGULAR
         }
@@ -68,7 +70,9 @@ fn word(word: &str) -> Part {
         | "frete" | "spedizione" | "lieferung" => Part::SHIPPING,
         "save" | "saving" | "savings" | "yousave" | "saved" | "rabatt" | "ersparnis" | "coupon" | "voucher"
         | "points" | "cashback" | "rewards" | "bonus" | "loyalty" | "giftcard" | "warranty" | "protection"
-        | "insurance" | "garantie" | "tradein" | "refund" | "deposit" | "pfand" | "threshold" | "spend" => Part::SAVING,
+        | "insurance" | "garantie" | "tradein" | "refund" | "member" | "members" | "adherent" | "clubcard"
+        | "clubprice" | "memberprice" | "approx" | "openbox" | "secondchance" | "deposit" | "pfand" | "threshold"
+        | "spend" => Part::SAVING,
         "related" | "recommend" | "recommended" | "recommendation" | "recommendations" | "recommender" | "recs"
         | "upsell" | "upsells" | "crosssell" | "crosssells" | "crossselling" | "crossell" | "similar"
         | "alsobought" | "alsoviewed" | "recently" | "viewed" | "minicart" | "minibasket" | "cartdrawer" | "nav"
@@ -162,7 +166,10 @@ fn split(name: &str) -> impl Iterator<Item = &str> {
 
 /// Whether the names of a button say that it buys.
 pub(crate) fn names_buy(names: &str) -> bool {
-    if names.len() > 600 {
+    let may = ["art", "ART", "uy", "UY", "asket", "ASKET", "ag", "AG", "rolley"]
+        .into_iter()
+        .any(|piece| names.contains(piece));
+    if !may || names.len() > 600 {
         return false;
     }
     let simple: String = names.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect();

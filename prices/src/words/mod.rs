@@ -1,12 +1,13 @@
 //! What shops write around their prices and buttons, and how they name the parts of their pages: a list a language, in lower case.
 //!
-//! Order, lowest first: `buy`, `stock`, `classes`.
+//! Order, lowest first: `asides`, `buy`, `stock`, `classes`.
 
+mod asides;
 mod buy;
 mod classes;
 mod stock;
 
-use std::sync::LazyLock;
+use std::{collections::HashSet, sync::LazyLock};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
@@ -17,7 +18,7 @@ const LONGEST: usize = 120;
 
 /// What a label says, as a set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Said(u8);
+pub(crate) struct Said(u16);
 
 impl Said {
     /// It buys.
@@ -31,6 +32,15 @@ impl Said {
     /// It comes later.
     pub(crate) const LATER: Self = Self(1 << 4);
 
+    /// What follows are other products.
+    pub(crate) const RELATED: Self = Self(1 << 5);
+    /// Only some pay it.
+    pub(crate) const FEW: Self = Self(1 << 6);
+    /// An earlier price.
+    pub(crate) const LOWEST: Self = Self(1 << 7);
+    /// There is no price for everybody.
+    pub(crate) const ON_REQUEST: Self = Self(1 << 8);
+
     pub(crate) const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
@@ -39,12 +49,16 @@ impl Said {
 /// What a label in lower case says.
 pub(crate) fn said(text: &str) -> Said {
     static PHRASES: LazyLock<Option<(AhoCorasick, Vec<Said>)>> = LazyLock::new(|| {
-        let lists: [(&[(&str, &str)], Said); 5] = [
+        let lists: [(&[(&str, &str)], Said); 9] = [
             (&buy::BUY, Said::BUY),
             (&buy::PREORDER, Said::PREORDER),
             (&stock::GONE, Said::GONE),
             (&stock::HERE, Said::HERE),
             (&stock::LATER, Said::LATER),
+            (&asides::RELATED, Said::RELATED),
+            (&asides::FEW, Said::FEW),
+            (&[("all", asides::LOWEST)], Said::LOWEST),
+            (&asides::ON_REQUEST, Said::ON_REQUEST),
         ];
         let phrases = lists.into_iter().flat_map(|(list, means)| {
             list.iter().flat_map(|(_, phrases)| phrases.split('|')).map(move |phrase| (phrase, means))
@@ -53,11 +67,12 @@ pub(crate) fn said(text: &str) -> Said {
         let kind = Some(AhoCorasickKind::ContiguousNFA);
         Some((AhoCorasick::builder().kind(kind).build(phrases).ok()?, means))
     });
+    static ALONE: LazyLock<HashSet<&str>> = LazyLock::new(|| buy::ALONE.split('|').collect());
     let mut said = Said::default();
     if text.len() > LONGEST {
         return said;
     }
-    if buy::ALONE.split('|').any(|word| word == text) {
+    if ALONE.contains(text) {
         said = Said::BUY;
     }
     if let Some((phrases, means)) = PHRASES.as_ref() {
@@ -85,6 +100,10 @@ mod tests {
             ("auf lager", Said::HERE),
             ("在庫あり", Said::HERE),
             ("available on backorder", Said::LATER),
+            ("das könnte ihnen auch gefallen", Said::RELATED),
+            ("prix adhérent", Said::FEW),
+            ("niedrigster preis der letzten 30 tage", Said::LOWEST),
+            ("preis auf anfrage", Said::ON_REQUEST),
         ] {
             assert!(said(text).has(means), "{text}");
         }

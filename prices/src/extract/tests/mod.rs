@@ -2,6 +2,7 @@ use super::*;
 
 mod markup;
 mod offers;
+mod readers;
 mod variants;
 
 fn url() -> Url {
