@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, process::Command};
 use serde_json::Value;
 
 /// Our crates, and whom of ours each may depend on. Those that start servers for their tests may besides have [`FOR_TESTS`].
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("api", &[]),
+    ("pictures", &[]),
     ("process", &[]),
     ("fleet", &[]),
     ("queue", &["fleet"]),

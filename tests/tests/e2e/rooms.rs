@@ -20,6 +20,7 @@ const CRATES: &[&str] = &[
     "ctl",
     "fleet",
     "jobs",
+    "pictures",
     "process",
     "producer",
     "providers",
