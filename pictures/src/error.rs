@@ -1,6 +1,6 @@
 //! What can be wrong with a picture.
 
-use crate::source::Format;
+use crate::format::Format;
 
 /// Why bytes are no picture that could be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -10,7 +10,7 @@ pub enum Error {
     #[error("the picture is empty: 0 bytes")]
     Empty,
     /// More bytes than are read.
-    #[error("the picture has {bytes} bytes, more than {}", crate::source::MAX_BYTES)]
+    #[error("the picture has {bytes} bytes, more than {}", crate::format::MAX_BYTES)]
     TooLarge {
         /// So many.
         bytes: usize,
@@ -27,8 +27,8 @@ pub enum Error {
     /// Wider, higher or with more pixels than is decoded.
     #[error(
         "the picture has {width} x {height} pixels: more than {} on a side or {} in all",
-        crate::source::MAX_SIDE,
-        crate::source::MAX_PIXELS
+        crate::format::MAX_SIDE,
+        crate::format::MAX_PIXELS
     )]
     TooManyPixels {
         /// In pixels.

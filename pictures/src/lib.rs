@@ -5,10 +5,11 @@
 //! need, as JPEG and WebP. [`placeholder()`] draws a picture that has only a name. [`Gate`] keeps all that within a memory and within the
 //! machine's cores.
 //!
-//! Order, lowest first: `error`, `jpeg`, `colour`, `picture`, `source`, `variants`, `placeholder`, `gate`.
+//! Order, lowest first: `format`, `error`, `jpeg`, `colour`, `picture`, `source`, `variants`, `placeholder`, `gate`.
 
 mod colour;
 mod error;
+mod format;
 mod gate;
 mod jpeg;
 mod picture;
@@ -17,8 +18,9 @@ mod source;
 mod variants;
 
 pub use error::Error;
+pub use format::{Format, MAX_BYTES, MAX_PIXELS, MAX_SIDE};
 pub use gate::{Gate, Pass};
 pub use picture::Picture;
 pub use placeholder::{SCRIPTS, placeholder};
-pub use source::{Format, MAX_BYTES, MAX_PIXELS, MAX_SIDE, Source, read};
+pub use source::{Source, memory_of, read};
 pub use variants::{Encoded, Size, Variants};

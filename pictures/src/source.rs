@@ -1,65 +1,39 @@
 //! Bytes that are said to be a picture.
 
-use std::{fmt, io::Cursor};
+use std::io::Cursor;
 
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
-use crate::{colour::to_srgb, error::Error, jpeg, picture::Picture};
+use crate::{
+    colour::to_srgb,
+    error::Error,
+    format::{Format, MAX_BYTES, MAX_PIXELS, MAX_SIDE},
+    jpeg,
+    picture::Picture,
+};
 
-/// More bytes are not read.
-pub const MAX_BYTES: usize = 24 * 1024 * 1024;
-/// More pixels are not decoded: 40 million are 7,300 x 5,480.
-pub const MAX_PIXELS: u64 = 40_000_000;
-/// WebP cannot have more on a side.
-pub const MAX_SIDE: u32 = 16_383;
 /// What a pixel takes at most while a picture is decoded, resized and written, in bytes. A JPEG was seen to take 10.
 const MEMORY_A_PIXEL: usize = 16;
 
-/// What a picture can come as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// As most photographs.
-    Jpeg,
-    /// Without loss.
-    Png,
-    /// Google's.
-    WebP,
-    /// Of which the first frame counts.
-    Gif,
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Jpeg => "JPEG",
-            Self::Png => "PNG",
-            Self::WebP => "WebP",
-            Self::Gif => "GIF",
-        })
+/// By the first bytes, whatever the name or the header of an answer says.
+fn format_of(bytes: &[u8]) -> Result<Format, Error> {
+    match image::guess_format(bytes) {
+        Ok(ImageFormat::Jpeg) => Ok(Format::Jpeg),
+        Ok(ImageFormat::Png) => Ok(Format::Png),
+        Ok(ImageFormat::WebP) => Ok(Format::WebP),
+        Ok(ImageFormat::Gif) => Ok(Format::Gif),
+        _ if bytes.is_empty() => Err(Error::Empty),
+        _ if is_page(bytes) => Err(Error::Page),
+        _ => Err(Error::Unknown { begins: String::from_utf8_lossy(&bytes[..bytes.len().min(16)]).into_owned() }),
     }
 }
 
-impl Format {
-    /// By the first bytes, whatever the name or the header of an answer says.
-    fn of(bytes: &[u8]) -> Result<Self, Error> {
-        match image::guess_format(bytes) {
-            Ok(ImageFormat::Jpeg) => Ok(Self::Jpeg),
-            Ok(ImageFormat::Png) => Ok(Self::Png),
-            Ok(ImageFormat::WebP) => Ok(Self::WebP),
-            Ok(ImageFormat::Gif) => Ok(Self::Gif),
-            _ if bytes.is_empty() => Err(Error::Empty),
-            _ if is_page(bytes) => Err(Error::Page),
-            _ => Err(Error::Unknown { begins: String::from_utf8_lossy(&bytes[..bytes.len().min(16)]).into_owned() }),
-        }
-    }
-
-    fn of_image(self) -> ImageFormat {
-        match self {
-            Self::Jpeg => ImageFormat::Jpeg,
-            Self::Png => ImageFormat::Png,
-            Self::WebP => ImageFormat::WebP,
-            Self::Gif => ImageFormat::Gif,
-        }
+fn as_image_has_it(format: Format) -> ImageFormat {
+    match format {
+        Format::Jpeg => ImageFormat::Jpeg,
+        Format::Png => ImageFormat::Png,
+        Format::WebP => ImageFormat::WebP,
+        Format::Gif => ImageFormat::Gif,
     }
 }
 
@@ -82,7 +56,7 @@ impl<'a> Source<'a> {
         if bytes.len() > MAX_BYTES {
             return Err(Error::TooLarge { bytes: bytes.len() });
         }
-        let format = Format::of(bytes)?;
+        let format = format_of(bytes)?;
         let mut has_scan_a_colour = false;
         if format == Format::Jpeg {
             let markers = jpeg::markers(bytes);
@@ -113,7 +87,7 @@ impl<'a> Source<'a> {
     /// What decoding it and making its [`variants`](Picture::variants) takes at most, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        memory(self.width, self.height)
+        memory_of(self.width, self.height)
     }
 
     /// The picture: upright, in sRGB, nothing of its metadata.
@@ -146,8 +120,9 @@ pub fn read(bytes: &[u8]) -> Result<Picture, Error> {
     Source::look(bytes)?.decode()
 }
 
-/// What a picture of so many pixels takes at most.
-pub(crate) fn memory(width: u32, height: u32) -> usize {
+/// What making the variants of a picture of so many pixels takes at most, in bytes.
+#[must_use]
+pub fn memory_of(width: u32, height: u32) -> usize {
     (width as usize).saturating_mul(height as usize).saturating_mul(MEMORY_A_PIXEL)
 }
 
@@ -155,7 +130,7 @@ fn decoder(bytes: &[u8], format: Format) -> Result<impl ImageDecoder + '_, Error
     let mut limits = Limits::default();
     // What decoders take beside the pixels too: of profiles that unfold, of frames.
     limits.max_alloc = Some(MAX_PIXELS * MEMORY_A_PIXEL as u64);
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format.of_image());
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), as_image_has_it(format));
     reader.limits(limits);
     reader.into_decoder().map_err(|error| failed(&error, format, bytes))
 }

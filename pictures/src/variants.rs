@@ -11,11 +11,11 @@ use fast_image_resize::{
 use image::DynamicImage;
 use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor, rgb_to_ycbcr};
 
-use crate::{error::Error, picture::Picture, source::Format};
+use crate::{error::Error, format::Format, picture::Picture};
 
-/// Of JPEGs.
+/// Of a JPEG.
 const JPEG_QUALITY: u8 = 82;
-/// Of WebPs.
+/// Of a WebP.
 const WEBP_QUALITY: f32 = 80.0;
 
 /// How large, by the longest side.
@@ -104,10 +104,11 @@ impl Picture {
     /// # Errors
     /// [`Error::Unwritable`], which only a picture can be that is larger than [`read`](crate::read) lets through.
     pub fn variants(self) -> Result<Variants, Error> {
+        let (width, height) = (self.width(), self.height());
         let mut pixels = self.pixels;
         let master = encode(&pixels)?;
         let mut next = |above: &Encoded, size: Size| {
-            let Some((width, height)) = smaller(pixels.width(), pixels.height(), size.longest_side()) else {
+            let Some((width, height)) = smaller(width, height, size.longest_side()) else {
                 return Ok(above.clone());
             };
             // Each is made of the one before, which is no longer needed then.

@@ -14,7 +14,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("services", &[]),
     ("providers", &["fleet", "services"]),
     ("store", &[]),
-    ("jobs", &["api", "queue", "providers", "services", "store", "zones"]),
+    ("jobs", &["api", "pictures", "queue", "providers", "services", "store", "zones"]),
     ("schedules", &["api", "queue", "jobs", "store", "zones"]),
     ("producer", &["api", "process", "fleet", "queue", "providers", "services", "store", "jobs", "schedules"]),
     ("worker", &["process", "fleet", "queue", "providers", "services", "store", "jobs", "schedules"]),
