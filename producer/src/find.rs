@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
-use queue::JobId;
+use jobs::image;
+use queue::{Job as _, JobId};
 
 use crate::{
+    addresses,
     answer::{Job, Problem, live, past},
     auth::Caller,
     state::App,
@@ -31,15 +33,24 @@ pub(crate) async fn in_history(app: &App, id: JobId) -> Result<Option<Job>, Prob
     Ok(job.and_then(past))
 }
 
-/// Fills in a result that is too large for Redis.
+/// Fills in a result that is too large for Redis, and makes its addresses good.
 pub(crate) async fn with_result(app: &App, mut job: Job) -> Result<Job, Problem> {
     if let Some(collection) = job.stored_in.take() {
         job.result = app.open_store()?.result(&collection, &job.id.to_string()).await.map_err(Problem::store_away)?;
     }
+    sign(app, &mut job);
     Ok(job)
 }
 
-/// Fills in the results of many, with one call a kind.
+fn sign(app: &App, job: &mut Job) {
+    if job.kind == image::Image::KIND
+        && let Some(result) = &mut job.result
+    {
+        addresses::sign(&app.services.links, app.client.now_ms() / 1000, result);
+    }
+}
+
+/// [`with_result`] for many, with one call a kind.
 pub(crate) async fn with_results(app: &App, mut jobs: Vec<Job>) -> Result<Vec<Job>, Problem> {
     let mut by_collection: HashMap<String, Vec<String>> = HashMap::new();
     for job in &mut jobs {
@@ -53,6 +64,7 @@ pub(crate) async fn with_results(app: &App, mut jobs: Vec<Job>) -> Result<Vec<Jo
     }
     for job in &mut jobs {
         job.result = results.remove(&job.id.to_string());
+        sign(app, job);
     }
     Ok(jobs)
 }

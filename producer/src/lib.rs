@@ -3,9 +3,10 @@
 //! Reading order: `router` shows every route; [`run`] is the process; `intake` turns a request into a job; `routes` has one file a
 //! resource; `answer` is what comes back, and every answer that is not a success.
 //!
-//! Order, lowest first: `config`, `metrics`, `answer`, `request`, `jwt`, `auth`, `probe`, `intake`, `board`, `ping`, `together`, `state`,
-//! `watch`, `find`, `push`, `observe`, `routes`, `openapi`, `router`, `listen`, `serve`.
+//! Order, lowest first: `config`, `metrics`, `addresses`, `answer`, `request`, `jwt`, `auth`, `probe`, `intake`, `board`, `ping`, `together`,
+//! `state`, `watch`, `find`, `push`, `observe`, `routes`, `openapi`, `router`, `listen`, `serve`.
 
+mod addresses;
 mod answer;
 mod auth;
 mod board;

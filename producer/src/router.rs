@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 
 use crate::{
     answer, observe, openapi, request,
-    routes::{batch, emails, events, health, jobs, list, mode, queues, schedules, status, usage},
+    routes::{batch, emails, events, health, images, jobs, list, mode, queues, schedules, status, usage},
     state::App,
 };
 
@@ -65,6 +65,7 @@ routes! {
     "/api/emails/preview": post emails::preview;
     "/api/emails/{id}": get emails::show;
     "/api/emails/{id}/unsubscribe": get emails::ask_to_unsubscribe, post emails::unsubscribe;
+    "/api/images/{id}/{file}": get images::show;
     "/api/usage": get usage::show;
     "/api/health": get health::report;
     "/api/health/live": get health::live;

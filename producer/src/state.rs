@@ -56,7 +56,9 @@ impl App {
     /// The API on this Redis, with all kinds of `jobs`. Does not wait for Redis. `secret` signs the tokens, `services` is what the
     /// variables say of the outside services. Must be called inside a tokio runtime.
     #[must_use]
-    pub fn new(redis: &fleet::Redis, secret: &SecretString, services: services::Config) -> Self {
+    pub fn new(redis: &fleet::Redis, secret: &SecretString, mut services: services::Config) -> Self {
+        // In development there may be no variable, but a secret that was made up.
+        services.links = services.links.with_secret(secret.clone());
         let checks = Checks::all();
         let kinds = checks.kinds();
         Self(Arc::new(Shared {

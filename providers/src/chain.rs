@@ -213,7 +213,8 @@ impl<P: Provider + ?Sized> Service<P> {
                 }
                 Err(error) => {
                     let another_way = *is_way && n_left > 1 && error.leaves_other_ways(policy.last_attempt);
-                    if !another_way && !(policy.allow_fallback && error.passes_on(policy.last_attempt)) {
+                    let stand_in = policy.allow_fallback && error.passes_on(policy.last_attempt);
+                    if !(another_way || stand_in) {
                         return Err(error.after(&reasons));
                     }
                     tracing::debug!(service = self.name.as_str(), provider = real.name(), %error, "cannot answer, the next one is asked");

@@ -40,7 +40,8 @@ pub static GENERAL: &[Group] = &[
             .default("10000"),
             Variable::optional(
                 "PUBLIC_URL",
-                "where this API is reached from outside, for links to unsubscribe in reminders, which need `JWT_SECRET` too",
+                "where this API is reached from outside: pictures' addresses begin with it, and links to unsubscribe in reminders, which need \
+                 `JWT_SECRET` too",
                 http_url,
             ),
             Variable::optional(

@@ -10,6 +10,10 @@ use sha2::Sha256;
 
 /// What the key is for: what is signed for one purpose is worth nothing for another.
 const UNSUBSCRIBE: &[u8] = b"ecomsimply/unsubscribe/v1";
+const IMAGE: &[u8] = b"ecomsimply/image/v1";
+/// An address of a picture is good for at least so long.
+const IMAGE_DAYS: u64 = 30;
+const DAY_S: u64 = 24 * 3600;
 
 /// Makes and checks signed addresses. Without `PUBLIC_URL` and `JWT_SECRET` it makes none, and without the latter it trusts none.
 #[derive(Clone, Default)]
@@ -45,6 +49,38 @@ impl Links {
         let (Some(mac), Ok(sig)) = (self.mac(UNSUBSCRIBE, job_id), URL_SAFE_NO_PAD.decode(sig)) else { return false };
         // In constant time.
         mac.verify_slice(&sig).is_ok()
+    }
+
+    /// The same links, made with another secret.
+    #[must_use]
+    pub fn with_secret(&self, secret: SecretString) -> Self {
+        Self { public_url: self.public_url.clone(), secret: Some(secret) }
+    }
+
+    /// What stands before the addresses of pictures: nothing where it is not known how the API is reached.
+    #[must_use]
+    pub fn before_images(&self) -> &str {
+        self.public_url.as_deref().unwrap_or_default()
+    }
+
+    /// What comes behind the addresses of all sizes of this picture, so that whoever has one needs no token: the time at which they
+    /// expire, 30 to 31 days after `now_s`, and the signature. The same all day, so that an address that is shown twice is the same.
+    #[must_use]
+    pub fn behind_image(&self, id: &str, now_s: u64) -> Option<String> {
+        let exp = (now_s / DAY_S + IMAGE_DAYS + 1) * DAY_S;
+        let signature = self.mac(IMAGE, &format!("{id}?exp={exp}"))?.finalize().into_bytes();
+        Some(format!("?exp={exp}&sig={}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+
+    /// Whether [`Self::behind_image`] has signed this picture with this `exp`, and that has not passed.
+    #[must_use]
+    pub fn is_image(&self, id: &str, exp: &str, sig: &str, now_s: u64) -> bool {
+        let (Some(mac), Ok(sig)) = (self.mac(IMAGE, &format!("{id}?exp={exp}")), URL_SAFE_NO_PAD.decode(sig)) else {
+            return false;
+        };
+        let has_passed = exp.parse::<u64>().map_or(true, |exp| exp <= now_s);
+        // In constant time.
+        mac.verify_slice(&sig).is_ok() && !has_passed
     }
 
     fn mac(&self, purpose: &[u8], text: &str) -> Option<Hmac<Sha256>> {
@@ -93,6 +129,30 @@ mod tests {
         let secret = "a secret that is long enough for all";
         let bare = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap().chain_update(JOB).finalize();
         assert!(!links(secret).is_unsubscribe(JOB, &URL_SAFE_NO_PAD.encode(bare.into_bytes())));
+    }
+
+    #[test]
+    fn an_address_of_a_picture_is_good_for_all_its_sizes_for_a_month_and_for_no_other() {
+        const NOW: u64 = 1_800_000_123;
+        let ours = links("a secret that is long enough for all");
+        let behind = ours.behind_image("a-0", NOW).unwrap();
+        assert_eq!(behind, ours.behind_image("a-0", NOW - 3600).unwrap(), "it is the same all day");
+        let (exp, sig) = behind.strip_prefix("?exp=").unwrap().split_once("&sig=").unwrap();
+        let last = exp.parse::<u64>().unwrap();
+        assert!((30 * DAY_S..=31 * DAY_S).contains(&(last - NOW)));
+        assert!(ours.is_image("a-0", exp, sig, NOW) && ours.is_image("a-0", exp, sig, last - 1));
+        assert!(!ours.is_image("a-0", exp, sig, last));
+        let later = (last + DAY_S).to_string();
+        for (id, exp, sig) in
+            [("a-1", exp, sig), ("a-0", &later, sig), ("a-0", exp, ""), ("a-0", "", sig), ("a-0", exp, &sig[1..])]
+        {
+            assert!(!ours.is_image(id, exp, sig, NOW), "{id} {exp} {sig}");
+        }
+        assert!(!links("another secret that is long enough").is_image("a-0", exp, sig, NOW));
+        assert!(!Links::default().is_image("a-0", exp, sig, NOW));
+        // What is signed for one purpose is worth nothing for another.
+        assert!(!ours.is_unsubscribe(&format!("a-0?exp={exp}"), sig));
+        assert_eq!((ours.before_images(), Links::default().before_images()), ("https://jobs.example", ""));
     }
 
     #[test]

@@ -10,7 +10,8 @@ use async_recursion::async_recursion as boxed;
 use mongodb::{
     Client, Collection, Database,
     bson::{Document, doc},
-    options::{Acknowledgment, ClientOptions, WriteConcern},
+    gridfs::GridFsBucket,
+    options::{Acknowledgment, ClientOptions, GridFsBucketOptions, WriteConcern},
 };
 
 use crate::{
@@ -27,11 +28,16 @@ const PING_TIMEOUT: Duration = Duration::from_secs(4);
 const MAX_POOL_SIZE: u32 = 50;
 const APP_NAME: &str = "ecomsimply";
 
+/// Of files, in GridFS.
+pub(crate) const BUCKET: &str = "files";
+
 /// A database. Cheap to clone; connects at the first call and again whenever the connection is lost.
 #[derive(Clone)]
 pub struct Store {
     pub(crate) database: Database,
     pub(crate) writer: Arc<Writer>,
+    /// Of files. It looks for its indexes at the first use only.
+    pub(crate) bucket: GridFsBucket,
 }
 
 impl fmt::Debug for Store {
@@ -61,7 +67,9 @@ impl Store {
         check_database_name(name)?;
         let client = Client::with_options(options).map_err(|error| Error::Url(error.kind.to_string()))?;
         let database = client.database(name);
-        Ok(Self { writer: Arc::new(Writer::new(database.clone())), database })
+        let bucket = GridFsBucketOptions::builder().bucket_name(BUCKET.to_owned()).build();
+        let bucket = database.gridfs_bucket(bucket);
+        Ok(Self { writer: Arc::new(Writer::new(database.clone())), bucket, database })
     }
 
     /// How long MongoDB takes to answer.

@@ -1,19 +1,20 @@
 //! MongoDB: the connection, then one file a collection family ([`results`](Store::put_result),
 //! of stand-ins [`degraded`](Store::take_degraded), [`receipts`](Store::begin_receipt), [`history`](Store::record_jobs),
-//! [`schedules`](Store::due_schedules), [`flights`](Store::board), [`usage`](Store::count_usage)).
+//! [`schedules`](Store::due_schedules), [`flights`](Store::board), [`usage`](Store::count_usage), [`files`](Store::put_file)).
 //! Small writes that come together are gathered: `writer.rs`.
 //!
 //! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`call.rs`): a caller
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
 //!
 //! Order, lowest first: `error`, `json`, `moment`, `call`, `writer`, `connection`, `index`, `history`, `degraded`, `results`,
-//! `emails`, `receipts`, `flights`, `schedules`, `usage`.
+//! `emails`, `receipts`, `flights`, `schedules`, `usage`, `files`.
 
 mod call;
 mod connection;
 mod degraded;
 mod emails;
 mod error;
+mod files;
 mod flights;
 mod history;
 mod index;
@@ -29,6 +30,7 @@ pub use connection::Store;
 pub use degraded::{Degraded, Replacement};
 pub use emails::{EmailPage, EmailQuery, StoredEmail};
 pub use error::Error;
+pub use files::{References, StoredFile, Swept};
 pub use flights::Flight;
 pub use history::{PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, PastSnoozes, words};
 pub use moment::Moment;

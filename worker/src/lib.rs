@@ -199,6 +199,7 @@ async fn checked_server(client: &Client) -> anyhow::Result<()> {
 async fn prepare_store(store: Store, collections: Vec<&'static str>, email_retention_days: u32) {
     let prepare = async || {
         store.prepare(&collections).await?;
+        store.prepare_files(jobs::image::FILES).await?;
         store.keep_emails(email_retention_days).await
     };
     while let Err(error) = prepare().await {

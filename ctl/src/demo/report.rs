@@ -290,7 +290,14 @@ fn words(kind: &str, result: &Value) -> String {
 }
 
 fn image_words(result: &Value) -> Option<String> {
-    Some(format!("{} × {} {}", result["width"].as_u64()?, result["height"].as_u64()?, result["media_type"].as_str()?))
+    let images = result["images"].as_array()?;
+    let first = images.first()?;
+    let size = format!("{} × {}", first["width"].as_u64()?, first["height"].as_u64()?);
+    Some(if images.len() == 1 {
+        format!("{size} {}", result["model"].as_str()?)
+    } else {
+        format!("{} of {size}", images.len())
+    })
 }
 
 /// The pages of a scrape's result.
@@ -332,7 +339,7 @@ mod tests {
         let results = [
             json!({ "title": "Käse\nrund" }),
             json!({ "title": "Lampe" }),
-            json!({ "width": 64, "height": 32, "media_type": "image/svg+xml" }),
+            json!({ "model": "placeholder", "images": [{ "width": 64, "height": 32 }] }),
             json!({ "pages": [{ "price": { "amount": "5.20", "currency": "EUR" } }, { "price": null }] }),
             json!({ "status": "mock", "message_id": "<a@b>" }),
             json!({ "status": "mock", "external_id": "mock-1" }),
@@ -344,7 +351,7 @@ mod tests {
 job              state      provider  degraded  ms  result
 content A-1      succeeded  mock      no        42  Käse rund
 content A-2      succeeded  mock      no        42  Lampe
-image A-1        succeeded  mock      no        42  64 × 32 image/svg+xml
+image A-1        succeeded  mock      no        42  64 × 32 placeholder
 scrape A-1       succeeded  mock      no        42  2 pages: 5.20 EUR, no price
 email A-1        succeeded  mock      no        42  mock <a@b>
 publication A-1  succeeded  mock      no        42  mock mock-1

@@ -1,17 +1,36 @@
 //! Product pictures.
 
+use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
+
 use api::FieldError;
-use providers::image::ImageRequest;
+use futures::future::try_join_all;
+use pictures::{Gate, Size, Variants};
+use providers::{
+    content::Cost,
+    image::{ImageRequest, Original, Pictures, Pixels},
+};
 use queue::Job;
 use serde::{Deserialize, Serialize};
 use services::Name;
+use sha2::{Digest, Sha256};
+use store::References;
 use utoipa::ToSchema;
 
 use crate::handler::{Context, Done, Handler, JobError};
 
-const SIDE: u32 = 1024;
+/// Where the results are that refer to stored files, and where in them.
+pub const FILES: References = References { collection: Image::COLLECTION, path: "result.images.files" };
 
-/// Makes one picture of one product.
+const SIDE: u32 = 1024;
+/// What the files of a picture take at most, until they are stored, of what making them took.
+const HELD: usize = 8;
+/// MongoDB being away is no fault of the job.
+const STORE_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// For all jobs of a process.
+static GATE: LazyLock<Gate> = LazyLock::new(Gate::default);
+
+/// Makes pictures of one product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Image {
@@ -37,29 +56,125 @@ pub struct Image {
     #[serde(default = "side")]
     #[schema(minimum = 64, maximum = 4096, default = 1024)]
     pub height: u32,
+    /// How many pictures.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[schema(minimum = 1, maximum = 4, default = 1)]
+    pub count: u32,
+    /// The same one gives the same pictures, as far as the provider can; chosen if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 4_294_967_295_u32)]
+    pub seed: Option<u32>,
+    /// What may be shown, from `1`, the strictest, to `6`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safety_tolerance: Option<SafetyTolerance>,
+    /// What the picture shows, for those who do not see it; made of the name if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 500)]
+    pub alt: Option<String>,
 }
 
-/// A picture.
+/// What a picture may show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub enum SafetyTolerance {
+    /// The strictest.
+    #[serde(rename = "1")]
+    One,
+    /// As most providers have it.
+    #[serde(rename = "2")]
+    Two,
+    /// Less strict.
+    #[serde(rename = "3")]
+    Three,
+    /// Less strict.
+    #[serde(rename = "4")]
+    Four,
+    /// Less strict.
+    #[serde(rename = "5")]
+    Five,
+    /// Nearly everything.
+    #[serde(rename = "6")]
+    Six,
+}
+
+/// Pictures of one product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ImageResult {
     /// The shop's own id of the product.
     pub product_id: String,
-    /// `image/svg+xml`.
-    pub media_type: &'static str,
+    /// The model that made them; `placeholder` is none.
+    pub model: String,
+    /// What they cost.
+    pub cost: Option<Cost>,
+    /// Whether they are placeholders that do not show the product.
+    pub mock: bool,
+    /// The pictures.
+    pub images: Vec<ImageOfProduct>,
+}
+
+/// A picture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ImageOfProduct {
+    /// Of the job and its place in it, so that it stays when a real picture takes the place of a placeholder.
+    #[schema(example = "0199a1b2-0000-7000-8000-000000000000-0")]
+    pub id: String,
+    /// Of the largest size as JPEG: signed, good for at least 30 days, needs no token.
+    pub url: String,
+    /// What it shows, for those who do not see it.
+    pub alt: String,
+    /// Of the largest size, in pixels.
+    pub width: u32,
+    /// Of the largest size, in pixels.
+    pub height: u32,
+    /// What it was made with.
+    pub seed: u32,
+    /// Of the bytes behind `url`, in hexadecimal.
+    pub sha256: String,
+    /// By the longest side; a picture that is smaller is never enlarged.
+    pub sizes: ImageSizes,
+    /// The SHA-256 of each file, in hexadecimal: the sizes from the largest on, each as JPEG and then as WebP.
+    pub files: Vec<String>,
+}
+
+/// The sizes of a picture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ImageSizes {
+    /// As it was made.
+    pub master: ImageSize,
+    /// 1,200 pixels.
+    #[serde(rename = "1200")]
+    pub large: ImageSize,
+    /// 600 pixels.
+    #[serde(rename = "600")]
+    pub medium: ImageSize,
+    /// 150 pixels.
+    #[serde(rename = "150")]
+    pub small: ImageSize,
+}
+
+/// One size of a picture: addresses as in `url`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ImageSize {
+    /// As JPEG.
+    pub jpg: String,
+    /// As WebP.
+    pub webp: String,
     /// In pixels.
     pub width: u32,
     /// In pixels.
     pub height: u32,
-    /// The picture itself: SVG text.
-    pub data: String,
-    /// Of `data`, in hexadecimal.
-    pub sha256: String,
-    /// Whether it is a placeholder that does not show the product.
-    pub mock: bool,
 }
 
 fn side() -> u32 {
     SIDE
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_one(count: &u32) -> bool {
+    *count == 1
 }
 
 impl Job for Image {
@@ -76,28 +191,132 @@ impl Handler for Image {
     const SERVICE: Option<Name> = Some(Name::Images);
 
     fn check(&self) -> Vec<FieldError> {
-        if self.name.trim().is_empty() { vec![FieldError::new("/name", "must not be blank")] } else { Vec::new() }
+        let blank =
+            |pointer: &str, text: &str| text.trim().is_empty().then(|| FieldError::new(pointer, "must not be blank"));
+        blank("/name", &self.name).into_iter().chain(self.alt.as_deref().and_then(|alt| blank("/alt", alt))).collect()
     }
 
     async fn run(self, context: &Context) -> Result<Done<ImageResult>, JobError> {
-        let Self { product_id, name, prompt, style, width, height } = self;
-        let request = ImageRequest { name, prompt, style, width, height };
+        let request = ImageRequest {
+            name: self.name.clone(),
+            prompt: self.prompt.clone(),
+            style: self.style.clone(),
+            width: self.width,
+            height: self.height,
+            count: self.count,
+            seed: self.seed,
+            safety_tolerance: self.safety_tolerance.map(|tolerance| tolerance as u8 + 1),
+        };
         context.progress.set(10, "drawing");
         let answer = context.providers.image.call(context.policy(), &request).await?;
-        context.progress.set(90, format!("drawn by {}", answer.provider));
-        let done = Done::from(answer);
-        let picture = done.result;
-        let result = ImageResult {
-            product_id,
-            media_type: picture.media_type,
-            width: picture.width,
-            height: picture.height,
-            data: picture.data,
-            sha256: picture.sha256,
-            mock: picture.mock,
-        };
-        Ok(Done { result, provider: done.provider, degraded_reason: done.degraded_reason })
+        context.progress.set(50, format!("drawn by {}", answer.provider));
+        let Done { result, provider, degraded_reason } = Done::from(answer);
+        let Pictures { model, cost, mock, pictures } = result;
+        let mut images = Vec::with_capacity(pictures.len());
+        for (n, original) in pictures.into_iter().enumerate() {
+            images.push(self.finished(context, n, original).await?);
+        }
+        let result = ImageResult { product_id: self.product_id, model, cost, mock, images };
+        Ok(Done { result, provider, degraded_reason })
     }
+}
+
+impl Image {
+    /// All sizes of a picture, stored.
+    async fn finished(&self, context: &Context, n: usize, original: Original) -> Result<ImageOfProduct, JobError> {
+        let memory = pictures::memory_of(self.width, self.height);
+        let _held = GATE.hold(memory / HELD).await;
+        let variants = self.variants(memory, original.pixels).await?;
+        let files = hashes(&variants);
+        store_files(context, &files, &variants).await?;
+        let id = format!("{}-{n}", context.job_id);
+        let size = |size: Size| {
+            let made = variants.get(size);
+            let address = |extension: &str| format!("/api/images/{id}/{size}.{extension}");
+            ImageSize { jpg: address("jpg"), webp: address("webp"), width: made.width, height: made.height }
+        };
+        let sizes = ImageSizes {
+            master: size(Size::Master),
+            large: size(Size::Large),
+            medium: size(Size::Medium),
+            small: size(Size::Small),
+        };
+        Ok(ImageOfProduct {
+            url: sizes.master.jpg.clone(),
+            alt: self.alt(n),
+            width: sizes.master.width,
+            height: sizes.master.height,
+            seed: original.seed,
+            sha256: files[0].clone(),
+            sizes,
+            files,
+            id,
+        })
+    }
+
+    /// As it is asked for, or the name; of several, each says which it is.
+    fn alt(&self, n: usize) -> String {
+        match &self.alt {
+            Some(alt) => alt.trim().to_owned(),
+            None if n == 0 => self.name.trim().to_owned(),
+            None => format!("{} – {}", self.name.trim(), n + 1),
+        }
+    }
+
+    /// All sizes, made beside the tasks that wait, and no more at a time than there is memory for.
+    async fn variants(&self, memory: usize, pixels: Pixels) -> Result<Variants, JobError> {
+        let pass = GATE.work(memory).await;
+        let (name, width, height) = (self.name.clone(), self.width, self.height);
+        let made = tokio::task::spawn_blocking(move || {
+            let _pass = pass;
+            match pixels {
+                Pixels::Placeholder(look) => pictures::placeholder(&name, &look, width, height).variants(),
+                _ => unreachable!("providers make no others"),
+            }
+        });
+        let made = made.await.map_err(|error| failed("picture_failed", &error))?;
+        made.map_err(|error| failed("picture_failed", &error))
+    }
+}
+
+/// As a result lists them, and as the API finds them again.
+fn hashes(variants: &Variants) -> Vec<String> {
+    let files = variants.iter().flat_map(|(_, made)| [&made.jpg, &made.webp]);
+    files.map(|bytes| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()).collect()
+}
+
+/// Where in [`ImageOfProduct::files`] the hash of a file stands: `None` when no picture has such a file.
+#[must_use]
+pub fn place_of(file: &str) -> Option<(usize, &'static str)> {
+    let (size, extension) = file.split_once('.')?;
+    let size = Size::ALL.iter().position(|known| known.as_str() == size)?;
+    match extension {
+        "jpg" => Some((size * 2, "image/jpeg")),
+        "webp" => Some((size * 2 + 1, "image/webp")),
+        _ => None,
+    }
+}
+
+async fn store_files(context: &Context, hashes: &[String], variants: &Variants) -> Result<(), JobError> {
+    let Some(store) = &context.store else { return Ok(()) };
+    let files = variants.iter().flat_map(|(_, made)| [&made.jpg, &made.webp]);
+    // Where a size is as large as the one above it, so are its bytes.
+    let files: BTreeMap<_, _> = hashes.iter().zip(files).collect();
+    let mut stored = Vec::with_capacity(files.len());
+    for (hash, bytes) in files {
+        stored.push(store.put_file(hash, bytes.to_vec()));
+    }
+    try_join_all(stored).await.map(drop).map_err(|error| {
+        if error.is_unavailable() || matches!(error, store::Error::Misconfigured { .. }) {
+            let message = error.to_string();
+            return JobError::Snooze { code: "store_unavailable", message, after: STORE_AGAIN_AFTER };
+        }
+        JobError::Fatal { code: "unstorable", message: error.to_string() }
+    })
+}
+
+fn failed(code: &'static str, error: &dyn std::error::Error) -> JobError {
+    JobError::Retry { code, message: error.to_string(), after: None }
 }
 
 #[cfg(test)]
@@ -107,26 +326,75 @@ mod tests {
     use super::*;
     use crate::testing::{complaints, context, mocks, refused, stored};
 
-    #[tokio::test]
-    async fn a_placeholder_is_drawn_and_marked() {
-        let job: Image = stored(json!({ "product_id": "L-1", "name": "Lampe <Étoile>", "width": 640 }));
+    async fn run(payload: serde_json::Value) -> ImageResult {
+        let job: Image = stored(payload);
         assert_eq!(job.check(), []);
         let done = job.run(&context::<Image>(mocks())).await.unwrap();
         assert_eq!(done.provider, Some("mock"));
-        let picture = done.result;
-        assert_eq!((picture.product_id.as_str(), picture.width, picture.height), ("L-1", 640, 1024));
-        assert!(picture.mock && picture.data.contains("Lampe &lt;Étoile&gt;"), "{}", picture.data);
-        assert_eq!((picture.media_type, picture.sha256.len()), ("image/svg+xml", 64));
+        done.result
+    }
+
+    #[tokio::test]
+    async fn a_placeholder_is_drawn_in_all_sizes_and_marked() {
+        let result = run(json!({ "product_id": "L-1", "name": "Lampe <Étoile>", "width": 640 })).await;
+        assert_eq!((result.product_id.as_str(), result.model.as_str(), result.mock), ("L-1", "placeholder", true));
+        assert_eq!((result.cost, result.images.len()), (None, 1));
+        let image = &result.images[0];
+        assert_eq!((image.width, image.height, image.alt.as_str()), (640, 1024, "Lampe <Étoile>"));
+        assert_eq!(image.id, format!("{}-0", crate::testing::JOB_ID));
+        assert_eq!(image.url, format!("/api/images/{}/master.jpg", image.id));
+        let small = &image.sizes.small;
+        assert_eq!(
+            (small.width, small.height, small.webp.as_str()),
+            (94, 150, image.url.replace("master.jpg", "150.webp").as_str())
+        );
+        assert_eq!((image.files.len(), image.sha256.len()), (8, 64));
+        // It is not enlarged: the next size is the same file.
+        assert_eq!((&image.files[0], &image.files[1]), (&image.files[2], &image.files[3]));
+        assert_ne!(image.files[2], image.files[4]);
+    }
+
+    #[tokio::test]
+    async fn each_of_several_pictures_has_an_id_a_seed_and_a_text() {
+        let asked = json!({ "product_id": "L-1", "name": "Mug", "width": 64, "height": 64, "count": 4, "seed": 7, "safety_tolerance": "6" });
+        let images = run(asked.clone()).await.images;
+        assert_eq!(images.iter().map(|image| image.seed).collect::<Vec<_>>(), [7, 8, 9, 10]);
+        assert_eq!(
+            images.iter().map(|image| image.alt.as_str()).collect::<Vec<_>>(),
+            ["Mug", "Mug – 2", "Mug – 3", "Mug – 4"]
+        );
+        assert!(images[3].id.ends_with("-3"));
+        assert_eq!(images, run(asked).await.images, "the same request gives the same pictures");
+        let image = &run(json!({ "product_id": "L-1", "name": "Mug", "alt": " A red mug. " })).await.images[0];
+        assert_eq!(image.alt, "A red mug.");
     }
 
     #[test]
-    fn a_blank_name_is_refused() {
-        assert_eq!(complaints::<Image>(json!({ "product_id": "L-1", "name": " " })), ["/name"]);
+    fn files_are_found_by_their_names() {
+        let names = Size::ALL.iter().flat_map(|size| [format!("{size}.jpg"), format!("{size}.webp")]);
+        assert!(names.enumerate().all(|(at, name)| place_of(&name).is_some_and(|(place, _)| place == at)));
+        for none in ["", "master", "master.png", "1024.jpg", "master.jpg.webp", "Master.jpg"] {
+            assert_eq!(place_of(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn blank_texts_are_refused() {
+        let blank = json!({ "product_id": "L-1", "name": " ", "alt": "\t" });
+        assert_eq!(complaints::<Image>(blank), ["/name", "/alt"]);
     }
 
     #[test]
     fn the_api_names_every_bad_field() {
-        let bad = json!({ "name": "", "width": 63, "height": 4097, "size": "big" });
-        assert_eq!(refused::<Image>(&bad), ["/height", "/name", "/product_id", "/size", "/width"]);
+        let bad = json!({ "name": "", "width": 63, "height": 4097, "size": "big", "count": 5, "seed": -1, "safety_tolerance": "7", "alt": "" });
+        let fields =
+            ["/alt", "/count", "/height", "/name", "/product_id", "/safety_tolerance", "/seed", "/size", "/width"];
+        assert_eq!(refused::<Image>(&bad), fields);
+    }
+
+    #[test]
+    fn a_payload_of_an_older_release_is_read() {
+        let old: Image = stored(json!({ "product_id": "L-1", "name": "Lamp", "width": 1024, "height": 1024 }));
+        assert_eq!((old.count, old.seed, old.safety_tolerance, old.alt), (1, None, None, None));
     }
 }

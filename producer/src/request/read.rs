@@ -131,9 +131,9 @@ pub(crate) async fn json<T: Send + 'static>(
 }
 
 /// The one variable part of a path.
-pub(crate) struct PathPart(pub(crate) String);
+pub(crate) struct PathPart<T = String>(pub(crate) T);
 
-impl<S: Send + Sync> FromRequestParts<S> for PathPart {
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathPart<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {

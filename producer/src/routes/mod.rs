@@ -4,6 +4,7 @@ pub(crate) mod batch;
 pub(crate) mod emails;
 pub(crate) mod events;
 pub(crate) mod health;
+pub(crate) mod images;
 pub(crate) mod jobs;
 pub(crate) mod least;
 pub(crate) mod list;

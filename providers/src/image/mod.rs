@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use services::{Config, Name};
 
-pub use picture::{ImageProvider, ImageRequest, Picture};
+pub use picture::{ImageProvider, ImageRequest, Original, Pictures, Pixels};
 
 use crate::{chain::Service, error::ProviderError};
 

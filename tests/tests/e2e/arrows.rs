@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, process::Command};
 use serde_json::Value;
 
 /// Our crates, and whom of ours each may depend on. Those that start servers for their tests may besides have [`FOR_TESTS`].
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("api", &[]),
+    ("pictures", &[]),
     ("prices", &[]),
     ("process", &[]),
     ("fleet", &[]),
@@ -14,7 +15,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("services", &[]),
     ("providers", &["fleet", "prices", "services"]),
     ("store", &[]),
-    ("jobs", &["api", "queue", "providers", "services", "store", "zones"]),
+    ("jobs", &["api", "pictures", "queue", "providers", "services", "store", "zones"]),
     ("schedules", &["api", "queue", "jobs", "store", "zones"]),
     ("producer", &["api", "process", "fleet", "queue", "providers", "services", "store", "jobs", "schedules"]),
     ("worker", &["process", "fleet", "queue", "providers", "services", "store", "jobs", "schedules"]),

@@ -17,6 +17,7 @@ mod events;
 mod full_redis;
 mod history;
 mod hostile;
+mod images;
 mod intake;
 mod killed_worker;
 mod limits;

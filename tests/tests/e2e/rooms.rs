@@ -20,6 +20,7 @@ const CRATES: &[&str] = &[
     "ctl",
     "fleet",
     "jobs",
+    "pictures",
     "prices",
     "process",
     "producer",

@@ -207,10 +207,10 @@ async fn a_page_that_a_shop_keeps_from_us_is_had_through_the_next_relay_that_wor
             .real_scraping(4)
             .env("SCRAPE_ROUTE", "direct,scraperapi,brightdata")
             .env("SCRAPERAPI_KEY", "sa-hush")
-            .env("SCRAPERAPI_BASE_URL", &scraper_api.url())
+            .env("SCRAPERAPI_BASE_URL", scraper_api.url())
             .env("BRIGHT_DATA_KEY", "bd-hush")
             .env("BRIGHT_DATA_ZONE", "unlocker")
-            .env("BRIGHT_DATA_BASE_URL", &bright_data.url()),
+            .env("BRIGHT_DATA_BASE_URL", bright_data.url()),
     )
     .await;
     let scrape = async |path: &str| {
@@ -294,7 +294,7 @@ async fn all_replicas_together_keep_a_shops_pace_and_a_job_keeps_the_pages_that_
             .workers(2)
             .real_scraping(4)
             .env("SCRAPE_ALLOW_HOSTS", "127.0.0.0/8")
-            .env("SCRAPE_PACE_MS", &PACE_MS.to_string()),
+            .env("SCRAPE_PACE_MS", PACE_MS.to_string()),
     )
     .await;
     let (mut ids, began) = (Vec::new(), Instant::now());
