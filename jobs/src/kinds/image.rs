@@ -271,7 +271,6 @@ impl Image {
             let _pass = pass;
             match pixels {
                 Pixels::Placeholder(look) => pictures::placeholder(&name, &look, width, height).variants(),
-                _ => unreachable!("providers make no others"),
             }
         });
         let made = made.await.map_err(|error| failed("picture_failed", &error))?;
@@ -282,7 +281,7 @@ impl Image {
 /// As a result lists them, and as the API finds them again.
 fn hashes(variants: &Variants) -> Vec<String> {
     let files = variants.iter().flat_map(|(_, made)| [&made.jpg, &made.webp]);
-    files.map(|bytes| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()).collect()
+    files.map(|bytes| hex::encode(Sha256::digest(bytes))).collect()
 }
 
 /// Where in [`ImageOfProduct::files`] the hash of a file stands: `None` when no picture has such a file.

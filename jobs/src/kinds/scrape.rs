@@ -106,30 +106,36 @@ impl Handler for Scrape {
         let fetches = self.urls.iter().enumerate().filter(|(index, _)| read[*index].is_none());
         let fetches = fetches.map(async |(index, url)| {
             let ticket = format!("{}/{index}", context.job_id);
-            (index, pages.fetch(url, self.selector.as_deref(), ticket, context).await)
+            (index, pages.fetch(url, self.selector.as_deref(), ticket, context).await, Instant::now())
         });
-        let (mut errors, mut providers) = (Vec::new(), Vec::new());
-        for (index, answer) in join_all(fetches).await {
+        let (mut errors, mut providers, mut next) = (Vec::new(), Vec::new(), None::<Instant>);
+        for (index, answer, at) in join_all(fetches).await {
             match answer {
                 Ok(answer) => {
                     providers.push(answer.provider);
                     read[index] = Some(Read::new(self.urls[index].clone(), answer));
                 }
-                Err(error) => errors.push((index, error)),
+                Err(error) => {
+                    let turn = next_turn(&error).map(|wait| at + wait);
+                    next = next.into_iter().chain(turn).min();
+                    errors.push((index, error));
+                }
             }
         }
-        if let Some(after) = errors.iter().filter_map(|(_, error)| next_turn(error)).min() {
-            let message = format!(
-                "{} of {} pages are read; others are ahead at their shops",
-                read.iter().flatten().count(),
-                read.len()
-            );
+        if let Some(next) = next {
+            for (index, error) in errors.iter().filter(|(_, error)| error.is_final()) {
+                read[*index] = Some(Read::failed(self.urls[*index].clone(), error));
+            }
+            let n_read = read.iter().flatten().count();
+            let message = format!("{n_read} of {} pages are read; others are ahead at their shops", read.len());
             let so_far = serde_json::to_value(&read).unwrap_or_default();
+            let after = next.saturating_duration_since(Instant::now());
             return Err(JobError::Interrupted { code: Hold::Turn.code(), message, after, so_far });
         }
         let may_come = errors.iter().any(|(_, error)| !error.is_final());
-        if read.iter().all(Option::is_none) || (context.healing && may_come) {
-            return Err(failure(errors.into_iter().map(|(_, error)| error)));
+        if read.iter().flatten().all(|read| read.provider.is_none()) || (context.healing && may_come) {
+            let lost = read.into_iter().flatten().filter_map(|read| read.page.error).collect();
+            return Err(failure(lost, errors.into_iter().map(|(_, error)| error)));
         }
         for (index, error) in errors {
             read[index] = Some(Read::failed(self.urls[index].clone(), &error));
@@ -260,9 +266,9 @@ async fn in_turn(policy: Policy<'_>, page: &Page, context: &Context) -> Result<A
     }
 }
 
-/// The failure of a job none of whose pages could be fetched: worth another try as soon as one page may be had later.
-fn failure(errors: impl Iterator<Item = ProviderError>) -> JobError {
-    let (mut messages, mut retry, mut snooze, mut longest) = (Vec::new(), None, None, None);
+/// The failure of a job none of whose pages could be fetched (`messages`: of those that earlier runs gave up): worth another try as soon as one page may be had later.
+fn failure(mut messages: Vec<String>, errors: impl Iterator<Item = ProviderError>) -> JobError {
+    let (mut retry, mut snooze, mut longest) = (None, None, None);
     for error in errors {
         messages.push(error.to_string());
         match JobError::from(error) {
@@ -346,6 +352,12 @@ mod tests {
                     let retry_after = Some(Duration::from_secs(9));
                     Err(ProviderError::RateLimited { service: "scraping", message, retry_after })
                 }
+                "/queue" => Err(ProviderError::Held {
+                    service: "scraping",
+                    hold: Hold::Turn,
+                    message,
+                    retry_in: Duration::from_secs(30),
+                }),
                 "/down" => Err(ProviderError::Transient { service: "scraping", message, retry_after: None }),
                 _ => page(None),
             };
@@ -430,6 +442,35 @@ mod tests {
         let lost = &done.result.pages[1];
         assert_eq!((&lost.price, &lost.title, lost.error.as_deref()), (&None, &None, Some(reason)));
         assert_eq!(done.result.pages[0].error, None);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_waits_for_a_turn_goes_on_with_what_it_has_read() {
+        let first = context::<Scrape>(web());
+        let job = || scrape(&["/fine", "/gone", "/queue"]);
+        let error = job().run(&first).await.unwrap_err();
+        let JobError::Interrupted { code: "rate_limited", after, so_far, .. } = error else { panic!("{error:?}") };
+        assert!(after <= Duration::from_secs(30) && after > Duration::from_secs(20), "{after:?}");
+        assert!(so_far[0]["page"]["error"].is_null() && so_far[1]["page"]["error"].is_string() && so_far[2].is_null());
+        // What was read is not asked for again: there it would fail.
+        let urls: Vec<String> = ["/down", "/down", "/fine"].map(|path| format!("https://shop.example{path}")).into();
+        let later: Scrape = stored(json!({ "product_id": "L-1", "urls": urls }));
+        let next = Context { so_far: Some(so_far), ..context::<Scrape>(web()) };
+        let done = later.run(&next).await.unwrap();
+        let errors: Vec<bool> = done.result.pages.iter().map(|page| page.error.is_some()).collect();
+        assert_eq!((errors, done.provider), (vec![false, true, false], Some("web")));
+        // Nothing of it could be had.
+        let lost = |paths: &[&str], so_far| {
+            let context = Context { so_far, ..context::<Scrape>(web()) };
+            let job = scrape(paths);
+            async move { job.run(&context).await.unwrap_err() }
+        };
+        let JobError::Interrupted { so_far, .. } = lost(&["/gone", "/queue"], None).await else { panic!() };
+        let error = lost(&["/gone", "/gone"], Some(so_far)).await;
+        assert!(
+            matches!(&error, JobError::Fatal { message, .. } if message.matches("/gone").count() == 2),
+            "{error:?}"
+        );
     }
 
     #[tokio::test]

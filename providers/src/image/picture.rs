@@ -64,7 +64,6 @@ pub struct Original {
 
 /// Where the pixels of a picture come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Pixels {
     /// They are still to be drawn: the product's name, in colours that follow this text.
     Placeholder(String),
