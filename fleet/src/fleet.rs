@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::broadcast;
+use tokio::{sync::broadcast, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
@@ -191,17 +191,18 @@ impl Fleet {
     }
 
     /// Waits for nothing: whether it is the turn of `ticket` at `place`, where one begins after the other, in all replicas together, `pace`
-    /// after the one before and not before its end (or `busy` after its beginning). A ticket that comes again keeps its time. When Redis
-    /// cannot answer, nobody waits.
+    /// after the one before and not before its end (or `busy` after its beginning). A ticket that comes again keeps its time. Redis has 100 ms
+    /// to answer.
     pub async fn turn(&self, place: &str, ticket: &str, pace: Duration, busy: Duration) -> Turn {
-        let Some(shared) = &self.inner.shared else { return Turn::Begun(Begun::alone()) };
-        match shared.turn(place, ticket, pace, busy).await {
-            Ok(Some(wait)) => Turn::Wait(wait),
-            Ok(None) => Turn::Begun(Begun::new(shared, place, ticket)),
-            Err(error) => {
-                tracing::warn!(%error, place, "nobody's turn is waited for");
-                Turn::Begun(Begun::alone())
+        let Some(shared) = &self.inner.shared else { return Turn::Unknown };
+        match timeout(self.inner.settings.answer_within, shared.turn(place, ticket, pace, busy)).await {
+            Ok(Ok(Some(wait))) => Turn::Wait(wait),
+            Ok(Ok(None)) => Turn::Begun(Begun::new(shared, place, ticket)),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, place, "no turns are kept");
+                Turn::Unknown
             }
+            Err(_) => Turn::Unknown,
         }
     }
 
@@ -210,10 +211,9 @@ impl Fleet {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn calls_1h(&self, service: &str, account: &str) -> Result<(u64, u64), Error> {
-        match &self.inner.shared {
-            Some(shared) => shared.calls_1h(service, account).await,
-            None => Ok((0, 0)),
-        }
+        let Some(shared) = &self.inner.shared else { return Ok((0, 0)) };
+        let late = |_| Err(Error::Unavailable("no answer in time".to_owned()));
+        timeout(self.inner.settings.answer_within, shared.calls_1h(service, account)).await.unwrap_or_else(late)
     }
 
     /// Sets money aside for a call, if the tenant's spending of this UTC day stays within the cap; of many that ask at once, no more

@@ -12,32 +12,31 @@ pub enum Turn {
     Begun(Begun),
     /// It may be, after this time.
     Wait(Duration),
+    /// Nobody can tell: nothing is shared, or Redis does not answer.
+    Unknown,
 }
 
 /// A turn that has begun.
-pub struct Begun(Option<(Arc<Shared>, String, String)>);
+pub struct Begun {
+    shared: Arc<Shared>,
+    place: String,
+    ticket: String,
+}
 
 impl Begun {
     pub(crate) fn new(shared: &Arc<Shared>, place: &str, ticket: &str) -> Self {
-        Self(Some((shared.clone(), place.to_owned(), ticket.to_owned())))
-    }
-
-    /// Of someone who shares nothing.
-    pub(crate) fn alone() -> Self {
-        Self(None)
+        Self { shared: shared.clone(), place: place.to_owned(), ticket: ticket.to_owned() }
     }
 }
 
 impl fmt::Debug for Begun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Begun").field(&self.0.as_ref().map(|(_, place, ticket)| (place, ticket))).finish()
+        f.debug_struct("Begun").field("place", &self.place).field("ticket", &self.ticket).finish_non_exhaustive()
     }
 }
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        if let Some((shared, place, ticket)) = self.0.take() {
-            shared.leave(place, ticket);
-        }
+        self.shared.leave(std::mem::take(&mut self.place), std::mem::take(&mut self.ticket));
     }
 }

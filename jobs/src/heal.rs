@@ -287,7 +287,7 @@ impl Healing<'_> {
                 Err(Stop::Away(error))
             }
             // What was done is done again: a healed result must be whole.
-            JobError::Interrupted { after, .. } => self.put_off(healer, degraded, after).await,
+            JobError::Interrupted { after, .. } => self.put_off_longer(healer, degraded, after).await,
             JobError::Retry { after, .. } if !healer.one_account => {
                 self.put_off_longer(healer, degraded, after.unwrap_or_default()).await
             }

@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     hash::Hash,
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -57,7 +58,8 @@ impl<K: Eq + Hash + Clone + Send + 'static, T: Clone + Send + Sync + 'static> To
             Some(Calls { now, next }) => {
                 let now = now.clone();
                 let after = async move {
-                    now.await;
+                    // Also when that one panicked.
+                    let _ = AssertUnwindSafe(now).catch_unwind().await;
                     ask().await
                 };
                 next.insert(self.begin(question, after)).clone()
@@ -173,7 +175,9 @@ mod tests {
     async fn a_call_that_panics_holds_up_none_of_those_behind_it() {
         let together: Together<&str, usize> = Together::default();
         let first = together.answer("a", || async { panic!("as the test wants") });
+        let behind = together.answer("a", || async { 1 });
         assert!(tokio::spawn(first).await.is_err());
+        assert_eq!(behind.await, 1);
         until(|| lock(&together.0).is_empty()).await;
         assert_eq!(together.answer("a", || async { 2 }).await, 2);
     }

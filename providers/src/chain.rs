@@ -204,9 +204,14 @@ impl<P: Provider + ?Sized> Service<P> {
         let mut time = CallTime::new(policy.time, self.timeout);
         let mut reasons = Vec::new();
         let order = self.order(what).await;
+        // Ways to one page share its turn.
+        let _turn = match order.first() {
+            Some((first, true)) => Some(self.turn(first, &mut time, what).await?),
+            _ => None,
+        };
         for (position, (real, is_way)) in order.iter().enumerate() {
             let n_left = order.len() - position;
-            match self.ask(real, &mut time, n_left, policy, what).await {
+            match self.ask(real, *is_way, &mut time, n_left, policy, what).await {
                 Ok(value) => {
                     let degraded_reason = (!is_way && !reasons.is_empty()).then(|| reasons.join("; "));
                     return Ok(Answer { value, provider: real.name(), degraded_reason });
@@ -271,6 +276,7 @@ impl<P: Provider + ?Sized> Service<P> {
     async fn ask<A: Ask<P>>(
         &self,
         real: &P,
+        has_turn: bool,
         time: &mut CallTime,
         n_left: usize,
         policy: Policy<'_>,
@@ -278,13 +284,7 @@ impl<P: Provider + ?Sized> Service<P> {
     ) -> Result<A::Value, ProviderError> {
         let estimate = what.estimate(real);
         let account = account(real, what);
-        let turn = time.wait_for(what.turn(real, &self.shared.fleet)).await.unwrap_or(Err(NEXT_TURN));
-        let _turn = turn.map_err(|wait| ProviderError::Held {
-            service: self.name.as_str(),
-            hold: Hold::Turn,
-            message: format!("others are ahead at {account}"),
-            retry_in: wait,
-        })?;
+        let _turn = if has_turn { None } else { Some(self.turn(real, time, what).await?) };
         let reservation = self.reserve(policy.tenant, estimate).await?;
         let call = call(self.name.as_str(), &account, self.limits, estimate.units);
         let permit = match admitted(&self.shared.fleet, self.name, &call).await {
@@ -318,6 +318,17 @@ impl<P: Provider + ?Sized> Service<P> {
         };
         reservation.settle(spent.unwrap_or(0)).await;
         result
+    }
+
+    /// Waits for its turn, where one goes after the other.
+    async fn turn<A: Ask<P>>(&self, real: &P, time: &mut CallTime, what: &A) -> Result<Turn, ProviderError> {
+        let turn = time.wait_for(what.turn(real, &self.shared.fleet)).await.unwrap_or(Err(NEXT_TURN));
+        turn.map_err(|wait| ProviderError::Held {
+            service: self.name.as_str(),
+            hold: Hold::Turn,
+            message: format!("others are ahead at {}", account(real, what)),
+            retry_in: wait,
+        })
     }
 
     /// Sets the money aside that a call will cost at most. Redis being away stops no call.

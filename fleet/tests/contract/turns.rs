@@ -14,6 +14,7 @@ async fn ask(fleet: &Fleet, ticket: &str) -> Result<Begun, u128> {
     match fleet.turn("shop.example", ticket, PACE, BUSY).await {
         Turn::Begun(begun) => Ok(begun),
         Turn::Wait(wait) => Err(wait.as_millis()),
+        Turn::Unknown => panic!("Redis does not answer"),
     }
 }
 
@@ -38,14 +39,34 @@ async fn turns_of_a_place_keep_their_distance_and_their_order(world: World) {
     world.advance_s(2);
     assert_eq!(ask(&a, "3").await.unwrap_err(), 2_000);
     assert_eq!(ask(&b, "2").await.unwrap_err(), 1_000, "the first one is under way");
+    world.advance_s(4);
+    assert_eq!(ask(&a, "3").await.unwrap_err(), 2_001, "behind one that is later still");
     let second = end(&b, first, "2").await;
-    // One that comes late does not make the next one come too early.
+    assert_eq!(ask(&a, "3").await.unwrap_err(), 2_000, "one that comes late does not make the next one come too early");
+    world.advance_s(2);
+    let _third = end(&a, second, "3").await;
+}
+
+async fn tickets_that_never_come_again_hold_up_nobody(world: World) {
+    let fleet = world.replica();
+    drop(ask(&fleet, "first").await.unwrap());
+    for gone in 0..100 {
+        ask(&fleet, &format!("gone {gone}")).await.unwrap_err();
+    }
+    assert_eq!(ask(&fleet, "mine").await.unwrap_err(), 202_000);
+    // The place is free, and nobody's time has come.
     world.advance_s(1);
-    drop(second);
-    world.advance_s(1);
-    let third = ask(&a, "3").await;
-    assert!(third.is_ok() || third.is_err_and(|wait| wait == 1_000));
-    assert_eq!(ask(&b, "4").await.unwrap_err(), 2_000);
+    assert_eq!(ask(&fleet, "mine").await.unwrap_err(), 201_000);
+    world.advance_s(900);
+    let mut mine = None;
+    wait_until("it begins", PATIENCE, async || {
+        mine = ask(&fleet, "mine").await.ok();
+        mine.is_some()
+    })
+    .await;
+    // Of all that is long past nothing is left.
+    world.advance_s(3600);
+    let _next = end(&fleet, mine.unwrap(), "next").await;
 }
 
 async fn a_turn_ends_with_whoever_had_it(world: World) {
@@ -76,5 +97,6 @@ async fn places_do_not_wait_for_each_other(world: World) {
 super::on_both_servers!(
     turns_of_a_place_keep_their_distance_and_their_order,
     a_turn_ends_with_whoever_had_it,
+    tickets_that_never_come_again_hold_up_nobody,
     places_do_not_wait_for_each_other,
 );

@@ -101,46 +101,45 @@ impl Handler for Scrape {
     }
 
     async fn run(self, context: &Context) -> Result<Done<ScrapeResult>, JobError> {
-        let mut read = Read::so_far(context, self.urls.len());
+        let SoFar { mut read, mut moved } = SoFar::of(context, self.urls.len());
         let pages = Pages { n: self.urls.len(), tried: AtomicUsize::new(read.iter().flatten().count()) };
         let fetches = self.urls.iter().enumerate().filter(|(index, _)| read[*index].is_none());
-        let fetches = fetches.map(async |(index, url)| {
+        let fetches = fetches.map(|(index, url)| {
+            let way = moved[index].take().unwrap_or_else(|| OnTheWay::to(url));
             let ticket = format!("{}/{index}", context.job_id);
-            (index, pages.fetch(url, self.selector.as_deref(), ticket, context).await, Instant::now())
+            let fetch = pages.fetch(way, self.selector.as_deref(), ticket, context);
+            async move { (index, fetch.await, Instant::now()) }
         });
-        let (mut errors, mut providers, mut next) = (Vec::new(), Vec::new(), None::<Instant>);
-        for (index, answer, at) in join_all(fetches).await {
+        let fetches: Vec<_> = fetches.collect();
+        let (mut providers, mut next) = (Vec::new(), None::<Instant>);
+        for (index, (answer, way), at) in join_all(fetches).await {
             match answer {
                 Ok(answer) => {
                     providers.push(answer.provider);
-                    read[index] = Some(Read::new(self.urls[index].clone(), answer));
+                    read[index] = Some(Read::new(answer, way.credits));
                 }
-                Err(error) => {
-                    let turn = next_turn(&error).map(|wait| at + wait);
-                    next = next.into_iter().chain(turn).min();
-                    errors.push((index, error));
-                }
+                Err(error) => match next_turn(&error) {
+                    Some(wait) => {
+                        next = next.into_iter().chain([at + wait]).min();
+                        moved[index] = Some(way);
+                    }
+                    // It is done with for this attempt.
+                    None => read[index] = Some(Read::lost(error, way.credits)),
+                },
             }
         }
         if let Some(next) = next {
-            for (index, error) in errors.iter().filter(|(_, error)| error.is_final()) {
-                read[*index] = Some(Read::failed(self.urls[*index].clone(), error));
-            }
             let n_read = read.iter().flatten().count();
-            let message = format!("{n_read} of {} pages are read; others are ahead at their shops", read.len());
-            let so_far = serde_json::to_value(&read).unwrap_or_default();
+            let message = format!("{n_read} of {} pages are done; others are ahead at their shops", read.len());
+            let so_far = serde_json::to_value(SoFar { read, moved }).unwrap_or_default();
             let after = next.saturating_duration_since(Instant::now());
             return Err(JobError::Interrupted { code: Hold::Turn.code(), message, after, so_far });
         }
-        let may_come = errors.iter().any(|(_, error)| !error.is_final());
-        if read.iter().flatten().all(|read| read.provider.is_none()) || (context.healing && may_come) {
-            let lost = read.into_iter().flatten().filter_map(|read| read.page.error).collect();
-            return Err(failure(lost, errors.into_iter().map(|(_, error)| error)));
-        }
-        for (index, error) in errors {
-            read[index] = Some(Read::failed(self.urls[index].clone(), &error));
-        }
         let read: Vec<Read> = read.into_iter().flatten().collect();
+        let lost = || read.iter().filter_map(|read| read.lost.as_ref());
+        if lost().count() == read.len() || (context.healing && lost().any(|lost| lost.then != Then::Never)) {
+            return Err(failure(lost()));
+        }
         // What stands in for a page is no provider of it.
         let provider =
             read.iter().filter_map(|read| read.provider.as_deref()).max_by_key(|name| *name != NoPrice::NAME);
@@ -151,12 +150,43 @@ impl Handler for Scrape {
         reasons.dedup();
         let degraded_reason = (!reasons.is_empty()).then(|| reasons.join("; "));
         let usage = ScrapeUsage { credits: read.iter().map(|read| read.credits).sum() };
-        let pages = read.into_iter().map(|read| read.page).collect();
+        let pages = self.urls.into_iter().zip(read).map(|(url, read)| ScrapedPage { url, ..read.page }).collect();
         Ok(Done { result: ScrapeResult { product_id: self.product_id, pages, usage }, provider, degraded_reason })
     }
 }
 
-/// A page that is done with, as a run that was put off hands it on to the next.
+/// What a run that was put off hands on to the next one: for each page, in their order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct SoFar {
+    /// Those that are done with.
+    read: Vec<Option<Read>>,
+    /// Where the others are.
+    moved: Vec<Option<OnTheWay>>,
+}
+
+impl SoFar {
+    fn of(context: &Context, n: usize) -> Self {
+        let earlier = context.so_far.clone().and_then(|earlier| serde_json::from_value::<Self>(earlier).ok());
+        let earlier = earlier.filter(|earlier| earlier.read.len() == n && earlier.moved.len() == n);
+        earlier.unwrap_or_else(|| Self { read: vec![None; n], moved: vec![None; n] })
+    }
+}
+
+/// How far a page is that hosts send on from one to the other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct OnTheWay {
+    url: String,
+    moves: usize,
+    credits: u32,
+}
+
+impl OnTheWay {
+    fn to(url: &str) -> Self {
+        Self { url: url.to_owned(), moves: 0, credits: 0 }
+    }
+}
+
+/// A page that is done with. Its address is in the payload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Read {
     page: ScrapedPage,
@@ -164,33 +194,62 @@ struct Read {
     provider: Option<String>,
     degraded_reason: Option<String>,
     credits: u32,
+    lost: Option<Lost>,
 }
 
 impl Read {
-    /// What earlier runs have read of so many pages.
-    fn so_far(context: &Context, n: usize) -> Vec<Option<Self>> {
-        let earlier =
-            context.so_far.clone().and_then(|earlier| serde_json::from_value::<Vec<Option<Self>>>(earlier).ok());
-        earlier.filter(|read| read.len() == n).unwrap_or_else(|| vec![None; n])
-    }
-
-    fn new(url: String, Answer { value, provider, degraded_reason }: Answer<PagePrice>) -> Self {
-        let PagePrice { title, price, details, fetched_at, gone, credits, .. } = value;
+    fn new(Answer { value, provider, degraded_reason }: Answer<PagePrice>, credits: u32) -> Self {
+        let PagePrice { title, price, details, fetched_at, gone, .. } = value;
         let error = gone.or_else(|| degraded_reason.clone().filter(|_| provider == NoPrice::NAME));
-        let page = ScrapedPage { url, title, price, details, fetched_at: timestamp(fetched_at), error };
-        Self { page, provider: Some(provider.to_owned()), degraded_reason, credits }
+        let page = ScrapedPage { url: String::new(), title, price, details, fetched_at: timestamp(fetched_at), error };
+        Self { page, provider: Some(provider.to_owned()), degraded_reason, credits, lost: None }
     }
 
-    fn failed(url: String, error: &ProviderError) -> Self {
+    fn lost(error: ProviderError, credits: u32) -> Self {
+        let lost = Lost::from(error);
         let page = ScrapedPage {
-            url,
+            url: String::new(),
             title: None,
             price: None,
             details: Details::default(),
             fetched_at: timestamp(Utc::now()),
-            error: Some(error.to_string()),
+            error: Some(lost.message.clone()),
         };
-        Self { page, provider: None, degraded_reason: None, credits: 0 }
+        Self { page, provider: None, degraded_reason: None, credits, lost: Some(lost) }
+    }
+}
+
+/// Why a page could not be had in this attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Lost {
+    code: String,
+    message: String,
+    then: Then,
+    after_ms: Option<u64>,
+}
+
+/// What follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Then {
+    /// Another attempt may have it.
+    Again,
+    /// It was not asked for, which is no attempt.
+    Later,
+    Never,
+}
+
+impl From<ProviderError> for Lost {
+    fn from(error: ProviderError) -> Self {
+        let message = error.to_string();
+        let (then, code, after) = match JobError::from(error) {
+            JobError::Retry { code, after, .. } => (Then::Again, code, after),
+            JobError::Snooze { code, after, .. } | JobError::Interrupted { code, after, .. } => {
+                (Then::Later, code, Some(after))
+            }
+            JobError::Fatal { code, .. } => (Then::Never, code, None),
+        };
+        let after_ms = after.and_then(|after| u64::try_from(after.as_millis()).ok());
+        Self { code: code.to_owned(), message, then, after_ms }
     }
 }
 
@@ -211,14 +270,14 @@ struct Pages {
 impl Pages {
     async fn fetch(
         &self,
-        url: &str,
+        mut way: OnTheWay,
         selector: Option<&str>,
         ticket: String,
         context: &Context,
-    ) -> Result<Answer<PagePrice>, ProviderError> {
-        let answer = fetch(url, selector, ticket, context).await;
+    ) -> (Result<Answer<PagePrice>, ProviderError>, OnTheWay) {
+        let answer = fetch(&mut way, selector, ticket, context).await;
         match &answer {
-            Err(error) if next_turn(error).is_some() => return answer,
+            Err(error) if next_turn(error).is_some() => return (answer, way),
             Err(error) => context.progress.log(error.to_string()),
             Ok(_) => {}
         }
@@ -226,31 +285,38 @@ impl Pages {
         // What is left is for storing what was read.
         let percent = u8::try_from(tried * 90 / self.n).unwrap_or(90);
         context.progress.set(percent, format!("page {tried} of {}", self.n));
-        answer
+        (answer, way)
     }
 }
 
+/// Goes on from where the page is; `way` is then where it was when that ended.
 async fn fetch(
-    url: &str,
+    way: &mut OnTheWay,
     selector: Option<&str>,
     ticket: String,
     context: &Context,
 ) -> Result<Answer<PagePrice>, ProviderError> {
-    let rejected =
-        |problem: &str| ProviderError::Rejected { service: "scraping", message: format!("{url:?} {problem}") };
-    let mut page = Page { url: page_url(url).map_err(rejected)?, selector: selector.map(str::to_owned), ticket };
-    let (began, policy, mut credits) = (Instant::now(), context.policy(), 0);
-    for _ in 0..=MOVES {
+    let rejected = |url: &str, problem: &str| ProviderError::Rejected {
+        service: "scraping",
+        message: format!("{url:?} {problem}"),
+    };
+    let url = page_url(&way.url).map_err(|problem| rejected(&way.url, problem))?;
+    let mut page = Page { url, selector: selector.map(str::to_owned), ticket };
+    let (began, policy) = (Instant::now(), context.policy());
+    while way.moves <= MOVES {
         let left = Policy { time: policy.time.saturating_sub(began.elapsed()), ..policy };
-        let mut answer = in_turn(left, &page, context).await?;
-        credits += answer.value.credits;
-        answer.value.credits = credits;
+        let answer = in_turn(left, &page, context).await?;
+        way.credits += answer.value.credits;
         match answer.value.moved_to {
-            Some(next) => page.url = next,
+            Some(next) => {
+                way.moves += 1;
+                way.url = next.to_string();
+                page.url = next;
+            }
             None => return Ok(answer),
         }
     }
-    Err(rejected("is sent on from host to host"))
+    Err(rejected(&way.url, "is sent on from host to host"))
 }
 
 /// A result that is healed is made in one go, so its pages are waited for here.
@@ -266,22 +332,18 @@ async fn in_turn(policy: Policy<'_>, page: &Page, context: &Context) -> Result<A
     }
 }
 
-/// The failure of a job none of whose pages could be fetched (`messages`: of those that earlier runs gave up): worth another try as soon as one page may be had later.
-fn failure(mut messages: Vec<String>, errors: impl Iterator<Item = ProviderError>) -> JobError {
-    let (mut retry, mut snooze, mut longest) = (None, None, None);
-    for error in errors {
-        messages.push(error.to_string());
-        match JobError::from(error) {
-            JobError::Retry { code, after, .. } => {
-                retry = retry.or(Some(code));
-                longest = longest.max(after);
-            }
-            JobError::Snooze { code, after, .. } => {
-                snooze = snooze.or(Some(code));
-                longest = longest.max(Some(after));
-            }
-            JobError::Interrupted { .. } | JobError::Fatal { .. } => {}
-        }
+/// The failure of a job none of whose pages could be fetched: worth another try as soon as one page may be had later.
+fn failure<'a>(lost: impl Iterator<Item = &'a Lost>) -> JobError {
+    let (mut messages, mut retry, mut snooze, mut longest) = (Vec::new(), None, None, None);
+    for Lost { code, message, then, after_ms } in lost {
+        messages.push(message.as_str());
+        let first = match then {
+            Then::Again => &mut retry,
+            Then::Later => &mut snooze,
+            Then::Never => continue,
+        };
+        first.get_or_insert_with(|| code_named(code));
+        longest = longest.max(after_ms.map(Duration::from_millis));
     }
     let message = format!("pages could not be fetched: {}", messages.join("; "));
     match (retry, snooze) {
@@ -290,6 +352,21 @@ fn failure(mut messages: Vec<String>, errors: impl Iterator<Item = ProviderError
         (None, Some(code)) => JobError::Snooze { code, message, after: longest.unwrap_or_default() },
         (None, None) => JobError::Fatal { code: "provider_rejected", message },
     }
+}
+
+/// One of the codes that fetching a page fails with.
+fn code_named(code: &str) -> &'static str {
+    let known = [
+        "rate_limited",
+        "deferred",
+        "provider_unable",
+        "provider_misconfigured",
+        "unknown_outcome",
+        "breaker_open",
+        "spending_cap",
+        "not_configured",
+    ];
+    known.into_iter().find(|known| *known == code).unwrap_or("provider_unavailable")
 }
 
 /// The URL, or what is wrong with it.
@@ -451,26 +528,43 @@ mod tests {
         let error = job().run(&first).await.unwrap_err();
         let JobError::Interrupted { code: "rate_limited", after, so_far, .. } = error else { panic!("{error:?}") };
         assert!(after <= Duration::from_secs(30) && after > Duration::from_secs(20), "{after:?}");
-        assert!(so_far[0]["page"]["error"].is_null() && so_far[1]["page"]["error"].is_string() && so_far[2].is_null());
+        let read = &so_far["read"];
+        assert!(read[0]["page"]["error"].is_null() && read[1]["page"]["error"].is_string() && read[2].is_null());
         // What was read is not asked for again: there it would fail.
-        let urls: Vec<String> = ["/down", "/down", "/fine"].map(|path| format!("https://shop.example{path}")).into();
-        let later: Scrape = stored(json!({ "product_id": "L-1", "urls": urls }));
-        let next = Context { so_far: Some(so_far), ..context::<Scrape>(web()) };
-        let done = later.run(&next).await.unwrap();
+        let next = Context { so_far: Some(free(so_far, 2)), ..context::<Scrape>(web()) };
+        let done = scrape(&["/down", "/down", "/queue"]).run(&next).await.unwrap();
         let errors: Vec<bool> = done.result.pages.iter().map(|page| page.error.is_some()).collect();
         assert_eq!((errors, done.provider), (vec![false, true, false], Some("web")));
-        // Nothing of it could be had.
-        let lost = |paths: &[&str], so_far| {
+    }
+
+    #[tokio::test]
+    async fn a_page_that_failed_is_asked_for_once_an_attempt_although_others_wait_for_turns() {
+        let lost = async |paths: &[&str], so_far| {
             let context = Context { so_far, ..context::<Scrape>(web()) };
-            let job = scrape(paths);
-            async move { job.run(&context).await.unwrap_err() }
+            scrape(paths).run(&context).await.unwrap_err()
         };
-        let JobError::Interrupted { so_far, .. } = lost(&["/gone", "/queue"], None).await else { panic!() };
-        let error = lost(&["/gone", "/gone"], Some(so_far)).await;
-        assert!(
-            matches!(&error, JobError::Fatal { message, .. } if message.matches("/gone").count() == 2),
-            "{error:?}"
-        );
+        for (path, code) in
+            [("/busy", "rate_limited"), ("/down", "provider_unavailable"), ("/gone", "provider_rejected")]
+        {
+            let JobError::Interrupted { mut so_far, .. } = lost(&[path, "/queue"], None).await else {
+                panic!("{path}")
+            };
+            so_far["moved"][1]["url"] = json!("https://shop.example/gone");
+            // It is fine by now, but the next attempt is to find that out.
+            let error = lost(&["/fine", "/queue"], Some(so_far)).await;
+            let (found, message) = match &error {
+                JobError::Retry { code, message, .. } | JobError::Fatal { code, message } => (*code, message),
+                other => panic!("{other:?}"),
+            };
+            assert!(found == code && message.contains(path) && message.contains("/gone"), "{error:?}");
+        }
+    }
+
+    /// The turn of this page has come.
+    fn free(mut so_far: serde_json::Value, page: usize) -> serde_json::Value {
+        assert_eq!(so_far["moved"][page]["url"], "https://shop.example/queue");
+        so_far["moved"][page]["url"] = json!("https://shop.example/fine");
+        so_far
     }
 
     #[tokio::test]

@@ -30,6 +30,9 @@ const ROBOTS_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const REDIRECTS: usize = 5;
 /// No more of a robots.txt is read: as much as the standard asks for.
 const ROBOTS_CAP: usize = 500 * 1024;
+/// Rules that are longer are left out, and of those with an end (`$`) all but so many: each of these is a program of its own.
+const LONGEST_LINE: usize = 2_000;
+const ENDS: usize = 1_000;
 /// So long rules hold.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// So long it is not asked again for rules that could not be had.
@@ -39,8 +42,8 @@ const HOSTS: usize = 1_000;
 
 /// A turn that is further away puts the job off.
 const SHORT: Duration = Duration::from_secs(2);
-/// Whoever fetches for longer counts as gone: longer than any way takes.
-const BUSY: Duration = Duration::from_secs(120);
+/// Whoever fetches for longer counts as gone: as long as an attempt may take, all ways together.
+const BUSY: Duration = Duration::from_secs(240);
 /// No `Crawl-delay` holds for more.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
@@ -135,6 +138,7 @@ impl Access {
                 fleet::Turn::Begun(begun) => return Ok(begun.into()),
                 fleet::Turn::Wait(wait) if Instant::now() + wait <= until => tokio::time::sleep(wait).await,
                 fleet::Turn::Wait(wait) => return Err(wait),
+                fleet::Turn::Unknown => return Ok(self.own_turn(host).await),
             }
         }
     }
@@ -217,9 +221,23 @@ impl Access {
                 break;
             }
         }
-        // What cannot be read says nothing.
-        Ok(Rules(Robot::new(PRODUCT, text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text)).ok()))
+        // Each rule with an end takes time and memory.
+        let rules = tokio::task::spawn_blocking(move || read(&text)).await;
+        rules.map_err(|error| unknown(&format!("cannot be read ({error})")))
     }
+}
+
+/// The rules of a robots.txt. What cannot be read says nothing.
+fn read(text: &[u8]) -> Rules {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let (mut n_ends, mut lines) = (0, Vec::with_capacity(text.len()));
+    for line in text.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
+        n_ends += usize::from(line.contains(&b'$'));
+        if line.len() <= LONGEST_LINE && (n_ends <= ENDS || !line.contains(&b'$')) {
+            lines.extend_from_slice(line);
+        }
+    }
+    Rules(Robot::new(PRODUCT, &lines).ok())
 }
 
 fn allowed(url: &Url, rules: &Rules) -> Result<(), ProviderError> {
@@ -321,6 +339,15 @@ mod tests {
         }
         let other = Url::parse(&format!("{}/private", server.uri())).unwrap();
         assert!(access.check_known(&other).is_err());
+    }
+
+    #[test]
+    fn a_robots_txt_made_to_take_all_memory_is_read_in_part() {
+        let long = format!("Disallow: /{}$\n", "a".repeat(60_000));
+        let text = format!("User-agent: *\n{long}{}Disallow: /private\n", "Disallow: /x$\n".repeat(30_000));
+        let rules = read(text.as_bytes());
+        let allows = |path: &str| allowed(&Url::parse(&format!("https://shop.example{path}")).unwrap(), &rules).is_ok();
+        assert!(allows("/cup") && !allows("/private") && !allows("/x") && allows("/xy"));
     }
 
     #[tokio::test]

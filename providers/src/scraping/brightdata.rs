@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::Utc;
 use fleet::Fleet;
 use futures::future::{BoxFuture, FutureExt};
-use reqwest::{Client, header::HeaderMap};
+use reqwest::{Client, StatusCode, header::HeaderMap};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use services::{Config, Name};
@@ -26,9 +26,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const TIMEOUT: Duration = Duration::from_secs(100);
 /// Compared with a page fetched directly.
 const COST: f64 = 8.0;
-const QUOTED: usize = 200;
-/// Where it tells what went wrong, the newest name first.
-const CODES: [&str; 3] = ["x-brd-err-code", "x-brd-error", "x-luminati-error"];
+/// Where it tells what went wrong; names have changed with the years.
+const CODES: [&str; 4] = ["x-brd-error-code", "x-brd-err-code", "x-luminati-error-code", "x-luminati-error"];
+/// What the page's server answered, where its own answer is always 200.
+const STATUS: &str = "x-brd-status-code";
 
 /// This way, if the variables have its key and zone.
 pub(super) fn configured(config: &Config, access: &Arc<Access>) -> Result<Option<Arc<dyn Scraper>>, ProviderError> {
@@ -70,14 +71,20 @@ impl BrightData {
         };
         let answer = request.send().await.map_err(|error| failure(&error))?;
         let at = Utc::now();
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        if let Some(error) = in_headers(url, &headers) {
+        let (outer, headers) = (answer.status(), answer.headers().clone());
+        let inner = wait::header(&headers, STATUS).and_then(|status| status.parse().ok());
+        let status = inner.unwrap_or(outer);
+        if let Some(error) = in_headers(url, status, &headers) {
             return Err(error);
         }
-        let message = |said: &str| format!("{url} by {NAME}: {status}: {}", said.trim());
-        if matches!(status.as_u16(), 400 | 401 | 402 | 407) {
-            let said: String = answer.text().await.unwrap_or_default().chars().take(QUOTED).collect();
-            return Err(ProviderError::Misconfigured { service: SERVICE, message: message(&said) });
+        if matches!(outer.as_u16(), 400 | 401 | 402 | 407) {
+            let said = fetched::first_words(answer).await;
+            let message = format!("{url} by {NAME}: {outer}: {said}");
+            // A bad request may be about the one address.
+            return Err(match outer.as_u16() == 400 && !said.to_lowercase().contains("zone") {
+                true => ProviderError::Unable { service: SERVICE, message },
+                false => ProviderError::Misconfigured { service: SERVICE, message },
+            });
         }
         let body = fetched::read_body(url, answer, failure).await?;
         Ok(Got::Page(Box::new(Fetched { asked: url.clone(), url: url.clone(), status, headers, body, at, credits: 1 })))
@@ -85,13 +92,15 @@ impl BrightData {
 }
 
 /// The error that the headers tell, if they do.
-fn in_headers(url: &Url, headers: &HeaderMap) -> Option<ProviderError> {
+fn in_headers(url: &Url, status: StatusCode, headers: &HeaderMap) -> Option<ProviderError> {
     let code = CODES.iter().find_map(|name| wait::header(headers, name))?;
-    let said = wait::header(headers, "x-brd-err-msg").unwrap_or_default();
+    let said = ["x-brd-err-msg", "x-brd-error"].iter().find_map(|name| wait::header(headers, name)).unwrap_or_default();
+    let retry_after = wait::retry_after(headers, Utc::now());
     let message = format!("{url} by {NAME}: {code} {said}");
-    Some(match code.split('_').next() {
+    Some(match (status.as_u16(), code.split('_').next()) {
+        (429, _) => ProviderError::RateLimited { service: SERVICE, message, retry_after },
         // The account, its zone, its budget.
-        Some("client") => ProviderError::Misconfigured { service: SERVICE, message },
+        (401 | 402 | 407, _) | (_, Some("client")) => ProviderError::Misconfigured { service: SERVICE, message },
         // What it may not fetch for us, and what it could not fetch.
         _ => ProviderError::Unable { service: SERVICE, message },
     })
@@ -165,6 +174,7 @@ mod tests {
         let answer = fetch(page(200, CUP)).await.unwrap();
         assert_eq!((answer.price.unwrap().amount.to_string().as_str(), answer.credits), ("12.90", 1));
         assert!(fetch(page(410, "")).await.unwrap().gone.is_some());
+        assert!(fetch(page(200, "gone").insert_header(STATUS, "404")).await.unwrap().gone.is_some());
     }
 
     #[tokio::test]
@@ -179,6 +189,12 @@ mod tests {
             (page(200, ""), "provider_unable"),
             (page(401, "Invalid credentials"), "provider_misconfigured"),
             (page(400, "zone not found"), "provider_misconfigured"),
+            (page(400, "this url is invalid"), "provider_unable"),
+            (
+                page(200, "").insert_header("x-brd-error-code", "sr_rate_limit").insert_header(STATUS, "429"),
+                "rate_limited",
+            ),
+            (page(200, "<h1>busy</h1>").insert_header(STATUS, "503"), "provider_unavailable"),
             (page(407, ""), "provider_misconfigured"),
             (page(403, ""), "provider_unable"),
             (page(429, ""), "rate_limited"),

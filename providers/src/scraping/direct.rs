@@ -85,19 +85,20 @@ fn redirects(access: Arc<Access>) -> Policy {
         if let Err(refused) = access.check_known(attempt.url()) {
             return attempt.error(refused);
         }
-        let stays = attempt.previous().last().is_some_and(|from| from.host() == attempt.url().host());
+        // Another origin has rules of its own.
+        let stays = attempt.previous().last().is_some_and(|from| from.origin() == attempt.url().origin());
         if stays { attempt.follow() } else { attempt.stop() }
     })
 }
 
-/// Where a redirect leads that was not followed: to another host.
+/// Where a redirect leads that was not followed: to another origin.
 fn redirected(response: &Response, from: &Url) -> Option<Url> {
     let location = response.status().is_redirection().then(|| header(response.headers(), &LOCATION))??;
     let mut next = from.join(&location).ok()?;
     if next.fragment().is_none() {
         next.set_fragment(from.fragment());
     }
-    Some(next).filter(|next| next.host() != from.host())
+    Some(next).filter(|next| next.origin() != from.origin())
 }
 
 /// Where the page came from in the end. A redirect that names no part of a page keeps the part that was asked for.
@@ -229,6 +230,16 @@ mod tests {
                 matches!(&error, ProviderError::Unable { message, .. } if message.contains(word)),
                 "{word}: {error:?}"
             );
+        }
+        // Down, or asking for a wait, in the same words.
+        let error_page = "<div id=cf-error-details>Cloudflare</div>";
+        for (answer, code) in [
+            (ResponseTemplate::new(429).insert_header("retry-after", "600"), "rate_limited"),
+            (ResponseTemplate::new(503).insert_header("retry-after", "600"), "provider_unavailable"),
+            (ResponseTemplate::new(522), "provider_unavailable"),
+        ] {
+            let error = fetch(answer.set_body_raw(error_page, "text/html")).await.unwrap_err();
+            assert_eq!(error.code(), code, "{error}");
         }
     }
 

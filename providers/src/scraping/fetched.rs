@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use prices::{Extract, Hints};
 use reqwest::{
     Response, StatusCode,
-    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, REFRESH},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, REFRESH, RETRY_AFTER},
 };
 use url::Url;
 
@@ -17,6 +17,8 @@ use crate::{ProviderError, wait};
 
 /// A page is not read further than this, counted after unpacking.
 pub(super) const BODY_CAP: usize = 2 * 1024 * 1024;
+/// So much of what a relay says is quoted, in bytes.
+const FIRST_WORDS: usize = 300;
 
 /// A page that came in.
 pub(super) struct Fetched {
@@ -46,7 +48,9 @@ impl Fetched {
         }
         let blocked = |why: &str| ProviderError::Unable { service: SERVICE, message: format!("{asked}: {why}") };
         if !status.is_success() {
-            let by = blocked::by(&String::from_utf8_lossy(&body));
+            // A protected shop that is down, or asks for a wait, says so in its protector's words.
+            let is_told = matches!(status.as_u16(), 429 | 502 | 504 | 520..=530) || headers.contains_key(RETRY_AFTER);
+            let by = if is_told { None } else { blocked::by(&String::from_utf8_lossy(&body)) };
             return Err(match by {
                 Some(who) => blocked(&format!("{who} asks for a proof that we are no robot ({status})")),
                 None => refused(&asked, status, &headers, at),
@@ -90,7 +94,7 @@ fn refused(url: &Url, status: StatusCode, headers: &HeaderMap, at: DateTime<Utc>
     match status.as_u16() {
         429 => ProviderError::RateLimited { service: SERVICE, message, retry_after },
         403 => ProviderError::Unable { service: SERVICE, message },
-        408 | 425 | 500 | 502..=504 | 520..=524 => ProviderError::Transient { service: SERVICE, message, retry_after },
+        408 | 425 | 500 | 502..=504 | 520..=530 => ProviderError::Transient { service: SERVICE, message, retry_after },
         _ => ProviderError::Rejected { service: SERVICE, message },
     }
 }
@@ -120,6 +124,17 @@ fn check_media_type(url: &Url, headers: &HeaderMap) -> Result<(), ProviderError>
         "" | "text/html" | "application/xhtml+xml" => Ok(()),
         _ => Err(rejected(url, &format!("is {essence}, not HTML"))),
     }
+}
+
+/// The first words of an answer that is no page. No more of it is read.
+pub(super) async fn first_words(mut response: Response) -> String {
+    let mut text = Vec::new();
+    while text.len() < FIRST_WORDS
+        && let Ok(Some(chunk)) = response.chunk().await
+    {
+        text.extend_from_slice(&chunk[..chunk.len().min(FIRST_WORDS - text.len())]);
+    }
+    String::from_utf8_lossy(&text).trim().to_owned()
 }
 
 /// The body of an answer. `failure` tells what it means that the answer broke off.

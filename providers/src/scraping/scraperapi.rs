@@ -28,8 +28,6 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(75);
 const THREADS_BUSY: Duration = Duration::from_secs(5);
 /// Compared with a page fetched directly.
 const COST: f64 = 4.0;
-/// So much of what it says is quoted.
-const QUOTED: usize = 200;
 
 /// This way, if the variables have its key.
 pub(super) fn configured(config: &Config, access: &Arc<Access>) -> Result<Option<Arc<dyn Scraper>>, ProviderError> {
@@ -76,13 +74,16 @@ impl ScraperApi {
         let answer = asked.map_err(|error| failure(&error))?;
         let at = Utc::now();
         let (status, headers) = (answer.status(), answer.headers().clone());
-        if !(status.is_success() || status == StatusCode::NOT_FOUND) {
+        if !(status.is_success() || matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)) {
             return Err(refused(url, answer).await);
         }
         let text = |name| wait::header(&headers, name);
         let mut final_url = text("sa-final-url").and_then(|url| Url::parse(url).ok()).unwrap_or(target);
         if final_url.fragment().is_none() {
             final_url.set_fragment(url.fragment());
+        }
+        if final_url.origin() != url.origin() {
+            self.access.check(&final_url).await?;
         }
         let credits = text("sa-credit-cost").and_then(|cost| cost.parse().ok()).unwrap_or(1);
         let body = fetched::read_body(url, answer, failure).await?;
@@ -95,9 +96,9 @@ async fn refused(url: &Url, answer: Response) -> ProviderError {
     let status = answer.status();
     let of_target = wait::header(answer.headers(), "sa-statuscode").map(str::to_owned);
     let retry_after = wait::retry_after(answer.headers(), Utc::now());
-    let said: String = answer.text().await.unwrap_or_default().chars().take(QUOTED).collect();
+    let said = fetched::first_words(answer).await;
     let lower = said.to_lowercase();
-    let message = format!("{url} by {NAME}: {status}: {}", said.trim());
+    let message = format!("{url} by {NAME}: {status}: {said}");
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     match status.as_u16() {
         401 => ProviderError::Misconfigured { service: SERVICE, message },
