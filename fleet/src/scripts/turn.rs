@@ -5,8 +5,10 @@ use std::time::Duration;
 use super::{Server, call};
 use crate::{error::Error, keys, settings::ms};
 
-/// For so long beyond its time a ticket's place is kept: longer than a job is put off by what else may hold it up.
-const KEPT: Duration = Duration::from_secs(10 * 60);
+/// No wait is longer.
+const FAR: Duration = Duration::from_secs(10 * 60);
+/// For so long beyond its time a ticket's place is kept: longer than any wait, and by what else may hold up a job.
+const KEPT: Duration = Duration::from_secs(30 * 60);
 /// While somebody is under way.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -28,6 +30,7 @@ impl Server {
             pace_ms = ms(pace),
             busy_ms = ms(busy),
             kept_ms = ms(KEPT),
+            far_ms = ms(FAR),
             look_again_ms = ms(LOOK_AGAIN),
         );
         let wait: u64 = self.run(&call).await?;

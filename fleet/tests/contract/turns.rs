@@ -47,26 +47,35 @@ async fn turns_of_a_place_keep_their_distance_and_their_order(world: World) {
     let _third = end(&a, second, "3").await;
 }
 
-async fn tickets_that_never_come_again_hold_up_nobody(world: World) {
+async fn tickets_that_never_come_again_hold_up_nobody_for_long(world: World) {
     let fleet = world.replica();
     drop(ask(&fleet, "first").await.unwrap());
-    for gone in 0..100 {
+    for gone in 0..400 {
         ask(&fleet, &format!("gone {gone}")).await.unwrap_err();
     }
-    assert_eq!(ask(&fleet, "mine").await.unwrap_err(), 202_000);
-    // The place is free, and nobody's time has come.
-    world.advance_s(1);
-    assert_eq!(ask(&fleet, "mine").await.unwrap_err(), 201_000);
-    world.advance_s(900);
-    let mut mine = None;
-    wait_until("it begins", PATIENCE, async || {
-        mine = ask(&fleet, "mine").await.ok();
-        mine.is_some()
-    })
-    .await;
+    // By their times it would be at 802 s.
+    assert_eq!(ask(&fleet, "mine").await.unwrap_err(), 600_000);
+    world.advance_s(600);
+    let mine = ask(&fleet, "mine").await.unwrap();
+    assert_eq!(ask(&fleet, "other").await.unwrap_err(), 2_000);
     // Of all that is long past nothing is left.
     world.advance_s(3600);
-    let _next = end(&fleet, mine.unwrap(), "next").await;
+    let _next = end(&fleet, mine, "next").await;
+}
+
+async fn those_that_are_late_come_again_one_after_the_other(world: World) {
+    let fleet = world.replica();
+    let first = ask(&fleet, "first").await.unwrap();
+    for late in 0..9 {
+        ask(&fleet, &format!("late {late}")).await.unwrap_err();
+    }
+    world.advance_s(100);
+    let mut waits = Vec::new();
+    for late in 0..9 {
+        waits.push(ask(&fleet, &format!("late {late}")).await.unwrap_err());
+    }
+    assert_eq!(waits, [1_000, 2_001, 4_001, 6_001, 8_001, 10_001, 12_001, 14_001, 16_001]);
+    drop(first);
 }
 
 async fn a_turn_ends_with_whoever_had_it(world: World) {
@@ -97,6 +106,7 @@ async fn places_do_not_wait_for_each_other(world: World) {
 super::on_both_servers!(
     turns_of_a_place_keep_their_distance_and_their_order,
     a_turn_ends_with_whoever_had_it,
-    tickets_that_never_come_again_hold_up_nobody,
+    tickets_that_never_come_again_hold_up_nobody_for_long,
+    those_that_are_late_come_again_one_after_the_other,
     places_do_not_wait_for_each_other,
 );
