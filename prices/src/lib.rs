@@ -7,6 +7,8 @@ mod amount;
 mod dom;
 mod extract;
 mod found;
+#[cfg(test)]
+mod testing;
 mod words;
 
 pub use amount::{Money, from_text as amount};
