@@ -4,7 +4,6 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::Utc;
-use fleet::Fleet;
 use futures::future::{BoxFuture, FutureExt};
 use reqwest::{Client, StatusCode, header::HeaderMap};
 use secrecy::{ExposeSecret, SecretString};
@@ -13,12 +12,12 @@ use services::{Config, Name};
 use url::Url;
 
 use super::{
-    Page, PagePrice, Scraper,
+    Scraper,
     access::{Access, SERVICE, built},
     fetched::{self, Fetched},
-    way::{self, Got, Way},
+    way::{Got, Way},
 };
-use crate::{Provider, ProviderError, Turn, http, wait};
+use crate::{Provider, ProviderError, http, wait};
 
 pub(super) const NAME: &str = "brightdata";
 const BASE_URL: &str = "https://api.brightdata.com";
@@ -114,25 +113,15 @@ impl Way for BrightData {
     fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Got, ProviderError>> {
         self.fetch(url).boxed()
     }
+
+    fn cost(&self) -> f64 {
+        COST
+    }
 }
 
 impl Provider for BrightData {
     fn name(&self) -> &'static str {
         NAME
-    }
-}
-
-impl Scraper for BrightData {
-    fn fetch_price<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
-        way::read(self, page).boxed()
-    }
-
-    fn turn<'a>(&'a self, page: &'a Page, fleet: &'a Fleet) -> BoxFuture<'a, Result<Turn, Duration>> {
-        self.access.turn(page, fleet).boxed()
-    }
-
-    fn cost(&self) -> f64 {
-        COST
     }
 }
 
@@ -144,6 +133,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::scraping::PagePrice;
 
     const CUP: &str = r#"<title>Cup</title><script type="application/ld+json">
         {"@type":"Product","offers":{"price":"12.90","priceCurrency":"EUR"}}</script>"#;

@@ -3,7 +3,6 @@
 use std::{error::Error as _, sync::Arc, time::Duration};
 
 use chrono::Utc;
-use fleet::Fleet;
 use futures::future::{BoxFuture, FutureExt};
 use reqwest::{
     Client, Response,
@@ -13,13 +12,12 @@ use reqwest::{
 use url::Url;
 
 use super::{
-    Page, PagePrice, Scraper,
     access::{Access, REDIRECTS, SERVICE, built, rejected},
     fetched::{self, Fetched, header},
     guard::Refused,
-    way::{self, Got, Way},
+    way::{Got, Way},
 };
-use crate::{Provider, ProviderError, Turn};
+use crate::{Provider, ProviderError};
 
 pub(super) const NAME: &str = "direct";
 pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
@@ -63,16 +61,6 @@ impl Way for Direct {
 impl Provider for Direct {
     fn name(&self) -> &'static str {
         NAME
-    }
-}
-
-impl Scraper for Direct {
-    fn fetch_price<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
-        way::read(self, page).boxed()
-    }
-
-    fn turn<'a>(&'a self, page: &'a Page, fleet: &'a Fleet) -> BoxFuture<'a, Result<Turn, Duration>> {
-        self.access.turn(page, fleet).boxed()
     }
 }
 
@@ -150,6 +138,7 @@ mod tests {
 
     use super::*;
     use crate::scraping::fetched::BODY_CAP;
+    use crate::scraping::{Page, PagePrice, Scraper};
 
     fn direct(allow_hosts: &[&str]) -> Direct {
         let hosts: Vec<String> = allow_hosts.iter().map(|host| (*host).to_owned()).collect();

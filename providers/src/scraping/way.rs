@@ -1,26 +1,48 @@
 //! One way to pages, and the same way on, when a page sends its readers to another one of its host.
 
+use std::{fmt::Debug, time::Duration};
+
 use chrono::{DateTime, Utc};
-use futures::future::BoxFuture;
+use fleet::Fleet;
+use futures::future::{BoxFuture, FutureExt};
 use url::Url;
 
 use super::{
-    Page, PagePrice,
+    Page, PagePrice, Scraper,
     access::{Access, rejected},
     fetched::Fetched,
 };
-use crate::ProviderError;
+use crate::{Provider, ProviderError, Turn};
 
 /// So many times a page may send to another one by its own words.
 const REFRESHES: usize = 5;
 
 /// A way to pages.
-pub(super) trait Way: Send + Sync {
+pub(super) trait Way: Provider + Debug {
     /// What a page must pass.
     fn access(&self) -> &Access;
 
     /// Fetches one page that passed.
     fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Got, ProviderError>>;
+
+    /// What one try costs, compared with a page fetched directly.
+    fn cost(&self) -> f64 {
+        1.0
+    }
+}
+
+impl<W: Way> Scraper for W {
+    fn fetch_price<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
+        read(self, page).boxed()
+    }
+
+    fn turn<'a>(&'a self, page: &'a Page, fleet: &'a Fleet) -> BoxFuture<'a, Result<Turn, Duration>> {
+        self.access().turn(page, fleet).boxed()
+    }
+
+    fn cost(&self) -> f64 {
+        Way::cost(self)
+    }
 }
 
 /// What came.
@@ -31,7 +53,7 @@ pub(super) enum Got {
 }
 
 /// Fetches and reads a page.
-pub(super) async fn read(way: &impl Way, Page { url, selector, .. }: &Page) -> Result<PagePrice, ProviderError> {
+async fn read(way: &impl Way, Page { url, selector, .. }: &Page) -> Result<PagePrice, ProviderError> {
     let (mut target, mut credits) = (url.clone(), 0);
     for _ in 0..=REFRESHES {
         way.access().check(&target).await?;
