@@ -257,6 +257,7 @@ mod tests {
         assert_eq!(config.value(Name::Scraping, "SCRAPERAPI_KEY"), Some("hush"));
         let expected = [
             "ai stays mock: OPENAI_API_KEY must begin with sk- and be one word",
+            "images stays mock: FAL_KEY is not set",
             "email stays mock: SMTP_PORT, SENDER_EMAIL are not set",
             "scraping stays mock: BRIGHT_DATA_KEY, BRIGHT_DATA_ZONE are not set",
             "security: JWT_SECRET has 4 bytes and must have at least 32; make one with: openssl rand -base64 48",
