@@ -2,12 +2,14 @@
 
 mod mock;
 mod picture;
+mod webhook;
 
 use std::{sync::Arc, time::Duration};
 
 use services::{Config, Name};
 
 pub use picture::{ImageProvider, ImageRequest, Original, Pictures, Pixels};
+pub use webhook::{FalWebhooks, Signed, WebhookError};
 
 use crate::{chain::Service, error::ProviderError};
 
