@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 
 use crate::{
     answer, observe, openapi, request,
-    routes::{batch, emails, events, health, images, jobs, list, mode, queues, schedules, status, usage},
+    routes::{batch, emails, events, health, images, jobs, list, mode, queues, schedules, status, usage, webhooks},
     state::App,
 };
 
@@ -67,6 +67,7 @@ routes! {
     "/api/emails/{id}/unsubscribe": get emails::ask_to_unsubscribe, post emails::unsubscribe;
     "/api/images/{id}/{file}": get images::show;
     "/api/usage": get usage::show;
+    "/api/webhooks/fal": post webhooks::fal;
     "/api/health": get health::report;
     "/api/health/live": get health::live;
     "/api/health/ready": get health::ready;

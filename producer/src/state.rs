@@ -8,6 +8,7 @@ use std::{
 use axum::extract::FromRef;
 use fleet::Fleet;
 use jobs::Checks;
+use providers::image::FalWebhooks;
 use queue::Client;
 use secrecy::SecretString;
 use store::Store;
@@ -35,6 +36,8 @@ pub struct Shared {
     pub(crate) fleet: Fleet,
     /// What the variables say of the outside services.
     pub(crate) services: services::Config,
+    /// Tells what fal delivers from what others do.
+    pub(crate) fal: FalWebhooks,
     pub(crate) board: Board,
     /// Lists of jobs that are being made.
     pub(crate) lists: Together<Question, Result<Page, Problem>>,
@@ -65,6 +68,7 @@ impl App {
             accepted: Accepted::new(&kinds),
             client: Client::new(redis, kinds),
             fleet: Fleet::start(redis),
+            fal: FalWebhooks::new(&services),
             services,
             board: Board::default(),
             lists: Together::default(),

@@ -50,7 +50,8 @@ impl Answer {
 /// The API with nobody behind it: the ports are never in use.
 fn api() -> Router {
     let redis = fleet::Redis::open("redis://127.0.0.1:1", "test").unwrap();
-    router(App::new(&redis, &SECRET.into(), services::Config::mock()))
+    let nowhere = |name: &str| (name == "FAL_JWKS_URL").then(|| "http://127.0.0.1:1/keys".to_owned());
+    router(App::new(&redis, &SECRET.into(), services::Config::from_vars(nowhere)))
 }
 
 async fn send(request: Request<Body>) -> Answer {
@@ -149,6 +150,45 @@ async fn a_link_to_unsubscribe_without_its_signature_is_refused_before_anything_
             send(request).await.assert_problem(403, "forbidden");
         }
     }
+}
+
+#[tokio::test]
+async fn a_delivery_of_fal_needs_our_address_and_its_signature() {
+    let links = services::Links::new(Some("https://jobs.example".to_owned()), Some(SECRET.into()));
+    let job = "0199a1b2-0000-7000-8000-000000000000";
+    let address = links.fal_webhook(job).unwrap();
+    let good = address.strip_prefix("https://jobs.example").unwrap();
+    let now = Utc::now().timestamp().to_string();
+    let late = (Utc::now().timestamp() - 400).to_string();
+    let (signature, short) = ("5a".repeat(64), "5a".repeat(63));
+    let body = json!({ "request_id": "r-1", "status": "OK" }).to_string();
+    let deliver = async |path: &str, timestamp: &str, signature: &str| {
+        let request = Request::post(path).header("x-fal-webhook-request-id", "r-1");
+        let request = request.header("x-fal-webhook-user-id", "u-1").header("x-fal-webhook-timestamp", timestamp);
+        send(request.header("x-fal-webhook-signature", signature).body(body.clone().into()).unwrap()).await
+    };
+    let other = good.replace("000000000000&", "000000000001&");
+    for path in ["/api/webhooks/fal", &other, &good[..good.len() - 1], good.split('&').next().unwrap()] {
+        let answer = deliver(path, &now, &signature).await;
+        answer.assert_problem(400, "bad-signature");
+        assert!(answer.body["detail"].as_str().unwrap().contains("not one that we gave to fal"), "{}", answer.body);
+    }
+    for (timestamp, signature, told) in [
+        ("", &signature, "X-Fal-Webhook-Timestamp must be"),
+        (&late, &signature, "behind ours"),
+        (&now, &short, "64 bytes in hexadecimal"),
+    ] {
+        let answer = deliver(good, timestamp, signature).await;
+        answer.assert_problem(400, "bad-signature");
+        assert!(answer.body["detail"].as_str().unwrap().contains(told), "{}", answer.body);
+    }
+    // Its keys are at a port where nobody is: that is no reason to believe, nor for fal to give up.
+    let answer = deliver(good, &now, &signature).await;
+    answer.assert_problem(503, "vendor-unavailable");
+    assert!(answer.headers.contains_key(header::RETRY_AFTER));
+    let request = Request::post(good).header("x-fal-webhook-request-id", "r-1");
+    let twice = request.header("x-fal-webhook-request-id", "r-2").body(body.clone().into()).unwrap();
+    send(twice).await.assert_problem(400, "bad-signature");
 }
 
 #[tokio::test]
@@ -702,7 +742,8 @@ async fn every_documented_route_answers() {
         let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
         let answer = send(Request::builder().method(&method).uri(&path).body(Body::empty()).unwrap()).await;
         let open = ["/api/health", "/api/images/"].iter().any(|begin| path.starts_with(begin));
-        let open = open || path == "/api/openapi.json" || path.ends_with("/unsubscribe");
+        let open =
+            open || path == "/api/openapi.json" || path.ends_with("/unsubscribe") || path.starts_with("/api/webhooks/");
         assert_eq!(answer.status == 401, !open, "{method} {path}: {}", answer.status);
     }
 }

@@ -11,6 +11,7 @@ use sha2::Sha256;
 /// What the key is for: what is signed for one purpose is worth nothing for another.
 const UNSUBSCRIBE: &[u8] = b"ecomsimply/unsubscribe/v1";
 const IMAGE: &[u8] = b"ecomsimply/image/v1";
+const FAL_WEBHOOK: &[u8] = b"ecomsimply/fal-webhook/v1";
 /// An address of a picture is good for at least so long.
 const IMAGE_DAYS: u64 = 30;
 const DAY_S: u64 = 24 * 3600;
@@ -81,6 +82,24 @@ impl Links {
         let has_passed = exp.parse::<u64>().map_or(true, |exp| exp <= now_s);
         // In constant time.
         mac.verify_slice(&sig).is_ok() && !has_passed
+    }
+
+    /// Where fal calls when it is done with what this job asked for. It calls nothing but https.
+    ///
+    /// Whoever has an account at fal can have it sign a call to any address. That this address is of this job is what `sig` says.
+    #[must_use]
+    pub fn fal_webhook(&self, job_id: &str) -> Option<String> {
+        let base = self.public_url.as_ref().filter(|url| url.starts_with("https://"))?;
+        let signature = self.mac(FAL_WEBHOOK, job_id)?.finalize().into_bytes();
+        Some(format!("{base}/api/webhooks/fal?job={job_id}&sig={}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+
+    /// Whether [`Self::fal_webhook`] has made an address for this job with this `sig`.
+    #[must_use]
+    pub fn is_fal_webhook(&self, job_id: &str, sig: &str) -> bool {
+        let (Some(mac), Ok(sig)) = (self.mac(FAL_WEBHOOK, job_id), URL_SAFE_NO_PAD.decode(sig)) else { return false };
+        // In constant time.
+        mac.verify_slice(&sig).is_ok()
     }
 
     fn mac(&self, purpose: &[u8], text: &str) -> Option<Hmac<Sha256>> {
@@ -156,7 +175,27 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_fal_calls_is_good_for_its_own_job_and_secret_alone() {
+        let ours = links("a secret that is long enough for all");
+        let address = ours.fal_webhook(JOB).unwrap();
+        let (path, sig) = address.split_once("&sig=").unwrap();
+        assert_eq!(path, format!("https://jobs.example/api/webhooks/fal?job={JOB}"));
+        assert!(ours.is_fal_webhook(JOB, sig));
+        for (job_id, sig) in [("another", sig), (JOB, ""), (JOB, &sig[1..]), (JOB, "é")] {
+            assert!(!ours.is_fal_webhook(job_id, sig), "{sig}");
+        }
+        assert!(!links("another secret that is long enough").is_fal_webhook(JOB, sig));
+        assert!(!Links::default().is_fal_webhook(JOB, sig));
+        // What is signed for one purpose is worth nothing for another.
+        assert!(!ours.is_unsubscribe(JOB, sig) && !ours.is_fal_webhook(JOB, &self::sig(&ours, JOB)));
+        let plain = Links::new(Some("http://jobs.example".to_owned()), Some("x".into()));
+        assert_eq!(plain.fal_webhook(JOB), None, "fal calls https alone");
+    }
+
+    #[test]
     fn without_address_or_secret_there_is_no_link() {
+        assert_eq!(Links::new(None, Some("x".into())).fal_webhook(JOB), None);
+        assert_eq!(Links::new(Some("https://jobs.example".to_owned()), None).fal_webhook(JOB), None);
         assert_eq!(Links::new(None, Some("x".into())).unsubscribe(JOB), None);
         assert_eq!(Links::new(Some("https://jobs.example".to_owned()), None).unsubscribe(JOB), None);
     }

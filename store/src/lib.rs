@@ -1,5 +1,5 @@
 //! MongoDB: the connection, then one file a collection family ([`results`](Store::put_result),
-//! of stand-ins [`degraded`](Store::take_degraded), [`receipts`](Store::begin_receipt), [`history`](Store::record_jobs),
+//! of stand-ins [`degraded`](Store::take_degraded), [`receipts`](Store::begin_receipt), [`deliveries`](Store::put_fal_delivery), [`history`](Store::record_jobs),
 //! [`schedules`](Store::due_schedules), [`flights`](Store::board), [`usage`](Store::count_usage), [`files`](Store::put_file)).
 //! Small writes that come together are gathered: `writer.rs`.
 //!
@@ -7,11 +7,12 @@
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
 //!
 //! Order, lowest first: `error`, `json`, `moment`, `call`, `writer`, `connection`, `index`, `history`, `degraded`, `results`,
-//! `emails`, `receipts`, `flights`, `schedules`, `usage`, `files`.
+//! `emails`, `receipts`, `deliveries`, `flights`, `schedules`, `usage`, `files`.
 
 mod call;
 mod connection;
 mod degraded;
+mod deliveries;
 mod emails;
 mod error;
 mod files;
@@ -28,6 +29,7 @@ mod writer;
 
 pub use connection::Store;
 pub use degraded::{Degraded, Replacement};
+pub use deliveries::FalDelivery;
 pub use emails::{EmailPage, EmailQuery, StoredEmail};
 pub use error::Error;
 pub use files::{References, StoredFile, Swept};
@@ -56,6 +58,7 @@ impl Store {
         }
         self.prepare_emails().await?;
         self.prepare_receipts().await?;
+        self.prepare_deliveries().await?;
         self.prepare_flights().await?;
         self.prepare_usage().await?;
         self.prepare_history().await

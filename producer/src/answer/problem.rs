@@ -23,6 +23,7 @@ pub(crate) enum Type {
     InvalidPayload,
     UnknownKind,
     Malformed,
+    BadSignature,
     TooLarge,
     UnsupportedFormat,
     Conflict,
@@ -41,15 +42,17 @@ pub(crate) enum Type {
     Overloaded,
     QueueUnavailable,
     StoreUnavailable,
+    VendorUnavailable,
     Internal,
 }
 
 impl Type {
     /// All of them.
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::InvalidPayload,
         Self::UnknownKind,
         Self::Malformed,
+        Self::BadSignature,
         Self::TooLarge,
         Self::UnsupportedFormat,
         Self::Conflict,
@@ -68,6 +71,7 @@ impl Type {
         Self::Overloaded,
         Self::QueueUnavailable,
         Self::StoreUnavailable,
+        Self::VendorUnavailable,
         Self::Internal,
     ];
 
@@ -77,6 +81,7 @@ impl Type {
             Self::InvalidPayload => ("invalid-payload", 422, "The request has bad fields"),
             Self::UnknownKind => ("unknown-kind", 422, "There is no such kind of job"),
             Self::Malformed => ("malformed", 400, "The request cannot be read"),
+            Self::BadSignature => ("bad-signature", 400, "The request is not signed as it must be"),
             Self::TooLarge => ("too-large", 413, "The request is too large"),
             Self::UnsupportedFormat => ("unsupported-media-type", 415, "The content type is not understood here"),
             Self::Conflict => ("conflict", 409, "The job's state does not allow it"),
@@ -97,6 +102,7 @@ impl Type {
             Self::Overloaded => ("overloaded", 503, "Too much at once"),
             Self::QueueUnavailable => ("queue-unavailable", 503, "The queue takes no jobs at the moment"),
             Self::StoreUnavailable => ("store-unavailable", 503, "The store of results and history does not answer"),
+            Self::VendorUnavailable => ("vendor-unavailable", 503, "An outside service does not answer"),
             Self::Internal => ("internal", 500, "Something went wrong on our side"),
         }
     }

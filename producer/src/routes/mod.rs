@@ -13,3 +13,4 @@ pub(crate) mod queues;
 pub(crate) mod schedules;
 pub(crate) mod status;
 pub(crate) mod usage;
+pub(crate) mod webhooks;

@@ -1,6 +1,6 @@
 //! Product pictures: from fal, or placeholders of the mock.
 //!
-//! Order, lowest first: `picture`, `price`, `mock`, `answer`, `media`, `fal`.
+//! Order, lowest first: `picture`, `price`, `mock`, `answer`, `media`, `fal`, `webhook`.
 
 mod answer;
 mod fal;
@@ -8,6 +8,7 @@ mod media;
 mod mock;
 mod picture;
 mod price;
+mod webhook;
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,6 +17,7 @@ use services::{Config, Name};
 pub use picture::{
     Addresses, Begin, Begun, Fetch, ImageProvider, ImageRequest, Look, Original, Pictures, Pixels, Run, RunState, Stop,
 };
+pub use webhook::{FalWebhooks, Signed, WebhookError};
 
 use crate::{chain::Service, error::ProviderError};
 

@@ -13,7 +13,8 @@ use providers::{
 };
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde::{Deserialize, Serialize};
-use store::NewUsage;
+use serde_json::Value;
+use store::{FalDelivery, NewUsage};
 
 use crate::{
     handler::{Context, JobError},
@@ -141,12 +142,7 @@ enum Unbegun {
     Now(Failure),
 }
 
-async fn begun_as(
-    step: &'static str,
-    context: &Context,
-    begin: Begin<'_>,
-    key: &str,
-) -> Result<(Run, bool), Unbegun> {
+async fn begun_as(step: &'static str, context: &Context, begin: Begin<'_>, key: &str) -> Result<(Run, bool), Unbegun> {
     let image = &context.providers.image;
     let is_new = AtomicBool::new(false);
     let write = async || {
@@ -174,13 +170,17 @@ async fn begun_as(
 /// A run whose begin was not answered: its webhook names it.
 async fn told_by_webhook(context: &Context, request: &ImageRequest) -> Result<LookedUp<Run>, OnceError> {
     if let (Some(store), Some(provider)) = (&context.store, context.providers.image.first_real()) {
-        let deliveries = store.fal_deliveries(&context.job_id.to_string()).await?;
-        let run = deliveries.iter().rev().find_map(|delivery| provider.run_of_webhook(request, &delivery.body));
-        if let Some(run) = run {
+        let bodies = bodies(store.fal_deliveries(&context.job_id.to_string()).await?);
+        if let Some(run) = bodies.iter().rev().find_map(|body| provider.run_of_webhook(request, body)) {
             return Ok(LookedUp::There(run));
         }
     }
     Ok(LookedUp::CannotTell("it cannot be asked for a run whose id it did not tell".to_owned()))
+}
+
+/// What is no JSON tells nothing.
+fn bodies(deliveries: Vec<FalDelivery>) -> Vec<Value> {
+    deliveries.iter().filter_map(|delivery| serde_json::from_str(&delivery.body).ok()).collect()
 }
 
 /// How far the run is: as its webhook told, or as it is now.
@@ -189,8 +189,7 @@ async fn look(context: &Context, run: &Run) -> Result<RunState, Failure> {
     if let (Some(store), Some(provider)) = (&context.store, image.first_real()) {
         let deliveries = store.fal_deliveries(&context.job_id.to_string()).await;
         let deliveries = deliveries.map_err(|error| JobError::from(OnceError::Store(error)))?;
-        let told = deliveries.iter().rev().find_map(|delivery| provider.read_webhook(run, &delivery.body));
-        if let Some(state) = told {
+        if let Some(state) = bodies(deliveries).iter().find_map(|body| provider.read_webhook(run, body)) {
             return Ok(state);
         }
     }
@@ -238,7 +237,7 @@ impl BegunRun {
         let Some(store) = &context.store else { return };
         let (job_id, request_id) = (context.job_id.to_string(), &self.run.request_id);
         let voided = async {
-            store.forget_fal_delivery(request_id).await?;
+            store.void_fal_delivery(request_id).await?;
             store.void_receipt(&job_id, self.step, &why.to_string()).await
         };
         if let Err(error) = voided.await {
