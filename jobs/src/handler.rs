@@ -1,6 +1,10 @@
 //! How a job is run, and the list's other side: what the worker, the API and the tests do with each kind.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::{self, Future},
+    sync::Arc,
+    time::Duration,
+};
 
 use api::FieldError;
 use providers::{Answer, Policy, ProviderError, Providers};
@@ -111,6 +115,8 @@ pub trait Handler: Job + ToSchema {
     const SERVICE: Option<Name> = None;
     /// Whether its service is one account: when that cannot answer for one job, it cannot answer for others.
     const ONE_ACCOUNT: bool = true;
+    /// Whether something may go on at its service when a job is cancelled: see [`Handler::stop_elsewhere`].
+    const RUNS_ELSEWHERE: bool = false;
     /// Whether only operators may push it.
     const FOR_OPERATORS: bool = false;
 
@@ -121,6 +127,12 @@ pub trait Handler: Job + ToSchema {
 
     /// Runs one job. May be called again for the same job after a crash.
     fn run(self, context: &Context) -> impl Future<Output = Result<Done<Self::Output>, JobError>> + Send;
+
+    /// Ends what a job that was cancelled has begun at its service, where something goes on without it. Returns whether something was
+    /// ended.
+    fn stop_elsewhere(_context: &Context) -> impl Future<Output = Result<bool, JobError>> + Send {
+        future::ready(Ok(false))
+    }
 }
 
 /// Takes the list of kinds; see [`crate::register`].

@@ -90,6 +90,11 @@ pub trait Ask<P: ?Sized>: Sync {
         false
     }
 
+    /// Whether it counts against the limits of the service: not what only follows from an earlier call.
+    fn is_limited(&self) -> bool {
+        true
+    }
+
     /// What it will use at most.
     fn estimate(&self, _provider: &P) -> Usage {
         Usage::default()
@@ -245,7 +250,29 @@ impl<P: Provider + ?Sized> Service<P> {
         if reasons.is_empty() {
             reasons.push(format!("{}: switched to real, but not configured", self.name));
         }
-        let value = what.ask(&self.stand_in).await.map_err(|error| error.after(&reasons))?;
+        self.ask_stand_in(what, &reasons).await
+    }
+
+    /// After calls that made one thing together and allowed no fallback, of which one failed with `error`: the stand-in's answer to
+    /// `what`, where [`Service::call`] would have asked it.
+    ///
+    /// # Errors
+    /// `error`, when nothing may stand in.
+    pub async fn fall_back<A: Ask<P>>(
+        &self,
+        policy: Policy<'_>,
+        what: &A,
+        error: ProviderError,
+    ) -> Result<Answer<A::Value>, ProviderError> {
+        if policy.allow_fallback && error.passes_on(policy.last_attempt) {
+            self.ask_stand_in(what, &[error.to_string()]).await
+        } else {
+            Err(error)
+        }
+    }
+
+    async fn ask_stand_in<A: Ask<P>>(&self, what: &A, reasons: &[String]) -> Result<Answer<A::Value>, ProviderError> {
+        let value = what.ask(&self.stand_in).await.map_err(|error| error.after(reasons))?;
         Ok(Answer { value, provider: self.stand_in.name(), degraded_reason: Some(reasons.join("; ")) })
     }
 
@@ -286,7 +313,8 @@ impl<P: Provider + ?Sized> Service<P> {
         let account = account(real, what);
         let _turn = if has_turn { None } else { Some(self.turn(real, time, what).await?) };
         let reservation = self.reserve(policy.tenant, estimate).await?;
-        let call = call(self.name.as_str(), &account, self.limits, estimate.units);
+        let limits = if what.is_limited() { self.limits } else { Limits::default() };
+        let call = call(self.name.as_str(), &account, limits, estimate.units);
         let permit = match admitted(&self.shared.fleet, self.name, &call).await {
             Ok(permit) => permit,
             Err(error) => {
@@ -305,11 +333,7 @@ impl<P: Provider + ?Sized> Service<P> {
         let result = result.map_err(|error| error.redacted(&self.shared.secrets).bounded());
         let used = result.as_ref().ok().and_then(|value| what.used(value));
         let pause = real.take_pause().map(|pause| pause.min(wait::LONGEST));
-        under_way.ended(reported(
-            result.as_ref().err(),
-            used.map(|used| in_bucket(self.limits.units, used.units)),
-            pause,
-        ));
+        under_way.ended(reported(result.as_ref().err(), used.map(|used| in_bucket(limits.units, used.units)), pause));
         // What a failed call cost is not known: a refusal was paid for, no answer most likely not.
         let spent = match &result {
             Ok(_) => used.unwrap_or(estimate).micro_usd,

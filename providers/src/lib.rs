@@ -1,12 +1,13 @@
 //! Outside services: one trait a service, a real provider and a mock behind it, and the one way that a call
 //! goes ([`Service::call`]).
 //!
-//! Order, lowest first: `wait`, `error`, `http`, `chain`, `content`, `email`, `image`, `publication`, `scraping`, `probe`.
+//! Order, lowest first: `wait`, `error`, `http`, `guard`, `chain`, `content`, `email`, `image`, `publication`, `scraping`, `probe`.
 
 mod chain;
 pub mod content;
 pub mod email;
 mod error;
+mod guard;
 mod http;
 pub mod image;
 mod probe;

@@ -73,6 +73,18 @@ impl Store {
         deliveries.map_err(|error| Error::Refused { what, reason: error.to_string() })
     }
 
+    /// Has a delivery tell its job no more: the run has come to nothing, and the job may begin another one. It is still known, so that a
+    /// repetition does not bring it back.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later; the same call may be repeated.
+    #[boxed]
+    pub async fn void_fal_delivery(&self, request_id: &str) -> Result<(), Error> {
+        let what = format!("have the delivery of {request_id:.100?} tell nothing");
+        let update = doc! { "$unset": { "job_id": "" } };
+        self.writer.update(COLLECTION, doc! { "_id": request_id }, update, &what).await
+    }
+
     pub(crate) async fn prepare_deliveries(&self) -> Result<(), Error> {
         let kept = IndexOptions::builder().expire_after(KEPT).build();
         let of_a_job = index("of_a_job", doc! { "job_id": 1, "at": 1 });

@@ -115,6 +115,34 @@ impl Store {
         self.change_receipt(what, job_id, step, doc! { "$set": set }).await
     }
 
+    /// Has a step that was done count as failed: what came of it is worth nothing, and it may be made again.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may have been written down or not; the same call may be repeated.
+    #[boxed]
+    pub async fn void_receipt(&self, job_id: &str, step: &str, error: &str) -> Result<(), Error> {
+        let what = format!("void step {step:?} of job {job_id}");
+        let error: String = error.chars().take(MOST_ERROR_CHARS).collect();
+        let set = doc! { "touched_at": DateTime::now(), "failed": true, "error": error };
+        let unset = doc! { "completed_at": "", "outcome": "", "outcome_json": "" };
+        self.change_receipt(what, job_id, step, doc! { "$set": set, "$unset": unset }).await
+    }
+
+    /// What came of a step, if it was done.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later, [`Error::Refused`] when the document was damaged.
+    #[boxed]
+    pub async fn receipt(&self, job_id: &str, step: &str) -> Result<Option<Value>, Error> {
+        let what = format!("read what came of step {step:?} of job {job_id}");
+        let collection = self.collection(COLLECTION);
+        let filter = doc! { "_id": format!("{job_id}/{step}"), "completed_at": { "$exists": true } };
+        let find = async move { collection.find_one(filter).max_time(MAX_TIME).await };
+        let found = run(what.clone(), ANSWER_TIMEOUT, find).await?;
+        let outcome = found.map(|mut found| take_json(&mut found, "outcome")).transpose();
+        outcome.map_err(|reason| Error::Refused { what, reason })
+    }
+
     async fn change_receipt(&self, what: String, job_id: &str, step: &str, update: Document) -> Result<(), Error> {
         let filter = doc! { "_id": format!("{job_id}/{step}") };
         self.writer.update(COLLECTION, filter, update, &what).await

@@ -1,13 +1,17 @@
 //! Product pictures.
 
+mod run;
+
 use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use api::FieldError;
+use bytes::Bytes;
 use futures::future::try_join_all;
-use pictures::{Gate, Size, Variants};
+use pictures::{Gate, Size, Source, Variants};
 use providers::{
+    Answer, ProviderError,
     content::Cost,
-    image::{ImageRequest, Original, Pictures, Pixels},
+    image::{Begin, Begun, Fetch, ImageRequest, Original, Pictures, Pixels},
 };
 use queue::Job;
 use serde::{Deserialize, Serialize};
@@ -15,6 +19,8 @@ use services::Name;
 use sha2::{Digest, Sha256};
 use store::References;
 use utoipa::ToSchema;
+
+use run::Failure;
 
 use crate::handler::{Context, Done, Handler, JobError};
 
@@ -125,8 +131,8 @@ pub struct ImageOfProduct {
     pub width: u32,
     /// Of the largest size, in pixels.
     pub height: u32,
-    /// What it was made with.
-    pub seed: u32,
+    /// What it was made with; of several pictures of one run, the run's.
+    pub seed: u64,
     /// Of the bytes behind `url`, in hexadecimal.
     pub sha256: String,
     /// By the longest side; a picture that is smaller is never enlarged.
@@ -189,6 +195,7 @@ impl Handler for Image {
     type Output = ImageResult;
     const COLLECTION: &'static str = "images";
     const SERVICE: Option<Name> = Some(Name::Images);
+    const RUNS_ELSEWHERE: bool = true;
 
     fn check(&self) -> Vec<FieldError> {
         let blank =
@@ -207,29 +214,103 @@ impl Handler for Image {
             seed: self.seed,
             safety_tolerance: self.safety_tolerance.map(|tolerance| tolerance as u8 + 1),
         };
-        context.progress.set(10, "drawing");
-        let answer = context.providers.image.call(context.policy(), &request).await?;
-        context.progress.set(50, format!("drawn by {}", answer.provider));
-        let Done { result, provider, degraded_reason } = Done::from(answer);
-        let Pictures { model, cost, mock, pictures } = result;
-        let mut images = Vec::with_capacity(pictures.len());
-        for (n, original) in pictures.into_iter().enumerate() {
-            images.push(self.finished(context, n, original).await?);
-        }
-        let result = ImageResult { product_id: self.product_id, model, cost, mock, images };
-        Ok(Done { result, provider, degraded_reason })
+        let image = &context.providers.image;
+        let begin = Begin { request: &request, webhook: None };
+        let answer = if image.is_real() {
+            match self.made(context, &request).await {
+                Ok(done) => return Ok(done),
+                Err(error) => image.fall_back(context.policy(), &begin, error?).await?,
+            }
+        } else {
+            image.call(context.policy(), &begin).await?
+        };
+        let Answer { value: Begun::Made(pictures), provider, degraded_reason } = answer else {
+            let message = "what stands in draws at once, and began a run".to_owned();
+            return Err(JobError::Retry { code: "picture_failed", message, after: None });
+        };
+        let images = self.drawn(context, &pictures).await.map_err(|error| match error {
+            Failure::Job(error) => error,
+            Failure::Provider(error) | Failure::Lost(error) => error.into(),
+        })?;
+        Ok(Done { result: self.result(pictures, images), provider: Some(provider), degraded_reason })
+    }
+
+    async fn stop_elsewhere(context: &Context) -> Result<bool, JobError> {
+        run::stop(context).await
     }
 }
 
 impl Image {
+    /// Of real pictures. The error that is `Ok` leaves it to a stand-in.
+    async fn made(
+        &self,
+        context: &Context,
+        request: &ImageRequest,
+    ) -> Result<Done<ImageResult>, Result<ProviderError, JobError>> {
+        let provider = context.providers.image.first_real().map(|real| real.name());
+        let (pictures, run) = run::pictures(context, request, &self.product_id).await.map_err(|error| match error {
+            Failure::Job(error) => Err(error),
+            Failure::Provider(error) | Failure::Lost(error) => Ok(error),
+        })?;
+        context.progress.set(50, "the pictures are made");
+        for place in &pictures.flagged {
+            context.progress.log(format!("picture {} was flagged as unfit to be shown, and is left out", place + 1));
+        }
+        match self.drawn(context, &pictures).await {
+            Ok(images) => Ok(Done { result: self.result(pictures, images), provider, degraded_reason: None }),
+            Err(Failure::Job(error)) => Err(Err(error)),
+            Err(Failure::Provider(error)) => Err(Ok(error)),
+            Err(Failure::Lost(error)) => Err(Ok(run.lost(context, error).await)),
+        }
+    }
+
+    fn result(&self, pictures: Pictures, images: Vec<ImageOfProduct>) -> ImageResult {
+        let Pictures { model, cost, mock, .. } = pictures;
+        ImageResult { product_id: self.product_id.clone(), model, cost, mock, images }
+    }
+
+    /// All pictures in all sizes, stored; one after the other.
+    async fn drawn(&self, context: &Context, pictures: &Pictures) -> Result<Vec<ImageOfProduct>, Failure> {
+        let n = pictures.pictures.len();
+        let mut images = Vec::with_capacity(n);
+        for original in &pictures.pictures {
+            images.push(self.finished(context, original).await?);
+            let percent = 50 + 40 * images.len() / n;
+            context.progress.set(u8::try_from(percent).unwrap_or(90), format!("picture {} of {n}", images.len()));
+        }
+        Ok(images)
+    }
+
     /// All sizes of a picture, stored.
-    async fn finished(&self, context: &Context, n: usize, original: Original) -> Result<ImageOfProduct, JobError> {
-        let memory = pictures::memory_of(self.width, self.height);
-        let _held = GATE.hold(memory / HELD).await;
-        let variants = self.variants(memory, original.pixels).await?;
+    async fn finished(&self, context: &Context, original: &Original) -> Result<ImageOfProduct, Failure> {
+        let place = original.place;
+        let asked = pictures::memory_of(self.width, self.height);
+        let _held = GATE.hold(asked / HELD).await;
+        let variants = match &original.pixels {
+            Pixels::Placeholder(look) => self.placeholder(asked, look.clone()).await?,
+            Pixels::At(address) => {
+                let policy = providers::Policy { allow_fallback: false, ..context.policy() };
+                let fetched = context.providers.image.call(policy, &Fetch(address)).await;
+                let fetched = fetched.map_err(|error| match error {
+                    error @ ProviderError::Unable { .. } => Failure::Lost(error),
+                    error => Failure::Provider(error),
+                })?;
+                decoded(fetched.value).await.map_err(|error| match error {
+                    Unusable::Picture(error) => {
+                        let message = format!("picture {} at {address}: {error}", place + 1);
+                        Failure::Lost(ProviderError::Transient {
+                            service: fetched.provider,
+                            message,
+                            retry_after: None,
+                        })
+                    }
+                    Unusable::Job(error) => Failure::Job(error),
+                })?
+            }
+        };
         let files = hashes(&variants);
         store_files(context, &files, &variants).await?;
-        let id = format!("{}-{n}", context.job_id);
+        let id = format!("{}-{place}", context.job_id);
         let size = |size: Size| {
             let made = variants.get(size);
             let address = |extension: &str| format!("/api/images/{id}/{size}.{extension}");
@@ -243,7 +324,7 @@ impl Image {
         };
         Ok(ImageOfProduct {
             url: sizes.master.jpg.clone(),
-            alt: self.alt(n),
+            alt: self.alt(place),
             width: sizes.master.width,
             height: sizes.master.height,
             seed: original.seed,
@@ -255,27 +336,43 @@ impl Image {
     }
 
     /// As it is asked for, or the name; of several, each says which it is.
-    fn alt(&self, n: usize) -> String {
+    fn alt(&self, place: u32) -> String {
         match &self.alt {
             Some(alt) => alt.trim().to_owned(),
-            None if n == 0 => self.name.trim().to_owned(),
-            None => format!("{} – {}", self.name.trim(), n + 1),
+            None if place == 0 => self.name.trim().to_owned(),
+            None => format!("{} – {}", self.name.trim(), place + 1),
         }
     }
 
-    /// All sizes, made beside the tasks that wait, and no more at a time than there is memory for.
-    async fn variants(&self, memory: usize, pixels: Pixels) -> Result<Variants, JobError> {
-        let pass = GATE.work(memory).await;
+    async fn placeholder(&self, memory: usize, look: String) -> Result<Variants, JobError> {
         let (name, width, height) = (self.name.clone(), self.width, self.height);
-        let made = tokio::task::spawn_blocking(move || {
-            let _pass = pass;
-            match pixels {
-                Pixels::Placeholder(look) => pictures::placeholder(&name, &look, width, height).variants(),
-            }
-        });
-        let made = made.await.map_err(|error| failed("picture_failed", &error))?;
+        let made = worked(memory, move || pictures::placeholder(&name, &look, width, height).variants()).await?;
         made.map_err(|error| failed("picture_failed", &error))
     }
+}
+
+/// Why bytes did not become a picture.
+enum Unusable {
+    Picture(pictures::Error),
+    Job(JobError),
+}
+
+/// All sizes of a picture from outside.
+async fn decoded(bytes: Bytes) -> Result<Variants, Unusable> {
+    // Its headers are read here, so that it is known what the rest takes.
+    let memory = Source::look(&bytes).map_err(Unusable::Picture)?.memory();
+    let made = worked(memory, move || Source::look(&bytes)?.decode()?.variants()).await;
+    made.map_err(Unusable::Job)?.map_err(Unusable::Picture)
+}
+
+/// Work on pixels: beside the tasks that wait, and no more at a time than there is memory for.
+async fn worked<T: Send + 'static>(memory: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T, JobError> {
+    let pass = GATE.work(memory).await;
+    let done = tokio::task::spawn_blocking(move || {
+        let _pass = pass;
+        work()
+    });
+    done.await.map_err(|error| failed("picture_failed", &error))
 }
 
 /// As a result lists them, and as the API finds them again.

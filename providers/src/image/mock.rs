@@ -3,7 +3,7 @@
 use futures::future::{BoxFuture, FutureExt};
 use sha2::{Digest, Sha256};
 
-use super::{ImageProvider, ImageRequest, Original, Pictures, Pixels};
+use super::{Begun, ImageProvider, ImageRequest, Original, Pictures, Pixels};
 use crate::{Provider, ProviderError};
 
 #[derive(Debug)]
@@ -16,17 +16,23 @@ impl Provider for Placeholder {
 }
 
 impl ImageProvider for Placeholder {
-    fn draw<'a>(&'a self, request: &'a ImageRequest) -> BoxFuture<'a, Result<Pictures, ProviderError>> {
-        async move {
-            let first = request.seed.unwrap_or_else(|| seed(request));
-            let pictures = (0..request.count).map(|n| {
-                let seed = first.wrapping_add(n);
-                Original { seed, pixels: Pixels::Placeholder(look(request, n)) }
-            });
-            Ok(Pictures { model: "placeholder".to_owned(), cost: None, mock: true, pictures: pictures.collect() })
-        }
-        .boxed()
+    fn begin<'a>(
+        &'a self,
+        request: &'a ImageRequest,
+        _webhook: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Begun, ProviderError>> {
+        async move { Ok(Begun::Made(drawn(request))) }.boxed()
     }
+}
+
+fn drawn(request: &ImageRequest) -> Pictures {
+    let first = request.seed.unwrap_or_else(|| seed(request));
+    let pictures = (0..request.count).map(|place| {
+        let seed = u64::from(first.wrapping_add(place));
+        Original { place, seed, pixels: Pixels::Placeholder(look(request, place)) }
+    });
+    let pictures = pictures.collect();
+    Pictures { model: "placeholder".to_owned(), cost: None, mock: true, pictures, flagged: Vec::new() }
 }
 
 /// Another style, seed or number has another look.
@@ -51,10 +57,6 @@ mod tests {
         ImageRequest { name, prompt: None, style: None, width: 1024, height: 1024, count, seed, safety_tolerance: None }
     }
 
-    fn drawn(request: &ImageRequest) -> Pictures {
-        Placeholder.draw(request).now_or_never().unwrap().unwrap()
-    }
-
     #[test]
     fn the_same_request_gives_the_same_pictures_and_another_style_others() {
         let cup = request(3, None);
@@ -66,7 +68,7 @@ mod tests {
     #[test]
     fn each_picture_has_a_seed_and_a_look_of_its_own() {
         let Pictures { pictures, .. } = drawn(&request(2, Some(u32::MAX)));
-        assert_eq!((pictures[0].seed, pictures[1].seed), (u32::MAX, 0));
+        assert_eq!((pictures[0].seed, pictures[1].seed), (u64::from(u32::MAX), 0));
         assert_ne!(pictures[0].pixels, pictures[1].pixels);
     }
 }

@@ -1,25 +1,65 @@
-//! Product pictures. There is no real provider yet: the mock draws a placeholder.
+//! Product pictures: from fal, or placeholders of the mock.
+//!
+//! Order, lowest first: `picture`, `price`, `mock`, `answer`, `media`, `fal`, `webhook`.
 
+mod answer;
+mod fal;
+mod media;
 mod mock;
 mod picture;
+mod price;
 mod webhook;
 
 use std::{sync::Arc, time::Duration};
 
 use services::{Config, Name};
 
-pub use picture::{ImageProvider, ImageRequest, Original, Pictures, Pixels};
+pub use picture::{
+    Addresses, Begin, Begun, Fetch, ImageProvider, ImageRequest, Look, Original, Pictures, Pixels, Run, RunState, Stop,
+};
 pub use webhook::{FalWebhooks, Signed, WebhookError};
 
 use crate::{chain::Service, error::ProviderError};
 
-#[expect(clippy::unnecessary_wraps, reason = "every service is built by a function of this form")]
+/// Of one call, of which a picture takes several.
+const TIMEOUT: Duration = Duration::from_secs(90);
+
 pub(crate) fn service(config: &Config) -> Result<Service<dyn ImageProvider>, ProviderError> {
-    Ok(Service::new(
-        Name::Images,
-        config.is_real(Name::Images),
-        Vec::new(),
-        Arc::new(mock::Placeholder),
-        Duration::from_secs(280),
-    ))
+    let fal = fal::configured(config)?.map(|fal| Arc::new(fal) as Arc<dyn ImageProvider>);
+    let mock = Arc::new(mock::Placeholder);
+    Ok(Service::new(Name::Images, config.is_real(Name::Images), fal.into_iter().collect(), mock, TIMEOUT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn lamp() -> ImageRequest {
+        ImageRequest {
+            name: "Lampe « Étoile »".to_owned(),
+            prompt: None,
+            style: None,
+            width: 1024,
+            height: 768,
+            count: 1,
+            seed: None,
+            safety_tolerance: None,
+        }
+    }
+
+    #[test]
+    fn it_is_real_when_it_is_configured() {
+        let service = |variables: &[(&str, &str)]| {
+            let var = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+            service(&Config::from_vars(var)).unwrap()
+        };
+        let (real, key) = (("MOCK_MODE", "false"), ("FAL_KEY", "id:hush"));
+        assert!(service(&[real, key]).is_real());
+        assert!(
+            !service(&[real]).is_real()
+                && !service(&[key]).is_real()
+                && !service(&[real, ("FAL_KEY", "hush")]).is_real()
+        );
+        assert!(!format!("{:?}", service(&[real, key])).contains("hush"));
+    }
 }

@@ -15,11 +15,12 @@ use texting_robots::Robot;
 use tokio::time::Instant;
 use url::{Origin, Url};
 
-use super::{
-    Page,
+use super::Page;
+use crate::{
+    ProviderError, Turn,
     guard::{Guard, Refused},
+    http, wait,
 };
-use crate::{ProviderError, Turn, http, wait};
 
 pub(super) const SERVICE: &str = "scraping";
 /// What robots.txt knows us by.

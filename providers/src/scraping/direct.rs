@@ -14,10 +14,9 @@ use url::Url;
 use super::{
     access::{Access, REDIRECTS, SERVICE, built, rejected},
     fetched::{self, Fetched, header},
-    guard::Refused,
     way::{Got, Way},
 };
-use crate::{Provider, ProviderError};
+use crate::{Provider, ProviderError, guard::Refused};
 
 pub(super) const NAME: &str = "direct";
 pub(super) const TIMEOUT: Duration = Duration::from_secs(20);

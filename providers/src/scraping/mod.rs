@@ -8,7 +8,6 @@ mod cases;
 mod charset;
 mod direct;
 mod fetched;
-mod guard;
 mod mock;
 mod page;
 mod scraperapi;

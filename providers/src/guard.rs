@@ -63,7 +63,7 @@ impl Guard {
     }
 
     /// Whether a host is allowed by its name.
-    pub(super) fn allows(&self, host: &str) -> bool {
+    pub(crate) fn allows(&self, host: &str) -> bool {
         self.allow_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
     }
 
