@@ -27,6 +27,8 @@ const STEPS: [&str; 2] = ["submit", "submit again"];
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 /// The same where a webhook tells that it is done, in case that is lost.
 const WAITS_FOR_WEBHOOK: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
+/// So long a webhook may name a run whose begin was not answered, before another one is begun.
+const NAMED_BY_WEBHOOK: Duration = Duration::from_secs(120);
 /// A result that is healed is made in one go; so long its run is waited for.
 const HEALING: Duration = Duration::from_secs(45);
 const HEALED_LATER: Duration = Duration::from_secs(5);
@@ -56,10 +58,31 @@ pub(super) struct BegunRun {
     step: &'static str,
 }
 
-/// How often it was asked for, which an attempt that is put off hands on.
+/// What an attempt that is put off hands on.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Asked {
+    /// How often the run was asked for.
     asked: u32,
+    /// Since when a webhook is to name it, in Unix milliseconds; 0: it is known.
+    #[serde(default, skip_serializing_if = "is_known")]
+    unnamed_ms: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_known(unnamed_ms: &u64) -> bool {
+    *unnamed_ms == 0
+}
+
+impl Asked {
+    fn of(context: &Context) -> Self {
+        let earlier = context.so_far.clone().and_then(|so_far| serde_json::from_value(so_far).ok());
+        earlier.unwrap_or_default()
+    }
+
+    fn put_off(&self, code: &'static str, message: String, after: Duration) -> Failure {
+        let so_far = serde_json::to_value(self).unwrap_or_default();
+        JobError::Interrupted { code, message, after, so_far }.into()
+    }
 }
 
 /// What came of the run, which is begun unless that was done before.
@@ -71,8 +94,7 @@ pub(super) async fn pictures(
     let webhook = context.providers.links.fal_webhook(&context.job_id.to_string());
     let begin = Begin { request, webhook: webhook.as_deref() };
     let (begun, is_new) = begun(context, begin, key).await?;
-    let earlier = context.so_far.clone().and_then(|so_far| serde_json::from_value::<Asked>(so_far).ok());
-    let mut asked = earlier.unwrap_or_default().asked;
+    let mut asked = Asked::of(context).asked;
     if is_new {
         context.progress.set(20, format!("run {} is begun", begun.run.request_id));
         asked = 0;
@@ -97,8 +119,7 @@ pub(super) async fn pictures(
         asked += 1;
         let (code, message) = ("under_way", format!("run {} is not done", begun.run.request_id));
         if !context.healing {
-            let so_far = serde_json::to_value(Asked { asked }).unwrap_or_default();
-            return Err(JobError::Interrupted { code, message, after: wait, so_far }.into());
+            return Err(Asked { asked, unnamed_ms: 0 }.put_off(code, message, wait));
         }
         if waited + wait > HEALING {
             return Err(JobError::Snooze { code, message, after: HEALED_LATER }.into());
@@ -125,6 +146,7 @@ async fn begun(context: &Context, begin: Begin<'_>, key: &str) -> Result<(BegunR
         match begun_as(step, context, begin, key).await {
             Ok((run, is_new)) => return Ok((BegunRun { run, step }, is_new)),
             // Nobody knows what came of it. So it is begun once more, and not a third time.
+            Err(Unbegun::Earlier) if step == STEPS[0] => wait_for_name(context, begin)?,
             Err(Unbegun::Earlier) => {}
             Err(Unbegun::Now(error)) => return Err(error),
         }
@@ -134,6 +156,22 @@ async fn begun(context: &Context, begin: Begin<'_>, key: &str) -> Result<(BegunR
         true => JobError::Fatal { code: "unknown_outcome", message: message.to_owned() }.into(),
         false => Failure::Provider(ProviderError::Unable { service: "images", message: message.to_owned() }),
     })
+}
+
+/// A webhook names a run whose begin was not answered, though not before it is done: so it is waited for, as long as most runs take.
+fn wait_for_name(context: &Context, begin: Begin<'_>) -> Result<(), Failure> {
+    if begin.webhook.is_none() || context.healing {
+        return Ok(());
+    }
+    let now_ms = u64::try_from(Utc::now().timestamp_millis()).unwrap_or(0);
+    let Asked { asked, unnamed_ms } = Asked::of(context);
+    let since_ms = if unnamed_ms == 0 { now_ms } else { unnamed_ms };
+    let left = NAMED_BY_WEBHOOK.saturating_sub(Duration::from_millis(now_ms.saturating_sub(since_ms)));
+    if left.is_zero() {
+        return Ok(());
+    }
+    let message = "no answer came to its begin; if it is under way, a webhook will say so".to_owned();
+    Err(Asked { asked, unnamed_ms: since_ms }.put_off("unknown_outcome", message, left.min(WAITS_FOR_WEBHOOK.1)))
 }
 
 enum Unbegun {
@@ -170,7 +208,7 @@ async fn begun_as(step: &'static str, context: &Context, begin: Begin<'_>, key: 
 /// A run whose begin was not answered: its webhook names it.
 async fn told_by_webhook(context: &Context, request: &ImageRequest) -> Result<LookedUp<Run>, OnceError> {
     if let (Some(store), Some(provider)) = (&context.store, context.providers.image.first_real()) {
-        let bodies = bodies(store.fal_deliveries(&context.job_id.to_string()).await?);
+        let bodies = bodies(&store.fal_deliveries(&context.job_id.to_string()).await?);
         if let Some(run) = bodies.iter().rev().find_map(|body| provider.run_of_webhook(request, body)) {
             return Ok(LookedUp::There(run));
         }
@@ -179,7 +217,7 @@ async fn told_by_webhook(context: &Context, request: &ImageRequest) -> Result<Lo
 }
 
 /// What is no JSON tells nothing.
-fn bodies(deliveries: Vec<FalDelivery>) -> Vec<Value> {
+fn bodies(deliveries: &[FalDelivery]) -> Vec<Value> {
     deliveries.iter().filter_map(|delivery| serde_json::from_str(&delivery.body).ok()).collect()
 }
 
@@ -189,7 +227,7 @@ async fn look(context: &Context, run: &Run) -> Result<RunState, Failure> {
     if let (Some(store), Some(provider)) = (&context.store, image.first_real()) {
         let deliveries = store.fal_deliveries(&context.job_id.to_string()).await;
         let deliveries = deliveries.map_err(|error| JobError::from(OnceError::Store(error)))?;
-        if let Some(state) = bodies(deliveries).iter().find_map(|body| provider.read_webhook(run, body)) {
+        if let Some(state) = bodies(&deliveries).iter().find_map(|body| provider.read_webhook(run, body)) {
             return Ok(state);
         }
     }
