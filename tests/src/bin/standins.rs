@@ -76,7 +76,13 @@ async fn start(name: &str, port: u16) -> anyhow::Result<Running> {
             let key = format!("id:{KEY}");
             let fal = Fal::start(port, &key).await?;
             let url = fal.url().to_owned();
-            (Box::new(fal), url.clone(), vec![("FAL_KEY", key), ("FAL_BASE_URL", url)])
+            let variables = vec![
+                ("FAL_KEY", key),
+                ("FAL_QUEUE_BASE_URL", url.clone()),
+                ("FAL_JWKS_URL", fal.jwks_url()),
+                given("FAL_MEDIA_HOSTS", "127.0.0.1"),
+            ];
+            (Box::new(fal), url, variables)
         }
         "woocommerce" => {
             let (key, secret) = (format!("ck_{KEY}"), format!("cs_{KEY}"));
