@@ -1,6 +1,6 @@
 //! The job kinds, a file each, and their list.
 //!
-//! Order, lowest first: `shape`, `kept`, `handler`, `check`, `once`, `kinds`, `heal`, `recurring`, `maintenance`.
+//! Order, lowest first: `shape`, `kept`, `handler`, `check`, `once`, `kinds`, `heal`, `stop`, `recurring`, `maintenance`.
 
 mod check;
 mod handler;
@@ -11,6 +11,7 @@ pub mod maintenance;
 mod once;
 pub mod recurring;
 mod shape;
+mod stop;
 #[cfg(test)]
 mod testing;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::FieldError;
-use queue::Job;
+use queue::{Job, JobId, NewJob};
 use serde::{Deserialize, Serialize};
 use services::Name;
 use utoipa::ToSchema;
@@ -12,6 +12,7 @@ use crate::{
     handler::{Context, Done, Handler, JobError},
     heal::{Healed, heal, kinds_of},
     recurring,
+    stop::stop_elsewhere,
 };
 
 /// What was pushed is pushed once, so a task that met an outage goes on from the last page that it wrote down.
@@ -30,6 +31,10 @@ pub struct Maintenance {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "ai")]
     pub service: Option<String>,
+    /// Which job; `stop_elsewhere` needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "0199a1b2-0000-7000-8000-000000000000")]
+    pub job: Option<String>,
 }
 
 /// What there is to do.
@@ -50,6 +55,8 @@ pub enum Task {
     Retention,
     /// Deletes files of pictures that no result refers to any more.
     UnusedFiles,
+    /// Ends what a cancelled job has begun at its service: pictures that are still being made. Pushed when such a job is cancelled.
+    StopElsewhere,
 }
 
 /// What was done.
@@ -69,7 +76,20 @@ impl Maintenance {
     /// The job that heals the results of `service`.
     #[must_use]
     pub fn heal(service: Name) -> Self {
-        Self { task: Task::Heal, service: Some(service.as_str().to_owned()) }
+        Self { task: Task::Heal, service: Some(service.as_str().to_owned()), job: None }
+    }
+
+    /// The job that ends what another one has begun at its service, which was cancelled.
+    #[must_use]
+    pub fn stop_elsewhere(job: JobId) -> NewJob {
+        let payload = Self { task: Task::StopElsewhere, service: None, job: Some(job.to_string()) };
+        NewJob::new(Self::KIND, serde_json::to_string(&payload).unwrap_or_default())
+    }
+}
+
+impl Maintenance {
+    fn stopped(&self) -> Option<JobId> {
+        self.job.as_deref()?.parse().ok()
     }
 }
 
@@ -90,13 +110,21 @@ impl Handler for Maintenance {
             (Task::Heal, service) if service.and_then(Name::named).is_none_or(|name| kinds_of(name).is_empty()) => {
                 vec![FieldError::new("/service", "must be a service with stand-ins: ai, images or scraping")]
             }
+            (Task::StopElsewhere, _) if self.stopped().is_none() => {
+                vec![FieldError::new("/job", "must be the id of a job")]
+            }
             _ => Vec::new(),
         }
     }
 
     async fn run(self, context: &Context) -> Result<Done<MaintenanceResult>, JobError> {
-        let Self { task, service } = self;
+        let stopped = self.stopped();
+        let Self { task, service, .. } = self;
         let (healed, count) = match task {
+            Task::StopElsewhere => match stopped {
+                Some(job) => (None, Some(stop_elsewhere(job, context).await?)),
+                None => (None, Some(0)),
+            },
             Task::Heal => {
                 let healed = match service.as_deref().and_then(Name::named) {
                     Some(service) => heal(service, context).await?,
@@ -118,7 +146,7 @@ async fn recur(task: Task, context: &Context) -> Result<Option<u64>, JobError> {
     };
     let with = recurring::Task { store, client, job: context.job_id, time: context.time_for_a_task() };
     let done = match task {
-        Task::Heal | Task::Heartbeat => return Ok(None),
+        Task::Heal | Task::Heartbeat | Task::StopElsewhere => return Ok(None),
         Task::Prices => recurring::prices(with).await,
         Task::TrialReminders => recurring::trial_reminders(with).await,
         Task::WeeklySummary => recurring::weekly_summary(with).await,
@@ -161,6 +189,9 @@ mod tests {
         );
         for bad in [json!({ "task": "heal" }), json!({ "task": "heal", "service": "email" })] {
             assert_eq!(complaints::<Maintenance>(bad), ["/service"]);
+        }
+        for bad in [json!({ "task": "stop_elsewhere" }), json!({ "task": "stop_elsewhere", "job": "7" })] {
+            assert_eq!(complaints::<Maintenance>(bad), ["/job"]);
         }
         for service in ["ai", "images", "scraping"] {
             assert!(complaints::<Maintenance>(json!({ "task": "heal", "service": service })).is_empty(), "{service}");

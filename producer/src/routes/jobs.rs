@@ -9,7 +9,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::Utc;
-use queue::{Answered, Fingerprint, Idempotency, JobId, KeyTaken, NewJob};
+use jobs::maintenance::Maintenance;
+use queue::{Answered, Fingerprint, Idempotency, Job as _, JobId, JobView, KeyTaken, NewJob};
 use serde::Deserialize;
 
 use crate::{
@@ -139,7 +140,26 @@ pub(crate) async fn cancel(
     caller.require(Scope::JobsWrite)?;
     let job = find::job(&app, &caller, &id).await?;
     app.intake.require_for_kind(&job.kind, &caller)?;
-    Ok(Json(live(app.client.cancel(job.id.0.into()).await.map_err(refused)?)))
+    let cancelled = app.client.cancel(job.id.0.into()).await.map_err(refused)?;
+    stop_elsewhere(&app, &cancelled).await;
+    Ok(Json(live(cancelled)))
+}
+
+/// Has a worker end what the job has begun at its service, if that goes on without it.
+async fn stop_elsewhere(app: &App, cancelled: &JobView) {
+    let service = app.intake.checks().runs_elsewhere(&cancelled.kind);
+    if !service.is_some_and(|service| app.services.is_configured(service)) {
+        return;
+    }
+    let task = Maintenance::stop_elsewhere(cancelled.id);
+    let pushed = async {
+        let name = format!("stop/{}", cancelled.id);
+        let id = app.client.fixed_id(Maintenance::KIND, &name, cancelled.id.created_ms()).await?;
+        app.client.push_fixed(vec![(id, task)]).await.into_iter().collect::<Result<Vec<_>, _>>()
+    };
+    if let Err(error) = pushed.await {
+        tracing::warn!(job.id = %cancelled.id, %error, "what the job has begun at its service is not ended, and may be billed");
+    }
 }
 
 /// Makes a dead, cancelled, expired or retrying job ready at once.
