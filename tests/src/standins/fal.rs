@@ -1,6 +1,7 @@
 //! A stand-in of fal.ai's queue: submit, status, result, cancel, webhooks, and the pictures themselves, which another server gives.
 //!
-//! A status is `IN_QUEUE` once, `IN_PROGRESS` once, then `COMPLETED`; [`Fal::takes`], [`Fal::hold`] and [`Fal::release`] change that.
+//! A status is `IN_QUEUE` once, `IN_PROGRESS` once, then `COMPLETED`; [`Fal::takes`], [`Fal::hold`] and [`Fal::release`] change that. A run
+//! with a webhook is also done by itself after a moment.
 //!
 //! Words in a prompt say how a run ends. `forbidden`: it completes, and its result is 422 `content_policy_violation`. `broken`: it
 //! completes with `error` and `error_type` in its status, and its result is 503. `nsfw`: all pictures are marked; `nsfw-1`: the one at this
@@ -15,6 +16,7 @@ mod webhook;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use axum::{
@@ -48,6 +50,8 @@ const SIZES: [(&str, u16, u16); 6] = [
     ("landscape_16_9", 1024, 576),
 ];
 
+/// How long a run with a webhook takes at most.
+const RUN_TIME: Duration = Duration::from_millis(500);
 /// The longer side of pictures whose ratio is asked for.
 const ULTRA: u16 = 2048;
 
@@ -383,6 +387,16 @@ fn submit(shared: &Arc<Shared>, model: &str, uri: &Uri, headers: &HeaderMap, bod
     (answer["status"], answer["queue_position"]) = (json!("IN_QUEUE"), json!(0));
     let run = Run { app, input, size, webhook, n_asked: 0, state: RunState::UnderWay };
     let about = About(run.prompt().to_owned());
+    if run.webhook.is_some() {
+        let (shared, id) = (Arc::clone(shared), id.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(RUN_TIME).await;
+            let mut state = shared.state();
+            let Queue { runs, is_held, .. } = &mut *state;
+            let run = runs.get_mut(&id).filter(|run| run.state == RunState::UnderWay && !*is_held);
+            run.into_iter().for_each(|run| shared.complete(&id, run));
+        });
+    }
     state.runs.insert(id.clone(), run);
     let mut response = ([("x-fal-request-id", id)], Json(answer)).into_response();
     response.extensions_mut().insert(about);
