@@ -56,10 +56,20 @@ pub(super) struct BegunRun {
     step: &'static str,
 }
 
-/// How often it was asked for, which an attempt that is put off hands on.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Asked {
+/// What a job that is put off hands on to its next run.
+#[derive(Debug, Serialize, Deserialize)]
+struct SoFar {
+    /// How often the run was asked for.
     asked: u32,
+    /// In case that MongoDB was away when it should have been written down.
+    run: Run,
+    step: String,
+}
+
+impl SoFar {
+    fn of(context: &Context) -> Option<Self> {
+        serde_json::from_value(context.so_far.clone()?).ok()
+    }
 }
 
 /// What came of the run, which is begun unless that was done before.
@@ -71,8 +81,7 @@ pub(super) async fn pictures(
     let webhook = context.providers.links.fal_webhook(&context.job_id.to_string());
     let begin = Begin { request, webhook: webhook.as_deref() };
     let (begun, is_new) = begun(context, begin, key).await?;
-    let earlier = context.so_far.clone().and_then(|so_far| serde_json::from_value::<Asked>(so_far).ok());
-    let mut asked = earlier.unwrap_or_default().asked;
+    let mut asked = SoFar::of(context).map_or(0, |so_far| so_far.asked);
     if is_new {
         context.progress.set(20, format!("run {} is begun", begun.run.request_id));
         asked = 0;
@@ -97,7 +106,8 @@ pub(super) async fn pictures(
         asked += 1;
         let (code, message) = ("under_way", format!("run {} is not done", begun.run.request_id));
         if !context.healing {
-            let so_far = serde_json::to_value(Asked { asked }).unwrap_or_default();
+            let so_far = SoFar { asked, run: begun.run, step: begun.step.to_owned() };
+            let so_far = serde_json::to_value(so_far).unwrap_or_default();
             return Err(JobError::Interrupted { code, message, after: wait, so_far }.into());
         }
         if waited + wait > HEALING {
@@ -154,7 +164,7 @@ async fn begun_as(step: &'static str, context: &Context, begin: Begin<'_>, key: 
             }
         }
     };
-    let run = context.once(step, key, Told::ByReceipt, || told_by_webhook(context, begin.request), write).await;
+    let run = context.once(step, key, Told::ByReceipt, || known_run(step, context, begin.request), write).await;
     let is_new = is_new.into_inner();
     run.map(|run| (run, is_new)).map_err(|error| match error {
         OnceError::Provider(ProviderError::UnknownOutcome { .. }) if !is_new => Unbegun::Earlier,
@@ -167,8 +177,11 @@ async fn begun_as(step: &'static str, context: &Context, begin: Begin<'_>, key: 
     })
 }
 
-/// A run whose begin was not answered: its webhook names it.
-async fn told_by_webhook(context: &Context, request: &ImageRequest) -> Result<LookedUp<Run>, OnceError> {
+/// A run whose begin was not written down to its end: the run of the job before knew it, or its webhook names it.
+async fn known_run(step: &str, context: &Context, request: &ImageRequest) -> Result<LookedUp<Run>, OnceError> {
+    if let Some(so_far) = SoFar::of(context).filter(|so_far| so_far.step == step) {
+        return Ok(LookedUp::There(so_far.run));
+    }
     if let (Some(store), Some(provider)) = (&context.store, context.providers.image.first_real()) {
         let bodies = bodies(store.fal_deliveries(&context.job_id.to_string()).await?);
         if let Some(run) = bodies.iter().rev().find_map(|body| provider.run_of_webhook(request, body)) {
