@@ -112,7 +112,7 @@ fn reason(body: &Value) -> Option<String> {
         Value::Array(details) => {
             let detail = |detail: &Value| {
                 let path = detail["loc"].as_array().into_iter().flatten();
-                let path: Vec<String> = path.filter(|part| *part != "body").map(|part| plain(part)).collect();
+                let path: Vec<String> = path.filter(|part| *part != "body").map(plain).collect();
                 let (path, message) = (path.join("."), plain(&detail["msg"]));
                 let kind = detail["type"].as_str().map(|kind| format!(" ({kind})")).unwrap_or_default();
                 if path.is_empty() { format!("{message}{kind}") } else { format!("{path}: {message}{kind}") }

@@ -433,9 +433,8 @@ mod tests {
     #[tokio::test]
     async fn a_run_that_failed_is_told_from_a_call_that_failed() {
         let failed = |state: Result<RunState, ProviderError>| match state {
-            Ok(RunState::Failed(error)) => error.code(),
+            Ok(RunState::Failed(error)) | Err(error) => error.code(),
             Ok(state) => panic!("{state:?}"),
-            Err(error) => error.code(),
         };
         let run_failed = |status: u16, body: Value| async move {
             let server = MockServer::start().await;

@@ -14,6 +14,7 @@ mod documents;
 mod ecomctl;
 mod email;
 mod events;
+mod fal;
 mod full_redis;
 mod history;
 mod hostile;

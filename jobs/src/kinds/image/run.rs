@@ -27,6 +27,8 @@ const STEPS: [&str; 2] = ["submit", "submit again"];
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 /// The same where a webhook tells that it is done, in case that is lost.
 const WAITS_FOR_WEBHOOK: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
+/// So long a webhook may name a run whose begin was not answered, before another one is begun.
+const NAMED_BY_WEBHOOK: Duration = Duration::from_secs(120);
 /// A result that is healed is made in one go; so long its run is waited for.
 const HEALING: Duration = Duration::from_secs(45);
 const HEALED_LATER: Duration = Duration::from_secs(5);
@@ -56,19 +58,31 @@ pub(super) struct BegunRun {
     step: &'static str,
 }
 
-/// What a job that is put off hands on to its next run.
+/// What an attempt that is put off hands on.
 #[derive(Debug, Serialize, Deserialize)]
-struct SoFar {
-    /// How often the run was asked for.
-    asked: u32,
-    /// In case that MongoDB was away when it should have been written down.
-    run: Run,
-    step: String,
+enum SoFar {
+    /// The run, in case that MongoDB was away when it should have been written down.
+    UnderWay {
+        /// How often it was asked for.
+        asked: u32,
+        run: Run,
+        step: String,
+    },
+    /// Nobody knows what came of the begin; a webhook is to name the run.
+    Unnamed {
+        /// In Unix milliseconds.
+        since_ms: u64,
+    },
 }
 
 impl SoFar {
     fn of(context: &Context) -> Option<Self> {
         serde_json::from_value(context.so_far.clone()?).ok()
+    }
+
+    fn put_off(&self, code: &'static str, message: String, after: Duration) -> Failure {
+        let so_far = serde_json::to_value(self).unwrap_or_default();
+        JobError::Interrupted { code, message, after, so_far }.into()
     }
 }
 
@@ -81,7 +95,10 @@ pub(super) async fn pictures(
     let webhook = context.providers.links.fal_webhook(&context.job_id.to_string());
     let begin = Begin { request, webhook: webhook.as_deref() };
     let (begun, is_new) = begun(context, begin, key).await?;
-    let mut asked = SoFar::of(context).map_or(0, |so_far| so_far.asked);
+    let mut asked = match SoFar::of(context) {
+        Some(SoFar::UnderWay { asked, .. }) => asked,
+        _ => 0,
+    };
     if is_new {
         context.progress.set(20, format!("run {} is begun", begun.run.request_id));
         asked = 0;
@@ -106,9 +123,8 @@ pub(super) async fn pictures(
         asked += 1;
         let (code, message) = ("under_way", format!("run {} is not done", begun.run.request_id));
         if !context.healing {
-            let so_far = SoFar { asked, run: begun.run, step: begun.step.to_owned() };
-            let so_far = serde_json::to_value(so_far).unwrap_or_default();
-            return Err(JobError::Interrupted { code, message, after: wait, so_far }.into());
+            let so_far = SoFar::UnderWay { asked, run: begun.run, step: begun.step.to_owned() };
+            return Err(so_far.put_off(code, message, wait));
         }
         if waited + wait > HEALING {
             return Err(JobError::Snooze { code, message, after: HEALED_LATER }.into());
@@ -135,6 +151,7 @@ async fn begun(context: &Context, begin: Begin<'_>, key: &str) -> Result<(BegunR
         match begun_as(step, context, begin, key).await {
             Ok((run, is_new)) => return Ok((BegunRun { run, step }, is_new)),
             // Nobody knows what came of it. So it is begun once more, and not a third time.
+            Err(Unbegun::Earlier) if step == STEPS[0] => wait_for_name(context, begin)?,
             Err(Unbegun::Earlier) => {}
             Err(Unbegun::Now(error)) => return Err(error),
         }
@@ -144,6 +161,24 @@ async fn begun(context: &Context, begin: Begin<'_>, key: &str) -> Result<(BegunR
         true => JobError::Fatal { code: "unknown_outcome", message: message.to_owned() }.into(),
         false => Failure::Provider(ProviderError::Unable { service: "images", message: message.to_owned() }),
     })
+}
+
+/// A webhook names a run whose begin was not answered, though not before it is done: so it is waited for, as long as most runs take.
+fn wait_for_name(context: &Context, begin: Begin<'_>) -> Result<(), Failure> {
+    if begin.webhook.is_none() || context.healing {
+        return Ok(());
+    }
+    let now_ms = u64::try_from(Utc::now().timestamp_millis()).unwrap_or(0);
+    let since_ms = match SoFar::of(context) {
+        Some(SoFar::Unnamed { since_ms }) => since_ms,
+        _ => now_ms,
+    };
+    let left = NAMED_BY_WEBHOOK.saturating_sub(Duration::from_millis(now_ms.saturating_sub(since_ms)));
+    if left.is_zero() {
+        return Ok(());
+    }
+    let message = "no answer came to its begin; if it is under way, a webhook will say so".to_owned();
+    Err(SoFar::Unnamed { since_ms }.put_off("unknown_outcome", message, left.min(WAITS_FOR_WEBHOOK.1)))
 }
 
 enum Unbegun {
@@ -179,11 +214,12 @@ async fn begun_as(step: &'static str, context: &Context, begin: Begin<'_>, key: 
 
 /// A run whose begin was not written down to its end: the run of the job before knew it, or its webhook names it.
 async fn known_run(step: &str, context: &Context, request: &ImageRequest) -> Result<LookedUp<Run>, OnceError> {
-    if let Some(so_far) = SoFar::of(context).filter(|so_far| so_far.step == step) {
-        return Ok(LookedUp::There(so_far.run));
+    match SoFar::of(context) {
+        Some(SoFar::UnderWay { run, step: began, .. }) if began == step => return Ok(LookedUp::There(run)),
+        _ => {}
     }
     if let (Some(store), Some(provider)) = (&context.store, context.providers.image.first_real()) {
-        let bodies = bodies(store.fal_deliveries(&context.job_id.to_string()).await?);
+        let bodies = bodies(&store.fal_deliveries(&context.job_id.to_string()).await?);
         if let Some(run) = bodies.iter().rev().find_map(|body| provider.run_of_webhook(request, body)) {
             return Ok(LookedUp::There(run));
         }
@@ -192,7 +228,7 @@ async fn known_run(step: &str, context: &Context, request: &ImageRequest) -> Res
 }
 
 /// What is no JSON tells nothing.
-fn bodies(deliveries: Vec<FalDelivery>) -> Vec<Value> {
+fn bodies(deliveries: &[FalDelivery]) -> Vec<Value> {
     deliveries.iter().filter_map(|delivery| serde_json::from_str(&delivery.body).ok()).collect()
 }
 
@@ -202,7 +238,7 @@ async fn look(context: &Context, run: &Run) -> Result<RunState, Failure> {
     if let (Some(store), Some(provider)) = (&context.store, image.first_real()) {
         let deliveries = store.fal_deliveries(&context.job_id.to_string()).await;
         let deliveries = deliveries.map_err(|error| JobError::from(OnceError::Store(error)))?;
-        if let Some(state) = bodies(deliveries).iter().find_map(|body| provider.read_webhook(run, body)) {
+        if let Some(state) = bodies(&deliveries).iter().find_map(|body| provider.read_webhook(run, body)) {
             return Ok(state);
         }
     }
