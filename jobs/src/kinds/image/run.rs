@@ -65,7 +65,7 @@ enum SoFar {
     UnderWay {
         /// How often it was asked for.
         asked: u32,
-        run: Run,
+        run: Box<Run>,
         step: String,
     },
     /// Nobody knows what came of the begin; a webhook is to name the run.
@@ -123,7 +123,7 @@ pub(super) async fn pictures(
         asked += 1;
         let (code, message) = ("under_way", format!("run {} is not done", begun.run.request_id));
         if !context.healing {
-            let so_far = SoFar::UnderWay { asked, run: begun.run, step: begun.step.to_owned() };
+            let so_far = SoFar::UnderWay { asked, run: Box::new(begun.run), step: begun.step.to_owned() };
             return Err(so_far.put_off(code, message, wait));
         }
         if waited + wait > HEALING {
@@ -215,7 +215,7 @@ async fn begun_as(step: &'static str, context: &Context, begin: Begin<'_>, key: 
 /// A run whose begin was not written down to its end: the run of the job before knew it, or its webhook names it.
 async fn known_run(step: &str, context: &Context, request: &ImageRequest) -> Result<LookedUp<Run>, OnceError> {
     match SoFar::of(context) {
-        Some(SoFar::UnderWay { run, step: began, .. }) if began == step => return Ok(LookedUp::There(run)),
+        Some(SoFar::UnderWay { run, step: began, .. }) if began == step => return Ok(LookedUp::There(*run)),
         _ => {}
     }
     if let (Some(store), Some(provider)) = (&context.store, context.providers.image.first_real()) {
