@@ -236,11 +236,13 @@ def listening(child, pattern):
 
 def start_standins(system, binaries):
     """Stand-ins for the services whose real providers are built. Their addresses by name, and the variables that lead to them."""
-    child = system.start_server("standins", [str(binaries / "standins"), "openai", "shops", "smtp"])
+    names = ["openai", "shops", "smtp", "fal", "scraperapi", "brightdata"]
+    child = system.start_server("standins", [str(binaries / "standins"), *names])
     wait_until("the stand-ins listen", lambda: "# ready" in child.text(), [child])
     lines = child.text().splitlines()
     addresses = dict(re.findall(r"^# (\w+): (http://\S+)$", "\n".join(lines), re.MULTILINE))
     variables = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    variables["SCRAPE_ROUTE"] = "direct,scraperapi,brightdata"
     for name, url in addresses.items():
         say(f"stand-in {name}: {url}")
     return addresses, variables

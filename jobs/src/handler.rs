@@ -188,6 +188,18 @@ pub enum JobError {
     },
 }
 
+impl JobError {
+    /// The same, where it only puts the job off: what an earlier run handed on is handed on once more.
+    pub(crate) fn keeping(self, so_far: Option<&Value>) -> Self {
+        match (self, so_far) {
+            (Self::Snooze { code, message, after }, Some(so_far)) => {
+                Self::Interrupted { code, message, after, so_far: so_far.clone() }
+            }
+            (error, _) => error,
+        }
+    }
+}
+
 impl From<ProviderError> for JobError {
     fn from(error: ProviderError) -> Self {
         let (code, message) = (error.code(), error.to_string());

@@ -249,7 +249,7 @@ impl Image {
     ) -> Result<Done<ImageResult>, Result<ProviderError, JobError>> {
         let provider = context.providers.image.first_real().map(|real| real.name());
         let (pictures, run) = run::pictures(context, request, &self.product_id).await.map_err(|error| match error {
-            Failure::Job(error) => Err(error),
+            Failure::Job(error) => Err(error.keeping(context.so_far.as_ref())),
             Failure::Provider(error) | Failure::Lost(error) => Ok(error),
         })?;
         context.progress.set(50, "the pictures are made");
@@ -258,7 +258,7 @@ impl Image {
         }
         match self.drawn(context, &pictures).await {
             Ok(images) => Ok(Done { result: self.result(pictures, images), provider, degraded_reason: None }),
-            Err(Failure::Job(error)) => Err(Err(error)),
+            Err(Failure::Job(error)) => Err(Err(error.keeping(context.so_far.as_ref()))),
             Err(Failure::Provider(error)) => Err(Ok(error)),
             Err(Failure::Lost(error)) => Err(Ok(run.lost(context, error).await)),
         }

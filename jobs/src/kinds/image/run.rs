@@ -59,24 +59,25 @@ pub(super) struct BegunRun {
 }
 
 /// What an attempt that is put off hands on.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Asked {
-    /// How often the run was asked for.
-    asked: u32,
-    /// Since when a webhook is to name it, in Unix milliseconds; 0: it is known.
-    #[serde(default, skip_serializing_if = "is_known")]
-    unnamed_ms: u64,
+#[derive(Debug, Serialize, Deserialize)]
+enum SoFar {
+    /// The run, in case that MongoDB was away when it should have been written down.
+    UnderWay {
+        /// How often it was asked for.
+        asked: u32,
+        run: Box<Run>,
+        step: String,
+    },
+    /// Nobody knows what came of the begin; a webhook is to name the run.
+    Unnamed {
+        /// In Unix milliseconds.
+        since_ms: u64,
+    },
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_known(unnamed_ms: &u64) -> bool {
-    *unnamed_ms == 0
-}
-
-impl Asked {
-    fn of(context: &Context) -> Self {
-        let earlier = context.so_far.clone().and_then(|so_far| serde_json::from_value(so_far).ok());
-        earlier.unwrap_or_default()
+impl SoFar {
+    fn of(context: &Context) -> Option<Self> {
+        serde_json::from_value(context.so_far.clone()?).ok()
     }
 
     fn put_off(&self, code: &'static str, message: String, after: Duration) -> Failure {
@@ -94,7 +95,10 @@ pub(super) async fn pictures(
     let webhook = context.providers.links.fal_webhook(&context.job_id.to_string());
     let begin = Begin { request, webhook: webhook.as_deref() };
     let (begun, is_new) = begun(context, begin, key).await?;
-    let mut asked = Asked::of(context).asked;
+    let mut asked = match SoFar::of(context) {
+        Some(SoFar::UnderWay { asked, .. }) => asked,
+        _ => 0,
+    };
     if is_new {
         context.progress.set(20, format!("run {} is begun", begun.run.request_id));
         asked = 0;
@@ -119,7 +123,8 @@ pub(super) async fn pictures(
         asked += 1;
         let (code, message) = ("under_way", format!("run {} is not done", begun.run.request_id));
         if !context.healing {
-            return Err(Asked { asked, unnamed_ms: 0 }.put_off(code, message, wait));
+            let so_far = SoFar::UnderWay { asked, run: Box::new(begun.run), step: begun.step.to_owned() };
+            return Err(so_far.put_off(code, message, wait));
         }
         if waited + wait > HEALING {
             return Err(JobError::Snooze { code, message, after: HEALED_LATER }.into());
@@ -164,14 +169,16 @@ fn wait_for_name(context: &Context, begin: Begin<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     let now_ms = u64::try_from(Utc::now().timestamp_millis()).unwrap_or(0);
-    let Asked { asked, unnamed_ms } = Asked::of(context);
-    let since_ms = if unnamed_ms == 0 { now_ms } else { unnamed_ms };
+    let since_ms = match SoFar::of(context) {
+        Some(SoFar::Unnamed { since_ms }) => since_ms,
+        _ => now_ms,
+    };
     let left = NAMED_BY_WEBHOOK.saturating_sub(Duration::from_millis(now_ms.saturating_sub(since_ms)));
     if left.is_zero() {
         return Ok(());
     }
     let message = "no answer came to its begin; if it is under way, a webhook will say so".to_owned();
-    Err(Asked { asked, unnamed_ms: since_ms }.put_off("unknown_outcome", message, left.min(WAITS_FOR_WEBHOOK.1)))
+    Err(SoFar::Unnamed { since_ms }.put_off("unknown_outcome", message, left.min(WAITS_FOR_WEBHOOK.1)))
 }
 
 enum Unbegun {
@@ -192,7 +199,7 @@ async fn begun_as(step: &'static str, context: &Context, begin: Begin<'_>, key: 
             }
         }
     };
-    let run = context.once(step, key, Told::ByReceipt, || told_by_webhook(context, begin.request), write).await;
+    let run = context.once(step, key, Told::ByReceipt, || known_run(step, context, begin.request), write).await;
     let is_new = is_new.into_inner();
     run.map(|run| (run, is_new)).map_err(|error| match error {
         OnceError::Provider(ProviderError::UnknownOutcome { .. }) if !is_new => Unbegun::Earlier,
@@ -205,8 +212,12 @@ async fn begun_as(step: &'static str, context: &Context, begin: Begin<'_>, key: 
     })
 }
 
-/// A run whose begin was not answered: its webhook names it.
-async fn told_by_webhook(context: &Context, request: &ImageRequest) -> Result<LookedUp<Run>, OnceError> {
+/// A run whose begin was not written down to its end: the run of the job before knew it, or its webhook names it.
+async fn known_run(step: &str, context: &Context, request: &ImageRequest) -> Result<LookedUp<Run>, OnceError> {
+    match SoFar::of(context) {
+        Some(SoFar::UnderWay { run, step: began, .. }) if began == step => return Ok(LookedUp::There(*run)),
+        _ => {}
+    }
     if let (Some(store), Some(provider)) = (&context.store, context.providers.image.first_real()) {
         let bodies = bodies(&store.fal_deliveries(&context.job_id.to_string()).await?);
         if let Some(run) = bodies.iter().rev().find_map(|body| provider.run_of_webhook(request, body)) {
