@@ -1,5 +1,7 @@
 //! Competitors' prices.
 
+mod so_far;
+
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
@@ -18,6 +20,7 @@ use services::Name;
 use url::Url;
 use utoipa::ToSchema;
 
+use self::so_far::{Lost, OnTheWay, Read, SoFar, Then};
 use crate::handler::{Context, Done, Handler, JobError};
 
 const LONGEST_URL: usize = 2_000;
@@ -91,8 +94,6 @@ impl Handler for Scrape {
     /// Each shop is one.
     const ONE_ACCOUNT: bool = false;
 
-    /// Succeeds when at least one page could be fetched; a page without a price counts as fetched. A result that is healed must have
-    /// all that can be had.
     fn check(&self) -> Vec<FieldError> {
         let bad = self.urls.iter().enumerate().filter_map(|(index, url)| Some((index, page_url(url).err()?)));
         let urls = bad.map(|(index, problem)| FieldError::new(format!("/urls/{index}"), problem));
@@ -100,6 +101,8 @@ impl Handler for Scrape {
         urls.chain(selector.map(|_| FieldError::new("/selector", "must be a CSS selector"))).collect()
     }
 
+    /// Succeeds when at least one page could be fetched; a page without a price counts as fetched. A result that is healed must have
+    /// all that can be had.
     async fn run(self, context: &Context) -> Result<Done<ScrapeResult>, JobError> {
         let SoFar { mut read, mut moved } = SoFar::of(context, self.urls.len());
         let pages = Pages { n: self.urls.len(), tried: AtomicUsize::new(read.iter().flatten().count()) };
@@ -152,104 +155,6 @@ impl Handler for Scrape {
         let usage = ScrapeUsage { credits: read.iter().map(|read| read.credits).sum() };
         let pages = self.urls.into_iter().zip(read).map(|(url, read)| ScrapedPage { url, ..read.page }).collect();
         Ok(Done { result: ScrapeResult { product_id: self.product_id, pages, usage }, provider, degraded_reason })
-    }
-}
-
-/// What a run that was put off hands on to the next one: for each page, in their order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct SoFar {
-    /// Those that are done with.
-    read: Vec<Option<Read>>,
-    /// Where the others are.
-    moved: Vec<Option<OnTheWay>>,
-}
-
-impl SoFar {
-    fn of(context: &Context, n: usize) -> Self {
-        let earlier = context.so_far.clone().and_then(|earlier| serde_json::from_value::<Self>(earlier).ok());
-        let earlier = earlier.filter(|earlier| earlier.read.len() == n && earlier.moved.len() == n);
-        earlier.unwrap_or_else(|| Self { read: vec![None; n], moved: vec![None; n] })
-    }
-}
-
-/// How far a page is that hosts send on from one to the other.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct OnTheWay {
-    url: String,
-    moves: usize,
-    credits: u32,
-}
-
-impl OnTheWay {
-    fn to(url: &str) -> Self {
-        Self { url: url.to_owned(), moves: 0, credits: 0 }
-    }
-}
-
-/// A page that is done with. Its address is in the payload.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Read {
-    page: ScrapedPage,
-    /// None of a page that could not be had.
-    provider: Option<String>,
-    degraded_reason: Option<String>,
-    credits: u32,
-    lost: Option<Lost>,
-}
-
-impl Read {
-    fn new(Answer { value, provider, degraded_reason }: Answer<PagePrice>, credits: u32) -> Self {
-        let PagePrice { title, price, details, fetched_at, gone, .. } = value;
-        let error = gone.or_else(|| degraded_reason.clone().filter(|_| provider == NoPrice::NAME));
-        let page = ScrapedPage { url: String::new(), title, price, details, fetched_at: timestamp(fetched_at), error };
-        Self { page, provider: Some(provider.to_owned()), degraded_reason, credits, lost: None }
-    }
-
-    fn lost(error: ProviderError, credits: u32) -> Self {
-        let lost = Lost::from(error);
-        let page = ScrapedPage {
-            url: String::new(),
-            title: None,
-            price: None,
-            details: Details::default(),
-            fetched_at: timestamp(Utc::now()),
-            error: Some(lost.message.clone()),
-        };
-        Self { page, provider: None, degraded_reason: None, credits, lost: Some(lost) }
-    }
-}
-
-/// Why a page could not be had in this attempt.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Lost {
-    code: String,
-    message: String,
-    then: Then,
-    after_ms: Option<u64>,
-}
-
-/// What follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Then {
-    /// Another attempt may have it.
-    Again,
-    /// It was not asked for, which is no attempt.
-    Later,
-    Never,
-}
-
-impl From<ProviderError> for Lost {
-    fn from(error: ProviderError) -> Self {
-        let message = error.to_string();
-        let (then, code, after) = match JobError::from(error) {
-            JobError::Retry { code, after, .. } => (Then::Again, code, after),
-            JobError::Snooze { code, after, .. } | JobError::Interrupted { code, after, .. } => {
-                (Then::Later, code, Some(after))
-            }
-            JobError::Fatal { code, .. } => (Then::Never, code, None),
-        };
-        let after_ms = after.and_then(|after| u64::try_from(after.as_millis()).ok());
-        Self { code: code.to_owned(), message, then, after_ms }
     }
 }
 
