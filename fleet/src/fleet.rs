@@ -18,8 +18,9 @@ use crate::{
     event::Event,
     follower::follow,
     mode::{Mode, Switch},
+    report::Report,
     scripts::Verdict,
-    settings::Settings,
+    settings::{Settings, ms},
     shared::Shared,
     spending::{DAY_MS, Reserved},
     turn::{Begun, Turn},
@@ -177,6 +178,21 @@ impl Fleet {
         if let Some(outbox) = permit.outbox.take() {
             outbox.put(permit.report(outcome));
         }
+    }
+
+    /// Has nobody ask `account` for so long: what is behind it asked for that wait elsewhere. Reported as calls are.
+    pub fn pause(&self, service: &str, account: &str, wait: Duration) {
+        let Some(shared) = &self.inner.shared else { return };
+        let mut nothing = Permit {
+            account: account.to_owned(),
+            service: service.to_owned(),
+            admitted_ms: self.inner.settings.clock.now_ms(),
+            requests: 0,
+            units: 0,
+            probe: None,
+            outbox: None,
+        };
+        shared.outbox.put(Report { pause_ms: ms(wait), ..nothing.report(Reported::Unused) });
     }
 
     /// How the accounts of a service are: the 100 that were used last.

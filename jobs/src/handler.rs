@@ -185,7 +185,7 @@ impl From<ProviderError> for JobError {
             // Its breaker is open from now on; the next attempt hears for how long.
             ProviderError::Misconfigured { .. } => Self::Snooze { code, message, after: PARKED },
             ProviderError::Held { retry_in, .. } => Self::Snooze { code, message, after: retry_in },
-            ProviderError::Rejected { .. } => Self::Fatal { code, message },
+            ProviderError::Rejected { .. } | ProviderError::Forbidden { .. } => Self::Fatal { code, message },
             _ => Self::Retry { code, message, after: None },
         }
     }

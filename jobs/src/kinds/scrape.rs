@@ -1,5 +1,6 @@
 //! Competitors' prices.
 
+mod known;
 mod so_far;
 
 use std::{
@@ -12,7 +13,7 @@ use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use providers::{
     Answer, Hold, Policy, ProviderError,
-    scraping::{Details, NoPrice, Page, PagePrice, Price, is_selector, provider_named},
+    scraping::{Details, Known, NoPrice, Page, PagePrice, Price, is_selector, provider_named},
 };
 use queue::Job;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ use services::Name;
 use url::Url;
 use utoipa::ToSchema;
 
+use self::known::Memory;
 use self::so_far::{Lost, OnTheWay, Read, SoFar, Then};
 use crate::handler::{Context, Done, Handler, JobError};
 
@@ -106,19 +108,30 @@ impl Handler for Scrape {
     async fn run(self, context: &Context) -> Result<Done<ScrapeResult>, JobError> {
         let SoFar { mut read, mut moved } = SoFar::of(context, self.urls.len());
         let pages = Pages { n: self.urls.len(), tried: AtomicUsize::new(read.iter().flatten().count()) };
-        let fetches = self.urls.iter().enumerate().filter(|(index, _)| read[*index].is_none());
-        let fetches = fetches.map(|(index, url)| {
-            let way = moved[index].take().unwrap_or_else(|| OnTheWay::to(url));
-            let ticket = format!("{}/{index}", context.job_id);
-            let fetch = pages.fetch(way, self.selector.as_deref(), ticket, context);
+        let to_fetch = self.urls.iter().enumerate().filter(|(index, _)| read[*index].is_none());
+        let to_fetch = to_fetch.map(|(index, url)| (index, moved[index].take().unwrap_or_else(|| OnTheWay::to(url))));
+        let to_fetch: Vec<(usize, OnTheWay)> = to_fetch.collect();
+        let memory = Memory::of(context, self.selector.as_deref());
+        let known = memory.recall(to_fetch.iter().map(|(_, way)| way.url.as_str())).await;
+        let fetches = to_fetch.into_iter().map(|(index, way)| {
+            let fetch = Fetch {
+                selector: self.selector.as_deref(),
+                ticket: format!("{}/{index}", context.job_id),
+                known: known.get(&way.url).cloned(),
+                memory,
+                context,
+            };
+            let fetch = pages.fetch(way, fetch);
             async move { (index, fetch.await, Instant::now()) }
         });
         let fetches: Vec<_> = fetches.collect();
         let (mut providers, mut next) = (Vec::new(), None::<Instant>);
+        let mut known = Vec::new();
         for (index, (answer, way), at) in join_all(fetches).await {
             match answer {
                 Ok(answer) => {
                     providers.push(answer.provider);
+                    known.extend(Known::of(&answer.value).map(|page| (way.url, page)));
                     read[index] = Some(Read::new(answer, way.credits));
                 }
                 Err(error) => match next_turn(&error) {
@@ -131,6 +144,7 @@ impl Handler for Scrape {
                 },
             }
         }
+        memory.keep(known).await;
         if let Some(next) = next {
             let n_read = read.iter().flatten().count();
             let message = format!("{n_read} of {} pages are done; others are ahead at their shops", read.len());
@@ -173,14 +187,9 @@ struct Pages {
 }
 
 impl Pages {
-    async fn fetch(
-        &self,
-        mut way: OnTheWay,
-        selector: Option<&str>,
-        ticket: String,
-        context: &Context,
-    ) -> (Result<Answer<PagePrice>, ProviderError>, OnTheWay) {
-        let answer = fetch(&mut way, selector, ticket, context).await;
+    async fn fetch(&self, mut way: OnTheWay, fetch: Fetch<'_>) -> (Result<Answer<PagePrice>, ProviderError>, OnTheWay) {
+        let context = fetch.context;
+        let answer = fetch.go_on(&mut way).await;
         match &answer {
             Err(error) if next_turn(error).is_some() => return (answer, way),
             Err(error) => context.progress.log(error.to_string()),
@@ -194,34 +203,39 @@ impl Pages {
     }
 }
 
-/// Goes on from where the page is; `way` is then where it was when that ended.
-async fn fetch(
-    way: &mut OnTheWay,
-    selector: Option<&str>,
+/// How one page is fetched.
+struct Fetch<'a> {
+    selector: Option<&'a str>,
     ticket: String,
-    context: &Context,
-) -> Result<Answer<PagePrice>, ProviderError> {
-    let rejected = |url: &str, problem: &str| ProviderError::Rejected {
-        service: "scraping",
-        message: format!("{url:?} {problem}"),
-    };
-    let url = page_url(&way.url).map_err(|problem| rejected(&way.url, problem))?;
-    let mut page = Page { url, selector: selector.map(str::to_owned), ticket };
-    let (began, policy) = (Instant::now(), context.policy());
-    while way.moves <= MOVES {
-        let left = Policy { time: policy.time.saturating_sub(began.elapsed()), ..policy };
-        let answer = in_turn(left, &page, context).await?;
-        way.credits += answer.value.credits;
-        match answer.value.moved_to {
-            Some(next) => {
-                way.moves += 1;
-                way.url = next.to_string();
-                page.url = next;
-            }
-            None => return Ok(answer),
+    known: Option<Known>,
+    memory: Memory<'a>,
+    context: &'a Context,
+}
+
+impl Fetch<'_> {
+    /// Goes on from where the page is; `way` is then where it was when that ended.
+    async fn go_on(self, way: &mut OnTheWay) -> Result<Answer<PagePrice>, ProviderError> {
+        let Self { selector, ticket, known, memory, context } = self;
+        let url = page_url(&way.url).map_err(|problem| rejected(&way.url, problem))?;
+        let mut page = Page { selector: selector.map(str::to_owned), ticket, known, ..Page::at(url) };
+        let (began, policy) = (Instant::now(), context.policy());
+        while way.moves <= MOVES {
+            let left = Policy { time: policy.time.saturating_sub(began.elapsed()), ..policy };
+            let answer = in_turn(left, &page, context).await;
+            way.credits += std::mem::take(page.credits.get_mut());
+            let answer = answer?;
+            let Some(next) = answer.value.moved_to else { return Ok(answer) };
+            way.moves += 1;
+            way.url = next.to_string();
+            page.known = memory.recall([way.url.as_str()]).await.remove(&way.url);
+            page.url = next;
         }
+        Err(rejected(&way.url, "is sent on from host to host"))
     }
-    Err(rejected(&way.url, "is sent on from host to host"))
+}
+
+fn rejected(url: &str, problem: &str) -> ProviderError {
+    ProviderError::Rejected { service: "scraping", message: format!("{url:?} {problem}") }
 }
 
 /// A result that is healed is made in one go, so its pages are waited for here.
@@ -307,7 +321,7 @@ mod tests {
     use super::*;
     use crate::testing::{complaints, context, mocks, refused, stored};
 
-    /// Answers by the page's path: `/gone`, `/busy` and `/down` fail, `/moved` and `/circle` send on to other hosts, any other page has
+    /// Answers by the page's path, each for a credit: `/gone`, `/busy` and `/down` fail, `/moved` and `/circle` send on to other hosts, any other page has
     /// no price.
     #[derive(Debug)]
     struct Web;
@@ -319,7 +333,11 @@ mod tests {
     }
 
     impl Scraper for Web {
-        fn fetch_price<'a>(&'a self, Page { url, .. }: &'a Page) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
+        fn fetch_price<'a>(
+            &'a self,
+            Page { url, credits, .. }: &'a Page,
+        ) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
+            credits.fetch_add(1, Ordering::Relaxed);
             let message = url.to_string();
             let page = |moved_to: Option<&str>| {
                 let moved_to = moved_to.map(|url| Url::parse(url).unwrap());
@@ -391,6 +409,8 @@ mod tests {
         let [moved, circle] = done.result.pages.as_slice() else { panic!("{done:?}") };
         assert_eq!((moved.title.as_deref(), moved.url.as_str()), (Some("new.example"), "https://shop.example/moved"));
         assert!(circle.error.as_deref().is_some_and(|error| error.contains("from host to host")), "{circle:?}");
+        // Of the page that was lost too.
+        assert_eq!(done.result.usage.credits, 2 + 6);
     }
 
     #[tokio::test]

@@ -103,10 +103,10 @@ impl Access {
     /// Whether a page may be fetched.
     ///
     /// # Errors
-    /// [`ProviderError::Rejected`] when it must not; [`ProviderError::Transient`] when nobody can tell now, because the host's robots.txt
+    /// [`ProviderError::Forbidden`] when it must not; [`ProviderError::Transient`] when nobody can tell now, because the host's robots.txt
     /// cannot be had.
     pub(super) async fn check(&self, url: &Url) -> Result<(), ProviderError> {
-        self.guard.check(url).map_err(|refused| rejected(url, &refused.to_string()))?;
+        self.guard.check(url).map_err(|refused| forbidden(url, &refused.to_string()))?;
         let known = self.known(url);
         let rules = match known {
             Some(rules) => rules?,
@@ -192,7 +192,7 @@ impl Access {
             // A redirect to where nothing is fetched leads to no rules.
             Err(error) if Refused::within(&error).is_some() && error.is_redirect() => return Ok(Rules::default()),
             Err(error) => match Refused::within(&error) {
-                Some(refused) => return Err(rejected(url, &refused.to_string())),
+                Some(refused) => return Err(forbidden(url, &refused.to_string())),
                 None => return Err(unknown(if error.is_timeout() { "timed out" } else { "cannot be reached" })),
             },
         };
@@ -243,7 +243,7 @@ fn read(text: &[u8]) -> Rules {
 fn allowed(url: &Url, rules: &Rules) -> Result<(), ProviderError> {
     match &rules.0 {
         Some(robot) if !robot.allowed(&with_capital_escapes(url)) => {
-            Err(rejected(url, &format!("its robots.txt does not let {PRODUCT} read it")))
+            Err(forbidden(url, &format!("its robots.txt does not let {PRODUCT} read it")))
         }
         _ => Ok(()),
     }
@@ -290,10 +290,19 @@ fn redirects(guard: Guard) -> redirect::Policy {
 }
 
 pub(super) fn rejected(url: &Url, why: &str) -> ProviderError {
+    ProviderError::Rejected { service: SERVICE, message: told(url, why) }
+}
+
+/// The same of a page that nobody was asked for.
+pub(super) fn forbidden(url: &Url, why: &str) -> ProviderError {
+    ProviderError::Forbidden { service: SERVICE, message: told(url, why) }
+}
+
+fn told(url: &Url, why: &str) -> String {
     // A password in the URL must not reach the log.
     let mut shown = url.clone();
     let _ = shown.set_password(None);
-    ProviderError::Rejected { service: SERVICE, message: format!("{shown}: {why}") }
+    format!("{shown}: {why}")
 }
 
 #[cfg(test)]
@@ -333,7 +342,7 @@ mod tests {
         for not in ["/private", "/private/cups", "/caf%c3%a9", "/café"] {
             let error = check(&access, &server, not).await.unwrap_err();
             assert!(
-                matches!(&error, ProviderError::Rejected { message, .. } if message.contains("robots.txt")),
+                matches!(&error, ProviderError::Forbidden { message, .. } if message.contains("robots.txt")),
                 "{not}: {error}"
             );
         }
