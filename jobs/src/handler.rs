@@ -111,6 +111,8 @@ pub trait Handler: Job + ToSchema {
     const SERVICE: Option<Name> = None;
     /// Whether its service is one account: when that cannot answer for one job, it cannot answer for others.
     const ONE_ACCOUNT: bool = true;
+    /// How old a stand-in's result may be when a real one takes its place; one that is older stays as it is. `None`: as old as it likes.
+    const HEAL_WITHIN: Option<Duration> = None;
     /// Whether only operators may push it.
     const FOR_OPERATORS: bool = false;
 
@@ -174,6 +176,19 @@ pub enum JobError {
         /// What failed, for which input.
         message: String,
     },
+}
+
+impl JobError {
+    /// The same, with what was done until then.
+    pub(crate) fn with(self, so_far: Value) -> Self {
+        match self {
+            Self::Retry { code, message, after } => {
+                Self::Interrupted { code, message, after: after.unwrap_or_default(), so_far }
+            }
+            Self::Snooze { code, message, after } => Self::Interrupted { code, message, after, so_far },
+            other => other,
+        }
+    }
 }
 
 impl From<ProviderError> for JobError {

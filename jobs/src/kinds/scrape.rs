@@ -95,6 +95,8 @@ impl Handler for Scrape {
     const SERVICE: Option<Name> = Some(Name::Scraping);
     /// Each shop is one.
     const ONE_ACCOUNT: bool = false;
+    /// A price of today is no answer to what it was yesterday: the next run has that of its own day.
+    const HEAL_WITHIN: Option<Duration> = Some(Duration::from_secs(24 * 3600));
 
     fn check(&self) -> Vec<FieldError> {
         let bad = self.urls.iter().enumerate().filter_map(|(index, url)| Some((index, page_url(url).err()?)));
@@ -145,6 +147,8 @@ impl Handler for Scrape {
             }
         }
         memory.keep(known).await;
+        // What is healed must have all that can be had: what was lost is asked for again, and the rest is kept until then.
+        let again = if context.healing { take_back(&self.urls, &mut read, &mut moved) } else { Vec::new() };
         if let Some(next) = next {
             let n_read = read.iter().flatten().count();
             let message = format!("{n_read} of {} pages are done; others are ahead at their shops", read.len());
@@ -152,9 +156,17 @@ impl Handler for Scrape {
             let after = next.saturating_duration_since(Instant::now());
             return Err(JobError::Interrupted { code: Hold::Turn.code(), message, after, so_far });
         }
+        if !again.is_empty() {
+            let error = failure(again.iter());
+            if read.iter().all(Option::is_none) {
+                return Err(error);
+            }
+            let so_far = serde_json::to_value(SoFar { read, moved }).unwrap_or_default();
+            return Err(error.with(so_far));
+        }
         let read: Vec<Read> = read.into_iter().flatten().collect();
         let lost = || read.iter().filter_map(|read| read.lost.as_ref());
-        if lost().count() == read.len() || (context.healing && lost().any(|lost| lost.then != Then::Never)) {
+        if lost().count() == read.len() {
             return Err(failure(lost()));
         }
         // What stands in for a page is no provider of it.
@@ -249,6 +261,19 @@ async fn in_turn(policy: Policy<'_>, page: &Page, context: &Context) -> Result<A
             _ => return answer,
         }
     }
+}
+
+/// Takes those pages back that were lost and may be had later, and says why each was lost.
+fn take_back(urls: &[String], read: &mut [Option<Read>], moved: &mut [Option<OnTheWay>]) -> Vec<Lost> {
+    let mut again = Vec::new();
+    for ((url, read), moved) in urls.iter().zip(read).zip(moved) {
+        let is_lost = |read: &mut Read| read.lost.as_ref().is_some_and(|lost| lost.then != Then::Never);
+        if let Some(Read { credits, lost, .. }) = read.take_if(is_lost) {
+            *moved = Some(OnTheWay { credits, ..OnTheWay::to(url) });
+            again.extend(lost);
+        }
+    }
+    again
 }
 
 /// The failure of a job none of whose pages could be fetched: worth another try as soon as one page may be had later.
@@ -495,8 +520,18 @@ mod tests {
     #[tokio::test]
     async fn what_is_healed_has_every_page_that_can_be_had() {
         let healing = Context { healing: true, allow_fallback: false, ..context::<Scrape>(web()) };
-        let error = scrape(&["/fine", "/down"]).run(&healing).await.unwrap_err();
+        let error = scrape(&["/down", "/busy"]).run(&healing).await.unwrap_err();
         assert!(matches!(&error, JobError::Retry { message, .. } if message.contains("/down")), "{error:?}");
+        // What could be had is kept until the rest can.
+        for (lost, wait_s) in [("/down", 0), ("/busy", 9)] {
+            let error = scrape(&["/fine", lost]).run(&healing).await.unwrap_err();
+            let JobError::Interrupted { after, so_far, message, .. } = error else { panic!("{error:?}") };
+            assert!(message.contains(lost) && after.as_secs() == wait_s, "{message}");
+            let next = Context { so_far: Some(so_far), ..healing.clone() };
+            let done = scrape(&["/down", "/gone"]).run(&next).await;
+            let JobError::Interrupted { so_far, .. } = done.unwrap_err() else { panic!("it is where it was") };
+            assert!(so_far["read"][0].is_object() && so_far["read"][1].is_null(), "{so_far}");
+        }
         let done = scrape(&["/fine", "/gone"]).run(&healing).await.unwrap();
         assert_eq!((done.provider, done.degraded_reason), (Some("web"), None));
     }

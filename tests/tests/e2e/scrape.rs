@@ -155,6 +155,12 @@ async fn a_shop_that_cannot_answer_has_no_price_until_it_is_healed() {
     };
     assert_eq!(heal().await["replaced"], 0);
     assert_eq!(system.job(&id).await["degraded"], true);
+    wait_until("the page of the other shop is kept until then", JOB_PATIENCE, async || {
+        heal().await;
+        prices(&system).await.find_one(doc! { "_id": &id, "heal_so_far": { "$exists": true } }).await.unwrap().is_some()
+    })
+    .await;
+    assert_eq!(fine.faults().n_asked("GET /b"), 2, "once by the job, once by the healing");
     broken.faults().recover();
     wait_until("the price is there", JOB_PATIENCE, async || {
         heal().await;
@@ -164,6 +170,59 @@ async fn a_shop_that_cannot_answer_has_no_price_until_it_is_healed() {
     let healed = system.job(&id).await;
     let amounts = [0, 1].map(|page: usize| &healed["result"]["pages"][page]["price"]["amount"]);
     assert_eq!(amounts, [&json!("39.90"), &json!("39.90")], "{healed}");
+    assert_eq!(fine.faults().n_asked("GET /b"), 2);
+    let settled = prices(&system).await.find_one(doc! { "_id": &id }).await.unwrap().unwrap();
+    assert!(!settled.contains_key("heal_so_far") && !settled.contains_key("heal_at"), "{settled}");
+}
+
+async fn prices(system: &System) -> mongodb::Collection<mongodb::bson::Document> {
+    mongodb::Client::with_uri_str(&system.mongo_url).await.unwrap().database(&system.name).collection("prices")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scrape_that_is_older_than_a_day_is_not_healed() {
+    let shop = shop().await;
+    shop.faults().always(Fault::status(500));
+    let system = System::start(Options::default().workers(1).real_scraping(4).env("BREAKER_OPEN_S", "1")).await;
+    let mut ids = Vec::new();
+    for number in 0..2 {
+        let payload = json!({ "product_id": "TEA-1", "urls": [format!("{}/{number}", shop.url())] });
+        let job = json!({ "kind": "scrape", "payload": payload, "options": { "max_attempts": 1 } });
+        ids.push(system.post("/api/jobs", &job).await.body["id"].as_str().unwrap().to_owned());
+        assert_eq!(system.wait_job(&ids[number]).await["degraded"], true);
+    }
+    let prices = prices(&system).await;
+    let day_ago = chrono::Utc::now().timestamp_millis() - 24 * 3_600_000;
+    for (id, made_ms) in [(&ids[0], day_ago - 1), (&ids[1], day_ago + 3_600_000)] {
+        let made = mongodb::bson::DateTime::from_millis(made_ms);
+        prices.update_one(doc! { "_id": id }, doc! { "$set": { "updated_at": made } }).await.unwrap();
+    }
+    let waits = async || system.get("/api/status/scraping").await.body["degraded_waiting"].clone();
+    let heal = async || {
+        let healing = system.post_job("maintenance", json!({ "task": "heal", "service": "scraping" })).await;
+        system.wait_job(&healing).await["result"]["healed"].clone()
+    };
+    let (mut left_alone, n_asked) = (0, shop.faults().n_asked("GET /0"));
+    wait_until("the old one is left alone", JOB_PATIENCE, async || {
+        left_alone += heal().await["left_alone"].as_u64().unwrap_or_default();
+        waits().await == 1
+    })
+    .await;
+    let old = prices.find_one(doc! { "_id": &ids[0] }).await.unwrap().unwrap();
+    assert_eq!((old.get_str("left_alone").unwrap(), old.contains_key("heal_at")), ("too old", false));
+    // What is put off is looked at again when it is too old, and no later.
+    let young = prices.find_one(doc! { "_id": &ids[1] }).await.unwrap().unwrap();
+    assert!(young.get_datetime("heal_at").unwrap().timestamp_millis() <= day_ago + 25 * 3_600_000);
+    shop.faults().recover();
+    wait_until("the other one is healed", JOB_PATIENCE, async || {
+        heal().await;
+        system.job(&ids[1]).await["degraded"] == false
+    })
+    .await;
+    let old = system.job(&ids[0]).await;
+    assert_eq!((&old["degraded"], &old["result"]["pages"][0]["price"]), (&json!(true), &Value::Null));
+    assert_eq!(shop.faults().n_asked("GET /0"), n_asked);
+    assert!(left_alone <= 1, "the worker's own healing may have been first");
 }
 
 #[tokio::test(flavor = "multi_thread")]
