@@ -125,6 +125,14 @@ impl From<Begun> for Turn {
     }
 }
 
+impl Turn {
+    /// The same, which ends that one, too.
+    #[must_use]
+    pub fn with(self, begun: Option<Begun>) -> Self {
+        Self { _begun: begun, ..self }
+    }
+}
+
 /// What a call uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
