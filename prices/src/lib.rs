@@ -14,3 +14,6 @@ mod words;
 pub use amount::{Money, from_text as amount};
 pub use extract::{Hints, is_selector, read, refresh};
 pub use found::{Confidence, Details, Extract, Method, Price, UnitPrice};
+
+/// Names how pages are read: another release that reads them otherwise has another one.
+pub const RULES: &str = env!("PRICES_RULES");

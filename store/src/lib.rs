@@ -1,13 +1,14 @@
 //! MongoDB: the connection, then one file a collection family ([`results`](Store::put_result),
-//! of stand-ins [`degraded`](Store::take_degraded), [`receipts`](Store::begin_receipt), [`deliveries`](Store::put_fal_delivery), [`history`](Store::record_jobs),
-//! [`schedules`](Store::due_schedules), [`flights`](Store::board), [`usage`](Store::count_usage), [`files`](Store::put_file)).
+//! of stand-ins [`degraded`](Store::take_degraded), [`receipts`](Store::begin_receipt), [`deliveries`](Store::put_fal_delivery),
+//! [`history`](Store::record_jobs), [`schedules`](Store::due_schedules), [`flights`](Store::board), [`usage`](Store::count_usage),
+//! [`files`](Store::put_file), [`pages`](Store::keep_pages)).
 //! Small writes that come together are gathered: `writer.rs`.
 //!
 //! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`call.rs`): a caller
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
 //!
 //! Order, lowest first: `error`, `json`, `moment`, `call`, `writer`, `connection`, `index`, `history`, `degraded`, `results`,
-//! `emails`, `receipts`, `deliveries`, `flights`, `schedules`, `usage`, `files`.
+//! `emails`, `receipts`, `deliveries`, `flights`, `schedules`, `usage`, `files`, `pages`.
 
 mod call;
 mod connection;
@@ -21,6 +22,7 @@ mod history;
 mod index;
 mod json;
 mod moment;
+mod pages;
 mod receipts;
 mod results;
 mod schedules;
@@ -60,6 +62,7 @@ impl Store {
         self.prepare_receipts().await?;
         self.prepare_deliveries().await?;
         self.prepare_flights().await?;
+        self.prepare_pages().await?;
         self.prepare_usage().await?;
         self.prepare_history().await
     }
