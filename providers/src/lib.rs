@@ -1,7 +1,7 @@
 //! Outside services: one trait a service, a real provider and a mock behind it, and the one way that a call
 //! goes ([`Service::call`]).
 //!
-//! Order, lowest first: `wait`, `error`, `http`, `chain`, `content`, `email`, `image`, `publication`, `scraping`, `probe`.
+//! Order, lowest first: `wait`, `error`, `http`, `chain`, `content`, `email`, `image`, `publication`, `rates`, `scraping`, `probe`.
 
 mod chain;
 pub mod content;
@@ -11,6 +11,7 @@ mod http;
 pub mod image;
 mod probe;
 pub mod publication;
+pub mod rates;
 pub mod scraping;
 mod wait;
 
@@ -39,6 +40,8 @@ pub struct Providers {
     pub email: Service<dyn email::Mailer>,
     /// Products to shops.
     pub publication: Service<dyn publication::Publisher>,
+    /// Where exchange rates are read, if that is configured.
+    pub rates: Option<rates::RatesFile>,
     /// Addresses of the API that go out to people.
     pub links: Links,
 }
@@ -62,6 +65,7 @@ impl Providers {
             scraping: scraping::service(config)?.sharing(&shared, config.pace.limits(Name::Scraping)),
             email: email::service(config)?.sharing(&shared, email::limits(config)),
             publication: publication::service(config)?.sharing(&shared, config.pace.limits(Name::Publication)),
+            rates: rates::RatesFile::configured(config)?,
             links: config.links.clone(),
         })
     }

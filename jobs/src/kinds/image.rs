@@ -189,6 +189,7 @@ impl Handler for Image {
     type Output = ImageResult;
     const COLLECTION: &'static str = "images";
     const SERVICE: Option<Name> = Some(Name::Images);
+    const OF_PRODUCT: bool = true;
 
     fn check(&self) -> Vec<FieldError> {
         let blank =
