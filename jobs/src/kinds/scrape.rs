@@ -22,7 +22,7 @@ use utoipa::ToSchema;
 
 pub use offers::{compare, last_day_of_rates, stored_rates};
 
-use offers::{Visit, remember};
+use offers::{Fetched, Visit, remember};
 
 use crate::handler::{Context, Done, Handler, JobError};
 
@@ -236,7 +236,10 @@ impl Read {
     /// What it says of the price, if that was asked of a shop.
     fn visit(&self, url: &str) -> Option<Visit> {
         let is_real = self.lost.is_none() && self.provider.as_deref() != Some(NoPrice::NAME);
-        if is_real { Visit::of(url, &self.page) } else { None }
+        let ScrapedPage { title, price, details, fetched_at, error, .. } = &self.page;
+        let (title, price, error) = (title.as_ref(), price.as_ref(), error.as_ref());
+        let fetched = Fetched { at: fetched_at.time(), title, price, details, error };
+        if is_real { Visit::of(url, &fetched) } else { None }
     }
 
     fn lost(error: ProviderError, credits: u32) -> Self {

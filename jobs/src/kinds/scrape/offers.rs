@@ -8,13 +8,12 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use prices::{Asked, Comparison, Method, Price, Rates};
+use prices::{Asked, Comparison, Details, Method, Price, Rates};
 use queue::Client;
 use rust_decimal::{Decimal, RoundingStrategy};
 use store::{Alert, Error, Moment, Money, Offer, PricePoint, Store, StoredRates, Tenant, WriteOffer, offer_id};
 use url::Url;
 
-use super::ScrapedPage;
 use crate::{
     handler::Context,
     kinds::email::{
@@ -46,11 +45,21 @@ pub(crate) struct Visit {
     seller: Option<String>,
 }
 
+/// A page that was fetched from its shop.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fetched<'a> {
+    pub(super) at: DateTime<Utc>,
+    pub(super) title: Option<&'a String>,
+    pub(super) price: Option<&'a Price>,
+    pub(super) details: &'a Details,
+    pub(super) error: Option<&'a String>,
+}
+
 impl Visit {
-    /// What a page of `url` says that was fetched; `None` where that is nothing of a price, or made up.
-    pub(super) fn of(url: &str, page: &ScrapedPage) -> Option<Self> {
-        let ScrapedPage { price, details, error, .. } = page;
-        if price.as_ref().is_some_and(|price| price.method == Method::Mock || price.amount <= Decimal::ZERO) {
+    /// What the page at `url` says; `None` where that is nothing of a price, or made up.
+    pub(super) fn of(url: &str, page: &Fetched<'_>) -> Option<Self> {
+        let Fetched { price, details, error, .. } = *page;
+        if price.is_some_and(|price| price.method == Method::Mock || price.amount <= Decimal::ZERO) {
             return None;
         }
         let gone = match (price, error, &details.availability) {
@@ -64,10 +73,10 @@ impl Visit {
         };
         Some(Self {
             url: url.to_owned(),
-            at_ms: ms(page.fetched_at.time()),
-            price: price.clone(),
+            at_ms: ms(page.at),
+            price: price.cloned(),
             gone,
-            name: details.name.clone().or_else(|| page.title.clone()),
+            name: details.name.as_ref().or(page.title).cloned(),
             condition: details.condition.clone(),
             seller: details.seller.clone(),
         })
@@ -383,14 +392,22 @@ pub fn last_day_of_rates(now: DateTime<Utc>) -> chrono::NaiveDate {
 
 #[cfg(test)]
 mod tests {
-    use providers::scraping::{Confidence, Details};
+    use prices::Confidence;
 
     use super::*;
 
     const URL: &str = "https://www.shop.example/lamp";
     const FIVE: Option<Decimal> = Some(ALERT_PERCENT);
 
-    fn page(amount: &str, currency: &str, availability: Option<&str>) -> ScrapedPage {
+    /// What a page says.
+    #[derive(Debug, Clone, Default)]
+    struct Said {
+        price: Option<Price>,
+        details: Details,
+        error: Option<String>,
+    }
+
+    fn page(amount: &str, currency: &str, availability: Option<&str>) -> Said {
         let price = Price {
             amount: amount.parse().unwrap(),
             currency: Some(currency.to_owned()).filter(|currency| !currency.is_empty()),
@@ -398,18 +415,16 @@ mod tests {
             method: Method::JsonLd,
             confidence: Confidence::High,
         };
-        ScrapedPage {
-            url: URL.to_owned(),
-            title: Some("Lamp".to_owned()),
-            price: Some(price),
-            details: Details::default(),
-            fetched_at: api::Timestamp::from_ms(0),
-            error: None,
-        }
+        Said { price: Some(price), ..Said::default() }
     }
 
-    fn at(at_ms: u64, page: &ScrapedPage) -> Visit {
-        Visit { at_ms, ..Visit::of(URL, page).unwrap() }
+    fn visit(at_ms: u64, Said { price, details, error }: &Said) -> Option<Visit> {
+        let (price, error) = (price.as_ref(), error.as_ref());
+        Visit::of(URL, &Fetched { at: time(at_ms), title: None, price, details, error })
+    }
+
+    fn at(at_ms: u64, page: &Said) -> Visit {
+        visit(at_ms, page).unwrap()
     }
 
     fn euros(at_ms: u64, amount: &str) -> Visit {
@@ -499,13 +514,12 @@ mod tests {
     fn what_is_made_up_or_no_price_makes_no_point() {
         let mut mock = page("10", "EUR", None);
         mock.price.as_mut().unwrap().method = Method::Mock;
-        let nothing = ScrapedPage { price: None, ..page("10", "EUR", None) };
-        for page in [mock, nothing.clone(), page("0", "EUR", None)] {
-            assert_eq!(Visit::of(URL, &page), None, "{page:?}");
+        for page in [mock, Said::default(), page("0", "EUR", None)] {
+            assert_eq!(visit(1, &page), None, "{page:?}");
         }
         let sold_out = Details { availability: Some("SoldOut".to_owned()), ..Details::default() };
-        let sold_out = ScrapedPage { details: sold_out, ..nothing.clone() };
-        let gone = ScrapedPage { error: Some("404 Not Found".to_owned()), ..nothing };
+        let sold_out = Said { details: sold_out, ..Said::default() };
+        let gone = Said { error: Some("404 Not Found".to_owned()), ..Said::default() };
         let (first, sold_out, gone) = (euros(1, "10"), at(2, &sold_out), at(3, &gone));
         assert_eq!(sold_out.after(None, "acme", "L-1", None), None, "nothing is known of it");
         let mut known = Known::after(&[first, sold_out], None);
