@@ -121,6 +121,8 @@ pub trait Handler: Job + ToSchema {
     const HEAL_WITHIN: Option<Duration> = None;
     /// Whether only operators may push it.
     const FOR_OPERATORS: bool = false;
+    /// Whether its payload has a `product_id` by which its results are looked for.
+    const OF_PRODUCT: bool = false;
 
     /// Rules that the schema cannot express. Empty when the payload is good.
     fn check(&self) -> Vec<FieldError> {

@@ -26,6 +26,7 @@ fn made_by_a_stand_in(job_id: &str, result: Value) -> NewResult {
         job_id: job_id.to_owned(),
         tenant: "acme".to_owned(),
         kind: "content".to_owned(),
+        product_id: None,
         provider: Some("mock".to_owned()),
         degraded: true,
         degraded_reason: Some("openai: 500".to_owned()),

@@ -1,6 +1,7 @@
 //! Competitors' prices.
 
 mod known;
+pub(crate) mod offers;
 mod so_far;
 
 use std::{
@@ -21,13 +22,18 @@ use services::Name;
 use url::Url;
 use utoipa::ToSchema;
 
+pub use offers::{compare, last_day_of_rates, stored_rates};
+
 use self::known::Memory;
+use self::offers::{Visit, remember};
 use self::so_far::{Lost, OnTheWay, Read, SoFar, Then};
 use crate::handler::{Context, Done, Handler, JobError};
 
 const LONGEST_URL: usize = 2_000;
 /// So many times a page may be sent on to another host.
 const MOVES: usize = 5;
+/// When the history of prices cannot be written, the next try comes after this time.
+const STORE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Fetches product pages and reads their prices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -169,6 +175,14 @@ impl Handler for Scrape {
         if lost().count() == read.len() {
             return Err(failure(lost()));
         }
+        let visits: Vec<Visit> = self.urls.iter().zip(&read).filter_map(|(url, read)| read.visit(url)).collect();
+        match remember(context, &self.product_id, &visits).await {
+            Ok(()) => {}
+            Err(error @ store::Error::Refused { .. }) => {
+                tracing::error!(job.id = %context.job_id, %error, "the history of prices lacks what this job has read");
+            }
+            Err(error) => return Err(put_off(&error, read)),
+        }
         // What stands in for a page is no provider of it.
         let provider =
             read.iter().filter_map(|read| read.provider.as_deref()).max_by_key(|name| *name != NoPrice::NAME);
@@ -181,6 +195,18 @@ impl Handler for Scrape {
         let usage = ScrapeUsage { credits: read.iter().map(|read| read.credits).sum() };
         let pages = self.urls.into_iter().zip(read).map(|(url, read)| ScrapedPage { url, ..read.page }).collect();
         Ok(Done { result: ScrapeResult { product_id: self.product_id, pages, usage }, provider, degraded_reason })
+    }
+}
+
+/// Nothing is fetched again: the next run goes on with what this one has read.
+fn put_off(error: &store::Error, read: Vec<Read>) -> JobError {
+    let moved = read.iter().map(|_| None).collect();
+    let so_far = SoFar { read: read.into_iter().map(Some).collect(), moved };
+    JobError::Interrupted {
+        code: "store_unavailable",
+        message: error.to_string(),
+        after: STORE_AGAIN_AFTER,
+        so_far: serde_json::to_value(so_far).unwrap_or_default(),
     }
 }
 

@@ -7,7 +7,11 @@ use providers::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ScrapedPage, timestamp};
+use super::{
+    ScrapedPage,
+    offers::{Fetched, Visit},
+    timestamp,
+};
 use crate::handler::{Context, JobError};
 
 /// What a run that was put off hands on to the next one: for each page, in their order.
@@ -58,6 +62,15 @@ impl Read {
         let error = gone.or_else(|| degraded_reason.clone().filter(|_| provider == NoPrice::NAME));
         let page = ScrapedPage { url: String::new(), title, price, details, fetched_at: timestamp(fetched_at), error };
         Self { page, provider: Some(provider.to_owned()), degraded_reason, credits, lost: None }
+    }
+
+    /// What it says of the price, if that was asked of a shop.
+    pub(super) fn visit(&self, url: &str) -> Option<Visit> {
+        let is_real = self.lost.is_none() && self.provider.as_deref() != Some(NoPrice::NAME);
+        let ScrapedPage { title, price, details, fetched_at, error, .. } = &self.page;
+        let (title, price, error) = (title.as_ref(), price.as_ref(), error.as_ref());
+        let fetched = Fetched { at: fetched_at.time(), title, price, details, error };
+        if is_real { Visit::of(url, &fetched) } else { None }
     }
 
     pub(super) fn lost(error: ProviderError, credits: u32) -> Self {
