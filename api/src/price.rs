@@ -82,6 +82,9 @@ pub struct SeriesPoint {
     pub at: Timestamp,
     /// The page.
     pub url: String,
+    /// The CSS selector that the price was read with, if there was one: with another one the page has a line of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
     /// Decimal.
     #[schema(example = "59.90")]
     pub amount: String,
@@ -147,6 +150,9 @@ pub struct MadeOfProduct {
 pub struct ProductOffer {
     /// The page.
     pub url: String,
+    /// The CSS selector that the price was read with, if there was one: with another one the page has an offer of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
     /// What the page calls the product.
     pub name: Option<String>,
     /// The last price, decimal.

@@ -119,7 +119,10 @@ pub async fn prices(task: Task<'_>) -> Result<u64, Unfinished> {
         let mut jobs = Vec::with_capacity(monitors.len());
         for monitor in monitors {
             let id = client.fixed_id("scrape", &format!("{job}/{}", monitor.id), job.created_ms()).await?;
-            let payload = json!({ "product_id": monitor.product_id, "urls": [monitor.url] });
+            let mut payload = json!({ "product_id": monitor.product_id, "urls": [monitor.url] });
+            if let Some(selector) = monitor.selector {
+                payload["selector"] = json!(selector);
+            }
             jobs.push((id, NewJob { tenant: monitor.tenant, ..NewJob::new("scrape", payload.to_string()) }));
         }
         let n_added = push(client, jobs).await?;

@@ -24,6 +24,8 @@ const SHARE: Decimal = Decimal::from_parts(5, 0, 0, false, 1);
 pub struct Offer {
     /// The page.
     pub url: String,
+    /// The element of it that has the price, where the job named one.
+    pub selector: Option<String>,
     /// The price.
     pub amount: Decimal,
     /// ISO 4217, if the page told.
@@ -84,6 +86,9 @@ pub struct Comparison {
 pub struct ComparedOffer {
     /// The page.
     pub url: String,
+    /// The CSS selector that the price was read with, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
     /// In the currency of the comparison.
     #[schema(value_type = String, example = "59.90")]
     pub amount: Decimal,
@@ -118,6 +123,9 @@ pub struct AskedAs {
 pub struct Excluded {
     /// The page.
     pub url: String,
+    /// The CSS selector that the price was read with, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
     /// Why.
     pub reason: String,
 }
@@ -135,8 +143,9 @@ pub fn compare(offers: &[Offer], own: Option<&Asked>, rates: Option<&Rates>, now
         .iter()
         .filter(|offer| {
             let reason = unfit(offer, now);
-            left_out.extend(reason.iter().map(|reason| Excluded { url: offer.url.clone(), reason: reason.clone() }));
-            reason.is_none()
+            let is_fit = reason.is_none();
+            left_out.extend(reason.map(|reason| excluded(offer, reason)));
+            is_fit
         })
         .collect();
     let currency = own.map(|own| own.currency.clone()).or_else(|| most_common(&good));
@@ -157,11 +166,12 @@ pub fn compare(offers: &[Offer], own: Option<&Asked>, rates: Option<&Rates>, now
                     |rates| format!("the rates of {} have none", rates.date()),
                 );
                 let reason = format!("it is in {from}, and there is no rate from {from} to {to}: {table}");
-                left_out.push(Excluded { url: offer.url.clone(), reason });
+                left_out.push(excluded(offer, reason));
             }
         }
     }
-    counted.sort_by(|one, other| (one.amount, &one.url).cmp(&(other.amount, &other.url)));
+    counted
+        .sort_by(|one, other| (one.amount, &one.url, &one.selector).cmp(&(other.amount, &other.url, &other.selector)));
     let outliers = take_outliers(&mut counted, currency.as_deref().unwrap_or(BASE));
     let amounts: Vec<Decimal> = counted.iter().map(|offer| offer.amount).collect();
     let to_be_had = || counted.iter().filter(|offer| offer.in_stock != Some(false));
@@ -183,9 +193,14 @@ pub fn compare(offers: &[Offer], own: Option<&Asked>, rates: Option<&Rates>, now
     }
 }
 
+fn excluded(offer: &Offer, reason: String) -> Excluded {
+    Excluded { url: offer.url.clone(), selector: offer.selector.clone(), reason }
+}
+
 fn compared(offer: &Offer, amount: Decimal, asked_in: Option<&String>) -> ComparedOffer {
     ComparedOffer {
         url: offer.url.clone(),
+        selector: offer.selector.clone(),
         amount,
         asked: asked_in.map(|currency| AskedAs { amount: offer.amount, currency: currency.clone() }),
         availability: offer.availability.clone(),
@@ -246,7 +261,7 @@ fn take_outliers(offers: &mut Vec<ComparedOffer>, currency: &str) -> Vec<Exclude
         let is_out = (offer.amount - median).abs() > limit;
         if is_out {
             let reason = Far { amount: offer.amount, median: rounded(median, currency), currency }.to_string();
-            outliers.push(Excluded { url: offer.url.clone(), reason });
+            outliers.push(Excluded { url: offer.url.clone(), selector: offer.selector.clone(), reason });
         }
         !is_out
     });
@@ -296,6 +311,7 @@ mod tests {
     fn offer(amount: &str, currency: &str) -> Offer {
         Offer {
             url: format!("https://{amount}.example/"),
+            selector: None,
             amount: dec(amount),
             currency: Some(currency.to_owned()),
             availability: Some("InStock".to_owned()),

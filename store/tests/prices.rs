@@ -28,10 +28,11 @@ fn point(at_ms: u64, amount: &str) -> PricePoint {
 fn first(url: &str, at_ms: u64, amount: &str) -> WriteOffer {
     let at = Moment::from_ms(at_ms);
     let offer = Offer {
-        id: offer_id("acme", "L-1", url),
+        id: offer_id("acme", "L-1", url, None),
         tenant: "acme".to_owned(),
         product_id: "L-1".to_owned(),
         url: url.to_owned(),
+        selector: None,
         revision: 0,
         name: Some("Lamp".to_owned()),
         condition: None,
@@ -58,7 +59,7 @@ fn changed(found: &Offer, at_ms: u64, amount: &str) -> WriteOffer {
 }
 
 async fn read(store: &Store, url: &str) -> Offer {
-    store.offers(&[offer_id("acme", "L-1", url)]).await.unwrap().remove(0)
+    store.offers(&[offer_id("acme", "L-1", url, None)]).await.unwrap().remove(0)
 }
 
 const URL: &str = "https://shop.example/lamp";
@@ -87,7 +88,7 @@ async fn an_offer_is_changed_only_as_it_was_read() {
 async fn of_many_that_write_the_same_offer_at_once_one_does() {
     let (store, _database) = store().await;
     for round in 1..=5_u64 {
-        let found = store.offers(&[offer_id("acme", "L-1", URL)]).await.unwrap();
+        let found = store.offers(&[offer_id("acme", "L-1", URL, None)]).await.unwrap();
         let tasks: Vec<_> = (0..16)
             .map(|n| {
                 let amount = format!("{round}.{n:02}");
@@ -139,7 +140,7 @@ async fn an_alert_waits_until_it_is_on_its_way() {
     assert!(store.write_offers(&[write]).await.unwrap());
     let waiting = async |until| store.offers_with_alerts(Moment::from_ms(until), 9).await.unwrap();
     assert_eq!((waiting(2).await.len(), waiting(3).await.len()), (0, 1));
-    let id = offer_id("acme", "L-1", URL);
+    let id = offer_id("acme", "L-1", URL, None);
     let as_it_was = read(&store, URL).await;
     store.forget_alert(&id, Moment::from_ms(2)).await.unwrap();
     store.forget_alert(&id, Moment::from_ms(2)).await.unwrap();

@@ -175,7 +175,9 @@ impl Handler for Scrape {
         if lost().count() == read.len() {
             return Err(failure(lost()));
         }
-        let visits: Vec<Visit> = self.urls.iter().zip(&read).filter_map(|(url, read)| read.visit(url)).collect();
+        let selector = self.selector.as_deref();
+        let visits = self.urls.iter().zip(&read).filter_map(|(url, read)| read.visit(url, selector));
+        let visits: Vec<Visit> = visits.collect();
         match remember(context, &self.product_id, &visits).await {
             Ok(()) => {}
             Err(error @ store::Error::Refused { .. }) => {

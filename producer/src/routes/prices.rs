@@ -14,7 +14,7 @@ use jobs::market::MOST_OFFERS;
 use pictures::{Chart, Line};
 use serde::Deserialize;
 use store::{OfferLine, PricePoint};
-use url::Url;
+use url::{Position, Url};
 
 use super::products::tenant_of;
 use crate::{
@@ -132,6 +132,7 @@ fn picture(media_type: &'static str, bytes: Vec<u8>) -> Response {
 /// The prices of a page in one currency.
 struct PageLine<'a> {
     url: &'a str,
+    selector: Option<&'a str>,
     currency: Option<&'a str>,
     points: Vec<&'a PricePoint>,
     until: DateTime<Utc>,
@@ -150,6 +151,7 @@ fn lines(offers: &[OfferLine], from: Option<DateTime<Utc>>, to: DateTime<Utc>) -
             let until = points.get(at + 1).map_or(Timestamp::from_ms(offer.seen_at.ms()).time(), time);
             let line = by_currency.entry(currency).or_insert(PageLine {
                 url: &offer.url,
+                selector: offer.selector.as_deref(),
                 currency,
                 points: Vec::new(),
                 until,
@@ -180,16 +182,17 @@ fn thinned(mut lines: Vec<PageLine<'_>>) -> Vec<PageLine<'_>> {
 fn points(lines: &[PageLine<'_>]) -> Vec<SeriesPoint> {
     let mut points: Vec<SeriesPoint> = lines
         .iter()
-        .flat_map(|line| line.points.iter().map(|point| (line.url, *point)))
-        .map(|(url, point)| SeriesPoint {
+        .flat_map(|line| line.points.iter().map(move |point| (line, *point)))
+        .map(|(line, point)| SeriesPoint {
             at: Timestamp::from_ms(point.at.ms()),
-            url: url.to_owned(),
+            url: line.url.to_owned(),
+            selector: line.selector.map(str::to_owned),
             amount: point.amount.clone(),
             currency: point.currency.clone(),
             availability: point.availability.clone(),
         })
         .collect();
-    points.sort_by(|one, other| (one.at, &one.url).cmp(&(other.at, &other.url)));
+    points.sort_by(|one, other| (one.at, &one.url, &one.selector).cmp(&(other.at, &other.url, &other.selector)));
     points
 }
 
@@ -240,17 +243,21 @@ fn chart(
     }
 }
 
-/// The hosts of pages; where several have the same, with the paths behind.
+/// The hosts of pages; where several have the same, with what is behind it, and where that is the same too with the selector.
 fn names(lines: &[&PageLine<'_>]) -> Vec<String> {
     let read = |line: &&PageLine<'_>| {
         let url = Url::parse(line.url).ok();
         let host = url.as_ref().and_then(Url::host_str).unwrap_or(line.url);
         let host = host.strip_prefix("www.").unwrap_or(host).to_owned();
-        (host, url.map(|url| url.path().to_owned()).unwrap_or_default())
+        let behind = url.map(|url| url[Position::BeforePath..].to_owned()).unwrap_or_default();
+        let page = format!("{host}{behind}");
+        let element = line.selector.map_or_else(|| page.clone(), |selector| format!("{page} {selector}"));
+        [host, page, element]
     };
-    let pages: Vec<(String, String)> = lines.iter().map(read).collect();
-    let n_of = |host: &str| pages.iter().filter(|(other, _)| other == host).count();
-    pages.iter().map(|(host, path)| if n_of(host) > 1 { format!("{host}{path}") } else { host.clone() }).collect()
+    let longer: Vec<[String; 3]> = lines.iter().map(read).collect();
+    let is_alone = |name: &str, length: usize| longer.iter().filter(|names| names[length] == name).count() == 1;
+    let short = |names: &[String; 3]| (0..2).find(|length| is_alone(&names[*length], *length)).unwrap_or(2);
+    longer.iter().map(|names| names[short(names)].clone()).collect()
 }
 
 /// Round times, and what is said of them.
@@ -306,6 +313,7 @@ mod tests {
             tenant: "acme".to_owned(),
             product_id: "L-1".to_owned(),
             url: url.to_owned(),
+            selector: None,
             revision: 1,
             name: None,
             condition: None,
@@ -369,6 +377,32 @@ mod tests {
         assert_eq!(chart.times, (at(1).timestamp_millis(), at(30).timestamp_millis()));
         let empty = self::chart("L-1", &[], &[], None, at(30));
         assert_eq!((empty.lines.len(), empty.note, empty.times.0), (0, None, at(0).timestamp_millis()));
+    }
+
+    #[test]
+    fn lines_that_have_the_same_host_are_named_apart() {
+        let element = |url: &str, selector: &str| {
+            let mut line = line(url, &[(1, "10", "EUR")]);
+            line.offer.selector = Some(selector.to_owned());
+            line
+        };
+        let offers = [
+            line("https://www.a.example/x", &[(1, "10", "EUR")]),
+            line("https://b.example/y?variant=1", &[(1, "10", "EUR")]),
+            line("https://b.example/y?variant=2", &[(1, "10", "EUR")]),
+            line("https://c.example/#blue", &[(1, "10", "EUR")]),
+            element("https://c.example/#blue", ".price"),
+        ];
+        let lines = lines(&offers, None, at(30));
+        let names = names(&lines.iter().collect::<Vec<_>>());
+        let expected = [
+            "a.example",
+            "b.example/y?variant=1",
+            "b.example/y?variant=2",
+            "c.example/#blue",
+            "c.example/#blue .price",
+        ];
+        assert_eq!(names, expected);
     }
 
     #[test]

@@ -126,6 +126,7 @@ fn made(result: OfProduct) -> MadeOfProduct {
 fn offer(offer: Offer) -> ProductOffer {
     ProductOffer {
         url: offer.url,
+        selector: offer.selector,
         name: offer.name,
         amount: offer.amount,
         currency: offer.currency,

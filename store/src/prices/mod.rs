@@ -1,7 +1,7 @@
 //! Prices of other shops: the collections `offers` (one document a page of a tenant's product, with its history of prices), `product_prices`
 //! (what the offers of a product say together) and `rates` (one document a day).
 //!
-//! `offers._id` is made of tenant, product and page. A document has the last price, its `points`, of which there is one a change, and
+//! `offers._id` is made of tenant, product, page, and the selector if there is one. A document has the last price, its `points`, of which there is one a change, and
 //! `alerts` that are to go out. It is changed only as it was read (`revision`), so that of any number of writers at the same moment each
 //! sees what the others wrote; one update writes price, point and alert together, so that none is there without the others.
 //!

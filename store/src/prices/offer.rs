@@ -29,6 +29,9 @@ pub struct Offer {
     pub product_id: String,
     /// The page.
     pub url: String,
+    /// The CSS selector of the element that has the price, where the job named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
     /// One more with each change.
     pub revision: i64,
     /// What the page calls the product.
@@ -112,11 +115,12 @@ pub struct WriteOffer {
     pub point: Option<PricePoint>,
 }
 
-/// The id of what a page asks for a product.
+/// The id of what a page asks for a product. An element that a job names has a price of its own, which is not compared with what the page
+/// asks by itself, or in another element.
 #[must_use]
-pub fn offer_id(tenant: &str, product_id: &str, url: &str) -> String {
+pub fn offer_id(tenant: &str, product_id: &str, url: &str, selector: Option<&str>) -> String {
     let mut hash = Sha256::new();
-    for part in [tenant, product_id, url] {
+    for part in [tenant, product_id, url].into_iter().chain(selector) {
         hash.update(part.len().to_be_bytes());
         hash.update(part);
     }

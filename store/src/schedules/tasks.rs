@@ -21,6 +21,8 @@ pub struct Monitor {
     pub product_id: String,
     /// The page.
     pub url: String,
+    /// A CSS selector of the element that has the price, if the back end has written one.
+    pub selector: Option<String>,
 }
 
 /// A tenant; the back end writes it.
@@ -199,7 +201,8 @@ impl Store {
 fn read_monitor(document: &Document) -> Option<Monitor> {
     let text = |name: &str| document.get_str(name).ok().map(str::to_owned);
     let id = id_text(document)?;
-    Some(Monitor { id, tenant: text("tenant")?, product_id: text("product_id")?, url: text("url")? })
+    let (product_id, selector) = (text("product_id")?, text("selector").filter(|selector| !selector.is_empty()));
+    Some(Monitor { id, tenant: text("tenant")?, product_id, url: text("url")?, selector })
 }
 
 fn read_tenant(document: &Document) -> Option<Tenant> {

@@ -227,7 +227,7 @@ fn offer(tenant: &str, changes: &[(i64, &str)], alerts: Vec<Alert>) -> Vec<Write
         Moment::from_ms(u64::try_from(at.timestamp_millis()).unwrap())
     };
     let url = "https://lamps.example/l".to_owned();
-    let (mut writes, id) = (Vec::new(), offer_id(tenant, "L 1", &url));
+    let (mut writes, id) = (Vec::new(), offer_id(tenant, "L 1", &url, None));
     for (revision, (days_ago, amount)) in changes.iter().enumerate() {
         let (at, amount) = (at(*days_ago), (*amount).to_owned());
         let point = PricePoint { at, amount: amount.clone(), currency: Some("EUR".to_owned()), availability: None };
@@ -236,6 +236,7 @@ fn offer(tenant: &str, changes: &[(i64, &str)], alerts: Vec<Alert>) -> Vec<Write
             tenant: tenant.to_owned(),
             product_id: "L 1".to_owned(),
             url: url.clone(),
+            selector: None,
             revision: i64::try_from(revision).unwrap(),
             name: Some("Lampe".to_owned()),
             condition: None,

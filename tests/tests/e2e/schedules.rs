@@ -530,8 +530,14 @@ async fn prices_are_one_scrape_a_page_however_often_the_task_is_begun() {
     assert_eq!((scrape.tenant.as_str(), scrape.state), ("atelier", State::Ready));
     assert_eq!(*scrape.payload, json!({ "product_id": "LAMP-7", "urls": ["https://shop.example/lamp/7"] }));
     world.pass(TimeDelta::days(1));
+    let of_element = doc! { "_id": "variant", "tenant": "atelier", "product_id": "LAMP-7", "url": "https://shop.example/lamp/7",
+    "selector": ".variant-b .price" };
+    world.insert("monitors", vec![of_element]).await;
     let tomorrow = world.job("default/competitor-prices").await;
-    assert_eq!(prices(world.task(tomorrow)).await.unwrap(), 2500);
+    assert_eq!(prices(world.task(tomorrow)).await.unwrap(), 2501);
+    let id = world.client.fixed_id("scrape", &format!("{tomorrow}/variant"), tomorrow.created_ms()).await.unwrap();
+    let scrape = world.client.find(id).await.unwrap().unwrap();
+    assert_eq!(scrape.payload["selector"], ".variant-b .price");
 }
 
 #[tokio::test]

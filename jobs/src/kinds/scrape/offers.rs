@@ -35,6 +35,8 @@ const LOOKED_AT: usize = 200;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Visit {
     url: String,
+    /// Of the element that was read, if the job named one.
+    selector: Option<String>,
     at_ms: u64,
     /// `None` when it names none any more.
     price: Option<Price>,
@@ -57,7 +59,7 @@ pub(super) struct Fetched<'a> {
 
 impl Visit {
     /// What the page at `url` says; `None` where that is nothing of a price, or made up.
-    pub(super) fn of(url: &str, page: &Fetched<'_>) -> Option<Self> {
+    pub(super) fn of(url: &str, selector: Option<&str>, page: &Fetched<'_>) -> Option<Self> {
         let Fetched { price, details, error, .. } = *page;
         if price.is_some_and(|price| price.method == Method::Mock || price.amount <= Decimal::ZERO) {
             return None;
@@ -73,6 +75,7 @@ impl Visit {
         };
         Some(Self {
             url: url.to_owned(),
+            selector: selector.map(str::to_owned),
             at_ms: ms(page.at),
             price: price.cloned(),
             gone,
@@ -80,6 +83,10 @@ impl Visit {
             condition: details.condition.clone(),
             seller: details.seller.clone(),
         })
+    }
+
+    fn offer_id(&self, tenant: &str, product_id: &str) -> String {
+        offer_id(tenant, product_id, &self.url, self.selector.as_deref())
     }
 
     /// The offer as it is after this visit; `None` when that changes nothing: a later one is known, or there is no offer. `percent` is the
@@ -100,10 +107,11 @@ impl Visit {
         let amount = price.amount.to_string();
         let Some(found) = found else {
             let offer = Offer {
-                id: offer_id(tenant, product_id, &self.url),
+                id: self.offer_id(tenant, product_id),
                 tenant: tenant.to_owned(),
                 product_id: product_id.to_owned(),
                 url: self.url.clone(),
+                selector: self.selector.clone(),
                 revision: 0,
                 name: self.name.clone(),
                 condition: self.condition.clone(),
@@ -217,7 +225,7 @@ pub(crate) async fn remember(context: &Context, product_id: &str, visits: &[Visi
     // Of a page that is named twice the later visit counts.
     let mut by_id = BTreeMap::new();
     for visit in visits {
-        let known = by_id.entry(offer_id(tenant, product_id, &visit.url)).or_insert(visit);
+        let known = by_id.entry(visit.offer_id(tenant, product_id)).or_insert(visit);
         if known.at_ms < visit.at_ms {
             *known = visit;
         }
@@ -353,6 +361,7 @@ pub fn compare(offers: &[Offer], own: Option<&Asked>, rates: Option<&StoredRates
     let read = |offer: &Offer| {
         Some(prices::Offer {
             url: offer.url.clone(),
+            selector: offer.selector.clone(),
             amount: decimal(&offer.amount)?,
             currency: offer.currency.clone(),
             availability: offer.availability.clone(),
@@ -420,7 +429,7 @@ mod tests {
 
     fn visit(at_ms: u64, Said { price, details, error }: &Said) -> Option<Visit> {
         let (price, error) = (price.as_ref(), error.as_ref());
-        Visit::of(URL, &Fetched { at: time(at_ms), title: None, price, details, error })
+        Visit::of(URL, None, &Fetched { at: time(at_ms), title: None, price, details, error })
     }
 
     fn at(at_ms: u64, page: &Said) -> Visit {
@@ -508,6 +517,21 @@ mod tests {
         // A currency that is told later is no change either.
         let known = Known::after(&[with(1, "", None), with(2, "EUR", None)], None);
         assert_eq!((known.points.len(), known.offer.unwrap().currency.as_deref()), (1, Some("EUR")));
+    }
+
+    #[test]
+    fn an_element_that_a_job_names_has_a_price_of_its_own() {
+        let of = |selector: Option<&str>, amount| {
+            let Said { price, details, .. } = page(amount, "EUR", None);
+            let fetched = Fetched { at: time(1), title: None, price: price.as_ref(), details: &details, error: None };
+            let offer = Visit::of(URL, selector, &fetched).unwrap().after(None, "acme", "L-1", FIVE).unwrap().offer;
+            (offer.id, offer.selector)
+        };
+        let (whole, variant) = (of(None, "60"), of(Some(".variant-b .price"), "12"));
+        assert_eq!((whole.1, variant.1.as_deref()), (None, Some(".variant-b .price")));
+        assert_ne!(whole.0, variant.0, "so neither is a move of the other");
+        assert_ne!(of(Some(".variant-c .price"), "12").0, variant.0);
+        assert_eq!(whole.0, "6037c03572c5369c22bafb4a05a4e8ff", "ids of pages stay as they are");
     }
 
     #[test]

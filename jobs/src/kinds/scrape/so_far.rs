@@ -65,12 +65,12 @@ impl Read {
     }
 
     /// What it says of the price, if that was asked of a shop.
-    pub(super) fn visit(&self, url: &str) -> Option<Visit> {
+    pub(super) fn visit(&self, url: &str, selector: Option<&str>) -> Option<Visit> {
         let is_real = self.lost.is_none() && self.provider.as_deref() != Some(NoPrice::NAME);
         let ScrapedPage { title, price, details, fetched_at, error, .. } = &self.page;
         let (title, price, error) = (title.as_ref(), price.as_ref(), error.as_ref());
         let fetched = Fetched { at: fetched_at.time(), title, price, details, error };
-        if is_real { Visit::of(url, &fetched) } else { None }
+        if is_real { Visit::of(url, selector, &fetched) } else { None }
     }
 
     pub(super) fn lost(error: ProviderError, credits: u32) -> Self {
