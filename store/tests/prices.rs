@@ -44,7 +44,7 @@ fn first(url: &str, at_ms: u64, amount: &str) -> WriteOffer {
         seen_at: at,
         visited_at: at,
         gone: None,
-        reference: Some(Money { amount: amount.to_owned(), currency: "EUR".to_owned() }),
+        references: vec![Money { amount: amount.to_owned(), currency: "EUR".to_owned() }],
         alerts: Vec::new(),
     };
     WriteOffer { offer, point: Some(point(at_ms, amount)) }

@@ -325,7 +325,7 @@ mod tests {
             seen_at: moment(20),
             visited_at: moment(20),
             gone: None,
-            reference: None,
+            references: Vec::new(),
             alerts: Vec::new(),
         };
         OfferLine { offer, points: points.collect() }

@@ -55,8 +55,9 @@ pub struct Offer {
     /// Why there is no such page any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gone: Option<String>,
-    /// What further prices are compared with: the price that was told last, or the first one.
-    pub reference: Option<Money>,
+    /// What further prices are compared with: of each currency the price that was told last, or the first one.
+    #[serde(default)]
+    pub references: Vec<Money>,
     /// What is to be told and is not on its way yet.
     #[serde(default)]
     pub alerts: Vec<Alert>,

@@ -248,7 +248,7 @@ fn offer(tenant: &str, changes: &[(i64, &str)], alerts: Vec<Alert>) -> Vec<Write
             seen_at: at,
             visited_at: at,
             gone: None,
-            reference: Some(Money { amount, currency: "EUR".to_owned() }),
+            references: vec![Money { amount, currency: "EUR".to_owned() }],
             alerts: alerts.clone(),
         };
         writes.push(WriteOffer { offer, point: Some(point) });

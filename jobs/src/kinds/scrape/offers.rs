@@ -26,6 +26,10 @@ use crate::{
 const TRIES: u32 = 20;
 /// A tenant is told of moves of so many percent, unless it says otherwise.
 const ALERT_PERCENT: Decimal = Decimal::from_parts(5, 0, 0, false, 0);
+/// Who wants to hear of moves of so many percent wants to hear of none.
+const NEVER_PERCENT: f64 = 1_000_000.0;
+/// A page asks in so many currencies at most; of more those are forgotten whose price moved longest ago.
+const MOST_REFERENCES: usize = 8;
 /// Changes that a weekly summary tells.
 const MOST_CHANGES: usize = 20;
 /// Offers that are looked at for it, those that changed last.
@@ -116,7 +120,7 @@ impl Visit {
                 name: self.name.clone(),
                 condition: self.condition.clone(),
                 seller: self.seller.clone(),
-                reference: price.currency.clone().map(|currency| Money { amount: amount.clone(), currency }),
+                references: money(price).into_iter().collect(),
                 amount,
                 currency: price.currency.clone(),
                 availability: price.availability.clone(),
@@ -151,17 +155,17 @@ impl Visit {
             gone: None,
             ..found.clone()
         };
-        tell(&mut offer, price.amount, percent);
+        tell(&mut offer, price, percent);
         let point = has_changed.then(|| point_of(&offer));
         Some(WriteOffer { offer, point })
     }
 
     /// Whether this may be a move that a tenant wants to hear of.
     fn moves(&self, found: &Offer) -> bool {
-        let reference = found.reference.as_ref();
-        let price = self.price.as_ref();
-        reference.zip(price).is_some_and(|(reference, price)| {
-            price.currency.as_ref() == Some(&reference.currency) && decimal(&reference.amount) != Some(price.amount)
+        let becomes = self.price.as_ref().and_then(money);
+        becomes.is_some_and(|becomes| {
+            let reference = found.references.iter().find(|reference| reference.currency == becomes.currency);
+            reference.is_some_and(|reference| decimal(&reference.amount) != decimal(&becomes.amount))
         })
     }
 }
@@ -176,45 +180,44 @@ fn point_of(offer: &Offer) -> PricePoint {
     PricePoint { at: *since, amount: amount.clone(), currency: currency.clone(), availability: availability.clone() }
 }
 
-/// Compares an offer's new price with the one that was told last. In another currency that says nothing, so it begins anew.
-fn tell(offer: &mut Offer, amount: Decimal, percent: Option<Decimal>) {
-    let Some(currency) = offer.currency.clone() else { return };
-    let becomes = Money { amount: amount.to_string(), currency };
-    let old = offer.reference.as_ref().filter(|reference| reference.currency == becomes.currency);
-    let Some((was, told)) = old.and_then(|old| Some((decimal(&old.amount)?, old.amount.clone()))) else {
-        offer.reference = Some(becomes);
-        return;
-    };
-    if was == amount {
-        return;
+/// `None` of a price whose currency the page does not tell.
+fn money(price: &Price) -> Option<Money> {
+    Some(Money { amount: price.amount.to_string(), currency: price.currency.clone()? })
+}
+
+/// Compares an offer's new price with the one of its currency that was told last. What has none says nothing of a move.
+fn tell(offer: &mut Offer, price: &Price, percent: Option<Decimal>) {
+    let Some(becomes) = money(price) else { return };
+    let old = offer.references.iter().find(|reference| reference.currency == becomes.currency);
+    if let Some((was, told)) = old.and_then(|old| Some((decimal(&old.amount)?, old.amount.clone())))
+        && let Some(percent) = percent
+    {
+        let moved = (price.amount - was).abs().checked_mul(Decimal::ONE_HUNDRED);
+        let moved = moved.and_then(|moved| moved.checked_div(was.abs()));
+        if was == price.amount || moved.is_some_and(|moved| moved < percent) {
+            return;
+        }
+        let Money { amount: becomes, currency } = becomes.clone();
+        offer.alerts.push(Alert { at: offer.seen_at, was: told, becomes, currency });
     }
-    let Some(percent) = percent else {
-        offer.reference = Some(becomes);
-        return;
-    };
-    let moved = (amount - was).abs().checked_mul(Decimal::ONE_HUNDRED).and_then(|moved| moved.checked_div(was.abs()));
-    if moved.is_none_or(|moved| moved >= percent) {
-        offer.alerts.push(Alert {
-            at: offer.seen_at,
-            was: told,
-            becomes: becomes.amount.clone(),
-            currency: becomes.currency.clone(),
-        });
-        offer.reference = Some(becomes);
-    }
+    offer.references.retain(|reference| reference.currency != becomes.currency);
+    offer.references.push(becomes);
+    let too_many = offer.references.len().saturating_sub(MOST_REFERENCES);
+    offer.references.drain(..too_many);
 }
 
 fn decimal(text: &str) -> Option<Decimal> {
     text.parse().ok()
 }
 
-/// From which move on the tenant wants to hear of a price.
-fn alert_percent(tenant: &Tenant) -> Decimal {
-    let said = tenant
-        .price_alert_percent
-        .as_deref()
-        .and_then(|text| text.parse().or_else(|_| Decimal::from_scientific(text)).ok());
-    said.filter(|percent: &Decimal| !percent.is_sign_negative()).unwrap_or(ALERT_PERCENT)
+/// From which move on the tenant wants to hear of a price; `None` when of none. What is no share of a price is as if nothing were said.
+fn alert_percent(tenant: &Tenant) -> Option<Decimal> {
+    let said = tenant.price_alert_percent.as_deref();
+    if said.and_then(|text| text.parse().ok()).is_some_and(|percent: f64| percent >= NEVER_PERCENT) {
+        return None;
+    }
+    let said = said.and_then(|text| text.parse().or_else(|_| Decimal::from_scientific(text)).ok());
+    Some(said.filter(|percent: &Decimal| !percent.is_sign_negative()).unwrap_or(ALERT_PERCENT))
 }
 
 /// Writes down what pages said, and has the tenant told of moves. Costs two calls of MongoDB, however many pages there are, and none
@@ -238,7 +241,7 @@ pub(crate) async fn remember(context: &Context, product_id: &str, visits: &[Visi
         if to_tell.is_none() && by_id.iter().any(|(id, visit)| found.get(id).is_some_and(|found| visit.moves(found))) {
             to_tell = Some(store.tenant(tenant).await?.filter(|tenant| !tenant.email.is_empty()));
         }
-        let percent = to_tell.iter().flatten().map(alert_percent).next();
+        let percent = to_tell.iter().flatten().find_map(alert_percent);
         let writes: Vec<WriteOffer> =
             by_id.iter().filter_map(|(id, visit)| visit.after(found.get(id), tenant, product_id, percent)).collect();
         if store.write_offers(&writes).await? {
@@ -574,8 +577,8 @@ mod tests {
         let known = Known::after(&visits, None);
         assert_eq!((known.alerts(), known.points.len()), (vec![], 3));
         assert_eq!(
-            known.offer.unwrap().reference.unwrap().amount,
-            "49",
+            known.offer.unwrap().references,
+            [Money { amount: "49".to_owned(), currency: "EUR".to_owned() }],
             "an address that comes later is told of what is new"
         );
         let dollars = |at_ms, amount| at(at_ms, &page(amount, "USD", None));
@@ -585,8 +588,37 @@ mod tests {
         assert_eq!(unknown.alerts(), []);
     }
 
+    /// The tenant is looked up only for what [`Visit::moves`] says.
+    fn see_as_a_job_does(known: &mut Known, visit: &Visit) {
+        let moves = known.offer.as_ref().is_some_and(|offer| visit.moves(offer));
+        known.see(visit, FIVE.filter(|_| moves));
+    }
+
     #[test]
-    fn the_threshold_is_the_tenants_or_five_percent() {
+    fn a_visit_that_tells_no_currency_moves_nothing_that_is_compared_with() {
+        let mut known = Known::default();
+        for visit in [euros(1, "100"), euros(2, "104"), at(3, &page("104", "", None)), euros(4, "108")] {
+            see_as_a_job_does(&mut known, &visit);
+        }
+        assert_eq!(known.alerts(), [(4, "100", "108")]);
+    }
+
+    #[test]
+    fn a_visit_in_another_currency_swallows_no_move() {
+        let mut known = Known::default();
+        let dollars = |at_ms, amount| at(at_ms, &page(amount, "USD", None));
+        for visit in [euros(1, "60"), dollars(2, "66"), euros(3, "30"), dollars(4, "66"), dollars(5, "33")] {
+            see_as_a_job_does(&mut known, &visit);
+        }
+        assert_eq!(known.alerts(), [(3, "60", "30"), (5, "66", "33")]);
+        for n in 0..20_u64 {
+            see_as_a_job_does(&mut known, &at(6 + n, &page("5", &format!("X{n:02}"), None)));
+        }
+        assert_eq!(known.offer.unwrap().references.len(), MOST_REFERENCES);
+    }
+
+    #[test]
+    fn the_threshold_is_the_tenants_or_five_percent_or_never() {
         let percent = |said: Option<&str>| {
             let tenant = Tenant {
                 id: "acme".to_owned(),
@@ -597,7 +629,7 @@ mod tests {
                 trial_ends_at: None,
                 price_alert_percent: said.map(str::to_owned),
             };
-            alert_percent(&tenant).to_string()
+            alert_percent(&tenant).map_or_else(|| "never".to_owned(), |percent| percent.to_string())
         };
         for (said, expected) in [
             (None, "5"),
@@ -608,6 +640,12 @@ mod tests {
             (Some("-3"), "5"),
             (Some("NaN"), "5"),
             (Some("much"), "5"),
+            (Some("999999"), "999999"),
+            (Some("1000000"), "never"),
+            (Some("1e300"), "never"),
+            (Some("1E+6144"), "never"),
+            (Some("inf"), "never"),
+            (Some("-inf"), "5"),
         ] {
             assert_eq!(percent(said), expected, "{said:?}");
         }
