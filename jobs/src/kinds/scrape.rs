@@ -16,7 +16,7 @@ use providers::{
     Answer, Hold, Policy, ProviderError,
     scraping::{Details, Known, NoPrice, Page, PagePrice, Price, is_selector, provider_named},
 };
-use queue::Job;
+use queue::{Client, Job};
 use serde::{Deserialize, Serialize};
 use services::Name;
 use url::Url;
@@ -133,14 +133,16 @@ impl Handler for Scrape {
             async move { (index, fetch.await, Instant::now()) }
         });
         let fetches: Vec<_> = fetches.collect();
+        let fetched = join_all(fetches).await;
+        let now_ms = context.client.as_ref().map(Client::now_ms);
         let (mut providers, mut next) = (Vec::new(), None::<Instant>);
         let mut known = Vec::new();
-        for (index, (answer, way), at) in join_all(fetches).await {
+        for (index, (answer, way), at) in fetched {
             match answer {
                 Ok(answer) => {
                     providers.push(answer.provider);
                     known.extend(Known::of(&answer.value).map(|page| (way.url, page)));
-                    read[index] = Some(Read::new(answer, way.credits));
+                    read[index] = Some(Read::new(answer, way.credits, now_ms));
                 }
                 Err(error) => match next_turn(&error) {
                     Some(wait) => {

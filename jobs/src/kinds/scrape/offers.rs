@@ -94,17 +94,20 @@ impl Visit {
     }
 
     /// The offer as it is after this visit; `None` when that changes nothing: a later one is known, or there is no offer. `percent` is the
-    /// move that the tenant wants to hear of, `None` when nobody is to be told.
+    /// move that the tenant wants to hear of, `None` when nobody is to be told. It is `now_ms`.
     fn after(
         &self,
         found: Option<&Offer>,
         tenant: &str,
         product_id: &str,
         percent: Option<Decimal>,
+        now_ms: u64,
     ) -> Option<WriteOffer> {
         let at = Moment::from_ms(self.at_ms);
+        // A visit to come is of a clock that was ahead, and must not hold up those of now.
+        let is_newer = |found: &Offer| found.visited_at < at || found.visited_at.ms() > now_ms;
         let Some(price) = &self.price else {
-            let found = found.filter(|found| found.visited_at.ms() < self.at_ms)?;
+            let found = found.filter(|found| is_newer(found))?;
             let offer = Offer { visited_at: at, gone: self.gone.clone(), ..found.clone() };
             return Some(WriteOffer { offer, point: None });
         };
@@ -133,7 +136,7 @@ impl Visit {
             let point = Some(point_of(&offer));
             return Some(WriteOffer { offer, point });
         };
-        if found.visited_at.ms() >= self.at_ms {
+        if !is_newer(found) {
             return None;
         }
         let is_same = decimal(&found.amount) == Some(price.amount);
@@ -149,7 +152,7 @@ impl Visit {
             currency: price.currency.clone().or_else(|| found.currency.clone().filter(|_| is_same)),
             availability: price.availability.clone().or_else(|| kept(&found.availability)),
             amount: if is_same { found.amount.clone() } else { amount },
-            since: if has_changed { at } else { found.since },
+            since: if has_changed { at } else { found.since.min(at) },
             seen_at: at,
             visited_at: at,
             gone: None,
@@ -225,6 +228,7 @@ fn alert_percent(tenant: &Tenant) -> Option<Decimal> {
 pub(crate) async fn remember(context: &Context, product_id: &str, visits: &[Visit]) -> Result<(), Error> {
     let Some(store) = context.store.as_ref().filter(|_| !visits.is_empty()) else { return Ok(()) };
     let tenant = context.tenant.as_str();
+    let now_ms = context.client.as_ref().map_or(u64::MAX, Client::now_ms);
     // Of a page that is named twice the later visit counts.
     let mut by_id = BTreeMap::new();
     for visit in visits {
@@ -242,8 +246,8 @@ pub(crate) async fn remember(context: &Context, product_id: &str, visits: &[Visi
             to_tell = Some(store.tenant(tenant).await?.filter(|tenant| !tenant.email.is_empty()));
         }
         let percent = to_tell.iter().flatten().find_map(alert_percent);
-        let writes: Vec<WriteOffer> =
-            by_id.iter().filter_map(|(id, visit)| visit.after(found.get(id), tenant, product_id, percent)).collect();
+        let after = |(id, visit): (&String, &&Visit)| visit.after(found.get(id), tenant, product_id, percent, now_ms);
+        let writes: Vec<WriteOffer> = by_id.iter().filter_map(after).collect();
         if store.write_offers(&writes).await? {
             let offers: Vec<Offer> = writes.into_iter().map(|write| write.offer).collect();
             if let Some(client) = &context.client
@@ -444,15 +448,15 @@ mod tests {
     }
 
     /// What MongoDB would have after these visits, one after the other.
-    #[derive(Default)]
     struct Known {
         offer: Option<Offer>,
         points: Vec<PricePoint>,
+        now_ms: u64,
     }
 
     impl Known {
         fn after(visits: &[Visit], percent: Option<Decimal>) -> Self {
-            let mut known = Self::default();
+            let mut known = Self { offer: None, points: Vec::new(), now_ms: 100 };
             for visit in visits {
                 known.see(visit, percent);
             }
@@ -460,7 +464,7 @@ mod tests {
         }
 
         fn see(&mut self, visit: &Visit, percent: Option<Decimal>) {
-            if let Some(write) = visit.after(self.offer.as_ref(), "acme", "L-1", percent) {
+            if let Some(write) = visit.after(self.offer.as_ref(), "acme", "L-1", percent, self.now_ms) {
                 self.points.extend(write.point);
                 self.offer = Some(Offer { revision: write.offer.revision + 1, ..write.offer });
             }
@@ -496,6 +500,19 @@ mod tests {
     }
 
     #[test]
+    fn a_visit_that_a_clock_was_ahead_for_holds_up_none_of_now() {
+        let gone = Said { error: Some("404 Not Found".to_owned()), ..Said::default() };
+        for now in [euros(20, "9"), euros(20, "10"), at(20, &gone)] {
+            let mut known = Known::after(&[euros(5, "10"), euros(3_600_000, "10")], None);
+            known.see(&now, None);
+            let offer = known.offer.clone().unwrap();
+            assert_eq!((offer.visited_at.ms(), offer.gone.is_some()), (20, now.price.is_none()), "{now:?}");
+            known.see(&euros(15, "8"), None);
+            assert_eq!(known.offer.unwrap().visited_at.ms(), 20, "what is older than that changes nothing");
+        }
+    }
+
+    #[test]
     fn another_availability_or_currency_is_a_change_and_what_is_not_told_is_none() {
         let with = |at_ms, currency, availability| at(at_ms, &page("10", currency, availability));
         let known = Known::after(
@@ -527,7 +544,8 @@ mod tests {
         let of = |selector: Option<&str>, amount| {
             let Said { price, details, .. } = page(amount, "EUR", None);
             let fetched = Fetched { at: time(1), title: None, price: price.as_ref(), details: &details, error: None };
-            let offer = Visit::of(URL, selector, &fetched).unwrap().after(None, "acme", "L-1", FIVE).unwrap().offer;
+            let offer =
+                Visit::of(URL, selector, &fetched).unwrap().after(None, "acme", "L-1", FIVE, 100).unwrap().offer;
             (offer.id, offer.selector)
         };
         let (whole, variant) = (of(None, "60"), of(Some(".variant-b .price"), "12"));
@@ -548,7 +566,7 @@ mod tests {
         let sold_out = Said { details: sold_out, ..Said::default() };
         let gone = Said { error: Some("404 Not Found".to_owned()), ..Said::default() };
         let (first, sold_out, gone) = (euros(1, "10"), at(2, &sold_out), at(3, &gone));
-        assert_eq!(sold_out.after(None, "acme", "L-1", None), None, "nothing is known of it");
+        assert_eq!(sold_out.after(None, "acme", "L-1", None, 100), None, "nothing is known of it");
         let mut known = Known::after(&[first, sold_out], None);
         let told = |known: &Known| known.offer.as_ref().unwrap().gone.clone();
         assert_eq!(told(&known).as_deref(), Some("the page names no price any more and says SoldOut"));
@@ -596,7 +614,7 @@ mod tests {
 
     #[test]
     fn a_visit_that_tells_no_currency_moves_nothing_that_is_compared_with() {
-        let mut known = Known::default();
+        let mut known = Known::after(&[], FIVE);
         for visit in [euros(1, "100"), euros(2, "104"), at(3, &page("104", "", None)), euros(4, "108")] {
             see_as_a_job_does(&mut known, &visit);
         }
@@ -605,7 +623,7 @@ mod tests {
 
     #[test]
     fn a_visit_in_another_currency_swallows_no_move() {
-        let mut known = Known::default();
+        let mut known = Known::after(&[], FIVE);
         let dollars = |at_ms, amount| at(at_ms, &page(amount, "USD", None));
         for visit in [euros(1, "60"), dollars(2, "66"), euros(3, "30"), dollars(4, "66"), dollars(5, "33")] {
             see_as_a_job_does(&mut known, &visit);

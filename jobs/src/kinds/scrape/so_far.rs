@@ -1,5 +1,6 @@
 //! What a run that was put off hands on to the next one.
 
+use api::Timestamp;
 use chrono::Utc;
 use providers::{
     Answer, ProviderError,
@@ -57,10 +58,14 @@ pub(super) struct Read {
 }
 
 impl Read {
-    pub(super) fn new(Answer { value, provider, degraded_reason }: Answer<PagePrice>, credits: u32) -> Self {
+    /// `now_ms` is what all replicas agree on, if it is known: a host whose clock is ahead has fetched nothing in days to come.
+    pub(super) fn new(answer: Answer<PagePrice>, credits: u32, now_ms: Option<u64>) -> Self {
+        let Answer { value, provider, degraded_reason } = answer;
         let PagePrice { title, price, details, fetched_at, gone, .. } = value;
         let error = gone.or_else(|| degraded_reason.clone().filter(|_| provider == NoPrice::NAME));
-        let page = ScrapedPage { url: String::new(), title, price, details, fetched_at: timestamp(fetched_at), error };
+        let fetched_at = timestamp(fetched_at);
+        let fetched_at = now_ms.map_or(fetched_at, |now_ms| fetched_at.min(Timestamp::from_ms(now_ms)));
+        let page = ScrapedPage { url: String::new(), title, price, details, fetched_at, error };
         Self { page, provider: Some(provider.to_owned()), degraded_reason, credits, lost: None }
     }
 
@@ -118,5 +123,24 @@ impl From<ProviderError> for Lost {
         };
         let after_ms = after.and_then(|after| u64::try_from(after.as_millis()).ok());
         Self { code: code.to_owned(), message, then, after_ms }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn no_page_was_fetched_in_a_time_to_come() {
+        let now = Utc::now();
+        for (fetched_at, expected) in
+            [(now + TimeDelta::hours(1), now), (now - TimeDelta::hours(1), now - TimeDelta::hours(1))]
+        {
+            let answer = Answer { value: PagePrice::nothing(fetched_at), provider: "web", degraded_reason: None };
+            let read = Read::new(answer, 0, Some(timestamp(now).time().timestamp_millis().unsigned_abs()));
+            assert_eq!(read.page.fetched_at, timestamp(expected));
+        }
     }
 }
