@@ -59,7 +59,7 @@ fn changed(found: &Offer, at_ms: u64, amount: &str) -> WriteOffer {
 }
 
 async fn read(store: &Store, url: &str) -> Offer {
-    store.offers(&[offer_id("acme", "L-1", url, None)]).await.unwrap().remove(0)
+    store.offers(&[offer_id("acme", "L-1", url, None)]).await.unwrap().read.remove(0)
 }
 
 const URL: &str = "https://shop.example/lamp";
@@ -85,10 +85,29 @@ async fn an_offer_is_changed_only_as_it_was_read() {
 }
 
 #[tokio::test]
+async fn a_damaged_offer_is_named_and_costs_no_other() {
+    let (store, database) = store().await;
+    let (damaged, good) = (first(URL, 1, "1"), first("https://other.example/lamp", 2, "2"));
+    store.write_offers(&[damaged.clone(), good.clone()]).await.unwrap();
+    let client = mongodb::Client::with_uri_str(servers::mongo()).await.unwrap();
+    let offers = client.database(&database).collection::<Document>("offers");
+    let only = doc! { "_id": &damaged.offer.id };
+    offers.update_one(only.clone(), doc! { "$set": { "amount": 1.5 } }).await.unwrap();
+    let found = store.offers(&[damaged.offer.id.clone(), good.offer.id.clone()]).await.unwrap();
+    assert_eq!(found.read.iter().map(|offer| &offer.id).collect::<Vec<_>>(), [&good.offer.id]);
+    assert_eq!(found.unreadable.iter().map(|found| &found.id).collect::<Vec<_>>(), [&damaged.offer.id]);
+    assert_eq!(store.lines_of("acme", "L-1", 9).await.unwrap().len(), 1);
+    // A history that is none costs no page its offer.
+    offers.update_one(only, doc! { "$set": { "amount": "1", "points": "none" } }).await.unwrap();
+    let lines = store.lines_of("acme", "L-1", 9).await.unwrap();
+    assert_eq!(lines.iter().map(|line| line.points.len()).collect::<Vec<_>>(), [1, 0]);
+}
+
+#[tokio::test]
 async fn of_many_that_write_the_same_offer_at_once_one_does() {
     let (store, _database) = store().await;
     for round in 1..=5_u64 {
-        let found = store.offers(&[offer_id("acme", "L-1", URL, None)]).await.unwrap();
+        let found = store.offers(&[offer_id("acme", "L-1", URL, None)]).await.unwrap().read;
         let tasks: Vec<_> = (0..16)
             .map(|n| {
                 let amount = format!("{round}.{n:02}");
@@ -187,6 +206,25 @@ async fn rates_that_somebody_has_set_stay_when_a_file_has_the_same_day() {
     assert_eq!(store.rates(None).await.unwrap(), Some(rates("2026-11-27", "1.09", true)));
     assert_eq!(store.rates(Some("2026-11-26")).await.unwrap(), Some(rates("2026-11-26", "1.06", false)));
     assert_eq!(store.rates(Some("2026-11-25")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn rates_that_were_damaged_are_those_of_no_day() {
+    let (store, database) = store().await;
+    let client = mongodb::Client::with_uri_str(servers::mongo()).await.unwrap();
+    let stored = client.database(&database).collection::<Document>("rates");
+    stored.insert_one(doc! { "_id": "2026-11-28", "rates": 7 }).await.unwrap();
+    assert_eq!(store.rates(None).await.unwrap(), None);
+    let rates = StoredRates {
+        date: "2026-11-27".to_owned(),
+        base: "EUR".to_owned(),
+        rates: BTreeMap::from([("USD".to_owned(), "1.1".to_owned())]),
+        set: false,
+        by: "test".to_owned(),
+        at: Moment::from_ms(1),
+    };
+    store.put_rates(&rates).await.unwrap();
+    assert_eq!(store.rates(None).await.unwrap(), Some(rates));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Error, Moment, Store,
-    documents::{Documents, Unreadable, to_document},
+    documents::{Documents, to_document},
     error::DUPLICATE_KEY,
 };
 
@@ -132,16 +132,10 @@ impl Store {
     /// Offers by their ids, without their histories.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when it may work later, [`Error::Refused`] when a document was damaged.
+    /// [`Error::Unavailable`] when it may work later.
     #[boxed]
-    pub async fn offers(&self, ids: &[String]) -> Result<Vec<Offer>, Error> {
-        let found =
-            self.find_projected(OFFERS, doc! { "_id": { "$in": ids } }, doc! {}, ids.len(), doc! { "points": 0 });
-        let Documents { read, mut unreadable } = found.await?;
-        match unreadable.pop() {
-            Some(Unreadable { id, reason }) => Err(Error::Refused { what: format!("read offer {id}"), reason }),
-            None => Ok(read),
-        }
+    pub async fn offers(&self, ids: &[String]) -> Result<Documents<Offer>, Error> {
+        self.find_projected(OFFERS, doc! { "_id": { "$in": ids } }, doc! {}, ids.len(), doc! { "points": 0 }).await
     }
 
     /// The offers of a tenant's product without their histories, the page that was visited last first.

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::{ANSWER_TIMEOUT, Error, Moment, Store, documents::to_document, error::is_duplicate_key, run};
 
 pub(super) const RATES: &str = "rates";
+/// Days that are looked at when the newest was damaged.
+const A_MONTH: usize = 30;
 
 /// The rates of a day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,13 +54,19 @@ impl Store {
         run(what, ANSWER_TIMEOUT, write).await
     }
 
-    /// The newest rates; of a day no later than `until`, if that is given.
+    /// The newest rates that can be read; of a day no later than `until`, if that is given.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when it may work later, [`Error::Refused`] when the document was damaged.
+    /// [`Error::Unavailable`] when it may work later.
     #[boxed]
     pub async fn rates(&self, until: Option<&str>) -> Result<Option<StoredRates>, Error> {
         let filter = until.map_or_else(Document::new, |until| doc! { "_id": { "$lte": until } });
-        Ok(self.find(RATES, filter, doc! { "_id": -1 }, 1).await?.pop())
+        for limit in [1, A_MONTH] {
+            let found = self.find_readable(RATES, filter.clone(), doc! { "_id": -1 }, limit).await?;
+            if !found.read.is_empty() || found.unreadable.is_empty() {
+                return Ok(found.read.into_iter().next());
+            }
+        }
+        Ok(None)
     }
 }

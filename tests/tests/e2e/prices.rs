@@ -277,7 +277,7 @@ async fn an_alert_that_a_dead_worker_left_behind_is_sent_once() {
     let job = run_task(&system, "price_alerts").await;
     assert_eq!((&job["state"], &job["result"]["count"]), (&json!("succeeded"), &json!(1)), "{job}");
     // It died once more before it could take the alert off.
-    let mut found = store.offers(&[writes[0].offer.id.clone()]).await.unwrap().remove(0);
+    let mut found = store.offers(&[writes[0].offer.id.clone()]).await.unwrap().read.remove(0);
     assert_eq!(found.alerts, []);
     found.alerts = vec![alert];
     assert!(store.write_offers(&[WriteOffer { offer: found, point: None }]).await.unwrap());
@@ -426,6 +426,21 @@ async fn the_unified_price_of_a_watched_product_is_kept_and_shown_with_what_was_
         (&json!(written), &title),
         "{product}"
     );
+}
+
+/// One damaged document costs the other pages of a job nothing, and no job its result.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_that_cannot_be_read_costs_the_other_pages_no_history() {
+    let shop = PriceShop::start().await;
+    let system = System::start(options()).await;
+    shop.set("/a", "60.00", "EUR", "InStock");
+    shop.set("/b", "70.00", "EUR", "InStock");
+    let urls = ["/a", "/b"].map(|path| shop.page(path));
+    let damaged = doc! { "_id": offer_id("default", "L 1", &urls[0], None), "tenant": "default", "product_id": "L 1",
+    "revision": 1_i64, "amount": 60 };
+    insert(&system, "offers", vec![damaged]).await;
+    scrape(&system, &urls).await;
+    assert_eq!(points(&system).await, [(urls[1].clone(), "70.00".to_owned())]);
 }
 
 /// What was read is not fetched again, and its history is there when the job has succeeded.

@@ -11,7 +11,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use prices::{Asked, Comparison, Details, Method, Price, Rates};
 use queue::Client;
 use rust_decimal::{Decimal, RoundingStrategy};
-use store::{Alert, Error, Moment, Money, Offer, PricePoint, Store, StoredRates, Tenant, WriteOffer, offer_id};
+use store::{
+    Alert, Documents, Error, Moment, Money, Offer, PricePoint, Store, StoredRates, Tenant, Unreadable, WriteOffer,
+    offer_id,
+};
 use url::Url;
 
 use crate::{
@@ -240,8 +243,13 @@ pub(crate) async fn remember(context: &Context, product_id: &str, visits: &[Visi
     let ids: Vec<String> = by_id.keys().cloned().collect();
     let mut to_tell: Option<Option<Tenant>> = None;
     for _ in 0..TRIES {
-        let found: BTreeMap<String, Offer> =
-            store.offers(&ids).await?.into_iter().map(|offer| (offer.id.clone(), offer)).collect();
+        let Documents { read, unreadable } = store.offers(&ids).await?;
+        for Unreadable { id, reason } in unreadable {
+            if let Some(Visit { url, .. }) = by_id.remove(&id) {
+                tracing::error!(job.id = %context.job_id, offer.id = id, url, reason, "an offer cannot be read, and its history lacks this visit");
+            }
+        }
+        let found: BTreeMap<String, Offer> = read.into_iter().map(|offer| (offer.id.clone(), offer)).collect();
         if to_tell.is_none() && by_id.iter().any(|(id, visit)| found.get(id).is_some_and(|found| visit.moves(found))) {
             to_tell = Some(store.tenant(tenant).await?.filter(|tenant| !tenant.email.is_empty()));
         }
