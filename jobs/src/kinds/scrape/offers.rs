@@ -150,7 +150,7 @@ impl Visit {
         let kept = |old: &Option<String>| old.clone().filter(|_| !has_changed);
         let mut offer = Offer {
             name: self.name.clone().or_else(|| found.name.clone()),
-            condition: self.condition.clone(),
+            condition: self.condition.clone().or_else(|| found.condition.clone()),
             seller: self.seller.clone(),
             currency: price.currency.clone().or_else(|| found.currency.clone().filter(|_| is_same)),
             availability: price.availability.clone().or_else(|| kept(&found.availability)),
@@ -561,6 +561,19 @@ mod tests {
         assert_ne!(whole.0, variant.0, "so neither is a move of the other");
         assert_ne!(of(Some(".variant-c .price"), "12").0, variant.0);
         assert_eq!(whole.0, "6037c03572c5369c22bafb4a05a4e8ff", "ids of pages stay as they are");
+    }
+
+    #[test]
+    fn what_is_used_does_not_become_new_when_the_page_once_leaves_that_out() {
+        let used = |at_ms, amount, condition: Option<&str>| {
+            let mut said = page(amount, "EUR", None);
+            said.details.condition = condition.map(str::to_owned);
+            at(at_ms, &said)
+        };
+        let mut known = Known::after(&[used(1, "30", Some("UsedCondition")), used(2, "29", None)], None);
+        assert_eq!(known.offer.as_ref().unwrap().condition.as_deref(), Some("UsedCondition"));
+        known.see(&used(3, "29", Some("NewCondition")), None);
+        assert_eq!(known.offer.unwrap().condition.as_deref(), Some("NewCondition"));
     }
 
     #[test]
