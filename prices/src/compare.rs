@@ -38,7 +38,7 @@ pub struct Offer {
     pub since: DateTime<Utc>,
     /// When it was last seen.
     pub seen_at: DateTime<Utc>,
-    /// Why there is no such page any more.
+    /// Why the price does not hold any more: a whole sentence.
     pub gone: Option<String>,
 }
 
@@ -65,8 +65,8 @@ pub struct Comparison {
     pub spread: Option<Decimal>,
     /// The lowest offer that is not known to be out of stock.
     pub cheapest: Option<ComparedOffer>,
-    /// The place of the own price among the offers that are not known to be out of stock: 1 when none is lower. Those who ask the same have
-    /// the same place.
+    /// The place of the own price among the offers that are not known to be out of stock: 1 when none is lower, `null` when there are none. Those
+    /// who ask the same have the same place.
     pub position: Option<usize>,
     /// Offers that are too far from the others to be of the same thing; they do not count.
     pub outliers: Vec<Excluded>,
@@ -155,19 +155,12 @@ pub fn compare(offers: &[Offer], own: Option<&Asked>, rates: Option<&Rates>, now
             counted.push(compared(offer, offer.amount, None));
             continue;
         }
-        match rates.and_then(|rates| Some((rates.date(), rates.convert(offer.amount, from, to)?))) {
-            Some((date, amount)) => {
+        match converted(offer.amount, from, to, rates) {
+            Ok((date, amount)) => {
                 rates_date = Some(date);
                 counted.push(compared(offer, amount, Some(from)));
             }
-            None => {
-                let table = rates.map_or_else(
-                    || "there are no rates".to_owned(),
-                    |rates| format!("the rates of {} have none", rates.date()),
-                );
-                let reason = format!("it is in {from}, and there is no rate from {from} to {to}: {table}");
-                left_out.push(excluded(offer, reason));
-            }
+            Err(reason) => left_out.push(excluded(offer, reason)),
         }
     }
     counted
@@ -177,8 +170,11 @@ pub fn compare(offers: &[Offer], own: Option<&Asked>, rates: Option<&Rates>, now
     let to_be_had = || counted.iter().filter(|offer| offer.in_stock != Some(false));
     let median = median(&amounts).zip(currency.as_deref()).map(|(median, currency)| rounded(median, currency));
     let spread = amounts.first().zip(amounts.last()).and_then(|(lowest, highest)| highest.checked_sub(*lowest));
-    let position = own.map(|own| 1 + to_be_had().filter(|offer| offer.amount < own.amount).count());
     let cheapest = to_be_had().next().cloned();
+    let position = own.zip(cheapest.as_ref()).map(|(own, _)| {
+        let n_lower = to_be_had().filter(|offer| offer.amount < own.amount).count();
+        n_lower + 1
+    });
     Comparison {
         currency,
         median,
@@ -190,6 +186,20 @@ pub fn compare(offers: &[Offer], own: Option<&Asked>, rates: Option<&Rates>, now
         left_out,
         rates_date,
         at: now,
+    }
+}
+
+/// An amount in another currency, and the day of the rates; or why there is none.
+fn converted(amount: Decimal, from: &str, to: &str, rates: Option<&Rates>) -> Result<(NaiveDate, Decimal), String> {
+    let none = |table: String| format!("it is in {from}, and there is no rate from {from} to {to}: {table}");
+    let rates = rates.ok_or_else(|| none("there are no rates".to_owned()))?;
+    if !rates.has(from) || !rates.has(to) {
+        return Err(none(format!("the rates of {} have none", rates.date())));
+    }
+    match rates.convert(amount, from, to) {
+        Some(converted) if converted > Decimal::ZERO => Ok((rates.date(), converted)),
+        Some(_) => Err(format!("it is in {from}, and too little to be an amount in {to}")),
+        None => Err(format!("it is in {from}, and too much to be counted in {to}")),
     }
 }
 
@@ -212,8 +222,8 @@ fn compared(offer: &Offer, amount: Decimal, asked_in: Option<&String>) -> Compar
 
 /// Why an offer cannot be compared, whatever its currency.
 fn unfit(offer: &Offer, now: DateTime<Utc>) -> Option<String> {
-    if let Some(gone) = &offer.gone {
-        return Some(format!("the page is gone: {gone}"));
+    if offer.gone.is_some() {
+        return offer.gone.clone();
     }
     if now - offer.seen_at > STALE_AFTER {
         let days = (now - offer.seen_at).num_days();
@@ -379,8 +389,8 @@ mod tests {
         for offer in &mut offers {
             offer.availability = Some("PreOrder".to_owned());
         }
-        let none = compare(&offers, None, None, now());
-        assert_eq!((none.cheapest, none.offers.len()), (None, 3));
+        let none = compare(&offers, Some(&own("8.50", "EUR")), None, now());
+        assert_eq!((none.cheapest, none.position, none.offers.len()), (None, None, 3));
     }
 
     #[test]
@@ -406,7 +416,20 @@ mod tests {
         assert_eq!((without.offers.len(), without.rates_date), (1, None));
         assert!(reason_of(&without.left_out, "https://25.example/").ends_with("there are no rates"));
         let unknown = compare(&offers[..2], Some(&own("5", "CHF")), Some(&rates()), now());
-        assert_eq!((unknown.offers.len(), unknown.left_out.len(), unknown.position), (0, 2, Some(1)));
+        assert_eq!((unknown.offers.len(), unknown.left_out.len(), unknown.position), (0, 2, None));
+    }
+
+    #[test]
+    fn what_is_too_little_or_too_much_in_another_currency_is_left_out_with_that_reason() {
+        let mut offers = [offer("10", "EUR"), offer("0.001", "JPY"), offer("7", "USD")];
+        offers[2].amount = Decimal::MAX;
+        let all = compare(&offers[..2], Some(&own("20", "EUR")), Some(&rates()), now());
+        assert_eq!((all.offers.len(), all.position), (1, Some(2)), "no price of 0.00 is the cheapest");
+        let too_little = reason_of(&all.left_out, "https://0.001.example/");
+        assert_eq!(too_little, "it is in JPY, and too little to be an amount in EUR");
+        let rates = Rates::read("2026-11-27".parse().unwrap(), [("USD", "0.1"), ("JPY", "160")]).unwrap();
+        let all = compare(&offers, Some(&own("20", "EUR")), Some(&rates), now());
+        assert_eq!(reason_of(&all.left_out, "https://7.example/"), "it is in USD, and too much to be counted in EUR");
     }
 
     #[test]
@@ -462,7 +485,9 @@ mod tests {
         assert_eq!(stale, "its price was last seen 31 days ago, on 2026-10-28");
         let used = with(&|offer| offer.condition = Some("RefurbishedCondition".to_owned()));
         assert_eq!(used, "it is not new: RefurbishedCondition");
-        assert_eq!(with(&|offer| offer.gone = Some("404 Not Found".to_owned())), "the page is gone: 404 Not Found");
+        for gone in ["the page is gone: 404 Not Found", "the page names no price any more and says SoldOut"] {
+            assert_eq!(with(&|offer| offer.gone = Some(gone.to_owned())), gone);
+        }
         assert_eq!(with(&|offer| offer.currency = None), "the page does not tell its currency");
         assert_eq!(with(&|offer| offer.amount = Decimal::ZERO), "its price is not above 0");
         let mut fresh = offer("10", "EUR");
@@ -472,9 +497,9 @@ mod tests {
     }
 
     #[test]
-    fn without_offers_there_is_nothing_but_the_own_place() {
+    fn without_offers_there_is_nothing_and_the_own_price_has_no_place() {
         let none = compare(&[], Some(&own("5", "EUR")), None, now());
-        assert_eq!((none.median, none.spread, none.cheapest, none.position), (None, None, None, Some(1)));
+        assert_eq!((none.median, none.spread, none.cheapest, none.position), (None, None, None, None));
     }
 
     #[test]

@@ -117,15 +117,22 @@ impl Rates {
         Self::read(newest.ok_or_else(|| whole("the rates have no day".to_owned()))?, rates)
     }
 
-    /// An amount in another currency, rounded as that is counted; `None` when there is no rate for one of the two.
+    /// Whether there is a rate of this currency.
+    #[must_use]
+    pub fn has(&self, currency: &str) -> bool {
+        self.rate(currency).is_some()
+    }
+
+    /// An amount in another currency, rounded as that is counted; `None` when there is no rate for one of the two, or it is too large.
     #[must_use]
     pub fn convert(&self, amount: Decimal, from: &str, to: &str) -> Option<Decimal> {
-        let rate = |currency: &str| {
-            if currency == BASE { Some(Decimal::ONE) } else { self.rates.get(currency).copied() }
-        };
         // Multiplied first: that loses no digit where it divides evenly.
-        let converted = amount.checked_mul(rate(to)?)?.checked_div(rate(from)?)?;
+        let converted = amount.checked_mul(self.rate(to)?)?.checked_div(self.rate(from)?)?;
         Some(rounded(converted, to))
+    }
+
+    fn rate(&self, currency: &str) -> Option<Decimal> {
+        if currency == BASE { Some(Decimal::ONE) } else { self.rates.get(currency).copied() }
     }
 }
 
