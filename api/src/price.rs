@@ -36,8 +36,9 @@ pub struct Rates {
     /// How much of each currency (ISO 4217) one euro is: decimal numbers.
     #[schema(example = json!({ "USD": "1.0712" }))]
     pub rates: BTreeMap<String, String>,
-    /// Who has set them, or the host of the file that they were read from.
-    pub by: String,
+    /// Who has set them, or the host of the file that they were read from; told to administrators only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// When they were stored.
     #[schema(value_type = chrono::DateTime<chrono::Utc>)]
     pub stored_at: Timestamp,

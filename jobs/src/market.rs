@@ -1,7 +1,7 @@
 //! What the timetable's `maintenance` jobs do with competitors' prices beside having them fetched: exchange rates, the unified price of each
 //! watched product, and alerts that could not go out with the price that they are about.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::Utc;
 use providers::{ProviderError, rates::RatesFile};
@@ -23,11 +23,15 @@ pub const MOST_OFFERS: usize = 100;
 const LEFT_BEHIND_MS: u64 = 60_000;
 /// Offers whose alerts are sent at a time.
 const ALERTS: usize = 200;
+/// When the file of exchange rates is asked for again that could not be had: its server may be away for hours.
+const RATES_AGAIN_AFTER: Duration = Duration::from_secs(600);
+/// When rates are stored again that MongoDB could not take.
+const STORE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Reads the file of exchange rates and keeps it; tells how many there were. A file that cannot be had or read changes nothing.
 ///
 /// # Errors
-/// [`JobError::Retry`], with the reason.
+/// [`JobError::Retry`] for a bad file, [`JobError::Snooze`] for one that cannot be had now, or stored; each with the reason.
 pub(crate) async fn rates(store: &Store, file: &RatesFile) -> Result<u64, JobError> {
     let bad = |reason: String| JobError::Retry {
         code: "bad_rates",
@@ -35,8 +39,8 @@ pub(crate) async fn rates(store: &Store, file: &RatesFile) -> Result<u64, JobErr
         after: None,
     };
     let text = file.fetch().await.map_err(|error| match error {
-        ProviderError::RateLimited { retry_after: after, .. } | ProviderError::Transient { retry_after: after, .. } => {
-            JobError::Retry { code: "rates_unavailable", message: error.to_string(), after }
+        ProviderError::RateLimited { .. } | ProviderError::Transient { .. } => {
+            JobError::Snooze { code: "rates_unavailable", message: error.to_string(), after: RATES_AGAIN_AFTER }
         }
         error => bad(error.to_string()),
     })?;
@@ -50,6 +54,9 @@ pub(crate) async fn rates(store: &Store, file: &RatesFile) -> Result<u64, JobErr
     match kept {
         Ok(true) => tracing::info!(date = %rates.date(), n_rates = rates.rates().len(), "exchange rates were read"),
         Ok(false) => tracing::info!(date = %rates.date(), "exchange rates of that day were set by hand and stay"),
+        Err(error @ store::Error::Unavailable { .. }) => {
+            return Err(JobError::Snooze { code: "away", message: error.to_string(), after: STORE_AGAIN_AFTER });
+        }
         Err(error) => return Err(bad(error.to_string())),
     }
     Ok(u64::try_from(rates.rates().len()).unwrap_or(u64::MAX))

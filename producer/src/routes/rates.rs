@@ -49,7 +49,7 @@ pub(crate) async fn show(
             "no exchange rates are known: PUT /api/rates sets some, and with RATES_URL they are read each working day";
         Problem::new(Type::NotFound, detail)
     };
-    answer(found.ok_or_else(none)?).map(Json)
+    answer(found.ok_or_else(none)?, &caller).map(Json)
 }
 
 /// Sets the exchange rates of a day, in the place of those that are there. A file that is read later leaves them as they are.
@@ -73,7 +73,7 @@ pub(crate) async fn put(
     let stored = stored_rates(&rates, true, &caller.subject, app.client.now_ms());
     app.open_store()?.put_rates(&stored).await.map_err(Problem::store_away)?;
     tracing::info!(by = caller.subject, date = stored.date, n_rates = stored.rates.len(), "exchange rates were set");
-    answer(stored).map(Json)
+    answer(stored, &caller).map(Json)
 }
 
 fn rates_of(asked: &RatesRequest, last_day: NaiveDate) -> Result<prices::Rates, Vec<FieldError>> {
@@ -93,12 +93,13 @@ fn rates_of(asked: &RatesRequest, last_day: NaiveDate) -> Result<prices::Rates, 
     prices::Rates::read(*date, all).map_err(|error| vec![FieldError::new("/rates", error.to_string())])
 }
 
-fn answer(stored: StoredRates) -> Result<Rates, Problem> {
+fn answer(stored: StoredRates, caller: &Caller) -> Result<Rates, Problem> {
     let date = stored.date.parse().map_err(|_| {
         tracing::error!(date = stored.date, "stored exchange rates are of no day");
         Problem::new(Type::Internal, "what was stored of the exchange rates cannot be read; the log has the reason")
     })?;
     let StoredRates { base, rates, by, at, .. } = stored;
+    let by = caller.is_admin().then_some(by);
     Ok(Rates { base, date, rates, by, stored_at: Timestamp::from_ms(at.ms()) })
 }
 

@@ -330,7 +330,10 @@ fn daily(date: &str, usd: &str) -> String {
 async fn exchange_rates_are_read_from_the_banks_file_and_a_bad_one_loses_nothing() {
     let file = Arc::new(Mutex::new(daily("2026-11-26", "1.0712")));
     let served = file.clone();
-    let answer = async move || served.lock().unwrap().clone();
+    let answer = async move || match served.lock().unwrap().as_str() {
+        "" => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        file => file.to_owned().into_response(),
+    };
     let bank = Front::start(0, Router::new().fallback(answer)).await.unwrap();
     let system =
         System::start(Options::default().workers(1).env("RATES_URL", format!("{}/eurofxref-daily.xml", bank.url())))
@@ -363,6 +366,18 @@ async fn exchange_rates_are_read_from_the_banks_file_and_a_bad_one_loses_nothing
         assert_eq!(system.get("/api/rates").await.body, read);
     }
 
+    // A bank that is away for a while costs no attempt.
+    file.lock().unwrap().clear();
+    let task = json!({ "kind": "maintenance", "payload": { "task": "rates" }, "options": { "max_attempts": 1 } });
+    let id = system.post("/api/jobs", &task).await.body["id"].as_str().unwrap().to_owned();
+    wait_until("the job was put off", PATIENCE, async || n_snoozes(&system.job(&id).await) == 1).await;
+    let job = system.job(&id).await;
+    assert_eq!(
+        (&job["state"], &job["snoozes"]["last_code"]),
+        (&json!("scheduled"), &json!("rates_unavailable")),
+        "{job}"
+    );
+
     // What an administrator has set stays, whatever the file of that day says.
     let set = json!({ "base": "EUR", "date": "2026-11-27", "rates": { "USD": "1.09", "GBP": "0.83" } });
     assert_eq!(put_rates(&system, &set).await.status, 200);
@@ -372,6 +387,13 @@ async fn exchange_rates_are_read_from_the_banks_file_and_a_bad_one_loses_nothing
     assert_eq!(system.get("/api/rates?date=2026-11-26").await.body, read);
 
     let token = system.token(&[Scope::JobsRead, Scope::JobsWrite]);
+    let request = system.client().get(format!("{}/api/rates", system.url())).bearer_auth(&token);
+    let shown = Answer::to(request).await.unwrap().body;
+    assert_eq!(
+        (&shown["rates"], &shown["by"]),
+        (&set["rates"], &Value::Null),
+        "who administers is not told to all: {shown}"
+    );
     let request = system.client().put(format!("{}/api/rates", system.url())).bearer_auth(token).json(&set);
     assert_eq!(Answer::to(request).await.unwrap().status, 403);
     let bad = json!({ "base": "USD", "date": "2026-11-27", "rates": { "usd": "1", "GBP": "0" }, "more": 1 });
