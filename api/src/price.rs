@@ -71,7 +71,8 @@ pub struct OwnPrice {
 /// Prices of a product over time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PriceSeries {
-    /// Changes, the earliest first; at most 500, of which each page's first, last, lowest and highest are never left out.
+    /// Changes, the earliest first, of the 100 pages that were visited last. At most 500, of which the first, last, lowest and highest of a page and
+    /// currency are never left out; of more than 125 such lines those of the pages that were visited last stay.
     pub points: Vec<SeriesPoint>,
 }
 

@@ -73,10 +73,23 @@ pub struct Chart {
 pub struct Line {
     /// Its name.
     pub name: String,
-    /// Times in Unix milliseconds and values, in order. Where the first is before the chart, the line begins with it.
+    /// Its parts, in order; nothing is drawn between them.
+    pub pieces: Vec<Piece>,
+}
+
+/// A part of a line without a gap.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Piece {
+    /// Times in Unix milliseconds and values, in order. Where the first is before the chart, the piece begins with it.
     pub points: Vec<(i64, f64)>,
     /// Until when the last value is known to hold.
     pub until: i64,
+}
+
+impl Line {
+    fn points(&self) -> impl Iterator<Item = &(i64, f64)> {
+        self.pieces.iter().flat_map(|piece| &piece.points)
+    }
 }
 
 enum Shape {
@@ -166,7 +179,7 @@ impl Chart {
             shapes.push(Shape::Rect { x: x_of(*time), y: TOP, width: 1.0, height: PLOT_HEIGHT, colour: GRID });
             shapes.push(text(x_of(*time), bottom + 20.0, Anchor::Middle, TEXT, PALE, words.clone()));
         }
-        let scale = Scale::of(self.lines.iter().flat_map(|line| line.points.iter().map(|(_, value)| *value)));
+        let scale = Scale::of(self.lines.iter().flat_map(|line| line.points().map(|(_, value)| *value)));
         let y_of = |value: f64| bottom - PLOT_HEIGHT * scale.share(value);
         for (value, words) in scale.ticks().filter(|_| !self.lines.is_empty()) {
             shapes.push(Shape::Rect { x: LEFT, y: y_of(value), width, height: 1.0, colour: GRID });
@@ -180,22 +193,24 @@ impl Chart {
         } else {
             shapes.push(text(LEFT - 10.0, TOP - 16.0, Anchor::End, TEXT, PALE, self.unit.clone()));
         }
-        let n_points: usize = self.lines.iter().map(|line| line.points.len()).sum();
+        let n_points: usize = self.lines.iter().map(|line| line.points().count()).sum();
         for (place, line) in self.lines.iter().enumerate() {
             let (colour, dash) = look(place);
-            let mut corners: Vec<(f32, f32)> = Vec::with_capacity(2 * line.points.len() + 1);
-            for (time, value) in &line.points {
-                let (x, y) = (x_of(*time), y_of(*value));
-                if let Some((_, before)) = corners.last() {
-                    corners.push((x, *before));
+            for Piece { points, until } in &line.pieces {
+                let mut corners: Vec<(f32, f32)> = Vec::with_capacity(2 * points.len() + 1);
+                for (time, value) in points {
+                    let (x, y) = (x_of(*time), y_of(*value));
+                    if let Some((_, before)) = corners.last() {
+                        corners.push((x, *before));
+                    }
+                    corners.push((x, y));
                 }
-                corners.push((x, y));
+                if let Some((_, last)) = corners.last().copied() {
+                    corners.push((x_of(*until), last));
+                }
+                shapes.push(Shape::Steps { corners, colour, dash });
             }
-            if let Some((_, last)) = corners.last().copied() {
-                corners.push((x_of(line.until), last));
-            }
-            shapes.push(Shape::Steps { corners, colour, dash });
-            for (time, value) in line.points.iter().filter(|(time, _)| n_points <= MARKED && *time >= from) {
+            for (time, value) in line.points().filter(|(time, _)| n_points <= MARKED && *time >= from) {
                 shapes.push(Shape::Dot { x: x_of(*time), y: y_of(*value), colour });
             }
         }
@@ -465,7 +480,7 @@ mod tests {
 
     fn line(name: &str, points: &[(i64, f64)]) -> Line {
         let points = points.iter().map(|(day, value)| (day * DAY, *value)).collect();
-        Line { name: name.to_owned(), points, until: 30 * DAY }
+        Line { name: name.to_owned(), pieces: vec![Piece { points, until: 30 * DAY }] }
     }
 
     fn pixels(chart: &Chart) -> image::RgbImage {
@@ -485,6 +500,16 @@ mod tests {
         assert!(y(from) == y(before) && x(before) == x(after) && y(after) == y(to), "{path}");
         assert_eq!(x(to), format!("{:.1}", WIDTH - RIGHT), "until it was last seen");
         assert!(svg.contains("shop.example") && svg.contains("EUR") && svg.contains("7 Nov"));
+    }
+
+    #[test]
+    fn nothing_is_drawn_between_the_pieces_of_a_line() {
+        let piece = |day: i64, value: f64| Piece { points: vec![(day * DAY, value)], until: (day + 5) * DAY };
+        let gap = Line { name: "shop.example".to_owned(), pieces: vec![piece(0, 10.0), piece(20, 10.0)] };
+        let svg = chart(vec![gap]).svg();
+        let paths: Vec<&str> = svg.lines().filter(|line| line.starts_with("<path d=\"M")).collect();
+        assert_eq!((paths.len(), svg.matches("shop.example").count()), (3, 1), "two pieces and the legend: {paths:?}");
+        assert_eq!(svg.matches("<circle").count(), 2);
     }
 
     #[test]

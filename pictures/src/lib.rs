@@ -21,7 +21,7 @@ mod source;
 mod variants;
 
 pub use canvas::SCRIPTS;
-pub use chart::{Chart, Line};
+pub use chart::{Chart, Line, Piece};
 pub use error::Error;
 pub use format::{Format, MAX_BYTES, MAX_PIXELS, MAX_SIDE};
 pub use gate::{Gate, Pass};

@@ -11,7 +11,7 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use jobs::market::MOST_OFFERS;
-use pictures::{Chart, Line};
+use pictures::{Chart, Line, Piece};
 use serde::Deserialize;
 use store::{OfferLine, PricePoint};
 use url::{Position, Url};
@@ -64,9 +64,9 @@ pub(crate) struct SeriesQuery {
 
 /// Prices of a product over time: a point a change, as JSON, or drawn as SVG or PNG, by `Accept`.
 ///
-/// A price holds until the page's next point. The price that held at `from` is told too, with the earlier time of its change. Where there are
-/// more than 500 points some are left out, but never the first, last, lowest and highest of a page and currency. A picture shows the currency
-/// that most pages have.
+/// A price holds until the page's next point. The price that held at `from` is told too, with the earlier time of its change. The 100 pages count
+/// that were visited last. Where there are more than 500 points some are left out, but never the first, last, lowest and highest of the first 125
+/// lines of a page and a currency. A picture shows the currency that most pages have.
 #[utoipa::path(
     get, path = "/api/products/{id}/prices", tag = "products", operation_id = "products_prices",
     params(
@@ -154,7 +154,16 @@ struct PageLine<'a> {
     url: &'a str,
     selector: Option<&'a str>,
     currency: Option<&'a str>,
-    points: Vec<&'a PricePoint>,
+    points: Vec<Held<'a>>,
+}
+
+/// A point, and what its line looks like around it.
+#[derive(Clone, Copy)]
+struct Held<'a> {
+    point: &'a PricePoint,
+    /// Counts up where the page had another currency in between.
+    piece: usize,
+    /// When the piece ends.
     until: DateTime<Utc>,
 }
 
@@ -165,21 +174,32 @@ fn lines(offers: &[OfferLine], from: Option<DateTime<Utc>>, to: DateTime<Utc>) -
         let begin = points.iter().rposition(|point| from.is_some_and(|from| time(point) <= from)).unwrap_or(0);
         let end = points.iter().rposition(|point| time(point) <= to).map_or(0, |last| last + 1);
         let mut by_currency: BTreeMap<Option<&str>, PageLine<'_>> = BTreeMap::new();
+        let (mut piece, mut before) = (0, None);
         for at in begin..end {
             let point = &points[at];
+            let until = points.get(at + 1).map_or(Timestamp::from_ms(offer.seen_at.ms()).time(), time).min(to);
+            // Nobody has seen that it still held.
+            if from.is_some_and(|from| until < from) {
+                continue;
+            }
             let currency = point.currency.as_deref();
-            let until = points.get(at + 1).map_or(Timestamp::from_ms(offer.seen_at.ms()).time(), time);
             let line = by_currency.entry(currency).or_insert(PageLine {
                 url: &offer.url,
                 selector: offer.selector.as_deref(),
                 currency,
                 points: Vec::new(),
-                until,
             });
-            line.points.push(point);
-            line.until = until.min(to);
+            piece += usize::from(before.replace(currency).is_some_and(|before| before != currency));
+            line.points.push(Held { point, piece, until });
         }
         lines.extend(by_currency.into_values());
+    }
+    for line in &mut lines {
+        let mut ends = None;
+        for held in line.points.iter_mut().rev() {
+            held.until = ends.filter(|(piece, _)| *piece == held.piece).map_or(held.until, |(_, until)| until);
+            ends = Some((held.piece, held.until));
+        }
     }
     lines
 }
@@ -190,7 +210,7 @@ fn time(point: &PricePoint) -> DateTime<Utc> {
 
 fn thinned(mut lines: Vec<PageLine<'_>>) -> Vec<PageLine<'_>> {
     let amounts =
-        lines.iter().map(|line| line.points.iter().map(|point| point.amount.parse().unwrap_or_default()).collect());
+        lines.iter().map(|line| line.points.iter().map(|held| held.point.amount.parse().unwrap_or_default()).collect());
     let amounts: Vec<_> = amounts.collect();
     for (line, kept) in lines.iter_mut().zip(prices::thin(&amounts, MOST_POINTS)) {
         line.points = kept.into_iter().map(|at| line.points[at]).collect();
@@ -202,7 +222,7 @@ fn thinned(mut lines: Vec<PageLine<'_>>) -> Vec<PageLine<'_>> {
 fn points(lines: &[PageLine<'_>]) -> Vec<SeriesPoint> {
     let mut points: Vec<SeriesPoint> = lines
         .iter()
-        .flat_map(|line| line.points.iter().map(move |point| (line, *point)))
+        .flat_map(|line| line.points.iter().map(move |held| (line, held.point)))
         .map(|(line, point)| SeriesPoint {
             at: Timestamp::from_ms(point.at.ms()),
             url: line.url.to_owned(),
@@ -236,7 +256,7 @@ fn chart(
     });
     let others: Vec<String> = others.collect();
     let drawn: Vec<&PageLine<'_>> = lines.iter().filter(|line| Some(line.currency.unwrap_or("?")) == main).collect();
-    let first = drawn.iter().flat_map(|line| &line.points).map(|point| time(point)).min();
+    let first = drawn.iter().flat_map(|line| &line.points).map(|held| time(held.point)).min();
     let from = from.or(first).unwrap_or(to - NOTHING).min(to - TimeDelta::hours(1));
     let names = names(&drawn);
     let name = offers.iter().find_map(|line| line.offer.name.as_deref());
@@ -245,22 +265,21 @@ fn chart(
         unit: main.unwrap_or_default().to_owned(),
         times: (from.timestamp_millis(), to.timestamp_millis()),
         ticks: ticks(from, to),
-        lines: drawn
-            .into_iter()
-            .zip(names)
-            .map(|(line, name)| Line {
-                name,
-                points: line
-                    .points
-                    .iter()
-                    .map(|point| (time(point).timestamp_millis(), point.amount.parse().unwrap_or(0.0)))
-                    .collect(),
-                until: line.until.timestamp_millis(),
-            })
-            .collect(),
+        lines: drawn.into_iter().zip(names).map(|(line, name)| Line { name, pieces: pieces(line) }).collect(),
         empty: "No price is known of this time".to_owned(),
         note: (!others.is_empty()).then(|| format!("Not drawn, in another currency: {}", others.join(", "))),
     }
+}
+
+fn pieces(line: &PageLine<'_>) -> Vec<Piece> {
+    let pieces = line.points.chunk_by(|one, other| one.piece == other.piece).map(|held| Piece {
+        points: held
+            .iter()
+            .map(|Held { point, .. }| (time(point).timestamp_millis(), point.amount.parse().unwrap_or(0.0)))
+            .collect(),
+        until: held[0].until.timestamp_millis(),
+    });
+    pieces.collect()
 }
 
 /// The hosts of pages; where several have the same, with what is behind it, and where that is the same too with the selector.
@@ -369,6 +388,20 @@ mod tests {
         assert_eq!(amounts(&offers, Some(5), 9), ["7", "2", "3", "8"]);
         assert_eq!(amounts(&offers, None, 2), ["1"]);
         assert_eq!(amounts(&offers, None, 0), [] as [String; 0]);
+        assert_eq!(amounts(&offers, Some(20), 30), ["3", "8"], "seen on day 20 for the last time");
+        assert_eq!(amounts(&offers, Some(21), 30), [] as [String; 0], "nobody knows what they asked then");
+    }
+
+    #[test]
+    fn no_line_is_drawn_through_times_of_another_currency() {
+        let changes =
+            [(1, "10", "EUR"), (2, "11", "EUR"), (3, "12", "USD"), (5, "10", "EUR"), (7, "9", "USD"), (9, "8", "EUR")];
+        let offers = [line("https://a.example/", &changes)];
+        let lines = thinned(lines(&offers, None, at(30)));
+        let chart = chart("L-1", &offers, &lines, None, at(30));
+        let ms = |day: u64| at(day).timestamp_millis();
+        let pieces: Vec<_> = chart.lines[0].pieces.iter().map(|piece| (piece.points.len(), piece.until)).collect();
+        assert_eq!((chart.unit.as_str(), pieces), ("EUR", vec![(2, ms(3)), (1, ms(7)), (1, ms(20))]));
     }
 
     #[test]
@@ -395,8 +428,8 @@ mod tests {
         assert_eq!(names, ["a.example", "b.example/y", "b.example/z"]);
         assert_eq!((chart.unit.as_str(), chart.title.as_str()), ("EUR", "L-1"));
         assert_eq!(chart.note.as_deref(), Some("Not drawn, in another currency: USD (2 pages)"));
-        assert_eq!(chart.lines[0].until, at(20).timestamp_millis(), "it was last seen then");
-        assert_eq!(chart.lines[1].until, at(2).timestamp_millis(), "it went on in dollars");
+        assert_eq!(chart.lines[0].pieces[0].until, at(20).timestamp_millis(), "it was last seen then");
+        assert_eq!(chart.lines[1].pieces[0].until, at(2).timestamp_millis(), "it went on in dollars");
         assert_eq!(chart.times, (at(1).timestamp_millis(), at(30).timestamp_millis()));
         let empty = self::chart("L-1", &[], &[], None, at(30));
         assert_eq!((empty.lines.len(), empty.note, empty.times.0), (0, None, at(0).timestamp_millis()));
