@@ -41,7 +41,9 @@ pub use files::{References, StoredFile, Swept};
 pub use flights::Flight;
 pub use history::{PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, PastSnoozes, words};
 pub use moment::Moment;
-pub use prices::{Alert, Money, OfProduct, Offer, OfferLine, PricePoint, StoredRates, Unified, WriteOffer, offer_id};
+pub use prices::{
+    Alert, Money, OfProduct, Offer, OfferLine, PricePoint, Span, StoredRates, Unified, WriteOffer, offer_id,
+};
 pub use receipts::Receipt;
 pub use results::NewResult;
 pub use schedules::{Advance, Cursor, Monitor, Reckoned, StoredSchedule, TaskProgress, Tenant, Tick, TickOutcome};

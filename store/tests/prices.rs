@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use mongodb::bson::{Document, doc};
 use serde_json::json;
-use store::{Alert, Moment, Money, NewResult, Offer, PricePoint, Store, StoredRates, Unified, WriteOffer, offer_id};
+use store::{
+    Alert, Moment, Money, NewResult, Offer, PricePoint, Span, Store, StoredRates, Unified, WriteOffer, offer_id,
+};
 
 async fn store() -> (Store, servers::MongoDatabase) {
     let name = servers::MongoDatabase::new();
@@ -58,11 +60,17 @@ fn changed(found: &Offer, at_ms: u64, amount: &str) -> WriteOffer {
     WriteOffer { offer, point: Some(point(at_ms, amount)) }
 }
 
+fn all() -> Span {
+    Span { from: None, to: Moment::from_ms(YEAR_2100_MS) }
+}
+
 async fn read(store: &Store, url: &str) -> Offer {
     store.offers(&[offer_id("acme", "L-1", url, None)]).await.unwrap().read.remove(0)
 }
 
 const URL: &str = "https://shop.example/lamp";
+
+const YEAR_2100_MS: u64 = 4_102_444_800_000;
 
 #[tokio::test]
 async fn an_offer_is_changed_only_as_it_was_read() {
@@ -75,13 +83,47 @@ async fn an_offer_is_changed_only_as_it_was_read() {
     assert_eq!((found.revision, found.amount.as_str(), found.since.ms()), (1, "10.00", 1_000));
     assert!(store.write_offers(&[changed(&found, 2_000, "9.00")]).await.unwrap());
     assert!(!store.write_offers(&[changed(&found, 3_000, "8.00")]).await.unwrap(), "of somebody who has not seen 9.00");
-    let lines = store.lines_of("acme", "L-1", 100).await.unwrap();
+    let lines = store.lines_of("acme", "L-1", all(), 100).await.unwrap();
     assert_eq!((lines.len(), lines[0].offer.url.as_str()), (20, url.as_str()), "the page that was visited last first");
     let amounts: Vec<_> = lines[0].points.iter().map(|point| (point.at.ms(), point.amount.as_str())).collect();
     assert_eq!(amounts, [(1_000, "10.00"), (2_000, "9.00")]);
     assert_eq!(store.offers_of("acme", "L-1", 3).await.unwrap().len(), 3);
     assert_eq!(store.offers_of("other", "L-1", 3).await.unwrap().len(), 0);
-    assert_eq!(store.changed_offers("acme", Moment::from_ms(1_001), 9).await.unwrap().len(), 1);
+    assert_eq!(store.changed_offers("acme", Moment::from_ms(1_001), Moment::from_ms(9_000), 9).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn of_a_history_only_what_a_time_needs_is_read() {
+    let (store, database) = store().await;
+    store.write_offers(&[first(URL, 1_000, "1")]).await.unwrap();
+    for at_ms in [2_000, 3_000, 4_000] {
+        let found = read(&store, URL).await;
+        assert!(store.write_offers(&[changed(&found, at_ms, &at_ms.to_string())]).await.unwrap());
+    }
+    for (from, to, expected) in [
+        (None, 9_000, &[1_000, 2_000, 3_000, 4_000][..]),
+        (None, 2_000, &[1_000, 2_000]),
+        (Some(2_500), 3_500, &[2_000, 3_000]),
+        (Some(3_000), 9_000, &[2_000, 3_000, 4_000]),
+        (Some(500), 2_500, &[1_000, 2_000]),
+        (Some(5_000), 9_000, &[4_000]),
+        (None, 999, &[]),
+    ] {
+        let span = Span { from: from.map(Moment::from_ms), to: Moment::from_ms(to) };
+        let lines = store.lines_of("acme", "L-1", span, 9).await.unwrap();
+        let times: Vec<u64> = lines[0].points.iter().map(|point| point.at.ms()).collect();
+        assert_eq!(times, expected, "{span:?}");
+    }
+    let week = store.changed_offers("acme", Moment::from_ms(2_500), Moment::from_ms(3_500), 9).await.unwrap();
+    assert_eq!(week[0].points.len(), 2);
+    // So much that it is read aside.
+    let client = mongodb::Client::with_uri_str(servers::mongo()).await.unwrap();
+    let offers = client.database(&database).collection::<Document>("offers");
+    let many: Vec<Document> = (5_000..7_000_i64)
+        .map(|n| doc! { "at": mongodb::bson::DateTime::from_millis(n), "amount": n.to_string(), "currency": "EUR" })
+        .collect();
+    offers.update_one(doc! {}, doc! { "$push": { "points": { "$each": many } } }).await.unwrap();
+    assert_eq!(store.lines_of("acme", "L-1", all(), 9).await.unwrap()[0].points.len(), 2_004);
 }
 
 #[tokio::test]
@@ -96,10 +138,10 @@ async fn a_damaged_offer_is_named_and_costs_no_other() {
     let found = store.offers(&[damaged.offer.id.clone(), good.offer.id.clone()]).await.unwrap();
     assert_eq!(found.read.iter().map(|offer| &offer.id).collect::<Vec<_>>(), [&good.offer.id]);
     assert_eq!(found.unreadable.iter().map(|found| &found.id).collect::<Vec<_>>(), [&damaged.offer.id]);
-    assert_eq!(store.lines_of("acme", "L-1", 9).await.unwrap().len(), 1);
+    assert_eq!(store.lines_of("acme", "L-1", all(), 9).await.unwrap().len(), 1);
     // A history that is none costs no page its offer.
     offers.update_one(only, doc! { "$set": { "amount": "1", "points": "none" } }).await.unwrap();
-    let lines = store.lines_of("acme", "L-1", 9).await.unwrap();
+    let lines = store.lines_of("acme", "L-1", all(), 9).await.unwrap();
     assert_eq!(lines.iter().map(|line| line.points.len()).collect::<Vec<_>>(), [1, 0]);
 }
 
@@ -125,7 +167,7 @@ async fn of_many_that_write_the_same_offer_at_once_one_does() {
         }
         assert_eq!(n_written, 1, "round {round}");
     }
-    assert_eq!(store.lines_of("acme", "L-1", 9).await.unwrap()[0].points.len(), 5);
+    assert_eq!(store.lines_of("acme", "L-1", all(), 9).await.unwrap()[0].points.len(), 5);
 }
 
 #[tokio::test]
@@ -140,7 +182,7 @@ async fn the_newest_thousand_changes_of_a_page_are_kept() {
     offers.update_one(doc! {}, doc! { "$push": { "points": { "$each": many } } }).await.unwrap();
     let found = read(&store, URL).await;
     assert!(store.write_offers(&[changed(&found, 2_000, "3")]).await.unwrap());
-    let points = store.lines_of("acme", "L-1", 9).await.unwrap().remove(0).points;
+    let points = store.lines_of("acme", "L-1", all(), 9).await.unwrap().remove(0).points;
     assert_eq!((points.len(), points[0].at.ms(), points[999].at.ms()), (1_000, 2, 2_000));
 }
 

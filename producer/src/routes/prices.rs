@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use jobs::market::MOST_OFFERS;
 use pictures::{Chart, Line, Piece};
 use serde::Deserialize;
-use store::{OfferLine, PricePoint};
+use store::{Moment, OfferLine, PricePoint, Span};
 use url::{Position, Url};
 
 use super::products::tenant_of;
@@ -53,6 +53,8 @@ const MONTHS: i64 = 60 * DAY;
 const MOST_TICKS: i64 = 8;
 /// A picture is drawn aside from the threads that answer requests, as if a body were so long.
 const LONG: usize = 1 << 20;
+/// What a point of an answer weighs in JSON.
+const POINT_BYTES: usize = 128;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,9 +98,12 @@ pub(crate) async fn series(
     if from.is_some_and(|from| from > to) {
         return Err(request::bad_parameter("from", "must not be after to"));
     }
-    let offers = app.open_store()?.lines_of(&tenant, &id, MOST_OFFERS).await.map_err(Problem::store_away)?;
+    let moment = |at: DateTime<Utc>| Moment::from_ms(u64::try_from(at.timestamp_millis()).unwrap_or(0));
+    let span = Span { from: from.map(moment), to: moment(to) };
+    let offers = app.open_store()?.lines_of(&tenant, &id, span, MOST_OFFERS).await.map_err(Problem::store_away)?;
     let wanted = wanted(&headers);
-    let answer = request::aside(if wanted == Wanted::Json { 0 } else { LONG }, move || {
+    let n_points: usize = offers.iter().map(|line| line.points.len()).sum();
+    let answer = request::aside(if wanted == Wanted::Json { n_points * POINT_BYTES } else { LONG }, move || {
         let lines = thinned(lines(&offers, from, to));
         Ok(match wanted {
             Wanted::Json => Json(PriceSeries { points: points(&lines) }).into_response(),
@@ -330,7 +335,7 @@ fn ticks(from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(i64, String)> {
 
 #[cfg(test)]
 mod tests {
-    use store::{Moment, Offer};
+    use store::Offer;
 
     use super::*;
 

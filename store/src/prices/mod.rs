@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use mongodb::{bson::doc, options::IndexOptions};
 
-pub use offer::{Alert, Money, Offer, OfferLine, PricePoint, WriteOffer, offer_id};
+pub use offer::{Alert, Money, Offer, OfferLine, PricePoint, Span, WriteOffer, offer_id};
 pub(crate) use product::of_product;
 pub use product::{OfProduct, Unified};
 pub use rates::StoredRates;

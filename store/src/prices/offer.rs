@@ -1,19 +1,23 @@
 //! What one page asks for a product, and what it asked before.
 
 use async_recursion::async_recursion as boxed;
-use mongodb::bson::{self, Bson, Document, doc};
+use futures::TryStreamExt;
+use mongodb::bson::{self, Bson, Document, RawDocumentBuf, doc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Error, Moment, Store,
+    ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store,
     documents::{Documents, to_document},
     error::DUPLICATE_KEY,
+    run,
 };
 
 pub(super) const OFFERS: &str = "offers";
 /// So many changes of a page's price are kept, the newest.
 const MOST_POINTS: i32 = 1_000;
+/// More bytes than that are read aside from the threads that serve everybody.
+const QUICK: usize = 64 * 1024;
 /// More alerts than that wait for nobody.
 const MOST_ALERTS: usize = 20;
 
@@ -107,6 +111,15 @@ pub struct OfferLine {
     pub points: Vec<PricePoint>,
 }
 
+/// Of which time a history is read: the changes in it, and the last one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// From the first change on, if that is not said.
+    pub from: Option<Moment>,
+    /// Until then, that moment too.
+    pub to: Moment,
+}
+
 /// An offer that is to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteOffer {
@@ -148,24 +161,37 @@ impl Store {
         self.find_offers(filter, doc! { "visited_at": -1 }, limit).await
     }
 
-    /// The same with their histories.
+    /// The same with what their histories say of a time.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
     #[boxed]
-    pub async fn lines_of(&self, tenant: &str, product_id: &str, limit: usize) -> Result<Vec<OfferLine>, Error> {
+    pub async fn lines_of(
+        &self,
+        tenant: &str,
+        product_id: &str,
+        span: Span,
+        limit: usize,
+    ) -> Result<Vec<OfferLine>, Error> {
         let filter = doc! { "tenant": tenant, "product_id": product_id };
-        self.find_lines(filter, doc! { "visited_at": -1 }, limit).await
+        self.find_lines(filter, doc! { "visited_at": -1 }, span, limit).await
     }
 
-    /// The offers of a tenant whose last change came at `from` or later, with their histories, the last change first.
+    /// The offers of a tenant whose last change came at `from` or later, with what their histories say of the time from then on until
+    /// `to`, the last change first.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
     #[boxed]
-    pub async fn changed_offers(&self, tenant: &str, from: Moment, limit: usize) -> Result<Vec<OfferLine>, Error> {
+    pub async fn changed_offers(
+        &self,
+        tenant: &str,
+        from: Moment,
+        to: Moment,
+        limit: usize,
+    ) -> Result<Vec<OfferLine>, Error> {
         let filter = doc! { "tenant": tenant, "since": { "$gte": from } };
-        self.find_lines(filter, doc! { "since": -1 }, limit).await
+        self.find_lines(filter, doc! { "since": -1 }, Span { from: Some(from), to }, limit).await
     }
 
     /// Offers with alerts of before `until` that are not on their way yet, the oldest first.
@@ -223,16 +249,65 @@ impl Store {
     }
 
     /// Those that cannot be read are left out.
-    async fn find_lines(&self, filter: Document, sort: Document, limit: usize) -> Result<Vec<OfferLine>, Error> {
-        let found = self.find_readable(OFFERS, filter, sort, limit).await?.read;
-        Ok(found.into_iter().filter_map(line).collect())
+    async fn find_lines(
+        &self,
+        filter: Document,
+        sort: Document,
+        span: Span,
+        limit: usize,
+    ) -> Result<Vec<OfferLine>, Error> {
+        let offers = self.collection(OFFERS);
+        let stages = [
+            doc! { "$match": filter },
+            doc! { "$sort": sort },
+            doc! { "$limit": i64::try_from(limit).unwrap_or(i64::MAX) },
+            doc! { "$set": { "points": span.points() } },
+        ];
+        let find = async move {
+            let documents = offers.aggregate(stages).with_type::<RawDocumentBuf>().max_time(MAX_TIME).await?;
+            documents.try_collect::<Vec<RawDocumentBuf>>().await
+        };
+        let documents = run(format!("read {OFFERS} with their histories"), ANSWER_TIMEOUT, find).await?;
+        let n_bytes: usize = documents.iter().map(|document| document.as_bytes().len()).sum();
+        let read = move || documents.iter().filter_map(line).collect();
+        if n_bytes <= QUICK {
+            return Ok(read());
+        }
+        let stopped = |error: tokio::task::JoinError| Error::Unavailable {
+            what: format!("read {OFFERS} with their histories"),
+            reason: error.to_string(),
+        };
+        tokio::task::spawn_blocking(read).await.map_err(stopped)
     }
 }
 
-fn line(mut document: Document) -> Option<OfferLine> {
-    let points = document.remove("points").and_then(|points| bson::deserialize_from_bson(points).ok());
-    let offer = bson::deserialize_from_document(document).ok()?;
-    Some(OfferLine { offer, points: points.unwrap_or_default() })
+impl Span {
+    /// What MongoDB sends of `points`: what an offer has a thousand of stays there when a week is asked for.
+    fn points(self) -> Document {
+        let all = doc! { "$cond": [{ "$isArray": "$points" }, "$points", []] };
+        let mut conditions = vec![doc! { "$lte": ["$$point.at", self.to] }];
+        let mut held = Bson::Null;
+        if let Some(from) = self.from {
+            let before = doc! { "$filter": { "input": "$$all.at", "as": "at", "cond": { "$lt": ["$$at", from] } } };
+            held = doc! { "$max": before }.into();
+            // Any time is more than none.
+            conditions.push(doc! { "$gte": ["$$point.at", "$$held"] });
+        }
+        let cut = doc! { "$filter": { "input": "$$all", "as": "point", "cond": { "$and": conditions } } };
+        doc! { "$let": { "vars": { "all": all }, "in": { "$let": { "vars": { "held": held }, "in": cut } } } }
+    }
+}
+
+/// Points that are no history are none.
+fn line(document: &RawDocumentBuf) -> Option<OfferLine> {
+    #[derive(Deserialize)]
+    struct History {
+        points: Vec<PricePoint>,
+    }
+
+    let offer = bson::deserialize_from_slice(document.as_bytes()).ok()?;
+    let history = bson::deserialize_from_slice(document.as_bytes()).ok();
+    Some(OfferLine { offer, points: history.map(|History { points }| points).unwrap_or_default() })
 }
 
 fn statement(what: &str, write: &WriteOffer) -> Result<Document, Error> {

@@ -342,7 +342,8 @@ pub(crate) async fn price_changes(
     from: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> Result<Vec<PriceChange>, Error> {
-    let changed = store.changed_offers(tenant, Moment::from_ms(ms(from)), LOOKED_AT).await?;
+    let changed =
+        store.changed_offers(tenant, Moment::from_ms(ms(from)), Moment::from_ms(ms(until)), LOOKED_AT).await?;
     let mut changes: Vec<(Decimal, PriceChange)> = changed
         .iter()
         .filter_map(|line| {
