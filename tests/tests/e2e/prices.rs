@@ -101,6 +101,17 @@ async fn mails(system: &System, template: &str) -> Vec<Value> {
     mails
 }
 
+/// What is in the letter box when no mail is on its way any more.
+async fn sent_mails(system: &System) -> Vec<Value> {
+    wait_until("no mail is on its way", JOB_PATIENCE, async || {
+        let depth = system.depth("email").await;
+        ["ready", "scheduled", "running", "retrying"].iter().all(|state| depth[state] == 0)
+    })
+    .await;
+    let emails = system.get(&format!("/api/emails?to={ADDRESS}")).await.body;
+    emails["items"].as_array().unwrap().clone()
+}
+
 /// The prices that mails told.
 async fn alerts(system: &System) -> Vec<(Value, Value)> {
     let prices = |job: &Value| {
@@ -141,11 +152,8 @@ async fn a_change_of_price_is_a_point_and_an_alert_once_and_offers_are_compared(
     let of_a: Vec<String> =
         points(&system).await.into_iter().filter(|(url, _)| *url == urls[0]).map(|of| of.1).collect();
     assert_eq!(of_a, ["60.00", "54.00"]);
-    wait_until("the mail is in the letter box", JOB_PATIENCE, async || {
-        let emails = system.get(&format!("/api/emails?to={ADDRESS}")).await.body;
-        emails["items"].as_array().is_some_and(|items| items.len() == 1 && items[0]["template"] == "price_alert")
-    })
-    .await;
+    let emails = sent_mails(&system).await;
+    assert_eq!(emails.iter().map(|email| &email["template"]).collect::<Vec<_>>(), ["price_alert"], "{emails:?}");
     assert_eq!(alerts(&system).await, [(json!("60.00"), json!("54.00"))], "65 is 1.6 % more than 64");
 
     // Without rates the dollars are left out and named.
@@ -221,6 +229,9 @@ async fn jobs_that_read_a_page_at_the_same_moment_make_one_point_and_one_alert()
     shop.set("/a", "30.00", "EUR", "InStock");
     many().await;
     assert_eq!(points(&system).await, [(shop.page("/a"), "60.00".to_owned()), (shop.page("/a"), "30.00".to_owned())]);
+    // Each was pushed before its job had succeeded, so a second one would be on its way by now, or there.
+    let emails = sent_mails(&system).await;
+    assert_eq!(emails.iter().map(|email| &email["template"]).collect::<Vec<_>>(), ["price_alert"], "{emails:?}");
     assert_eq!(alerts(&system).await, [(json!("60.00"), json!("30.00"))]);
 }
 
@@ -286,11 +297,7 @@ async fn an_alert_that_a_dead_worker_left_behind_is_sent_once() {
     assert!(store.write_offers(&[WriteOffer { offer: found, point: None }]).await.unwrap());
     let job = run_task(&system, "price_alerts").await;
     assert_eq!(job["result"]["count"], 0, "{job}");
-    wait_until("the mail is in the letter box", JOB_PATIENCE, async || {
-        let emails = system.get(&format!("/api/emails?to={ADDRESS}")).await.body;
-        emails["items"].as_array().is_some_and(|items| items.len() == 1)
-    })
-    .await;
+    assert_eq!(sent_mails(&system).await.len(), 1);
     assert_eq!(alerts(&system).await, [(json!("60"), json!("50"))]);
     let waiting = store.offers_with_alerts(Moment::from_ms(u64::MAX >> 2), 9).await.unwrap();
     assert_eq!(waiting, [], "nobody is told for a tenant that is not there");
