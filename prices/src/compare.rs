@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::rates::{BASE, Rates, rounded};
 
-/// A price that was last seen longer ago than this does not count.
+/// A price that was last seen longer ago than this does not count, and neither do exchange rates of an earlier day.
 pub const STALE_AFTER: TimeDelta = TimeDelta::days(30);
 /// Of fewer offers none is told to be an outlier: nobody knows which one is.
 const ENOUGH: usize = 4;
@@ -155,7 +155,7 @@ pub fn compare(offers: &[Offer], own: Option<&Asked>, rates: Option<&Rates>, now
             counted.push(compared(offer, offer.amount, None));
             continue;
         }
-        match converted(offer.amount, from, to, rates) {
+        match converted(offer.amount, from, to, rates, now) {
             Ok((date, amount)) => {
                 rates_date = Some(date);
                 counted.push(compared(offer, amount, Some(from)));
@@ -190,11 +190,22 @@ pub fn compare(offers: &[Offer], own: Option<&Asked>, rates: Option<&Rates>, now
 }
 
 /// An amount in another currency, and the day of the rates; or why there is none.
-fn converted(amount: Decimal, from: &str, to: &str, rates: Option<&Rates>) -> Result<(NaiveDate, Decimal), String> {
+fn converted(
+    amount: Decimal,
+    from: &str,
+    to: &str,
+    rates: Option<&Rates>,
+    now: DateTime<Utc>,
+) -> Result<(NaiveDate, Decimal), String> {
     let none = |table: String| format!("it is in {from}, and there is no rate from {from} to {to}: {table}");
     let rates = rates.ok_or_else(|| none("there are no rates".to_owned()))?;
     if !rates.has(from) || !rates.has(to) {
         return Err(none(format!("the rates of {} have none", rates.date())));
+    }
+    let age = now.date_naive() - rates.date();
+    if age > STALE_AFTER {
+        let days = age.num_days();
+        return Err(format!("it is in {from}, and the newest rates are {days} days old, of {}", rates.date()));
     }
     match rates.convert(amount, from, to) {
         Some(converted) if converted > Decimal::ZERO => Ok((rates.date(), converted)),
@@ -430,6 +441,17 @@ mod tests {
         let rates = Rates::read("2026-11-27".parse().unwrap(), [("USD", "0.1"), ("JPY", "160")]).unwrap();
         let all = compare(&offers, Some(&own("20", "EUR")), Some(&rates), now());
         assert_eq!(reason_of(&all.left_out, "https://7.example/"), "it is in USD, and too much to be counted in EUR");
+    }
+
+    #[test]
+    fn rates_that_are_old_count_no_more_than_old_prices() {
+        let offers = [offer("10", "EUR"), offer("25", "USD")];
+        let of = |date: &str| Rates::read(date.parse().unwrap(), [("USD", "1.25")]).unwrap();
+        assert_eq!(compare(&offers, None, Some(&of("2026-10-29")), now()).left_out, []);
+        let all = compare(&offers, None, Some(&of("2026-10-28")), now());
+        let reason = reason_of(&all.left_out, "https://25.example/");
+        assert_eq!(reason, "it is in USD, and the newest rates are 31 days old, of 2026-10-28");
+        assert_eq!((all.offers.len(), all.rates_date), (1, None));
     }
 
     #[test]
