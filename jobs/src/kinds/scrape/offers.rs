@@ -82,7 +82,10 @@ impl Visit {
         };
         Some(Self {
             url: url.to_owned(),
-            selector: selector.map(str::to_owned),
+            // Where there is no such element the price is what the page asks by itself.
+            selector: selector
+                .filter(|_| price.is_none_or(|price| price.method == Method::Selector))
+                .map(str::to_owned),
             at_ms: ms(page.at),
             price: price.cloned(),
             gone,
@@ -550,17 +553,22 @@ mod tests {
 
     #[test]
     fn an_element_that_a_job_names_has_a_price_of_its_own() {
-        let of = |selector: Option<&str>, amount| {
-            let Said { price, details, .. } = page(amount, "EUR", None);
+        let read = |selector: Option<&str>, amount, method| {
+            let Said { mut price, details, .. } = page(amount, "EUR", None);
+            price.as_mut().unwrap().method = method;
             let fetched = Fetched { at: time(1), title: None, price: price.as_ref(), details: &details, error: None };
             let offer =
                 Visit::of(URL, selector, &fetched).unwrap().after(None, "acme", "L-1", FIVE, 100).unwrap().offer;
             (offer.id, offer.selector)
         };
+        let of = |selector: Option<&str>, amount| {
+            read(selector, amount, if selector.is_some() { Method::Selector } else { Method::JsonLd })
+        };
         let (whole, variant) = (of(None, "60"), of(Some(".variant-b .price"), "12"));
         assert_eq!((whole.1, variant.1.as_deref()), (None, Some(".variant-b .price")));
         assert_ne!(whole.0, variant.0, "so neither is a move of the other");
         assert_ne!(of(Some(".variant-c .price"), "12").0, variant.0);
+        assert_eq!(read(Some(".variant-b .price"), "60", Method::JsonLd).0, whole.0, "there is no such element");
         assert_eq!(whole.0, "6037c03572c5369c22bafb4a05a4e8ff", "ids of pages stay as they are");
     }
 
