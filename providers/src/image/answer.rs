@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use super::{Original, Pictures, Pixels, Run, RunState, fal::NAME};
+use super::{Original, Pictures, Pixels, Run, RunState};
 use crate::{ProviderError, wait};
 
+pub(super) const NAME: &str = "fal";
 /// So much of what it says is quoted, in characters.
 const QUOTED: usize = 300;
 

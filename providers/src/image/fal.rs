@@ -17,13 +17,12 @@ use url::Url;
 
 use super::{
     Addresses, Begun, ImageProvider, ImageRequest, Run, RunState,
-    answer::{self, Answered},
+    answer::{self, Answered, NAME},
     media::Media,
     price,
 };
 use crate::{Provider, ProviderError, content::Cost, http};
 
-pub(super) const NAME: &str = "fal";
 const BASE_URL: &str = "https://queue.fal.run";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -278,6 +277,10 @@ impl ImageProvider for Fal {
 
     fn stop<'a>(&'a self, run: &'a Run) -> BoxFuture<'a, Result<bool, ProviderError>> {
         self.cancel(run).boxed()
+    }
+
+    fn deadline(&self) -> Duration {
+        Duration::from_secs(self.deadline_s)
     }
 
     fn price(&self, request: &ImageRequest) -> Option<u64> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use reqwest::{Client, StatusCode, redirect};
 use url::{Host, Url};
 
-use super::fal::NAME;
+use super::answer::NAME;
 use crate::{
     ProviderError,
     guard::{Guard, Refused},

@@ -1,6 +1,6 @@
 //! What is drawn, and who draws: a run is begun, looked after until it is done, and its pictures are fetched.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, time::Duration};
 
 use bytes::Bytes;
 use futures::future::{self, BoxFuture, FutureExt};
@@ -58,6 +58,11 @@ pub trait ImageProvider: Provider + Debug {
     /// [`ProviderError`], when it may go on.
     fn stop<'a>(&'a self, run: &'a Run) -> BoxFuture<'a, Result<bool, ProviderError>> {
         future::ready(Err(no_runs(self, &run.request_id))).boxed()
+    }
+
+    /// How long a run may take.
+    fn deadline(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// What it takes for what is asked for, in millionths of a US dollar; `None` when that is not known.

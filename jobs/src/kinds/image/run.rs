@@ -27,8 +27,8 @@ const STEPS: [&str; 2] = ["submit", "submit again"];
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 /// The same where a webhook tells that it is done, in case that is lost.
 const WAITS_FOR_WEBHOOK: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
-/// So long a webhook may name a run whose begin was not answered, before another one is begun.
-const NAMED_BY_WEBHOOK: Duration = Duration::from_secs(120);
+/// A webhook may name a run whose begin was not answered within this part of the time that it may take, before another one is begun.
+const NAMED_WITHIN: u32 = 5;
 /// A result that is healed is made in one go; so long its run is waited for.
 const HEALING: Duration = Duration::from_secs(45);
 const HEALED_LATER: Duration = Duration::from_secs(5);
@@ -173,7 +173,8 @@ fn wait_for_name(context: &Context, begin: Begin<'_>) -> Result<(), Failure> {
         Some(SoFar::Unnamed { since_ms }) => since_ms,
         _ => now_ms,
     };
-    let left = NAMED_BY_WEBHOOK.saturating_sub(Duration::from_millis(now_ms.saturating_sub(since_ms)));
+    let patience = context.providers.image.first_real().map_or(Duration::ZERO, |real| real.deadline() / NAMED_WITHIN);
+    let left = patience.saturating_sub(Duration::from_millis(now_ms.saturating_sub(since_ms)));
     if left.is_zero() {
         return Ok(());
     }
