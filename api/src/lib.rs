@@ -3,13 +3,14 @@
 //! What a kind takes and makes is told by its own crate, and so is what a schedule is: types that hold such a part are generic over it
 //! (`R`, `D`). So are those with JSON that callers give and get back (`G`), because some keep every digit of it and some do not look at it.
 //!
-//! Order, lowest first: `time`, `problem`, `job`, `text`, `request`, `event`, `queue`, `schedule`, `email`, `usage`, `mode`, `status`, `health`.
+//! Order, lowest first: `time`, `problem`, `job`, `text`, `request`, `event`, `queue`, `schedule`, `email`, `usage`, `price`, `mode`, `status`, `health`.
 
 mod email;
 mod event;
 mod health;
 mod job;
 mod mode;
+mod price;
 mod problem;
 mod queue;
 mod request;
@@ -26,6 +27,10 @@ pub use job::{
     Attempt, AttemptError, AttemptOutcome, DeadPage, Job, JobId, JobPage, Links, Priority, Progress, Snoozes, State,
 };
 pub use mode::{Change, Mode, ModeReport, ModeRequest, ServiceMode, Switchable};
+pub use price::{
+    CompareRequest, MadeOfProduct, OwnPrice, PriceSeries, Product, ProductLinks, ProductOffer, Rates, RatesRequest,
+    SeriesPoint,
+};
 pub use problem::{FieldError, Problem};
 pub use queue::{Changed, Depth, Paused, Queue, Selection};
 pub use request::{BatchAnswer, BatchLine, BatchRequest, Durability, JobOptions, JobRequest, OnConflict};

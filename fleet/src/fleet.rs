@@ -18,8 +18,9 @@ use crate::{
     event::Event,
     follower::follow,
     mode::{Mode, Switch},
+    report::Report,
     scripts::Verdict,
-    settings::Settings,
+    settings::{Settings, ms},
     shared::Shared,
     spending::{DAY_MS, Reserved},
     turn::{Begun, Turn},
@@ -28,6 +29,9 @@ use crate::{
 
 /// Who is slower than this many events behind loses the oldest.
 const EVENTS_KEPT: usize = 256;
+
+/// Redis has so long to say whose turn it is.
+const TURN_WITHIN: Duration = Duration::from_secs(1);
 
 /// What replicas share. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -179,6 +183,21 @@ impl Fleet {
         }
     }
 
+    /// Has nobody ask `account` for so long: what is behind it asked for that wait elsewhere. Reported as calls are.
+    pub fn pause(&self, service: &str, account: &str, wait: Duration) {
+        let Some(shared) = &self.inner.shared else { return };
+        let mut nothing = Permit {
+            account: account.to_owned(),
+            service: service.to_owned(),
+            admitted_ms: self.inner.settings.clock.now_ms(),
+            requests: 0,
+            units: 0,
+            probe: None,
+            outbox: None,
+        };
+        shared.outbox.put(Report { pause_ms: ms(wait), ..nothing.report(Reported::Unused) });
+    }
+
     /// How the accounts of a service are: the 100 that were used last.
     ///
     /// # Errors
@@ -191,18 +210,20 @@ impl Fleet {
     }
 
     /// Waits for nothing: whether it is the turn of `ticket` at `place`, where one begins after the other, in all replicas together, `pace`
-    /// after the one before and not before its end (or `busy` after its beginning). A ticket that comes again keeps its time. Redis has 100 ms
-    /// to answer.
+    /// after the one before and not before its end (or `busy` after its beginning). A ticket that comes again keeps its time. Redis has a
+    /// second to answer: that is less than most paces.
     pub async fn turn(&self, place: &str, ticket: &str, pace: Duration, busy: Duration) -> Turn {
-        let Some(shared) = &self.inner.shared else { return Turn::Unknown };
-        match timeout(self.inner.settings.answer_within, shared.turn(place, ticket, pace, busy)).await {
+        let Some(shared) = &self.inner.shared else { return Turn::Unknown(None) };
+        let within = self.inner.settings.answer_within.max(TURN_WITHIN);
+        let unknown = || Turn::Unknown(Some(Begun::new(shared, place, ticket)));
+        match timeout(within, shared.turn(place, ticket, pace, busy)).await {
             Ok(Ok(Some(wait))) => Turn::Wait(wait),
             Ok(Ok(None)) => Turn::Begun(Begun::new(shared, place, ticket)),
             Ok(Err(error)) => {
                 tracing::debug!(%error, place, "no turns are kept");
-                Turn::Unknown
+                unknown()
             }
-            Err(_) => Turn::Unknown,
+            Err(_) => unknown(),
         }
     }
 

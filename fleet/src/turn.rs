@@ -12,8 +12,8 @@ pub enum Turn {
     Begun(Begun),
     /// It may be, after this time.
     Wait(Duration),
-    /// Nobody can tell: nothing is shared, or Redis does not answer.
-    Unknown,
+    /// Nobody can tell: nothing is shared, or Redis does not answer. It may have begun all the same, and ends when this is dropped.
+    Unknown(Option<Begun>),
 }
 
 /// A turn that has begun.

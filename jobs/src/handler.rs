@@ -117,8 +117,12 @@ pub trait Handler: Job + ToSchema {
     const ONE_ACCOUNT: bool = true;
     /// Whether something may go on at its service when a job is cancelled: see [`Handler::stop_elsewhere`].
     const RUNS_ELSEWHERE: bool = false;
+    /// How old a stand-in's result may be when a real one takes its place; one that is older stays as it is. `None`: as old as it likes.
+    const HEAL_WITHIN: Option<Duration> = None;
     /// Whether only operators may push it.
     const FOR_OPERATORS: bool = false;
+    /// Whether its payload has a `product_id` by which its results are looked for.
+    const OF_PRODUCT: bool = false;
 
     /// Rules that the schema cannot express. Empty when the payload is good.
     fn check(&self) -> Vec<FieldError> {
@@ -198,6 +202,17 @@ impl JobError {
             (error, _) => error,
         }
     }
+
+    /// The same, with what was done until then.
+    pub(crate) fn with(self, so_far: Value) -> Self {
+        match self {
+            Self::Retry { code, message, after } => {
+                Self::Interrupted { code, message, after: after.unwrap_or_default(), so_far }
+            }
+            Self::Snooze { code, message, after } => Self::Interrupted { code, message, after, so_far },
+            other => other,
+        }
+    }
 }
 
 impl From<ProviderError> for JobError {
@@ -209,7 +224,7 @@ impl From<ProviderError> for JobError {
             // Its breaker is open from now on; the next attempt hears for how long.
             ProviderError::Misconfigured { .. } => Self::Snooze { code, message, after: PARKED },
             ProviderError::Held { retry_in, .. } => Self::Snooze { code, message, after: retry_in },
-            ProviderError::Rejected { .. } => Self::Fatal { code, message },
+            ProviderError::Rejected { .. } | ProviderError::Forbidden { .. } => Self::Fatal { code, message },
             _ => Self::Retry { code, message, after: None },
         }
     }

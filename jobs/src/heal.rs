@@ -43,7 +43,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(30);
 pub struct Healed {
     /// Results that are real now.
     pub replaced: u64,
-    /// Results that stay as they are: edited since they were made, or refused by the service.
+    /// Results that stay as they are: edited since they were made, refused by the service, or too old.
     pub left_alone: u64,
     /// Results that are tried again later: their tenant has spent its money of the day, or the service failed.
     pub put_off: u64,
@@ -57,7 +57,22 @@ pub(crate) struct Healer {
     pub(crate) collection: &'static str,
     service: Name,
     one_account: bool,
+    within: Option<Duration>,
     run: Run,
+}
+
+impl Healer {
+    /// When a result is too old to be healed.
+    fn ends(&self, degraded: &Degraded) -> Option<Moment> {
+        let within_ms = u64::try_from(self.within?.as_millis()).unwrap_or(u64::MAX);
+        Some(Moment::from_ms(degraded.made_at.ms().saturating_add(within_ms)))
+    }
+
+    /// When a result is taken again that is put off for so long: no later than it is too old, so that nothing waits for it after that.
+    fn until(&self, degraded: &Degraded, wait: Duration) -> Moment {
+        let until = later(wait);
+        self.ends(degraded).map_or(until, |end| until.min(end))
+    }
 }
 
 /// The kinds whose results a stand-in may make for `service`.
@@ -92,6 +107,7 @@ impl Registry for Healers {
                 collection: J::COLLECTION,
                 service,
                 one_account: J::ONE_ACCOUNT,
+                within: J::HEAL_WITHIN,
                 run: |payload, context| Box::pin(run::<J>(payload, context)),
             });
         }
@@ -212,6 +228,9 @@ impl Healing<'_> {
         let lease = Duration::from_secs(2 * healer.kind.timeout_s);
         let taken = self.store.take_degraded(healer.collection, now(), lease).await.map_err(away)?;
         let Some(degraded) = taken else { return Err(Stop::Done) };
+        if degraded.replaced.is_none() && healer.ends(&degraded).is_some_and(|end| end <= now()) {
+            return self.leave_alone(healer, &degraded, "too old").await;
+        }
         let replacement = match &degraded.replaced {
             Some(replacement) => replacement.clone(),
             None => match self.make(healer, &degraded).await? {
@@ -240,6 +259,7 @@ impl Healing<'_> {
             timeout: Duration::from_secs(healer.kind.timeout_s),
             allow_fallback: false,
             healing: true,
+            so_far: degraded.so_far.clone(),
             progress: Reporter::nobody(),
             ..self.context.clone()
         };
@@ -286,7 +306,13 @@ impl Healing<'_> {
                 self.put_off(healer, degraded, Duration::ZERO).await?;
                 Err(Stop::Away(error))
             }
-            // What was done is done again: a healed result must be whole.
+            // A healed result must be whole: what was done is kept until the rest is.
+            JobError::Interrupted { after, so_far, .. } if degraded.so_far.as_ref() != Some(&so_far) => {
+                self.put_off.fetch_add(1, Ordering::Relaxed);
+                let until = healer.until(degraded, after.max(LATER));
+                let kept = self.store.interrupted_degraded(healer.collection, &degraded.job_id, until, &so_far);
+                kept.await.map_err(away)
+            }
             JobError::Interrupted { after, .. } => self.put_off_longer(healer, degraded, after).await,
             JobError::Retry { after, .. } if !healer.one_account => {
                 self.put_off_longer(healer, degraded, after.unwrap_or_default()).await
@@ -329,13 +355,14 @@ impl Healing<'_> {
         if !wait.is_zero() {
             self.put_off.fetch_add(1, Ordering::Relaxed);
         }
-        self.store.put_off_degraded(healer.collection, &degraded.job_id, later(wait)).await.map_err(away)
+        let until = healer.until(degraded, wait);
+        self.store.put_off_degraded(healer.collection, &degraded.job_id, until).await.map_err(away)
     }
 
     /// For longer than the last time, and for no less than is `asked` for.
     async fn put_off_longer(&self, healer: &Healer, degraded: &Degraded, asked: Duration) -> Result<(), Stop> {
         self.put_off.fetch_add(1, Ordering::Relaxed);
-        let until = later(longer(degraded.failures, healer.one_account).max(asked));
+        let until = healer.until(degraded, longer(degraded.failures, healer.one_account).max(asked));
         self.store.failed_degraded(healer.collection, &degraded.job_id, until).await.map_err(away)
     }
 

@@ -1,6 +1,6 @@
 //! The job kinds, a file each, and their list.
 //!
-//! Order, lowest first: `shape`, `kept`, `handler`, `check`, `once`, `kinds`, `heal`, `stop`, `recurring`, `maintenance`.
+//! Order, lowest first: `shape`, `kept`, `handler`, `check`, `once`, `kinds`, `heal`, `stop`, `recurring`, `market`, `maintenance`.
 
 mod check;
 mod handler;
@@ -8,6 +8,7 @@ mod heal;
 mod kept;
 mod kinds;
 pub mod maintenance;
+pub mod market;
 mod once;
 pub mod recurring;
 mod shape;

@@ -6,12 +6,13 @@ use api::FieldError;
 use queue::{Job, JobId, NewJob};
 use serde::{Deserialize, Serialize};
 use services::Name;
+use store::Store;
 use utoipa::ToSchema;
 
 use crate::{
     handler::{Context, Done, Handler, JobError},
     heal::{Healed, heal, kinds_of},
-    recurring,
+    market, recurring,
     stop::stop_elsewhere,
 };
 
@@ -57,6 +58,12 @@ pub enum Task {
     UnusedFiles,
     /// Ends what a cancelled job has begun at its service: pictures that are still being made. Pushed when such a job is cancelled.
     StopElsewhere,
+    /// Reads the day's exchange rates from the file that `RATES_URL` names.
+    Rates,
+    /// Compares the offers of each product of the collection `monitors`, and keeps what they say together.
+    UnifiedPrices,
+    /// Sends alerts of prices that could not be sent when the price was read: an `email` job for each.
+    PriceAlerts,
 }
 
 /// What was done.
@@ -67,9 +74,12 @@ pub struct MaintenanceResult {
     /// What `heal` did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healed: Option<Healed>,
-    /// How many jobs the other tasks added, or documents they deleted.
+    /// How many jobs the other tasks added, documents they deleted, rates they read, or products they compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
+    /// Why nothing was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 impl Maintenance {
@@ -120,11 +130,16 @@ impl Handler for Maintenance {
     async fn run(self, context: &Context) -> Result<Done<MaintenanceResult>, JobError> {
         let stopped = self.stopped();
         let Self { task, service, .. } = self;
+        let mut note = None;
         let (healed, count) = match task {
             Task::StopElsewhere => match stopped {
                 Some(job) => (None, Some(stop_elsewhere(job, context).await?)),
                 None => (None, Some(0)),
             },
+            Task::Rates if context.providers.rates.is_none() => {
+                note = Some("RATES_URL is not set: no exchange rates were read".to_owned());
+                (None, None)
+            }
             Task::Heal => {
                 let healed = match service.as_deref().and_then(Name::named) {
                     Some(service) => heal(service, context).await?,
@@ -134,7 +149,7 @@ impl Handler for Maintenance {
             }
             task => (None, recur(task, context).await?),
         };
-        let result = MaintenanceResult { task, healed, count };
+        let result = MaintenanceResult { task, healed, count, note };
         Ok(Done { result, provider: None, degraded_reason: None })
     }
 }
@@ -147,13 +162,23 @@ async fn recur(task: Task, context: &Context) -> Result<Option<u64>, JobError> {
     let with = recurring::Task { store, client, job: context.job_id, time: context.time_for_a_task() };
     let done = match task {
         Task::Heal | Task::Heartbeat | Task::StopElsewhere => return Ok(None),
+        Task::Rates => return read_rates(context, store).await,
         Task::Prices => recurring::prices(with).await,
         Task::TrialReminders => recurring::trial_reminders(with).await,
         Task::WeeklySummary => recurring::weekly_summary(with).await,
         Task::Retention => recurring::retention(store, client.now_ms()).await,
         Task::UnusedFiles => recurring::unused_files(with).await,
+        Task::UnifiedPrices => market::unified_prices(with).await,
+        Task::PriceAlerts => market::price_alerts(with).await,
     };
     done.map(Some).map_err(|error| put_off(&error))
+}
+
+async fn read_rates(context: &Context, store: &Store) -> Result<Option<u64>, JobError> {
+    match &context.providers.rates {
+        Some(file) => market::rates(store, file).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Neither is a fault of the task: no attempt is used.

@@ -8,19 +8,21 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc, Weekday};
 use futures::{StreamExt, stream};
-use providers::content::Language;
-use queue::{Client, JobId, NewJob, Pushed};
+use queue::{Client, JobId, NewJob};
 use serde_json::json;
 use store::{Cursor, Moment, Store, TaskProgress, Tenant};
-use zones::Zone;
 
 use crate::kinds::{
-    email::{Email, Template, TrialEndingData, WeeklySummaryData},
+    email::{
+        Email, PriceChange, Template, TrialEndingData, WeeklySummaryData,
+        tenant::{NotPushed, email, email_job, ms, push, push_emails, time, zone},
+    },
     image,
+    scrape::offers::price_changes,
 };
 
 /// Jobs that are pushed at a time.
-const BATCH: usize = 1000;
+pub(crate) const BATCH: usize = 1000;
 /// Tenants whose jobs are counted before it is written down where the task is, and at a time.
 const COUNTED: (usize, usize) = (100, 4);
 /// Reminders go out so many days before the end of a trial, by the tenant's calendar.
@@ -45,6 +47,15 @@ pub enum Unfinished {
     TimeIsOver(u64),
 }
 
+impl From<NotPushed> for Unfinished {
+    fn from(error: NotPushed) -> Self {
+        match error {
+            NotPushed::Queue(error) => Self::Queue(error),
+            NotPushed::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 /// What a task works with.
 #[derive(Debug, Clone, Copy)]
 pub struct Task<'a> {
@@ -59,17 +70,18 @@ pub struct Task<'a> {
 }
 
 /// How far a task is in what the back end wrote.
-struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     task: Task<'a>,
     job: String,
     until: Instant,
-    after: Option<Cursor>,
+    /// Where the next page begins.
+    pub(crate) after: Option<Cursor>,
     n_added: u64,
 }
 
 impl<'a> Walk<'a> {
     /// Goes on where an earlier run of the job was.
-    async fn go_on(task: Task<'a>) -> Result<Self, Unfinished> {
+    pub(crate) async fn go_on(task: Task<'a>) -> Result<Self, Unfinished> {
         let (job, until) = (task.job.to_string(), Instant::now() + task.time);
         let progress = task.store.task_progress(&job).await?;
         let (after, n_added) = progress.map_or((None, 0), |progress| (Some(progress.after), progress.n_added));
@@ -77,7 +89,11 @@ impl<'a> Walk<'a> {
     }
 
     /// A page is done, for which `n_added` jobs were added. Returns how many were added in all if it was the last.
-    async fn turn_the_page(&mut self, n_added: u64, next: Option<Cursor>) -> Result<Option<u64>, Unfinished> {
+    pub(crate) async fn turn_the_page(
+        &mut self,
+        n_added: u64,
+        next: Option<Cursor>,
+    ) -> Result<Option<u64>, Unfinished> {
         self.n_added += n_added;
         let Some(after) = next else {
             self.task.store.forget_task_progress(&self.job).await?;
@@ -133,7 +149,7 @@ pub async fn trial_reminders(task: Task<'_>) -> Result<u64, Unfinished> {
             let id = client.fixed_id("email", &name, begin_ms(reminder.day)).await?;
             jobs.push((id, email_job(tenant.id, &reminder.email)));
         }
-        let n_added = push_emails(task, jobs).await?;
+        let n_added = push_emails(task.store, task.client, jobs).await?;
         if let Some(n_added) = walk.turn_the_page(n_added, next).await? {
             return Ok(n_added);
         }
@@ -157,12 +173,13 @@ pub async fn weekly_summary(task: Task<'_>) -> Result<u64, Unfinished> {
             if counts.is_empty() {
                 continue;
             }
-            let email = summary(&tenant, until, &counts);
+            let changes = price_changes(task.store, &tenant.id, until - WEEK, until).await?;
+            let email = summary(&tenant, until, &counts, changes);
             let name = format!("weekly summary/{}/{monday}", tenant.id);
             let id = task.client.fixed_id("email", &name, begin_ms(monday)).await?;
             jobs.push((id, email_job(tenant.id, &email)));
         }
-        let n_added = push_emails(task, jobs).await?;
+        let n_added = push_emails(task.store, task.client, jobs).await?;
         if let Some(n_added) = walk.turn_the_page(n_added, next).await? {
             return Ok(n_added);
         }
@@ -235,35 +252,6 @@ pub async fn unused_files(task: Task<'_>) -> Result<u64, Unfinished> {
     if swept.is_over { Ok(swept.deleted) } else { Err(Unfinished::TimeIsOver(swept.deleted)) }
 }
 
-fn email_job(tenant: String, email: &Email) -> NewJob {
-    NewJob { tenant, ..NewJob::new("email", json!(email).to_string()) }
-}
-
-/// Pushes e-mails, but none whose job has ended already: Redis knows its id for a day only.
-async fn push_emails(task: Task<'_>, mut jobs: Vec<(JobId, NewJob)>) -> Result<u64, Unfinished> {
-    if jobs.is_empty() {
-        return Ok(0);
-    }
-    let ids: Vec<String> = jobs.iter().map(|(id, _)| id.to_string()).collect();
-    let ended = task.store.ended(&ids).await?;
-    jobs.retain(|(id, _)| !ended.contains(&id.to_string()));
-    push(task.client, jobs).await
-}
-
-async fn push(client: &Client, jobs: Vec<(JobId, NewJob)>) -> Result<u64, Unfinished> {
-    let mut n_added = 0;
-    for pushed in client.push_fixed(jobs).await {
-        match pushed {
-            Ok(Pushed::New(_)) => n_added += 1,
-            Ok(_) => {}
-            // What the back end wrote for one must not hold up the others.
-            Err(error @ queue::Error::Invalid(_)) => tracing::error!(%error, "a job of a task cannot be enqueued"),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(n_added)
-}
-
 /// A reminder that is to be sent today.
 #[derive(Debug, PartialEq)]
 struct Reminder {
@@ -285,22 +273,13 @@ fn reminder(tenant: &Tenant, now: DateTime<Utc>) -> Option<Reminder> {
     Some(Reminder { day: local.date_naive(), email: email(tenant, &zone, &Template::TrialEnding(data)) })
 }
 
-/// What the tenant is told, in its language (French, or else English) and its zone.
-fn email(tenant: &Tenant, zone: &Zone, template: &Template) -> Email {
-    let name = &tenant.name;
-    let is_line = !name.is_empty() && name.chars().count() <= 100 && !name.chars().any(char::is_control);
-    let language = if tenant.language.to_lowercase().starts_with("fr") { Language::Fr } else { Language::En };
-    let to_name = is_line.then(|| name.clone());
-    Email::from_template(tenant.email.as_str(), to_name, language, Some(zone.name().to_owned()), template)
-}
-
-/// A name that is no zone must not cost the tenant its e-mail.
-fn zone(tenant: &Tenant) -> Zone {
-    tenant.time_zone.parse().unwrap_or(Zone::UTC)
-}
-
 /// How the jobs of the seven days before `until` ended: `counts` has kind, state and number.
-fn summary(tenant: &Tenant, until: DateTime<Utc>, counts: &[(String, String, u64)]) -> Email {
+fn summary(
+    tenant: &Tenant,
+    until: DateTime<Utc>,
+    counts: &[(String, String, u64)],
+    price_changes: Vec<PriceChange>,
+) -> Email {
     let zone = zone(tenant);
     let sum = |wanted: &dyn Fn(&str, &str) -> bool| {
         counts.iter().filter(|(kind, state, _)| wanted(kind, state)).map(|(.., n)| n).sum::<u64>()
@@ -315,27 +294,18 @@ fn summary(tenant: &Tenant, until: DateTime<Utc>, counts: &[(String, String, u64
         published: succeeded("publication"),
         prices: succeeded("scrape"),
         failed: sum(&|_, state| state == "dead"),
-        price_changes: Vec::new(),
+        price_changes,
         action_url: None,
     };
     email(tenant, &zone, &Template::WeeklySummary(data))
 }
 
-fn time(ms: u64) -> DateTime<Utc> {
-    let ms = i64::try_from(ms).unwrap_or(i64::MAX);
-    DateTime::from_timestamp_millis(ms).unwrap_or(DateTime::<Utc>::MAX_UTC)
-}
-
-fn ms(time: DateTime<Utc>) -> u64 {
-    u64::try_from(time.timestamp_millis()).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::handler::Handler;
-    use store::Moment;
+    use providers::content::Language;
 
     use super::*;
+    use crate::handler::Handler;
 
     fn trial(language: &str, zone: &str, ends_at: &str) -> Tenant {
         let ends_at: DateTime<Utc> = ends_at.parse().unwrap();
@@ -346,6 +316,7 @@ mod tests {
             language: language.to_owned(),
             time_zone: zone.to_owned(),
             trial_ends_at: Some(Moment::from_ms(ms(ends_at))),
+            price_alert_percent: None,
         }
     }
 
@@ -393,7 +364,7 @@ mod tests {
         let count = |kind: &str, state: &str, n| (kind.to_owned(), state.to_owned(), n);
         let counts = [count("content", "succeeded", 12), count("content", "dead", 2), count("email", "dead", 1)];
         let tenant = trial("fr", "Europe/Paris", "2026-06-10T10:30:00Z");
-        let email = summary(&tenant, "2026-06-08T06:00:00Z".parse().unwrap(), &counts);
+        let email = summary(&tenant, "2026-06-08T06:00:00Z".parse().unwrap(), &counts, Vec::new());
         assert_eq!(email.check(), [], "it can be sent");
         let data = json!({ "from": "2026-06-01", "to": "2026-06-07", "texts": 12, "images": 0, "published": 0, "prices": 0, "failed": 3 });
         assert_eq!(json!(email.data), data);

@@ -9,7 +9,10 @@ use utoipa::OpenApi;
 
 use crate::{
     answer, observe, openapi, request,
-    routes::{batch, emails, events, health, images, jobs, list, mode, queues, schedules, status, usage, webhooks},
+    routes::{
+        batch, emails, events, health, images, jobs, list, mode, prices, products, queues, rates, schedules, status,
+        usage, webhooks,
+    },
     state::App,
 };
 
@@ -66,6 +69,10 @@ routes! {
     "/api/emails/{id}": get emails::show;
     "/api/emails/{id}/unsubscribe": get emails::ask_to_unsubscribe, post emails::unsubscribe;
     "/api/images/{id}/{file}": get images::show;
+    "/api/products/{id}": get products::show;
+    "/api/products/{id}/prices": get prices::series;
+    "/api/prices/compare": post products::compare;
+    "/api/rates": get rates::show, put rates::put;
     "/api/usage": get usage::show;
     "/api/webhooks/fal": post webhooks::fal;
     "/api/health": get health::report;

@@ -85,6 +85,11 @@ pub trait Ask<P: ?Sized>: Sync {
         None
     }
 
+    /// Whether a wait that `provider` is asked for is the wish of what is behind all the others too.
+    fn waits_for_all(&self, _provider: &P) -> bool {
+        false
+    }
+
     /// Whether it changes something at the service: then nobody knows what became of a call that was not answered in time.
     fn is_write(&self) -> bool {
         false
@@ -122,6 +127,14 @@ impl From<OwnedMutexGuard<()>> for Turn {
 impl From<Begun> for Turn {
     fn from(begun: Begun) -> Self {
         Self { _held: None, _begun: Some(begun) }
+    }
+}
+
+impl Turn {
+    /// The same, which ends that one, too.
+    #[must_use]
+    pub fn with(self, begun: Option<Begun>) -> Self {
+        Self { _begun: begun, ..self }
     }
 }
 
@@ -332,6 +345,13 @@ impl<P: Provider + ?Sized> Service<P> {
         // is longer than is sensible.
         let result = result.map_err(|error| error.redacted(&self.shared.secrets).bounded());
         let used = result.as_ref().ok().and_then(|value| what.used(value));
+        if let Some(wait) = result.as_ref().err().and_then(ProviderError::asks_to_wait)
+            && what.waits_for_all(real)
+        {
+            for other in self.reals.iter().filter(|other| other.name() != real.name()) {
+                self.shared.fleet.pause(self.name.as_str(), &self::account(&**other, what), wait);
+            }
+        }
         let pause = real.take_pause().map(|pause| pause.min(wait::LONGEST));
         under_way.ended(reported(result.as_ref().err(), used.map(|used| in_bucket(limits.units, used.units)), pause));
         // What a failed call cost is not known: a refusal was paid for, no answer most likely not.
@@ -517,6 +537,7 @@ fn reported(error: Option<&ProviderError>, units: Option<u64>, pause: Option<Dur
     let reason = || error.map(ToString::to_string).unwrap_or_default();
     match error {
         None => Reported::Answered { units, pause },
+        Some(ProviderError::Forbidden { .. }) => Reported::Unused,
         Some(ProviderError::Rejected { .. } | ProviderError::Deferred { .. } | ProviderError::Held { .. }) => {
             Reported::Answered { units: None, pause }
         }

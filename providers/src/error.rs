@@ -46,6 +46,14 @@ pub enum ProviderError {
         /// What was refused, and why.
         message: String,
     },
+    /// It must not be asked for, so nobody was: that says nothing of any provider.
+    #[error("{service}: {message}")]
+    Forbidden {
+        /// The service.
+        service: &'static str,
+        /// What is not asked for, and why.
+        message: String,
+    },
     /// This provider cannot do it as it was asked, which says nothing of the input: another provider may, or a stand-in.
     #[error("{service}: {message}")]
     Unable {
@@ -148,6 +156,7 @@ impl ProviderError {
         | Self::Deferred { message, .. }
         | Self::RateLimited { message, .. }
         | Self::Rejected { message, .. }
+        | Self::Forbidden { message, .. }
         | Self::Unable { message, .. }
         | Self::Misconfigured { message, .. }
         | Self::UnknownOutcome { message, .. }
@@ -162,7 +171,7 @@ impl ProviderError {
             Self::Transient { .. } => "provider_unavailable",
             Self::Deferred { .. } => "deferred",
             Self::RateLimited { .. } => "rate_limited",
-            Self::Rejected { .. } => "provider_rejected",
+            Self::Rejected { .. } | Self::Forbidden { .. } => "provider_rejected",
             Self::Unable { .. } => "provider_unable",
             Self::Misconfigured { .. } => "provider_misconfigured",
             Self::UnknownOutcome { .. } => "unknown_outcome",
@@ -173,7 +182,16 @@ impl ProviderError {
     /// Whether this input can never succeed.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Rejected { .. })
+        matches!(self, Self::Rejected { .. } | Self::Forbidden { .. })
+    }
+
+    /// The wait that the service asked for.
+    #[must_use]
+    pub(crate) fn asks_to_wait(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after, .. } | Self::Transient { retry_after, .. } => *retry_after,
+            _ => None,
+        }
     }
 
     /// Whether another way to the same answer may be taken now. Not around a wait that was asked for.
@@ -190,9 +208,10 @@ impl ProviderError {
     #[must_use]
     pub fn passes_on(&self, last_attempt: bool) -> bool {
         match self {
-            Self::Rejected { .. } | Self::UnknownOutcome { .. } | Self::Held { hold: Hold::Limit | Hold::Turn, .. } => {
-                false
-            }
+            Self::Rejected { .. }
+            | Self::Forbidden { .. }
+            | Self::UnknownOutcome { .. }
+            | Self::Held { hold: Hold::Limit | Hold::Turn, .. } => false,
             Self::Misconfigured { .. } | Self::Unable { .. } | Self::Held { .. } => true,
             Self::Transient { .. } | Self::Deferred { .. } | Self::RateLimited { .. } => last_attempt,
         }

@@ -1,7 +1,8 @@
 //! Outside services: one trait a service, a real provider and a mock behind it, and the one way that a call
 //! goes ([`Service::call`]).
 //!
-//! Order, lowest first: `wait`, `error`, `http`, `guard`, `chain`, `content`, `email`, `image`, `publication`, `scraping`, `probe`.
+//! Order, lowest first: `wait`, `error`, `http`, `guard`, `chain`, `content`, `email`, `image`, `publication`, `rates`, `scraping`,
+//! `probe`.
 
 mod chain;
 pub mod content;
@@ -12,6 +13,7 @@ mod http;
 pub mod image;
 mod probe;
 pub mod publication;
+pub mod rates;
 pub mod scraping;
 mod wait;
 
@@ -40,6 +42,8 @@ pub struct Providers {
     pub email: Service<dyn email::Mailer>,
     /// Products to shops.
     pub publication: Service<dyn publication::Publisher>,
+    /// Where exchange rates are read, if that is configured.
+    pub rates: Option<rates::RatesFile>,
     /// Addresses of the API that go out to people.
     pub links: Links,
 }
@@ -63,6 +67,7 @@ impl Providers {
             scraping: scraping::service(config)?.sharing(&shared, config.pace.limits(Name::Scraping)),
             email: email::service(config)?.sharing(&shared, email::limits(config)),
             publication: publication::service(config)?.sharing(&shared, config.pace.limits(Name::Publication)),
+            rates: rates::RatesFile::configured(config)?,
             links: config.links.clone(),
         })
     }

@@ -1,7 +1,8 @@
 //! Results that a stand-in made, until a real provider's takes their place.
 //!
 //! The document of such a result (see `results.rs`) has besides: `payload_json`, what the job was asked for; `made`, a hash of the
-//! result as it was stored; `heal_at`, when it is next worth trying; `heal_failures`, if there were any. `heal_at` is there as long as something is left to be done, and
+//! result as it was stored; `heal_at`, when it is next worth trying; `heal_failures`, if there were any; `heal_so_far`, what was done of
+//! the real result, as text of JSON. `heal_at` is there as long as something is left to be done, and
 //! its index has these documents only. Whoever takes one moves its `heal_at` ahead, as a lease: when that replica dies, the document
 //! is taken again. A result whose hash has changed was edited since, and is left as it is.
 
@@ -26,8 +27,12 @@ pub struct Degraded {
     pub tenant: String,
     /// What the job was asked for.
     pub payload: Value,
+    /// When it was made.
+    pub made_at: Moment,
     /// How often no real result could be made.
     pub failures: u32,
+    /// What was done of the real result; see [`Store::interrupted_degraded`].
+    pub so_far: Option<Value>,
     /// The real result, if it is stored already and is only to be announced.
     pub replaced: Option<Replacement>,
     /// As it was read: it is replaced only if it is still so.
@@ -161,6 +166,26 @@ impl Store {
         Ok(())
     }
 
+    /// Something was done of the result, which is kept for whoever takes it next, after `until`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
+    pub async fn interrupted_degraded(
+        &self,
+        collection: &str,
+        job_id: &str,
+        until: Moment,
+        so_far: &Value,
+    ) -> Result<(), Error> {
+        let documents = self.collection(collection);
+        let filter = doc! { "_id": job_id, "heal_at": { "$exists": true } };
+        let update = doc! { "$set": { "heal_at": until, "heal_so_far": so_far.to_string() } };
+        let keep = async move { documents.update_one(filter, update).await };
+        run(format!("keep what was done of job {job_id} in {collection}"), ANSWER_TIMEOUT, keep).await?;
+        Ok(())
+    }
+
     /// No result of this tenant is worth trying before `until`.
     ///
     /// # Errors
@@ -209,7 +234,8 @@ impl Store {
     }
 
     async fn end_healing(&self, collection: &str, job_id: &str, set: Document) -> Result<(), Error> {
-        let mut update = doc! { "$unset": { "heal_at": "", "heal_failures": "", "made": "", "payload_json": "" } };
+        let unset = doc! { "heal_at": "", "heal_failures": "", "heal_so_far": "", "made": "", "payload_json": "" };
+        let mut update = doc! { "$unset": unset };
         if !set.is_empty() {
             update.insert("$set", set);
         }
@@ -239,8 +265,8 @@ pub(crate) fn add_fields(payload: &Value, result: &Value, document: &mut RawDocu
 /// What must not be left of a stand-in's document when this takes its place.
 pub(crate) fn unset(document: &Document) -> Document {
     match document.contains_key("heal_at") {
-        true => doc! {},
-        false => doc! { "payload_json": "", "made": "", "heal_at": "", "heal_failures": "" },
+        true => doc! { "heal_so_far": "" },
+        false => doc! { "payload_json": "", "made": "", "heal_at": "", "heal_failures": "", "heal_so_far": "" },
     }
 }
 
@@ -259,6 +285,8 @@ fn read(mut document: Document) -> Result<Degraded, &'static str> {
     if is_degraded && document.get_str("made").ok() != Some(hash(&value).as_str()) {
         return Err("edited");
     }
+    let made_ms = document.get_datetime("updated_at").map(|at| at.timestamp_millis()).unwrap_or_default();
+    let so_far = document.get_str("heal_so_far").ok().and_then(|text| serde_json::from_str(text).ok());
     let failures = document.get_i32("heal_failures").ok().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
     let provider = document.get_str("provider").ok().map(str::to_owned);
     let mut text = |name: &str| match document.remove(name) {
@@ -266,7 +294,9 @@ fn read(mut document: Document) -> Result<Degraded, &'static str> {
         _ => String::new(),
     };
     Ok(Degraded {
+        made_at: Moment::from_ms(u64::try_from(made_ms).unwrap_or_default()),
         failures,
+        so_far,
         job_id: text("_id"),
         tenant: text("tenant"),
         payload: payload.ok_or("damaged")?,

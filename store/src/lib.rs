@@ -1,18 +1,20 @@
 //! MongoDB: the connection, then one file a collection family ([`results`](Store::put_result),
-//! of stand-ins [`degraded`](Store::take_degraded), [`receipts`](Store::begin_receipt), [`deliveries`](Store::put_fal_delivery), [`history`](Store::record_jobs),
-//! [`schedules`](Store::due_schedules), [`flights`](Store::board), [`usage`](Store::count_usage), [`files`](Store::put_file)).
+//! of stand-ins [`degraded`](Store::take_degraded), [`receipts`](Store::begin_receipt), [`deliveries`](Store::put_fal_delivery),
+//! [`history`](Store::record_jobs), [`schedules`](Store::due_schedules), [`flights`](Store::board), [`usage`](Store::count_usage),
+//! [`files`](Store::put_file), [`pages`](Store::keep_pages), [`prices`](Store::write_offers)).
 //! Small writes that come together are gathered: `writer.rs`.
 //!
 //! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`call.rs`): a caller
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
 //!
-//! Order, lowest first: `error`, `json`, `moment`, `call`, `writer`, `connection`, `index`, `history`, `degraded`, `results`,
-//! `emails`, `receipts`, `deliveries`, `flights`, `schedules`, `usage`, `files`.
+//! Order, lowest first: `error`, `json`, `moment`, `call`, `writer`, `connection`, `index`, `documents`, `history`, `degraded`,
+//! `results`, `emails`, `receipts`, `deliveries`, `flights`, `schedules`, `usage`, `files`, `pages`, `prices`.
 
 mod call;
 mod connection;
 mod degraded;
 mod deliveries;
+mod documents;
 mod emails;
 mod error;
 mod files;
@@ -21,6 +23,8 @@ mod history;
 mod index;
 mod json;
 mod moment;
+mod pages;
+mod prices;
 mod receipts;
 mod results;
 mod schedules;
@@ -30,17 +34,17 @@ mod writer;
 pub use connection::Store;
 pub use degraded::{Degraded, Replacement};
 pub use deliveries::FalDelivery;
+pub use documents::{Documents, Unreadable};
 pub use emails::{EmailPage, EmailQuery, StoredEmail};
 pub use error::Error;
 pub use files::{References, StoredFile, Swept};
 pub use flights::Flight;
 pub use history::{PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, PastSnoozes, words};
 pub use moment::Moment;
+pub use prices::{Alert, Money, OfProduct, Offer, OfferLine, PricePoint, StoredRates, Unified, WriteOffer, offer_id};
 pub use receipts::Receipt;
 pub use results::NewResult;
-pub use schedules::{
-    Advance, Cursor, Documents, Monitor, Reckoned, StoredSchedule, TaskProgress, Tenant, Tick, TickOutcome, Unreadable,
-};
+pub use schedules::{Advance, Cursor, Monitor, Reckoned, StoredSchedule, TaskProgress, Tenant, Tick, TickOutcome};
 pub use usage::{DayUsage, NewUsage};
 
 use async_recursion::async_recursion as boxed;
@@ -55,12 +59,15 @@ impl Store {
     pub async fn prepare(&self, result_collections: &[&str]) -> Result<(), Error> {
         for collection in result_collections {
             self.prepare_degraded(collection).await?;
+            self.create_indexes(collection, [prices::of_product()]).await?;
         }
         self.prepare_emails().await?;
         self.prepare_receipts().await?;
         self.prepare_deliveries().await?;
         self.prepare_flights().await?;
+        self.prepare_pages().await?;
         self.prepare_usage().await?;
+        self.prepare_prices().await?;
         self.prepare_history().await
     }
 }

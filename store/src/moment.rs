@@ -4,7 +4,7 @@ use mongodb::bson::{Bson, DateTime};
 use serde::{Deserialize, Serialize};
 
 /// A time, in the database a date.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Moment(DateTime);
 

@@ -1,6 +1,6 @@
 //! What jobs made: one collection a kind, one document a job.
 //!
-//! `{ _id: job id, tenant, kind, provider, degraded, degraded_reason, created_at, updated_at, result }`. `result` is the JSON as
+//! `{ _id: job id, tenant, kind, product_id?, provider, degraded, degraded_reason, created_at, updated_at, result }`. `result` is the JSON as
 //! BSON, so that its fields can be queried; where BSON would change it (see `json.rs`), the document has `result_json`, its
 //! text, in its place.
 
@@ -29,6 +29,8 @@ pub struct NewResult {
     pub tenant: String,
     /// The job's kind.
     pub kind: String,
+    /// The shop's own id of the product that it is of.
+    pub product_id: Option<String>,
     /// Who made it.
     pub provider: Option<String>,
     /// Whether a stand-in made it.
@@ -127,6 +129,9 @@ fn document(new: &NewResult) -> RawDocumentBuf {
         "degraded_reason": text(&new.degraded_reason),
         "updated_at": now,
     };
+    if let Some(product_id) = &new.product_id {
+        document.append(cstr!("product_id"), product_id.as_str());
+    }
     let waits = new.payload.as_ref().filter(|_| new.degraded);
     if let Some(payload) = waits {
         degraded::add_fields(payload, &new.result, &mut document);

@@ -26,6 +26,7 @@ fn made_by_a_stand_in(job_id: &str, result: Value) -> NewResult {
         job_id: job_id.to_owned(),
         tenant: "acme".to_owned(),
         kind: "content".to_owned(),
+        product_id: None,
         provider: Some("mock".to_owned()),
         degraded: true,
         degraded_reason: Some("openai: 500".to_owned()),
@@ -73,6 +74,26 @@ async fn a_stand_ins_result_is_taken_replaced_and_announced_once() {
     for gone in ["heal_at", "made", "payload_json"] {
         assert!(!document.contains_key(gone), "{gone}");
     }
+}
+
+#[tokio::test]
+async fn what_was_done_of_a_real_result_is_kept_until_the_rest_is() {
+    let (store, documents, _database) = store().await;
+    store.put_result(KIND, &made_by_a_stand_in("a", text())).await.unwrap();
+    let taken = store.take_degraded(KIND, later(0), LEASE).await.unwrap().expect("one waits");
+    assert_eq!(taken.so_far, None);
+    assert!(taken.made_at <= later(0) && later(0).ms() - taken.made_at.ms() < 60_000);
+    let so_far = json!({ "pages": [1, null], "amount": 0.1 });
+    store.interrupted_degraded(KIND, "a", later(0), &so_far).await.unwrap();
+    let taken = store.take_degraded(KIND, later(1), LEASE).await.unwrap().expect("it is taken again");
+    assert_eq!((&taken.so_far, taken.failures), (&Some(so_far), 0));
+    assert!(store.replace_degraded(KIND, &taken, &real()).await.unwrap());
+    store.announced(KIND, "a", None).await.unwrap();
+    let document = documents.find_one(doc! { "_id": "a" }).await.unwrap().unwrap();
+    assert!(!document.contains_key("heal_so_far"), "{document}");
+    // What is settled takes no more.
+    store.interrupted_degraded(KIND, "a", later(0), &json!(1)).await.unwrap();
+    assert_eq!(store.take_degraded(KIND, later(999), LEASE).await.unwrap(), None);
 }
 
 #[tokio::test]

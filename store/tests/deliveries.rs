@@ -52,6 +52,18 @@ async fn deliveries_come_oldest_first_and_leave_after_a_week() {
 }
 
 #[tokio::test]
+async fn a_delivery_that_is_worth_nothing_stays_away_although_it_is_repeated() {
+    let (store, _database) = store().await;
+    for id in ["r-1", "r-2"] {
+        assert!(store.put_fal_delivery(id, JOB, "{}").await.unwrap());
+    }
+    store.void_fal_delivery("r-1").await.unwrap();
+    assert!(!store.put_fal_delivery("r-1", JOB, "{}").await.unwrap(), "it is known");
+    let kept = store.fal_deliveries(JOB).await.unwrap();
+    assert_eq!(kept.iter().map(|delivery| delivery.request_id.as_str()).collect::<Vec<_>>(), ["r-2"]);
+}
+
+#[tokio::test]
 async fn what_is_delivered_is_bounded() {
     let (store, _database) = store().await;
     let longest = format!("\"{}\"", "x".repeat((256 << 10) - 2));

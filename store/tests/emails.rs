@@ -22,6 +22,7 @@ fn mail(job_id: &str) -> NewResult {
         job_id: job_id.to_owned(),
         tenant: "acme".to_owned(),
         kind: "email".to_owned(),
+        product_id: None,
         provider: Some("mock".to_owned()),
         degraded: false,
         degraded_reason: None,

@@ -292,6 +292,7 @@ async fn results_of_many_jobs_are_read_at_once() {
             job_id: id.to_owned(),
             tenant: "acme".to_owned(),
             kind: "content".to_owned(),
+            product_id: None,
             provider: None,
             degraded: false,
             degraded_reason: None,

@@ -55,6 +55,23 @@ async fn a_failed_step_is_told_apart_from_one_whose_end_is_unknown() {
 }
 
 #[tokio::test]
+async fn what_came_of_a_step_is_read_until_it_is_voided_and_then_the_step_may_be_made_again() {
+    let (store, _database) = store().await;
+    let begin = async || store.begin_receipt(JOB, "submit", "LAMP").await.unwrap();
+    assert_eq!(store.receipt(JOB, "submit").await.unwrap(), None);
+    begin().await;
+    assert_eq!(store.receipt(JOB, "submit").await.unwrap(), None, "nothing came of it yet");
+    let outcome = json!({ "request_id": "r-1", "huge": u64::MAX });
+    store.complete_receipt(JOB, "submit", &outcome).await.unwrap();
+    assert_eq!(store.receipt(JOB, "submit").await.unwrap(), Some(outcome));
+    store.void_receipt(JOB, "submit", "the run failed").await.unwrap();
+    assert_eq!(store.receipt(JOB, "submit").await.unwrap(), None);
+    assert_eq!(begin().await, Receipt::Failed);
+    store.complete_receipt(JOB, "submit", &json!(7)).await.unwrap();
+    assert_eq!(begin().await, Receipt::Completed(json!(7)), "nothing of the first one is left");
+}
+
+#[tokio::test]
 async fn keys_and_outcomes_are_bounded_and_a_step_has_one_key() {
     let (store, _database) = store().await;
     let refused = |result: Result<Receipt, Error>| match result {

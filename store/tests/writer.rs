@@ -16,6 +16,7 @@ fn new_result(job_id: &str, result: Value) -> NewResult {
         job_id: job_id.to_owned(),
         tenant: "acme".to_owned(),
         kind: "content".to_owned(),
+        product_id: None,
         provider: Some("mock".to_owned()),
         degraded: false,
         degraded_reason: None,

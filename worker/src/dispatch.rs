@@ -6,6 +6,7 @@ use futures::{FutureExt, future::BoxFuture};
 use jobs::{Context, Done, Handler, Kept, Registry, SoFar};
 use providers::Providers;
 use queue::{Claimed, Client, Failure, Kind, Outcome};
+use serde::Deserialize;
 use store::{NewResult, Store};
 
 /// When a result cannot be stored, the next try comes after this time, give or take a half.
@@ -121,6 +122,7 @@ async fn keep<J: Handler>(job: &Claimed, store: &Store, mut kept: Kept) -> Outco
         job_id: job.id().to_string(),
         tenant: job.tenant().to_owned(),
         kind: job.kind().to_owned(),
+        product_id: J::OF_PRODUCT.then(|| product_of(job)).flatten(),
         provider: kept.provider.clone(),
         degraded: kept.degraded,
         degraded_reason: kept.degraded_reason.clone(),
@@ -148,6 +150,16 @@ async fn keep<J: Handler>(job: &Claimed, store: &Store, mut kept: Kept) -> Outco
         }
         Err(error) => Outcome::Dead(Failure::new("unstorable", error.to_string())),
     }
+}
+
+/// The product that a job is about.
+fn product_of(job: &Claimed) -> Option<String> {
+    #[derive(Deserialize)]
+    struct About {
+        product_id: String,
+    }
+    let about: About = serde_json::from_slice(job.payload().ok()?).ok()?;
+    Some(about.product_id)
 }
 
 /// Puts a job off for up to a fifth longer, so that those that wait for the same do not come back at the same moment.

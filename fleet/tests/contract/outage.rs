@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleet::{Admission, Call, Event, Fleet, Mode, Reported, Settings};
+use fleet::{Admission, Call, Event, Fleet, Mode, Reported, Settings, Turn};
 use redis::AsyncCommands;
 use servers::{RedisKind, RedisServer, wait_until};
 use tokio::{
@@ -119,6 +119,34 @@ async fn a_report_whose_answer_was_lost_counts_once(kind: RedisKind) {
     .await;
     fleet.flush().await;
     assert_eq!(fleet.health("ai").await.unwrap().calls_1h, 3);
+}
+
+async fn a_turn_that_began_unheard_ends_with_whoever_asked(kind: RedisKind) {
+    const PACE: Duration = Duration::from_secs(2);
+    let server = RedisServer::start(kind);
+    let world = World::at(&server.url());
+    let fleet = impatient(&world);
+    let ask = async |ticket: &str| fleet.turn("shop.example", ticket, PACE, Duration::from_secs(600)).await;
+    drop(ask("first").await);
+    world.advance_s(2);
+    server.pause();
+    let unheard = ask("unheard").await;
+    assert!(matches!(&unheard, Turn::Unknown(Some(_))), "{unheard:?}");
+    server.resume();
+    let mut wait = None;
+    wait_until("redis answers", LONG, async || {
+        wait = match ask("next").await {
+            Turn::Wait(wait) => Some(wait),
+            _ => None,
+        };
+        wait.is_some()
+    })
+    .await;
+    assert_eq!(wait, Some(PACE));
+    world.advance_s(2);
+    assert!(matches!(ask("next").await, Turn::Wait(_)), "the one that nobody heard of is under way");
+    drop(unheard);
+    wait_until("the next one begins", LONG, async || matches!(ask("next").await, Turn::Begun(_))).await;
 }
 
 async fn the_mode_survives_a_restart_of_redis_and_of_the_replicas(kind: RedisKind) {
@@ -246,6 +274,7 @@ each_on_a_server_of_its_own!(
     when_redis_stands_still_or_is_away_calls_go_out,
     reports_wait_for_redis_and_count_when_it_is_back,
     a_report_whose_answer_was_lost_counts_once,
+    a_turn_that_began_unheard_ends_with_whoever_asked,
     the_mode_survives_a_restart_of_redis_and_of_the_replicas,
     a_full_redis_still_holds_limits_and_takes_a_switch,
     every_key_goes_away_by_itself_but_the_modes,

@@ -14,7 +14,7 @@ async fn ask(fleet: &Fleet, ticket: &str) -> Result<Begun, u128> {
     match fleet.turn("shop.example", ticket, PACE, BUSY).await {
         Turn::Begun(begun) => Ok(begun),
         Turn::Wait(wait) => Err(wait.as_millis()),
-        Turn::Unknown => panic!("Redis does not answer"),
+        Turn::Unknown(_) => panic!("Redis does not answer"),
     }
 }
 

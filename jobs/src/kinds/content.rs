@@ -46,6 +46,7 @@ impl Handler for Content {
     type Output = ContentText;
     const COLLECTION: &'static str = "contents";
     const SERVICE: Option<Name> = Some(Name::Ai);
+    const OF_PRODUCT: bool = true;
 
     fn check(&self) -> Vec<FieldError> {
         let problems = self.0.problems().into_iter();

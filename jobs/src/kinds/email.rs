@@ -3,6 +3,7 @@
 mod data;
 mod locale;
 mod render;
+pub(crate) mod tenant;
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -452,6 +453,7 @@ mod tests {
                 job_id: JOB_ID.to_owned(),
                 tenant: "default".to_owned(),
                 kind: Email::KIND.to_owned(),
+                product_id: None,
                 provider: Some("smtp".to_owned()),
                 degraded: false,
                 degraded_reason: None,

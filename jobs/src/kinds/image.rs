@@ -196,6 +196,7 @@ impl Handler for Image {
     const COLLECTION: &'static str = "images";
     const SERVICE: Option<Name> = Some(Name::Images);
     const RUNS_ELSEWHERE: bool = true;
+    const OF_PRODUCT: bool = true;
 
     fn check(&self) -> Vec<FieldError> {
         let blank =

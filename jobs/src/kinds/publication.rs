@@ -65,6 +65,7 @@ impl Handler for Publication {
     type Output = PublicationResult;
     const COLLECTION: &'static str = "publications";
     const SERVICE: Option<Name> = Some(Name::Publication);
+    const OF_PRODUCT: bool = true;
 
     fn check(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();

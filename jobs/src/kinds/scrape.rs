@@ -1,5 +1,9 @@
 //! Competitors' prices.
 
+mod known;
+pub(crate) mod offers;
+mod so_far;
+
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
@@ -10,7 +14,7 @@ use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use providers::{
     Answer, Hold, Policy, ProviderError,
-    scraping::{Details, NoPrice, Page, PagePrice, Price, is_selector, provider_named},
+    scraping::{Details, Known, NoPrice, Page, PagePrice, Price, is_selector, provider_named},
 };
 use queue::Job;
 use serde::{Deserialize, Serialize};
@@ -18,11 +22,18 @@ use services::Name;
 use url::Url;
 use utoipa::ToSchema;
 
+pub use offers::{compare, last_day_of_rates, stored_rates};
+
+use self::known::Memory;
+use self::offers::{Visit, remember};
+use self::so_far::{Lost, OnTheWay, Read, SoFar, Then};
 use crate::handler::{Context, Done, Handler, JobError};
 
 const LONGEST_URL: usize = 2_000;
 /// So many times a page may be sent on to another host.
 const MOVES: usize = 5;
+/// When the history of prices cannot be written, the next try comes after this time.
+const STORE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Fetches product pages and reads their prices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -90,9 +101,9 @@ impl Handler for Scrape {
     const SERVICE: Option<Name> = Some(Name::Scraping);
     /// Each shop is one.
     const ONE_ACCOUNT: bool = false;
+    /// A price of today is no answer to what it was yesterday: the next run has that of its own day.
+    const HEAL_WITHIN: Option<Duration> = Some(Duration::from_secs(24 * 3600));
 
-    /// Succeeds when at least one page could be fetched; a page without a price counts as fetched. A result that is healed must have
-    /// all that can be had.
     fn check(&self) -> Vec<FieldError> {
         let bad = self.urls.iter().enumerate().filter_map(|(index, url)| Some((index, page_url(url).err()?)));
         let urls = bad.map(|(index, problem)| FieldError::new(format!("/urls/{index}"), problem));
@@ -100,22 +111,35 @@ impl Handler for Scrape {
         urls.chain(selector.map(|_| FieldError::new("/selector", "must be a CSS selector"))).collect()
     }
 
+    /// Succeeds when at least one page could be fetched; a page without a price counts as fetched. A result that is healed must have
+    /// all that can be had.
     async fn run(self, context: &Context) -> Result<Done<ScrapeResult>, JobError> {
         let SoFar { mut read, mut moved } = SoFar::of(context, self.urls.len());
         let pages = Pages { n: self.urls.len(), tried: AtomicUsize::new(read.iter().flatten().count()) };
-        let fetches = self.urls.iter().enumerate().filter(|(index, _)| read[*index].is_none());
-        let fetches = fetches.map(|(index, url)| {
-            let way = moved[index].take().unwrap_or_else(|| OnTheWay::to(url));
-            let ticket = format!("{}/{index}", context.job_id);
-            let fetch = pages.fetch(way, self.selector.as_deref(), ticket, context);
+        let to_fetch = self.urls.iter().enumerate().filter(|(index, _)| read[*index].is_none());
+        let to_fetch = to_fetch.map(|(index, url)| (index, moved[index].take().unwrap_or_else(|| OnTheWay::to(url))));
+        let to_fetch: Vec<(usize, OnTheWay)> = to_fetch.collect();
+        let memory = Memory::of(context, self.selector.as_deref());
+        let known = memory.recall(to_fetch.iter().map(|(_, way)| way.url.as_str())).await;
+        let fetches = to_fetch.into_iter().map(|(index, way)| {
+            let fetch = Fetch {
+                selector: self.selector.as_deref(),
+                ticket: format!("{}/{index}", context.job_id),
+                known: known.get(&way.url).cloned(),
+                memory,
+                context,
+            };
+            let fetch = pages.fetch(way, fetch);
             async move { (index, fetch.await, Instant::now()) }
         });
         let fetches: Vec<_> = fetches.collect();
         let (mut providers, mut next) = (Vec::new(), None::<Instant>);
+        let mut known = Vec::new();
         for (index, (answer, way), at) in join_all(fetches).await {
             match answer {
                 Ok(answer) => {
                     providers.push(answer.provider);
+                    known.extend(Known::of(&answer.value).map(|page| (way.url, page)));
                     read[index] = Some(Read::new(answer, way.credits));
                 }
                 Err(error) => match next_turn(&error) {
@@ -128,6 +152,9 @@ impl Handler for Scrape {
                 },
             }
         }
+        memory.keep(known).await;
+        // What is healed must have all that can be had: what was lost is asked for again, and the rest is kept until then.
+        let again = if context.healing { take_back(&self.urls, &mut read, &mut moved) } else { Vec::new() };
         if let Some(next) = next {
             let n_read = read.iter().flatten().count();
             let message = format!("{n_read} of {} pages are done; others are ahead at their shops", read.len());
@@ -135,10 +162,26 @@ impl Handler for Scrape {
             let after = next.saturating_duration_since(Instant::now());
             return Err(JobError::Interrupted { code: Hold::Turn.code(), message, after, so_far });
         }
+        if !again.is_empty() {
+            let error = failure(again.iter());
+            if read.iter().all(Option::is_none) {
+                return Err(error);
+            }
+            let so_far = serde_json::to_value(SoFar { read, moved }).unwrap_or_default();
+            return Err(error.with(so_far));
+        }
         let read: Vec<Read> = read.into_iter().flatten().collect();
         let lost = || read.iter().filter_map(|read| read.lost.as_ref());
-        if lost().count() == read.len() || (context.healing && lost().any(|lost| lost.then != Then::Never)) {
+        if lost().count() == read.len() {
             return Err(failure(lost()));
+        }
+        let visits: Vec<Visit> = self.urls.iter().zip(&read).filter_map(|(url, read)| read.visit(url)).collect();
+        match remember(context, &self.product_id, &visits).await {
+            Ok(()) => {}
+            Err(error @ store::Error::Refused { .. }) => {
+                tracing::error!(job.id = %context.job_id, %error, "the history of prices lacks what this job has read");
+            }
+            Err(error) => return Err(put_off(&error, read)),
         }
         // What stands in for a page is no provider of it.
         let provider =
@@ -155,101 +198,15 @@ impl Handler for Scrape {
     }
 }
 
-/// What a run that was put off hands on to the next one: for each page, in their order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct SoFar {
-    /// Those that are done with.
-    read: Vec<Option<Read>>,
-    /// Where the others are.
-    moved: Vec<Option<OnTheWay>>,
-}
-
-impl SoFar {
-    fn of(context: &Context, n: usize) -> Self {
-        let earlier = context.so_far.clone().and_then(|earlier| serde_json::from_value::<Self>(earlier).ok());
-        let earlier = earlier.filter(|earlier| earlier.read.len() == n && earlier.moved.len() == n);
-        earlier.unwrap_or_else(|| Self { read: vec![None; n], moved: vec![None; n] })
-    }
-}
-
-/// How far a page is that hosts send on from one to the other.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct OnTheWay {
-    url: String,
-    moves: usize,
-    credits: u32,
-}
-
-impl OnTheWay {
-    fn to(url: &str) -> Self {
-        Self { url: url.to_owned(), moves: 0, credits: 0 }
-    }
-}
-
-/// A page that is done with. Its address is in the payload.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Read {
-    page: ScrapedPage,
-    /// None of a page that could not be had.
-    provider: Option<String>,
-    degraded_reason: Option<String>,
-    credits: u32,
-    lost: Option<Lost>,
-}
-
-impl Read {
-    fn new(Answer { value, provider, degraded_reason }: Answer<PagePrice>, credits: u32) -> Self {
-        let PagePrice { title, price, details, fetched_at, gone, .. } = value;
-        let error = gone.or_else(|| degraded_reason.clone().filter(|_| provider == NoPrice::NAME));
-        let page = ScrapedPage { url: String::new(), title, price, details, fetched_at: timestamp(fetched_at), error };
-        Self { page, provider: Some(provider.to_owned()), degraded_reason, credits, lost: None }
-    }
-
-    fn lost(error: ProviderError, credits: u32) -> Self {
-        let lost = Lost::from(error);
-        let page = ScrapedPage {
-            url: String::new(),
-            title: None,
-            price: None,
-            details: Details::default(),
-            fetched_at: timestamp(Utc::now()),
-            error: Some(lost.message.clone()),
-        };
-        Self { page, provider: None, degraded_reason: None, credits, lost: Some(lost) }
-    }
-}
-
-/// Why a page could not be had in this attempt.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Lost {
-    code: String,
-    message: String,
-    then: Then,
-    after_ms: Option<u64>,
-}
-
-/// What follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Then {
-    /// Another attempt may have it.
-    Again,
-    /// It was not asked for, which is no attempt.
-    Later,
-    Never,
-}
-
-impl From<ProviderError> for Lost {
-    fn from(error: ProviderError) -> Self {
-        let message = error.to_string();
-        let (then, code, after) = match JobError::from(error) {
-            JobError::Retry { code, after, .. } => (Then::Again, code, after),
-            JobError::Snooze { code, after, .. } | JobError::Interrupted { code, after, .. } => {
-                (Then::Later, code, Some(after))
-            }
-            JobError::Fatal { code, .. } => (Then::Never, code, None),
-        };
-        let after_ms = after.and_then(|after| u64::try_from(after.as_millis()).ok());
-        Self { code: code.to_owned(), message, then, after_ms }
+/// Nothing is fetched again: the next run goes on with what this one has read.
+fn put_off(error: &store::Error, read: Vec<Read>) -> JobError {
+    let moved = read.iter().map(|_| None).collect();
+    let so_far = SoFar { read: read.into_iter().map(Some).collect(), moved };
+    JobError::Interrupted {
+        code: "store_unavailable",
+        message: error.to_string(),
+        after: STORE_AGAIN_AFTER,
+        so_far: serde_json::to_value(so_far).unwrap_or_default(),
     }
 }
 
@@ -268,14 +225,9 @@ struct Pages {
 }
 
 impl Pages {
-    async fn fetch(
-        &self,
-        mut way: OnTheWay,
-        selector: Option<&str>,
-        ticket: String,
-        context: &Context,
-    ) -> (Result<Answer<PagePrice>, ProviderError>, OnTheWay) {
-        let answer = fetch(&mut way, selector, ticket, context).await;
+    async fn fetch(&self, mut way: OnTheWay, fetch: Fetch<'_>) -> (Result<Answer<PagePrice>, ProviderError>, OnTheWay) {
+        let context = fetch.context;
+        let answer = fetch.go_on(&mut way).await;
         match &answer {
             Err(error) if next_turn(error).is_some() => return (answer, way),
             Err(error) => context.progress.log(error.to_string()),
@@ -289,34 +241,39 @@ impl Pages {
     }
 }
 
-/// Goes on from where the page is; `way` is then where it was when that ended.
-async fn fetch(
-    way: &mut OnTheWay,
-    selector: Option<&str>,
+/// How one page is fetched.
+struct Fetch<'a> {
+    selector: Option<&'a str>,
     ticket: String,
-    context: &Context,
-) -> Result<Answer<PagePrice>, ProviderError> {
-    let rejected = |url: &str, problem: &str| ProviderError::Rejected {
-        service: "scraping",
-        message: format!("{url:?} {problem}"),
-    };
-    let url = page_url(&way.url).map_err(|problem| rejected(&way.url, problem))?;
-    let mut page = Page { url, selector: selector.map(str::to_owned), ticket };
-    let (began, policy) = (Instant::now(), context.policy());
-    while way.moves <= MOVES {
-        let left = Policy { time: policy.time.saturating_sub(began.elapsed()), ..policy };
-        let answer = in_turn(left, &page, context).await?;
-        way.credits += answer.value.credits;
-        match answer.value.moved_to {
-            Some(next) => {
-                way.moves += 1;
-                way.url = next.to_string();
-                page.url = next;
-            }
-            None => return Ok(answer),
+    known: Option<Known>,
+    memory: Memory<'a>,
+    context: &'a Context,
+}
+
+impl Fetch<'_> {
+    /// Goes on from where the page is; `way` is then where it was when that ended.
+    async fn go_on(self, way: &mut OnTheWay) -> Result<Answer<PagePrice>, ProviderError> {
+        let Self { selector, ticket, known, memory, context } = self;
+        let url = page_url(&way.url).map_err(|problem| rejected(&way.url, problem))?;
+        let mut page = Page { selector: selector.map(str::to_owned), ticket, known, ..Page::at(url) };
+        let (began, policy) = (Instant::now(), context.policy());
+        while way.moves <= MOVES {
+            let left = Policy { time: policy.time.saturating_sub(began.elapsed()), ..policy };
+            let answer = in_turn(left, &page, context).await;
+            way.credits += std::mem::take(page.credits.get_mut());
+            let answer = answer?;
+            let Some(next) = answer.value.moved_to else { return Ok(answer) };
+            way.moves += 1;
+            way.url = next.to_string();
+            page.known = memory.recall([way.url.as_str()]).await.remove(&way.url);
+            page.url = next;
         }
+        Err(rejected(&way.url, "is sent on from host to host"))
     }
-    Err(rejected(&way.url, "is sent on from host to host"))
+}
+
+fn rejected(url: &str, problem: &str) -> ProviderError {
+    ProviderError::Rejected { service: "scraping", message: format!("{url:?} {problem}") }
 }
 
 /// A result that is healed is made in one go, so its pages are waited for here.
@@ -330,6 +287,19 @@ async fn in_turn(policy: Policy<'_>, page: &Page, context: &Context) -> Result<A
             _ => return answer,
         }
     }
+}
+
+/// Takes those pages back that were lost and may be had later, and says why each was lost.
+fn take_back(urls: &[String], read: &mut [Option<Read>], moved: &mut [Option<OnTheWay>]) -> Vec<Lost> {
+    let mut again = Vec::new();
+    for ((url, read), moved) in urls.iter().zip(read).zip(moved) {
+        let is_lost = |read: &mut Read| read.lost.as_ref().is_some_and(|lost| lost.then != Then::Never);
+        if let Some(Read { credits, lost, .. }) = read.take_if(is_lost) {
+            *moved = Some(OnTheWay { credits, ..OnTheWay::to(url) });
+            again.extend(lost);
+        }
+    }
+    again
 }
 
 /// The failure of a job none of whose pages could be fetched: worth another try as soon as one page may be had later.
@@ -402,7 +372,7 @@ mod tests {
     use super::*;
     use crate::testing::{complaints, context, mocks, refused, stored};
 
-    /// Answers by the page's path: `/gone`, `/busy` and `/down` fail, `/moved` and `/circle` send on to other hosts, any other page has
+    /// Answers by the page's path, each for a credit: `/gone`, `/busy` and `/down` fail, `/moved` and `/circle` send on to other hosts, any other page has
     /// no price.
     #[derive(Debug)]
     struct Web;
@@ -414,7 +384,11 @@ mod tests {
     }
 
     impl Scraper for Web {
-        fn fetch_price<'a>(&'a self, Page { url, .. }: &'a Page) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
+        fn fetch_price<'a>(
+            &'a self,
+            Page { url, credits, .. }: &'a Page,
+        ) -> BoxFuture<'a, Result<PagePrice, ProviderError>> {
+            credits.fetch_add(1, Ordering::Relaxed);
             let message = url.to_string();
             let page = |moved_to: Option<&str>| {
                 let moved_to = moved_to.map(|url| Url::parse(url).unwrap());
@@ -486,6 +460,8 @@ mod tests {
         let [moved, circle] = done.result.pages.as_slice() else { panic!("{done:?}") };
         assert_eq!((moved.title.as_deref(), moved.url.as_str()), (Some("new.example"), "https://shop.example/moved"));
         assert!(circle.error.as_deref().is_some_and(|error| error.contains("from host to host")), "{circle:?}");
+        // Of the page that was lost too.
+        assert_eq!(done.result.usage.credits, 2 + 6);
     }
 
     #[tokio::test]
@@ -570,8 +546,18 @@ mod tests {
     #[tokio::test]
     async fn what_is_healed_has_every_page_that_can_be_had() {
         let healing = Context { healing: true, allow_fallback: false, ..context::<Scrape>(web()) };
-        let error = scrape(&["/fine", "/down"]).run(&healing).await.unwrap_err();
+        let error = scrape(&["/down", "/busy"]).run(&healing).await.unwrap_err();
         assert!(matches!(&error, JobError::Retry { message, .. } if message.contains("/down")), "{error:?}");
+        // What could be had is kept until the rest can.
+        for (lost, wait_s) in [("/down", 0), ("/busy", 9)] {
+            let error = scrape(&["/fine", lost]).run(&healing).await.unwrap_err();
+            let JobError::Interrupted { after, so_far, message, .. } = error else { panic!("{error:?}") };
+            assert!(message.contains(lost) && after.as_secs() == wait_s, "{message}");
+            let next = Context { so_far: Some(so_far), ..healing.clone() };
+            let done = scrape(&["/down", "/gone"]).run(&next).await;
+            let JobError::Interrupted { so_far, .. } = done.unwrap_err() else { panic!("it is where it was") };
+            assert!(so_far["read"][0].is_object() && so_far["read"][1].is_null(), "{so_far}");
+        }
         let done = scrape(&["/fine", "/gone"]).run(&healing).await.unwrap();
         assert_eq!((done.provider, done.degraded_reason), (Some("web"), None));
     }

@@ -59,6 +59,8 @@ pub(crate) struct Access {
     rules: Mutex<HashMap<Origin, Kept>>,
     /// Whose turn it is at each host that is being fetched from.
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// When the last turns of this process began at hosts with a pace, for the time that Redis cannot tell.
+    begun: Mutex<HashMap<String, Instant>>,
 }
 
 /// The rules of a host, or why they could not be had.
@@ -93,7 +95,15 @@ impl Access {
         let guard = Guard::new(allow_hosts);
         let agent = format!("{PRODUCT}/{} (+{})", env!("CARGO_PKG_VERSION"), contact.unwrap_or(CONTACT));
         let client = built(client(&guard, &agent).timeout(ROBOTS_TIMEOUT).redirect(redirects(guard.clone())))?;
-        Ok(Self { guard, pace: None, agent, client, rules: Mutex::default(), turns: Mutex::default() })
+        Ok(Self {
+            guard,
+            pace: None,
+            agent,
+            client,
+            rules: Mutex::default(),
+            turns: Mutex::default(),
+            begun: Mutex::default(),
+        })
     }
 
     /// A client that resolves names through the guard and says who we are.
@@ -104,10 +114,10 @@ impl Access {
     /// Whether a page may be fetched.
     ///
     /// # Errors
-    /// [`ProviderError::Rejected`] when it must not; [`ProviderError::Transient`] when nobody can tell now, because the host's robots.txt
+    /// [`ProviderError::Forbidden`] when it must not; [`ProviderError::Transient`] when nobody can tell now, because the host's robots.txt
     /// cannot be had.
     pub(super) async fn check(&self, url: &Url) -> Result<(), ProviderError> {
-        self.guard.check(url).map_err(|refused| rejected(url, &refused.to_string()))?;
+        self.guard.check(url).map_err(|refused| forbidden(url, &refused.to_string()))?;
         let known = self.known(url);
         let rules = match known {
             Some(rules) => rules?,
@@ -126,7 +136,8 @@ impl Access {
     }
 
     /// Waits until the page may be fetched: until nobody else of all replicas fetches from its host, and the pace allows it. A host that is
-    /// allowed by its name has no pace, and only this process goes to it one by one.
+    /// allowed by its name has no pace, and only this process goes to it one by one. While Redis cannot tell, each process keeps the pace
+    /// by itself.
     ///
     /// # Errors
     /// How long to wait, when that is long.
@@ -136,12 +147,29 @@ impl Access {
         let until = Instant::now() + SHORT;
         loop {
             match fleet.turn(host, ticket, pace, BUSY).await {
-                fleet::Turn::Begun(begun) => return Ok(begun.into()),
+                fleet::Turn::Begun(begun) => {
+                    self.begin(host, pace);
+                    return Ok(begun.into());
+                }
                 fleet::Turn::Wait(wait) if Instant::now() + wait <= until => tokio::time::sleep(wait).await,
                 fleet::Turn::Wait(wait) => return Err(wait),
-                fleet::Turn::Unknown => return Ok(self.own_turn(host).await),
+                fleet::Turn::Unknown(begun) => {
+                    let turn = self.own_turn(host).await.with(begun);
+                    tokio::time::sleep(self.begin(host, pace)).await;
+                    return Ok(turn);
+                }
             }
         }
+    }
+
+    /// Notes that a turn begins as soon as the pace allows it, and tells how long that is.
+    fn begin(&self, host: &str, pace: Duration) -> Duration {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        begun.retain(|_, at| *at + pace.max(LONGEST_DELAY) > now);
+        let at = begun.get(host).map_or(now, |last| now.max(*last + pace));
+        begun.insert(host.to_owned(), at);
+        at - now
     }
 
     /// From one page of a host to the next; `None` where there is no pace.
@@ -193,7 +221,7 @@ impl Access {
             // A redirect to where nothing is fetched leads to no rules.
             Err(error) if Refused::within(&error).is_some() && error.is_redirect() => return Ok(Rules::default()),
             Err(error) => match Refused::within(&error) {
-                Some(refused) => return Err(rejected(url, &refused.to_string())),
+                Some(refused) => return Err(forbidden(url, &refused.to_string())),
                 None => return Err(unknown(if error.is_timeout() { "timed out" } else { "cannot be reached" })),
             },
         };
@@ -244,7 +272,7 @@ fn read(text: &[u8]) -> Rules {
 fn allowed(url: &Url, rules: &Rules) -> Result<(), ProviderError> {
     match &rules.0 {
         Some(robot) if !robot.allowed(&with_capital_escapes(url)) => {
-            Err(rejected(url, &format!("its robots.txt does not let {PRODUCT} read it")))
+            Err(forbidden(url, &format!("its robots.txt does not let {PRODUCT} read it")))
         }
         _ => Ok(()),
     }
@@ -291,10 +319,19 @@ fn redirects(guard: Guard) -> redirect::Policy {
 }
 
 pub(super) fn rejected(url: &Url, why: &str) -> ProviderError {
+    ProviderError::Rejected { service: SERVICE, message: told(url, why) }
+}
+
+/// The same of a page that nobody was asked for.
+pub(super) fn forbidden(url: &Url, why: &str) -> ProviderError {
+    ProviderError::Forbidden { service: SERVICE, message: told(url, why) }
+}
+
+fn told(url: &Url, why: &str) -> String {
     // A password in the URL must not reach the log.
     let mut shown = url.clone();
     let _ = shown.set_password(None);
-    ProviderError::Rejected { service: SERVICE, message: format!("{shown}: {why}") }
+    format!("{shown}: {why}")
 }
 
 #[cfg(test)]
@@ -334,7 +371,7 @@ mod tests {
         for not in ["/private", "/private/cups", "/caf%c3%a9", "/café"] {
             let error = check(&access, &server, not).await.unwrap_err();
             assert!(
-                matches!(&error, ProviderError::Rejected { message, .. } if message.contains("robots.txt")),
+                matches!(&error, ProviderError::Forbidden { message, .. } if message.contains("robots.txt")),
                 "{not}: {error}"
             );
         }
@@ -411,5 +448,20 @@ mod tests {
         assert!(access.turn(&other, &fleet).now_or_never().is_some());
         drop(turn);
         assert!(access.turn(&next, &fleet).now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_process_keeps_the_pace_by_itself_while_redis_cannot_tell() {
+        let (access, pace) = (access(), Duration::from_secs(5));
+        for n in 0..3 {
+            for host in ["a.example", "b.example"] {
+                let wait = access.begin(host, pace);
+                assert!(wait <= n * pace && wait + Duration::from_secs(1) > n * pace, "{wait:?}");
+            }
+        }
+        let long_ago = Instant::now().checked_sub(LONGEST_DELAY).unwrap();
+        access.begun.lock().unwrap().insert("c.example".to_owned(), long_ago);
+        access.begin("a.example", pace);
+        assert_eq!(access.begun.lock().unwrap().len(), 2, "what is over is forgotten");
     }
 }

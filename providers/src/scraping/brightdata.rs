@@ -12,16 +12,16 @@ use services::{Config, Name};
 use url::Url;
 
 use super::{
-    Scraper,
-    access::{Access, SERVICE, built},
+    Page, Scraper,
+    access::{Access, SERVICE},
     fetched::{self, Fetched},
+    relay,
     way::{Got, Way},
 };
-use crate::{Provider, ProviderError, http, wait};
+use crate::{Provider, ProviderError, wait};
 
 pub(super) const NAME: &str = "brightdata";
 const BASE_URL: &str = "https://api.brightdata.com";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const TIMEOUT: Duration = Duration::from_secs(100);
 /// Compared with a page fetched directly.
 const COST: f64 = 8.0;
@@ -49,25 +49,17 @@ struct BrightData {
 
 impl BrightData {
     fn new(key: &str, zone: &str, base_url: &str, access: &Arc<Access>) -> Result<Self, ProviderError> {
-        let client = http::client().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT);
-        let client = built(client.redirect(reqwest::redirect::Policy::none()))?;
+        let client = relay::client(TIMEOUT)?;
         let end_point = format!("{}/request", base_url.trim_end_matches('/'));
         Ok(Self { client, end_point, key: key.into(), zone: zone.to_owned(), access: access.clone() })
     }
 
-    async fn fetch(&self, url: &Url) -> Result<Got, ProviderError> {
+    async fn fetch(&self, url: &Url, page: &Page) -> Result<Got, ProviderError> {
         let mut target = url.clone();
         target.set_fragment(None);
         let ask = json!({ "zone": self.zone, "url": target.as_str(), "format": "raw" });
         let request = self.client.post(&self.end_point).bearer_auth(self.key.expose_secret()).json(&ask);
-        let failure = |error: &reqwest::Error| ProviderError::Transient {
-            service: SERVICE,
-            message: format!(
-                "{url} by {NAME}: {}",
-                if error.is_timeout() { "timed out" } else { "it cannot be reached, or broke off" }
-            ),
-            retry_after: None,
-        };
+        let failure = |error: &reqwest::Error| relay::failure(url, NAME, error);
         let answer = request.send().await.map_err(|error| failure(&error))?;
         let at = Utc::now();
         let (outer, headers) = (answer.status(), answer.headers().clone());
@@ -85,8 +77,13 @@ impl BrightData {
                 false => ProviderError::Misconfigured { service: SERVICE, message },
             });
         }
+        // What the page's server refuses costs nothing.
+        if status.is_success() || matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
+            page.took(1);
+        }
         let body = fetched::read_body(url, answer, failure).await?;
-        Ok(Got::Page(Box::new(Fetched { asked: url.clone(), url: url.clone(), status, headers, body, at, credits: 1 })))
+        let asked = url.clone();
+        Ok(Got::Page(Box::new(Fetched { url: asked.clone(), asked, status, headers, body, at, validators: None })))
     }
 }
 
@@ -110,8 +107,8 @@ impl Way for BrightData {
         &self.access
     }
 
-    fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Got, ProviderError>> {
-        self.fetch(url).boxed()
+    fn get<'a>(&'a self, url: &'a Url, page: &'a Page) -> BoxFuture<'a, Result<Got, ProviderError>> {
+        self.fetch(url, page).boxed()
     }
 
     fn cost(&self) -> f64 {
@@ -138,8 +135,8 @@ mod tests {
     const CUP: &str = r#"<title>Cup</title><script type="application/ld+json">
         {"@type":"Product","offers":{"price":"12.90","priceCurrency":"EUR"}}</script>"#;
 
-    /// What becomes of a page when the Web Unlocker answers so. The shop itself has no robots.txt.
-    async fn fetch(answer: ResponseTemplate) -> Result<PagePrice, ProviderError> {
+    /// What becomes of a page when the Web Unlocker answers so, and what it took. The shop itself has no robots.txt.
+    async fn fetch(answer: ResponseTemplate) -> (Result<PagePrice, ProviderError>, u32) {
         let (shop, relay) = (MockServer::start().await, MockServer::start().await);
         let page = Url::parse(&format!("{}/cup?a=1", shop.uri())).unwrap();
         Mock::given(method("POST"))
@@ -152,7 +149,8 @@ mod tests {
             .await;
         let access = Arc::new(Access::new(&["127.0.0.1".to_owned()], None).unwrap());
         let way = BrightData::new("hush", "unlocker", &format!("{}/", relay.uri()), &access).unwrap();
-        way.fetch_price(&page.into()).await
+        let page = Page::at(page);
+        (way.fetch_price(&page).await, page.credits.into_inner())
     }
 
     fn page(status: u16, html: &str) -> ResponseTemplate {
@@ -161,10 +159,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_is_read_with_what_it_took() {
-        let answer = fetch(page(200, CUP)).await.unwrap();
-        assert_eq!((answer.price.unwrap().amount.to_string().as_str(), answer.credits), ("12.90", 1));
-        assert!(fetch(page(410, "")).await.unwrap().gone.is_some());
-        assert!(fetch(page(200, "gone").insert_header(STATUS, "404")).await.unwrap().gone.is_some());
+        let (answer, credits) = fetch(page(200, CUP)).await;
+        assert_eq!((answer.unwrap().price.unwrap().amount.to_string().as_str(), credits), ("12.90", 1));
+        assert!(fetch(page(410, "")).await.0.unwrap().gone.is_some());
+        assert!(fetch(page(200, "gone").insert_header(STATUS, "404")).await.0.unwrap().gone.is_some());
+        let (unread, credits) = fetch(page(200, "<div id=px-captcha>")).await;
+        assert_eq!((unread.is_err(), credits), (true, 1));
+        let (refused, credits) = fetch(page(200, "").insert_header(STATUS, "503")).await;
+        assert_eq!((refused.is_err(), credits), (true, 0));
     }
 
     #[tokio::test]
@@ -190,7 +192,7 @@ mod tests {
             (page(429, ""), "rate_limited"),
             (page(502, ""), "provider_unavailable"),
         ] {
-            let error = fetch(answer).await.unwrap_err();
+            let error = fetch(answer).await.0.unwrap_err();
             assert_eq!(error.code(), code, "{error}");
         }
     }

@@ -2,18 +2,20 @@
 
 use std::{error::Error as _, sync::Arc, time::Duration};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use futures::future::{BoxFuture, FutureExt};
 use reqwest::{
-    Client, Response,
+    Client, Response, StatusCode,
     header::{ACCEPT, LOCATION},
     redirect::Policy,
 };
 use url::Url;
 
 use super::{
-    access::{Access, REDIRECTS, SERVICE, built, rejected},
+    Page,
+    access::{Access, REDIRECTS, SERVICE, built, forbidden, rejected},
     fetched::{self, Fetched, header},
+    known::{Known, Validators},
     way::{Got, Way},
 };
 use crate::{Provider, ProviderError, guard::Refused};
@@ -33,18 +35,39 @@ impl Direct {
         Ok(Self { client, access: access.clone() })
     }
 
-    async fn fetch(&self, url: &Url) -> Result<Got, ProviderError> {
-        let request = self.client.get(url.clone()).header(ACCEPT, "text/html,application/xhtml+xml");
-        let response = request.send().await.map_err(|e| failure(url, &e))?;
-        let at = Utc::now();
-        let final_url = final_url(url, &response);
-        if let Some(next) = redirected(&response, &final_url) {
-            return Ok(Got::Elsewhere(next, at));
+    async fn fetch(&self, url: &Url, known: Option<&Known>) -> Result<Got, ProviderError> {
+        let (response, at) = self.ask(url, known).await?;
+        let Some(known) = known.filter(|_| response.status() == StatusCode::NOT_MODIFIED) else {
+            return got(url, response, at, true).await;
+        };
+        if known.validators.are_meant(&final_url(url, &response), response.headers()) {
+            return Ok(Got::Known(Box::new(known.again(at))));
         }
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = fetched::read_body(url, response, |error| failure(url, error)).await?;
-        Ok(Got::Page(Box::new(Fetched { asked: url.clone(), url: final_url, status, headers, body, at, credits: 0 })))
+        // Its redirects lead to another page by now, or it answers for one that is not known: of such a server nothing is kept.
+        let (response, at) = self.ask(url, None).await?;
+        got(url, response, at, false).await
     }
+
+    async fn ask(&self, url: &Url, known: Option<&Known>) -> Result<(Response, DateTime<Utc>), ProviderError> {
+        let mut request = self.client.get(url.clone()).header(ACCEPT, "text/html,application/xhtml+xml");
+        if let Some(known) = known {
+            request = known.validators.ask(request);
+        }
+        let response = request.send().await.map_err(|error| failure(url, &error))?;
+        Ok((response, Utc::now()))
+    }
+}
+
+/// What came of a request. `keep`: whether it may be asked for the next time only if it has changed.
+async fn got(url: &Url, response: Response, at: DateTime<Utc>, keep: bool) -> Result<Got, ProviderError> {
+    let final_url = final_url(url, &response);
+    if let Some(next) = redirected(&response, &final_url) {
+        return Ok(Got::Elsewhere(next, at));
+    }
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = fetched::read_body(url, response, |error| failure(url, error)).await?;
+    let (asked, validators) = (url.clone(), if keep { Validators::of(&final_url, &headers) } else { None });
+    Ok(Got::Page(Box::new(Fetched { asked, url: final_url, status, headers, body, at, validators })))
 }
 
 impl Way for Direct {
@@ -52,8 +75,12 @@ impl Way for Direct {
         &self.access
     }
 
-    fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Got, ProviderError>> {
-        self.fetch(url).boxed()
+    fn get<'a>(&'a self, url: &'a Url, page: &'a Page) -> BoxFuture<'a, Result<Got, ProviderError>> {
+        self.fetch(url, page.known.as_ref()).boxed()
+    }
+
+    fn asks_the_shop(&self) -> bool {
+        true
     }
 }
 
@@ -100,7 +127,9 @@ fn final_url(asked: &Url, response: &Response) -> Url {
 /// A request that got no answer, or only half of one.
 fn failure(url: &Url, error: &reqwest::Error) -> ProviderError {
     if let Some(refused) = Refused::within(error) {
-        return rejected(url, &refused.to_string());
+        // Whoever sends us on has answered.
+        let refusal = if error.is_redirect() { rejected } else { forbidden };
+        return refusal(url, &refused.to_string());
     }
     if error.is_builder() {
         return rejected(url, &error.to_string());
@@ -133,7 +162,10 @@ fn is_malformed(error: &reqwest::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
+    use wiremock::{
+        Mock, MockServer, ResponseTemplate,
+        matchers::{header_exists, path},
+    };
 
     use super::*;
     use crate::scraping::fetched::BODY_CAP;
@@ -241,8 +273,7 @@ mod tests {
         for at in ["cup", "sends", "redirects"] {
             let url = Url::parse(&format!("{}/{at}", server.uri())).unwrap();
             let error = direct.fetch_price(&url.into()).await.unwrap_err();
-            let is_refused =
-                matches!(&error, ProviderError::Rejected { message, .. } if message.contains("robots.txt"));
+            let is_refused = error.is_final() && error.to_string().contains("robots.txt");
             assert!(is_refused, "{at}: {error:?}");
         }
         let asked = server.received_requests().await.unwrap();
@@ -254,10 +285,7 @@ mod tests {
         for target in ["http://10.0.0.1/", "http://[::1]:1/", "http://localhost:1/", "http://169.254.169.254/latest/"] {
             let (_server, url) = serve(ResponseTemplate::new(302).insert_header("location", target)).await;
             let error = follow(&direct(&["127.0.0.1"]), &url).await.unwrap_err();
-            assert!(
-                matches!(&error, ProviderError::Rejected { message, .. } if message.contains("refused")),
-                "{error:?}"
-            );
+            assert!(error.is_final() && error.to_string().contains("refused"), "{error:?}");
         }
     }
 
@@ -285,7 +313,7 @@ mod tests {
         let by_name = Url::parse(&format!("http://localhost:{}/page", server.address().port())).unwrap();
         for url in [url, by_name] {
             let error = direct(&[]).fetch_price(&Page::from(url.clone())).await.unwrap_err();
-            assert!(matches!(error, ProviderError::Rejected { .. }), "{error:?}");
+            assert!(matches!(error, ProviderError::Forbidden { .. }), "{error:?}");
         }
         assert!(server.received_requests().await.unwrap().is_empty());
     }
@@ -362,10 +390,7 @@ mod tests {
         for (at, _) in &pages[..5] {
             let url = Url::parse(&format!("{}{at}", server.uri())).unwrap();
             let error = follow(&direct, &url).await.unwrap_err();
-            assert!(
-                matches!(&error, ProviderError::Rejected { message, .. } if !message.contains("secret")),
-                "{error:?}"
-            );
+            assert!(error.is_final() && !error.to_string().contains("secret"), "{error:?}");
         }
         // One that sends to itself is read where it is.
         let itself = format!("{}{CUP}", sends_to("/itself"));
@@ -437,5 +462,100 @@ mod tests {
         drop(listener);
         let error = direct(&["127.0.0.1"]).fetch_price(&Page::from(url.clone())).await.unwrap_err();
         assert!(matches!(&error, ProviderError::Transient { message, .. } if message.contains("reached")), "{error:?}");
+    }
+
+    /// A shop whose page is `/cup`: it answers as this says when it is asked for changes only, and with the page otherwise.
+    async fn conditional(not_modified: ResponseTemplate, validators: &[(&str, &str)]) -> (MockServer, Direct, Url) {
+        let (server, direct) = serve_all(&[]).await;
+        let mut cup = page(CUP);
+        for (name, value) in validators {
+            cup = cup.insert_header(*name, *value);
+        }
+        let if_none = header_exists("if-none-match");
+        Mock::given(path("/cup")).and(if_none).respond_with(not_modified.clone()).with_priority(1).mount(&server).await;
+        let if_since = header_exists("if-modified-since");
+        Mock::given(path("/cup")).and(if_since).respond_with(not_modified).with_priority(1).mount(&server).await;
+        Mock::given(path("/cup")).respond_with(cup).mount(&server).await;
+        let url = Url::parse(&format!("{}/cup#a", server.uri())).unwrap();
+        (server, direct, url)
+    }
+
+    /// The page again, as it is known from `first`.
+    async fn again(direct: &Direct, url: &Url, first: &PagePrice) -> Result<PagePrice, ProviderError> {
+        let known = Some(Known::of(first).unwrap());
+        direct.fetch_price(&Page { known, ..Page::at(url.clone()) }).await
+    }
+
+    async fn n_asked(server: &MockServer, at: &str) -> usize {
+        server.received_requests().await.unwrap().iter().filter(|request| request.url.path() == at).count()
+    }
+
+    #[tokio::test]
+    async fn a_page_that_was_read_is_asked_for_its_changes_and_keeps_its_price_when_there_are_none() {
+        let date = "Sun, 22 Nov 2026 10:00:00 GMT";
+        let both = [("etag", "W/\"a, b\""), ("last-modified", date)];
+        for (validators, sent) in [
+            (&both[..], &[("if-none-match", "W/\"a, b\""), ("if-modified-since", date)][..]),
+            (&both[1..], &[("if-modified-since", date)][..]),
+        ] {
+            let (server, direct, url) = conditional(ResponseTemplate::new(304), validators).await;
+            let first = direct.fetch_price(&url.clone().into()).await.unwrap();
+            let next = again(&direct, &url, &first).await.unwrap();
+            assert!(next.fetched_at > first.fetched_at && next.price.is_some());
+            assert_eq!((&next.price, &next.title, &next.details), (&first.price, &first.title, &first.details));
+            let asked = server.received_requests().await.unwrap();
+            let [first, next] = [1, 2].map(|n| &asked[n].headers);
+            assert!(first.get("if-none-match").is_none() && first.get("if-modified-since").is_none());
+            assert!(sent.iter().all(|(name, value)| next.get(*name).is_some_and(|sent| sent == value)), "{next:?}");
+            assert_eq!(n_asked(&server, "/cup").await, 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_that_has_changed_is_read_anew() {
+        let changed = page(CUP.replace("12,90", "11,90")).insert_header("etag", "\"2\"");
+        let (_server, direct, url) = conditional(changed, &[("etag", "\"1\"")]).await;
+        let first = direct.fetch_price(&url.clone().into()).await.unwrap();
+        let next = again(&direct, &url, &first).await.unwrap();
+        assert_eq!(next.price.as_ref().unwrap().amount.to_string(), "11.90");
+        assert!(next.validators.is_some() && next.validators != first.validators);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_modified_but_not_what_is_known_is_read_whole() {
+        // Another page's, by its tag.
+        let other = ResponseTemplate::new(304).insert_header("etag", "\"2\"");
+        let (server, direct, url) = conditional(other, &[("etag", "\"1\"")]).await;
+        let first = direct.fetch_price(&url.clone().into()).await.unwrap();
+        let next = again(&direct, &url, &first).await.unwrap();
+        assert_eq!((next.price.is_some(), next.validators, n_asked(&server, "/cup").await), (true, None, 3));
+        // Another page's, because a redirect leads there now.
+        let (server, direct, url) = conditional(ResponseTemplate::new(304), &[("etag", "\"1\"")]).await;
+        let first = direct.fetch_price(&url.clone().into()).await.unwrap();
+        let moved = ResponseTemplate::new(302).insert_header("location", "/cup");
+        Mock::given(path("/old")).respond_with(moved).mount(&server).await;
+        let next = again(&direct, &url.join("/old#a").unwrap(), &first).await.unwrap();
+        assert!(next.price.is_some(), "redirects to the same page are followed");
+        let pan = page(CUP.replace("12,90", "7")).insert_header("etag", "\"1\"");
+        let not_modified = ResponseTemplate::new(304);
+        Mock::given(path("/pan")).and(header_exists("if-none-match")).respond_with(not_modified).mount(&server).await;
+        Mock::given(path("/pan")).respond_with(pan).mount(&server).await;
+        let next = again(&direct, &url.join("/pan#a").unwrap(), &first).await.unwrap();
+        assert_eq!(next.price.unwrap().amount.to_string(), "7");
+    }
+
+    #[tokio::test]
+    async fn not_modified_without_a_question_is_an_error_that_says_so() {
+        let error = fetch(ResponseTemplate::new(304)).await.unwrap_err();
+        let is_told = error.to_string().contains("304 Not Modified, but was not asked whether it has changed");
+        assert!(is_told && matches!(error, ProviderError::Unable { .. }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_page_without_a_price_is_read_whole_each_time() {
+        for answer in [page("<title>Cup</title>"), ResponseTemplate::new(404)] {
+            let read = fetch(answer.insert_header("etag", "\"1\"")).await.unwrap();
+            assert_eq!(Known::of(&read), None);
+        }
     }
 }

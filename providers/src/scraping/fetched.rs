@@ -12,6 +12,7 @@ use super::{
     PagePrice,
     access::{SERVICE, rejected},
     blocked, charset,
+    known::Validators,
 };
 use crate::{ProviderError, wait};
 
@@ -31,8 +32,8 @@ pub(super) struct Fetched {
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
     pub(super) at: DateTime<Utc>,
-    /// What the way took for it, in credits.
-    pub(super) credits: u32,
+    /// By what it may be asked whether it has changed.
+    pub(super) validators: Option<Validators>,
 }
 
 impl Fetched {
@@ -41,10 +42,10 @@ impl Fetched {
     /// # Errors
     /// [`ProviderError::Unable`] when something else came in its place, so that another way may have it.
     pub(super) async fn read(self, selector: Option<String>) -> Result<PagePrice, ProviderError> {
-        let Self { asked, url, status, headers, body, at, credits } = self;
+        let Self { asked, url, status, headers, body, at, validators } = self;
         if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
             let gone = Some(format!("{asked} answered {status}"));
-            return Ok(PagePrice { gone, credits, ..PagePrice::nothing(at) });
+            return Ok(PagePrice { gone, ..PagePrice::nothing(at) });
         }
         let blocked = |why: &str| ProviderError::Unable { service: SERVICE, message: format!("{asked}: {why}") };
         if !status.is_success() {
@@ -80,7 +81,9 @@ impl Fetched {
             Ok((Extract { title, price, details, moved_to }, None)) => {
                 // A page that has a price is read where it is.
                 let moved_to = moved_to.filter(|_| price.is_none());
-                Ok(PagePrice { title, price, details, fetched_at: at, moved_to, gone: None, credits })
+                // One without a price may have come to us by bad luck: it is worth a whole look each time.
+                let validators = validators.filter(|_| price.is_some());
+                Ok(PagePrice { title, price, details, fetched_at: at, moved_to, gone: None, validators })
             }
             Err(why) => Err(rejected(&asked, &format!("page {why}"))),
         }
@@ -92,6 +95,10 @@ fn refused(url: &Url, status: StatusCode, headers: &HeaderMap, at: DateTime<Utc>
     let message = format!("{url} answered {status}");
     let retry_after = wait::retry_after(headers, at);
     match status.as_u16() {
+        304 => {
+            let message = format!("{message}, but was not asked whether it has changed");
+            ProviderError::Unable { service: SERVICE, message }
+        }
         429 => ProviderError::RateLimited { service: SERVICE, message, retry_after },
         403 => ProviderError::Unable { service: SERVICE, message },
         408 | 425 | 500 | 502..=504 | 520..=530 => ProviderError::Transient { service: SERVICE, message, retry_after },

@@ -1,6 +1,10 @@
 //! What is read, and who reads.
 
-use std::{fmt::Debug, time::Duration};
+use std::{
+    fmt::Debug,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use fleet::Fleet;
@@ -8,13 +12,14 @@ use futures::future::{self, BoxFuture, FutureExt};
 use prices::{Details, Price};
 use url::Url;
 
+use super::known::{Known, Validators};
 use crate::{
     chain::{Ask, Provider, Turn},
     error::ProviderError,
 };
 
 /// A page to fetch.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Page {
     /// Where it is.
     pub url: Url,
@@ -22,11 +27,28 @@ pub struct Page {
     pub selector: Option<String>,
     /// Names this page of this job among those that wait for their turn at the host.
     pub ticket: String,
+    /// What it said before, if that is still known: then it is asked for only if it has changed since.
+    pub known: Option<Known>,
+    /// What whoever fetches it takes for it: credits of the relays' accounts. They are counted as they are taken, whatever comes of it.
+    pub credits: AtomicU32,
+}
+
+impl Page {
+    /// The page at this address.
+    #[must_use]
+    pub fn at(url: Url) -> Self {
+        Self { ticket: url.to_string(), url, selector: None, known: None, credits: AtomicU32::new(0) }
+    }
+
+    /// A relay has taken so many credits.
+    pub(super) fn took(&self, credits: u32) {
+        self.credits.fetch_add(credits, Ordering::Relaxed);
+    }
 }
 
 impl From<Url> for Page {
     fn from(url: Url) -> Self {
-        Self { ticket: url.to_string(), url, selector: None }
+        Self::at(url)
     }
 }
 
@@ -48,6 +70,11 @@ pub trait Scraper: Provider + Debug {
     fn cost(&self) -> f64 {
         1.0
     }
+
+    /// Whether nobody stands between it and the shop, so that a wait that it is asked for is the shop's own wish.
+    fn asks_the_shop(&self) -> bool {
+        false
+    }
 }
 
 /// What a page says.
@@ -65,8 +92,8 @@ pub struct PagePrice {
     pub moved_to: Option<Url>,
     /// What the server answered, when there is no such page any more.
     pub gone: Option<String>,
-    /// What whoever fetched it took for it: credits of the relay's account.
-    pub credits: u32,
+    /// By what it may be asked for the next time only if it has changed; `None` where it has to be read anew.
+    pub validators: Option<Validators>,
 }
 
 impl PagePrice {
@@ -80,7 +107,7 @@ impl PagePrice {
             fetched_at,
             moved_to: None,
             gone: None,
-            credits: 0,
+            validators: None,
         }
     }
 }
@@ -98,6 +125,11 @@ impl<'p> Ask<dyn Scraper + 'p> for Page {
 
     fn cost_of_way(&self, provider: &(dyn Scraper + 'p)) -> Option<f64> {
         Some(provider.cost())
+    }
+
+    /// No way leads around a wait that the shop asked for.
+    fn waits_for_all(&self, provider: &(dyn Scraper + 'p)) -> bool {
+        provider.asks_the_shop()
     }
 
     /// Each shop by itself: one that is down says nothing of the others.

@@ -11,16 +11,16 @@ use services::{Config, Name};
 use url::Url;
 
 use super::{
-    Scraper,
-    access::{Access, SERVICE, built},
+    Page, Scraper,
+    access::{Access, SERVICE},
     fetched::{self, Fetched},
+    relay,
     way::{Got, Way},
 };
-use crate::{Provider, ProviderError, http, wait};
+use crate::{Provider, ProviderError, wait};
 
 pub(super) const NAME: &str = "scraperapi";
 const BASE_URL: &str = "https://api.scraperapi.com";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// It gives up after 70 s; whoever leaves earlier has it done and paid again.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(75);
 /// When its account has as many requests under way as it may.
@@ -51,25 +51,15 @@ impl ScraperApi {
             message: format!("SCRAPERAPI_BASE_URL={base_url:?}: {error}"),
         };
         let base_url = Url::parse(base_url).map_err(misconfigured)?;
-        let client = http::client().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT);
-        let client = built(client.redirect(reqwest::redirect::Policy::none()))?;
-        Ok(Self { client, base_url, key: key.into(), access: access.clone() })
+        Ok(Self { client: relay::client(TIMEOUT)?, base_url, key: key.into(), access: access.clone() })
     }
 
-    async fn fetch(&self, url: &Url) -> Result<Got, ProviderError> {
+    async fn fetch(&self, url: &Url, page: &Page) -> Result<Got, ProviderError> {
         let mut target = url.clone();
         target.set_fragment(None);
         let query = [("api_key", self.key.expose_secret()), ("url", target.as_str())];
         let asked = self.client.get(self.base_url.clone()).query(&query).send().await;
-        // Its error shows the address, and that has the key.
-        let failure = |error: &reqwest::Error| ProviderError::Transient {
-            service: SERVICE,
-            message: format!(
-                "{url} by {NAME}: {}",
-                if error.is_timeout() { "timed out" } else { "it cannot be reached, or broke off" }
-            ),
-            retry_after: None,
-        };
+        let failure = |error: &reqwest::Error| relay::failure(url, NAME, error);
         let answer = asked.map_err(|error| failure(&error))?;
         let at = Utc::now();
         let (status, headers) = (answer.status(), answer.headers().clone());
@@ -77,6 +67,7 @@ impl ScraperApi {
             return Err(refused(url, answer).await);
         }
         let text = |name| wait::header(&headers, name);
+        page.took(text("sa-credit-cost").and_then(|cost| cost.parse().ok()).unwrap_or(1));
         let mut final_url = text("sa-final-url").and_then(|url| Url::parse(url).ok()).unwrap_or(target);
         if final_url.fragment().is_none() {
             final_url.set_fragment(url.fragment());
@@ -84,9 +75,9 @@ impl ScraperApi {
         if final_url.origin() != url.origin() {
             self.access.check(&final_url).await?;
         }
-        let credits = text("sa-credit-cost").and_then(|cost| cost.parse().ok()).unwrap_or(1);
         let body = fetched::read_body(url, answer, failure).await?;
-        Ok(Got::Page(Box::new(Fetched { asked: url.clone(), url: final_url, status, headers, body, at, credits })))
+        let asked = url.clone();
+        Ok(Got::Page(Box::new(Fetched { asked, url: final_url, status, headers, body, at, validators: None })))
     }
 }
 
@@ -121,8 +112,8 @@ impl Way for ScraperApi {
         &self.access
     }
 
-    fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Got, ProviderError>> {
-        self.fetch(url).boxed()
+    fn get<'a>(&'a self, url: &'a Url, page: &'a Page) -> BoxFuture<'a, Result<Got, ProviderError>> {
+        self.fetch(url, page).boxed()
     }
 
     fn cost(&self) -> f64 {
@@ -146,8 +137,8 @@ mod tests {
     const CUP: &str = r#"<title>Cup</title><script type="application/ld+json">
         {"@type":"Product","url":"/new","offers":{"price":"12.90","priceCurrency":"EUR"}}</script>"#;
 
-    /// What becomes of a page when ScraperAPI answers so. The shop itself has no robots.txt.
-    async fn fetch(answer: ResponseTemplate) -> Result<PagePrice, ProviderError> {
+    /// What becomes of a page when ScraperAPI answers so, and what it took. The shop itself has no robots.txt.
+    async fn fetch(answer: ResponseTemplate) -> (Result<PagePrice, ProviderError>, u32) {
         let (shop, relay) = (MockServer::start().await, MockServer::start().await);
         let page = format!("{}/cup?a=1&b=é", shop.uri());
         let page = Url::parse(&page).unwrap();
@@ -161,9 +152,10 @@ mod tests {
         let way = ScraperApi::new("hush", &relay.uri(), &access).unwrap();
         let mut with_part = page.clone();
         with_part.set_fragment(Some("part"));
-        let answer = way.fetch_price(&with_part.into()).await;
+        let page = Page::at(with_part);
+        let answer = way.fetch_price(&page).await;
         assert!(answer.as_ref().err().is_none_or(|error| !error.to_string().contains("hush")), "{answer:?}");
-        answer
+        (answer, page.credits.into_inner())
     }
 
     fn page(status: u16, html: &str) -> ResponseTemplate {
@@ -172,11 +164,40 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_is_read_with_what_it_took() {
-        let answer = fetch(page(200, CUP).insert_header("sa-credit-cost", "5")).await.unwrap();
+        let (answer, credits) =
+            fetch(page(200, CUP).insert_header("sa-credit-cost", "5").insert_header("etag", "1")).await;
+        let answer = answer.unwrap();
         assert_eq!(answer.price.unwrap().amount.to_string(), "12.90");
-        assert_eq!((answer.title.as_deref(), answer.credits, answer.gone), (Some("Cup"), 5, None));
-        let gone = fetch(page(404, "no such page")).await.unwrap();
-        assert!(gone.price.is_none() && gone.gone.is_some());
+        assert_eq!((answer.title.as_deref(), credits, answer.gone), (Some("Cup"), 5, None));
+        assert_eq!(answer.validators, None, "each of its answers is paid for, changed or not");
+        let (gone, credits) = fetch(page(404, "no such page")).await;
+        let gone = gone.unwrap();
+        assert!(gone.price.is_none() && gone.gone.is_some() && credits == 1);
+    }
+
+    #[tokio::test]
+    async fn what_a_page_took_is_known_although_it_cannot_be_read() {
+        let pdf =
+            ResponseTemplate::new(200).set_body_raw("%PDF", "application/pdf").insert_header("sa-credit-cost", "10");
+        for (answer, took) in [(pdf, 10), (page(200, ""), 1), (page(500, ""), 0)] {
+            let (answer, credits) = fetch(answer).await;
+            assert_eq!((answer.is_err(), credits), (true, took));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_pages_took_that_sent_on_is_counted_although_the_last_one_fails() {
+        let (shop, relay) = (MockServer::start().await, MockServer::start().await);
+        let at = |path: &str| format!("{}/{path}", shop.uri());
+        let sends_on =
+            page(200, "<meta http-equiv=refresh content=\"0;url=/next\">").insert_header("sa-credit-cost", "5");
+        Mock::given(query_param("url", at("cup"))).respond_with(sends_on).mount(&relay).await;
+        Mock::given(query_param("url", at("next"))).respond_with(page(500, "")).mount(&relay).await;
+        let access = Arc::new(Access::new(&["127.0.0.1".to_owned()], None).unwrap());
+        let way = ScraperApi::new("hush", &relay.uri(), &access).unwrap();
+        let page = Page::at(Url::parse(&at("cup")).unwrap());
+        let answer = way.fetch_price(&page).await;
+        assert_eq!((answer.is_err(), page.credits.into_inner()), (true, 5));
     }
 
     #[tokio::test]
@@ -195,10 +216,12 @@ mod tests {
             (page(200, ""), "provider_unable"),
             (page(200, "<div id=px-captcha>"), "provider_unable"),
         ] {
-            let error = fetch(answer).await.unwrap_err();
+            let error = fetch(answer).await.0.unwrap_err();
             assert_eq!(kind(&error), code, "{error}");
         }
-        let ProviderError::RateLimited { retry_after, .. } = fetch(page(429, "")).await.unwrap_err() else { panic!() };
+        let ProviderError::RateLimited { retry_after, .. } = fetch(page(429, "")).await.0.unwrap_err() else {
+            panic!()
+        };
         assert_eq!(retry_after, Some(THREADS_BUSY));
     }
 }

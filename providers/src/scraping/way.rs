@@ -23,11 +23,17 @@ pub(super) trait Way: Provider + Debug {
     fn access(&self) -> &Access;
 
     /// Fetches one page that passed.
-    fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Got, ProviderError>>;
+    /// This is `page`, or where that sends on to.
+    fn get<'a>(&'a self, url: &'a Url, page: &'a Page) -> BoxFuture<'a, Result<Got, ProviderError>>;
 
     /// What one try costs, compared with a page fetched directly.
     fn cost(&self) -> f64 {
         1.0
+    }
+
+    /// See [`Scraper::asks_the_shop`].
+    fn asks_the_shop(&self) -> bool {
+        false
     }
 }
 
@@ -43,33 +49,39 @@ impl<W: Way> Scraper for W {
     fn cost(&self) -> f64 {
         Way::cost(self)
     }
+
+    fn asks_the_shop(&self) -> bool {
+        Way::asks_the_shop(self)
+    }
 }
 
 /// What came.
 pub(super) enum Got {
     Page(Box<Fetched>),
+    /// It is still as it was.
+    Known(Box<PagePrice>),
     /// The page is at another host, which was not asked.
     Elsewhere(Url, DateTime<Utc>),
 }
 
 /// Fetches and reads a page.
-async fn read(way: &impl Way, Page { url, selector, .. }: &Page) -> Result<PagePrice, ProviderError> {
-    let (mut target, mut credits) = (url.clone(), 0);
+async fn read(way: &impl Way, page: &Page) -> Result<PagePrice, ProviderError> {
+    let url = &page.url;
+    let mut target = url.clone();
     for _ in 0..=REFRESHES {
         way.access().check(&target).await?;
-        let mut page = match way.get(&target).await? {
-            Got::Page(fetched) => fetched.read(selector.clone()).await?,
+        let read = match way.get(&target, page).await? {
+            Got::Page(fetched) => fetched.read(page.selector.clone()).await?,
+            Got::Known(read) => *read,
             Got::Elsewhere(next, at) => PagePrice { moved_to: Some(next), ..PagePrice::nothing(at) },
         };
-        credits += page.credits;
-        page.credits = credits;
-        match page.moved_to {
+        match read.moved_to {
             Some(next) if next.host() == target.host() => target = next,
             Some(next) => {
                 way.access().guard.check(&next).map_err(|refused| rejected(url, &refused.to_string()))?;
-                return Ok(PagePrice { moved_to: Some(next), ..page });
+                return Ok(PagePrice { moved_to: Some(next), ..read });
             }
-            None => return Ok(page),
+            None => return Ok(read),
         }
     }
     Err(rejected(url, &format!("pages send on more than {REFRESHES} times")))

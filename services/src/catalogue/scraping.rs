@@ -40,6 +40,13 @@ pub(super) static ENTRY: Entry = Entry {
         )
         .example("https://jobs.example/pricebot"),
         Variable::optional(
+            "RATES_URL",
+            "where exchange rates are read each working day, also in mock mode: a file in the form of the European Central Bank's \
+             `eurofxref-daily.xml`",
+            http_url,
+        )
+        .example("https://www.ecb.europa.eu/stats/eurofxref/eurofxref-daily.xml"),
+        Variable::optional(
             "SCRAPE_ALLOW_HOSTS",
             "hosts and networks (`10.0.0.0/8`), separated by commas, that the guard against private addresses lets pass; for tests",
             anything,

@@ -5,9 +5,8 @@
 //! `ticks._id` is made of the schedule and the tick, so that of any number of replicas one inserts it: that is what makes a tick
 //! happen once. A tick has `push_at` as long as its job is to be pushed or has to be looked after, and `spec` as long.
 //!
-//! Order, lowest first: `documents`, `schedule`, `tick`, `tasks`.
+//! Order, lowest first: `schedule`, `tick`, `tasks`.
 
-mod documents;
 mod schedule;
 mod tasks;
 mod tick;
@@ -17,7 +16,6 @@ use std::time::Duration;
 use async_recursion::async_recursion as boxed;
 use mongodb::{bson::doc, options::IndexOptions};
 
-pub use documents::{Documents, Unreadable};
 pub use schedule::{Advance, Reckoned, StoredSchedule};
 pub use tasks::{Cursor, Monitor, TaskProgress, Tenant};
 pub use tick::{Tick, TickOutcome};
@@ -27,14 +25,14 @@ use crate::{
     index::{index, index_with},
 };
 use schedule::SCHEDULES;
-use tasks::{PROGRESS, TENANTS};
+use tasks::{MONITORS, PROGRESS, TENANTS};
 use tick::TICKS;
 
 /// How long it is remembered that a schedule was due.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl Store {
-    /// Creates the indexes of schedules, ticks and trials. May be repeated.
+    /// Creates the indexes of schedules, ticks, monitors and trials. May be repeated.
     ///
     /// # Errors
     /// As MongoDB gives them; nothing has to be undone before the next call.
@@ -52,6 +50,7 @@ impl Store {
         ];
         self.create_indexes(TICKS, ticks).await?;
         self.create_indexes(PROGRESS, [index_with("expiry", doc! { "at": 1 }, kept())]).await?;
+        self.create_indexes(MONITORS, [index("product", doc! { "tenant": 1, "product_id": 1 })]).await?;
         self.create_indexes(TENANTS, [index_with("trial_ends_at", doc! { "trial_ends_at": 1 }, sparse())]).await
     }
 }

@@ -4,8 +4,12 @@ use async_recursion::async_recursion as boxed;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use serde::{Deserialize, Serialize};
 
-use super::documents::{Changes, Documents, at_most, to_document};
-use crate::{ANSWER_TIMEOUT, Error, Moment, Store, error::is_duplicate_key, run};
+use crate::{
+    ANSWER_TIMEOUT, Error, Moment, Store,
+    documents::{Changes, Documents, at_most, to_document},
+    error::is_duplicate_key,
+    run,
+};
 
 pub(super) const SCHEDULES: &str = "schedules";
 

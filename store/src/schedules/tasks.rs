@@ -2,12 +2,11 @@
 
 use async_recursion::async_recursion as boxed;
 use futures::TryStreamExt;
-use mongodb::bson::{Bson, DateTime, Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 
-use super::documents::id_text;
-use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store, run};
+use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store, documents::id_text, run};
 
-const MONITORS: &str = "monitors";
+pub(super) const MONITORS: &str = "monitors";
 pub(super) const TENANTS: &str = "tenants";
 pub(super) const PROGRESS: &str = "task_progress";
 
@@ -39,6 +38,8 @@ pub struct Tenant {
     pub time_zone: String,
     /// When its trial ends.
     pub trial_ends_at: Option<Moment>,
+    /// It is told of a competitor's price that moved by so many percent; as text, as it is a number of any kind.
+    pub price_alert_percent: Option<String>,
 }
 
 /// How far a task is.
@@ -62,12 +63,7 @@ impl Store {
     /// [`Error::Unavailable`] when it may work later.
     #[boxed]
     pub async fn monitors(&self, after: Option<Cursor>, limit: usize) -> Result<(Vec<Monitor>, Option<Cursor>), Error> {
-        self.page(MONITORS, Document::new(), after, limit, |document| {
-            let text = |name: &str| document.get_str(name).ok().map(str::to_owned);
-            let id = id_text(document)?;
-            Some(Monitor { id, tenant: text("tenant")?, product_id: text("product_id")?, url: text("url")? })
-        })
-        .await
+        self.page(MONITORS, Document::new(), after, limit, read_monitor).await
     }
 
     /// Tenants, in pages like [`Store::monitors`]: all, or those whose trial ends between two times (Unix milliseconds).
@@ -84,21 +80,31 @@ impl Store {
         let filter = trial_ends_between_ms.map_or_else(Document::new, |(from_ms, to_ms)| {
             doc! { "trial_ends_at": { "$gte": Moment::from_ms(from_ms), "$lte": Moment::from_ms(to_ms) } }
         });
-        self.page(TENANTS, filter, after, limit, |document| {
-            let text = |name: &str| document.get_str(name).ok().map(str::to_owned);
-            let trial_ends_at = document.get_datetime("trial_ends_at").ok();
-            Some(Tenant {
-                id: id_text(document)?,
-                name: text("name").unwrap_or_default(),
-                email: text("email")?,
-                language: text("language").unwrap_or_default(),
-                time_zone: text("time_zone").unwrap_or_default(),
-                trial_ends_at: trial_ends_at
-                    .and_then(|at| u64::try_from(at.timestamp_millis()).ok())
-                    .map(Moment::from_ms),
-            })
-        })
-        .await
+        self.page(TENANTS, filter, after, limit, read_tenant).await
+    }
+
+    /// A tenant, if the back end has written one of this id.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
+    pub async fn tenant(&self, id: &str) -> Result<Option<Tenant>, Error> {
+        // The back end may use object ids, which are known here by their text.
+        let mut ids = vec![Bson::from(id)];
+        ids.extend(ObjectId::parse_str(id).ok().map(Bson::from));
+        let found: Vec<Document> = self.find(TENANTS, doc! { "_id": { "$in": ids } }, doc! {}, 1).await?;
+        Ok(found.first().and_then(read_tenant))
+    }
+
+    /// The pages that are watched of a tenant's product, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
+    pub async fn monitors_of(&self, tenant: &str, product_id: &str, limit: usize) -> Result<Vec<Monitor>, Error> {
+        let filter = doc! { "tenant": tenant, "product_id": product_id };
+        let found: Vec<Document> = self.find(MONITORS, filter, doc! { "_id": 1 }, limit).await?;
+        Ok(found.iter().filter_map(read_monitor).collect())
     }
 
     /// How many jobs of a tenant, created between two times (Unix milliseconds), ended: kind, state and number, in order. A mock publication counts as
@@ -187,5 +193,37 @@ impl Store {
         let last = documents.last().filter(|_| documents.len() == limit);
         let next = last.and_then(|last| last.get("_id").cloned()).map(Cursor);
         Ok((documents.iter().filter_map(read).collect(), next))
+    }
+}
+
+fn read_monitor(document: &Document) -> Option<Monitor> {
+    let text = |name: &str| document.get_str(name).ok().map(str::to_owned);
+    let id = id_text(document)?;
+    Some(Monitor { id, tenant: text("tenant")?, product_id: text("product_id")?, url: text("url")? })
+}
+
+fn read_tenant(document: &Document) -> Option<Tenant> {
+    let text = |name: &str| document.get_str(name).ok().map(str::to_owned);
+    let trial_ends_at = document.get_datetime("trial_ends_at").ok();
+    Some(Tenant {
+        id: id_text(document)?,
+        name: text("name").unwrap_or_default(),
+        email: text("email")?,
+        language: text("language").unwrap_or_default(),
+        time_zone: text("time_zone").unwrap_or_default(),
+        trial_ends_at: trial_ends_at.and_then(|at| u64::try_from(at.timestamp_millis()).ok()).map(Moment::from_ms),
+        price_alert_percent: document.get("price_alert_percent").and_then(number),
+    })
+}
+
+/// A number of any kind as text.
+fn number(value: &Bson) -> Option<String> {
+    match value {
+        Bson::Int32(number) => Some(number.to_string()),
+        Bson::Int64(number) => Some(number.to_string()),
+        Bson::Double(number) => Some(number.to_string()),
+        Bson::Decimal128(number) => Some(number.to_string()),
+        Bson::String(text) => Some(text.clone()),
+        _ => None,
     }
 }

@@ -9,8 +9,12 @@ use mongodb::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::documents::{Changes, Documents, at_most, to_document};
-use crate::{ANSWER_TIMEOUT, Error, Moment, Store, error::DUPLICATE_KEY, run};
+use crate::{
+    ANSWER_TIMEOUT, Error, Moment, Store,
+    documents::{Changes, Documents, at_most, to_document},
+    error::DUPLICATE_KEY,
+    run,
+};
 
 pub(super) const TICKS: &str = "ticks";
 

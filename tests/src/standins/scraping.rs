@@ -4,7 +4,10 @@
 
 use std::{
     fs,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use axum::{
@@ -15,8 +18,10 @@ use axum::{
     response::{Html, IntoResponse, Response},
     routing::{get, post},
 };
+use chrono::{DateTime, Utc};
 use reqwest::Client;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::{
@@ -29,6 +34,7 @@ use crate::example;
 #[derive(Debug)]
 pub struct Pages {
     front: Front,
+    not_modified: Arc<AtomicUsize>,
 }
 
 impl Pages {
@@ -37,7 +43,9 @@ impl Pages {
     /// # Errors
     /// When the port cannot be bound.
     pub async fn start(port: u16) -> anyhow::Result<Self> {
-        Ok(Self { front: Front::start(port, Router::new().fallback(page)).await? })
+        let not_modified = Arc::new(AtomicUsize::new(0));
+        let routes = Router::new().fallback(page).with_state(Arc::clone(&not_modified));
+        Ok(Self { front: Front::start(port, routes).await?, not_modified })
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -51,15 +59,50 @@ impl Pages {
     pub fn faults(&self) -> &Faults {
         self.front.faults()
     }
+
+    /// How often it answered that a page has not changed.
+    #[must_use]
+    pub fn n_not_modified(&self) -> usize {
+        self.not_modified.load(Ordering::SeqCst)
+    }
 }
 
-async fn page(uri: Uri) -> Response {
+async fn page(State(not_modified): State<Arc<AtomicUsize>>, uri: Uri, headers: HeaderMap) -> Response {
     let name = uri.path().trim_start_matches('/');
     let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
-    match fs::read_to_string(example("shops").join(name)) {
-        Ok(html) if is_plain => Html(html).into_response(),
+    let path = example("shops").join(name);
+    let modified = fs::metadata(&path).and_then(|file| file.modified()).map(DateTime::from).unwrap_or_default();
+    match fs::read_to_string(path) {
+        Ok(html) if is_plain => {
+            let response = if_changed(&headers, html, modified);
+            not_modified.fetch_add(usize::from(response.status() == StatusCode::NOT_MODIFIED), Ordering::SeqCst);
+            response
+        }
         _ => StatusCode::NOT_FOUND.into_response(),
     }
+}
+
+/// A page with a weak tag of its content and the time of its last change; 304 to whoever has it already (RFC 9110, 13.2.2).
+#[must_use]
+pub fn if_changed(asked: &HeaderMap, html: String, modified: DateTime<Utc>) -> Response {
+    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    let hash = Sha256::digest(&html);
+    let tag = format!("\"{:02x}{:02x}{:02x}{:02x}\"", hash[0], hash[1], hash[2], hash[3]);
+    let tags = text(asked, header::IF_NONE_MATCH.as_str());
+    let has_it = if tags.is_empty() {
+        let since = DateTime::parse_from_rfc2822(text(asked, header::IF_MODIFIED_SINCE.as_str())).ok();
+        since.is_some_and(|since| modified.timestamp() <= since.timestamp())
+    } else {
+        tags == "*" || tags.split(',').any(|known| opaque(known) == tag)
+    };
+    let validators = [
+        (header::ETAG, format!("W/{tag}")),
+        (header::LAST_MODIFIED, modified.format("%a, %d %b %Y %H:%M:%S GMT").to_string()),
+    ];
+    if has_it {
+        return (StatusCode::NOT_MODIFIED, validators).into_response();
+    }
+    (validators, Html(html)).into_response()
 }
 
 /// ScraperAPI with an account that has so many credits; ends when it is dropped.

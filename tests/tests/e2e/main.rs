@@ -31,6 +31,7 @@ mod openapi;
 mod outage;
 mod packaging;
 mod poison;
+mod prices;
 mod receipts;
 mod redis_outage;
 mod refusing_redis;

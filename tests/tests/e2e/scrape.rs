@@ -16,6 +16,7 @@ use axum::{
 };
 use fleet::Fleet;
 use jobs::{Context, Handler, JobError, scrape::Scrape};
+use mongodb::bson::doc;
 use providers::Providers;
 use services::Config;
 
@@ -25,7 +26,7 @@ use tests::{
     JOB_PATIENCE, Options, PATIENCE, Shop, System,
     standins::{
         fault::{Fault, Front},
-        scraping::{BrightData, ScraperApi},
+        scraping::{BrightData, ScraperApi, if_changed},
     },
 };
 
@@ -154,6 +155,12 @@ async fn a_shop_that_cannot_answer_has_no_price_until_it_is_healed() {
     };
     assert_eq!(heal().await["replaced"], 0);
     assert_eq!(system.job(&id).await["degraded"], true);
+    wait_until("the page of the other shop is kept until then", JOB_PATIENCE, async || {
+        heal().await;
+        prices(&system).await.find_one(doc! { "_id": &id, "heal_so_far": { "$exists": true } }).await.unwrap().is_some()
+    })
+    .await;
+    assert_eq!(fine.faults().n_asked("GET /b"), 2, "once by the job, once by the healing");
     broken.faults().recover();
     wait_until("the price is there", JOB_PATIENCE, async || {
         heal().await;
@@ -163,6 +170,59 @@ async fn a_shop_that_cannot_answer_has_no_price_until_it_is_healed() {
     let healed = system.job(&id).await;
     let amounts = [0, 1].map(|page: usize| &healed["result"]["pages"][page]["price"]["amount"]);
     assert_eq!(amounts, [&json!("39.90"), &json!("39.90")], "{healed}");
+    assert_eq!(fine.faults().n_asked("GET /b"), 2);
+    let settled = prices(&system).await.find_one(doc! { "_id": &id }).await.unwrap().unwrap();
+    assert!(!settled.contains_key("heal_so_far") && !settled.contains_key("heal_at"), "{settled}");
+}
+
+async fn prices(system: &System) -> mongodb::Collection<mongodb::bson::Document> {
+    mongodb::Client::with_uri_str(&system.mongo_url).await.unwrap().database(&system.name).collection("prices")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scrape_that_is_older_than_a_day_is_not_healed() {
+    let shop = shop().await;
+    shop.faults().always(Fault::status(500));
+    let system = System::start(Options::default().workers(1).real_scraping(4).env("BREAKER_OPEN_S", "1")).await;
+    let mut ids = Vec::new();
+    for number in 0..2 {
+        let payload = json!({ "product_id": "TEA-1", "urls": [format!("{}/{number}", shop.url())] });
+        let job = json!({ "kind": "scrape", "payload": payload, "options": { "max_attempts": 1 } });
+        ids.push(system.post("/api/jobs", &job).await.body["id"].as_str().unwrap().to_owned());
+        assert_eq!(system.wait_job(&ids[number]).await["degraded"], true);
+    }
+    let prices = prices(&system).await;
+    let day_ago = chrono::Utc::now().timestamp_millis() - 24 * 3_600_000;
+    for (id, made_ms) in [(&ids[0], day_ago - 1), (&ids[1], day_ago + 3_600_000)] {
+        let made = mongodb::bson::DateTime::from_millis(made_ms);
+        prices.update_one(doc! { "_id": id }, doc! { "$set": { "updated_at": made } }).await.unwrap();
+    }
+    let waits = async || system.get("/api/status/scraping").await.body["degraded_waiting"].clone();
+    let heal = async || {
+        let healing = system.post_job("maintenance", json!({ "task": "heal", "service": "scraping" })).await;
+        system.wait_job(&healing).await["result"]["healed"].clone()
+    };
+    let (mut left_alone, n_asked) = (0, shop.faults().n_asked("GET /0"));
+    wait_until("the old one is left alone", JOB_PATIENCE, async || {
+        left_alone += heal().await["left_alone"].as_u64().unwrap_or_default();
+        waits().await == 1
+    })
+    .await;
+    let old = prices.find_one(doc! { "_id": &ids[0] }).await.unwrap().unwrap();
+    assert_eq!((old.get_str("left_alone").unwrap(), old.contains_key("heal_at")), ("too old", false));
+    // What is put off is looked at again when it is too old, and no later.
+    let young = prices.find_one(doc! { "_id": &ids[1] }).await.unwrap().unwrap();
+    assert!(young.get_datetime("heal_at").unwrap().timestamp_millis() <= day_ago + 25 * 3_600_000);
+    shop.faults().recover();
+    wait_until("the other one is healed", JOB_PATIENCE, async || {
+        heal().await;
+        system.job(&ids[1]).await["degraded"] == false
+    })
+    .await;
+    let old = system.job(&ids[0]).await;
+    assert_eq!((&old["degraded"], &old["result"]["pages"][0]["price"]), (&json!(true), &Value::Null));
+    assert_eq!(shop.faults().n_asked("GET /0"), n_asked);
+    assert!(left_alone <= 1, "the worker's own healing may have been first");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -312,4 +372,165 @@ async fn all_replicas_together_keep_a_shops_pace_and_a_job_keeps_the_pages_that_
     assert_eq!((visits.len(), shop.under_way.load(Ordering::SeqCst)), (16, 1), "each page is fetched once");
     let whole = *visits.last().unwrap() - began;
     assert!(whole >= Duration::from_millis(15 * PACE_MS), "{whole:?}");
+}
+
+/// A shop whose page has this price, and changes with it. It counts the answers by their status.
+struct ChangingShop {
+    front: Front,
+    html: Arc<Mutex<String>>,
+    answers: Arc<Mutex<Vec<u16>>>,
+}
+
+impl ChangingShop {
+    async fn start() -> Self {
+        let (html, answers) = (Arc::new(Mutex::new(PAGE.to_owned())), Arc::new(Mutex::new(Vec::new())));
+        let (now, seen) = (html.clone(), answers.clone());
+        let answer = async move |headers: HeaderMap, uri: Uri| match uri.path() {
+            "/robots.txt" => StatusCode::NOT_FOUND.into_response(),
+            _ => {
+                let html = now.lock().unwrap().clone();
+                // Nothing but the tag tells whether it has changed.
+                let response = if_changed(&headers, html, chrono::DateTime::UNIX_EPOCH);
+                seen.lock().unwrap().push(response.status().as_u16());
+                response
+            }
+        };
+        Self { front: Front::start(0, Router::new().fallback(answer)).await.unwrap(), html, answers }
+    }
+
+    /// What was answered since the last time.
+    fn answers(&self) -> Vec<u16> {
+        std::mem::take(&mut self.answers.lock().unwrap())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_has_not_changed_keeps_its_price_without_being_sent_again() {
+    let shop = ChangingShop::start().await;
+    let system = System::start(Options::default().workers(1).real_scraping(4)).await;
+    let pages = mongodb::Client::with_uri_str(&system.mongo_url).await.unwrap().database(&system.name);
+    let pages = pages.collection::<mongodb::bson::Document>("pages");
+    let scrape = async |tenant: &str, selector: Option<&str>| {
+        let mut payload = json!({ "product_id": "TEA-1", "urls": [format!("{}/tea", shop.front.url())] });
+        if let Some(selector) = selector {
+            payload["selector"] = json!(selector);
+        }
+        let job = json!({ "kind": "scrape", "payload": payload, "options": { "tenant": tenant } });
+        let id = system.post("/api/jobs", &job).await.body["id"].as_str().unwrap().to_owned();
+        let job = system.wait_job(&id).await;
+        assert_eq!(
+            (&job["state"], &job["degraded"], &job["provider"]),
+            (&json!("succeeded"), &json!(false), &json!("direct")),
+            "{job}"
+        );
+        job["result"]["pages"][0].clone()
+    };
+    let first = scrape("acme", None).await;
+    assert_eq!((first["price"]["amount"].as_str(), shop.answers()), (Some("39.90"), vec![200]));
+    let kept = pages.find_one(doc! {}).await.unwrap().unwrap();
+    let left_ms = kept.get_datetime("expires_at").unwrap().timestamp_millis() - chrono::Utc::now().timestamp_millis();
+    let left_h = left_ms / 3_600_000;
+    assert!((71..=72).contains(&left_h), "it is read whole after three days: {left_h}");
+
+    // Whoever asks.
+    for tenant in ["acme", "other"] {
+        let mut again = scrape(tenant, None).await;
+        assert!(time(&again["fetched_at"]) > time(&first["fetched_at"]));
+        again["fetched_at"] = first["fetched_at"].clone();
+        assert_eq!((&again, shop.answers()), (&first, vec![304]));
+    }
+    scrape("acme", Some("b")).await;
+    assert_eq!(shop.answers(), [200], "another selector reads another price");
+
+    *shop.html.lock().unwrap() = PAGE.replace("39.90", "35.90");
+    assert_eq!(scrape("acme", None).await["price"]["amount"], "35.90");
+    assert_eq!(scrape("acme", None).await["price"]["amount"], "35.90");
+    assert_eq!(shop.answers(), [200, 304]);
+
+    // What was read too long ago, and what is lost.
+    let past = mongodb::bson::DateTime::from_millis(0);
+    pages.update_many(doc! {}, doc! { "$set": { "expires_at": past } }).await.unwrap();
+    scrape("acme", None).await;
+    pages.update_many(doc! {}, doc! { "$set": { "page": "{" } }).await.unwrap();
+    scrape("acme", None).await;
+    pages.delete_many(doc! {}).await.unwrap();
+    scrape("acme", None).await;
+    assert_eq!(shop.answers(), [200, 200, 200]);
+}
+
+#[tokio::test]
+async fn a_page_is_read_whole_while_mongodb_is_away() {
+    let shop = ChangingShop::start().await;
+    let store = store::Store::open("mongodb://127.0.0.1:1", "shop").await.unwrap();
+    let context = Context { store: Some(store), ..context("127.0.0.1") };
+    for _ in 0..2 {
+        let job = json!({ "product_id": "TEA-1", "urls": [shop.front.url()] });
+        let done = serde_json::from_value::<Scrape>(job).unwrap().run(&context).await.unwrap();
+        assert!(done.result.pages[0].price.is_some() && done.degraded_reason.is_none());
+    }
+    assert_eq!(shop.answers(), [200, 200]);
+}
+
+/// The services of a process that shares `fleet`, with a relay.
+fn with_relay(fleet: &Fleet, relay: &ScraperApi) -> Context {
+    let vars = HashMap::from([
+        ("MOCK_MODE_SCRAPING", "false".to_owned()),
+        ("SCRAPE_ALLOW_HOSTS", "127.0.0.1".to_owned()),
+        ("SCRAPE_ROUTE", "direct,scraperapi".to_owned()),
+        ("SCRAPERAPI_KEY", "sa-hush".to_owned()),
+        ("SCRAPERAPI_BASE_URL", relay.url()),
+    ]);
+    let config = Config::from_vars(|name| vars.get(name).cloned());
+    Context { providers: Arc::new(Providers::from_config(&config, fleet).unwrap()), ..context("127.0.0.1") }
+}
+
+#[tokio::test]
+async fn a_wait_that_a_shop_asks_for_is_obeyed_by_relays_too() {
+    let (shop, fleet) = (shop().await, crate::shared_fleet());
+    let relay = ScraperApi::start(0, "sa-hush", 100).await.unwrap();
+    let context = with_relay(&fleet, &relay);
+    let job = || {
+        serde_json::from_value::<Scrape>(json!({ "product_id": "TEA-1", "urls": [format!("{}/tea", shop.url())] }))
+            .unwrap()
+    };
+    // Blocked so often that the relay comes first. (Once more would open the breaker.)
+    for _ in 0..4 {
+        shop.faults().on("/tea", Some(1), Fault::status(403));
+        assert_eq!(job().run(&context).await.unwrap().provider, Some("scraperapi"));
+        fleet.flush().await;
+    }
+    let n_asked = shop.faults().n_requests();
+    job().run(&context).await.unwrap();
+    assert_eq!(shop.faults().n_requests(), n_asked + 1, "by the relay alone");
+    fleet.flush().await;
+    relay.faults().next(1, Fault::status(500));
+    shop.faults().on("/tea", Some(1), Fault::retry_after(429, 60));
+    let error = job().run(&context).await.unwrap_err();
+    assert!(matches!(&error, JobError::Retry { after: Some(wait), .. } if wait.as_secs() == 60), "{error:?}");
+    fleet.flush().await;
+    let n_asked = (shop.faults().n_requests(), relay.faults().n_requests());
+    let error = job().run(&context).await.unwrap_err();
+    assert!(matches!(&error, JobError::Snooze { code: "rate_limited", .. }), "{error:?}");
+    assert_eq!((shop.faults().n_requests(), relay.faults().n_requests()), n_asked);
+}
+
+#[tokio::test]
+async fn a_page_that_must_not_be_fetched_says_nothing_of_its_shop() {
+    let (shop, fleet) = (BlockingShop::start().await, crate::shared_fleet());
+    let context = context_sharing(&fleet, "127.0.0.1");
+    let scrape = async |path: &str| {
+        let job = json!({ "product_id": "TEA-1", "urls": [format!("{}{path}", shop.url())] });
+        let ended = serde_json::from_value::<Scrape>(job).unwrap().run(&context).await;
+        fleet.flush().await;
+        match ended {
+            Ok(done) => done.degraded_reason.unwrap_or_default(),
+            Err(error) => error.to_string(),
+        }
+    };
+    for _ in 0..3 {
+        assert!(scrape("/private").await.contains("robots.txt"));
+    }
+    assert_eq!(fleet.calls_1h("scraping", "direct/127.0.0.1").await.unwrap(), (0, 0));
+    assert!(scrape("/tea").await.contains("403"));
+    assert_eq!(fleet.calls_1h("scraping", "direct/127.0.0.1").await.unwrap(), (1, 0));
 }

@@ -68,6 +68,7 @@ async fn run_and_store(context: &Context) -> Done<EmailResult> {
         job_id: context.job_id.to_string(),
         tenant: context.tenant.clone(),
         kind: Email::KIND.to_owned(),
+        product_id: None,
         provider: done.provider.map(str::to_owned),
         degraded: false,
         degraded_reason: None,

@@ -26,6 +26,24 @@ async fn pages_are_served_and_fail_as_told() {
 }
 
 #[tokio::test]
+async fn a_page_that_the_client_has_is_not_sent_again() {
+    let pages = Pages::start(0).await.unwrap();
+    let url = format!("{}/jsonld.html", pages.url());
+    let (_, _, headers) = get(&url, &[]).await;
+    let status =
+        async |name: &str, value: &str| client().get(&url).header(name, value).send().await.unwrap().status().as_u16();
+    let [tag, modified] = ["etag", "last-modified"].map(|name| headers[name].to_str().unwrap());
+    for (name, value) in [("if-none-match", tag), ("if-none-match", &tag[2..]), ("if-modified-since", modified)] {
+        assert_eq!(status(name, value).await, 304, "{name}: {value}");
+    }
+    let before = "Sun, 22 Nov 2015 10:00:00 GMT";
+    for (name, value) in [("if-none-match", "\"other\""), ("if-modified-since", before)] {
+        assert_eq!(status(name, value).await, 200, "{name}: {value}");
+    }
+    assert_eq!(pages.n_not_modified(), 3);
+}
+
+#[tokio::test]
 async fn scraperapi_gives_the_targets_status_and_body_and_counts_credits() {
     let pages = Pages::start(0).await.unwrap();
     let api = ScraperApi::start(0, "key", 27).await.unwrap();

@@ -36,7 +36,7 @@ pub struct Unreadable {
 
 impl Store {
     /// Documents of which each must be readable.
-    pub(super) async fn find<T: DeserializeOwned>(
+    pub(crate) async fn find<T: DeserializeOwned>(
         &self,
         collection: &'static str,
         filter: Document,
@@ -52,17 +52,30 @@ impl Store {
         }
     }
 
-    pub(super) async fn find_readable<T: DeserializeOwned>(
+    pub(crate) async fn find_readable<T: DeserializeOwned>(
         &self,
         collection: &'static str,
         filter: Document,
         sort: Document,
         limit: usize,
     ) -> Result<Documents<T>, Error> {
+        self.find_projected(collection, filter, sort, limit, Document::new()).await
+    }
+
+    /// Of the documents only what `projection` says; an empty one says all.
+    pub(crate) async fn find_projected<T: DeserializeOwned>(
+        &self,
+        collection: &'static str,
+        filter: Document,
+        sort: Document,
+        limit: usize,
+        projection: Document,
+    ) -> Result<Documents<T>, Error> {
         let found = self.collection(collection);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let find = async move {
-            let documents = found.find(filter).sort(sort).limit(limit).max_time(MAX_TIME).await?;
+            let documents =
+                found.find(filter).sort(sort).projection(projection).limit(limit).max_time(MAX_TIME).await?;
             documents.try_collect::<Vec<Document>>().await
         };
         let documents = run(format!("read {collection}"), ANSWER_TIMEOUT, find).await?;
@@ -80,7 +93,7 @@ impl Store {
         Ok(found)
     }
 
-    pub(super) async fn earliest_ms(
+    pub(crate) async fn earliest_ms(
         &self,
         collection: &'static str,
         field: &'static str,
@@ -98,7 +111,7 @@ impl Store {
     }
 
     /// Small updates in one command, each of one document.
-    pub(super) async fn update(
+    pub(crate) async fn update(
         &self,
         collection: &'static str,
         updates: impl Iterator<Item = (Document, Changes)>,
@@ -109,27 +122,37 @@ impl Store {
             return Ok(());
         }
         let what = format!("update {} {collection}", updates.len());
+        let answer = self.run_updates(collection, updates, &what).await?;
+        let problem = answer.get("writeConcernError").or_else(|| answer.get("writeErrors"));
+        problem.map_or(Ok(()), |problem| Err(Error::Unavailable { what, reason: problem.to_string() }))
+    }
+
+    /// Statements `{ q, u, upsert }` in one command, and the server's answer.
+    pub(crate) async fn run_updates(
+        &self,
+        collection: &'static str,
+        updates: Vec<Document>,
+        what: &str,
+    ) -> Result<Document, Error> {
         let ms = |limit: Duration| i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
         let command = doc! {
             "update": collection, "updates": updates, "ordered": false, "maxTimeMS": ms(MAX_TIME),
             "writeConcern": { "w": "majority", "wtimeout": ms(MAJORITY_TIMEOUT) },
         };
         let database = self.database.clone();
-        let answer = run(what.clone(), ANSWER_TIMEOUT, async move { database.run_command(command).await }).await?;
-        let problem = answer.get("writeConcernError").or_else(|| answer.get("writeErrors"));
-        problem.map_or(Ok(()), |problem| Err(Error::Unavailable { what, reason: problem.to_string() }))
+        run(what.to_owned(), ANSWER_TIMEOUT, async move { database.run_command(command).await }).await
     }
 }
 
 /// What an update does to a document.
 #[derive(Default)]
-pub(super) struct Changes {
+pub(crate) struct Changes {
     set: Document,
     unset: Document,
 }
 
 impl Changes {
-    pub(super) fn set_or_unset(&mut self, field: &str, value: Option<Bson>) {
+    pub(crate) fn set_or_unset(&mut self, field: &str, value: Option<Bson>) {
         match value {
             Some(value) => self.set.insert(field, value),
             None => self.unset.insert(field, ""),
@@ -144,7 +167,7 @@ impl Changes {
 }
 
 /// The `_id` as text: the back end may use texts or object ids.
-pub(super) fn id_text(document: &Document) -> Option<String> {
+pub(crate) fn id_text(document: &Document) -> Option<String> {
     match document.get("_id")? {
         Bson::String(text) => Some(text.clone()),
         Bson::ObjectId(id) => Some(id.to_hex()),
@@ -152,7 +175,7 @@ pub(super) fn id_text(document: &Document) -> Option<String> {
     }
 }
 
-pub(super) fn at_most(field: &str, ms: u64, except: &[String]) -> Document {
+pub(crate) fn at_most(field: &str, ms: u64, except: &[String]) -> Document {
     let mut filter = doc! { field: { "$lte": Moment::from_ms(ms) } };
     if !except.is_empty() {
         filter.insert("_id", doc! { "$nin": except });
@@ -160,7 +183,7 @@ pub(super) fn at_most(field: &str, ms: u64, except: &[String]) -> Document {
     filter
 }
 
-pub(super) fn to_document(what: &str, value: &impl Serialize) -> Result<Document, Error> {
+pub(crate) fn to_document(what: &str, value: &impl Serialize) -> Result<Document, Error> {
     bson::serialize_to_document(value)
         .map_err(|error| Error::Refused { what: what.to_owned(), reason: error.to_string() })
 }

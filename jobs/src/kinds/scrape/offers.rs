@@ -1,0 +1,620 @@
+//! What scraped pages ask for a product, over time: a point a change, and an e-mail for each move that a tenant wants to hear of.
+//!
+//! A page's offer is one document (see `store/src/prices/`), which is read, changed here, and written back only if it is as it was read.
+//! So of jobs that run twice, side by side or in another order than they were made, the newest fetch counts and each change once. What
+//! is to be told is written with the price that it is about, and taken off when its e-mail is on its way; that has a fixed id, so whoever
+//! finishes what another began sends no second one.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use prices::{Asked, Comparison, Details, Method, Price, Rates};
+use queue::Client;
+use rust_decimal::{Decimal, RoundingStrategy};
+use store::{Alert, Error, Moment, Money, Offer, PricePoint, Store, StoredRates, Tenant, WriteOffer, offer_id};
+use url::Url;
+
+use crate::{
+    handler::Context,
+    kinds::email::{
+        PriceAlertData, PriceChange, Template,
+        tenant::{NotPushed, email, email_job, ms, push_emails, time, zone},
+    },
+};
+
+/// Others that write the same offers at the same moment make one begin anew so often at most; each time one of them is done.
+const TRIES: u32 = 20;
+/// A tenant is told of moves of so many percent, unless it says otherwise.
+const ALERT_PERCENT: Decimal = Decimal::from_parts(5, 0, 0, false, 0);
+/// Changes that a weekly summary tells.
+const MOST_CHANGES: usize = 20;
+/// Offers that are looked at for it, those that changed last.
+const LOOKED_AT: usize = 200;
+
+/// What a page said.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Visit {
+    url: String,
+    at_ms: u64,
+    /// `None` when it names none any more.
+    price: Option<Price>,
+    /// Why the last price does not hold any more, where there is none.
+    gone: Option<String>,
+    name: Option<String>,
+    condition: Option<String>,
+    seller: Option<String>,
+}
+
+/// A page that was fetched from its shop.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fetched<'a> {
+    pub(super) at: DateTime<Utc>,
+    pub(super) title: Option<&'a String>,
+    pub(super) price: Option<&'a Price>,
+    pub(super) details: &'a Details,
+    pub(super) error: Option<&'a String>,
+}
+
+impl Visit {
+    /// What the page at `url` says; `None` where that is nothing of a price, or made up.
+    pub(super) fn of(url: &str, page: &Fetched<'_>) -> Option<Self> {
+        let Fetched { price, details, error, .. } = *page;
+        if price.is_some_and(|price| price.method == Method::Mock || price.amount <= Decimal::ZERO) {
+            return None;
+        }
+        let gone = match (price, error, &details.availability) {
+            (Some(_), ..) => None,
+            (None, Some(error), _) => Some(format!("the page is gone: {error}")),
+            (None, None, Some(availability)) => {
+                Some(format!("the page names no price any more and says {availability}"))
+            }
+            // Perhaps we do not understand it.
+            (None, None, None) => return None,
+        };
+        Some(Self {
+            url: url.to_owned(),
+            at_ms: ms(page.at),
+            price: price.cloned(),
+            gone,
+            name: details.name.as_ref().or(page.title).cloned(),
+            condition: details.condition.clone(),
+            seller: details.seller.clone(),
+        })
+    }
+
+    /// The offer as it is after this visit; `None` when that changes nothing: a later one is known, or there is no offer. `percent` is the
+    /// move that the tenant wants to hear of, `None` when nobody is to be told.
+    fn after(
+        &self,
+        found: Option<&Offer>,
+        tenant: &str,
+        product_id: &str,
+        percent: Option<Decimal>,
+    ) -> Option<WriteOffer> {
+        let at = Moment::from_ms(self.at_ms);
+        let Some(price) = &self.price else {
+            let found = found.filter(|found| found.visited_at.ms() < self.at_ms)?;
+            let offer = Offer { visited_at: at, gone: self.gone.clone(), ..found.clone() };
+            return Some(WriteOffer { offer, point: None });
+        };
+        let amount = price.amount.to_string();
+        let Some(found) = found else {
+            let offer = Offer {
+                id: offer_id(tenant, product_id, &self.url),
+                tenant: tenant.to_owned(),
+                product_id: product_id.to_owned(),
+                url: self.url.clone(),
+                revision: 0,
+                name: self.name.clone(),
+                condition: self.condition.clone(),
+                seller: self.seller.clone(),
+                reference: price.currency.clone().map(|currency| Money { amount: amount.clone(), currency }),
+                amount,
+                currency: price.currency.clone(),
+                availability: price.availability.clone(),
+                since: at,
+                seen_at: at,
+                visited_at: at,
+                gone: None,
+                alerts: Vec::new(),
+            };
+            let point = Some(point_of(&offer));
+            return Some(WriteOffer { offer, point });
+        };
+        if found.visited_at.ms() >= self.at_ms {
+            return None;
+        }
+        let is_same = decimal(&found.amount) == Some(price.amount);
+        let has_changed = !is_same
+            || differ(found.currency.as_ref(), price.currency.as_ref())
+            || differ(found.availability.as_ref(), price.availability.as_ref());
+        // What the page does not tell this time is as it was.
+        let kept = |old: &Option<String>| old.clone().filter(|_| !has_changed);
+        let mut offer = Offer {
+            name: self.name.clone().or_else(|| found.name.clone()),
+            condition: self.condition.clone(),
+            seller: self.seller.clone(),
+            currency: price.currency.clone().or_else(|| found.currency.clone().filter(|_| is_same)),
+            availability: price.availability.clone().or_else(|| kept(&found.availability)),
+            amount: if is_same { found.amount.clone() } else { amount },
+            since: if has_changed { at } else { found.since },
+            seen_at: at,
+            visited_at: at,
+            gone: None,
+            ..found.clone()
+        };
+        tell(&mut offer, price.amount, percent);
+        let point = has_changed.then(|| point_of(&offer));
+        Some(WriteOffer { offer, point })
+    }
+
+    /// Whether this may be a move that a tenant wants to hear of.
+    fn moves(&self, found: &Offer) -> bool {
+        let reference = found.reference.as_ref();
+        let price = self.price.as_ref();
+        reference.zip(price).is_some_and(|(reference, price)| {
+            price.currency.as_ref() == Some(&reference.currency) && decimal(&reference.amount) != Some(price.amount)
+        })
+    }
+}
+
+/// Two words that are known and not the same.
+fn differ(one: Option<&String>, other: Option<&String>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| one != other)
+}
+
+fn point_of(offer: &Offer) -> PricePoint {
+    let Offer { since, amount, currency, availability, .. } = offer;
+    PricePoint { at: *since, amount: amount.clone(), currency: currency.clone(), availability: availability.clone() }
+}
+
+/// Compares an offer's new price with the one that was told last. In another currency that says nothing, so it begins anew.
+fn tell(offer: &mut Offer, amount: Decimal, percent: Option<Decimal>) {
+    let Some(currency) = offer.currency.clone() else { return };
+    let becomes = Money { amount: amount.to_string(), currency };
+    let old = offer.reference.as_ref().filter(|reference| reference.currency == becomes.currency);
+    let Some((was, told)) = old.and_then(|old| Some((decimal(&old.amount)?, old.amount.clone()))) else {
+        offer.reference = Some(becomes);
+        return;
+    };
+    if was == amount {
+        return;
+    }
+    let Some(percent) = percent else {
+        offer.reference = Some(becomes);
+        return;
+    };
+    let moved = (amount - was).abs().checked_mul(Decimal::ONE_HUNDRED).and_then(|moved| moved.checked_div(was.abs()));
+    if moved.is_none_or(|moved| moved >= percent) {
+        offer.alerts.push(Alert {
+            at: offer.seen_at,
+            was: told,
+            becomes: becomes.amount.clone(),
+            currency: becomes.currency.clone(),
+        });
+        offer.reference = Some(becomes);
+    }
+}
+
+fn decimal(text: &str) -> Option<Decimal> {
+    text.parse().ok()
+}
+
+/// From which move on the tenant wants to hear of a price.
+fn alert_percent(tenant: &Tenant) -> Decimal {
+    let said = tenant
+        .price_alert_percent
+        .as_deref()
+        .and_then(|text| text.parse().or_else(|_| Decimal::from_scientific(text)).ok());
+    said.filter(|percent: &Decimal| !percent.is_sign_negative()).unwrap_or(ALERT_PERCENT)
+}
+
+/// Writes down what pages said, and has the tenant told of moves. Costs two calls of MongoDB, however many pages there are, and none
+/// where nothing real was read; a move costs three more and one of Redis.
+pub(crate) async fn remember(context: &Context, product_id: &str, visits: &[Visit]) -> Result<(), Error> {
+    let Some(store) = context.store.as_ref().filter(|_| !visits.is_empty()) else { return Ok(()) };
+    let tenant = context.tenant.as_str();
+    // Of a page that is named twice the later visit counts.
+    let mut by_id = BTreeMap::new();
+    for visit in visits {
+        let known = by_id.entry(offer_id(tenant, product_id, &visit.url)).or_insert(visit);
+        if known.at_ms < visit.at_ms {
+            *known = visit;
+        }
+    }
+    let ids: Vec<String> = by_id.keys().cloned().collect();
+    let mut to_tell: Option<Option<Tenant>> = None;
+    for _ in 0..TRIES {
+        let found: BTreeMap<String, Offer> =
+            store.offers(&ids).await?.into_iter().map(|offer| (offer.id.clone(), offer)).collect();
+        if to_tell.is_none() && by_id.iter().any(|(id, visit)| found.get(id).is_some_and(|found| visit.moves(found))) {
+            to_tell = Some(store.tenant(tenant).await?.filter(|tenant| !tenant.email.is_empty()));
+        }
+        let percent = to_tell.iter().flatten().map(alert_percent).next();
+        let writes: Vec<WriteOffer> =
+            by_id.iter().filter_map(|(id, visit)| visit.after(found.get(id), tenant, product_id, percent)).collect();
+        if store.write_offers(&writes).await? {
+            let offers: Vec<Offer> = writes.into_iter().map(|write| write.offer).collect();
+            if let Some(client) = &context.client
+                && let Err(error) = send_alerts(store, client, &offers).await
+            {
+                // They are written down, and the timetable's task sends what is.
+                tracing::warn!(job.id = %context.job_id, %error, "alerts of prices go out later");
+            }
+            return Ok(());
+        }
+    }
+    let what = format!("write what {} pages ask", ids.len());
+    Err(Error::Unavailable { what, reason: "others write the same all the time".to_owned() })
+}
+
+/// Pushes the e-mails that wait at these offers, and takes them off; returns how many were added.
+pub(crate) async fn send_alerts(store: &Store, client: &Client, offers: &[Offer]) -> Result<u64, NotPushed> {
+    let mut tenants: BTreeMap<&str, Option<Tenant>> = BTreeMap::new();
+    let (mut jobs, mut sent) = (Vec::new(), Vec::new());
+    for offer in offers.iter().filter(|offer| !offer.alerts.is_empty()) {
+        if !tenants.contains_key(offer.tenant.as_str()) {
+            tenants.insert(&offer.tenant, store.tenant(&offer.tenant).await?);
+        }
+        let tenant = tenants[offer.tenant.as_str()].as_ref().filter(|tenant| !tenant.email.is_empty());
+        for alert in &offer.alerts {
+            sent.push((offer.id.as_str(), alert.at));
+            // Who has no address any more is not told.
+            let Some((tenant, template)) = tenant.zip(alert_email(offer, alert)) else { continue };
+            let name = format!("price alert/{}/{}", offer.id, alert.at.ms());
+            let id = client.fixed_id("email", &name, alert.at.ms()).await?;
+            let email = email(tenant, &zone(tenant), &template);
+            jobs.push((id, email_job(offer.tenant.clone(), &email)));
+        }
+    }
+    let n_added = push_emails(store, client, jobs).await?;
+    for (id, at) in sent {
+        store.forget_alert(id, at).await?;
+    }
+    Ok(n_added)
+}
+
+/// What the tenant reads of a move; `None` of amounts that no mail can show.
+fn alert_email(offer: &Offer, alert: &Alert) -> Option<Template> {
+    Some(Template::PriceAlert(PriceAlertData {
+        product: product_name(offer),
+        competitor: competitor(&offer.url),
+        old_price: Some(shown(&alert.was)?),
+        new_price: shown(&alert.becomes)?,
+        own_price: None,
+        currency: alert.currency.clone(),
+        action_url: None,
+    }))
+}
+
+/// The name of the product in one line.
+fn product_name(offer: &Offer) -> String {
+    let line = |text: &str| {
+        let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect::<String>()
+    };
+    let name = offer.name.as_deref().map(line).filter(|name| !name.is_empty());
+    name.or_else(|| Some(line(&offer.product_id)).filter(|id| !id.is_empty())).unwrap_or_else(|| "?".to_owned())
+}
+
+/// The host of a page without `www.`.
+fn competitor(url: &str) -> String {
+    let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let host = host.unwrap_or_else(|| url.to_owned());
+    host.strip_prefix("www.").unwrap_or(&host).chars().take(200).collect()
+}
+
+/// An amount as e-mails take it: with cents at most, and no more than twelve digits before them.
+fn shown(amount: &str) -> Option<String> {
+    let rounded = decimal(amount)?.round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero);
+    let text = rounded.to_string();
+    let whole = text.split('.').next().unwrap_or_default();
+    (rounded.is_sign_positive() && whole.len() <= 12).then_some(text)
+}
+
+/// How competitors' prices of a tenant changed from one time to another, the largest move first.
+pub(crate) async fn price_changes(
+    store: &Store,
+    tenant: &str,
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<Vec<PriceChange>, Error> {
+    let changed = store.changed_offers(tenant, Moment::from_ms(ms(from)), LOOKED_AT).await?;
+    let mut changes: Vec<(Decimal, PriceChange)> = changed
+        .iter()
+        .filter_map(|line| {
+            let last_before = |until: u64| line.points.iter().rfind(|point| point.at.ms() < until);
+            // Of what was first seen in that time the first price is the old one.
+            let old = last_before(ms(from)).or_else(|| line.points.first())?;
+            let new = last_before(ms(until))?;
+            let currency = new.currency.clone().filter(|currency| prices::is_code(currency))?;
+            let (was, becomes) = (decimal(&old.amount)?, decimal(&new.amount)?);
+            if old.currency.as_ref() != Some(&currency) || was == becomes || was.is_zero() {
+                return None;
+            }
+            let moved = (becomes - was).abs().checked_div(was)?;
+            let change = PriceChange {
+                product: product_name(&line.offer),
+                competitor: competitor(&line.offer.url),
+                old_price: shown(&old.amount)?,
+                new_price: shown(&new.amount)?,
+                currency,
+            };
+            Some((moved, change))
+        })
+        .collect();
+    changes.sort_by(|(one, _), (other, _)| other.cmp(one));
+    Ok(changes.into_iter().take(MOST_CHANGES).map(|(_, change)| change).collect())
+}
+
+/// What the offers of a product say together at `now`; see [`prices::compare`].
+#[must_use]
+pub fn compare(offers: &[Offer], own: Option<&Asked>, rates: Option<&StoredRates>, now: DateTime<Utc>) -> Comparison {
+    let read = |offer: &Offer| {
+        Some(prices::Offer {
+            url: offer.url.clone(),
+            amount: decimal(&offer.amount)?,
+            currency: offer.currency.clone(),
+            availability: offer.availability.clone(),
+            condition: offer.condition.clone(),
+            since: time(offer.since.ms()),
+            seen_at: time(offer.seen_at.ms()),
+            gone: offer.gone.clone(),
+        })
+    };
+    let offers: Vec<prices::Offer> = offers.iter().filter_map(read).collect();
+    prices::compare(&offers, own, rates.and_then(read_rates).as_ref(), now)
+}
+
+fn read_rates(stored: &StoredRates) -> Option<Rates> {
+    let rates = stored.rates.iter().map(|(currency, rate)| (currency.as_str(), rate.as_str()));
+    Rates::read(stored.date.parse().ok()?, rates).ok()
+}
+
+/// Rates as they are stored. `set`: by somebody, `by`, and no file.
+#[must_use]
+pub fn stored_rates(rates: &Rates, set: bool, by: &str, at_ms: u64) -> StoredRates {
+    StoredRates {
+        date: rates.date().to_string(),
+        base: prices::BASE.to_owned(),
+        rates: rates.rates().iter().map(|(currency, rate)| (currency.clone(), rate.to_string())).collect(),
+        set,
+        by: by.to_owned(),
+        at: Moment::from_ms(at_ms),
+    }
+}
+
+/// The last day of which there may be rates: tomorrow's are there already where it is tomorrow.
+#[must_use]
+pub fn last_day_of_rates(now: DateTime<Utc>) -> chrono::NaiveDate {
+    (now + TimeDelta::days(1)).date_naive()
+}
+
+#[cfg(test)]
+mod tests {
+    use prices::Confidence;
+
+    use super::*;
+
+    const URL: &str = "https://www.shop.example/lamp";
+    const FIVE: Option<Decimal> = Some(ALERT_PERCENT);
+
+    /// What a page says.
+    #[derive(Debug, Clone, Default)]
+    struct Said {
+        price: Option<Price>,
+        details: Details,
+        error: Option<String>,
+    }
+
+    fn page(amount: &str, currency: &str, availability: Option<&str>) -> Said {
+        let price = Price {
+            amount: amount.parse().unwrap(),
+            currency: Some(currency.to_owned()).filter(|currency| !currency.is_empty()),
+            availability: availability.map(str::to_owned),
+            method: Method::JsonLd,
+            confidence: Confidence::High,
+        };
+        Said { price: Some(price), ..Said::default() }
+    }
+
+    fn visit(at_ms: u64, Said { price, details, error }: &Said) -> Option<Visit> {
+        let (price, error) = (price.as_ref(), error.as_ref());
+        Visit::of(URL, &Fetched { at: time(at_ms), title: None, price, details, error })
+    }
+
+    fn at(at_ms: u64, page: &Said) -> Visit {
+        visit(at_ms, page).unwrap()
+    }
+
+    fn euros(at_ms: u64, amount: &str) -> Visit {
+        at(at_ms, &page(amount, "EUR", Some("InStock")))
+    }
+
+    /// What MongoDB would have after these visits, one after the other.
+    #[derive(Default)]
+    struct Known {
+        offer: Option<Offer>,
+        points: Vec<PricePoint>,
+    }
+
+    impl Known {
+        fn after(visits: &[Visit], percent: Option<Decimal>) -> Self {
+            let mut known = Self::default();
+            for visit in visits {
+                known.see(visit, percent);
+            }
+            known
+        }
+
+        fn see(&mut self, visit: &Visit, percent: Option<Decimal>) {
+            if let Some(write) = visit.after(self.offer.as_ref(), "acme", "L-1", percent) {
+                self.points.extend(write.point);
+                self.offer = Some(Offer { revision: write.offer.revision + 1, ..write.offer });
+            }
+        }
+
+        fn amounts(&self) -> Vec<(u64, &str)> {
+            self.points.iter().map(|point| (point.at.ms(), point.amount.as_str())).collect()
+        }
+
+        fn alerts(&self) -> Vec<(u64, &str, &str)> {
+            let alerts = self.offer.iter().flat_map(|offer| &offer.alerts);
+            alerts.map(|alert| (alert.at.ms(), alert.was.as_str(), alert.becomes.as_str())).collect()
+        }
+    }
+
+    #[test]
+    fn there_is_a_point_a_change_and_none_a_visit() {
+        let visits = [euros(1, "10.00"), euros(2, "10"), euros(3, "9.50"), euros(4, "9.50"), euros(5, "10.00")];
+        let known = Known::after(&visits, None);
+        assert_eq!(known.amounts(), [(1, "10.00"), (3, "9.50"), (5, "10.00")]);
+        let offer = known.offer.unwrap();
+        assert_eq!((offer.since.ms(), offer.seen_at.ms(), offer.revision), (5, 5, 5));
+    }
+
+    #[test]
+    fn an_older_fetch_never_becomes_the_newest_and_the_same_one_counts_once() {
+        let mut known = Known::after(&[euros(1, "10"), euros(3, "9")], FIVE);
+        for late in [euros(2, "12"), euros(3, "9"), euros(3, "8"), euros(1, "10")] {
+            known.see(&late, FIVE);
+        }
+        assert_eq!(known.amounts(), [(1, "10"), (3, "9")]);
+        assert_eq!(known.alerts(), [(3, "10", "9")]);
+    }
+
+    #[test]
+    fn another_availability_or_currency_is_a_change_and_what_is_not_told_is_none() {
+        let with = |at_ms, currency, availability| at(at_ms, &page("10", currency, availability));
+        let known = Known::after(
+            &[
+                with(1, "EUR", Some("InStock")),
+                with(2, "", None),
+                with(3, "EUR", Some("OutOfStock")),
+                with(4, "EUR", None),
+                with(5, "USD", None),
+            ],
+            None,
+        );
+        let points: Vec<_> = known
+            .points
+            .iter()
+            .map(|point| (point.at.ms(), point.currency.as_deref(), point.availability.as_deref()))
+            .collect();
+        assert_eq!(
+            points,
+            [(1, Some("EUR"), Some("InStock")), (3, Some("EUR"), Some("OutOfStock")), (5, Some("USD"), None)]
+        );
+        // A currency that is told later is no change either.
+        let known = Known::after(&[with(1, "", None), with(2, "EUR", None)], None);
+        assert_eq!((known.points.len(), known.offer.unwrap().currency.as_deref()), (1, Some("EUR")));
+    }
+
+    #[test]
+    fn what_is_made_up_or_no_price_makes_no_point() {
+        let mut mock = page("10", "EUR", None);
+        mock.price.as_mut().unwrap().method = Method::Mock;
+        for page in [mock, Said::default(), page("0", "EUR", None)] {
+            assert_eq!(visit(1, &page), None, "{page:?}");
+        }
+        let sold_out = Details { availability: Some("SoldOut".to_owned()), ..Details::default() };
+        let sold_out = Said { details: sold_out, ..Said::default() };
+        let gone = Said { error: Some("404 Not Found".to_owned()), ..Said::default() };
+        let (first, sold_out, gone) = (euros(1, "10"), at(2, &sold_out), at(3, &gone));
+        assert_eq!(sold_out.after(None, "acme", "L-1", None), None, "nothing is known of it");
+        let mut known = Known::after(&[first, sold_out], None);
+        let told = |known: &Known| known.offer.as_ref().unwrap().gone.clone();
+        assert_eq!(told(&known).as_deref(), Some("the page names no price any more and says SoldOut"));
+        known.see(&gone, None);
+        assert_eq!(told(&known).as_deref(), Some("the page is gone: 404 Not Found"));
+        assert_eq!(known.offer.as_ref().unwrap().seen_at.ms(), 1, "the price was last seen then");
+        known.see(&euros(4, "10"), None);
+        assert_eq!((told(&known), known.amounts()), (None, vec![(1, "10")]));
+    }
+
+    #[test]
+    fn small_steps_alert_once_they_are_far_enough_and_each_move_back_and_forth_does() {
+        let creeping = [euros(1, "100"), euros(2, "103"), euros(3, "106.09"), euros(4, "108")];
+        assert_eq!(Known::after(&creeping, FIVE).alerts(), [(3, "100", "106.09")]);
+        let to_and_fro = [euros(1, "100"), euros(2, "90"), euros(3, "100"), euros(4, "100"), euros(5, "90")];
+        assert_eq!(Known::after(&to_and_fro, FIVE).alerts(), [(2, "100", "90"), (3, "90", "100"), (5, "100", "90")]);
+        let exactly = [euros(1, "100"), euros(2, "95"), euros(3, "99.75"), euros(4, "99.74")];
+        assert_eq!(Known::after(&exactly, FIVE).alerts(), [(2, "100", "95"), (3, "95", "99.75")]);
+        let ten = Some(Decimal::TEN);
+        assert_eq!(Known::after(&exactly, ten).alerts(), []);
+    }
+
+    #[test]
+    fn nobody_is_told_without_an_address_or_of_another_currency() {
+        let visits = [euros(1, "100"), euros(2, "50"), euros(3, "49")];
+        let known = Known::after(&visits, None);
+        assert_eq!((known.alerts(), known.points.len()), (vec![], 3));
+        assert_eq!(
+            known.offer.unwrap().reference.unwrap().amount,
+            "49",
+            "an address that comes later is told of what is new"
+        );
+        let dollars = |at_ms, amount| at(at_ms, &page(amount, "USD", None));
+        let known = Known::after(&[euros(1, "100"), dollars(2, "80"), dollars(3, "81"), dollars(4, "70")], FIVE);
+        assert_eq!(known.alerts(), [(4, "80", "70")]);
+        let unknown = Known::after(&[euros(1, "100"), at(2, &page("50", "", None)), euros(3, "100")], FIVE);
+        assert_eq!(unknown.alerts(), []);
+    }
+
+    #[test]
+    fn the_threshold_is_the_tenants_or_five_percent() {
+        let percent = |said: Option<&str>| {
+            let tenant = Tenant {
+                id: "acme".to_owned(),
+                name: String::new(),
+                email: "a@b.example".to_owned(),
+                language: "en".to_owned(),
+                time_zone: String::new(),
+                trial_ends_at: None,
+                price_alert_percent: said.map(str::to_owned),
+            };
+            alert_percent(&tenant).to_string()
+        };
+        for (said, expected) in [
+            (None, "5"),
+            (Some("2.5"), "2.5"),
+            (Some("10"), "10"),
+            (Some("1E+1"), "10"),
+            (Some("0"), "0"),
+            (Some("-3"), "5"),
+            (Some("NaN"), "5"),
+            (Some("much"), "5"),
+        ] {
+            assert_eq!(percent(said), expected, "{said:?}");
+        }
+    }
+
+    #[test]
+    fn an_alert_can_always_be_sent() {
+        use crate::handler::Handler;
+
+        let mut offer = Known::after(&[euros(1, "100")], None).offer.unwrap();
+        offer.name = Some(format!("{}\nlamp", "x".repeat(300)));
+        let tenant = Tenant {
+            id: "acme".to_owned(),
+            name: "Acme".to_owned(),
+            email: "a@customer.example".to_owned(),
+            language: "fr".to_owned(),
+            time_zone: "Europe/Paris".to_owned(),
+            trial_ends_at: None,
+            price_alert_percent: None,
+        };
+        for (was, becomes) in [("100", "90.5"), ("0.001", "1299.999"), ("7", "6.005")] {
+            let alert = Alert {
+                at: Moment::from_ms(2),
+                was: was.to_owned(),
+                becomes: becomes.to_owned(),
+                currency: "EUR".to_owned(),
+            };
+            let template = alert_email(&offer, &alert).unwrap();
+            assert_eq!(email(&tenant, &zone(&tenant), &template).check(), [], "{was} {becomes}");
+        }
+        assert_eq!(shown("1234567890123.45"), None);
+        assert_eq!((competitor(URL).as_str(), shown("6.005").as_deref()), ("shop.example", Some("6.01")));
+    }
+}

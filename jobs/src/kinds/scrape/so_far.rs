@@ -1,0 +1,122 @@
+//! What a run that was put off hands on to the next one.
+
+use chrono::Utc;
+use providers::{
+    Answer, ProviderError,
+    scraping::{Details, NoPrice, PagePrice},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ScrapedPage,
+    offers::{Fetched, Visit},
+    timestamp,
+};
+use crate::handler::{Context, JobError};
+
+/// What a run that was put off hands on to the next one: for each page, in their order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct SoFar {
+    /// Those that are done with.
+    pub(super) read: Vec<Option<Read>>,
+    /// Where the others are.
+    pub(super) moved: Vec<Option<OnTheWay>>,
+}
+
+impl SoFar {
+    pub(super) fn of(context: &Context, n: usize) -> Self {
+        let earlier = context.so_far.clone().and_then(|earlier| serde_json::from_value::<Self>(earlier).ok());
+        let earlier = earlier.filter(|earlier| earlier.read.len() == n && earlier.moved.len() == n);
+        earlier.unwrap_or_else(|| Self { read: vec![None; n], moved: vec![None; n] })
+    }
+}
+
+/// How far a page is that hosts send on from one to the other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct OnTheWay {
+    pub(super) url: String,
+    pub(super) moves: usize,
+    pub(super) credits: u32,
+}
+
+impl OnTheWay {
+    pub(super) fn to(url: &str) -> Self {
+        Self { url: url.to_owned(), moves: 0, credits: 0 }
+    }
+}
+
+/// A page that is done with. Its address is in the payload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Read {
+    pub(super) page: ScrapedPage,
+    /// None of a page that could not be had.
+    pub(super) provider: Option<String>,
+    pub(super) degraded_reason: Option<String>,
+    pub(super) credits: u32,
+    pub(super) lost: Option<Lost>,
+}
+
+impl Read {
+    pub(super) fn new(Answer { value, provider, degraded_reason }: Answer<PagePrice>, credits: u32) -> Self {
+        let PagePrice { title, price, details, fetched_at, gone, .. } = value;
+        let error = gone.or_else(|| degraded_reason.clone().filter(|_| provider == NoPrice::NAME));
+        let page = ScrapedPage { url: String::new(), title, price, details, fetched_at: timestamp(fetched_at), error };
+        Self { page, provider: Some(provider.to_owned()), degraded_reason, credits, lost: None }
+    }
+
+    /// What it says of the price, if that was asked of a shop.
+    pub(super) fn visit(&self, url: &str) -> Option<Visit> {
+        let is_real = self.lost.is_none() && self.provider.as_deref() != Some(NoPrice::NAME);
+        let ScrapedPage { title, price, details, fetched_at, error, .. } = &self.page;
+        let (title, price, error) = (title.as_ref(), price.as_ref(), error.as_ref());
+        let fetched = Fetched { at: fetched_at.time(), title, price, details, error };
+        if is_real { Visit::of(url, &fetched) } else { None }
+    }
+
+    pub(super) fn lost(error: ProviderError, credits: u32) -> Self {
+        let lost = Lost::from(error);
+        let page = ScrapedPage {
+            url: String::new(),
+            title: None,
+            price: None,
+            details: Details::default(),
+            fetched_at: timestamp(Utc::now()),
+            error: Some(lost.message.clone()),
+        };
+        Self { page, provider: None, degraded_reason: None, credits, lost: Some(lost) }
+    }
+}
+
+/// Why a page could not be had in this attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Lost {
+    pub(super) code: String,
+    pub(super) message: String,
+    pub(super) then: Then,
+    pub(super) after_ms: Option<u64>,
+}
+
+/// What follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Then {
+    /// Another attempt may have it.
+    Again,
+    /// It was not asked for, which is no attempt.
+    Later,
+    Never,
+}
+
+impl From<ProviderError> for Lost {
+    fn from(error: ProviderError) -> Self {
+        let message = error.to_string();
+        let (then, code, after) = match JobError::from(error) {
+            JobError::Retry { code, after, .. } => (Then::Again, code, after),
+            JobError::Snooze { code, after, .. } | JobError::Interrupted { code, after, .. } => {
+                (Then::Later, code, Some(after))
+            }
+            JobError::Fatal { code, .. } => (Then::Never, code, None),
+        };
+        let after_ms = after.and_then(|after| u64::try_from(after.as_millis()).ok());
+        Self { code: code.to_owned(), message, then, after_ms }
+    }
+}

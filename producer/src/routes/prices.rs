@@ -1,0 +1,403 @@
+//! Prices of a product over time: as points, and as a picture.
+
+use std::collections::BTreeMap;
+
+use api::{PriceSeries, SeriesPoint, Timestamp};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, TimeDelta, Timelike, Utc};
+use jobs::market::MOST_OFFERS;
+use pictures::{Chart, Line};
+use serde::Deserialize;
+use store::{OfferLine, PricePoint};
+use url::Url;
+
+use super::products::tenant_of;
+use crate::{
+    answer::Problem,
+    auth::{Caller, Scope},
+    request::{self, Parameters, PathPart},
+    state::App,
+};
+
+/// Points of an answer.
+const MOST_POINTS: usize = 500;
+/// A chart without a price and without a time shows so much.
+const NOTHING: TimeDelta = TimeDelta::days(30);
+/// What stands along the level axis is so far apart, in hours; the first of which no more than [`MOST_TICKS`] fit.
+const TICKS_H: [i64; 15] = [1, 3, 6, 12, 24, 48, 96, 168, 336, 720, 1440, 2160, 4320, 8760, 17520];
+const MOST_TICKS: i64 = 8;
+/// A picture is drawn aside from the threads that answer requests, as if a body were so long.
+const LONG: usize = 1 << 20;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SeriesQuery {
+    from: Option<String>,
+    to: Option<String>,
+    tenant: Option<String>,
+}
+
+/// Prices of a product over time: a point a change, as JSON, or drawn as SVG or PNG, by `Accept`.
+///
+/// A price holds until the page's next point. The price that held at `from` is told too, with the earlier time of its change. Where there are
+/// more than 500 points some are left out, but never the first, last, lowest and highest of a page and currency. A picture shows the currency
+/// that most pages have.
+#[utoipa::path(
+    get, path = "/api/products/{id}/prices", tag = "products", operation_id = "products_prices",
+    params(
+        ("id" = String, Path, description = "The shop's own id of the product"),
+        ("from" = Option<DateTime<Utc>>, Query, description = "From when on; from the first change if absent"),
+        ("to" = Option<DateTime<Utc>>, Query, description = "Until when; now if absent"),
+        ("tenant" = Option<String>, Query, description = "Of this tenant; others than the token's own need `admin`"),
+    ),
+    responses((status = 200, description = "The points, or a picture of them", content(
+        (PriceSeries = "application/json"),
+        (String = "image/svg+xml"),
+        (Vec<u8> = "image/png"),
+    )))
+)]
+pub(crate) async fn series(
+    State(app): State<App>,
+    caller: Caller,
+    PathPart(id): PathPart,
+    Parameters(query): Parameters<SeriesQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller.require(Scope::JobsRead)?;
+    let tenant = tenant_of(&caller, query.tenant)?;
+    let from = query.from.map(|from| request::time("from", &from)).transpose()?;
+    let to = query.to.map(|to| request::time("to", &to)).transpose()?;
+    let to = to.unwrap_or_else(|| Timestamp::from_ms(app.client.now_ms()).time());
+    if from.is_some_and(|from| from > to) {
+        return Err(request::bad_parameter("from", "must not be after to"));
+    }
+    let offers = app.open_store()?.lines_of(&tenant, &id, MOST_OFFERS).await.map_err(Problem::store_away)?;
+    let wanted = wanted(&headers);
+    let answer = request::aside(if wanted == Wanted::Json { 0 } else { LONG }, move || {
+        let lines = thinned(lines(&offers, from, to));
+        Ok(match wanted {
+            Wanted::Json => Json(PriceSeries { points: points(&lines) }).into_response(),
+            Wanted::Svg => picture("image/svg+xml", chart(&id, &offers, &lines, from, to).svg().into_bytes()),
+            Wanted::Png => picture("image/png", chart(&id, &offers, &lines, from, to).png()),
+        })
+    });
+    let mut answer = answer.await?;
+    answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    Ok(answer)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Json,
+    Svg,
+    Png,
+}
+
+/// What is asked for before all else; of several the first.
+fn wanted(headers: &HeaderMap) -> Wanted {
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut best = (0.0, Wanted::Json);
+    for part in accept.flat_map(|accept| accept.split(',')) {
+        let mut parts = part.split(';').map(str::trim);
+        let kind = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
+            "image/svg+xml" => Wanted::Svg,
+            "image/png" | "image/*" => Wanted::Png,
+            "application/json" | "application/*" | "*/*" => Wanted::Json,
+            _ => continue,
+        };
+        let quality = parts.find_map(|part| part.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
+        if quality > best.0 {
+            best = (quality, kind);
+        }
+    }
+    best.1
+}
+
+/// Scripts of others have no place in a picture of ours, and a program that shows it must run none.
+fn picture(media_type: &'static str, bytes: Vec<u8>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(media_type)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'")),
+    ];
+    (headers, bytes).into_response()
+}
+
+/// The prices of a page in one currency.
+struct PageLine<'a> {
+    url: &'a str,
+    currency: Option<&'a str>,
+    points: Vec<&'a PricePoint>,
+    until: DateTime<Utc>,
+}
+
+/// Points between two times and those that held at the first, a line a page and currency, the page that was visited last first.
+fn lines(offers: &[OfferLine], from: Option<DateTime<Utc>>, to: DateTime<Utc>) -> Vec<PageLine<'_>> {
+    let mut lines = Vec::new();
+    for OfferLine { offer, points } in offers {
+        let begin = points.iter().rposition(|point| from.is_some_and(|from| time(point) <= from)).unwrap_or(0);
+        let end = points.iter().rposition(|point| time(point) <= to).map_or(0, |last| last + 1);
+        let mut by_currency: BTreeMap<Option<&str>, PageLine<'_>> = BTreeMap::new();
+        for at in begin..end {
+            let point = &points[at];
+            let currency = point.currency.as_deref();
+            let until = points.get(at + 1).map_or(Timestamp::from_ms(offer.seen_at.ms()).time(), time);
+            let line = by_currency.entry(currency).or_insert(PageLine {
+                url: &offer.url,
+                currency,
+                points: Vec::new(),
+                until,
+            });
+            line.points.push(point);
+            line.until = until.min(to);
+        }
+        lines.extend(by_currency.into_values());
+    }
+    lines
+}
+
+fn time(point: &PricePoint) -> DateTime<Utc> {
+    Timestamp::from_ms(point.at.ms()).time()
+}
+
+fn thinned(mut lines: Vec<PageLine<'_>>) -> Vec<PageLine<'_>> {
+    let amounts =
+        lines.iter().map(|line| line.points.iter().map(|point| point.amount.parse().unwrap_or_default()).collect());
+    let amounts: Vec<_> = amounts.collect();
+    for (line, kept) in lines.iter_mut().zip(prices::thin(&amounts, MOST_POINTS)) {
+        line.points = kept.into_iter().map(|at| line.points[at]).collect();
+    }
+    lines.retain(|line| !line.points.is_empty());
+    lines
+}
+
+fn points(lines: &[PageLine<'_>]) -> Vec<SeriesPoint> {
+    let mut points: Vec<SeriesPoint> = lines
+        .iter()
+        .flat_map(|line| line.points.iter().map(|point| (line.url, *point)))
+        .map(|(url, point)| SeriesPoint {
+            at: Timestamp::from_ms(point.at.ms()),
+            url: url.to_owned(),
+            amount: point.amount.clone(),
+            currency: point.currency.clone(),
+            availability: point.availability.clone(),
+        })
+        .collect();
+    points.sort_by(|one, other| (one.at, &one.url).cmp(&(other.at, &other.url)));
+    points
+}
+
+fn chart(
+    product_id: &str,
+    offers: &[OfferLine],
+    lines: &[PageLine<'_>],
+    from: Option<DateTime<Utc>>,
+    to: DateTime<Utc>,
+) -> Chart {
+    // Of each currency the pages and the points.
+    let mut currencies: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for line in lines {
+        let of = currencies.entry(line.currency.unwrap_or("?")).or_default();
+        *of = (of.0 + 1, of.1 + line.points.len());
+    }
+    let main = currencies.iter().max_by_key(|(currency, of)| (**currency != "?", **of)).map(|(currency, _)| *currency);
+    let others = currencies.iter().filter(|(currency, _)| Some(**currency) != main).map(|(currency, (n_pages, _))| {
+        let currency = if *currency == "?" { "one that the page does not tell" } else { currency };
+        format!("{currency} ({n_pages} {})", if *n_pages == 1 { "page" } else { "pages" })
+    });
+    let others: Vec<String> = others.collect();
+    let drawn: Vec<&PageLine<'_>> = lines.iter().filter(|line| Some(line.currency.unwrap_or("?")) == main).collect();
+    let first = drawn.iter().flat_map(|line| &line.points).map(|point| time(point)).min();
+    let from = from.or(first).unwrap_or(to - NOTHING).min(to - TimeDelta::hours(1));
+    let names = names(&drawn);
+    let name = offers.iter().find_map(|line| line.offer.name.as_deref());
+    Chart {
+        title: name.map_or_else(|| product_id.to_owned(), |name| format!("{name} ({product_id})")),
+        unit: main.unwrap_or_default().to_owned(),
+        times: (from.timestamp_millis(), to.timestamp_millis()),
+        ticks: ticks(from, to),
+        lines: drawn
+            .into_iter()
+            .zip(names)
+            .map(|(line, name)| Line {
+                name,
+                points: line
+                    .points
+                    .iter()
+                    .map(|point| (time(point).timestamp_millis(), point.amount.parse().unwrap_or(0.0)))
+                    .collect(),
+                until: line.until.timestamp_millis(),
+            })
+            .collect(),
+        empty: "No price is known of this time".to_owned(),
+        note: (!others.is_empty()).then(|| format!("Not drawn, in another currency: {}", others.join(", "))),
+    }
+}
+
+/// The hosts of pages; where several have the same, with the paths behind.
+fn names(lines: &[&PageLine<'_>]) -> Vec<String> {
+    let read = |line: &&PageLine<'_>| {
+        let url = Url::parse(line.url).ok();
+        let host = url.as_ref().and_then(Url::host_str).unwrap_or(line.url);
+        let host = host.strip_prefix("www.").unwrap_or(host).to_owned();
+        (host, url.map(|url| url.path().to_owned()).unwrap_or_default())
+    };
+    let pages: Vec<(String, String)> = lines.iter().map(read).collect();
+    let n_of = |host: &str| pages.iter().filter(|(other, _)| other == host).count();
+    pages.iter().map(|(host, path)| if n_of(host) > 1 { format!("{host}{path}") } else { host.clone() }).collect()
+}
+
+/// Round times, and what is said of them.
+fn ticks(from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(i64, String)> {
+    let span_h = (to - from).num_hours().max(1);
+    let step_h = TICKS_H.into_iter().find(|step| span_h / step < MOST_TICKS).unwrap_or(span_h / MOST_TICKS + 1);
+    let midnight = from - TimeDelta::seconds(i64::from(from.num_seconds_from_midnight()));
+    let mut ticks = Vec::new();
+    for n in 0_i32.. {
+        let Some(at) = TimeDelta::try_hours(step_h * i64::from(n)).and_then(|ahead| midnight.checked_add_signed(ahead))
+        else {
+            break;
+        };
+        if at > to {
+            break;
+        }
+        if at >= from {
+            let words = match step_h {
+                ..24 if at.hour() != 0 => at.format("%H:%M"),
+                ..2160 => at.format("%-d %b"),
+                _ => at.format("%b %Y"),
+            };
+            ticks.push((at.timestamp_millis(), words.to_string()));
+        }
+    }
+    ticks
+}
+
+#[cfg(test)]
+mod tests {
+    use store::{Moment, Offer};
+
+    use super::*;
+
+    const DAY_MS: u64 = 24 * 3600 * 1000;
+    const NOV_1: u64 = 1_793_491_200_000;
+
+    fn at(day: u64) -> DateTime<Utc> {
+        Timestamp::from_ms(NOV_1 + day * DAY_MS).time()
+    }
+
+    /// Prices by day, last seen on day 20.
+    fn line(url: &str, prices: &[(u64, &str, &str)]) -> OfferLine {
+        let moment = |day: u64| Moment::from_ms(NOV_1 + day * DAY_MS);
+        let points = prices.iter().map(|(day, amount, currency)| PricePoint {
+            at: moment(*day),
+            amount: (*amount).to_owned(),
+            currency: Some((*currency).to_owned()),
+            availability: None,
+        });
+        let offer = Offer {
+            id: url.to_owned(),
+            tenant: "acme".to_owned(),
+            product_id: "L-1".to_owned(),
+            url: url.to_owned(),
+            revision: 1,
+            name: None,
+            condition: None,
+            seller: None,
+            amount: prices.last().unwrap().1.to_owned(),
+            currency: None,
+            availability: None,
+            since: moment(0),
+            seen_at: moment(20),
+            visited_at: moment(20),
+            gone: None,
+            reference: None,
+            alerts: Vec::new(),
+        };
+        OfferLine { offer, points: points.collect() }
+    }
+
+    fn amounts(offers: &[OfferLine], from: Option<u64>, to: u64) -> Vec<String> {
+        points(&thinned(lines(offers, from.map(at), at(to)))).into_iter().map(|point| point.amount).collect()
+    }
+
+    #[test]
+    fn a_series_has_what_changed_in_its_time_and_what_held_at_its_begin() {
+        let offers = [
+            line("https://a.example/", &[(1, "1", "EUR"), (5, "2", "EUR"), (9, "3", "EUR")]),
+            line("https://b.example/", &[(3, "7", "EUR"), (9, "8", "USD")]),
+        ];
+        assert_eq!(amounts(&offers, None, 30), ["1", "7", "2", "3", "8"], "the earliest first, whatever the page");
+        assert_eq!(amounts(&offers, Some(6), 8), ["7", "2"], "nothing changed");
+        assert_eq!(amounts(&offers, Some(5), 9), ["7", "2", "3", "8"]);
+        assert_eq!(amounts(&offers, None, 2), ["1"]);
+        assert_eq!(amounts(&offers, None, 0), [] as [String; 0]);
+    }
+
+    #[test]
+    fn a_series_is_thinned_to_500_points() {
+        let cents: Vec<(u64, String)> = (0..900).map(|n| (n, format!("{}", 1000 + n * 7 % 101))).collect();
+        let prices: Vec<(u64, &str, &str)> = cents.iter().map(|(day, amount)| (*day, amount.as_str(), "EUR")).collect();
+        let offers = [line("https://a.example/", &prices), line("https://b.example/", &[(3, "7", "EUR")])];
+        let kept = amounts(&offers, None, 2_000);
+        assert!(kept.len() > 300 && kept.len() <= 500, "{}", kept.len());
+        assert!(["1000", "1100", "7"].iter().all(|amount| kept.iter().any(|kept| kept == amount)), "{kept:?}");
+    }
+
+    #[test]
+    fn a_chart_shows_the_currency_of_most_pages_and_tells_of_the_others() {
+        let offers = [
+            line("https://www.a.example/x", &[(1, "10", "EUR"), (5, "12", "EUR")]),
+            line("https://b.example/y", &[(1, "11", "EUR"), (2, "12", "USD")]),
+            line("https://b.example/z", &[(1, "11", "EUR")]),
+            line("https://c.example/", &[(1, "900", "USD")]),
+        ];
+        let lines = thinned(lines(&offers, None, at(30)));
+        let chart = chart("L-1", &offers, &lines, None, at(30));
+        let names: Vec<&str> = chart.lines.iter().map(|line| line.name.as_str()).collect();
+        assert_eq!(names, ["a.example", "b.example/y", "b.example/z"]);
+        assert_eq!((chart.unit.as_str(), chart.title.as_str()), ("EUR", "L-1"));
+        assert_eq!(chart.note.as_deref(), Some("Not drawn, in another currency: USD (2 pages)"));
+        assert_eq!(chart.lines[0].until, at(20).timestamp_millis(), "it was last seen then");
+        assert_eq!(chart.lines[1].until, at(2).timestamp_millis(), "it went on in dollars");
+        assert_eq!(chart.times, (at(1).timestamp_millis(), at(30).timestamp_millis()));
+        let empty = self::chart("L-1", &[], &[], None, at(30));
+        assert_eq!((empty.lines.len(), empty.note, empty.times.0), (0, None, at(0).timestamp_millis()));
+    }
+
+    #[test]
+    fn round_times_stand_along_the_axis() {
+        let words = |from: DateTime<Utc>, to| ticks(from, to).into_iter().map(|(_, words)| words).collect::<Vec<_>>();
+        assert_eq!(words(at(0), at(7))[..3], ["1 Nov", "2 Nov", "3 Nov"]);
+        assert_eq!(words(at(0), at(1))[..3], ["1 Nov", "06:00", "12:00"]);
+        assert_eq!(words(at(0), at(800))[0], "Nov 2026");
+        for days in [1, 2, 5, 9, 40, 100, 365, 1000, 10_000] {
+            assert!((2..=9).contains(&ticks(at(0), at(days)).len()), "{days}: {:?}", ticks(at(0), at(days)));
+        }
+    }
+
+    #[test]
+    fn what_is_wanted_is_what_accept_says_first() {
+        for (accept, expected) in [
+            ("", Wanted::Json),
+            ("*/*", Wanted::Json),
+            ("image/png", Wanted::Png),
+            ("IMAGE/SVG+XML; charset=utf-8", Wanted::Svg),
+            ("image/svg+xml, image/png", Wanted::Svg),
+            ("image/svg+xml;q=0.5, image/png", Wanted::Png),
+            ("image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5", Wanted::Png),
+            ("text/html", Wanted::Json),
+            ("image/png;q=0, application/json;q=0.1", Wanted::Json),
+        ] {
+            let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_str(accept).unwrap())]);
+            assert_eq!(wanted(&headers), expected, "{accept}");
+        }
+        assert_eq!(wanted(&HeaderMap::new()), Wanted::Json);
+    }
+}

@@ -1,0 +1,144 @@
+//! Products: what is known of them, and what other shops ask for them.
+
+use api::{FieldError, MadeOfProduct, OwnPrice, Product, ProductLinks, ProductOffer, Timestamp};
+use axum::{Json, body::Body, extract::State, http::HeaderMap};
+use jobs::{Handler, Shape, content::Content, image::Image, market::MOST_OFFERS, publication::Publication, scrape};
+use prices::{Asked, Comparison};
+use serde::Deserialize;
+use store::{Moment, OfProduct, Offer};
+use url::form_urlencoded;
+
+use crate::{
+    addresses,
+    answer::{Problem, Type},
+    auth::{Caller, Scope},
+    request::{self, Parameters, PathPart},
+    state::App,
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TenantQuery {
+    tenant: Option<String>,
+}
+
+/// Whose product is meant.
+pub(super) fn tenant_of(caller: &Caller, asked: Option<String>) -> Result<String, Problem> {
+    let tenant = asked.unwrap_or_else(|| caller.tenant.clone());
+    if caller.may_see(&tenant) {
+        return Ok(tenant);
+    }
+    Err(Problem::new(Type::Forbidden, "the token needs the scope admin to see products of other tenants"))
+}
+
+/// What is known of a product: its newest texts, pictures and publication, what other shops ask for it, and the unified price.
+///
+/// Texts, pictures and publications are found whose jobs ended since this release.
+#[utoipa::path(
+    get, path = "/api/products/{id}", tag = "products",
+    params(
+        ("id" = String, Path, description = "The shop's own id of the product"),
+        ("tenant" = Option<String>, Query, description = "Of this tenant; others than the token's own need `admin`"),
+    ),
+    responses((status = 200, description = "The product", body = Product<Comparison>))
+)]
+pub(crate) async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    PathPart(id): PathPart,
+    Parameters(query): Parameters<TenantQuery>,
+) -> Result<Json<Product<Comparison>>, Problem> {
+    caller.require(Scope::JobsRead)?;
+    let tenant = tenant_of(&caller, query.tenant)?;
+    let store = app.open_store()?;
+    let newest = async |collection| store.newest_result(collection, &tenant, &id).await;
+    let found = futures::try_join!(
+        newest(Content::COLLECTION),
+        newest(Image::COLLECTION),
+        newest(Publication::COLLECTION),
+        store.offers_of(&tenant, &id, MOST_OFFERS),
+        store.monitors_of(&tenant, &id, MOST_OFFERS),
+        store.unified(&tenant, &id),
+    );
+    let (content, mut images, publication, offers, monitors, unified) = found.map_err(Problem::store_away)?;
+    if content.is_none() && images.is_none() && publication.is_none() && offers.is_empty() && monitors.is_empty() {
+        return Err(Problem::new(Type::NotFound, format!("nothing is known of a product {id:?} of this tenant")));
+    }
+    if let Some(images) = &mut images {
+        addresses::sign(&app.services.links, app.client.now_ms() / 1000, &mut images.result);
+    }
+    let itself = format!("/api/products/{}", form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>());
+    let itself = itself.replace('+', "%20");
+    Ok(Json(Product {
+        links: ProductLinks { prices: format!("{itself}/prices"), itself },
+        product_id: id,
+        tenant,
+        content: content.map(made),
+        images: images.map(made),
+        publication: publication.map(made),
+        offers: offers.into_iter().map(offer).collect(),
+        monitors: monitors.into_iter().map(|monitor| monitor.url).collect(),
+        // What another release has kept is compared anew the next night.
+        comparison: unified.and_then(|unified| serde_json::from_value(unified.comparison).ok()),
+    }))
+}
+
+/// Compares what other shops ask for a product, and says where the own price stands among them.
+///
+/// The last known price of each page counts. What cannot be compared (older than 30 days, gone, not new, in a currency without a rate) is
+/// left out with the reason, and so are outliers.
+#[utoipa::path(
+    post, path = "/api/prices/compare", tag = "products", operation_id = "products_compare",
+    params(("tenant" = Option<String>, Query, description = "Of this tenant; others than the token's own need `admin`")),
+    request_body = api::CompareRequest,
+    responses((status = 200, description = "What the offers say together", body = Comparison))
+)]
+pub(crate) async fn compare(
+    State(app): State<App>,
+    caller: Caller,
+    Parameters(query): Parameters<TenantQuery>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Comparison>, Problem> {
+    caller.require(Scope::JobsRead)?;
+    let tenant = tenant_of(&caller, query.tenant)?;
+    let read = |asked: &queue::Json| Shape::<api::CompareRequest>::new().read(asked).map_err(Problem::invalid);
+    let asked = request::json(&headers, body, read).await?;
+    let own = match asked.own {
+        None => None,
+        Some(OwnPrice { amount, currency }) => {
+            let bad = |_| Problem::invalid(vec![FieldError::new("/own/amount", "must be a decimal number")]);
+            Some(Asked { amount: amount.parse().map_err(bad)?, currency })
+        }
+    };
+    let store = app.open_store()?;
+    let found = futures::try_join!(store.offers_of(&tenant, &asked.product_id, MOST_OFFERS), store.rates(None));
+    let (offers, rates) = found.map_err(Problem::store_away)?;
+    let now = Timestamp::from_ms(app.client.now_ms()).time();
+    Ok(Json(scrape::compare(&offers, own.as_ref(), rates.as_ref(), now)))
+}
+
+fn made(result: OfProduct) -> MadeOfProduct {
+    let OfProduct { job_id: job, provider, degraded, created_at, result } = result;
+    MadeOfProduct { job, provider, degraded, created_at: timestamp(created_at), result }
+}
+
+fn offer(offer: Offer) -> ProductOffer {
+    ProductOffer {
+        url: offer.url,
+        name: offer.name,
+        amount: offer.amount,
+        currency: offer.currency,
+        availability: offer.availability,
+        condition: offer.condition,
+        seller: offer.seller,
+        since: timestamp(offer.since),
+        seen_at: timestamp(offer.seen_at),
+        visited_at: timestamp(offer.visited_at),
+        gone: offer.gone,
+    }
+}
+
+fn timestamp(moment: Moment) -> Timestamp {
+    Timestamp::from_ms(moment.ms())
+}
