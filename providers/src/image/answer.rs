@@ -86,7 +86,8 @@ impl Answered {
             let message = format!("run {} did not start in time: {}", run.request_id, self.reason());
             return Some(RunState::Failed(ProviderError::Unable { service: NAME, message }));
         }
-        let again = self.status.is_server_error() || self.status == StatusCode::NOT_FOUND;
+        let is_cancelled = self.body["error_type"].as_str().is_some_and(was_cancelled);
+        let again = self.status.is_server_error() || self.status == StatusCode::NOT_FOUND || is_cancelled;
         Some(failed(run, &format!("{}: {}", self.status, self.reason()), again))
     }
 
@@ -144,7 +145,13 @@ fn failed(run: &Run, why: &str, again: bool) -> RunState {
 fn may_come_again(kind: &str) -> bool {
     kind.starts_with("runner_")
         || kind.ends_with("_timeout")
+        || was_cancelled(kind)
         || matches!(kind, "" | "internal_server_error" | "internal_error")
+}
+
+/// Somebody wanted no more of that run. A job that asks for it was made ready again meanwhile, and wants another one.
+fn was_cancelled(kind: &str) -> bool {
+    kind.contains("cancel")
 }
 
 /// What a model puts out.

@@ -453,6 +453,9 @@ mod tests {
         assert!(matches!(&state, Ok(RunState::Failed(ProviderError::Rejected { .. }))), "{state:?}");
         let runner = json!({ "detail": "gone", "error_type": "runner_disconnected" });
         assert!(matches!(run_failed(503, runner).await, Ok(RunState::Failed(ProviderError::Transient { .. }))));
+        let cancelled = json!({ "detail": "Request was cancelled", "error_type": "cancelled" });
+        let state = run_failed(400, cancelled).await;
+        assert!(matches!(&state, Ok(RunState::Failed(ProviderError::Transient { .. }))), "{state:?}");
         assert_eq!(failed(run_failed(502, Value::Null).await), "provider_unavailable");
         assert!(run_failed(502, Value::Null).await.is_err(), "a gateway's page says nothing of the run");
         assert!(run_failed(429, json!({ "detail": "slow down" })).await.is_err());
