@@ -1,6 +1,6 @@
 //! The job kinds, a file each, and their list.
 //!
-//! Order, lowest first: `shape`, `kept`, `handler`, `check`, `once`, `kinds`, `heal`, `recurring`, `maintenance`.
+//! Order, lowest first: `shape`, `kept`, `handler`, `check`, `once`, `usage`, `kinds`, `heal`, `recurring`, `maintenance`.
 
 mod check;
 mod handler;
@@ -13,6 +13,7 @@ pub mod recurring;
 mod shape;
 #[cfg(test)]
 mod testing;
+mod usage;
 
 pub use check::{Checks, KindSchema, PayloadError};
 pub use handler::{Context, Done, Handler, JobError, Registry};

@@ -12,7 +12,7 @@ mod testing;
 mod words;
 
 pub use amount::{Money, from_text as amount};
-pub use extract::{Hints, is_selector, read, refresh};
+pub use extract::{Hints, is_selector, read, refresh, text};
 pub use found::{Confidence, Details, Extract, Method, Price, UnitPrice};
 
 /// Names how pages are read: another release that reads them otherwise has another one.

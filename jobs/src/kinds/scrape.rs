@@ -1,5 +1,6 @@
 //! Competitors' prices.
 
+mod by_model;
 mod known;
 mod so_far;
 
@@ -229,14 +230,19 @@ impl Fetch<'_> {
     async fn go_on(self, way: &mut OnTheWay) -> Result<Answer<PagePrice>, ProviderError> {
         let Self { selector, ticket, known, memory, context } = self;
         let url = page_url(&way.url).map_err(|problem| rejected(&way.url, problem))?;
-        let mut page = Page { selector: selector.map(str::to_owned), ticket, known, ..Page::at(url) };
+        let wants_text = by_model::may_read(context);
+        let mut page = Page { selector: selector.map(str::to_owned), ticket, known, wants_text, ..Page::at(url) };
         let (began, policy) = (Instant::now(), context.policy());
         while way.moves <= MOVES {
             let left = Policy { time: policy.time.saturating_sub(began.elapsed()), ..policy };
             let answer = in_turn(left, &page, context).await;
             way.credits += std::mem::take(page.credits.get_mut());
-            let answer = answer?;
-            let Some(next) = answer.value.moved_to else { return Ok(answer) };
+            let mut answer = answer?;
+            let Some(next) = answer.value.moved_to.take() else {
+                let left = policy.time.saturating_sub(began.elapsed());
+                by_model::read(&mut answer.value, &way.url, &page.ticket, left, context).await;
+                return Ok(answer);
+            };
             way.moves += 1;
             way.url = next.to_string();
             page.known = memory.recall([way.url.as_str()]).await.remove(&way.url);
