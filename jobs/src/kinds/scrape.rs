@@ -2,6 +2,7 @@
 
 mod by_model;
 mod known;
+mod page;
 mod so_far;
 
 use std::{
@@ -9,12 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api::{FieldError, Timestamp};
-use chrono::{DateTime, Utc};
+use api::FieldError;
 use futures::future::join_all;
 use providers::{
     Answer, Hold, Policy, ProviderError,
-    scraping::{Details, Known, NoPrice, Page, PagePrice, Price, is_selector, provider_named},
+    scraping::{Known, NoPrice, Page, PagePrice, is_selector, provider_named},
 };
 use queue::Job;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,7 @@ use url::Url;
 use utoipa::ToSchema;
 
 use self::known::Memory;
+pub use self::page::ScrapedPage;
 use self::so_far::{Lost, OnTheWay, Read, SoFar, Then};
 use crate::handler::{Context, Done, Handler, JobError};
 
@@ -62,24 +63,6 @@ pub struct ScrapeResult {
 pub struct ScrapeUsage {
     /// Credits of ScraperAPI, and pages of Bright Data; 0 for pages that were fetched directly.
     pub credits: u32,
-}
-
-/// What one page says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ScrapedPage {
-    /// As it was asked for.
-    pub url: String,
-    /// The page's title.
-    pub title: Option<String>,
-    /// `null` when the page names no price or could not be fetched.
-    pub price: Option<Price>,
-    /// What else it says of the product.
-    #[serde(flatten)]
-    pub details: Details,
-    /// When it was fetched, or tried.
-    pub fetched_at: Timestamp,
-    /// Why the page could not be fetched, or that there is none any more.
-    pub error: Option<String>,
 }
 
 impl Job for Scrape {
@@ -134,7 +117,7 @@ impl Handler for Scrape {
             match answer {
                 Ok(answer) => {
                     providers.push(answer.provider);
-                    known.extend(Known::of(&answer.value).map(|page| (way.url, page)));
+                    known.extend(answer.value.known().map(|page| (way.url, page)));
                     read[index] = Some(Read::new(answer, way.credits));
                 }
                 Err(error) => match next_turn(&error) {
@@ -334,14 +317,11 @@ fn page_url(text: &str) -> Result<Url, &'static str> {
     }
 }
 
-fn timestamp(at: DateTime<Utc>) -> Timestamp {
-    Timestamp::from_ms(at.timestamp_millis().unsigned_abs())
-}
-
 #[cfg(test)]
 mod tests {
     use std::{sync::Arc, time::Duration};
 
+    use chrono::Utc;
     use futures::future::{BoxFuture, FutureExt};
     use providers::{
         Provider, Providers, Service,

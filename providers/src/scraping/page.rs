@@ -124,6 +124,21 @@ impl PagePrice {
     }
 }
 
+impl PagePrice {
+    /// What is to be kept of it; `None` when it has to be read anew the next time.
+    #[must_use]
+    pub fn known(&self) -> Option<Known> {
+        let (validators, price) = self.validators.clone().zip(self.price.clone())?;
+        Some(Known { validators, title: self.title.clone(), price, details: self.details.clone() })
+    }
+
+    /// A page that is still as it was.
+    pub(super) fn again(known: &Known, at: DateTime<Utc>) -> Self {
+        let Known { title, price, details, .. } = known.clone();
+        Self { title, price: Some(price), details, ..Self::nothing(at) }
+    }
+}
+
 impl<'p> Ask<dyn Scraper + 'p> for Page {
     type Value = PagePrice;
 

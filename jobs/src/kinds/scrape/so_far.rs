@@ -7,7 +7,7 @@ use providers::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ScrapedPage, timestamp};
+use super::page::{ScrapedPage, timestamp};
 use crate::handler::{Context, JobError};
 
 /// What a run that was put off hands on to the next one: for each page, in their order.
