@@ -19,6 +19,7 @@ use store::{FalDelivery, Moment, NewUsage};
 use crate::{
     handler::{Context, JobError},
     once::{LookedUp, OnceError, Told},
+    usage,
 };
 
 /// The steps of a job that begin a run, of which the second is taken when nobody can tell what came of the first.
@@ -361,9 +362,7 @@ async fn count(context: &Context, run: &Run) {
         tokens_out: 0,
         cost_nano_usd: nano_usd.unwrap_or(0),
     };
-    if let Err(error) = store.count_usage(used).await {
-        tracing::warn!(job.id = %context.job_id, %error, "what pictures cost is not in the usage");
-    }
+    usage::count(store, &context.tenant, &run.request_id, vec![used]).await;
 }
 
 /// Ends the runs of a job that was cancelled. Returns whether there was one that had not ended.
