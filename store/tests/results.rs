@@ -132,7 +132,7 @@ async fn preparing_twice_gives_the_index_once() {
     let client = Client::with_uri_str(servers::mongo()).await.unwrap();
     for collection in ["contents", "images"] {
         let names = client.database(&database).collection::<Document>(collection).list_index_names().await.unwrap();
-        assert_eq!(names, ["_id_", "heal_at"]);
+        assert_eq!(names, ["_id_", "heal_at", "product"]);
     }
 }
 

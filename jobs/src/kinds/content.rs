@@ -242,6 +242,7 @@ impl Course {
 
 fn nothing_used(service: &str, model: &str, context: &Context) -> NewUsage {
     NewUsage {
+        at: None,
         id: String::new(),
         tenant: context.tenant.clone(),
         service: service.to_owned(),

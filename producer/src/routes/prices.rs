@@ -28,8 +28,28 @@ use crate::{
 const MOST_POINTS: usize = 500;
 /// A chart without a price and without a time shows so much.
 const NOTHING: TimeDelta = TimeDelta::days(30);
-/// What stands along the level axis is so far apart, in hours; the first of which no more than [`MOST_TICKS`] fit.
-const TICKS_H: [i64; 15] = [1, 3, 6, 12, 24, 48, 96, 168, 336, 720, 1440, 2160, 4320, 8760, 17520];
+/// What stands along the level axis is so far apart, in minutes: the first of these of which fewer than [`MOST_TICKS`] fit.
+const TICKS_MIN: [i64; 16] = [
+    15,
+    60,
+    180,
+    360,
+    720,
+    DAY,
+    2 * DAY,
+    4 * DAY,
+    7 * DAY,
+    14 * DAY,
+    30 * DAY,
+    60 * DAY,
+    90 * DAY,
+    180 * DAY,
+    365 * DAY,
+    730 * DAY,
+];
+const DAY: i64 = 24 * 60;
+/// Further apart than that their months are told, and years.
+const MONTHS: i64 = 60 * DAY;
 const MOST_TICKS: i64 = 8;
 /// A picture is drawn aside from the threads that answer requests, as if a body were so long.
 const LONG: usize = 1 << 20;
@@ -255,12 +275,12 @@ fn names(lines: &[&PageLine<'_>]) -> Vec<String> {
 
 /// Round times, and what is said of them.
 fn ticks(from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(i64, String)> {
-    let span_h = (to - from).num_hours().max(1);
-    let step_h = TICKS_H.into_iter().find(|step| span_h / step < MOST_TICKS).unwrap_or(span_h / MOST_TICKS + 1);
+    let span = (to - from).num_minutes().max(1);
+    let step = TICKS_MIN.into_iter().find(|step| span / step < MOST_TICKS).unwrap_or(span / MOST_TICKS + 1);
     let midnight = from - TimeDelta::seconds(i64::from(from.num_seconds_from_midnight()));
     let mut ticks = Vec::new();
     for n in 0_i32.. {
-        let Some(at) = TimeDelta::try_hours(step_h * i64::from(n)).and_then(|ahead| midnight.checked_add_signed(ahead))
+        let Some(at) = TimeDelta::try_minutes(step * i64::from(n)).and_then(|ahead| midnight.checked_add_signed(ahead))
         else {
             break;
         };
@@ -268,9 +288,12 @@ fn ticks(from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(i64, String)> {
             break;
         }
         if at >= from {
-            let words = match step_h {
-                ..24 if at.hour() != 0 => at.format("%H:%M"),
-                ..2160 => at.format("%-d %b"),
+            let is_midnight = at.num_seconds_from_midnight() == 0;
+            let words = match step {
+                // One of them has to tell the day.
+                ..DAY if !is_midnight && ticks.is_empty() => at.format("%-d %b, %H:%M"),
+                ..DAY if !is_midnight => at.format("%H:%M"),
+                ..=MONTHS => at.format("%-d %b"),
                 _ => at.format("%b %Y"),
             };
             ticks.push((at.timestamp_millis(), words.to_string()));
@@ -376,6 +399,8 @@ mod tests {
         let words = |from: DateTime<Utc>, to| ticks(from, to).into_iter().map(|(_, words)| words).collect::<Vec<_>>();
         assert_eq!(words(at(0), at(7))[..3], ["1 Nov", "2 Nov", "3 Nov"]);
         assert_eq!(words(at(0), at(1))[..3], ["1 Nov", "06:00", "12:00"]);
+        let evening = at(0) + TimeDelta::minutes(19 * 60 + 50);
+        assert_eq!(words(evening, evening + TimeDelta::hours(1)), ["1 Nov, 20:00", "20:15", "20:30", "20:45"]);
         assert_eq!(words(at(0), at(800))[0], "Nov 2026");
         for days in [1, 2, 5, 9, 40, 100, 365, 1000, 10_000] {
             assert!((2..=9).contains(&ticks(at(0), at(days)).len()), "{days}: {:?}", ticks(at(0), at(days)));

@@ -23,18 +23,21 @@ use crate::n_snoozes;
 
 const ADDRESS: &str = "default@customer.example";
 
-/// A shop whose prices a test changes: amount, currency and availability by path.
+/// Amount, currency and availability by path.
+type Prices = Arc<Mutex<BTreeMap<String, [String; 3]>>>;
+
+/// A shop whose prices a test changes.
 struct PriceShop {
     front: Front,
-    prices: Arc<Mutex<BTreeMap<String, (String, String, String)>>>,
+    prices: Prices,
 }
 
 impl PriceShop {
     async fn start() -> Self {
-        let prices: Arc<Mutex<BTreeMap<String, (String, String, String)>>> = Arc::default();
+        let prices = Prices::default();
         let shown = prices.clone();
         let answer = async move |uri: Uri| match shown.lock().unwrap().get(uri.path()) {
-            Some((amount, currency, availability)) => {
+            Some([amount, currency, availability]) => {
                 let product = json!({ "@type": "Product", "name": "Lampe « Étoile »", "offers": { "@type": "Offer", "price": amount,
                     "priceCurrency": currency, "availability": format!("https://schema.org/{availability}") } });
                 let page = format!("<title>Lampe</title><script type=\"application/ld+json\">{product}</script>");
@@ -46,7 +49,7 @@ impl PriceShop {
     }
 
     fn set(&self, path: &str, amount: &str, currency: &str, availability: &str) {
-        let price = (amount.to_owned(), currency.to_owned(), availability.to_owned());
+        let price = [amount, currency, availability].map(str::to_owned);
         self.prices.lock().unwrap().insert(path.to_owned(), price);
     }
 
@@ -221,7 +224,7 @@ async fn jobs_that_read_a_page_at_the_same_moment_make_one_point_and_one_alert()
     assert_eq!(alerts(&system).await, [(json!("60.00"), json!("30.00"))]);
 }
 
-fn offer(tenant: &str, changes: &[(i64, &str)], alerts: Vec<Alert>) -> Vec<WriteOffer> {
+fn offer(tenant: &str, changes: &[(i64, &str)], alerts: &[Alert]) -> Vec<WriteOffer> {
     let at = |days_ago: i64| {
         let at = Utc::now() - TimeDelta::days(days_ago);
         Moment::from_ms(u64::try_from(at.timestamp_millis()).unwrap())
@@ -248,7 +251,7 @@ fn offer(tenant: &str, changes: &[(i64, &str)], alerts: Vec<Alert>) -> Vec<Write
             visited_at: at,
             gone: None,
             reference: Some(Money { amount, currency: "EUR".to_owned() }),
-            alerts: alerts.clone(),
+            alerts: alerts.to_vec(),
         };
         writes.push(WriteOffer { offer, point: Some(point) });
     }
@@ -269,9 +272,9 @@ async fn an_alert_that_a_dead_worker_left_behind_is_sent_once() {
     let store = Store::open(&system.mongo_url, &system.name).await.unwrap();
     let at = Moment::from_ms(u64::try_from((Utc::now() - TimeDelta::minutes(5)).timestamp_millis()).unwrap());
     let alert = Alert { at, was: "60".to_owned(), becomes: "50".to_owned(), currency: "EUR".to_owned() };
-    let writes = offer("default", &[(0, "50")], vec![alert.clone()]);
+    let writes = offer("default", &[(0, "50")], std::slice::from_ref(&alert));
     write_offer(&store, &writes).await;
-    let without_record = offer("unknown", &[(0, "50")], vec![alert.clone()]);
+    let without_record = offer("unknown", &[(0, "50")], std::slice::from_ref(&alert));
     write_offer(&store, &without_record).await;
     let job = run_task(&system, "price_alerts").await;
     assert_eq!((&job["state"], &job["result"]["count"]), (&json!("succeeded"), &json!(1)), "{job}");
@@ -298,7 +301,7 @@ async fn a_weekly_summary_tells_how_prices_changed() {
     write_tenant(&system).await;
     let store = Store::open(&system.mongo_url, &system.name).await.unwrap();
     let changes = [(20, "70"), (10, "60"), (5, "50"), (1, "54.5")];
-    write_offer(&store, &offer("default", &changes, Vec::new())).await;
+    write_offer(&store, &offer("default", &changes, &[])).await;
     let written = system.post_job("content", crate::product(1)).await;
     system.wait_job(&written).await;
     wait_until("its end is in the history", JOB_PATIENCE, async || store.past_job(&written).await.unwrap().is_some())
