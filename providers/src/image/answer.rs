@@ -46,8 +46,8 @@ impl Answered {
                 let message = format!("{}: there is no model {model:?} (FAL_MODEL): {}", self.status, self.reason());
                 ProviderError::Misconfigured { service: NAME, message }
             }
-            // Of a gateway, behind which the run may have begun. Those of fal say why.
-            500.. if self.body["detail"].is_null() => ProviderError::UnknownOutcome {
+            // Of a gateway that waited in vain for what may have been begun behind it. Fal's own says why; all others are not billed.
+            504 if self.body["detail"].is_null() => ProviderError::UnknownOutcome {
                 service: NAME,
                 message: format!("the submit was answered {}", message()),
             },
