@@ -42,6 +42,8 @@ def command_bench(arguments):
         return bench_hostile([argument for argument in arguments if argument != "--hostile"])
     if "--pictures" in arguments:
         return bench_pictures([argument for argument in arguments if argument != "--pictures"])
+    if "--scrape" in arguments:
+        return bench_scrape([argument for argument in arguments if argument != "--scrape"])
     if not {"-h", "--help"} & set(arguments):
         packages.get_server(VALKEY)
         packages.get_redis7()
@@ -73,6 +75,14 @@ def bench_pictures(arguments):
     cargo.run_cargo(["build", "--release", "-p", "pictures", "--examples"])
     sizes = cargo.folder_of("release") / "examples/sizes"
     return run_program([sys.executable, ROOT / "bench/pictures.py", sizes, node, packages.BENCH_SHARP, *arguments])
+
+
+def bench_scrape(arguments):
+    """A night of prices, by two workers from 200 shops."""
+    servers = packages.get_server(VALKEY), packages.get_server(MONGOD)
+    cargo.run_cargo(["build", "--release", "-p", "producer", "-p", "worker"])
+    programs = [cargo.folder_of("release") / name for name in ("producer", "worker")]
+    return run_program([sys.executable, ROOT / "bench/scrape.py", *programs, *servers, *arguments])
 
 
 def bench_peers(arguments):

@@ -1,6 +1,7 @@
 //! The job kinds, a file each, and their list.
 //!
-//! Order, lowest first: `shape`, `kept`, `handler`, `check`, `once`, `kinds`, `heal`, `stop`, `recurring`, `market`, `maintenance`.
+//! Order, lowest first: `shape`, `kept`, `handler`, `check`, `once`, `usage`, `kinds`, `heal`, `stop`, `recurring`, `market`,
+//! `maintenance`.
 
 mod check;
 mod handler;
@@ -15,6 +16,7 @@ mod shape;
 mod stop;
 #[cfg(test)]
 mod testing;
+mod usage;
 
 pub use check::{Checks, KindSchema, PayloadError};
 pub use handler::{Context, Done, Handler, JobError, Registry};

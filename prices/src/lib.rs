@@ -16,7 +16,7 @@ mod words;
 
 pub use amount::{Money, from_text as amount};
 pub use compare::{Asked, AskedAs, ComparedOffer, Comparison, Excluded, Offer, STALE_AFTER, compare};
-pub use extract::{Hints, is_selector, read, refresh};
+pub use extract::{Hints, is_selector, read, refresh, text};
 pub use found::{Confidence, Details, Extract, Method, Price, UnitPrice};
 pub use rates::{BASE, BadRates, Rates, is_code};
 pub use thin::thin;

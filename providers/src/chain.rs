@@ -358,6 +358,8 @@ impl<P: Provider + ?Sized> Service<P> {
         let spent = match &result {
             Ok(_) => used.unwrap_or(estimate).micro_usd,
             Err(ProviderError::Rejected { .. }) => estimate.micro_usd,
+            // It may have been done.
+            Err(ProviderError::UnknownOutcome { .. }) if what.is_write() => estimate.micro_usd,
             Err(_) => None,
         };
         reservation.settle(spent.unwrap_or(0)).await;

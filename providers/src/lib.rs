@@ -38,6 +38,8 @@ pub struct Providers {
     pub image: Service<dyn image::ImageProvider>,
     /// Competitors' prices.
     pub scraping: Service<dyn scraping::Scraper>,
+    /// Whether models read the pages in which nothing else finds a price.
+    pub scrape_ai: bool,
     /// Notifications.
     pub email: Service<dyn email::Mailer>,
     /// Products to shops.
@@ -65,6 +67,7 @@ impl Providers {
             content: content::service(config)?.sharing(&shared, config.pace.limits(Name::Ai)),
             image: image::service(config)?.sharing(&shared, config.pace.limits(Name::Images)),
             scraping: scraping::service(config)?.sharing(&shared, config.pace.limits(Name::Scraping)),
+            scrape_ai: config.value(Name::Scraping, "SCRAPE_AI").and_then(services::truth).unwrap_or(false),
             email: email::service(config)?.sharing(&shared, email::limits(config)),
             publication: publication::service(config)?.sharing(&shared, config.pace.limits(Name::Publication)),
             rates: rates::RatesFile::configured(config)?,

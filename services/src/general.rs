@@ -89,8 +89,8 @@ pub static GENERAL: &[Group] = &[
             .default("30"),
             Variable::optional(
                 "SPENDING_CAP_USD",
-                "what a tenant may spend on language models in a day (UTC), as in `2.50`; then templates write, and real texts follow the \
-                 next day",
+                "what a tenant may spend on texts and pictures in a day (UTC), as in `2.50`; then templates and placeholders stand in, and \
+                 real ones follow the next day",
                 anything,
             ),
             Variable::optional(

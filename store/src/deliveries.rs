@@ -13,7 +13,8 @@ use mongodb::{
 };
 
 use crate::{
-    ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store,
+    ANSWER_TIMEOUT, Error, MAJORITY_TIMEOUT, MAX_TIME, Moment, Store,
+    error::is_duplicate_key,
     index::{index, index_with},
     run,
 };
@@ -22,6 +23,8 @@ const COLLECTION: &str = "fal_deliveries";
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 const MOST_BODY_BYTES: usize = 256 * 1024;
 const MOST_ID_BYTES: usize = 200;
+/// Two writers of the same new document can make one of them fail; the second time it is an update.
+const UPSERT_TRIES: u32 = 3;
 /// A job makes one run, and a few more at worst.
 const MOST_OF_A_JOB: i64 = 20;
 
@@ -73,16 +76,28 @@ impl Store {
         deliveries.map_err(|error| Error::Refused { what, reason: error.to_string() })
     }
 
-    /// Has a delivery tell its job no more: the run has come to nothing, and the job may begin another one. It is still known, so that a
-    /// repetition does not bring it back.
+    /// Has a delivery tell its job nothing, whether it came or not: the run has come to nothing, and the job may begin another one. It is
+    /// still known, so that a repetition does not bring it back.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later; the same call may be repeated.
     #[boxed]
     pub async fn void_fal_delivery(&self, request_id: &str) -> Result<(), Error> {
         let what = format!("have the delivery of {request_id:.100?} tell nothing");
-        let update = doc! { "$unset": { "job_id": "" } };
-        self.writer.update(COLLECTION, doc! { "_id": request_id }, update, &what).await
+        let collection = self.collection(COLLECTION);
+        let filter = doc! { "_id": request_id };
+        // One that comes only now is as good as repeated.
+        let update = doc! { "$unset": { "job_id": "" }, "$setOnInsert": { "at": DateTime::now(), "body": "" } };
+        let void = async move {
+            for _ in 0..UPSERT_TRIES {
+                match collection.update_one(filter.clone(), update.clone()).upsert(true).await {
+                    Err(error) if is_duplicate_key(&error) => {}
+                    other => return other.map(drop),
+                }
+            }
+            Ok(())
+        };
+        run(what, MAJORITY_TIMEOUT, void).await
     }
 
     pub(crate) async fn prepare_deliveries(&self) -> Result<(), Error> {

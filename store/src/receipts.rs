@@ -14,7 +14,7 @@ use mongodb::{
 use serde_json::Value;
 
 use crate::{
-    ANSWER_TIMEOUT, Error, MAX_TIME, Store,
+    ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store,
     error::is_duplicate_key,
     history::{insert_json, take_json},
     index::index_with,
@@ -141,6 +141,22 @@ impl Store {
         let found = run(what.clone(), ANSWER_TIMEOUT, find).await?;
         let outcome = found.map(|mut found| take_json(&mut found, "outcome")).transpose();
         outcome.map_err(|reason| Error::Refused { what, reason })
+    }
+
+    /// When a step was begun first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
+    pub async fn receipt_begun(&self, job_id: &str, step: &str) -> Result<Option<Moment>, Error> {
+        let what = format!("read when step {step:?} of job {job_id} was begun");
+        let collection = self.collection(COLLECTION);
+        let filter = doc! { "_id": format!("{job_id}/{step}") };
+        let find =
+            async move { collection.find_one(filter).projection(doc! { "begun_at": 1 }).max_time(MAX_TIME).await };
+        let found = run(what, ANSWER_TIMEOUT, find).await?;
+        let begun = found.and_then(|found| u64::try_from(found.get_datetime("begun_at").ok()?.timestamp_millis()).ok());
+        Ok(begun.map(Moment::from_ms))
     }
 
     async fn change_receipt(&self, what: String, job_id: &str, step: &str, update: Document) -> Result<(), Error> {

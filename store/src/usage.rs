@@ -1,4 +1,4 @@
-//! What tenants have used of language models: the collection `usage`, one document a UTC day, tenant, service and model.
+//! What tenants have used of models that write and draw: the collection `usage`, one document a UTC day, tenant, service and model.
 //!
 //! `{ _id: { day, tenant, service, model }, day, tenant, service, model, calls, unpriced_calls, tokens_in, tokens_out, cost_nano_usd, counted,
 //! expires_at }`. `counted` are the last things that were counted, so that a repetition changes nothing; it is bounded, because a
@@ -17,7 +17,7 @@ use mongodb::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ANSWER_TIMEOUT, Error, MAX_TIME, Store,
+    ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store,
     error::is_duplicate_key,
     index::{index, index_with},
     run,
@@ -36,6 +36,8 @@ const TRIES: u32 = 2;
 pub struct NewUsage {
     /// Whatever has this id is counted once in a day, tenant, service and model.
     pub id: String,
+    /// On which day it counts; `None`: today.
+    pub at: Option<Moment>,
     /// Who pays.
     pub tenant: String,
     /// Whose model: `openai`, …
@@ -78,7 +80,7 @@ pub struct DayUsage {
 }
 
 impl Store {
-    /// Adds to the usage of today. Repeated with the same id on the same day, it changes nothing. False when it was counted before.
+    /// Adds to the usage of its day. Repeated with the same id and day, it changes nothing. False when it was counted before.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may not have been counted; the same call may be repeated.
@@ -133,7 +135,8 @@ impl Store {
 
 async fn count(collection: &Collection<Document>, new: &NewUsage) -> DriverResult<bool> {
     let now = DateTime::now();
-    let day: String = now.try_to_rfc3339_string().unwrap_or_default().chars().take(10).collect();
+    let day = new.at.map_or(now, |at| DateTime::from_millis(i64::try_from(at.ms()).unwrap_or(i64::MAX)));
+    let day: String = day.try_to_rfc3339_string().unwrap_or_default().chars().take(10).collect();
     let of = doc! { "day": &day, "tenant": &new.tenant, "service": &new.service, "model": &new.model };
     let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let mut first = of.clone();

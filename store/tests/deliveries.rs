@@ -59,6 +59,8 @@ async fn a_delivery_that_is_worth_nothing_stays_away_although_it_is_repeated() {
     }
     store.void_fal_delivery("r-1").await.unwrap();
     assert!(!store.put_fal_delivery("r-1", JOB, "{}").await.unwrap(), "it is known");
+    store.void_fal_delivery("r-3").await.unwrap();
+    assert!(!store.put_fal_delivery("r-3", JOB, "{}").await.unwrap(), "it comes too late");
     let kept = store.fal_deliveries(JOB).await.unwrap();
     assert_eq!(kept.iter().map(|delivery| delivery.request_id.as_str()).collect::<Vec<_>>(), ["r-2"]);
 }

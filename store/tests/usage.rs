@@ -8,6 +8,7 @@ use store::{NewUsage, Store};
 
 fn used(id: &str, tenant: &str, model: &str) -> NewUsage {
     NewUsage {
+        at: None,
         id: id.to_owned(),
         tenant: tenant.to_owned(),
         service: "openai".to_owned(),

@@ -20,14 +20,15 @@ use services::Name;
 use store::{Flight, NewUsage, Store};
 use utoipa::ToSchema;
 
-use crate::handler::{Context, Done, Handler, JobError};
+use crate::{
+    handler::{Context, Done, Handler, JobError},
+    usage,
+};
 
 /// How long an answer is kept.
 const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
 /// When a job looks again whether the answer is there that another one gets: between these.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(1_000), Duration::from_millis(1_600));
-/// Waits before usage is counted again after MongoDB was away.
-const COUNT_AGAIN: [u64; 6] = [1, 5, 15, 60, 240, 600];
 
 /// Writes the texts of one product: see [`ContentRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -84,9 +85,10 @@ async fn write(request: &ContentRequest, context: &Context) -> Result<Answer<Con
     let tell = |step: Step<'_>| course.take(&step, context);
     let answer = context.providers.content.call(context.policy(), &Writing { request, tell: &tell }).await;
     if let Some(store) = &context.store {
-        for used in course.used(context) {
-            count(store, used).await;
-        }
+        // When the result of a stand-in is replaced, the same job asks once more, and allows none.
+        let replacing = if context.allow_fallback { "" } else { "/alone" };
+        let id = format!("{}/{}{replacing}", context.job_id, context.attempt);
+        usage::count(store, &context.tenant, &id, course.used()).await;
     }
     let answer = answer?;
     context.progress.set(90, format!("written by {}", answer.provider));
@@ -202,18 +204,7 @@ impl Course {
             Step::AskedAgain { reason } => self.report(50, format!("second try: {reason}"), context),
             Step::Answered { service, model, tokens, nano_usd } => {
                 self.report(40, format!("{service} {model} answered"), context);
-                let mut steps = self.steps();
-                let known = steps.used.iter().position(|used| used.service == service && used.model == model);
-                let index = known.unwrap_or_else(|| {
-                    steps.used.push(nothing_used(service, model, context));
-                    steps.used.len() - 1
-                });
-                let used = &mut steps.used[index];
-                used.calls += 1;
-                used.unpriced_calls += u64::from(nano_usd.is_none());
-                used.tokens_in += tokens.input;
-                used.tokens_out += tokens.output;
-                used.cost_nano_usd = used.cost_nano_usd.saturating_add(nano_usd.unwrap_or(0));
+                usage::add(&mut self.steps().used, service, model, tokens, nano_usd);
             }
         }
     }
@@ -225,49 +216,13 @@ impl Course {
         context.progress.set(steps.percent, message);
     }
 
-    fn used(&self, context: &Context) -> Vec<NewUsage> {
-        let mut used = std::mem::take(&mut self.steps().used);
-        // When the result of a stand-in is replaced, the same job asks once more, and allows none.
-        let replacing = if context.allow_fallback { "" } else { "/alone" };
-        for used in &mut used {
-            used.id = format!("{}/{}{replacing}", context.job_id, context.attempt);
-        }
-        used
+    fn used(&self) -> Vec<NewUsage> {
+        std::mem::take(&mut self.steps().used)
     }
 
     fn steps(&self) -> MutexGuard<'_, Steps> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn nothing_used(service: &str, model: &str, context: &Context) -> NewUsage {
-    NewUsage {
-        id: String::new(),
-        tenant: context.tenant.clone(),
-        service: service.to_owned(),
-        model: model.to_owned(),
-        calls: 0,
-        unpriced_calls: 0,
-        tokens_in: 0,
-        tokens_out: 0,
-        cost_nano_usd: 0,
-    }
-}
-
-/// Counts it now, or when MongoDB is back; the job does not wait for that.
-async fn count(store: &Store, used: NewUsage) {
-    let Err(error) = store.count_usage(used.clone()).await else { return };
-    tracing::warn!(usage.id = used.id, %error, "usage is not counted yet");
-    let store = store.clone();
-    tokio::spawn(async move {
-        for wait_s in COUNT_AGAIN {
-            tokio::time::sleep(Duration::from_secs(wait_s)).await;
-            if store.count_usage(used.clone()).await.is_ok() {
-                return;
-            }
-        }
-        tracing::error!(usage.id = used.id, tenant = used.tenant, model = used.model, "usage was not counted");
-    });
 }
 
 #[cfg(test)]

@@ -2,7 +2,11 @@
 
 mod run;
 
-use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
 use api::FieldError;
 use bytes::Bytes;
@@ -11,7 +15,7 @@ use pictures::{Gate, Size, Source, Variants};
 use providers::{
     Answer, ProviderError,
     content::Cost,
-    image::{Begin, Begun, Fetch, ImageRequest, Original, Pictures, Pixels},
+    image::{Begin, Begun, Fetch, Fetched, ImageRequest, Original, Pictures, Pixels},
 };
 use queue::Job;
 use serde::{Deserialize, Serialize};
@@ -30,6 +34,8 @@ pub const FILES: References = References { collection: Image::COLLECTION, path: 
 const SIDE: u32 = 1024;
 /// What the files of a picture take at most, until they are stored, of what making them took.
 const HELD: usize = 8;
+/// The part of an attempt's time in which pictures are fetched.
+const TIME_TO_FETCH: f64 = 0.8;
 /// MongoDB being away is no fault of the job.
 const STORE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
@@ -225,10 +231,14 @@ impl Handler for Image {
         } else {
             image.call(context.policy(), &begin).await?
         };
-        let Answer { value: Begun::Made(pictures), provider, degraded_reason } = answer else {
+        let Answer { value: Begun::Made(pictures), provider, mut degraded_reason } = answer else {
             let message = "what stands in draws at once, and began a run".to_owned();
             return Err(JobError::Retry { code: "picture_failed", message, after: None });
         };
+        // Real pictures are being made, and paid: they are had when the mode is real again.
+        if let (None, Some(run)) = (&degraded_reason, run::is_under_way(context)) {
+            degraded_reason = Some(format!("switched to mock while run {run} was under way"));
+        }
         let images = self.drawn(context, &pictures).await.map_err(|error| match error {
             Failure::Job(error) => error,
             Failure::Provider(error) | Failure::Lost(error) => error.into(),
@@ -248,6 +258,7 @@ impl Image {
         context: &Context,
         request: &ImageRequest,
     ) -> Result<Done<ImageResult>, Result<ProviderError, JobError>> {
+        let began = Instant::now();
         let provider = context.providers.image.first_real().map(|real| real.name());
         let (pictures, run) = run::pictures(context, request, &self.product_id).await.map_err(|error| match error {
             Failure::Job(error) => Err(error.keeping(context.so_far.as_ref())),
@@ -257,11 +268,20 @@ impl Image {
         for place in &pictures.flagged {
             context.progress.log(format!("picture {} was flagged as unfit to be shown, and is left out", place + 1));
         }
-        match self.drawn(context, &pictures).await {
+        // What is not fetched in this time, so that something is left for a stand-in, is fetched by the next attempt.
+        let time = context.timeout.mul_f64(TIME_TO_FETCH).saturating_sub(began.elapsed());
+        let drawn = tokio::time::timeout(time, self.drawn(context, &pictures)).await.unwrap_or_else(|_| {
+            let message = "the pictures were not fetched and made ready in time".to_owned();
+            Err(Failure::Provider(ProviderError::Transient { service: "images", message, retry_after: None }))
+        });
+        match drawn {
             Ok(images) => Ok(Done { result: self.result(pictures, images), provider, degraded_reason: None }),
             Err(Failure::Job(error)) => Err(Err(error.keeping(context.so_far.as_ref()))),
             Err(Failure::Provider(error)) => Err(Ok(error)),
-            Err(Failure::Lost(error)) => Err(Ok(run.lost(context, error).await)),
+            Err(Failure::Lost(error)) => match run.lost(context, error) {
+                Failure::Job(error) => Err(Err(error)),
+                Failure::Provider(error) | Failure::Lost(error) => Err(Ok(error)),
+            },
         }
     }
 
@@ -286,27 +306,25 @@ impl Image {
     async fn finished(&self, context: &Context, original: &Original) -> Result<ImageOfProduct, Failure> {
         let place = original.place;
         let asked = pictures::memory_of(self.width, self.height);
-        let _held = GATE.hold(asked / HELD).await;
+        // How large a file is that is fetched is not known before.
+        let is_fetched = matches!(original.pixels, Pixels::At(_));
+        let _held = GATE.hold((asked / HELD).max(if is_fetched { pictures::MAX_BYTES } else { 0 })).await;
         let variants = match &original.pixels {
             Pixels::Placeholder(look) => self.placeholder(asked, look.clone()).await?,
             Pixels::At(address) => {
                 let policy = providers::Policy { allow_fallback: false, ..context.policy() };
-                let fetched = context.providers.image.call(policy, &Fetch(address)).await;
-                let fetched = fetched.map_err(|error| match error {
-                    error @ ProviderError::Unable { .. } => Failure::Lost(error),
-                    error => Failure::Provider(error),
-                })?;
-                decoded(fetched.value).await.map_err(|error| match error {
-                    Unusable::Picture(error) => {
-                        let message = format!("picture {} at {address}: {error}", place + 1);
-                        Failure::Lost(ProviderError::Transient {
-                            service: fetched.provider,
-                            message,
-                            retry_after: None,
-                        })
-                    }
-                    Unusable::Job(error) => Failure::Job(error),
-                })?
+                let fetched = context.providers.image.call(policy, &Fetch(address)).await.map_err(Failure::Provider)?;
+                let lost = |why: String| {
+                    let message = format!("picture {}: {why}", place + 1);
+                    Failure::Lost(ProviderError::Transient { service: fetched.provider, message, retry_after: None })
+                };
+                match fetched.value {
+                    Fetched::Nothing(why) => return Err(lost(why)),
+                    Fetched::Bytes(bytes) => decoded(bytes).await.map_err(|error| match error {
+                        Unusable::Picture(error) => lost(format!("{address}: {error}")),
+                        Unusable::Job(error) => Failure::Job(error),
+                    })?,
+                }
             }
         };
         let files = hashes(&variants);

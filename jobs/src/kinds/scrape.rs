@@ -1,7 +1,9 @@
 //! Competitors' prices.
 
+mod by_model;
 mod known;
 pub(crate) mod offers;
+mod page;
 mod so_far;
 
 use std::{
@@ -9,12 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api::{FieldError, Timestamp};
-use chrono::{DateTime, Utc};
+use api::FieldError;
 use futures::future::join_all;
 use providers::{
     Answer, Hold, Policy, ProviderError,
-    scraping::{Details, Known, NoPrice, Page, PagePrice, Price, is_selector, provider_named},
+    scraping::{Known, NoPrice, Page, PagePrice, is_selector, provider_named},
 };
 use queue::{Client, Job};
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,8 @@ use utoipa::ToSchema;
 pub use offers::{compare, last_day_of_rates, stored_rates};
 
 use self::known::Memory;
+pub use self::page::ScrapedPage;
+
 use self::offers::{Visit, remember};
 use self::so_far::{Lost, OnTheWay, Read, SoFar, Then};
 use crate::handler::{Context, Done, Handler, JobError};
@@ -67,24 +70,6 @@ pub struct ScrapeResult {
 pub struct ScrapeUsage {
     /// Credits of ScraperAPI, and pages of Bright Data; 0 for pages that were fetched directly.
     pub credits: u32,
-}
-
-/// What one page says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ScrapedPage {
-    /// As it was asked for.
-    pub url: String,
-    /// The page's title.
-    pub title: Option<String>,
-    /// `null` when the page names no price or could not be fetched.
-    pub price: Option<Price>,
-    /// What else it says of the product.
-    #[serde(flatten)]
-    pub details: Details,
-    /// When it was fetched, or tried.
-    pub fetched_at: Timestamp,
-    /// Why the page could not be fetched, or that there is none any more.
-    pub error: Option<String>,
 }
 
 impl Job for Scrape {
@@ -141,7 +126,7 @@ impl Handler for Scrape {
             match answer {
                 Ok(answer) => {
                     providers.push(answer.provider);
-                    known.extend(Known::of(&answer.value).map(|page| (way.url, page)));
+                    known.extend(answer.value.known().map(|page| (way.url, page)));
                     read[index] = Some(Read::new(answer, way.credits, now_ms));
                 }
                 Err(error) => match next_turn(&error) {
@@ -259,14 +244,19 @@ impl Fetch<'_> {
     async fn go_on(self, way: &mut OnTheWay) -> Result<Answer<PagePrice>, ProviderError> {
         let Self { selector, ticket, known, memory, context } = self;
         let url = page_url(&way.url).map_err(|problem| rejected(&way.url, problem))?;
-        let mut page = Page { selector: selector.map(str::to_owned), ticket, known, ..Page::at(url) };
+        let wants_text = by_model::may_read(context);
+        let mut page = Page { selector: selector.map(str::to_owned), ticket, known, wants_text, ..Page::at(url) };
         let (began, policy) = (Instant::now(), context.policy());
         while way.moves <= MOVES {
             let left = Policy { time: policy.time.saturating_sub(began.elapsed()), ..policy };
             let answer = in_turn(left, &page, context).await;
             way.credits += std::mem::take(page.credits.get_mut());
-            let answer = answer?;
-            let Some(next) = answer.value.moved_to else { return Ok(answer) };
+            let mut answer = answer?;
+            let Some(next) = answer.value.moved_to.take() else {
+                let left = policy.time.saturating_sub(began.elapsed());
+                by_model::read(&mut answer.value, &way.url, &page.ticket, left, context).await;
+                return Ok(answer);
+            };
             way.moves += 1;
             way.url = next.to_string();
             page.known = memory.recall([way.url.as_str()]).await.remove(&way.url);
@@ -358,14 +348,11 @@ fn page_url(text: &str) -> Result<Url, &'static str> {
     }
 }
 
-fn timestamp(at: DateTime<Utc>) -> Timestamp {
-    Timestamp::from_ms(at.timestamp_millis().unsigned_abs())
-}
-
 #[cfg(test)]
 mod tests {
     use std::{sync::Arc, time::Duration};
 
+    use chrono::Utc;
     use futures::future::{BoxFuture, FutureExt};
     use providers::{
         Provider, Providers, Service,

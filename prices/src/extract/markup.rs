@@ -78,7 +78,7 @@ fn spoken(dom: &Dom<'_>, root: At, longest: usize, with_struck: bool) -> String 
 }
 
 /// Whether readers do not hear an element.
-fn is_passed_over(dom: &Dom<'_>, at: At, with_struck: bool) -> bool {
+pub(super) fn is_passed_over(dom: &Dom<'_>, at: At, with_struck: bool) -> bool {
     let name = dom.name(at);
     let silent = match name {
         "script" | "style" | "template" | "noscript" => true,
@@ -104,7 +104,7 @@ fn is_footnote(dom: &Dom<'_>, at: At) -> bool {
         && texts.next().is_none()
 }
 
-fn is_block(name: &str) -> bool {
+pub(super) fn is_block(name: &str) -> bool {
     matches!(
         name,
         "div"

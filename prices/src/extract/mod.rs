@@ -19,6 +19,7 @@ mod selector;
 mod stock;
 #[cfg(test)]
 mod tests;
+mod text;
 mod view;
 mod visible;
 mod weigh;
@@ -40,6 +41,7 @@ use names::Page;
 use products::{Reading, Titles};
 pub use refresh::parse as refresh;
 pub use selector::is_selector;
+pub use text::text;
 use view::View;
 
 const TITLE_KEPT: usize = 300;

@@ -10,7 +10,7 @@ use axum::{
 };
 use chrono::Utc;
 use jobs::maintenance::Maintenance;
-use queue::{Answered, Fingerprint, Idempotency, Job as _, JobId, JobView, KeyTaken, NewJob};
+use queue::{Answered, Fingerprint, Idempotency, JobId, JobView, KeyTaken, NewJob};
 use serde::Deserialize;
 
 use crate::{
@@ -152,12 +152,7 @@ async fn stop_elsewhere(app: &App, cancelled: &JobView) {
         return;
     }
     let task = Maintenance::stop_elsewhere(cancelled.id);
-    let pushed = async {
-        let name = format!("stop/{}", cancelled.id);
-        let id = app.client.fixed_id(Maintenance::KIND, &name, cancelled.id.created_ms()).await?;
-        app.client.push_fixed(vec![(id, task)]).await.into_iter().collect::<Result<Vec<_>, _>>()
-    };
-    if let Err(error) = pushed.await {
+    if let Err(error) = app.client.push(task).await {
         tracing::warn!(job.id = %cancelled.id, %error, "what the job has begun at its service is not ended, and may be billed");
     }
 }

@@ -1,6 +1,7 @@
 //! Finds the texts in what a model wrote. What is usable was paid for, and is not asked for twice because it stands between fences,
 //! behind thoughts, in a wrapper, or in another place than usual.
 
+use serde::de::DeserializeOwned;
 use serde_json::{Deserializer, Value};
 
 use super::end_point::quote;
@@ -45,10 +46,15 @@ pub(super) struct Written {
 impl Written {
     /// The draft in it.
     pub(super) fn draft(&self) -> Result<Draft, BadAnswer> {
+        self.form("title")
+    }
+
+    /// What was asked for in a form that has this field.
+    pub(super) fn form<T: DeserializeOwned>(&self, field: &str) -> Result<T, BadAnswer> {
         let mut first = None;
         for text in &self.texts {
-            match draft_in(text) {
-                Ok(draft) => return Ok(draft),
+            match form_in(text, field) {
+                Ok(form) => return Ok(form),
                 Err(error) => {
                     first.get_or_insert(error);
                 }
@@ -63,18 +69,19 @@ impl Written {
     }
 }
 
-fn draft_in(text: &str) -> Result<Draft, String> {
+fn form_in<T: DeserializeOwned>(text: &str, field: &str) -> Result<T, String> {
     let behind = THOUGHTS_END.iter().filter_map(|end| Some(text.rfind(end)? + end.len())).max().unwrap_or(0);
-    draft_of_objects(&text[behind..]).or_else(|error| if behind == 0 { Err(error) } else { draft_of_objects(text) })
+    form_of_objects(&text[behind..], field)
+        .or_else(|error| if behind == 0 { Err(error) } else { form_of_objects(text, field) })
 }
 
-/// The last object that is a draft; before it may stand examples.
-fn draft_of_objects(text: &str) -> Result<Draft, String> {
+/// The last object that has the form; before it may stand examples.
+fn form_of_objects<T: DeserializeOwned>(text: &str, field: &str) -> Result<T, String> {
     let (objects, broken) = objects(text);
     let mut fault = None;
     for object in objects.into_iter().rev() {
-        match serde_json::from_value(unwrapped(object)) {
-            Ok(draft) => return Ok(draft),
+        match serde_json::from_value(unwrapped(object, field)) {
+            Ok(form) => return Ok(form),
             Err(error) => {
                 fault.get_or_insert(error.to_string());
             }
@@ -109,13 +116,13 @@ fn objects(text: &str) -> (Vec<Value>, Option<String>) {
     (objects, broken)
 }
 
-/// The object itself, or the one in it that has a title.
-fn unwrapped(object: Value) -> Value {
-    let has_title = |value: &Value| value.get("title").is_some();
-    if has_title(&object) {
+/// The object itself, or the one in it that has the field.
+fn unwrapped(object: Value, field: &str) -> Value {
+    let has_field = |value: &Value| value.get(field).is_some();
+    if has_field(&object) {
         return object;
     }
-    let inner = object.as_object().and_then(|fields| fields.values().find(|value| has_title(value)).cloned());
+    let inner = object.as_object().and_then(|fields| fields.values().find(|value| has_field(value)).cloned());
     inner.unwrap_or(object)
 }
 

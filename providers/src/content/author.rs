@@ -14,20 +14,23 @@ use std::{
 
 use futures::{FutureExt, future::BoxFuture};
 use rust_decimal::Decimal;
+use services::micro_usd;
 
 use super::answer::{BadAnswer, Written};
 use super::dialect::Dialect;
 use super::end_point::{EndPoint, Failure, quote};
 use super::exchange::Pause;
+use super::page::{PageAnswer, PageText};
 use super::prompt;
 use super::routes::{Choice, Plan, Routes};
+use super::task::Task;
 use super::validate::{self, Origin};
 use super::{
     provider::{ContentProvider, Step, Tell},
     request::ContentRequest,
     text::{ContentText, Tokens},
 };
-use crate::{Hold, Provider, ProviderError};
+use crate::{Hold, Provider, ProviderError, Usage};
 
 /// A model that was not there is not asked again for so long.
 const GONE_FOR: Duration = Duration::from_secs(3600);
@@ -43,7 +46,7 @@ pub(super) trait Wire: Send + Sync {
     fn ask<'a>(
         &'a self,
         model: &'a str,
-        request: &'a ContentRequest,
+        task: &'a dyn Task,
         complaint: Option<&'a str>,
         dialect: Dialect,
     ) -> BoxFuture<'a, Result<Reply, Failure>>;
@@ -99,25 +102,64 @@ impl<W: Wire> Author<W> {
         for choice in self.those_there(&plan) {
             match self.write_with(choice, request, tell).await {
                 Err(Failure::ModelGone(message)) => {
-                    tracing::error!(
-                        service = self.end_point.service,
-                        model = choice.model,
-                        message,
-                        "the model is gone"
-                    );
-                    self.gone().insert(choice.model.clone(), Instant::now());
+                    self.has_gone(choice, &message);
                     last_gone = message;
                 }
                 Err(Failure::Other(error) | Failure::Unfit { error, .. }) => return Err(error),
                 Ok(text) => return Ok(text),
             }
         }
+        Err(self.none_is_there(&plan, &last_gone))
+    }
+
+    /// Has the price of a page read.
+    async fn read(&self, page: &PageText, tell: Tell<'_>) -> Result<PageAnswer, ProviderError> {
+        let (plan, service) = (self.readers(), self.end_point.service);
+        let mut last_gone = String::new();
+        for choice in self.those_there(&plan) {
+            let model = &choice.model;
+            tell(Step::Asked { service, model });
+            match self.ask_in_its_dialect(model, page, None).await {
+                Err(Failure::ModelGone(message)) => {
+                    self.has_gone(choice, &message);
+                    last_gone = message;
+                }
+                Err(Failure::Other(error) | Failure::Unfit { error, .. }) => return Err(error),
+                Ok(Reply { written, tokens, .. }) => {
+                    let letters = written.as_ref().map_or(0, |written| written.texts.iter().map(String::len).sum());
+                    let tokens = tokens.unwrap_or_else(|| page.tokens(letters));
+                    let nano_usd = choice.rate.map(|rate| rate.nano_usd(tokens));
+                    tell(Step::Answered { service, model, tokens, nano_usd });
+                    // A bad answer names no price.
+                    let said = written.and_then(|written| written.form("price")).ok();
+                    return Ok(PageAnswer { price: said.and_then(|said| page.check(&said)), tokens, nano_usd });
+                }
+            }
+        }
+        Err(self.none_is_there(&plan, &last_gone))
+    }
+
+    fn readers(&self) -> Plan {
+        match &self.models {
+            Models::Routed => self.routes.readers(),
+            Models::One(model) => {
+                Plan { route: self.end_point.model.to_owned(), choices: vec![self.routes.table().choice(model)] }
+            }
+        }
+    }
+
+    fn has_gone(&self, Choice { model, .. }: &Choice, message: &str) {
+        tracing::error!(service = self.end_point.service, model, message, "the model is gone");
+        self.gone().insert(model.clone(), Instant::now());
+    }
+
+    fn none_is_there(&self, plan: &Plan, last_gone: &str) -> ProviderError {
         let models: Vec<&str> = plan.choices.iter().map(|choice| choice.model.as_str()).collect();
         let EndPoint { model, base_url, .. } = self.end_point;
-        Err(self.end_point.misconfigured(format!(
+        self.end_point.misconfigured(format!(
             "none of the models {} is there ({last_gone}): check CONTENT_ROUTES or {model}, and {base_url}",
             models.join(", ")
-        )))
+        ))
     }
 
     async fn write_with(
@@ -173,13 +215,13 @@ impl<W: Wire> Author<W> {
     async fn ask_in_its_dialect(
         &self,
         model: &str,
-        request: &ContentRequest,
+        task: &dyn Task,
         complaint: Option<&str>,
     ) -> Result<Reply, Failure> {
         let known = self.dialects().get(model).copied();
         let mut dialect = known.unwrap_or(W::DIALECT);
         loop {
-            match self.wire.ask(model, request, complaint, dialect).await {
+            match self.wire.ask(model, task, complaint, dialect).await {
                 Ok(reply) => {
                     self.dialects().insert(model.to_owned(), dialect);
                     return Ok(reply);
@@ -253,6 +295,20 @@ impl<W: Wire> ContentProvider for Author<W> {
         tell: Tell<'a>,
     ) -> BoxFuture<'a, Result<ContentText, ProviderError>> {
         self.write(request, tell).boxed()
+    }
+
+    fn read_price<'a>(
+        &'a self,
+        page: &'a PageText,
+        tell: Tell<'a>,
+    ) -> BoxFuture<'a, Result<PageAnswer, ProviderError>> {
+        self.read(page, tell).boxed()
+    }
+
+    fn estimate_reading(&self, page: &PageText) -> Usage {
+        let (most, plan) = (page.most(), self.readers());
+        let rate = self.those_there(&plan).first().and_then(|choice| choice.rate);
+        Usage { units: most.total, micro_usd: rate.and_then(|rate| micro_usd(rate.of(most))) }
     }
 
     fn plan(&self, request: &ContentRequest) -> Result<Plan, ProviderError> {

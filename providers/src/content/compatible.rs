@@ -13,7 +13,8 @@ use super::dialect::{Dialect, Form, Length};
 use super::end_point::{EndPoint, Failure};
 use super::exchange::Pause;
 use super::routes::Routes;
-use super::{ContentRequest, Tokens, prompt};
+use super::task::{self, Task};
+use super::text::Tokens;
 use crate::ProviderError;
 
 const END_POINT: EndPoint = EndPoint {
@@ -58,7 +59,7 @@ impl Wire for Chat {
     fn ask<'a>(
         &'a self,
         model: &'a str,
-        request: &'a ContentRequest,
+        task: &'a dyn Task,
         complaint: Option<&'a str>,
         dialect: Dialect,
     ) -> BoxFuture<'a, Result<Reply, Failure>> {
@@ -67,7 +68,7 @@ impl Wire for Chat {
             if let Some(authorization) = &self.authorization {
                 post = post.header(AUTHORIZATION, authorization);
             }
-            let post = post.body(body(model, request, complaint, dialect).to_string()).build();
+            let post = post.body(body(model, task, complaint, dialect).to_string()).build();
             let post = post.map_err(|_| END_POINT.misconfigured(format!("check {}", END_POINT.base_url)))?;
             let answer = END_POINT.exchange(&self.http, post, &self.pause).await?;
             Ok(read(answer)?)
@@ -77,25 +78,25 @@ impl Wire for Chat {
 }
 
 /// Only what every vendor knows: no effort, no tier, nothing about storing.
-fn body(model: &str, request: &ContentRequest, complaint: Option<&str>, dialect: Dialect) -> Value {
+fn body(model: &str, task: &dyn Task, complaint: Option<&str>, dialect: Dialect) -> Value {
     // Some take a schema and pass it over: after a bad answer it is said in words, too.
     let in_words = dialect.form != Form::Schema || complaint.is_some();
     let mut body = json!({
         "model": model,
         "messages": [
-            { "role": "system", "content": prompt::instructions(request, complaint, in_words) },
-            { "role": "user", "content": prompt::product_data(request).to_string() },
+            { "role": "system", "content": task::instructions(task, complaint, in_words) },
+            { "role": "user", "content": task.input() },
         ],
     });
     match dialect.length {
-        Length::Current => body["max_completion_tokens"] = json!(prompt::most_output(request)),
-        Length::Former => body["max_tokens"] = json!(prompt::most_output(request)),
+        Length::Current => body["max_completion_tokens"] = json!(task.most_output()),
+        Length::Former => body["max_tokens"] = json!(task.most_output()),
         Length::Unlimited => {}
     }
     match dialect.form {
         Form::Schema => {
             body["response_format"] = json!({ "type": "json_schema", "json_schema": {
-                "name": prompt::SCHEMA_NAME, "strict": true, "schema": prompt::schema(request.language),
+                "name": task.form_name(), "strict": true, "schema": task.schema(),
             } });
         }
         Form::Json => body["response_format"] = json!({ "type": "json_object" }),

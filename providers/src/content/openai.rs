@@ -13,7 +13,8 @@ use super::dialect::{Dialect, Form, Length};
 use super::end_point::{EndPoint, Failure, quote};
 use super::exchange::Pause;
 use super::routes::Routes;
-use super::{ContentRequest, Tokens, prompt};
+use super::task::{self, Task};
+use super::text::Tokens;
 use crate::ProviderError;
 
 const END_POINT: EndPoint = EndPoint {
@@ -51,12 +52,12 @@ impl Wire for Responses {
     fn ask<'a>(
         &'a self,
         model: &'a str,
-        request: &'a ContentRequest,
+        task: &'a dyn Task,
         complaint: Option<&'a str>,
         dialect: Dialect,
     ) -> BoxFuture<'a, Result<Reply, Failure>> {
         async move {
-            let body = body(model, request, complaint, dialect);
+            let body = body(model, task, complaint, dialect);
             let answer: Value = self.client.responses().create_byot(body).await.map_err(failure)?;
             Ok(read(&answer)?)
         }
@@ -64,15 +65,15 @@ impl Wire for Responses {
     }
 }
 
-fn body(model: &str, request: &ContentRequest, complaint: Option<&str>, dialect: Dialect) -> Value {
+fn body(model: &str, task: &dyn Task, complaint: Option<&str>, dialect: Dialect) -> Value {
     let mut body = json!({
         "model": model,
-        "instructions": prompt::instructions(request, complaint, dialect.form != Form::Schema),
-        "input": prompt::product_data(request).to_string(),
+        "instructions": task::instructions(task, complaint, dialect.form != Form::Schema),
+        "input": task.input(),
         "store": false,
     });
     if dialect.length != Length::Unlimited {
-        body["max_output_tokens"] = json!(prompt::most_output(request));
+        body["max_output_tokens"] = json!(task.most_output());
     }
     if dialect.effort {
         body["reasoning"] = json!({ "effort": "low" });
@@ -80,7 +81,7 @@ fn body(model: &str, request: &ContentRequest, complaint: Option<&str>, dialect:
     match dialect.form {
         Form::Schema => {
             body["text"] = json!({ "format": {
-                "type": "json_schema", "name": prompt::SCHEMA_NAME, "strict": true, "schema": prompt::schema(request.language),
+                "type": "json_schema", "name": task.form_name(), "strict": true, "schema": task.schema(),
             } });
         }
         Form::Json => body["text"] = json!({ "format": { "type": "json_object" } }),

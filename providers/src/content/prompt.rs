@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::answer::Written;
+use super::task::{Task, of_letters};
 use super::validate;
 use super::{
     request::{ContentRequest, Language, Tier, Tone},
@@ -14,28 +15,34 @@ use super::{
 /// instructions, the schema or the rules that answers must obey.
 pub(super) const VERSION: u32 = 1;
 /// The name of the answer's form; vendors want one.
-pub(super) const SCHEMA_NAME: &str = "product_texts";
-/// Letters of a token, at least; for estimates.
-const LETTERS_OF_A_TOKEN: u64 = 3;
+const SCHEMA_NAME: &str = "product_texts";
 /// Tokens of the schema and of the frame around the messages; for estimates.
 const FRAME: u64 = 300;
 
-/// What to do, and after a bad answer, what was wrong with it. The form of the answer too, `in_words`, where nothing else tells it.
-pub(super) fn instructions(request: &ContentRequest, complaint: Option<&str>, in_words: bool) -> String {
-    let mut instructions = task(request);
-    if in_words {
-        instructions.push_str("\nAnswer with one JSON object and nothing else. It has this JSON schema: ");
-        instructions.push_str(&schema(request.language).to_string());
+impl Task for ContentRequest {
+    fn task(&self) -> String {
+        task(self)
     }
-    if let Some(complaint) = complaint {
-        instructions
-            .push_str(&format!("\nYour last answer could not be used: {complaint}. Answer again without this fault."));
+
+    fn input(&self) -> String {
+        product_data(self).to_string()
     }
-    instructions
+
+    fn form_name(&self) -> &'static str {
+        SCHEMA_NAME
+    }
+
+    fn schema(&self) -> Value {
+        schema(self.language)
+    }
+
+    fn most_output(&self) -> u32 {
+        most_output(self)
+    }
 }
 
-/// The product as data: nothing of it stands in the instructions, so that nothing in it can pass for one.
-pub(super) fn product_data(request: &ContentRequest) -> Value {
+/// The product as data.
+fn product_data(request: &ContentRequest) -> Value {
     json!({
         "product_id": request.product_id,
         "name": request.name,
@@ -47,7 +54,7 @@ pub(super) fn product_data(request: &ContentRequest) -> Value {
 }
 
 /// The most that an answer may have: room for the other parts, for thinking, and for languages with many tokens a word.
-pub(super) fn most_output(request: &ContentRequest) -> u32 {
+fn most_output(request: &ContentRequest) -> u32 {
     4_000 + 5 * u32::from(request.target_length)
 }
 
@@ -70,10 +77,6 @@ pub(super) fn guessed(request: &ContentRequest, written: Option<&Written>) -> To
 fn tokens(request: &ContentRequest, output: u64) -> Tokens {
     let input = of_letters(task(request).len() + product_data(request).to_string().len()) + FRAME;
     Tokens { input, output, total: input + output }
-}
-
-fn of_letters(letters: usize) -> u64 {
-    u64::try_from(letters).unwrap_or(u64::MAX) / LETTERS_OF_A_TOKEN
 }
 
 fn task(request: &ContentRequest) -> String {
@@ -110,7 +113,7 @@ fn task(request: &ContentRequest) -> String {
 }
 
 /// The form of [`validate::Draft`]. Strict mode wants every property required and no other allowed.
-pub(super) fn schema(language: Language) -> Value {
+fn schema(language: Language) -> Value {
     let text = json!({ "type": "string" });
     let texts = json!({ "type": "array", "items": text });
     json!({

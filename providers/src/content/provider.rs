@@ -2,11 +2,12 @@
 
 use std::fmt::Debug;
 
-use futures::future::BoxFuture;
+use futures::future::{self, BoxFuture, FutureExt};
 use rust_decimal::Decimal;
 use services::micro_usd;
 
 use super::{
+    page::{PageAnswer, PageText},
     request::ContentRequest,
     routes::Plan,
     text::{ContentText, Tokens},
@@ -32,6 +33,24 @@ pub trait ContentProvider: Provider + Debug {
     /// Like [`ContentProvider::write_telling`], to nobody.
     fn write<'a>(&'a self, request: &'a ContentRequest) -> BoxFuture<'a, Result<ContentText, ProviderError>> {
         self.write_telling(request, &nobody)
+    }
+
+    /// Reads the price of a page whose text this is, and tells each step. It names no price that is not on the page.
+    ///
+    /// # Errors
+    /// What kept the provider from answering.
+    fn read_price<'a>(
+        &'a self,
+        _page: &'a PageText,
+        _tell: Tell<'a>,
+    ) -> BoxFuture<'a, Result<PageAnswer, ProviderError>> {
+        let message = format!("{} reads no pages", self.name());
+        future::ready(Err(ProviderError::Unable { service: "ai", message })).boxed()
+    }
+
+    /// What reading it takes at most.
+    fn estimate_reading(&self, _page: &PageText) -> Usage {
+        Usage::default()
     }
 
     /// Who would write these texts.
@@ -109,6 +128,31 @@ impl<'p> Ask<dyn ContentProvider + 'p> for Writing<'_> {
     fn used(&self, text: &ContentText) -> Option<Usage> {
         let usd = text.cost.as_ref().and_then(|cost| cost.amount.parse().ok());
         Some(Usage { units: text.tokens.total, micro_usd: usd.and_then(micro_usd) })
+    }
+}
+
+/// A page whose price is asked for, and who hears of the steps on the way to it.
+#[derive(Clone, Copy)]
+pub struct Reading<'w> {
+    /// What is to be read.
+    pub page: &'w PageText,
+    /// Hears of each step.
+    pub tell: Tell<'w>,
+}
+
+impl<'p> Ask<dyn ContentProvider + 'p> for Reading<'_> {
+    type Value = PageAnswer;
+
+    fn ask<'a>(&'a self, provider: &'a (dyn ContentProvider + 'p)) -> BoxFuture<'a, Result<PageAnswer, ProviderError>> {
+        provider.read_price(self.page, self.tell)
+    }
+
+    fn estimate(&self, provider: &(dyn ContentProvider + 'p)) -> Usage {
+        provider.estimate_reading(self.page)
+    }
+
+    fn used(&self, answer: &PageAnswer) -> Option<Usage> {
+        Some(Usage { units: answer.tokens.total, micro_usd: answer.nano_usd.map(|nano| nano.div_ceil(1000)) })
     }
 }
 

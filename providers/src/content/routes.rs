@@ -159,6 +159,21 @@ impl Routes {
     }
 }
 
+impl Routes {
+    /// Who reads pages: the models of the shortest and cheapest texts.
+    pub(super) fn readers(&self) -> Plan {
+        let table = self.table();
+        if let Some(model) = &self.only {
+            return Plan { route: "OPENAI_MODEL".to_owned(), choices: vec![table.choice(model)] };
+        }
+        let fits = |route: &&Route| route.takes(Tier::Basic, Language::En, *LENGTHS.start());
+        // Every text has a route.
+        let route = table.routes.iter().find(fits).or(table.routes.first());
+        let choices = route.iter().flat_map(|route| &route.models).map(|name| table.choice(name)).collect();
+        Plan { route: route.map(|route| route.name.clone()).unwrap_or_default(), choices }
+    }
+}
+
 /// The model that is asked first for texts of the usual length and tier, by the table as it is now.
 pub(super) fn usual_model(path: Option<&Path>) -> String {
     let text = path.and_then(|path| fs::read_to_string(path).ok());

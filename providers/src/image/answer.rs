@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use super::{Original, Pictures, Pixels, Run, RunState, fal::NAME};
+use super::{Original, Pictures, Pixels, Run, RunFailure, RunState};
 use crate::{ProviderError, wait};
 
+pub(super) const NAME: &str = "fal";
 /// So much of what it says is quoted, in characters.
 const QUOTED: usize = 300;
 
@@ -45,8 +46,8 @@ impl Answered {
                 let message = format!("{}: there is no model {model:?} (FAL_MODEL): {}", self.status, self.reason());
                 ProviderError::Misconfigured { service: NAME, message }
             }
-            // Of a gateway, behind which the run may have begun. Those of fal say why.
-            500.. if self.body["detail"].is_null() => ProviderError::UnknownOutcome {
+            // Of a gateway that waited in vain for what may have been begun behind it. Fal's own says why; all others are not billed.
+            504 if self.body["detail"].is_null() => ProviderError::UnknownOutcome {
                 service: NAME,
                 message: format!("the submit was answered {}", message()),
             },
@@ -73,7 +74,10 @@ impl Answered {
     /// The state of a run that the queue says it does not know; `None` when it does not say so.
     pub(super) fn state_of_lost(&self, run: &Run) -> Option<RunState> {
         let is_lost = self.status == StatusCode::NOT_FOUND && !self.body["detail"].is_null();
-        is_lost.then(|| failed(run, &format!("it is not known any more: {}", self.reason()), true))
+        is_lost.then(|| {
+            let error = failure(run, &format!("it is not known any more: {}", self.reason()), Then::Again);
+            RunState::Failed(RunFailure { error, is_billed: false, is_certain: false })
+        })
     }
 
     /// The state of a run whose result is refused; `None` when only the call failed.
@@ -81,19 +85,25 @@ impl Answered {
         if self.body["detail"].is_null() || matches!(self.status.as_u16(), 401..=403 | 408 | 409 | 425 | 429) {
             return None;
         }
-        if self.header("x-fal-request-timeout-type") == "user" {
-            let message = format!("run {} did not start in time: {}", run.request_id, self.reason());
-            return Some(RunState::Failed(ProviderError::Unable { service: NAME, message }));
-        }
-        let again = self.status.is_server_error() || self.status == StatusCode::NOT_FOUND;
-        Some(failed(run, &format!("{}: {}", self.status, self.reason()), again))
+        let why = format!("{}: {}", self.status, self.reason());
+        let kind = self.body["error_type"].as_str().unwrap_or_default();
+        let then = if self.header("x-fal-request-timeout-type") == "user" {
+            Then::Never
+        } else if self.status.is_server_error() || self.status == StatusCode::NOT_FOUND || kind.contains("cancel") {
+            Then::Again
+        } else {
+            Then::NeverOfThis
+        };
+        // The same status may come from the way to a result that is there.
+        let is_certain = then == Then::Never || !self.status.is_server_error() && self.status != StatusCode::NOT_FOUND;
+        Some(RunState::Failed(RunFailure { error: failure(run, &why, then), is_billed: false, is_certain }))
     }
 
     /// The state of a run that is complete and says why it failed.
     pub(super) fn failure_in_status(&self, run: &Run) -> Option<RunState> {
         let error = self.body["error"].as_str()?;
         let kind = self.body["error_type"].as_str().unwrap_or_default();
-        Some(failed(run, &format!("{error} {kind}"), may_come_again(kind)))
+        Some(failed(run, &format!("{error} {kind}"), Then::after(kind)))
     }
 
     fn header(&self, name: &str) -> &str {
@@ -129,21 +139,56 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// A run that ended without pictures.
-fn failed(run: &Run, why: &str, again: bool) -> RunState {
-    let message = format!("run {} failed: {}", run.request_id, why.trim());
-    RunState::Failed(if again {
-        ProviderError::Transient { service: NAME, message, retry_after: None }
-    } else {
-        ProviderError::Rejected { service: NAME, message }
-    })
+/// What may be done after a run that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// Another one may be made.
+    Again,
+    /// A stand-in may draw.
+    Never,
+    /// No other would do better: it is what was asked for.
+    NeverOfThis,
 }
 
-/// Whether a failure of this type is one of the machines, and not of what was asked for. The list may be longer than what is documented.
+impl Then {
+    /// After a failure of this type. The list of types may be longer than what is documented.
+    fn after(kind: &str) -> Self {
+        const REFUSALS: [&str; 3] = ["content_policy_violation", "no_media_generated", "value_error"];
+        if may_come_again(kind) {
+            Self::Again
+        } else if REFUSALS.contains(&kind) || kind.starts_with("image_") {
+            Self::NeverOfThis
+        } else {
+            Self::Never
+        }
+    }
+}
+
+/// Whether a failure of this type is one of the machines, or of who wanted no more of that run, and not of what was asked for.
 fn may_come_again(kind: &str) -> bool {
     kind.starts_with("runner_")
         || kind.ends_with("_timeout")
+        || kind.contains("cancel")
         || matches!(kind, "" | "internal_server_error" | "internal_error")
+}
+
+fn failure(run: &Run, why: &str, then: Then) -> ProviderError {
+    let message = format!("run {} failed: {}", run.request_id, why.trim());
+    match then {
+        Then::Again => ProviderError::Transient { service: NAME, message, retry_after: None },
+        Then::Never => ProviderError::Unable { service: NAME, message },
+        Then::NeverOfThis => ProviderError::Rejected { service: NAME, message },
+    }
+}
+
+/// A run that ended without pictures, for which nothing is billed.
+fn failed(run: &Run, why: &str, then: Then) -> RunState {
+    RunState::Failed(RunFailure { error: failure(run, why, then), is_billed: false, is_certain: true })
+}
+
+/// A run that is complete and billed, with nothing that could be shown.
+fn useless(run: &Run, why: &str, then: Then) -> RunState {
+    RunState::Failed(RunFailure { error: failure(run, why, then), is_billed: true, is_certain: true })
 }
 
 /// What a model puts out.
@@ -163,9 +208,9 @@ struct Image {
 
 /// The pictures of a run that is complete.
 pub(super) fn made(run: &Run, output: &Value) -> RunState {
-    let again = |why: &str| failed(run, why, true);
+    let nothing = |why: &str| useless(run, why, Then::Never);
     let Ok(Output { images, has_nsfw_concepts, seed }) = Output::deserialize(output) else {
-        return again("its result names no pictures");
+        return nothing("its result names no pictures");
     };
     let marks = has_nsfw_concepts.unwrap_or_default();
     let seed = seed.and_then(|seed| seed.as_u64()).unwrap_or_default();
@@ -175,12 +220,14 @@ pub(super) fn made(run: &Run, output: &Value) -> RunState {
             flagged.push(place);
             continue;
         }
-        let Ok(address) = Url::parse(&url) else { return again("its result names a picture without an address") };
+        let Ok(address) = Url::parse(&url) else { return nothing("its result names a picture without an address") };
         pictures.push(Original { place, seed, pixels: Pixels::At(address) });
     }
     match (pictures.is_empty(), flagged.is_empty()) {
-        (true, true) => again("it made no pictures"),
-        (true, false) => failed(run, "all that it made was flagged as unfit to be shown; change the prompt", false),
+        (true, true) => nothing("it made no pictures"),
+        (true, false) => {
+            useless(run, "all that it made was flagged as unfit to be shown; change the prompt", Then::NeverOfThis)
+        }
         (false, _) => {
             let (model, cost) = (run.model.clone(), run.cost.clone());
             RunState::Made(Pictures { model, cost, mock: false, pictures, flagged })
@@ -198,10 +245,17 @@ pub(super) fn of_webhook(run: &Run, body: &Value) -> Option<RunState> {
         "OK" if payload.is_object() => Some(made(run, payload)),
         "ERROR" => {
             let error = body["error"].as_str().unwrap_or_default();
-            let kinds = payload["detail"].as_array().into_iter().flatten().any(|detail| detail["type"].is_string());
             let why = reason(payload).unwrap_or_default();
+            let details = payload["detail"].as_array().into_iter().flatten();
+            let mut thens = details.map(|detail| {
+                let then = Then::after(detail["type"].as_str().unwrap_or_default());
+                // What a model says of a field is said of what was asked for.
+                let is_of_field = detail["loc"].as_array().is_some_and(|path| path.len() > 1);
+                if then == Then::Never && is_of_field { Then::NeverOfThis } else { then }
+            });
             let kind = payload["error_type"].as_str().unwrap_or_default();
-            Some(failed(run, &format!("{error} {why}"), !kinds && may_come_again(kind)))
+            let then = thens.next().unwrap_or_else(|| Then::after(kind));
+            Some(failed(run, &format!("{error} {why}"), then))
         }
         _ => None,
     }
@@ -233,9 +287,27 @@ mod tests {
         let detail =
             json!({ "detail": [{ "loc": ["body", "prompt"], "msg": "flagged", "type": "content_policy_violation" }] });
         let state = of(json!({ "request_id": "r-1", "status": "ERROR", "error": "Unprocessable", "payload": detail }));
-        assert!(matches!(&state, Some(RunState::Failed(ProviderError::Rejected { .. }))), "{state:?}");
-        let lost = json!({ "request_id": "r-1", "status": "ERROR", "error": "Runner disconnected", "payload": { "detail": "x", "error_type": "runner_disconnected" } });
-        assert!(matches!(of(lost), Some(RunState::Failed(ProviderError::Transient { .. }))));
+        assert_eq!(code(state), ("provider_rejected", false));
+        let error = |payload: Value| {
+            code(of(json!({ "request_id": "r-1", "status": "ERROR", "error": "x", "payload": payload })))
+        };
+        let machine =
+            json!({ "detail": [{ "loc": ["body"], "msg": "Internal server error", "type": "internal_server_error" }] });
+        assert_eq!(error(machine), ("provider_unavailable", false));
+        assert_eq!(
+            error(json!({ "detail": "gone", "error_type": "runner_disconnected" })),
+            ("provider_unavailable", false)
+        );
+        assert_eq!(error(json!({ "detail": "x", "error_type": "something_new" })), ("provider_unable", false));
+        assert_eq!(error(Value::Null), ("provider_unavailable", false));
+    }
+
+    /// The error's code, and whether it is billed.
+    fn code(state: Option<RunState>) -> (&'static str, bool) {
+        match state {
+            Some(RunState::Failed(failed)) => (failed.error.code(), failed.is_billed),
+            state => panic!("{state:?}"),
+        }
     }
 
     #[test]
@@ -247,8 +319,10 @@ mod tests {
             json!({ "images": [{ "url": "no address" }] }),
             json!({ "images": [{}] }),
         ] {
-            let state = made(&run(), &output);
-            assert!(matches!(state, RunState::Failed(ProviderError::Transient { .. })), "{output}");
+            // It was complete, so nobody pays for another one by himself.
+            assert_eq!(code(Some(made(&run(), &output))), ("provider_unable", true), "{output}");
         }
+        let flagged = json!({ "images": [{ "url": "https://v3.fal.media/0.jpeg" }], "has_nsfw_concepts": [true] });
+        assert_eq!(code(Some(made(&run(), &flagged))), ("provider_rejected", true));
     }
 }

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use chrono::Utc;
 use futures::future::{BoxFuture, FutureExt};
 use reqwest::{Client, RequestBuilder, header::HeaderValue, redirect};
@@ -13,17 +12,16 @@ use rust_decimal::Decimal;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use services::{Config, Name, micro_usd};
-use url::Url;
+use url::{Host, Url};
 
 use super::{
-    Addresses, Begun, ImageProvider, ImageRequest, Run, RunState,
-    answer::{self, Answered},
+    Addresses, Begun, Fetched, ImageProvider, ImageRequest, Run, RunState,
+    answer::{self, Answered, NAME},
     media::Media,
     price,
 };
 use crate::{Provider, ProviderError, content::Cost, http};
 
-pub(super) const NAME: &str = "fal";
 const BASE_URL: &str = "https://queue.fal.run";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -37,10 +35,20 @@ const RATIOS: [(u32, u32); 9] = [(21, 9), (16, 9), (3, 2), (4, 3), (1, 1), (3, 4
 pub(super) fn configured(config: &Config) -> Result<Option<Fal>, ProviderError> {
     let value = |variable| config.value(Name::Images, variable);
     let Some(key) = value("FAL_KEY").filter(|_| config.is_configured(Name::Images)) else { return Ok(None) };
-    let base_url = value("FAL_QUEUE_BASE_URL").or_else(|| value("FAL_BASE_URL")).unwrap_or(BASE_URL);
+    let base_url = value("FAL_QUEUE_BASE_URL").map(str::to_owned).or_else(|| queue_of(value("FAL_BASE_URL")?));
+    let base_url = base_url.as_deref().unwrap_or(BASE_URL);
     let deadline_s = value("FAL_DEADLINE_S").and_then(|seconds| seconds.parse().ok()).unwrap_or(600);
     let model = value("FAL_MODEL").unwrap_or_default();
     Fal::new(key, base_url, model, deadline_s, value("FAL_MEDIA_HOSTS").unwrap_or_default()).map(Some)
+}
+
+/// The queue of an end point that answers at once, as fal's own clients have it: the same host with `queue.` before its name.
+fn queue_of(base_url: &str) -> Option<String> {
+    let mut url = Url::parse(base_url).ok()?;
+    if let Some(Host::Domain(name)) = url.host().map(|host| host.to_owned()) {
+        url.set_host(Some(&format!("queue.{name}"))).ok()?;
+    }
+    Some(url.into())
 }
 
 #[derive(Debug)]
@@ -108,10 +116,8 @@ impl Fal {
         let Some(request_id) = text("request_id") else {
             return Err(unknown(format!("the answer to a submit has no request_id: {}", answer.said())));
         };
-        let addresses = match (url("status_url"), url("response_url"), url("cancel_url")) {
-            (Some(status), Some(response), Some(cancel)) => Some(Addresses { status, response, cancel }),
-            _ => None,
-        };
+        let addresses = url("status_url").zip(url("response_url"));
+        let addresses = addresses.map(|(status, response)| Addresses { status, response, cancel: url("cancel_url") });
         Ok(Begun::Run(self.run(request_id, addresses, request)))
     }
 
@@ -151,7 +157,10 @@ impl Fal {
     }
 
     async fn cancel(&self, run: &Run) -> Result<bool, ProviderError> {
-        let cancel = self.address(run, |addresses| &addresses.cancel)?;
+        let Some(cancel) = run.addresses.as_ref().and_then(|addresses| addresses.cancel.as_deref()) else {
+            return Ok(false);
+        };
+        let cancel = self.trusted(cancel).ok_or_else(|| elsewhere(run, cancel))?;
         let answer = self.send(self.client.put(cancel)).await.map_err(|unsent| transient(unsent.what))?;
         match answer.status.as_u16() {
             200..=299 => Ok(!answer.says("ALREADY_COMPLETED") && !answer.says("NOT_FOUND")),
@@ -161,19 +170,19 @@ impl Fal {
     }
 
     /// An address that fal answered with. Our key goes to where the run was submitted and nowhere else.
-    fn address(&self, run: &Run, which: impl Fn(&Addresses) -> &String) -> Result<Url, ProviderError> {
-        let Some(addresses) = &run.addresses else {
-            let message = format!("it told no addresses of run {}, which only its webhook can tell of", run.request_id);
-            return Err(ProviderError::Unable { service: NAME, message });
-        };
-        let address = which(addresses);
-        Url::parse(address).ok().filter(|url| url.origin() == self.base_url.origin()).ok_or_else(|| {
-            let (id, base) = (&run.request_id, &self.base_url);
-            misconfigured(format!(
-                "run {id} is at {address}, and not at {base} where it was begun; see FAL_QUEUE_BASE_URL"
-            ))
-        })
+    fn trusted(&self, address: &str) -> Option<Url> {
+        Url::parse(address).ok().filter(|url| url.origin() == self.base_url.origin())
     }
+
+    fn address(&self, run: &Run, which: impl Fn(&Addresses) -> &String) -> Result<Url, ProviderError> {
+        let address = run.addresses.as_ref().map(which).map_or("no address", String::as_str);
+        self.trusted(address).ok_or_else(|| elsewhere(run, address))
+    }
+}
+
+fn elsewhere(run: &Run, address: &str) -> ProviderError {
+    let message = format!("run {} is at {address}, and not where it was begun; see FAL_QUEUE_BASE_URL", run.request_id);
+    ProviderError::Unable { service: NAME, message }
 }
 
 /// What the model is told, without a wrapper.
@@ -260,6 +269,12 @@ impl ImageProvider for Fal {
         self.submit(request, webhook).boxed()
     }
 
+    fn can_look(&self, run: &Run) -> bool {
+        run.addresses.as_ref().is_some_and(|addresses| {
+            self.trusted(&addresses.status).is_some() && self.trusted(&addresses.response).is_some()
+        })
+    }
+
     fn look<'a>(&'a self, run: &'a Run) -> BoxFuture<'a, Result<RunState, ProviderError>> {
         self.ask(run).boxed()
     }
@@ -272,12 +287,16 @@ impl ImageProvider for Fal {
         Some(self.run(body["request_id"].as_str()?, None, request))
     }
 
-    fn fetch<'a>(&'a self, address: &'a Url) -> BoxFuture<'a, Result<Bytes, ProviderError>> {
+    fn fetch<'a>(&'a self, address: &'a Url) -> BoxFuture<'a, Result<Fetched, ProviderError>> {
         self.media.fetch(address).boxed()
     }
 
     fn stop<'a>(&'a self, run: &'a Run) -> BoxFuture<'a, Result<bool, ProviderError>> {
         self.cancel(run).boxed()
+    }
+
+    fn deadline(&self) -> Duration {
+        Duration::from_secs(self.deadline_s)
     }
 
     fn price(&self, request: &ImageRequest) -> Option<u64> {
@@ -367,6 +386,8 @@ mod tests {
         assert_eq!((run.request_id.as_str(), run.count, run.deadline_s), ("r-1", 2, 600));
         assert_eq!(run.cost.unwrap().amount, "0.08");
         assert!(run.addresses.unwrap().status.ends_with(&format!("{RUN}/status")));
+        assert_eq!(queue_of("https://fal.run").as_deref(), Some("https://queue.fal.run/"));
+        assert_eq!(queue_of("http://127.0.0.1:9/x").as_deref(), Some("http://127.0.0.1:9/x"));
         assert_eq!(input("fal-ai/flux-pro/v1.1-ultra", &lamp())["aspect_ratio"], "4:3");
         assert_eq!((ratio(64, 4096).as_str(), ratio(1000, 999).as_str()), ("9:21", "1:1"));
     }
@@ -385,7 +406,8 @@ mod tests {
             (json(429, detail("slow down")).insert_header("retry-after", "7"), "rate_limited"),
             (json(503, json!({ "detail": "busy", "error_type": "runner_scheduling_failure" })), "provider_unavailable"),
             (json(500, detail("internal")), "provider_unavailable"),
-            (ResponseTemplate::new(502).set_body_string("<html>nginx</html>"), "unknown_outcome"),
+            (ResponseTemplate::new(502).set_body_string("<html>nginx</html>"), "provider_unavailable"),
+            (ResponseTemplate::new(503), "provider_unavailable"),
             (ResponseTemplate::new(504), "unknown_outcome"),
             (json(200, json!({})), "unknown_outcome"),
             (ResponseTemplate::new(200).set_body_string("<html>"), "unknown_outcome"),
@@ -424,17 +446,15 @@ mod tests {
         let mut elsewhere = run;
         elsewhere.addresses.as_mut().unwrap().status = "https://queue.fal.example/status".to_owned();
         let error = fal(&server).ask(&elsewhere).await.unwrap_err();
-        assert!(
-            error.code() == "provider_misconfigured" && error.to_string().contains("FAL_QUEUE_BASE_URL"),
-            "{error}"
-        );
+        assert!(error.code() == "provider_unable" && error.to_string().contains("FAL_QUEUE_BASE_URL"), "{error}");
+        assert!(!fal(&server).can_look(&elsewhere), "nobody is asked, and no key goes there");
     }
 
     #[tokio::test]
     async fn a_run_that_failed_is_told_from_a_call_that_failed() {
-        let failed = |state: Result<RunState, ProviderError>| match state {
-            Ok(RunState::Failed(error)) | Err(error) => error.code(),
-            Ok(state) => panic!("{state:?}"),
+        let code = |state: Result<RunState, ProviderError>| match state {
+            Ok(RunState::Failed(failed)) => (failed.error.code(), failed.is_certain, failed.is_billed),
+            state => panic!("{state:?}"),
         };
         let run_failed = |status: u16, body: Value| async move {
             let server = MockServer::start().await;
@@ -446,24 +466,23 @@ mod tests {
         };
         let policy =
             json!({ "detail": [{ "loc": ["body", "prompt"], "msg": "flagged", "type": "content_policy_violation" }] });
-        let state = run_failed(422, policy).await;
-        assert!(matches!(&state, Ok(RunState::Failed(ProviderError::Rejected { .. }))), "{state:?}");
+        assert_eq!(code(run_failed(422, policy).await), ("provider_rejected", true, false));
         let runner = json!({ "detail": "gone", "error_type": "runner_disconnected" });
-        assert!(matches!(run_failed(503, runner).await, Ok(RunState::Failed(ProviderError::Transient { .. }))));
-        assert_eq!(failed(run_failed(502, Value::Null).await), "provider_unavailable");
+        let doubtful = ("provider_unavailable", false, false);
+        assert_eq!(code(run_failed(503, runner).await), doubtful, "the result may be there");
         assert!(run_failed(502, Value::Null).await.is_err(), "a gateway's page says nothing of the run");
         assert!(run_failed(429, json!({ "detail": "slow down" })).await.is_err());
+        let cancelled = json!({ "detail": "Request was cancelled", "error_type": "cancelled" });
+        assert_eq!(code(run_failed(400, cancelled).await), ("provider_unavailable", true, false));
         let flagged =
             json!({ "images": [{ "url": "https://v3.fal.media/0.jpeg" }], "has_nsfw_concepts": [true], "seed": 1 });
-        let state = run_failed(200, flagged).await;
-        let Ok(RunState::Failed(error @ ProviderError::Rejected { .. })) = state else { panic!("{state:?}") };
-        assert!(error.to_string().contains("flagged"), "{error}");
+        assert_eq!(code(run_failed(200, flagged).await), ("provider_rejected", true, true));
 
         let server = MockServer::start().await;
         let run = begun(&server).await;
         let lost = json(404, json!({ "detail": "Request not found" }));
         on(&server, "GET", &format!("{RUN}/status"), lost).await;
-        assert!(matches!(fal(&server).ask(&run).await, Ok(RunState::Failed(ProviderError::Transient { .. }))));
+        assert_eq!(code(fal(&server).ask(&run).await), doubtful);
     }
 
     #[tokio::test]

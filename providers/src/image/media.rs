@@ -3,11 +3,10 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use reqwest::{Client, StatusCode, redirect};
 use url::{Host, Url};
 
-use super::fal::NAME;
+use super::{Fetched, answer::NAME};
 use crate::{
     ProviderError,
     guard::{Guard, Refused},
@@ -53,30 +52,40 @@ impl Media {
     }
 
     /// The bytes at an address.
-    pub(super) async fn fetch(&self, address: &Url) -> Result<Bytes, ProviderError> {
-        self.hosts.check(address).map_err(|refused| misconfigured(refused.0))?;
-        let mut response = self.client.get(address.clone()).send().await.map_err(|error| failure(address, &error))?;
+    pub(super) async fn fetch(&self, address: &Url) -> Result<Fetched, ProviderError> {
+        let nothing = |why: String| Ok(Fetched::Nothing(why));
+        if let Err(refused) = self.hosts.check(address) {
+            return nothing(refused.0);
+        }
+        let mut response = match self.client.get(address.clone()).send().await {
+            Ok(response) => response,
+            Err(error) => match Refused::within(&error) {
+                Some(refused) => return nothing(format!("{address}: {refused}")),
+                None => return Err(failure(address, &error)),
+            },
+        };
         match response.status() {
             status if status.is_success() => {}
-            status @ (StatusCode::NOT_FOUND | StatusCode::GONE) => {
-                let message = format!("the picture {address} is no longer there: {status}");
-                return Err(ProviderError::Unable { service: NAME, message });
+            // An address that has expired may be any of these.
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE) => {
+                return nothing(format!("the picture {address} is no longer there: {status}"));
             }
             status => return Err(transient(format!("{address} answered {status}"))),
         }
-        let too_large = || transient(format!("{address} has more than {MOST_BYTES} bytes"));
+        let too_large = || nothing(format!("{address} has more than {MOST_BYTES} bytes"));
         let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
         if announced > MOST_BYTES {
-            return Err(too_large());
+            return too_large();
         }
-        let mut bytes = Vec::with_capacity(announced);
+        // It grows as it comes, whatever was announced.
+        let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| failure(address, &error))? {
             if bytes.len() + chunk.len() > MOST_BYTES {
-                return Err(too_large());
+                return too_large();
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok(bytes.into())
+        Ok(Fetched::Bytes(bytes.into()))
     }
 }
 
@@ -113,9 +122,6 @@ fn redirects(hosts: Hosts) -> redirect::Policy {
 
 /// No answer, or only half of one.
 fn failure(address: &Url, error: &reqwest::Error) -> ProviderError {
-    if let Some(refused) = Refused::within(error) {
-        return misconfigured(format!("{address}: {refused}"));
-    }
     let what = match error {
         error if error.is_timeout() => "timed out",
         error if error.is_connect() => "cannot be reached",
@@ -138,22 +144,29 @@ mod tests {
 
     use super::*;
 
-    async fn fetch(hosts: &str, answer: ResponseTemplate) -> Result<Bytes, ProviderError> {
+    async fn fetch(hosts: &str, answer: ResponseTemplate) -> Result<Fetched, ProviderError> {
         let server = MockServer::start().await;
         Mock::given(path("/cup.jpeg")).respond_with(answer).mount(&server).await;
         let address = Url::parse(&format!("{}/cup.jpeg", server.uri())).unwrap();
         Media::new(hosts).unwrap().fetch(&address).await
     }
 
+    /// Why there is nothing to be had.
+    async fn nothing(hosts: &str, answer: ResponseTemplate) -> String {
+        match fetch(hosts, answer).await.unwrap() {
+            Fetched::Nothing(why) => why,
+            Fetched::Bytes(bytes) => panic!("{} bytes", bytes.len()),
+        }
+    }
+
     #[tokio::test]
     async fn files_come_from_the_named_hosts_alone() {
         let picture = || ResponseTemplate::new(200).set_body_bytes(b"picture".to_vec());
-        assert_eq!(fetch("*.fal.media, 127.0.0.1", picture()).await.unwrap(), b"picture".as_slice());
-        let refused = fetch("*.fal.media", picture()).await.unwrap_err();
-        assert_eq!(refused.code(), "provider_misconfigured");
+        let bytes = Fetched::Bytes(b"picture".to_vec().into());
+        assert_eq!(fetch("*.fal.media, 127.0.0.1", picture()).await.unwrap(), bytes);
+        assert!(nothing("*.fal.media", picture()).await.contains("127.0.0.1 is refused"));
         let elsewhere = ResponseTemplate::new(302).insert_header("location", "http://127.0.0.2/");
-        let refused = fetch("127.0.0.1", elsewhere).await.unwrap_err();
-        assert!(refused.to_string().contains("127.0.0.2"), "{refused}");
+        assert!(nothing("127.0.0.1", elsewhere).await.contains("127.0.0.2"));
 
         let hosts = Media::new("fal.media,*.fal.media,127.0.0.1").unwrap().hosts;
         let check = |url: &str| hosts.check(&Url::parse(url).unwrap());
@@ -174,11 +187,12 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_gone_is_told_from_what_fails() {
-        assert_eq!(fetch("127.0.0.1", ResponseTemplate::new(404)).await.unwrap_err().code(), "provider_unable");
+        for gone in [401, 403, 404, 410] {
+            assert!(nothing("127.0.0.1", ResponseTemplate::new(gone)).await.contains("no longer there"), "{gone}");
+        }
         assert_eq!(fetch("127.0.0.1", ResponseTemplate::new(503)).await.unwrap_err().code(), "provider_unavailable");
         let bomb = ResponseTemplate::new(200).set_body_bytes(vec![0; MOST_BYTES + 1]);
-        let error = fetch("127.0.0.1", bomb).await.unwrap_err();
-        assert!(error.to_string().contains("more than 25165824 bytes"), "{error}");
-        assert_eq!(fetch("127.0.0.1", ResponseTemplate::new(200)).await.unwrap().len(), 0);
+        assert!(nothing("127.0.0.1", bomb).await.contains("more than 25165824 bytes"));
+        assert_eq!(fetch("127.0.0.1", ResponseTemplate::new(200)).await.unwrap(), Fetched::Bytes(Vec::new().into()));
     }
 }

@@ -15,7 +15,8 @@ use std::{sync::Arc, time::Duration};
 use services::{Config, Name};
 
 pub use picture::{
-    Addresses, Begin, Begun, Fetch, ImageProvider, ImageRequest, Look, Original, Pictures, Pixels, Run, RunState, Stop,
+    Addresses, Begin, Begun, Fetch, Fetched, ImageProvider, ImageRequest, Look, Original, Pictures, Pixels, Run,
+    RunFailure, RunState, Stop,
 };
 pub use webhook::{FalWebhooks, Signed, WebhookError};
 

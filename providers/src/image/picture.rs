@@ -1,6 +1,6 @@
 //! What is drawn, and who draws: a run is begun, looked after until it is done, and its pictures are fetched.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, time::Duration};
 
 use bytes::Bytes;
 use futures::future::{self, BoxFuture, FutureExt};
@@ -26,6 +26,11 @@ pub trait ImageProvider: Provider + Debug {
         webhook: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Begun, ProviderError>>;
 
+    /// Whether a run can be asked for: the addresses that came with it are there, and ours to trust.
+    fn can_look(&self, _run: &Run) -> bool {
+        true
+    }
+
     /// How far a run is.
     ///
     /// # Errors
@@ -47,8 +52,8 @@ pub trait ImageProvider: Provider + Debug {
     /// The bytes of a picture, whatever they are.
     ///
     /// # Errors
-    /// [`ProviderError::Unable`] when there is no picture at this address any more.
-    fn fetch<'a>(&'a self, address: &'a Url) -> BoxFuture<'a, Result<Bytes, ProviderError>> {
+    /// [`ProviderError`], when it may be had later.
+    fn fetch<'a>(&'a self, address: &'a Url) -> BoxFuture<'a, Result<Fetched, ProviderError>> {
         future::ready(Err(no_runs(self, address.as_str()))).boxed()
     }
 
@@ -58,6 +63,11 @@ pub trait ImageProvider: Provider + Debug {
     /// [`ProviderError`], when it may go on.
     fn stop<'a>(&'a self, run: &'a Run) -> BoxFuture<'a, Result<bool, ProviderError>> {
         future::ready(Err(no_runs(self, &run.request_id))).boxed()
+    }
+
+    /// How long a run may take.
+    fn deadline(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// What it takes for what is asked for, in millionths of a US dollar; `None` when that is not known.
@@ -128,7 +138,7 @@ pub struct Addresses {
     /// What came of it.
     pub response: String,
     /// To end it.
-    pub cancel: String,
+    pub cancel: Option<String>,
 }
 
 /// How far a run is.
@@ -138,8 +148,28 @@ pub enum RunState {
     UnderWay,
     /// It is.
     Made(Pictures),
-    /// It has ended without pictures, and costs nothing. The error tells whether another one may do better.
-    Failed(ProviderError),
+    /// It has ended without pictures.
+    Failed(RunFailure),
+}
+
+/// Why there are no pictures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFailure {
+    /// Tells whether another run may do better.
+    pub error: ProviderError,
+    /// Whether it is paid all the same.
+    pub is_billed: bool,
+    /// Whether it was the run that failed, and not the way to it.
+    pub is_certain: bool,
+}
+
+/// What there was at a picture's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fetched {
+    /// These bytes.
+    Bytes(Bytes),
+    /// Nothing that could be had, now or later; why.
+    Nothing(String),
 }
 
 /// Pictures, as their provider made them.
@@ -213,6 +243,11 @@ impl<'p> Ask<dyn ImageProvider + 'p> for Look<'_> {
         provider.look(self.0)
     }
 
+    /// That runs are told of says nothing of whether others may be begun.
+    fn account(&self) -> Option<&str> {
+        Some("runs")
+    }
+
     fn is_limited(&self) -> bool {
         false
     }
@@ -223,9 +258,9 @@ impl<'p> Ask<dyn ImageProvider + 'p> for Look<'_> {
 pub struct Fetch<'a>(pub &'a Url);
 
 impl<'p> Ask<dyn ImageProvider + 'p> for Fetch<'_> {
-    type Value = Bytes;
+    type Value = Fetched;
 
-    fn ask<'a>(&'a self, provider: &'a (dyn ImageProvider + 'p)) -> BoxFuture<'a, Result<Bytes, ProviderError>> {
+    fn ask<'a>(&'a self, provider: &'a (dyn ImageProvider + 'p)) -> BoxFuture<'a, Result<Fetched, ProviderError>> {
         provider.fetch(self.0)
     }
 
@@ -248,6 +283,10 @@ impl<'p> Ask<dyn ImageProvider + 'p> for Stop<'_> {
 
     fn ask<'a>(&'a self, provider: &'a (dyn ImageProvider + 'p)) -> BoxFuture<'a, Result<bool, ProviderError>> {
         provider.stop(self.0)
+    }
+
+    fn account(&self) -> Option<&str> {
+        Some("runs")
     }
 
     fn is_limited(&self) -> bool {

@@ -12,7 +12,7 @@ use reqwest::{
 use url::Url;
 
 use super::{
-    Page,
+    Page, PagePrice,
     access::{Access, REDIRECTS, SERVICE, built, forbidden, rejected},
     fetched::{self, Fetched, header},
     known::{Known, Validators},
@@ -41,7 +41,7 @@ impl Direct {
             return got(url, response, at, true).await;
         };
         if known.validators.are_meant(&final_url(url, &response), response.headers()) {
-            return Ok(Got::Known(Box::new(known.again(at))));
+            return Ok(Got::Known(Box::new(PagePrice::again(known, at))));
         }
         // Its redirects lead to another page by now, or it answers for one that is not known: of such a server nothing is kept.
         let (response, at) = self.ask(url, None).await?;
@@ -482,7 +482,7 @@ mod tests {
 
     /// The page again, as it is known from `first`.
     async fn again(direct: &Direct, url: &Url, first: &PagePrice) -> Result<PagePrice, ProviderError> {
-        let known = Some(Known::of(first).unwrap());
+        let known = Some(first.known().unwrap());
         direct.fetch_price(&Page { known, ..Page::at(url.clone()) }).await
     }
 
@@ -555,7 +555,7 @@ mod tests {
     async fn a_page_without_a_price_is_read_whole_each_time() {
         for answer in [page("<title>Cup</title>"), ResponseTemplate::new(404)] {
             let read = fetch(answer.insert_header("etag", "\"1\"")).await.unwrap();
-            assert_eq!(Known::of(&read), None);
+            assert_eq!(read.known(), None);
         }
     }
 }

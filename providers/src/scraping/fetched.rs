@@ -1,11 +1,14 @@
 //! A page that came in, whichever way: what its status means, whether it can be read, and what it says.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use prices::{Extract, Hints};
 use reqwest::{
     Response, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, REFRESH, RETRY_AFTER},
 };
+use tokio::sync::Semaphore;
 use url::Url;
 
 use super::{
@@ -18,8 +21,14 @@ use crate::{ProviderError, wait};
 
 /// A page is not read further than this, counted after unpacking.
 pub(super) const BODY_CAP: usize = 2 * 1024 * 1024;
+/// No more of a page's text is handed on, in bytes: it costs money to have it read.
+const LONGEST_TEXT: usize = 12 * 1024;
 /// So much of what a relay says is quoted, in bytes.
 const FIRST_WORDS: usize = 300;
+
+/// So many pages are read at a time, which is as fast as all at once: each takes many times its own memory.
+static READERS: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)));
 
 /// A page that came in.
 pub(super) struct Fetched {
@@ -41,7 +50,7 @@ impl Fetched {
     ///
     /// # Errors
     /// [`ProviderError::Unable`] when something else came in its place, so that another way may have it.
-    pub(super) async fn read(self, selector: Option<String>) -> Result<PagePrice, ProviderError> {
+    pub(super) async fn read(self, selector: Option<String>, wants_text: bool) -> Result<PagePrice, ProviderError> {
         let Self { asked, url, status, headers, body, at, validators } = self;
         if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
             let gone = Some(format!("{asked} answered {status}"));
@@ -70,20 +79,23 @@ impl Fetched {
             let hints = Hints { selector: selector.as_deref(), ..Hints::on(at.date_naive()) };
             let read = prices::read(&html, &url, &hints)?;
             let blocked_by = if read.price.is_none() { blocked::by(&html) } else { None };
-            Ok((Extract { moved_to: refresh.or(read.moved_to), ..read }, blocked_by))
+            let text = if wants_text && read.price.is_none() { prices::text(&html, LONGEST_TEXT).ok() } else { None };
+            Ok((Extract { moved_to: refresh.or(read.moved_to), ..read }, blocked_by, text))
         };
+        // Closed it never is.
+        let _reader = READERS.acquire().await;
         let read = tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| {
             tracing::error!(url = %asked, "reading the page panicked: {error}");
             Err("cannot be parsed")
         });
         match read {
-            Ok((_, Some(who))) => Err(blocked(&format!("{who} asks for a proof that we are no robot"))),
-            Ok((Extract { title, price, details, moved_to }, None)) => {
+            Ok((_, Some(who), _)) => Err(blocked(&format!("{who} asks for a proof that we are no robot"))),
+            Ok((Extract { title, price, details, moved_to }, None, text)) => {
                 // A page that has a price is read where it is.
                 let moved_to = moved_to.filter(|_| price.is_none());
                 // One without a price may have come to us by bad luck: it is worth a whole look each time.
-                let validators = validators.filter(|_| price.is_some());
-                Ok(PagePrice { title, price, details, fetched_at: at, moved_to, gone: None, validators })
+                let validators = validators.filter(|_| price.is_some() || text.is_some());
+                Ok(PagePrice { title, price, details, fetched_at: at, moved_to, gone: None, text, validators })
             }
             Err(why) => Err(rejected(&asked, &format!("page {why}"))),
         }

@@ -1,6 +1,5 @@
 //! Pages that were read before, and by what their servers tell whether they have changed since (RFC 9110, 13).
 
-use chrono::{DateTime, Utc};
 use prices::{Details, Price};
 use reqwest::{
     RequestBuilder,
@@ -8,8 +7,6 @@ use reqwest::{
 };
 use serde::{Deserialize, Serialize};
 use url::Url;
-
-use super::PagePrice;
 
 /// No validator that is longer is kept, in bytes.
 const LONGEST: usize = 1_000;
@@ -19,11 +16,11 @@ const LONGEST: usize = 1_000;
 pub struct Known {
     /// By what it is asked whether it has changed since.
     pub validators: Validators,
-    /// See [`PagePrice`].
+    /// The page's title.
     pub title: Option<String>,
     /// A page without a price is read anew, so there is one.
     pub price: Price,
-    /// See [`PagePrice`].
+    /// What else it says of the product.
     pub details: Details,
 }
 
@@ -34,21 +31,6 @@ pub struct Validators {
     last_modified: Option<String>,
     /// Where the page came from in the end: where redirects lead elsewhere by now, they are of another page.
     url: String,
-}
-
-impl Known {
-    /// What is to be kept of a page; `None` when it has to be read anew the next time.
-    #[must_use]
-    pub fn of(page: &PagePrice) -> Option<Self> {
-        let (validators, price) = page.validators.clone().zip(page.price.clone())?;
-        Some(Self { validators, title: page.title.clone(), price, details: page.details.clone() })
-    }
-
-    /// The page, which is still as it was.
-    pub(super) fn again(&self, at: DateTime<Utc>) -> PagePrice {
-        let Self { title, price, details, .. } = self.clone();
-        PagePrice { title, price: Some(price), details, ..PagePrice::nothing(at) }
-    }
 }
 
 impl Validators {

@@ -29,6 +29,8 @@ pub struct Page {
     pub ticket: String,
     /// What it said before, if that is still known: then it is asked for only if it has changed since.
     pub known: Option<Known>,
+    /// Whether its text is wanted where no price is found.
+    pub wants_text: bool,
     /// What whoever fetches it takes for it: credits of the relays' accounts. They are counted as they are taken, whatever comes of it.
     pub credits: AtomicU32,
 }
@@ -37,7 +39,14 @@ impl Page {
     /// The page at this address.
     #[must_use]
     pub fn at(url: Url) -> Self {
-        Self { ticket: url.to_string(), url, selector: None, known: None, credits: AtomicU32::new(0) }
+        Self {
+            ticket: url.to_string(),
+            url,
+            selector: None,
+            known: None,
+            wants_text: false,
+            credits: AtomicU32::new(0),
+        }
     }
 
     /// A relay has taken so many credits.
@@ -92,6 +101,8 @@ pub struct PagePrice {
     pub moved_to: Option<Url>,
     /// What the server answered, when there is no such page any more.
     pub gone: Option<String>,
+    /// What readers see, a few KB of it, where that was wanted.
+    pub text: Option<String>,
     /// By what it may be asked for the next time only if it has changed; `None` where it has to be read anew.
     pub validators: Option<Validators>,
 }
@@ -107,8 +118,24 @@ impl PagePrice {
             fetched_at,
             moved_to: None,
             gone: None,
+            text: None,
             validators: None,
         }
+    }
+}
+
+impl PagePrice {
+    /// What is to be kept of it; `None` when it has to be read anew the next time.
+    #[must_use]
+    pub fn known(&self) -> Option<Known> {
+        let (validators, price) = self.validators.clone().zip(self.price.clone())?;
+        Some(Known { validators, title: self.title.clone(), price, details: self.details.clone() })
+    }
+
+    /// A page that is still as it was.
+    pub(super) fn again(known: &Known, at: DateTime<Utc>) -> Self {
+        let Known { title, price, details, .. } = known.clone();
+        Self { title, price: Some(price), details, ..Self::nothing(at) }
     }
 }
 

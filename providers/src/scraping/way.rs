@@ -71,7 +71,7 @@ async fn read(way: &impl Way, page: &Page) -> Result<PagePrice, ProviderError> {
     for _ in 0..=REFRESHES {
         way.access().check(&target).await?;
         let read = match way.get(&target, page).await? {
-            Got::Page(fetched) => fetched.read(page.selector.clone()).await?,
+            Got::Page(fetched) => fetched.read(page.selector.clone(), page.wants_text).await?,
             Got::Known(read) => *read,
             Got::Elsewhere(next, at) => PagePrice { moved_to: Some(next), ..PagePrice::nothing(at) },
         };

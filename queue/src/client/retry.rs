@@ -82,6 +82,8 @@ impl Client {
             let finished = Finished::decode(&found.record)?;
             let mut history = finished.history.unwrap_or_default();
             history.reports = finished.reports.or(history.reports);
+            // What was done before is worth nothing by now.
+            history.draft = None;
             (finished.record.into_owned().into_vec(), history)
         } else {
             (found.record.clone(), History::decode(found.history.as_deref()))

@@ -24,10 +24,14 @@ pub(super) static ENTRY: Entry = Entry {
             seconds,
         )
         .default("600"),
-        Variable::optional("FAL_BASE_URL", "another end point in the place of all of fal", http_url),
+        Variable::optional(
+            "FAL_BASE_URL",
+            "another end point in the place of `https://fal.run`; its queue is at the same host with `queue.` before its name",
+            http_url,
+        ),
         Variable::optional(
             "FAL_QUEUE_BASE_URL",
-            "another end point of its queue; without it, `FAL_BASE_URL` or `https://queue.fal.run`",
+            "another end point in the place of its queue, `https://queue.fal.run`",
             http_url,
         ),
         Variable::optional(

@@ -2,7 +2,7 @@
 
 use crate::{
     entry::{Account, Accounts, Entry, Risk},
-    formats::{anything, http_url, is_word, must, word},
+    formats::{anything, boolean, http_url, is_word, must, word},
     variable::{Environment, Variable},
 };
 
@@ -39,6 +39,12 @@ pub(super) static ENTRY: Entry = Entry {
             contact,
         )
         .example("https://jobs.example/pricebot"),
+        Variable::optional(
+            "SCRAPE_AI",
+            "`true`: where no price is found the page's text is given to the models of product texts, which cost money",
+            boolean,
+        )
+        .default("false"),
         Variable::optional(
             "RATES_URL",
             "where exchange rates are read each working day, also in mock mode: a file in the form of the European Central Bank's \

@@ -9,16 +9,17 @@ use std::{
 use chrono::Utc;
 use providers::{
     Policy, ProviderError,
-    image::{Begin, Begun, ImageRequest, Look, Pictures, Run, RunState, Stop},
+    image::{Begin, Begun, ImageRequest, Look, Pictures, Run, RunFailure, RunState, Stop},
 };
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{FalDelivery, NewUsage};
+use store::{FalDelivery, Moment, NewUsage};
 
 use crate::{
     handler::{Context, JobError},
     once::{LookedUp, OnceError, Told},
+    usage,
 };
 
 /// The steps of a job that begin a run, of which the second is taken when nobody can tell what came of the first.
@@ -27,13 +28,17 @@ const STEPS: [&str; 2] = ["submit", "submit again"];
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 /// The same where a webhook tells that it is done, in case that is lost.
 const WAITS_FOR_WEBHOOK: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
-/// So long a webhook may name a run whose begin was not answered, before another one is begun.
-const NAMED_BY_WEBHOOK: Duration = Duration::from_secs(120);
+/// A webhook may name a run whose begin was not answered within this part of the time that it may take, and at most so long, before another
+/// one is begun.
+const NAMED_WITHIN: (u32, Duration) = (5, Duration::from_secs(300));
+/// When a job is looked at again whose begin was not answered.
+const UNANSWERED: Duration = Duration::from_secs(5);
 /// A result that is healed is made in one go; so long its run is waited for.
 const HEALING: Duration = Duration::from_secs(45);
 const HEALED_LATER: Duration = Duration::from_secs(5);
-/// A run that is not done after this, or whose pictures cannot be had after [`PICTURES_KEPT`], is given up, and another one may be begun.
+/// A run that is not done after this is given up, and another one may be begun.
 const GIVEN_UP: Duration = Duration::from_secs(24 * 3600);
+/// Pictures that cannot be had after this will never be: they were paid, and nobody pays for others by itself.
 const PICTURES_KEPT: Duration = Duration::from_secs(3600);
 
 /// Why there are no pictures.
@@ -58,32 +63,28 @@ pub(super) struct BegunRun {
     step: &'static str,
 }
 
-/// What an attempt that is put off hands on.
+/// What an attempt that waits for its run hands on.
 #[derive(Debug, Serialize, Deserialize)]
-enum SoFar {
-    /// The run, in case that MongoDB was away when it should have been written down.
-    UnderWay {
-        /// How often it was asked for.
-        asked: u32,
-        run: Box<Run>,
-        step: String,
-    },
-    /// Nobody knows what came of the begin; a webhook is to name the run.
-    Unnamed {
-        /// In Unix milliseconds.
-        since_ms: u64,
-    },
+struct SoFar {
+    /// How often it was asked for.
+    asked: u32,
+    /// Whether an answer said that it failed which may have been one of the way there.
+    #[serde(default)]
+    doubted: bool,
+    /// In case that MongoDB was away when it should have been written down.
+    run: Run,
+    step: String,
 }
 
 impl SoFar {
     fn of(context: &Context) -> Option<Self> {
         serde_json::from_value(context.so_far.clone()?).ok()
     }
+}
 
-    fn put_off(&self, code: &'static str, message: String, after: Duration) -> Failure {
-        let so_far = serde_json::to_value(self).unwrap_or_default();
-        JobError::Interrupted { code, message, after, so_far }.into()
-    }
+/// Whether an earlier attempt has begun a run, and waits for it.
+pub(super) fn is_under_way(context: &Context) -> Option<String> {
+    SoFar::of(context).map(|so_far| so_far.run.request_id)
 }
 
 /// What came of the run, which is begun unless that was done before.
@@ -95,43 +96,50 @@ pub(super) async fn pictures(
     let webhook = context.providers.links.fal_webhook(&context.job_id.to_string());
     let begin = Begin { request, webhook: webhook.as_deref() };
     let (begun, is_new) = begun(context, begin, key).await?;
-    let mut asked = match SoFar::of(context) {
-        Some(SoFar::UnderWay { asked, .. }) => asked,
-        _ => 0,
+    let (mut asked, mut doubted) = match SoFar::of(context) {
+        Some(so_far) if so_far.run.request_id == begun.run.request_id => (so_far.asked, so_far.doubted),
+        _ => (0, false),
     };
     if is_new {
         context.progress.set(20, format!("run {} is begun", begun.run.request_id));
-        asked = 0;
     }
-    let (first, longest) = if webhook.is_some() { WAITS_FOR_WEBHOOK } else { WAITS };
+    // Nobody wakes a healing.
+    let (first, longest) = if webhook.is_some() && !context.healing { WAITS_FOR_WEBHOOK } else { WAITS };
     let mut waited = Duration::ZERO;
-    let mut state = if is_new { RunState::UnderWay } else { look(context, &begun.run).await? };
+    let mut looked = if is_new { Ok(RunState::UnderWay) } else { look(context, &begun.run).await };
     loop {
-        match state {
-            RunState::Made(pictures) => {
-                count(context, &pictures, &begun.run).await;
+        let mut message = format!("run {} is not done", begun.run.request_id);
+        match looked {
+            Ok(RunState::Made(pictures)) => {
+                count(context, &begun.run).await;
                 return Ok((pictures, begun));
             }
-            RunState::Failed(error) => {
-                begun.give_up(context, &error).await;
-                return Err(Failure::Provider(error));
+            Ok(RunState::Failed(failed)) if failed.is_certain || doubted => {
+                return Err(begun.failed(context, failed).await);
             }
-            RunState::UnderWay => {}
+            Ok(RunState::Failed(_)) => doubted = true,
+            Ok(RunState::UnderWay) => begun.check_deadline(context, None).await?,
+            // That it cannot be asked for now says nothing of the run.
+            Err(Failure::Provider(error)) if !context.healing => {
+                begun.check_deadline(context, Some(&error)).await?;
+                message = format!("{message}: {error}");
+            }
+            Err(error) => return Err(error),
         }
-        begun.check_deadline(context).await?;
         let wait = growing(first, longest, asked);
         asked += 1;
-        let (code, message) = ("under_way", format!("run {} is not done", begun.run.request_id));
+        let code = "under_way";
         if !context.healing {
-            let so_far = SoFar::UnderWay { asked, run: Box::new(begun.run), step: begun.step.to_owned() };
-            return Err(so_far.put_off(code, message, wait));
+            let so_far = SoFar { asked, doubted, run: begun.run, step: begun.step.to_owned() };
+            let so_far = serde_json::to_value(so_far).unwrap_or_default();
+            return Err(JobError::Interrupted { code, message, after: wait, so_far }.into());
         }
         if waited + wait > HEALING {
             return Err(JobError::Snooze { code, message, after: HEALED_LATER }.into());
         }
         tokio::time::sleep(wait).await;
         waited += wait;
-        state = look(context, &begun.run).await?;
+        looked = look(context, &begun.run).await;
     }
 }
 
@@ -151,34 +159,51 @@ async fn begun(context: &Context, begin: Begin<'_>, key: &str) -> Result<(BegunR
         match begun_as(step, context, begin, key).await {
             Ok((run, is_new)) => return Ok((BegunRun { run, step }, is_new)),
             // Nobody knows what came of it. So it is begun once more, and not a third time.
-            Err(Unbegun::Earlier) if step == STEPS[0] => wait_for_name(context, begin)?,
+            Err(Unbegun::Earlier) if step == STEPS[0] => wait_for_name(step, context, begin).await?,
             Err(Unbegun::Earlier) => {}
             Err(Unbegun::Now(error)) => return Err(error),
         }
     }
+    wait_for_name(STEPS[1], context, begin).await?;
     let message = "it was begun twice, and no answer came; it is not begun a third time, because both may be billed";
-    Err(match context.healing {
-        true => JobError::Fatal { code: "unknown_outcome", message: message.to_owned() }.into(),
-        false => Failure::Provider(ProviderError::Unable { service: "images", message: message.to_owned() }),
+    let message = message.to_owned();
+    Err(match since_begun(STEPS[1], context).await? {
+        // A webhook may still name one of them.
+        age if context.healing && age < GIVEN_UP => {
+            let so_far = Value::String(STEPS[1].to_owned());
+            JobError::Interrupted { code: "unknown_outcome", message, after: UNANSWERED, so_far }.into()
+        }
+        _ if context.healing => JobError::Fatal { code: "unknown_outcome", message }.into(),
+        _ => Failure::Provider(ProviderError::Unable { service: "images", message }),
     })
 }
 
 /// A webhook names a run whose begin was not answered, though not before it is done: so it is waited for, as long as most runs take.
-fn wait_for_name(context: &Context, begin: Begin<'_>) -> Result<(), Failure> {
-    if begin.webhook.is_none() || context.healing {
+async fn wait_for_name(step: &str, context: &Context, begin: Begin<'_>) -> Result<(), Failure> {
+    if begin.webhook.is_none() {
         return Ok(());
     }
-    let now_ms = u64::try_from(Utc::now().timestamp_millis()).unwrap_or(0);
-    let since_ms = match SoFar::of(context) {
-        Some(SoFar::Unnamed { since_ms }) => since_ms,
-        _ => now_ms,
-    };
-    let left = NAMED_BY_WEBHOOK.saturating_sub(Duration::from_millis(now_ms.saturating_sub(since_ms)));
+    let deadline = context.providers.image.first_real().map_or(Duration::ZERO, |real| real.deadline());
+    let patience = (deadline / NAMED_WITHIN.0).min(NAMED_WITHIN.1);
+    let left = patience.saturating_sub(since_begun(step, context).await?);
     if left.is_zero() {
         return Ok(());
     }
     let message = "no answer came to its begin; if it is under way, a webhook will say so".to_owned();
-    Err(SoFar::Unnamed { since_ms }.put_off("unknown_outcome", message, left.min(WAITS_FOR_WEBHOOK.1)))
+    let after = if context.healing { UNANSWERED } else { left.min(WAITS_FOR_WEBHOOK.1) };
+    Err(JobError::Snooze { code: "unknown_outcome", message, after }.into())
+}
+
+/// How long ago a step was begun first; without a store, as in some tests, for ever.
+async fn since_begun(step: &str, context: &Context) -> Result<Duration, Failure> {
+    let Some(store) = &context.store else { return Ok(GIVEN_UP) };
+    let begun = store.receipt_begun(&context.job_id.to_string(), step).await.map_err(OnceError::from);
+    let begun = begun.map_err(JobError::from)?;
+    Ok(begun.map_or(Duration::ZERO, |begun| Duration::from_millis(now_ms().saturating_sub(begun.ms()))))
+}
+
+fn now_ms() -> u64 {
+    u64::try_from(Utc::now().timestamp_millis()).unwrap_or(0)
 }
 
 enum Unbegun {
@@ -203,9 +228,10 @@ async fn begun_as(step: &'static str, context: &Context, begin: Begin<'_>, key: 
     let is_new = is_new.into_inner();
     run.map(|run| (run, is_new)).map_err(|error| match error {
         OnceError::Provider(ProviderError::UnknownOutcome { .. }) if !is_new => Unbegun::Earlier,
-        // It is known to nobody, so that no later attempt could tell.
-        OnceError::Provider(ProviderError::UnknownOutcome { service, message }) if context.policy().last_attempt => {
-            Unbegun::Now(Failure::Provider(ProviderError::Unable { service, message }))
+        // Looked after by the next run, and no attempt: it is begun twice at most.
+        OnceError::Provider(error @ ProviderError::UnknownOutcome { .. }) => {
+            let (code, message) = (error.code(), error.to_string());
+            Unbegun::Now(JobError::Snooze { code, message, after: UNANSWERED }.into())
         }
         OnceError::Provider(error) => Unbegun::Now(Failure::Provider(error)),
         error @ OnceError::Store(_) => Unbegun::Now(Failure::Job(error.into())),
@@ -214,9 +240,8 @@ async fn begun_as(step: &'static str, context: &Context, begin: Begin<'_>, key: 
 
 /// A run whose begin was not written down to its end: the run of the job before knew it, or its webhook names it.
 async fn known_run(step: &str, context: &Context, request: &ImageRequest) -> Result<LookedUp<Run>, OnceError> {
-    match SoFar::of(context) {
-        Some(SoFar::UnderWay { run, step: began, .. }) if began == step => return Ok(LookedUp::There(*run)),
-        _ => {}
+    if let Some(so_far) = SoFar::of(context).filter(|so_far| so_far.step == step) {
+        return Ok(LookedUp::There(so_far.run));
     }
     if let (Some(store), Some(provider)) = (&context.store, context.providers.image.first_real()) {
         let bodies = bodies(&store.fal_deliveries(&context.job_id.to_string()).await?);
@@ -242,6 +267,10 @@ async fn look(context: &Context, run: &Run) -> Result<RunState, Failure> {
             return Ok(state);
         }
     }
+    if image.first_real().is_some_and(|provider| !provider.can_look(run)) {
+        tracing::debug!(job.id = %context.job_id, run = run.request_id, "only a webhook can tell of this run");
+        return Ok(RunState::UnderWay);
+    }
     match image.call(policy(context), &Look(run)).await {
         Ok(answer) => Ok(answer.value),
         Err(error) => Err(Failure::Provider(error)),
@@ -250,35 +279,54 @@ async fn look(context: &Context, run: &Run) -> Result<RunState, Failure> {
 
 impl BegunRun {
     fn age(&self) -> Duration {
-        let now_ms = u64::try_from(Utc::now().timestamp_millis()).unwrap_or(0);
-        Duration::from_millis(now_ms.saturating_sub(self.run.begun_ms))
+        Duration::from_millis(now_ms().saturating_sub(self.run.begun_ms))
     }
 
-    /// A run that takes too long is not waited for. It stays the job's: what comes of it is had when its result is healed.
-    async fn check_deadline(&self, context: &Context) -> Result<(), Failure> {
+    /// A run that takes too long is not waited for. It stays the job's: what comes of it is had when its result is healed. `error` is why
+    /// it could not be asked for.
+    async fn check_deadline(&self, context: &Context, error: Option<&ProviderError>) -> Result<(), Failure> {
         let Run { request_id, deadline_s, .. } = &self.run;
-        if self.age() < Duration::from_secs(*deadline_s) {
+        let is_given_up = error.is_none() && self.age() > GIVEN_UP;
+        if !is_given_up && (context.healing || self.age() < Duration::from_secs(*deadline_s)) {
             return Ok(());
         }
-        let message = format!("run {request_id} is not done after {deadline_s} s");
+        let why = error.map(|error| format!(": {error}")).unwrap_or_default();
+        let message = format!("run {request_id} is not done after {deadline_s} s{why}");
         let error = ProviderError::Unable { service: "images", message };
-        if self.age() > GIVEN_UP {
+        if is_given_up {
             self.give_up(context, &error).await;
         }
         Err(Failure::Provider(error))
     }
 
-    /// Its pictures cannot be had. They may come again, but not for ever.
-    pub(super) async fn lost(&self, context: &Context, error: ProviderError) -> ProviderError {
-        if self.age() > PICTURES_KEPT {
+    /// It has ended without pictures. What was billed stays the job's, so that no attempt and no healing pays again.
+    async fn failed(&self, context: &Context, failed: RunFailure) -> Failure {
+        let RunFailure { error, is_billed, .. } = failed;
+        if !is_billed {
             self.give_up(context, &error).await;
+            return Failure::Provider(error);
         }
+        count(context, &self.run).await;
         match error {
+            ProviderError::Unable { message, .. } if context.healing => {
+                Failure::Job(JobError::Fatal { code: "provider_unable", message })
+            }
+            error => Failure::Provider(error),
+        }
+    }
+
+    /// Its pictures cannot be had. They may come again, but not for ever; others would be paid again.
+    pub(super) fn lost(&self, context: &Context, error: ProviderError) -> Failure {
+        let message = error.to_string();
+        if context.healing && self.age() > PICTURES_KEPT {
+            return JobError::Fatal { code: "picture_lost", message }.into();
+        }
+        Failure::Provider(match error {
             ProviderError::Unable { service, message } => {
                 ProviderError::Transient { service, message, retry_after: None }
             }
             error => error,
-        }
+        })
     }
 
     /// The next attempt begins another one.
@@ -296,42 +344,52 @@ impl BegunRun {
 }
 
 /// Counts what a run cost, once.
-async fn count(context: &Context, pictures: &Pictures, run: &Run) {
+async fn count(context: &Context, run: &Run) {
     let (Some(store), Some(provider)) = (&context.store, context.providers.image.first_real()) else { return };
-    let nano_usd = pictures.cost.as_ref().and_then(|cost| {
+    let nano_usd = run.cost.as_ref().and_then(|cost| {
         let amount: Decimal = cost.amount.parse().ok()?;
         (amount * Decimal::from(1_000_000_000)).to_u64()
     });
     let used = NewUsage {
         id: run.request_id.clone(),
+        at: Some(Moment::from_ms(run.begun_ms)),
         tenant: context.tenant.clone(),
         service: provider.name().to_owned(),
-        model: pictures.model.clone(),
+        model: run.model.clone(),
         calls: 1,
         unpriced_calls: u64::from(nano_usd.is_none()),
         tokens_in: 0,
         tokens_out: 0,
         cost_nano_usd: nano_usd.unwrap_or(0),
     };
-    if let Err(error) = store.count_usage(used).await {
-        tracing::warn!(job.id = %context.job_id, %error, "what pictures cost is not in the usage");
-    }
+    usage::count(store, &context.tenant, &run.request_id, vec![used]).await;
 }
 
-/// Ends the run of a job that was cancelled, as far as there is one. Returns whether one was ended.
+/// Ends the runs of a job that was cancelled. Returns whether there was one that had not ended.
 pub(super) async fn stop(context: &Context) -> Result<bool, JobError> {
     let Some(store) = &context.store else { return Ok(false) };
-    let job_id = context.job_id.to_string();
+    let (image, job_id) = (&context.providers.image, context.job_id.to_string());
+    let mut is_stopped = false;
     for step in STEPS {
         let receipt = store.receipt(&job_id, step).await.map_err(OnceError::from)?;
         let Some(run) = receipt.and_then(|outcome| serde_json::from_value::<Run>(outcome).ok()) else { continue };
-        if context.providers.image.call(policy(context), &Stop(&run)).await?.value {
+        if !image.first_real().is_some_and(|provider| provider.can_look(&run)) {
+            tracing::warn!(
+                job.id = job_id,
+                run = run.request_id,
+                "a run of a cancelled job cannot be ended, and may be billed"
+            );
+            continue;
+        }
+        if image.call(policy(context), &Stop(&run)).await?.value {
+            is_stopped = true;
             // What was ended gives no pictures, should the job be run again.
-            store.void_receipt(&job_id, step, "the job was cancelled").await.map_err(OnceError::from)?;
-            return Ok(true);
+            let begun = BegunRun { run, step };
+            let message = "the job was cancelled".to_owned();
+            begun.give_up(context, &ProviderError::Unable { service: "images", message }).await;
         }
     }
-    Ok(false)
+    Ok(is_stopped)
 }
 
 #[cfg(test)]

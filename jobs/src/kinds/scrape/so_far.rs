@@ -9,9 +9,8 @@ use providers::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ScrapedPage,
     offers::{Fetched, Visit},
-    timestamp,
+    page::{ScrapedPage, timestamp},
 };
 use crate::handler::{Context, JobError};
 
