@@ -129,6 +129,13 @@ pub trait Handler: Job + ToSchema {
         Vec::new()
     }
 
+    /// Whether a run that was [interrupted](JobError::Interrupted) came further than the ones `before` it: a result that is healed is then looked at again soon,
+    /// otherwise ever more rarely.
+    #[must_use]
+    fn is_further(before: Option<&Value>, so_far: &Value) -> bool {
+        before != Some(so_far)
+    }
+
     /// Runs one job. May be called again for the same job after a crash.
     fn run(self, context: &Context) -> impl Future<Output = Result<Done<Self::Output>, JobError>> + Send;
 

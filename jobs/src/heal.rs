@@ -58,6 +58,7 @@ pub(crate) struct Healer {
     service: Name,
     one_account: bool,
     within: Option<Duration>,
+    is_further: fn(Option<&Value>, &Value) -> bool,
     run: Run,
 }
 
@@ -108,6 +109,7 @@ impl Registry for Healers {
                 service,
                 one_account: J::ONE_ACCOUNT,
                 within: J::HEAL_WITHIN,
+                is_further: J::is_further,
                 run: |payload, context| Box::pin(run::<J>(payload, context)),
             });
         }
@@ -297,7 +299,7 @@ impl Healing<'_> {
                 self.put_off(healer, degraded, after).await
             }
             JobError::Snooze { code, after, .. } if code == Hold::BreakerOpen.code() && !healer.one_account => {
-                self.put_off_longer(healer, degraded, after).await
+                self.put_off_longer(healer, degraded, after, None).await
             }
             JobError::Snooze { after, .. } if after <= SHORT || !healer.one_account => {
                 self.put_off(healer, degraded, after).await
@@ -307,22 +309,24 @@ impl Healing<'_> {
                 Err(Stop::Away(error))
             }
             // A healed result must be whole: what was done is kept until the rest is.
-            JobError::Interrupted { after, so_far, .. } if degraded.so_far.as_ref() != Some(&so_far) => {
+            JobError::Interrupted { after, so_far, .. } if (healer.is_further)(degraded.so_far.as_ref(), &so_far) => {
                 self.put_off.fetch_add(1, Ordering::Relaxed);
                 let until = healer.until(degraded, after.max(LATER));
                 let kept = self.store.interrupted_degraded(healer.collection, &degraded.job_id, until, &so_far);
                 kept.await.map_err(away)
             }
-            JobError::Interrupted { after, .. } => self.put_off_longer(healer, degraded, after).await,
+            JobError::Interrupted { after, so_far, .. } => {
+                self.put_off_longer(healer, degraded, after, Some(&so_far)).await
+            }
             JobError::Retry { after, .. } if !healer.one_account => {
-                self.put_off_longer(healer, degraded, after.unwrap_or_default()).await
+                self.put_off_longer(healer, degraded, after.unwrap_or_default(), None).await
             }
             JobError::Retry { code, message, after: Some(after) } => {
                 self.put_off(healer, degraded, Duration::ZERO).await?;
                 Err(Stop::Away(JobError::Snooze { code, message, after }))
             }
             error @ JobError::Retry { .. } => {
-                self.put_off_longer(healer, degraded, Duration::ZERO).await?;
+                self.put_off_longer(healer, degraded, Duration::ZERO, None).await?;
                 if self.failures.fetch_add(1, Ordering::Relaxed) + 1 < AWAY {
                     return Ok(());
                 }
@@ -359,11 +363,17 @@ impl Healing<'_> {
         self.store.put_off_degraded(healer.collection, &degraded.job_id, until).await.map_err(away)
     }
 
-    /// For longer than the last time, and for no less than is `asked` for.
-    async fn put_off_longer(&self, healer: &Healer, degraded: &Degraded, asked: Duration) -> Result<(), Stop> {
+    /// For longer than the last time, and for no less than is `asked` for. `so_far`: what was done of it, where that is known.
+    async fn put_off_longer(
+        &self,
+        healer: &Healer,
+        degraded: &Degraded,
+        asked: Duration,
+        so_far: Option<&Value>,
+    ) -> Result<(), Stop> {
         self.put_off.fetch_add(1, Ordering::Relaxed);
         let until = healer.until(degraded, longer(degraded.failures, healer.one_account).max(asked));
-        self.store.failed_degraded(healer.collection, &degraded.job_id, until).await.map_err(away)
+        self.store.failed_degraded(healer.collection, &degraded.job_id, until, so_far).await.map_err(away)
     }
 
     fn healed(&self) -> Healed {

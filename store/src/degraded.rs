@@ -152,15 +152,24 @@ impl Store {
         self.put_off(collection, doc! { "_id": job_id, "heal_at": { "$exists": true } }, until).await
     }
 
-    /// The result could not be made, and is not worth trying before `until`.
+    /// The result could not be made, and is not worth trying before `until`. `so_far`: what was done of it takes the place of what was
+    /// done earlier.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later.
     #[boxed]
-    pub async fn failed_degraded(&self, collection: &str, job_id: &str, until: Moment) -> Result<(), Error> {
+    pub async fn failed_degraded(
+        &self,
+        collection: &str,
+        job_id: &str,
+        until: Moment,
+        so_far: Option<&Value>,
+    ) -> Result<(), Error> {
         let documents = self.collection(collection);
         let filter = doc! { "_id": job_id, "heal_at": { "$exists": true } };
-        let update = doc! { "$set": { "heal_at": until }, "$inc": { "heal_failures": 1 } };
+        let mut set = doc! { "heal_at": until };
+        set.extend(so_far.map(|so_far| ("heal_so_far".to_owned(), so_far.to_string().into())));
+        let update = doc! { "$set": set, "$inc": { "heal_failures": 1 } };
         let put_off = async move { documents.update_one(filter, update).await };
         run(format!("put off the result of job {job_id} in {collection}"), ANSWER_TIMEOUT, put_off).await?;
         Ok(())

@@ -87,6 +87,15 @@ async fn what_was_done_of_a_real_result_is_kept_until_the_rest_is() {
     store.interrupted_degraded(KIND, "a", later(0), &so_far).await.unwrap();
     let taken = store.take_degraded(KIND, later(1), LEASE).await.unwrap().expect("it is taken again");
     assert_eq!((&taken.so_far, taken.failures), (&Some(so_far), 0));
+    // Nothing more was done of it but what it took.
+    let so_far = json!({ "pages": [1, null], "amount": 0.2 });
+    for (kept, failures) in [(Some(&so_far), 1), (None, 2)] {
+        store.failed_degraded(KIND, "a", later(0), kept).await.unwrap();
+        let taken = store.take_degraded(KIND, later(1), LEASE).await.unwrap().expect("it is taken again");
+        assert_eq!((taken.so_far.as_ref(), taken.failures), (Some(&so_far), failures));
+    }
+    store.put_off_degraded(KIND, "a", later(0)).await.unwrap();
+    let taken = store.take_degraded(KIND, later(1), LEASE).await.unwrap().expect("it is taken again");
     assert!(store.replace_degraded(KIND, &taken, &real()).await.unwrap());
     store.announced(KIND, "a", None).await.unwrap();
     let document = documents.find_one(doc! { "_id": "a" }).await.unwrap().unwrap();
@@ -127,7 +136,7 @@ async fn a_tenant_that_has_spent_its_money_waits_and_the_others_do_not() {
     let taken = store.take_degraded(KIND, later(0), LEASE).await.unwrap().expect("the other's waits");
     assert_eq!(taken.job_id, "c");
     assert_eq!(taken.failures, 0);
-    store.failed_degraded(KIND, "c", later(10)).await.unwrap();
+    store.failed_degraded(KIND, "c", later(10), None).await.unwrap();
     assert_eq!(store.take_degraded(KIND, later(5), LEASE).await.unwrap(), None);
     assert_eq!(store.n_degraded(KIND).await.unwrap(), 3);
     let again = store.take_degraded(KIND, later(20), LEASE).await.unwrap().expect("its time has come");

@@ -96,6 +96,11 @@ impl Handler for Scrape {
         urls.chain(selector.map(|_| FieldError::new("/selector", "must be a CSS selector"))).collect()
     }
 
+    /// What was fetched in vain only costs more.
+    fn is_further(before: Option<&serde_json::Value>, so_far: &serde_json::Value) -> bool {
+        SoFar::n_read(so_far) > before.map_or(0, SoFar::n_read)
+    }
+
     /// Succeeds when at least one page could be fetched; a page without a price counts as fetched. A result that is healed must have
     /// all that can be had.
     async fn run(self, context: &Context) -> Result<Done<ScrapeResult>, JobError> {
@@ -551,6 +556,23 @@ mod tests {
         }
         let done = scrape(&["/fine", "/gone"]).run(&healing).await.unwrap();
         assert_eq!((done.provider, done.degraded_reason), (Some("web"), None));
+    }
+
+    #[tokio::test]
+    async fn what_was_fetched_in_vain_is_no_progress_of_a_healing() {
+        let mut healing = Context { healing: true, allow_fallback: false, ..context::<Scrape>(web()) };
+        let mut took = Vec::new();
+        for is_further in [true, false, false] {
+            let error = scrape(&["/fine", "/down"]).run(&healing).await.unwrap_err();
+            let JobError::Interrupted { so_far, .. } = error else { panic!("{error:?}") };
+            assert_eq!(Scrape::is_further(healing.so_far.as_ref(), &so_far), is_further, "{so_far}");
+            took.push(so_far["moved"][1]["credits"].clone());
+            healing.so_far = Some(so_far);
+        }
+        assert_eq!(took, [1, 2, 3], "what it took is known all the same");
+        let error = scrape(&["/fine", "/fine", "/down"]).run(&Context { so_far: None, ..healing.clone() }).await;
+        let JobError::Interrupted { so_far, .. } = error.unwrap_err() else { panic!("one cannot be had") };
+        assert!(Scrape::is_further(healing.so_far.as_ref(), &so_far));
     }
 
     #[test]

@@ -176,6 +176,46 @@ async fn a_shop_that_cannot_answer_has_no_price_until_it_is_healed() {
     assert!(!settled.contains_key("heal_so_far") && !settled.contains_key("heal_at"), "{settled}");
 }
 
+/// A relay takes a credit for each answer, also for one in which there is nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_relays_cannot_have_either_is_healed_ever_more_rarely() {
+    let answer = async |headers: HeaderMap, uri: Uri| {
+        let agent = headers.get("user-agent").and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+        match uri.path() {
+            "/robots.txt" => StatusCode::NOT_FOUND.into_response(),
+            "/kept" if agent.contains("ecomsimply") => StatusCode::FORBIDDEN.into_response(),
+            "/kept" => Html("").into_response(),
+            _ => Html(PAGE).into_response(),
+        }
+    };
+    let shop = Front::start(0, Router::new().fallback(answer)).await.unwrap();
+    let relay = ScraperApi::start(0, "sa-hush", 100).await.unwrap();
+    let options = Options::default().workers(1).real_scraping(4).env("BREAKER_OPEN_S", "1");
+    let options = options.env("SCRAPE_ROUTE", "direct,scraperapi").env("SCRAPERAPI_KEY", "sa-hush");
+    let system = System::start(options.env("SCRAPERAPI_BASE_URL", relay.url())).await;
+    let urls = [format!("{}/tea", shop.url()), format!("{}/kept", shop.url())];
+    let job = json!({ "kind": "scrape", "payload": { "product_id": "TEA-1", "urls": urls }, "options": { "max_attempts": 1 } });
+    let id = system.post("/api/jobs", &job).await.body["id"].as_str().unwrap().to_owned();
+    assert_eq!(system.wait_job(&id).await["degraded"], true);
+    let prices = prices(&system).await;
+    let mut healed = doc! {};
+    wait_until("it was tried in vain three times", JOB_PATIENCE, async || {
+        // Nobody waits that long here.
+        let past = mongodb::bson::DateTime::from_millis(0);
+        prices.update_one(doc! { "_id": &id }, doc! { "$set": { "heal_at": past } }).await.unwrap();
+        let healing = system.post_job("maintenance", json!({ "task": "heal", "service": "scraping" })).await;
+        system.wait_job(&healing).await;
+        healed = prices.find_one(doc! { "_id": &id }).await.unwrap().unwrap();
+        healed.get_i32("heal_failures").is_ok_and(|failures| failures >= 3)
+    })
+    .await;
+    let wait_ms = healed.get_datetime("heal_at").unwrap().timestamp_millis() - chrono::Utc::now().timestamp_millis();
+    assert!(wait_ms > 15_000, "{wait_ms}: {healed}");
+    let so_far: Value = serde_json::from_str(healed.get_str("heal_so_far").unwrap()).unwrap();
+    assert!(so_far["moved"][1]["credits"].as_u64() >= Some(2), "{so_far}");
+    assert_eq!(shop.faults().n_asked("GET /tea"), 2, "once by the job, once by the healing");
+}
+
 async fn prices(system: &System) -> mongodb::Collection<mongodb::bson::Document> {
     mongodb::Client::with_uri_str(&system.mongo_url).await.unwrap().database(&system.name).collection("prices")
 }

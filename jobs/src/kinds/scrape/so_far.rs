@@ -29,6 +29,11 @@ impl SoFar {
         let earlier = earlier.filter(|earlier| earlier.read.len() == n && earlier.moved.len() == n);
         earlier.unwrap_or_else(|| Self { read: vec![None; n], moved: vec![None; n] })
     }
+
+    /// How many pages are done with.
+    pub(super) fn n_read(so_far: &serde_json::Value) -> usize {
+        Self::deserialize(so_far).map_or(0, |so_far| so_far.read.iter().flatten().count())
+    }
 }
 
 /// How far a page is that hosts send on from one to the other.
