@@ -1,5 +1,6 @@
 //! What was read.
 
+use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -16,6 +17,8 @@ pub struct Extract {
     pub details: Details,
     /// Another page, to which this one sends its readers at once.
     pub moved_to: Option<Url>,
+    /// The first day on which this may no longer hold although the page is the same, by the dates in its own data.
+    pub until: Option<NaiveDate>,
 }
 
 /// A price.

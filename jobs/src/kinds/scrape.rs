@@ -15,7 +15,7 @@ use api::FieldError;
 use futures::future::join_all;
 use providers::{
     Answer, Hold, Policy, ProviderError,
-    scraping::{Known, NoPrice, Page, PagePrice, is_selector, provider_named},
+    scraping::{NoPrice, Page, PagePrice, is_selector, provider_named},
 };
 use queue::{Client, Job};
 use serde::{Deserialize, Serialize};
@@ -23,9 +23,13 @@ use services::Name;
 use url::Url;
 use utoipa::ToSchema;
 
+<<<<<<< HEAD
 pub use offers::{compare, last_day_of_rates, stored_rates};
 
 use self::known::Memory;
+=======
+use self::known::{Kept, Memory};
+>>>>>>> w2
 pub use self::page::ScrapedPage;
 
 use self::offers::{Visit, remember};
@@ -131,8 +135,13 @@ impl Handler for Scrape {
             match answer {
                 Ok(answer) => {
                     providers.push(answer.provider);
+<<<<<<< HEAD
                     known.extend(answer.value.known().map(|page| (way.url, page)));
                     read[index] = Some(Read::new(answer, way.credits, now_ms));
+=======
+                    known.extend(answer.value.known().map(|page| (way.url, Kept::Said(Box::new(page)))));
+                    read[index] = Some(Read::new(answer, way.credits));
+>>>>>>> w2
                 }
                 Err(error) => match next_turn(&error) {
                     Some(wait) => {
@@ -239,7 +248,7 @@ impl Pages {
 struct Fetch<'a> {
     selector: Option<&'a str>,
     ticket: String,
-    known: Option<Known>,
+    known: Option<Kept>,
     memory: Memory<'a>,
     context: &'a Context,
 }
@@ -247,24 +256,40 @@ struct Fetch<'a> {
 impl Fetch<'_> {
     /// Goes on from where the page is; `way` is then where it was when that ended.
     async fn go_on(self, way: &mut OnTheWay) -> Result<Answer<PagePrice>, ProviderError> {
-        let Self { selector, ticket, known, memory, context } = self;
+        let Self { selector, ticket, mut known, memory, context } = self;
         let url = page_url(&way.url).map_err(|problem| rejected(&way.url, problem))?;
         let wants_text = by_model::may_read(context);
-        let mut page = Page { selector: selector.map(str::to_owned), ticket, known, wants_text, ..Page::at(url) };
+        let mut page = Page { selector: selector.map(str::to_owned), ticket, wants_text, ..Page::at(url) };
         let (began, policy) = (Instant::now(), context.policy());
         while way.moves <= MOVES {
             let left = Policy { time: policy.time.saturating_sub(began.elapsed()), ..policy };
+            let is_whole = way.whole || known == Some(Kept::WHOLE);
+            page.known = match known.take() {
+                Some(Kept::Said(known)) if !is_whole => Some(*known),
+                _ => None,
+            };
             let answer = in_turn(left, &page, context).await;
             way.credits += std::mem::take(page.credits.get_mut());
             let mut answer = answer?;
+            if answer.value.unknown {
+                memory.keep(vec![(way.url.clone(), Kept::WHOLE)]).await;
+                way.whole = true;
+                continue;
+            }
+            // As soon as it was kept its server would be asked in vain again.
+            answer.value.validators.take_if(|_| is_whole);
             let Some(next) = answer.value.moved_to.take() else {
                 let left = policy.time.saturating_sub(began.elapsed());
                 by_model::read(&mut answer.value, &way.url, &page.ticket, left, context).await;
                 return Ok(answer);
             };
+            if let Err(problem) = page_url(next.as_str()) {
+                return Err(rejected(&way.url, &format!("is sent on to an address that {problem}")));
+            }
             way.moves += 1;
             way.url = next.to_string();
-            page.known = memory.recall([way.url.as_str()]).await.remove(&way.url);
+            way.whole = false;
+            known = memory.recall([way.url.as_str()]).await.remove(&way.url);
             page.url = next;
         }
         Err(rejected(&way.url, "is sent on from host to host"))

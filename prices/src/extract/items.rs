@@ -67,13 +67,14 @@ const KEPT: [&str; 41] = [
     "validformembertier",
 ];
 /// Of quantities and times, and what a product is.
-const KEPT_TOO: [&str; 18] = [
+const KEPT_TOO: [&str; 19] = [
     "brand",
     "contenturl",
     "image",
     "isbn",
     "manufacturer",
     "offeredby",
+    "pricevaliduntil",
     "seller",
     "shippingdetails",
     "shippingrate",

@@ -45,6 +45,8 @@ pub use text::text;
 use view::View;
 
 const TITLE_KEPT: usize = 300;
+/// No link that is longer is kept, in bytes.
+const LONGEST_LINK: usize = 2_000;
 
 /// What helps to read a page.
 #[derive(Debug, Clone, Copy)]
@@ -73,8 +75,10 @@ pub fn read(html: &str, url: &Url, hints: &Hints<'_>) -> Result<Extract, &'stati
     let dom = dom::parse(html)?;
     let document = Document::new(html, &dom, url, *hints);
     let moved_to = refresh::target(&dom, &document.page.base).filter(|target| !is_same(target, url));
-    let (price, details) = document.price();
-    Ok(Extract { title: document.title(), price, details, moved_to })
+    let readings = document.readings();
+    let (price, details) = document.price(&readings);
+    let until = readings.iter().filter_map(|(_, reading)| reading.until).min();
+    Ok(Extract { title: document.title(), price, details, moved_to, until })
 }
 
 /// A page that refreshes itself stays where it is.
@@ -129,10 +133,10 @@ impl<'a> Document<'a> {
 
     /// What the parts of the page say that are made for machines, the best first.
     fn readings(&self) -> Vec<(Method, Reading)> {
-        let (titles, today) = (self.titles(), self.hints.today.to_string());
+        let titles = self.titles();
         let reading = |graph: &mut Graph| {
             graph.link(&self.page.base);
-            products::read(graph, &self.page, &titles, &today)
+            products::read(graph, &self.page, &titles, self.hints.today)
         };
         let items = |dialect: Dialect| {
             let mut graph = Graph::default();
@@ -149,14 +153,13 @@ impl<'a> Document<'a> {
         ]
     }
 
-    fn price(&self) -> (Option<Price>, Details) {
-        let readings = self.readings();
-        let told = self.first_price(&readings);
+    fn price(&self, readings: &[(Method, Reading)]) -> (Option<Price>, Details) {
+        let told = self.first_price(readings);
         let named = self.title().into_iter().chain(self.meta.all("og:title").first().cloned());
         let mut names: Vec<String> =
             named.map(|title| products::simple(&title)).filter(|title| !title.is_empty()).collect();
         let view = View::new(self.dom, &names);
-        let currency = self.currency(&readings, told.as_ref());
+        let currency = self.currency(readings, told.as_ref());
         let seen = seen::amounts(&view, currency.as_deref());
         let visible = visible::price(&view, &seen);
         names.extend(view.name.map(|at| products::simple(&self.dom.line(at))).filter(|name| !name.is_empty()));
@@ -168,13 +171,7 @@ impl<'a> Document<'a> {
         };
         let embedded = if is_settled { Vec::new() } else { embedded() };
         let between = (view.name.unwrap_or(0), view.button_of_product().map_or(usize::MAX, |button| button.end));
-        let weights = weigh::Weights {
-            readings: &readings,
-            embedded: &embedded,
-            visible: visible.as_ref(),
-            seen: &seen,
-            between,
-        };
+        let weights = weigh::Weights { readings, embedded: &embedded, visible: visible.as_ref(), seen: &seen, between };
         let local = |text: &str| locale::currency(text, self.dom, self.url, self.hints.language).map(str::to_owned);
         // Shops write 0 where they do not tell the price.
         let told = told.filter(|told| !told.amount.is_zero() || !visible::is_withheld(&view));
@@ -193,7 +190,7 @@ impl<'a> Document<'a> {
         let shown = || stock::shown(&view, visible.as_ref().map(|visible| visible.at)).map(str::to_owned);
         let availability = price.as_ref().and_then(|price| price.availability.clone()).or_else(of_page).or_else(shown);
         let price = price.map(|price| Price { availability: availability.clone(), ..price });
-        let details = self.details(&readings, &weights, price.as_ref(), &view);
+        let details = self.details(readings, &weights, price.as_ref(), &view);
         (price, Details { availability, ..details })
     }
 
@@ -223,7 +220,8 @@ impl<'a> Document<'a> {
         };
         let meta = |names: &[&str]| names.iter().find_map(|name| facts::short(self.meta.all(name).first()?));
         let absolute = |link: String| {
-            self.page.base.join(&link).ok().filter(|url| url.has_host() && link.len() <= 2_000).map(String::from)
+            let joined = self.page.base.join(&link).ok().filter(Url::has_host);
+            joined.map(String::from).filter(|url| url.len() <= LONGEST_LINK)
         };
         let heading = || facts::short(&self.dom.line(view.name?));
         Details {

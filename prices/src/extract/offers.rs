@@ -1,7 +1,11 @@
 //! The prices that a product is offered for: not those of used pieces, of members, of shipping, for a measure or of earlier days.
 
-use std::{cell::RefCell, collections::HashSet};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashSet,
+};
 
+use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
 use super::{
@@ -42,8 +46,9 @@ struct Around {
 pub(super) struct Offers<'a> {
     pub(super) graph: &'a Graph,
     pub(super) page: &'a Page,
-    /// `2026-11-27`
-    pub(super) today: &'a str,
+    today: NaiveDate,
+    /// The first day on which a date of the page may have it read otherwise.
+    pub(super) until: Cell<Option<NaiveDate>>,
     /// Offers that belong to a product.
     pub(super) seen: RefCell<HashSet<usize>>,
     /// Offers of the product that is being read, so that circles end.
@@ -74,9 +79,9 @@ impl Offered {
 }
 
 impl<'a> Offers<'a> {
-    pub(super) fn new(graph: &'a Graph, page: &'a Page, today: &'a str) -> Self {
-        let (seen, visited, refused) = Default::default();
-        Self { graph, page, today, seen, visited, refused }
+    pub(super) fn new(graph: &'a Graph, page: &'a Page, today: NaiveDate) -> Self {
+        let (seen, visited, refused, until) = Default::default();
+        Self { graph, page, today, until, seen, visited, refused }
     }
 
     /// The prices of a product, a variant or an offer that stands by itself.
@@ -197,7 +202,7 @@ impl<'a> Offers<'a> {
                 availability,
                 level: self.page.level(&around.links, &around.features),
                 is_lowest: is_lowest || !inner.candidates.is_empty(),
-                is_lesser: is_lesser || self.is_lesser(at),
+                is_lesser: self.is_lesser(at) || is_lesser,
             });
         }
         found.candidates.extend(inner.candidates);
@@ -378,12 +383,33 @@ impl<'a> Offers<'a> {
         measured(specification) || reference.iter().any(|at| measured(*at))
     }
 
+    /// From this day on it may be read otherwise; from tomorrow on if nobody knows which.
+    fn holds_until(&self, day: Option<NaiveDate>) {
+        let until = day.or_else(|| self.today.succ_opt());
+        self.until.set(self.until.get().into_iter().chain(until).min());
+    }
+
     /// A price of another day, for many pieces, for companies, for what was repaired.
     fn is_lesser(&self, at: usize) -> bool {
         let graph = self.graph;
-        let date = |name: &str| graph.text(at, name).filter(|text| text.len() >= 10 && text.is_char_boundary(10));
-        let later = date("validfrom").is_some_and(|from| &from[..10] > self.today);
-        let past = date("validthrough").is_some_and(|through| &through[..10] < self.today);
+        let today = self.today.to_string();
+        let date = |name: &str| {
+            let text = graph.text(at, name).filter(|text| text.len() >= 10 && text.is_char_boundary(10));
+            text.map(|mut text| {
+                text.truncate(10);
+                text
+            })
+        };
+        let (from, through) = (date("validfrom"), date("validthrough"));
+        let later = from.as_ref().is_some_and(|from| *from > today);
+        let past = through.as_ref().is_some_and(|through| *through < today);
+        // What ends by its own words may be sold for another price then, although this one is the only one that is written here.
+        for last in [through, date("pricevaliduntil")].into_iter().flatten().filter(|last| *last >= today) {
+            self.holds_until(last.parse().ok().and_then(|last: NaiveDate| last.succ_opt()));
+        }
+        if let Some(first) = from.filter(|_| later) {
+            self.holds_until(first.parse().ok());
+        }
         let many = graph.children(at, "eligiblequantity").into_iter().any(|at| {
             let least = ["minvalue", "value"].into_iter().find_map(|name| graph.text(at, name));
             least.and_then(|least| amount::from_number(&least)).is_some_and(|least| least > Decimal::ONE)

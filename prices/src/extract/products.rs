@@ -1,6 +1,7 @@
 //! Which of a page's products and variants the page is about, and what it costs. Several prices of which none is named are not
 //! guessed from.
 
+use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
 use super::{
@@ -47,6 +48,8 @@ pub(super) struct Reading {
     pub(super) refused: Vec<Decimal>,
     /// What else they say of the product.
     pub(super) facts: Facts,
+    /// The first day on which a date of the page may have it read otherwise.
+    pub(super) until: Option<NaiveDate>,
 }
 
 /// A product with its variants.
@@ -65,7 +68,7 @@ pub(super) struct Titles {
     pub(super) within: Vec<String>,
 }
 
-pub(super) fn read(graph: &Graph, page: &Page, titles: &Titles, today: &str) -> Reading {
+pub(super) fn read(graph: &Graph, page: &Page, titles: &Titles, today: NaiveDate) -> Reading {
     let offers = Offers::new(graph, page, today);
     let mut pools: Vec<Pool> = Vec::new();
     let products = (0..graph.nodes.len()).filter(|at| graph.canonical(*at) == *at && graph.is(*at, &KINDS));
@@ -87,7 +90,8 @@ pub(super) fn read(graph: &Graph, page: &Page, titles: &Titles, today: &str) -> 
     let availability =
         pools.iter().filter_map(|pool| pool.found.availability).min_by_key(|word| availability::rank(Some(word)));
     let candidates: Vec<Candidate> = pools.into_iter().flat_map(|pool| pool.found.candidates).collect();
-    Reading { availability, refused: offers.refused.into_inner(), facts, ..choose(candidates) }
+    let until = offers.until.get();
+    Reading { availability, refused: offers.refused.into_inner(), facts, until, ..choose(candidates) }
 }
 
 /// The group that a product is a variant of, or itself. `None` for a product that only says what an offer is for.

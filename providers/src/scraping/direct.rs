@@ -36,16 +36,15 @@ impl Direct {
     }
 
     async fn fetch(&self, url: &Url, known: Option<&Known>) -> Result<Got, ProviderError> {
+        let known = known.filter(|known| known.holds_on(Utc::now().date_naive()));
         let (response, at) = self.ask(url, known).await?;
         let Some(known) = known.filter(|_| response.status() == StatusCode::NOT_MODIFIED) else {
-            return got(url, response, at, true).await;
+            return got(url, response, at).await;
         };
-        if known.validators.are_meant(&final_url(url, &response), response.headers()) {
-            return Ok(Got::Known(Box::new(PagePrice::again(known, at))));
-        }
-        // Its redirects lead to another page by now, or it answers for one that is not known: of such a server nothing is kept.
-        let (response, at) = self.ask(url, None).await?;
-        got(url, response, at, false).await
+        let is_meant = known.validators.are_meant(&final_url(url, &response), response.headers());
+        let unknown = || PagePrice { unknown: true, ..PagePrice::nothing(at) };
+        // Otherwise its redirects lead to another page by now, or it answers for one that is not known.
+        Ok(Got::Known(Box::new(if is_meant { PagePrice::again(known, at) } else { unknown() })))
     }
 
     async fn ask(&self, url: &Url, known: Option<&Known>) -> Result<(Response, DateTime<Utc>), ProviderError> {
@@ -58,15 +57,15 @@ impl Direct {
     }
 }
 
-/// What came of a request. `keep`: whether it may be asked for the next time only if it has changed.
-async fn got(url: &Url, response: Response, at: DateTime<Utc>, keep: bool) -> Result<Got, ProviderError> {
+/// What came of a request.
+async fn got(url: &Url, response: Response, at: DateTime<Utc>) -> Result<Got, ProviderError> {
     let final_url = final_url(url, &response);
     if let Some(next) = redirected(&response, &final_url) {
         return Ok(Got::Elsewhere(next, at));
     }
     let (status, headers) = (response.status(), response.headers().clone());
     let body = fetched::read_body(url, response, |error| failure(url, error)).await?;
-    let (asked, validators) = (url.clone(), if keep { Validators::of(&final_url, &headers) } else { None });
+    let (asked, validators) = (url.clone(), Validators::of(&final_url, &headers));
     Ok(Got::Page(Box::new(Fetched { asked, url: final_url, status, headers, body, at, validators })))
 }
 
@@ -162,6 +161,7 @@ fn is_malformed(error: &reqwest::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use chrono::{Days, NaiveDate};
     use wiremock::{
         Mock, MockServer, ResponseTemplate,
         matchers::{header_exists, path},
@@ -523,12 +523,12 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_modified_but_not_what_is_known_is_read_whole() {
-        // Another page's, by its tag.
+        // Another page's, by its tag. It is asked for whole in its next turn, not in this one.
         let other = ResponseTemplate::new(304).insert_header("etag", "\"2\"");
         let (server, direct, url) = conditional(other, &[("etag", "\"1\"")]).await;
         let first = direct.fetch_price(&url.clone().into()).await.unwrap();
         let next = again(&direct, &url, &first).await.unwrap();
-        assert_eq!((next.price.is_some(), next.validators, n_asked(&server, "/cup").await), (true, None, 3));
+        assert_eq!((next.unknown, next.price, next.validators, n_asked(&server, "/cup").await), (true, None, None, 2));
         // Another page's, because a redirect leads there now.
         let (server, direct, url) = conditional(ResponseTemplate::new(304), &[("etag", "\"1\"")]).await;
         let first = direct.fetch_price(&url.clone().into()).await.unwrap();
@@ -540,8 +540,38 @@ mod tests {
         let not_modified = ResponseTemplate::new(304);
         Mock::given(path("/pan")).and(header_exists("if-none-match")).respond_with(not_modified).mount(&server).await;
         Mock::given(path("/pan")).respond_with(pan).mount(&server).await;
-        let next = again(&direct, &url.join("/pan#a").unwrap(), &first).await.unwrap();
-        assert_eq!(next.price.unwrap().amount.to_string(), "7");
+        let pan = url.join("/pan#a").unwrap();
+        assert!(again(&direct, &pan, &first).await.unwrap().unknown);
+        let next = direct.fetch_price(&pan.into()).await.unwrap();
+        assert_eq!((next.unknown, next.price.unwrap().amount.to_string().as_str()), (false, "7"));
+    }
+
+    #[tokio::test]
+    async fn a_price_that_ends_by_the_pages_own_date_is_not_taken_from_what_is_known_after_that() {
+        let (server, direct, url) = conditional(ResponseTemplate::new(304), &[("etag", "\"1\"")]).await;
+        let sale = |day: NaiveDate| {
+            page(CUP.replace("\"price\"", &format!("\"priceValidUntil\":\"{day}\",\"price\"")))
+                .insert_header("etag", "\"1\"")
+        };
+        let today = Utc::now().date_naive();
+        Mock::given(path("/sale"))
+            .and(header_exists("if-none-match"))
+            .respond_with(ResponseTemplate::new(304))
+            .mount(&server)
+            .await;
+        Mock::given(path("/sale")).respond_with(sale(today + Days::new(3))).mount(&server).await;
+        let url = url.join("/sale").unwrap();
+        let first = direct.fetch_price(&url.clone().into()).await.unwrap();
+        let known = first.known().unwrap();
+        assert_eq!(known.until, Some(today + Days::new(4)));
+        for (until, is_asked) in
+            [(Some(today), false), (Some(today - Days::new(1)), false), (known.until, true), (None, true)]
+        {
+            let page = Page { known: Some(Known { until, ..known.clone() }), ..Page::at(url.clone()) };
+            assert!(direct.fetch_price(&page).await.unwrap().price.is_some());
+            let asked = server.received_requests().await.unwrap();
+            assert_eq!(asked.last().unwrap().headers.contains_key("if-none-match"), is_asked, "{until:?}");
+        }
     }
 
     #[tokio::test]

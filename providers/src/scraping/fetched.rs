@@ -90,12 +90,23 @@ impl Fetched {
         });
         match read {
             Ok((_, Some(who), _)) => Err(blocked(&format!("{who} asks for a proof that we are no robot"))),
-            Ok((Extract { title, price, details, moved_to }, None, text)) => {
+            Ok((Extract { title, price, details, moved_to, until }, None, text)) => {
                 // A page that has a price is read where it is.
                 let moved_to = moved_to.filter(|_| price.is_none());
                 // One without a price may have come to us by bad luck: it is worth a whole look each time.
                 let validators = validators.filter(|_| price.is_some() || text.is_some());
-                Ok(PagePrice { title, price, details, fetched_at: at, moved_to, gone: None, text, validators })
+                Ok(PagePrice {
+                    title,
+                    price,
+                    details,
+                    fetched_at: at,
+                    moved_to,
+                    gone: None,
+                    text,
+                    validators,
+                    until,
+                    ..PagePrice::nothing(at)
+                })
             }
             Err(why) => Err(rejected(&asked, &format!("page {why}"))),
         }

@@ -1,5 +1,6 @@
 //! Pages that were read before, and by what their servers tell whether they have changed since (RFC 9110, 13).
 
+use chrono::NaiveDate;
 use prices::{Details, Price};
 use reqwest::{
     RequestBuilder,
@@ -10,6 +11,23 @@ use url::Url;
 
 /// No validator that is longer is kept, in bytes.
 const LONGEST: usize = 1_000;
+
+/// Names how pages are read: another release that reads them otherwise has another one.
+pub const RULES: u64 = hash(&[prices::RULES.as_bytes(), include_bytes!("charset.rs"), include_bytes!("blocked.rs")]);
+
+/// FNV-1a of some files, one after the other.
+const fn hash(files: &[&[u8]]) -> u64 {
+    let (mut hash, mut file) = (0xcbf2_9ce4_8422_2325_u64, 0);
+    while file < files.len() {
+        let mut at = 0;
+        while at < files[file].len() {
+            hash = (hash ^ files[file][at] as u64).wrapping_mul(0x0100_0000_01b3);
+            at += 1;
+        }
+        file += 1;
+    }
+    hash
+}
 
 /// What a page said when it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +40,15 @@ pub struct Known {
     pub price: Price,
     /// What else it says of the product.
     pub details: Details,
+    /// From this day on it is read anew although it has not changed: its own data have a date on which they end.
+    pub until: Option<NaiveDate>,
+}
+
+impl Known {
+    /// Whether it still holds on this day, if the page has not changed.
+    pub(super) fn holds_on(&self, day: NaiveDate) -> bool {
+        self.until.is_none_or(|until| day < until)
+    }
 }
 
 /// By what a server tells whether a page has changed. They are sent back as they came.
@@ -82,6 +109,18 @@ mod tests {
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let pairs = pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         pairs.collect()
+    }
+
+    #[test]
+    fn whatever_decides_how_a_page_is_read_names_the_rules() {
+        assert_eq!(hash(&[b"a"]), 0xaf63_dc4c_8601_ec8c);
+        let files = [prices::RULES, include_str!("charset.rs"), include_str!("blocked.rs")];
+        for edited in 0..files.len() {
+            let mut files = files.map(str::to_owned);
+            assert_eq!(hash(&files.each_ref().map(String::as_bytes)), RULES);
+            files[edited].push(' ');
+            assert_ne!(hash(&files.each_ref().map(String::as_bytes)), RULES, "{edited}");
+        }
     }
 
     #[test]

@@ -19,10 +19,10 @@ use std::{sync::Arc, time::Duration};
 
 use services::{Config, Name};
 
-pub use known::{Known, Validators};
+pub use known::{Known, RULES, Validators};
 pub use mock::NoPrice;
 pub use page::{Page, PagePrice, Scraper};
-pub use prices::{Confidence, Details, Method, Price, RULES, UnitPrice, is_selector};
+pub use prices::{Confidence, Details, Method, Price, UnitPrice, is_selector};
 
 use crate::{chain::Service, error::ProviderError};
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use fleet::Fleet;
 use futures::future::{self, BoxFuture, FutureExt};
 use prices::{Details, Price};
@@ -105,6 +105,11 @@ pub struct PagePrice {
     pub text: Option<String>,
     /// By what it may be asked for the next time only if it has changed; `None` where it has to be read anew.
     pub validators: Option<Validators>,
+    /// From this day on it has to be read anew although it has not changed: its own data have a date on which they end.
+    pub until: Option<NaiveDate>,
+    /// Its server says "not modified" of something else than what is known, so nothing was read: it is to be asked for whole, in a turn of
+    /// its own.
+    pub unknown: bool,
 }
 
 impl PagePrice {
@@ -120,6 +125,8 @@ impl PagePrice {
             gone: None,
             text: None,
             validators: None,
+            until: None,
+            unknown: false,
         }
     }
 }
@@ -129,7 +136,8 @@ impl PagePrice {
     #[must_use]
     pub fn known(&self) -> Option<Known> {
         let (validators, price) = self.validators.clone().zip(self.price.clone())?;
-        Some(Known { validators, title: self.title.clone(), price, details: self.details.clone() })
+        let Self { title, details, until, .. } = self.clone();
+        Some(Known { validators, title, price, details, until })
     }
 
     /// A page that is still as it was.

@@ -58,7 +58,7 @@ impl<W: Way> Scraper for W {
 /// What came.
 pub(super) enum Got {
     Page(Box<Fetched>),
-    /// It is still as it was.
+    /// It is still as it was, or [unknown](PagePrice::unknown).
     Known(Box<PagePrice>),
     /// The page is at another host, which was not asked.
     Elsewhere(Url, DateTime<Utc>),

@@ -122,6 +122,8 @@ fn documents_are_short_and_their_links_lead_somewhere() {
     let most_lines = |document: &str| match document {
         "README.md" => 200,
         "ARCHITECTURE.md" => 180,
+        // A list, in which one looks for a name.
+        "docs/promises.md" => 400,
         _ => 300,
     };
     for document in documents() {

@@ -499,6 +499,41 @@ async fn a_page_that_has_not_changed_keeps_its_price_without_being_sent_again() 
     assert_eq!(shop.answers(), [200, 200, 200]);
 }
 
+/// Its tag is another one than that of the page.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_says_not_modified_of_something_else_is_not_asked_so_again_nor_twice_in_a_turn() {
+    const PACE_MS: u64 = 500;
+    let asked: Arc<Mutex<Vec<(u16, Instant)>>> = Arc::default();
+    let seen = asked.clone();
+    let answer = async move |headers: HeaderMap, uri: Uri| {
+        if uri.path() == "/robots.txt" {
+            return StatusCode::NOT_FOUND.into_response();
+        }
+        let answer = match headers.contains_key("if-none-match") {
+            true => (StatusCode::NOT_MODIFIED, [("etag", "\"other\"")]).into_response(),
+            false => ([("etag", "\"tea\"")], Html(PAGE)).into_response(),
+        };
+        seen.lock().unwrap().push((answer.status().as_u16(), Instant::now()));
+        answer
+    };
+    let shop = Front::start(0, Router::new().fallback(answer)).await.unwrap();
+    let options = Options::default().workers(1).real_scraping(4).env("SCRAPE_ALLOW_HOSTS", "127.0.0.0/8");
+    let system = System::start(options.env("SCRAPE_PACE_MS", PACE_MS.to_string())).await;
+    for _ in 0..4 {
+        let payload = json!({ "product_id": "TEA-1", "urls": [format!("{}/tea", shop.url())] });
+        let job = system.wait_job(&system.post_job("scrape", payload).await).await;
+        assert_eq!(
+            (&job["attempt"], &job["result"]["pages"][0]["price"]["amount"]),
+            (&json!(1), &json!("39.90")),
+            "{job}"
+        );
+    }
+    let asked = asked.lock().unwrap().clone();
+    assert_eq!(asked.iter().map(|(status, _)| *status).collect::<Vec<_>>(), [200, 304, 200, 200, 200]);
+    let between = asked[2].1 - asked[1].1;
+    assert!(between >= Duration::from_millis(PACE_MS * 4 / 5), "{between:?}");
+}
+
 #[tokio::test]
 async fn a_page_is_read_whole_while_mongodb_is_away() {
     let shop = ChangingShop::start().await;

@@ -4,6 +4,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use providers::scraping::{Known, RULES};
+use serde::{Deserialize, Serialize};
 use services::Name;
 use sha2::{Digest, Sha256};
 use store::Store;
@@ -16,6 +17,23 @@ const KEPT: Duration = Duration::from_secs(3 * 24 * 3600);
 const LARGEST: usize = 16 * 1024;
 /// MongoDB has so long to answer.
 const WITHIN: Duration = Duration::from_secs(1);
+
+/// What is kept of a page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Kept {
+    /// What it said.
+    Said(Box<Known>),
+    /// Its server says "not modified" of something else: it is read whole for as long as this is kept.
+    Whole {
+        /// Says that it is this.
+        read_whole: bool,
+    },
+}
+
+impl Kept {
+    pub(super) const WHOLE: Self = Self::Whole { read_whole: true };
+}
 
 /// What is known of the pages of a job.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +50,7 @@ impl<'a> Memory<'a> {
     }
 
     /// What these pages said before, by their addresses.
-    pub(super) async fn recall<'u>(&self, urls: impl IntoIterator<Item = &'u str>) -> HashMap<String, Known> {
+    pub(super) async fn recall<'u>(&self, urls: impl IntoIterator<Item = &'u str>) -> HashMap<String, Kept> {
         let mut urls: HashMap<String, String> = urls.into_iter().map(|url| (self.key(url), url.to_owned())).collect();
         let Some(store) = self.store.filter(|_| !urls.is_empty()) else { return HashMap::new() };
         let keys: Vec<String> = urls.keys().cloned().collect();
@@ -42,7 +60,7 @@ impl<'a> Memory<'a> {
     }
 
     /// Keeps what these pages say, by their addresses.
-    pub(super) async fn keep(&self, pages: Vec<(String, Known)>) {
+    pub(super) async fn keep(&self, pages: Vec<(String, Kept)>) {
         let kept = pages.into_iter().filter_map(|(url, page)| {
             let page = serde_json::to_value(page).ok().filter(|page| page.to_string().len() <= LARGEST)?;
             Some((self.key(&url), page))
@@ -56,7 +74,8 @@ impl<'a> Memory<'a> {
     /// The same page is read otherwise by another selector, and by another release.
     fn key(&self, url: &str) -> String {
         let mut hash = Sha256::new();
-        for part in [RULES, self.selector.unwrap_or_default(), url] {
+        hash.update(RULES.to_be_bytes());
+        for part in [self.selector.unwrap_or_default(), url] {
             hash.update(part.len().to_be_bytes());
             hash.update(part);
         }

@@ -42,11 +42,14 @@ pub(super) struct OnTheWay {
     pub(super) url: String,
     pub(super) moves: usize,
     pub(super) credits: u32,
+    /// Whether it is read whole, because what is known of it is not so.
+    #[serde(default)]
+    pub(super) whole: bool,
 }
 
 impl OnTheWay {
     pub(super) fn to(url: &str) -> Self {
-        Self { url: url.to_owned(), moves: 0, credits: 0 }
+        Self { url: url.to_owned(), moves: 0, credits: 0, whole: false }
     }
 }
 

@@ -174,6 +174,40 @@ fn specifications_are_told_apart() {
     ]);
 }
 
+/// Read on 2026-11-27.
+#[test]
+fn the_first_day_is_told_on_which_a_date_of_the_page_has_it_read_otherwise() {
+    for (offers, until) in [
+        (r#"{"price":"10"}"#, ""),
+        // A sale that ends, one that has ended, one that is to come, and one of today.
+        (
+            r#"{"priceSpecification":[{"price":"10","priceType":"SalePrice","validThrough":"2026-11-30T23:59"},{"price":"12"}]}"#,
+            "2026-12-01",
+        ),
+        (
+            r#"{"priceSpecification":[{"price":"10","priceType":"SalePrice","validThrough":"2026-11-26"},{"price":"12"}]}"#,
+            "",
+        ),
+        (r#"{"priceSpecification":[{"price":"10","validFrom":"2026-12-24"},{"price":"12"}]}"#, "2026-12-24"),
+        (
+            r#"{"priceSpecification":[{"price":"10","validFrom":"2026-11-27","validThrough":"2026-11-27"},{"price":"12"}]}"#,
+            "2026-11-28",
+        ),
+        (r#"{"price":"10","priceValidUntil":"2026-12-31"}"#, "2027-01-01"),
+        (r#"{"price":"10","priceValidUntil":"2020-01-01"}"#, ""),
+        (r#"[{"price":"10","validThrough":"2027-01-01"},{"price":"9","validFrom":"2026-12-01"}]"#, "2026-12-01"),
+        // Nobody knows which day that is.
+        (r#"{"price":"10","validThrough":"2026-12-XX"}"#, "2026-11-28"),
+        (r#"{"price":"10","validThrough":"soon"}"#, ""),
+    ] {
+        let until_read = page(&block(&product(offers)), &url()).until.map(|day| day.to_string()).unwrap_or_default();
+        assert_eq!(until_read, until, "{offers}");
+    }
+    let microdata = r#"<div itemscope itemtype="http://schema.org/Product"><div itemprop=offers itemscope itemtype="http://schema.org/Offer">
+        <b itemprop=price content=10>10 €</b><meta itemprop=priceValidUntil content=2026-12-02></div></div>"#;
+    assert_eq!(page(microdata, &url()).until.map(|day| day.to_string()).as_deref(), Some("2026-12-03"));
+}
+
 #[test]
 fn offers_for_others_do_not_count() {
     offers(&[
