@@ -1,7 +1,5 @@
 //! How pages are read has a name of its own as long as nothing changes that decides it.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions included")]
-
 use std::path::Path;
 
 #[path = "../build.rs"]

@@ -23,13 +23,9 @@ use services::Name;
 use url::Url;
 use utoipa::ToSchema;
 
-<<<<<<< HEAD
 pub use offers::{compare, last_day_of_rates, stored_rates};
 
-use self::known::Memory;
-=======
 use self::known::{Kept, Memory};
->>>>>>> w2
 pub use self::page::ScrapedPage;
 
 use self::offers::{Visit, remember};
@@ -135,13 +131,8 @@ impl Handler for Scrape {
             match answer {
                 Ok(answer) => {
                     providers.push(answer.provider);
-<<<<<<< HEAD
-                    known.extend(answer.value.known().map(|page| (way.url, page)));
-                    read[index] = Some(Read::new(answer, way.credits, now_ms));
-=======
                     known.extend(answer.value.known().map(|page| (way.url, Kept::Said(Box::new(page)))));
-                    read[index] = Some(Read::new(answer, way.credits));
->>>>>>> w2
+                    read[index] = Some(Read::new(answer, way.credits, now_ms));
                 }
                 Err(error) => match next_turn(&error) {
                     Some(wait) => {
