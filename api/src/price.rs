@@ -96,7 +96,11 @@ pub struct SeriesPoint {
     pub availability: Option<String>,
 }
 
-/// A product as it is known; `null` and empty is what is not.
+fn none<C>() -> Option<C> {
+    None
+}
+
+/// A product as it is known; `null`, empty or absent is what is not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ProductAnswer)]
 pub struct Product<C = Value> {
@@ -114,7 +118,8 @@ pub struct Product<C = Value> {
     pub offers: Vec<ProductOffer>,
     /// Pages that are watched each night; at most 100.
     pub monitors: Vec<String>,
-    /// The unified price: what all offers said together when they were last compared at night.
+    /// The unified price: what all offers said together when they were last compared at night; absent before.
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
     pub comparison: Option<C>,
     /// Where to go on.
     pub links: ProductLinks,
