@@ -1,4 +1,4 @@
-//! `ecomctl usage`: what tenants have used of language models.
+//! `ecomctl usage`: what tenants have used of models that write and draw.
 
 use std::process::ExitCode;
 
