@@ -43,7 +43,7 @@ pub struct Providers {
     /// Notifications.
     pub email: Service<dyn email::Mailer>,
     /// Products to shops.
-    pub publication: Service<dyn publication::Publisher>,
+    pub publication: publication::Shops,
     /// Where exchange rates are read, if that is configured.
     pub rates: Option<rates::RatesFile>,
     /// Addresses of the API that go out to people.
@@ -69,7 +69,7 @@ impl Providers {
             scraping: scraping::service(config)?.sharing(&shared, config.pace.limits(Name::Scraping)),
             scrape_ai: config.value(Name::Scraping, "SCRAPE_AI").and_then(services::truth).unwrap_or(false),
             email: email::service(config)?.sharing(&shared, email::limits(config)),
-            publication: publication::service(config)?.sharing(&shared, config.pace.limits(Name::Publication)),
+            publication: publication::Shops::from_config(config, &shared)?,
             rates: rates::RatesFile::configured(config)?,
             links: config.links.clone(),
         })

@@ -1,58 +1,98 @@
-//! Takes a product and publishes nothing. The same SKU in the same shop always gets the same id.
+//! Takes products and publishes nothing. The would-be product is kept in the listing's notes and reads back like a shop's.
 
-use futures::future::{BoxFuture, FutureExt};
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Product, Publication, PublicationStatus, Publisher};
-use crate::{Provider, ProviderError};
+use super::{
+    api::{Found, Key, Seen, StoreApi},
+    error::PublishError,
+    fields::Fields,
+    listing::{Desk, Listing},
+    patch::Patch,
+    plain::plain,
+};
+use crate::error::ProviderError;
 
+/// A shop that is in nobody's reach.
 #[derive(Debug)]
-pub(crate) struct NoShop;
-
-impl Provider for NoShop {
-    fn name(&self) -> &'static str {
-        "mock"
-    }
+pub(super) struct NoShop {
+    /// The store's name is part of the ids.
+    account: String,
+    /// What it would show; begins as the listing remembers it.
+    fields: Mutex<Option<Fields>>,
 }
 
-impl Publisher for NoShop {
-    fn publish<'a>(&'a self, product: &'a Product) -> BoxFuture<'a, Result<Publication, ProviderError>> {
-        async move {
-            let hash = Sha256::digest(format!("{}\n{}", product.shop, product.sku));
-            let external_id = format!("mock-{}", hex::encode(&hash[..8]));
-            Ok(Publication { status: PublicationStatus::Mock, external_id })
-        }
-        .boxed()
+impl NoShop {
+    pub(super) fn new(account: String, listing: &Listing) -> Self {
+        let fields = serde_json::from_value(listing.own["mock"].clone()).ok();
+        Self { account, fields: Mutex::new(fields) }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{content::Price, publication::Shop};
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Fields>> {
+        self.fields.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-    fn product(shop: Shop) -> Product {
-        Product {
-            sku: "CUP-1".to_owned(),
-            shop,
-            title: "Cup".to_owned(),
-            description_html: "<p>A cup.</p>".to_owned(),
-            price: Price { amount: "12.99".to_owned(), currency: "EUR".to_owned() },
-            image_url: None,
+    /// What it would show now; kept in [`Listing::own`].
+    pub(super) fn kept(&self) -> Value {
+        match &*self.lock() {
+            Some(fields) => json!({ "mock": fields }),
+            None => Value::Null,
         }
     }
 
-    #[tokio::test]
-    async fn a_mock_publication_never_counts_as_published() {
-        let answer = NoShop.publish(&product(Shop::Shopify)).await.unwrap();
-        assert_eq!(answer.status, PublicationStatus::Mock);
-        assert!(answer.external_id.starts_with("mock-"));
+    fn seen(&self, key: Key<'_>) -> Option<Seen> {
+        let fields = self.lock().clone()?;
+        let hash = Sha256::digest(format!("{}\n{}", self.account, key.sku));
+        let external_id = format!("mock-{}", hex::encode(&hash[..8]));
+        let visible = fields.get("status").is_some_and(|status| status == "active");
+        Some(Seen { external_id, url: None, visible, marked: Some(true), fields, raw: Value::Null })
+    }
+}
+
+#[async_trait]
+impl StoreApi for NoShop {
+    async fn test(&self) -> Result<(), ProviderError> {
+        Ok(())
     }
 
-    #[tokio::test]
-    async fn the_id_is_the_same_again_and_another_in_another_shop() {
-        let first = NoShop.publish(&product(Shop::Shopify)).await.unwrap();
-        assert_eq!(first, NoShop.publish(&product(Shop::Shopify)).await.unwrap());
-        assert_ne!(first, NoShop.publish(&product(Shop::Prestashop)).await.unwrap());
+    async fn normal(&self, _key: Key<'_>, patch: &Patch) -> Result<Fields, PublishError> {
+        Ok(plain(patch))
+    }
+
+    fn rewrites(&self, _field: &str) -> bool {
+        false
+    }
+
+    async fn find(&self, key: Key<'_>, _listing: &Listing) -> Result<Found, ProviderError> {
+        Ok(self.seen(key).map_or(Found::Nothing, |seen| Found::Product(Box::new(seen))))
+    }
+
+    fn created_within_ms(&self) -> u64 {
+        0
+    }
+
+    async fn create(&self, key: Key<'_>, _patch: &Patch) -> Result<Seen, PublishError> {
+        *self.lock() = Some(Fields::new());
+        let seen = self.seen(key);
+        seen.ok_or_else(|| PublishError::Notes("the product that was just made is gone".to_owned()))
+    }
+
+    async fn write(&self, _seen: &Seen, patch: &Patch, _desk: &mut Desk<'_>) -> Result<(), PublishError> {
+        self.lock().get_or_insert_default().extend(plain(patch));
+        Ok(())
+    }
+
+    async fn show(&self, _seen: &Seen, visible: bool) -> Result<(), PublishError> {
+        let status = if visible { json!("active") } else { json!("draft") };
+        self.lock().get_or_insert_default().insert("status".to_owned(), status);
+        Ok(())
+    }
+
+    async fn delete(&self, _seen: &Seen) -> Result<(), PublishError> {
+        *self.lock() = None;
+        Ok(())
     }
 }

@@ -1,23 +1,131 @@
-//! Products to shops. There is no real provider yet, and the mock publishes nothing.
+//! Products to stores: what a job says of a product, the shops' interfaces behind one trait ([`StoreApi`]), and what brings the one into the
+//! other ([`carry_out`]). [`Shops`] has what all stores share.
+//!
+//! Order, lowest first: `shop`, `store`, `patch`, `fields`, `plain`, `fault`, `error`, `listing`, `send`, `api`, `engine`, `mock`.
 
+mod api;
+mod engine;
+mod error;
+mod fault;
+mod fields;
+mod listing;
 mod mock;
-mod product;
+mod patch;
+mod plain;
+mod send;
+mod shop;
+mod store;
 
 use std::{sync::Arc, time::Duration};
 
 use services::{Config, Name};
 
-pub use product::{Product, Publication, PublicationStatus, Publisher, Shop};
+pub use api::{Found, Key, Seen, StoreApi};
+pub use engine::{Action, Order, Publication, PublicationStatus, carry_out};
+pub use error::PublishError;
+pub use fault::{Fault, Wrong};
+pub use fields::{Change, Fields, money};
+pub use listing::{Brought, Creating, Desk, Listing, Notes, Written};
+pub use patch::{Field, Patch, Picture, ProductOption, Status, Texts, Variant};
+pub use plain::plain;
+pub use send::{Body, Calls, Http, Reply, Request, Transport};
+pub use shop::Shop;
+pub use store::{Credentials, DEFAULT_STORE, Store};
 
-use crate::{chain::Service, error::ProviderError};
+use crate::{
+    chain::{AllServices, Policy, Provider, Service},
+    error::{Hold, ProviderError},
+};
 
-#[expect(clippy::unnecessary_wraps, reason = "every service is built by a function of this form")]
-pub(crate) fn service(config: &Config) -> Result<Service<dyn Publisher>, ProviderError> {
-    Ok(Service::new(
-        Name::Publication,
-        config.is_real(Name::Publication),
-        Vec::new(),
-        Arc::new(mock::NoShop),
-        Duration::from_secs(110),
-    ))
+/// A call that brings pictures may take as long as a job's attempt.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The shops' interfaces, one service each, and the stores that the environment tells of.
+#[derive(Debug)]
+pub struct Shops {
+    shopify: Service<dyn Transport>,
+    woocommerce: Service<dyn Transport>,
+    prestashop: Service<dyn Transport>,
+    stores: Vec<Store>,
+}
+
+impl Shops {
+    /// What the variables tell of, sharing what all services share.
+    pub(crate) fn from_config(config: &Config, shared: &AllServices) -> Result<Self, ProviderError> {
+        let http = Arc::new(Http::new(&allowed_hosts(config))?);
+        let service = |transport: Option<Arc<dyn Transport>>| {
+            let real = config.is_real(Name::Publication);
+            let reals = transport.into_iter().collect();
+            Service::new(Name::Publication, real, reals, Arc::new(Nobody) as Arc<dyn Transport>, TIMEOUT)
+                .sharing(shared, config.pace.limits(Name::Publication))
+        };
+        let _ = &http;
+        Ok(Self {
+            shopify: service(None),
+            woocommerce: service(None),
+            prestashop: service(None),
+            stores: store::of_environment(config),
+        })
+    }
+
+    /// Whether products go to real stores: as switched at run time, else as the variables say.
+    #[must_use]
+    pub fn is_real(&self) -> bool {
+        self.woocommerce.is_real()
+    }
+
+    /// The environment's stores, at most one a shop. All are named [`DEFAULT_STORE`].
+    #[must_use]
+    pub fn stores(&self) -> &[Store] {
+        &self.stores
+    }
+
+    /// A store for the calls of one attempt, whatever the mode is.
+    ///
+    /// # Errors
+    /// [`ProviderError::Misconfigured`] for an address that is never asked.
+    pub fn open<'a>(&'a self, store: &'a Store, policy: Policy<'a>) -> Result<Box<dyn StoreApi + 'a>, ProviderError> {
+        let service = match store.shop() {
+            Shop::Shopify => &self.shopify,
+            Shop::Woocommerce => &self.woocommerce,
+            Shop::Prestashop => &self.prestashop,
+        };
+        let calls = Calls::new(service, store, policy);
+        let shop = calls.store.shop();
+        Err(ProviderError::Held {
+            service: shop.name(),
+            hold: Hold::NotConfigured,
+            message: format!("{shop} cannot be asked"),
+            retry_in: Duration::from_secs(60),
+        })
+    }
+}
+
+/// Hosts that the guard lets pass, from `STORE_ALLOW_HOSTS`.
+fn allowed_hosts(config: &Config) -> Vec<String> {
+    let hosts = config.value(Name::Publication, "STORE_ALLOW_HOSTS").unwrap_or_default();
+    hosts.split(',').map(|host| host.trim().to_lowercase()).filter(|host| !host.is_empty()).collect()
+}
+
+/// What is asked in mock mode: nobody, because no call is made then.
+#[derive(Debug)]
+struct Nobody;
+
+impl Provider for Nobody {
+    fn name(&self) -> &'static str {
+        "mock"
+    }
+}
+
+impl Transport for Nobody {
+    fn send<'a>(
+        &'a self,
+        store: &'a Store,
+        _request: &'a Request,
+    ) -> futures::future::BoxFuture<'a, Result<Reply, ProviderError>> {
+        let message = "switched to mock while a job was under way".to_owned();
+        let service = store.shop().name();
+        let retry_in = Duration::from_secs(1);
+        Box::pin(async move { Err(ProviderError::Held { service, hold: Hold::NotConfigured, message, retry_in }) })
+    }
 }

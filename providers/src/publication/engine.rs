@@ -1,0 +1,430 @@
+//! Brings a product in a store to what a job says of it: look up, make it hidden, write what differs, show it, look again.
+//!
+//! A run can be cut off at any point, and the next one does the same again: it sees what is there and writes what is still missing. What
+//! cannot be seen there, as a product that is being made or a picture that is being sent, is noted before.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{
+    api::{Found, Key, Seen, StoreApi},
+    error::PublishError,
+    fault::{Fault, Wrong},
+    fields::{Change, Fields, changes, hash},
+    listing::{ALL, Creating, Desk, Written},
+    patch::{Field, Patch, Status},
+};
+use crate::error::{Hold, ProviderError};
+
+/// After so many rounds what still differs is what the shop makes of it.
+const MOST_ROUNDS: usize = 3;
+
+/// What a job wants done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// The fields are written; a product that is not there is made.
+    #[default]
+    Publish,
+    /// What `publish` would change is told; nothing is written.
+    DryRun,
+    /// Customers no longer see it.
+    Unpublish,
+    /// It is deleted in the shop.
+    Delete,
+    /// What differs from what was written last is told; nothing is written.
+    Verify,
+}
+
+/// What was done with a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PublicationStatus {
+    /// Customers see it as it was ordered.
+    Published,
+    /// It is in the shop, and customers do not see it.
+    Draft,
+    /// Nothing had to be written.
+    Unchanged,
+    /// Customers no longer see it.
+    Unpublished,
+    /// It is no longer in the shop.
+    Deleted,
+    /// Somebody changed it in the shop since.
+    Drifted,
+    /// Nothing left the system.
+    Mock,
+}
+
+/// What is ordered.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// The job; later ones have greater ids.
+    pub job: &'a str,
+    /// What the product is known by.
+    pub key: Key<'a>,
+    /// What to do.
+    pub action: Action,
+    /// What to write.
+    pub patch: &'a Patch,
+    /// Whether a product that we did not make may be deleted.
+    pub force: bool,
+    /// Unix milliseconds.
+    pub now_ms: u64,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Publication {
+    /// What was done.
+    pub status: PublicationStatus,
+    /// The product's id in the shop, if it is there.
+    pub external_id: Option<String>,
+    /// Where customers find it, if they can.
+    pub url: Option<String>,
+    /// Whether customers see it now.
+    pub published: bool,
+    /// What was changed, or for a dry run would be.
+    pub changes: Vec<Change>,
+}
+
+/// Carries out one order at one store.
+///
+/// # Errors
+/// [`PublishError`]. A run that failed is repeated as a whole.
+pub async fn carry_out(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Result<Publication, PublishError> {
+    match order.action {
+        Action::Publish => publish(api, order, desk).await,
+        Action::DryRun => dry_run(api, order, desk).await,
+        Action::Unpublish => unpublish(api, order, desk).await,
+        Action::Delete => delete(api, order, desk).await,
+        Action::Verify => verify(api, order, desk).await,
+    }
+}
+
+async fn publish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Result<Publication, PublishError> {
+    let patch = not_superseded(&order, desk);
+    let wanted = api.normal(order.key, &patch).await?;
+    let (mut seen, before) = match find(api, order, desk).await? {
+        Some(seen) => {
+            let fields = seen.fields.clone();
+            (seen, fields)
+        }
+        // What a later job deleted is not made again.
+        None if desk.listing.is_superseded(ALL, order.job) => return Ok(nothing(PublicationStatus::Unchanged)),
+        None => (create(api, order, &patch, desk).await?, Fields::new()),
+    };
+    let is_new = before.is_empty();
+    let shall_show = match patch.status.change() {
+        Some(status) => Some(status.copied().unwrap_or_default() == Status::Active),
+        None => desk.listing.to_show.then_some(true),
+    };
+    let mut was = before;
+    was.entry("status".to_owned()).or_insert(Value::Null);
+    if shall_show == Some(false) && seen.visible {
+        claim(order, &patch, desk).await?;
+        api.show(&seen, false).await?;
+        seen = look_again(api, order, desk).await?;
+    }
+    let contents: Fields = wanted.iter().filter(|(field, _)| *field != "status").map(owned).collect();
+    let mut has_written = is_new;
+    for round in 0.. {
+        let differing = differing(&seen.fields, &contents, api, desk, round > 0);
+        if differing.is_empty() {
+            break;
+        }
+        if round == MOST_ROUNDS {
+            return Err(PublishError::Refused(differing.into_iter().map(kept_as).collect()));
+        }
+        claim(order, &patch, desk).await?;
+        let names: BTreeSet<String> = differing.into_iter().map(|change| change.field).collect();
+        api.write(&seen, &patch.only(&names), desk).await?;
+        has_written = true;
+        seen = look_again(api, order, desk).await?;
+    }
+    if has_written {
+        for (field, sent) in &contents {
+            let shown = seen.fields.get(field).unwrap_or(&Value::Null);
+            desk.listing.written.insert(field.clone(), Written::new(sent, shown));
+        }
+        desk.save().await?;
+    }
+    if shall_show == Some(true) && !seen.visible {
+        claim(order, &patch, desk).await?;
+        api.show(&seen, true).await?;
+        seen = look_again(api, order, desk).await?;
+        if !seen.visible {
+            let shown = "the product stays hidden".to_owned();
+            return Err(Fault::new("status", Wrong::KeptAs { shown }).into());
+        }
+    }
+    if desk.listing.to_show && seen.visible {
+        desk.listing.to_show = false;
+        desk.save().await?;
+    }
+    let changes = made(&was, &seen.fields, &wanted, is_new);
+    let status = match (changes.is_empty() && !is_new, seen.visible) {
+        (true, _) => PublicationStatus::Unchanged,
+        (false, true) => PublicationStatus::Published,
+        (false, false) => PublicationStatus::Draft,
+    };
+    Ok(told(status, &seen, changes))
+}
+
+async fn dry_run(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Result<Publication, PublishError> {
+    let patch = not_superseded(&order, desk);
+    let wanted = api.normal(order.key, &patch).await?;
+    let Some(seen) = look_up(api, order, desk).await? else {
+        needed(&patch)?;
+        let changes = wanted.into_iter().map(|(field, becomes)| Change { field, was: Value::Null, becomes }).collect();
+        let status = match patch.status.set().copied().unwrap_or_default() {
+            Status::Active => PublicationStatus::Published,
+            Status::Draft => PublicationStatus::Draft,
+        };
+        return Ok(Publication { changes, ..nothing(status) });
+    };
+    let changes = differing(&seen.fields, &wanted, api, desk, false);
+    let visible = patch.status.set().map_or(seen.visible, |status| *status == Status::Active);
+    let status = match (changes.is_empty(), visible) {
+        (true, _) => PublicationStatus::Unchanged,
+        (false, true) => PublicationStatus::Published,
+        (false, false) => PublicationStatus::Draft,
+    };
+    Ok(told(status, &seen, changes))
+}
+
+async fn unpublish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Result<Publication, PublishError> {
+    let Some(seen) = find(api, order, desk).await? else { return Ok(nothing(PublicationStatus::Unchanged)) };
+    if !seen.visible || desk.listing.is_superseded("status", order.job) {
+        return Ok(told(PublicationStatus::Unchanged, &seen, Vec::new()));
+    }
+    desk.listing.by.insert("status".to_owned(), order.job.to_owned());
+    desk.listing.to_show = false;
+    desk.save().await?;
+    api.show(&seen, false).await?;
+    let seen = look_again(api, order, desk).await?;
+    if seen.visible {
+        let shown = "the product stays visible".to_owned();
+        return Err(Fault::new("status", Wrong::KeptAs { shown }).into());
+    }
+    let changes = vec![Change { field: "status".to_owned(), was: json!("active"), becomes: json!("draft") }];
+    Ok(told(PublicationStatus::Unpublished, &seen, changes))
+}
+
+async fn delete(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Result<Publication, PublishError> {
+    // What a later job wrote stays.
+    if desk.listing.by.values().any(|by| by.as_str() > order.job) {
+        return Ok(nothing(PublicationStatus::Unchanged));
+    }
+    let seen = find(api, order, desk).await?;
+    if let Some(seen) = &seen {
+        if !(desk.listing.made_by_us || order.force) {
+            return Err(Fault::new("sku", Wrong::NotOurs).into());
+        }
+        desk.listing.by.insert(ALL.to_owned(), order.job.to_owned());
+        desk.save().await?;
+        api.delete(seen).await?;
+    }
+    let by = [(ALL.to_owned(), order.job.to_owned())].into();
+    desk.listing = super::Listing { by, ..super::Listing::default() };
+    desk.save().await?;
+    let changes = seen.map(|seen| Change { field: "status".to_owned(), was: shown_status(seen.visible), becomes: Value::Null });
+    Ok(Publication { changes: changes.into_iter().collect(), ..nothing(PublicationStatus::Deleted) })
+}
+
+async fn verify(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Result<Publication, PublishError> {
+    let Some(seen) = look_up(api, order, desk).await? else {
+        let gone = desk.listing.external_id.as_ref().map(|_| Change {
+            field: "status".to_owned(),
+            was: json!("active"),
+            becomes: Value::Null,
+        });
+        let status = if gone.is_some() { PublicationStatus::Drifted } else { PublicationStatus::Unchanged };
+        return Ok(Publication { changes: gone.into_iter().collect(), ..nothing(status) });
+    };
+    let drifted = desk.listing.written.iter().filter_map(|(field, written)| {
+        let shown = seen.fields.get(field).cloned().unwrap_or_default();
+        let was = written.value.clone().unwrap_or_default();
+        (hash(&shown) != written.shown).then(|| Change { field: field.clone(), was, becomes: shown })
+    });
+    let changes: Vec<Change> = drifted.collect();
+    let status = if changes.is_empty() { PublicationStatus::Unchanged } else { PublicationStatus::Drifted };
+    Ok(told(status, &seen, changes))
+}
+
+/// The product, which is remembered from now on.
+async fn find(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Result<Option<Seen>, PublishError> {
+    let seen = look_up(api, order, desk).await?;
+    if let Some(seen) = &seen
+        && desk.listing.external_id.as_deref() != Some(&seen.external_id)
+    {
+        // Made by an earlier run whose answer was lost, or by somebody else.
+        let made_by_us = seen.marked.unwrap_or(desk.listing.creating.is_some());
+        let by = std::mem::take(&mut desk.listing.by);
+        let to_show = desk.listing.to_show && made_by_us;
+        let external_id = Some(seen.external_id.clone());
+        desk.listing = super::Listing { external_id, made_by_us, to_show, by, ..super::Listing::default() };
+        desk.save().await?;
+    }
+    Ok(seen)
+}
+
+async fn look_up(api: &dyn StoreApi, order: Order<'_>, desk: &Desk<'_>) -> Result<Option<Seen>, PublishError> {
+    match api.find(order.key, &desk.listing).await? {
+        Found::Nothing => Ok(None),
+        Found::Product(seen) => Ok(Some(*seen)),
+        Found::Foreign(fault) => Err(fault.into()),
+    }
+}
+
+/// As it is after a write.
+async fn look_again(api: &dyn StoreApi, order: Order<'_>, desk: &Desk<'_>) -> Result<Seen, PublishError> {
+    look_up(api, order, desk).await?.ok_or_else(|| {
+        // Deleted in this moment.
+        let message = format!("the product {:?} went away while it was written", order.key.sku);
+        ProviderError::Transient { service: "publication", message, retry_after: None }.into()
+    })
+}
+
+async fn create(
+    api: &dyn StoreApi,
+    order: Order<'_>,
+    patch: &Patch,
+    desk: &mut Desk<'_>,
+) -> Result<Seen, PublishError> {
+    if let Some(creating) = &desk.listing.creating
+        && creating.until_ms > order.now_ms
+    {
+        return Err(still_coming(order, creating.until_ms));
+    }
+    needed(patch)?;
+    let until_ms = order.now_ms + api.created_within_ms();
+    desk.listing.external_id = None;
+    desk.listing.creating = Some(Creating { job: order.job.to_owned(), until_ms });
+    desk.listing.to_show = patch.status.set().copied().unwrap_or_default() == Status::Active;
+    claim(order, patch, desk).await?;
+    let seen = match api.create(order.key, patch).await {
+        Ok(seen) => seen,
+        Err(PublishError::Provider(ProviderError::UnknownOutcome { .. })) => return Err(still_coming(order, until_ms)),
+        Err(error) => {
+            desk.listing.creating = None;
+            desk.save().await?;
+            return Err(error);
+        }
+    };
+    desk.listing.external_id = Some(seen.external_id.clone());
+    desk.listing.made_by_us = true;
+    desk.listing.creating = None;
+    desk.listing.written.clear();
+    desk.listing.pictures.clear();
+    desk.listing.variants.clear();
+    desk.save().await?;
+    Ok(seen)
+}
+
+/// A creation was not answered, and the shop may still be at it: whoever looked now could find nothing and make a second one.
+fn still_coming(order: Order<'_>, until_ms: u64) -> PublishError {
+    let wait_ms = until_ms.saturating_sub(order.now_ms).max(1_000);
+    ProviderError::Held {
+        service: "publication",
+        hold: Hold::Turn,
+        message: format!("the shop gave no answer to the creation of {:?}, and may still be at it", order.key.sku),
+        retry_in: std::time::Duration::from_millis(wait_ms),
+    }
+    .into()
+}
+
+/// Notes that these fields are this job's, before they are written.
+async fn claim(order: Order<'_>, patch: &Patch, desk: &mut Desk<'_>) -> Result<(), PublishError> {
+    let n_before = desk.listing.by.len();
+    let mut is_new = desk.listing.creating.is_some();
+    for name in patch.names() {
+        let by = desk.listing.by.entry(name).or_default();
+        if by != order.job {
+            order.job.clone_into(by);
+            is_new = true;
+        }
+    }
+    if is_new || desk.listing.by.len() != n_before {
+        desk.save().await?;
+    }
+    Ok(())
+}
+
+/// What of the patch no later job has set.
+fn not_superseded(order: &Order<'_>, desk: &Desk<'_>) -> Patch {
+    let names = order.patch.names();
+    let names = names.into_iter().filter(|name| !desk.listing.is_superseded(name, order.job)).collect();
+    order.patch.only(&names)
+}
+
+/// What a product cannot be made without.
+fn needed(patch: &Patch) -> Result<(), PublishError> {
+    let faults: Vec<Fault> = [("title", patch.title.set().is_none()), ("price", patch.price.set().is_none())]
+        .into_iter()
+        .filter(|(_, is_missing)| *is_missing)
+        .map(|(field, _)| Fault::new(field, Wrong::Needed))
+        .collect();
+    if faults.is_empty() { Ok(()) } else { Err(PublishError::Refused(faults)) }
+}
+
+/// What is yet to be written. A field that the shop rewrites is as it should be when it shows what it made of the same words before, or
+/// right after they were written.
+fn differing(seen: &Fields, wanted: &Fields, api: &dyn StoreApi, desk: &Desk<'_>, was_written: bool) -> Vec<Change> {
+    let mut changes = changes(seen, wanted);
+    changes.retain(|change| {
+        if !api.rewrites(&change.field) {
+            return true;
+        }
+        let is_known = desk.listing.written.get(&change.field).is_some_and(|written| {
+            written.sent == hash(&change.becomes) && written.shown == hash(&change.was)
+        });
+        !(is_known || was_written)
+    });
+    changes
+}
+
+/// What was changed, in the shop's own words.
+fn made(was: &Fields, is: &Fields, wanted: &Fields, is_new: bool) -> Vec<Change> {
+    let shown = |fields: &Fields, field: &str| fields.get(field).cloned().unwrap_or_default();
+    let changed = wanted.keys().filter_map(|field| {
+        let change = Change { field: field.clone(), was: shown(was, field), becomes: shown(is, field) };
+        (is_new || change.was != change.becomes).then_some(change)
+    });
+    changed.collect()
+}
+
+fn kept_as(change: Change) -> Fault {
+    let mut shown = change.was.to_string();
+    if let Some((at, _)) = shown.char_indices().nth(200) {
+        shown.truncate(at);
+        shown.push('…');
+    }
+    Fault::new(change.field, Wrong::KeptAs { shown })
+}
+
+fn owned((field, value): (&String, &Value)) -> (String, Value) {
+    (field.clone(), value.clone())
+}
+
+fn shown_status(visible: bool) -> Value {
+    if visible { json!("active") } else { json!("draft") }
+}
+
+fn told(status: PublicationStatus, seen: &Seen, changes: Vec<Change>) -> Publication {
+    let external_id = Some(seen.external_id.clone());
+    Publication { status, external_id, url: seen.url.clone().filter(|_| seen.visible), published: seen.visible, changes }
+}
+
+fn nothing(status: PublicationStatus) -> Publication {
+    Publication { status, external_id: None, url: None, published: false, changes: Vec::new() }
+}
+
+impl Patch {
+    /// The same with a status.
+    #[must_use]
+    pub fn with_status(self, status: Status) -> Self {
+        Self { status: Field::Set(status), ..self }
+    }
+}

@@ -1,0 +1,111 @@
+//! A store: a tenant's account at a shop.
+
+use secrecy::SecretString;
+use services::{Config, Name};
+use url::Url;
+
+use super::Shop;
+
+/// The name of the store that the environment's variables tell of.
+pub const DEFAULT_STORE: &str = "default";
+
+/// A tenant's account at a shop, with what opens it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// Whose it is; the environment's stores are everybody's.
+    pub tenant: String,
+    /// Its name within the tenant; [`DEFAULT_STORE`] for the environment's.
+    pub name: String,
+    /// Where it is, without a path behind the shop's own folder and without a slash at the end.
+    pub url: Url,
+    /// Whether the operator named it: then it may be at any address.
+    pub trusted: bool,
+    /// What opens it; says which software it runs on.
+    pub credentials: Credentials,
+    /// Whether it may be asked over plain HTTP: WooCommerce with signatures only.
+    pub allow_http: bool,
+    /// The languages in which it shows products, the first being its default; empty: as the shop itself tells.
+    pub languages: Vec<String>,
+    /// ISO 4217 code of its prices; `None`: not known, so it is not compared.
+    pub currency: Option<String>,
+}
+
+/// What opens a store.
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    /// A token that does not expire, `shpat_…`.
+    ShopifyToken {
+        /// The token.
+        access_token: SecretString,
+    },
+    /// An app of the store's own organisation, by which tokens of 24 hours are had.
+    ShopifyApp {
+        /// The app.
+        client_id: String,
+        /// Its secret.
+        client_secret: SecretString,
+    },
+    /// A key of the REST API.
+    Woocommerce {
+        /// `ck_…`.
+        consumer_key: SecretString,
+        /// `cs_…`.
+        consumer_secret: SecretString,
+    },
+    /// A key of the webservice.
+    Prestashop {
+        /// 32 characters.
+        api_key: SecretString,
+    },
+}
+
+impl Store {
+    /// The software that it runs on.
+    #[must_use]
+    pub fn shop(&self) -> Shop {
+        match self.credentials {
+            Credentials::ShopifyToken { .. } | Credentials::ShopifyApp { .. } => Shop::Shopify,
+            Credentials::Woocommerce { .. } => Shop::Woocommerce,
+            Credentials::Prestashop { .. } => Shop::Prestashop,
+        }
+    }
+
+    /// Whose breaker and limits hold: the part behind the shop's name.
+    #[must_use]
+    pub fn account(&self) -> String {
+        format!("{}/{}", self.tenant, self.name)
+    }
+}
+
+/// The stores that the variables tell of.
+pub(super) fn of_environment(config: &Config) -> Vec<Store> {
+    let value = |variable| config.value(Name::Publication, variable);
+    let secret = |variable| value(variable).map(SecretString::from);
+    let shopify = match (secret("SHOPIFY_ACCESS_TOKEN"), value("SHOPIFY_CLIENT_ID"), secret("SHOPIFY_CLIENT_SECRET")) {
+        (Some(access_token), ..) => Some(Credentials::ShopifyToken { access_token }),
+        (None, Some(id), Some(client_secret)) => {
+            Some(Credentials::ShopifyApp { client_id: id.to_owned(), client_secret })
+        }
+        _ => None,
+    };
+    let woocommerce = secret("WOO_CONSUMER_KEY")
+        .zip(secret("WOO_CONSUMER_SECRET"))
+        .map(|(consumer_key, consumer_secret)| Credentials::Woocommerce { consumer_key, consumer_secret });
+    let prestashop = secret("PRESTA_API_KEY").map(|api_key| Credentials::Prestashop { api_key });
+    let stores =
+        [("SHOPIFY_STORE_URL", shopify), ("WOO_STORE_URL", woocommerce), ("PRESTA_STORE_URL", prestashop)];
+    let stores = stores.into_iter().filter_map(|(variable, credentials)| {
+        let url = Url::parse(value(variable)?.trim_end_matches('/')).ok()?;
+        Some(Store {
+            tenant: "environment".to_owned(),
+            name: DEFAULT_STORE.to_owned(),
+            allow_http: url.scheme() == "http",
+            url,
+            trusted: true,
+            credentials: credentials?,
+            languages: Vec::new(),
+            currency: None,
+        })
+    });
+    stores.collect()
+}
