@@ -97,6 +97,9 @@ struct Order {
     /// Only for paths that begin so.
     #[serde(default)]
     path: Option<String>,
+    /// So many requests that it is meant for pass before.
+    #[serde(default)]
+    skip: usize,
 }
 
 /// What a response was about: a routes' handler puts it into a response's extensions, and [`Faults::n_answered`] counts it when
@@ -138,17 +141,28 @@ impl Faults {
 
     /// Fails the next `n` requests, after those already told.
     pub fn next(&self, n: usize, fault: Fault) {
-        self.order(Order { fault, times: Some(n), path: None });
+        self.order(Order { fault, times: Some(n), path: None, skip: 0 });
     }
 
     /// Fails every request until told otherwise.
     pub fn always(&self, fault: Fault) {
-        self.order(Order { fault, times: None, path: None });
+        self.order(Order { fault, times: None, path: None, skip: 0 });
     }
 
     /// Fails the next `n` requests whose path begins with `path`; `None`: all until told otherwise.
     pub fn on(&self, path: &str, n: Option<usize>, fault: Fault) {
-        self.order(Order { fault, times: n, path: Some(path.to_owned()) });
+        self.order(Order { fault, times: n, path: Some(path.to_owned()), skip: 0 });
+    }
+
+    /// Fails the `n`th request from now, counted from 1.
+    pub fn nth(&self, n: usize, fault: Fault) {
+        self.order(Order { fault, times: Some(1), path: None, skip: n.saturating_sub(1) });
+    }
+
+    /// Whether all faults that were told for a number of requests have been met.
+    #[must_use]
+    pub fn all_met(&self) -> bool {
+        self.state().next.is_empty()
     }
 
     fn order(&self, order: Order) {
@@ -204,6 +218,10 @@ impl Faults {
         *state.counts.entry(format!("{method} {path}")).or_default() += 1;
         let is_meant = |order: &Order| order.path.as_deref().is_none_or(|prefix| path.starts_with(prefix));
         let fault = match state.next.iter().position(is_meant) {
+            Some(index) if state.next[index].skip > 0 => {
+                state.next[index].skip -= 1;
+                None
+            }
             Some(index) => {
                 let order = &mut state.next[index];
                 let fault = order.fault.clone();

@@ -9,6 +9,7 @@ mod prestashop;
 mod s3;
 mod scraping;
 mod shopify;
+mod shops;
 mod smtp;
 mod stripe;
 mod woocommerce;

@@ -1,0 +1,135 @@
+//! Publishing, driven against the stand-ins of the shops: what `providers::publication` does with one product, without queue and MongoDB.
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use fleet::Fleet;
+use futures::future::{BoxFuture, FutureExt};
+use providers::{
+    Policy, Providers, ProviderError,
+    publication::{Action, Desk, Key, Listing, Notes, Order, Patch, Publication, PublishError, Shop, Store, carry_out},
+};
+use services::Config;
+use tests::standins::{Fault, Faults};
+
+/// So often an order is repeated that failed for no fault of its own.
+const MOST_RUNS: usize = 20;
+
+/// What is remembered of one SKU.
+#[derive(Default)]
+struct Memory(Mutex<Listing>);
+
+impl Notes for Memory {
+    fn save<'a>(&'a self, listing: &'a Listing) -> BoxFuture<'a, Result<(), PublishError>> {
+        async move {
+            *self.0.lock().unwrap() = listing.clone();
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// One SKU at one store, with what is remembered of it from one run to the next.
+pub struct Till {
+    providers: Providers,
+    store: Store,
+    sku: String,
+    memory: Memory,
+    now_ms: AtomicU64,
+}
+
+impl Till {
+    /// The environment's store of this shop, as these variables tell of it.
+    pub fn new(shop: Shop, variables: &[(&str, &str)], sku: &str) -> Self {
+        let value = |name: &str| {
+            let own = variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned());
+            own.or_else(|| (name == "MOCK_MODE_PUBLICATION").then(|| "false".to_owned()))
+        };
+        let config = Config::from_vars(value);
+        let providers = Providers::from_config(&config, &Fleet::alone()).unwrap();
+        let store = providers.publication.stores().iter().find(|store| store.shop() == shop).cloned().unwrap();
+        Self { providers, store, sku: sku.to_owned(), memory: Memory::default(), now_ms: AtomicU64::new(1_000_000) }
+    }
+
+    /// The same with another store, as one of several languages.
+    pub fn with(self, change: impl FnOnce(Store) -> Store) -> Self {
+        Self { store: change(self.store), ..self }
+    }
+
+    /// What is remembered now.
+    pub fn listing(&self) -> Listing {
+        self.memory.0.lock().unwrap().clone()
+    }
+
+    /// One run of the job `job`.
+    pub async fn run(&self, job: &str, action: Action, patch: &Patch, force: bool) -> Result<Publication, PublishError> {
+        let policy =
+            Policy { allow_fallback: false, last_attempt: false, tenant: "default", time: Duration::from_secs(60) };
+        let api = self.providers.publication.open(&self.store, policy)?;
+        let key = Key { sku: &self.sku, product_id: "p-12" };
+        let now_ms = self.now_ms.load(Ordering::Relaxed);
+        let order = Order { job, key, action, patch, force, now_ms };
+        let mut desk = Desk::new(self.listing(), &self.memory);
+        carry_out(&*api, order, &mut desk).await
+    }
+
+    /// Runs the job until it is done or refused, as the queue would; waits pass at once.
+    pub async fn try_carry_out(&self, job: &str, action: Action, patch: &Patch) -> Result<Publication, PublishError> {
+        for _ in 0..MOST_RUNS {
+            match self.run(job, action, patch, false).await {
+                Err(PublishError::Provider(ProviderError::Held { retry_in, .. })) => {
+                    self.now_ms.fetch_add(u64::try_from(retry_in.as_millis()).unwrap(), Ordering::Relaxed);
+                }
+                Err(PublishError::Provider(
+                    ProviderError::Transient { .. }
+                    | ProviderError::UnknownOutcome { .. }
+                    | ProviderError::RateLimited { .. },
+                )) => {}
+                end => return end,
+            }
+        }
+        panic!("{job} never came to an end");
+    }
+
+    /// The same of a job that is taken.
+    pub async fn carry_out(&self, job: &str, action: Action, patch: &Patch) -> Publication {
+        self.try_carry_out(job, action, patch).await.unwrap()
+    }
+
+    /// Publishes.
+    pub async fn publish(&self, job: &str, patch: &Patch) -> Publication {
+        self.carry_out(job, Action::Publish, patch).await
+    }
+}
+
+/// Does the same again and again, each time with another request of it cut off: before or after it was carried out, in the middle of the
+/// answer, or with a proxy's error. `start` makes a shop and brings it into its first state, `then` is what is cut off, `check` looks at
+/// the shop afterwards. Returns how many requests were cut off.
+pub async fn every_drop<S>(
+    start: impl AsyncFn() -> (S, Till),
+    faults: impl Fn(&S) -> &Faults,
+    then: impl AsyncFn(&Till),
+    check: impl Fn(&S, &str),
+) -> usize {
+    let mut n_cut = 0;
+    for fault in [Fault::DropBefore, Fault::DropAfter, Fault::HalfBody, Fault::status(502)] {
+        for nth in 1.. {
+            let (shop, till) = start().await;
+            faults(&shop).nth(nth, fault.clone());
+            then(&till).await;
+            let was_met = faults(&shop).all_met();
+            faults(&shop).recover();
+            check(&shop, &format!("{fault:?} at request {nth}"));
+            if !was_met {
+                break;
+            }
+            n_cut += 1;
+        }
+    }
+    n_cut
+}
