@@ -1,5 +1,6 @@
 //! Products to stores.
 
+pub mod batch;
 mod notes;
 mod payload;
 mod pictures;
