@@ -210,6 +210,11 @@ impl<P: Provider + ?Sized> Service<P> {
     /// Asks the real providers in their order, or the mock when the mode says so.
     ///
     /// The next one is asked, and the mock at last, when the job allows it and the one before cannot answer: not configured, its
+    /// Whether a real provider is to answer, and one of them is such a one.
+    pub fn has_real(&self, is_such: impl Fn(&P) -> bool) -> bool {
+        self.is_real() && self.reals.iter().any(|real| is_such(real))
+    }
+
     /// breaker open, its account unusable, the tenant's money spent, or any failure at the last attempt. Such an answer is degraded.
     ///
     /// # Errors
