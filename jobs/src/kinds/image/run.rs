@@ -213,6 +213,9 @@ enum Unbegun {
 }
 
 async fn begun_as(step: &'static str, context: &Context, begin: Begin<'_>, key: &str) -> Result<(Run, bool), Unbegun> {
+    if let Some(run) = waited_for(step, context).await? {
+        return Ok((run, false));
+    }
     let image = &context.providers.image;
     let is_new = AtomicBool::new(false);
     let write = async || {
@@ -236,6 +239,17 @@ async fn begun_as(step: &'static str, context: &Context, begin: Begin<'_>, key: 
         OnceError::Provider(error) => Unbegun::Now(Failure::Provider(error)),
         error @ OnceError::Store(_) => Unbegun::Now(Failure::Job(error.into())),
     })
+}
+
+/// The run that the job waits for, if its receipt still names it: nothing is to be begun then, nor written down.
+async fn waited_for(step: &str, context: &Context) -> Result<Option<Run>, Unbegun> {
+    let (Some(store), Some(so_far)) = (&context.store, SoFar::of(context).filter(|so_far| so_far.step == step)) else {
+        return Ok(None);
+    };
+    let outcome = store.receipt(&context.job_id.to_string(), step).await;
+    let outcome = outcome.map_err(|error| Unbegun::Now(Failure::Job(OnceError::from(error).into())))?;
+    let run = outcome.and_then(|outcome| serde_json::from_value::<Run>(outcome).ok());
+    Ok(run.filter(|run| run.request_id == so_far.run.request_id))
 }
 
 /// A run whose begin was not written down to its end: the run of the job before knew it, or its webhook names it.
