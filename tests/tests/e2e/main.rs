@@ -28,6 +28,7 @@ mod models;
 mod mongo_outage;
 mod openai;
 mod openapi;
+mod monitors;
 mod outage;
 mod packaging;
 mod poison;
