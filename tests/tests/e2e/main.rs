@@ -5,6 +5,7 @@
 mod architecture;
 mod arrows;
 mod bad_input;
+mod cancel;
 mod check_env;
 mod content;
 mod damage;
