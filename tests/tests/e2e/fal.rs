@@ -488,23 +488,6 @@ async fn no_run_is_paid_twice_by_two_workers_that_are_killed_and_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pictures_are_under_the_tenants_spending_cap() {
-    let fal = fal().await;
-    // Two pictures of 0.04 dollars, and a half.
-    let system = System::start(options(&fal).env("SPENDING_CAP_USD", "0.10").workers(1)).await;
-    let mut ids = Vec::new();
-    for n in 0..4 {
-        ids.push(push(&system, &format!("Lampe {n}"), json!({})).await);
-    }
-    let jobs = system.wait_jobs(&ids).await;
-    let (real, held): (Vec<_>, Vec<_>) = jobs.iter().partition(|job| job["degraded"] == false);
-    assert_eq!((real.len(), held.len()), (2, 2));
-    real.into_iter().for_each(assert_real);
-    held.into_iter().for_each(|job| assert_placeholder(job, "has spent"));
-    assert_eq!(fal.n_submitted(), 2);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn the_key_of_fal_and_the_signatures_of_its_webhooks_are_shown_nowhere() {
     let fal = fal().await;
     let system = with_webhooks(&fal, options(&fal).env("RUST_LOG", "debug").workers(1)).await;

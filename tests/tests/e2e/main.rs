@@ -47,6 +47,7 @@ mod selftest;
 mod shutdown;
 mod smtp;
 mod startup;
+mod spending;
 mod status;
 mod supervision;
 

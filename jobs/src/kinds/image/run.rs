@@ -317,7 +317,10 @@ impl BegunRun {
     async fn failed(&self, context: &Context, failed: RunFailure) -> Failure {
         let RunFailure { error, is_billed, .. } = failed;
         if !is_billed {
-            self.give_up(context, &error).await;
+            let is_first = self.give_up(context, &error).await;
+            if let Some(spent) = self.run.spent.clone().filter(|_| is_first) {
+                context.providers.image.give_back(spent).await;
+            }
             return Failure::Provider(error);
         }
         count(context, &self.run).await;
@@ -343,17 +346,18 @@ impl BegunRun {
         })
     }
 
-    /// The next attempt begins another one.
-    async fn give_up(&self, context: &Context, why: &ProviderError) {
-        let Some(store) = &context.store else { return };
+    /// The next attempt begins another one. False when somebody else has given it up, or that may not have been written down.
+    async fn give_up(&self, context: &Context, why: &ProviderError) -> bool {
+        let Some(store) = &context.store else { return false };
         let (job_id, request_id) = (context.job_id.to_string(), &self.run.request_id);
         let voided = async {
             store.void_fal_delivery(request_id).await?;
             store.void_receipt(&job_id, self.step, &why.to_string()).await
         };
-        if let Err(error) = voided.await {
+        voided.await.unwrap_or_else(|error: store::Error| {
             tracing::warn!(job.id = job_id, %error, "a run that failed stays the job's, and is asked for again");
-        }
+            false
+        })
     }
 }
 
