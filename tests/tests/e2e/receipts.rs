@@ -149,7 +149,7 @@ async fn a_picture_is_paid_once_although_mongodb_goes_away_between_its_submit_an
 async fn a_submit_whose_answer_is_lost_and_whose_webhook_never_comes_is_waited_for_and_made_twice_at_most() {
     let fal = fal::fal().await;
     // It is told where to call, and calls nobody. A fifth of the deadline is waited for it.
-    let options = fal::options(&fal).env("PUBLIC_URL", "https://jobs.example").env("FAL_DEADLINE_S", "25");
+    let options = fal::options(&fal).env("PUBLIC_URL", "https://jobs.example").env("FAL_DEADLINE_S", "45");
     let system = System::start(options.workers(1)).await;
     let waits = async |id: &str| {
         let job = system.job(id).await;
