@@ -1,8 +1,11 @@
 //! Products: what is known of them, and what other shops ask for them.
 
-use api::{FieldError, MadeOfProduct, OwnPrice, Product, ProductLinks, ProductOffer, Timestamp};
+use api::{FieldError, MadeOfProduct, NotWatched, OwnPrice, Product, ProductLinks, ProductOffer, Timestamp};
 use axum::{Json, body::Body, extract::State, http::HeaderMap};
-use jobs::{Handler, Shape, content::Content, image::Image, market::MOST_OFFERS, publication::Publication, scrape};
+use jobs::{
+    Handler, Shape, content::Content, image::Image, market::MOST_OFFERS, publication::Publication,
+    recurring::not_watched, scrape,
+};
 use prices::{Asked, Comparison};
 use serde::Deserialize;
 use store::{Moment, OfProduct, Offer};
@@ -20,15 +23,6 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct TenantQuery {
     tenant: Option<String>,
-}
-
-/// Whose product is meant.
-pub(super) fn tenant_of(caller: &Caller, asked: Option<String>) -> Result<String, Problem> {
-    let tenant = asked.unwrap_or_else(|| caller.tenant.clone());
-    if caller.may_see(&tenant) {
-        return Ok(tenant);
-    }
-    Err(Problem::new(Type::Forbidden, "the token needs the scope admin to see products of other tenants"))
 }
 
 /// What is known of a product: its newest texts, pictures and publication, what other shops ask for it, and the unified price.
@@ -49,7 +43,7 @@ pub(crate) async fn show(
     Parameters(query): Parameters<TenantQuery>,
 ) -> Result<Json<Product<Comparison>>, Problem> {
     caller.require(Scope::JobsRead)?;
-    let tenant = tenant_of(&caller, query.tenant)?;
+    let tenant = caller.tenant_of(query.tenant)?;
     let store = app.open_store()?;
     let newest = async |collection| store.newest_result(collection, &tenant, &id).await;
     let found = futures::try_join!(
@@ -67,6 +61,13 @@ pub(crate) async fn show(
     if let Some(images) = &mut images {
         addresses::sign(&app.services.links, app.client.now_ms() / 1000, &mut images.result);
     }
+    let (mut watched, mut unwatched) = (Vec::new(), Vec::new());
+    for monitor in monitors {
+        match not_watched(&monitor) {
+            None => watched.push(monitor.url),
+            Some(reason) => unwatched.push(NotWatched { url: monitor.url, reason: reason.to_owned() }),
+        }
+    }
     let itself = format!("/api/products/{}", form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>());
     let itself = itself.replace('+', "%20");
     Ok(Json(Product {
@@ -77,7 +78,8 @@ pub(crate) async fn show(
         images: images.map(made),
         publication: publication.map(made),
         offers: offers.into_iter().map(offer).collect(),
-        monitors: monitors.into_iter().map(|monitor| monitor.url).collect(),
+        monitors: watched,
+        not_watched: unwatched,
         // What another release has kept is compared anew the next night.
         comparison: unified.and_then(|unified| serde_json::from_value(unified.comparison).ok()),
     }))
@@ -101,7 +103,7 @@ pub(crate) async fn compare(
     body: Body,
 ) -> Result<Json<Comparison>, Problem> {
     caller.require(Scope::JobsRead)?;
-    let tenant = tenant_of(&caller, query.tenant)?;
+    let tenant = caller.tenant_of(query.tenant)?;
     let read = |asked: &queue::Json| Shape::<api::CompareRequest>::new().read(asked).map_err(Problem::invalid);
     let asked = request::json(&headers, body, read).await?;
     let own = match asked.own {
