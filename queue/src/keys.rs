@@ -36,7 +36,7 @@
 //! `children:<id>` for flows; `turns` (list of tenants in turn) and `ready:<priority>:<tenant>`, which exist only while two or more
 //! tenants wait; `{limit.<queue>}:…` token budgets in a slot of their own, taken in batches before a claim.
 //!
-//! Keys of no partition: the table of partition numbers, the replicas, unique and idempotency keys (below).
+//! Keys of no partition: the table of partition numbers, the replicas, unique, idempotency and concurrency keys (below).
 
 use crate::model::id::JobId;
 
@@ -113,9 +113,24 @@ pub(crate) fn idempotency(prefix: &str, tenant: &str, key: &str) -> String {
 /// String: the job that has a tenant's unique key, as a bid or confirmed (see `unique.rs`). Hashed, because keys are the callers' words; in
 /// a slot of its own.
 pub(crate) fn unique(prefix: &str, tenant: &str, key: &str) -> String {
+    format!("{prefix}:{{unique.{tenant}.{}}}", hash(key))
+}
+
+/// What the keys of a tenant's concurrency key begin with, in a slot of its own:
+///
+/// | suffix | type | holds | goes away |
+/// |---|---|---|---|
+/// | `lock` | hash: `id`, `claim`, `lease_end_ms` | the job that runs, alone of those with the key | when its handler ends; 1 h after the last renewal |
+/// | `waiting` | sorted set of ids, all scores 0 | at most 10,000 jobs that were put off, so in the order of their ids | by the lock; 2 min |
+/// | `lapses` | sorted set, score = ms | the same: when each is forgotten if it does not come again | with `waiting` |
+pub(crate) fn concurrency(prefix: &str, tenant: &str, key: &str) -> String {
+    format!("{prefix}:{{concurrency.{tenant}.{}}}", hash(key))
+}
+
+/// Of the callers' words.
+fn hash(key: &str) -> String {
     use sha2::{Digest, Sha256};
-    let hash = hex::encode(&Sha256::digest(key)[..16]);
-    format!("{prefix}:{{unique.{tenant}.{hash}}}")
+    hex::encode(&Sha256::digest(key)[..16])
 }
 
 /// Pattern of the channels of all partitions.

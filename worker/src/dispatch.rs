@@ -91,7 +91,14 @@ async fn call<J: Handler>(job: &Claimed, services: &Services, so_far: Option<SoF
         client: Some(services.client.clone()),
         progress: job.reporter(),
     };
-    let done: Done<J::Output> = payload.run(&context).await.map_err(|error| spread_out(error.into(), job))?;
+    let key = payload.concurrency_key();
+    let work = payload.run(&context);
+    let done = match key {
+        None => work.await,
+        // Only the work: what it made is stored under the job's id, whoever runs next.
+        Some(key) => job.alone(&key, work).await?,
+    };
+    let done: Done<J::Output> = done.map_err(|error| spread_out(error.into(), job))?;
     let result = serde_json::to_value(done.result)
         .map_err(|error| dead("unstorable", format!("the result is no JSON: {error}")))?;
     Ok(Kept {

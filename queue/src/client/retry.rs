@@ -12,8 +12,19 @@ use crate::{
         error::Error, finished::Finished, history::History, id::JobId, state::State, stored_job::StoredJob,
         view::JobView,
     },
-    scripts::revive::Revive,
+    scripts::{hurry::hurry, revive::Revive},
 };
+
+/// What became of a job that was to run at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hurried {
+    /// It is ready.
+    Coming,
+    /// A worker has it, or its place changed meanwhile.
+    Running,
+    /// It will not come, or not soon.
+    Gone,
+}
 
 impl Client {
     /// Makes a dead, cancelled, expired or retrying job ready at once, with all its attempts before it.
@@ -60,6 +71,28 @@ impl Client {
                 return self.find(id).await?.ok_or(Error::NotFound);
             }
         }
+    }
+
+    /// Makes a job that was put off ready at once, before the others that are ready.
+    pub(crate) async fn hurry(&self, id: JobId) -> Result<Hurried, Error> {
+        let Some((partition, found)) = self.locate(id).await? else { return Ok(Hurried::Gone) };
+        let view = self.view(id, &partition, &found);
+        let now_ms = self.clock.now_ms();
+        match view.state {
+            // It only comes to its end.
+            _ if view.expires_at.is_some_and(|at| at.ms() <= now_ms) => return Ok(Hurried::Gone),
+            State::Ready => return Ok(Hurried::Coming),
+            State::Running => return Ok(Hurried::Running),
+            State::Scheduled => {}
+            _ => return Ok(Hurried::Gone),
+        }
+        let history = match found.history.as_deref() {
+            Some(bytes) => History { due_ms: Some(now_ms), ..History::decode(Some(bytes)) }.encode()?,
+            None => Vec::new(),
+        };
+        let due_ms = found.detail.as_deref().unwrap_or_default();
+        let hurried = hurry(&self.redis.connection(), &partition, id, due_ms, &history).await?;
+        Ok(if hurried { Hurried::Coming } else { Hurried::Running })
     }
 
     /// False when the job's state changed meanwhile. One that had ended needs its unique key anew: two jobs never have one key.
