@@ -79,12 +79,10 @@ impl Client {
         let view = self.view(id, &partition, &found);
         let now_ms = self.clock.now_ms();
         match view.state {
-            // It only comes to its end.
-            _ if view.expires_at.is_some_and(|at| at.ms() <= now_ms) => return Ok(Hurried::Gone),
+            _ if !comes(&view, now_ms) => return Ok(Hurried::Gone),
             State::Ready => return Ok(Hurried::Coming),
             State::Running => return Ok(Hurried::Running),
-            State::Scheduled => {}
-            _ => return Ok(Hurried::Gone),
+            _ => {}
         }
         let history = match found.history.as_deref() {
             Some(bytes) => History { due_ms: Some(now_ms), ..History::decode(Some(bytes)) }.encode()?,
@@ -93,6 +91,11 @@ impl Client {
         let due_ms = found.detail.as_deref().unwrap_or_default();
         let hurried = hurry(&self.redis.connection(), &partition, id, due_ms, &history).await?;
         Ok(if hurried { Hurried::Coming } else { Hurried::Running })
+    }
+
+    /// Whether a job that was put off is still to come.
+    pub(crate) async fn comes(&self, id: JobId) -> Result<bool, Error> {
+        Ok(self.find(id).await?.is_some_and(|view| comes(&view, self.clock.now_ms())))
     }
 
     /// False when the job's state changed meanwhile. One that had ended needs its unique key anew: two jobs never have one key.
@@ -130,4 +133,10 @@ impl Client {
         let revive = Revive { retention: self.retention, id, place: &found.place, record: &record, history: &history };
         revive.call(&self.redis.connection(), partition).await
     }
+}
+
+/// A job that has failed meanwhile comes by itself, and one whose time is over only to its end.
+fn comes(view: &JobView, now_ms: u64) -> bool {
+    let waits_or_runs = matches!(view.state, State::Ready | State::Running | State::Scheduled);
+    waits_or_runs && view.expires_at.is_none_or(|at| at.ms() > now_ms)
 }

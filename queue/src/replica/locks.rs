@@ -188,24 +188,26 @@ impl Shared {
             let now_ms = self.client.clock.now_ms();
             let waiting = Unlock { base, by, now_ms, want, gone: &gone }.call(&connection).await?;
             gone.clear();
-            if waiting.is_empty() {
-                return Ok(());
-            }
-            for id in waiting {
-                match self.client.hurry(id).await? {
-                    Hurried::Coming => return Ok(()),
-                    Hurried::Gone => gone.push(id),
-                    Hurried::Running if looks == 0 && gone.is_empty() => return Ok(()),
-                    Hurried::Running => break,
+            let Some((first, others)) = waiting.split_first() else { return Ok(()) };
+            match self.client.hurry(*first).await? {
+                Hurried::Coming => return Ok(()),
+                Hurried::Running if looks == 0 => return Ok(()),
+                Hurried::Running => {
+                    tokio::time::sleep(PUT_OFF_IN * 2u32.pow(LOOKS - looks)).await;
+                    looks -= 1;
                 }
-            }
-            if gone.is_empty() {
-                tokio::time::sleep(PUT_OFF_IN * 2u32.pow(LOOKS - looks)).await;
-                looks -= 1;
-            } else {
-                // Whoever would have had them make room is gone, too.
-                looks = LOOKS;
-                want = (want * 4).min(MOST_ASKED);
+                Hurried::Gone => {
+                    // All who are gone are taken out before the one behind them asks for the lock.
+                    gone.push(*first);
+                    for id in others {
+                        if self.client.comes(*id).await? {
+                            break;
+                        }
+                        gone.push(*id);
+                    }
+                    // The next one may be the job that asked just now, and is being put off.
+                    (looks, want) = (LOOKS, (want * 4).min(MOST_ASKED));
+                }
             }
         }
     }

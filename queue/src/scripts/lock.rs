@@ -6,7 +6,7 @@ use super::{call, run};
 use crate::model::{error::Error, id::JobId};
 
 /// The record of a lock is kept for so long after its last renewal, so that its job can still renew it when Redis was away.
-const KEPT_MS: u64 = 3_600_000;
+pub(super) const KEPT_MS: u64 = 3_600_000;
 /// A job that waits is known for so long; it comes again before.
 const WAITS_MS: u64 = 120_000;
 /// The most jobs that are known to wait. Those behind them come by themselves.
@@ -50,18 +50,5 @@ impl Lock<'_> {
         let (before, holder): (i64, Option<Vec<u8>>) = run(&call, connection).await?;
         let holder = holder.as_deref().and_then(JobId::from_slice);
         Ok(usize::try_from(before).ok().map(|before| Waits { before, holder }))
-    }
-
-    /// Renews its lease, also when nobody has it. False: another has it, or another run of the same job.
-    pub(crate) async fn keep(&self, connection: &Connection) -> Result<bool, Error> {
-        let call = call!(
-            keep_lock,
-            self.base,
-            id = &self.id.as_bytes()[..],
-            claim = self.claim,
-            lease_end_ms = self.lease_end_ms,
-            kept_ms = KEPT_MS,
-        );
-        run(&call, connection).await
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod find;
 pub(crate) mod finish;
 pub(crate) mod forget;
 pub(crate) mod hurry;
+pub(crate) mod keep_lock;
 pub(crate) mod lock;
 pub(crate) mod mark;
 pub(crate) mod partition;
