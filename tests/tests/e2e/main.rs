@@ -6,6 +6,7 @@ mod architecture;
 mod arrows;
 mod bad_input;
 mod check_env;
+mod concurrency_keys;
 mod content;
 mod damage;
 mod demo;
