@@ -116,15 +116,30 @@ pub(crate) fn unique(prefix: &str, tenant: &str, key: &str) -> String {
     format!("{prefix}:{{unique.{tenant}.{}}}", hash(key))
 }
 
-/// What the keys of a tenant's concurrency key begin with, in a slot of its own:
-///
-/// | suffix | type | holds | goes away |
-/// |---|---|---|---|
-/// | `lock` | hash: `id`, `claim`, `lease_end_ms` | the job that runs, alone of those with the key | when its handler ends; 1 h after the last renewal |
-/// | `waiting` | sorted set of ids, all scores 0 | at most 10,000 jobs that were put off, so in the order of their ids | by the lock; 2 min |
-/// | `lapses` | sorted set, score = ms | the same: when each is forgotten if it does not come again | with `waiting` |
-pub(crate) fn concurrency(prefix: &str, tenant: &str, key: &str) -> String {
-    format!("{prefix}:{{concurrency.{tenant}.{}}}", hash(key))
+/// The keys of a tenant's concurrency key, in a slot of its own.
+#[derive(Debug)]
+pub(crate) struct Concurrency {
+    /// Hash `id`, `claim`, `lease_end_ms`: the job that runs, alone of those with the key. Goes away when its handler ends, or 1 h after the
+    /// last renewal.
+    pub(crate) lock: String,
+    /// Sorted set of ids, all scores 0, so in the order of the ids: at most 10,000 jobs that were put off. Goes away as they get the lock, or
+    /// 2 min after the last was put off.
+    pub(crate) waiting: String,
+    /// Sorted set, score = ms: the same jobs, and when each is forgotten if it does not come again. Goes away with `waiting`.
+    pub(crate) lapses: String,
+}
+
+impl Concurrency {
+    pub(crate) fn new(prefix: &str, tenant: &str, key: &str) -> Self {
+        let base = format!("{prefix}:{{concurrency.{tenant}.{}}}", hash(key));
+        let (lock, waiting, lapses) = (format!("{base}:lock"), format!("{base}:waiting"), format!("{base}:lapses"));
+        Self { lock, waiting, lapses }
+    }
+
+    /// All of them, as scripts get them.
+    pub(crate) fn all(&self) -> [&str; 3] {
+        [&self.lock, &self.waiting, &self.lapses]
+    }
 }
 
 /// Of the callers' words.

@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     client::{Client, retry::Hurried},
-    keys,
+    keys::Concurrency,
     model::{error::Error, id::JobId},
     scripts::{
         lock::{Lock, Waits},
@@ -51,7 +51,7 @@ struct Shared {
 /// A lock that a run of a job has, or asks for.
 #[derive(Debug)]
 struct HadLock {
-    base: String,
+    keys: Concurrency,
     id: JobId,
     claim: Arc<str>,
     /// Told when another has it.
@@ -84,9 +84,9 @@ impl Locks {
         claim: &Arc<str>,
     ) -> Result<Result<HasLock, Waits>, Error> {
         let shared = &self.0;
-        let base = keys::concurrency(shared.client.redis.prefix(), tenant, key);
+        let keys = Concurrency::new(shared.client.redis.prefix(), tenant, key);
         let (lost, over) = (CancellationToken::new(), tokio::sync::Mutex::new(false));
-        let lock = Arc::new(HadLock { base, id, claim: claim.clone(), lost, over });
+        let lock = Arc::new(HadLock { keys, id, claim: claim.clone(), lost, over });
         // From here on: the answer may be lost, and nobody wait for it.
         let mut has = HasLock { lock, shared: shared.clone(), refused: false };
         let takes_over = shared.patient_until().is_none_or(|until| Instant::now() >= until);
@@ -96,7 +96,7 @@ impl Locks {
             if waits.holder.is_none() {
                 shared.spawn({
                     let (shared, lock) = (shared.clone(), has.lock.clone());
-                    async move { shared.hand_on(&lock.base, None).await }
+                    async move { shared.hand_on(&lock.keys, None).await }
                 });
             }
             return Ok(Err(waits));
@@ -150,7 +150,7 @@ impl Shared {
     fn ask<'a>(&self, lock: &'a HadLock) -> Lock<'a> {
         let now_ms = self.client.clock.now_ms();
         let lease_ms = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX);
-        Lock { base: &lock.base, id: lock.id, claim: &lock.claim, now_ms, lease_end_ms: now_ms + lease_ms }
+        Lock { keys: &lock.keys, id: lock.id, claim: &lock.claim, now_ms, lease_end_ms: now_ms + lease_ms }
     }
 
     /// False: it is lost by this call.
@@ -170,7 +170,7 @@ impl Shared {
         }
         // After that its lease has ended.
         let give_up = Instant::now() + self.lease;
-        while let Err(error) = self.hand_on(&lock.base, Some(lock)).await {
+        while let Err(error) = self.hand_on(&lock.keys, Some(lock)).await {
             tracing::debug!(job.id = %lock.id, %error, "cannot let the lock of a concurrency key go; trying again");
             if Instant::now() > give_up {
                 return;
@@ -180,13 +180,13 @@ impl Shared {
     }
 
     /// Lets the lock go, if `by` has it, and has the first of those that wait run at once.
-    async fn hand_on(&self, base: &str, by: Option<&HadLock>) -> Result<(), Error> {
+    async fn hand_on(&self, keys: &Concurrency, by: Option<&HadLock>) -> Result<(), Error> {
         let connection = self.client.redis.connection();
         let by = by.map(|lock| (lock.id, &*lock.claim));
         let (mut looks, mut want, mut gone) = (if by.is_some() { LOOKS } else { 0 }, 1, Vec::new());
         loop {
             let now_ms = self.client.clock.now_ms();
-            let waiting = Unlock { base, by, now_ms, want, gone: &gone }.call(&connection).await?;
+            let waiting = Unlock { keys, by, now_ms, want, gone: &gone }.call(&connection).await?;
             gone.clear();
             let Some((first, others)) = waiting.split_first() else { return Ok(()) };
             match self.client.hurry(*first).await? {

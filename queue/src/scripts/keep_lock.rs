@@ -14,7 +14,7 @@ impl Lock<'_> {
     pub(crate) async fn keep(&self, connection: &Connection) -> Result<bool, Error> {
         let call = call!(
             keep_lock,
-            self.base,
+            &self.keys.lock,
             id = &self.id.as_bytes()[..],
             claim = self.claim,
             lease_end_ms = self.lease_end_ms,

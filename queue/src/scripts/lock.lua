@@ -1,13 +1,12 @@
 #!lua flags=allow-oom
 -- Gives the lock of a concurrency key to a job, unless another job has it or one with a lower id waits for it. Otherwise the job waits.
--- KEYS[1]  base of the key's keys
+-- KEYS     lock, waiting and lapses of the key
 -- Named    id, claim, now_ms, lease_end_ms, kept_ms (of the lock's record), waits_ms (so long a job that waits is known), most_waiting,
 --          takes_over ('1' or '0': a lock whose lease has ended counts for nothing)
 -- Reply    { -1 when the job has the lock now, otherwise how many wait before it; the id of the job that has it, or nothing }
-local base = KEYS[1]
-local lock, waiting, lapses = base .. ':lock', base .. ':waiting', base .. ':lapses'
-check(base, 'HLEN', { ':lock' })
-check(base, 'ZCARD', { ':waiting', ':lapses' })
+local lock, waiting, lapses = KEYS[1], KEYS[2], KEYS[3]
+check('', 'HLEN', { lock })
+check('', 'ZCARD', { waiting, lapses })
 
 local lapsed = redis.call('ZRANGEBYSCORE', lapses, '-inf', now_ms, 'LIMIT', 0, 500)
 if #lapsed > 0 then

@@ -3,7 +3,10 @@
 use fleet::Connection;
 
 use super::{call, run};
-use crate::model::{error::Error, id::JobId};
+use crate::{
+    keys::Concurrency,
+    model::{error::Error, id::JobId},
+};
 
 /// The record of a lock is kept for so long after its last renewal, so that its job can still renew it when Redis was away.
 pub(super) const KEPT_MS: u64 = 3_600_000;
@@ -15,8 +18,7 @@ const MOST_WAITING: usize = 10_000;
 /// A job, of which claim, that is to have the lock of a concurrency key.
 #[derive(Debug)]
 pub(crate) struct Lock<'a> {
-    /// What the keys of the concurrency key begin with.
-    pub(crate) base: &'a str,
+    pub(crate) keys: &'a Concurrency,
     pub(crate) id: JobId,
     pub(crate) claim: &'a str,
     pub(crate) now_ms: u64,
@@ -37,7 +39,7 @@ impl Lock<'_> {
     pub(crate) async fn take(&self, connection: &Connection, takes_over: bool) -> Result<Option<Waits>, Error> {
         let call = call!(
             lock,
-            self.base,
+            &self.keys.all(),
             id = &self.id.as_bytes()[..],
             claim = self.claim,
             now_ms = self.now_ms,

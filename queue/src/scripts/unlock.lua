@@ -1,13 +1,12 @@
 #!lua flags=allow-oom
 -- Lets the lock of a concurrency key go, if this claim has it, and tells who comes next.
--- KEYS[1]  base of the key's keys
+-- KEYS     lock, waiting and lapses of the key
 -- Named    id, claim ('': nothing is let go), now_ms, want (so many of those that wait are told)
 -- More     ids of jobs that wait no longer
 -- Reply    the ids of the first that wait, lowest first; none while somebody has the lock
-local base = KEYS[1]
-local lock, waiting, lapses = base .. ':lock', base .. ':waiting', base .. ':lapses'
-check(base, 'HLEN', { ':lock' })
-check(base, 'ZCARD', { ':waiting', ':lapses' })
+local lock, waiting, lapses = KEYS[1], KEYS[2], KEYS[3]
+check('', 'HLEN', { lock })
+check('', 'ZCARD', { waiting, lapses })
 if #ARGV >= more then
   redis.call('ZREM', waiting, unpack(ARGV, more))
   redis.call('ZREM', lapses, unpack(ARGV, more))

@@ -3,13 +3,15 @@
 use fleet::Connection;
 
 use super::{call, run};
-use crate::model::{error::Error, id::JobId};
+use crate::{
+    keys::Concurrency,
+    model::{error::Error, id::JobId},
+};
 
 /// A look at who waits for the lock of a concurrency key.
 #[derive(Debug)]
 pub(crate) struct Unlock<'a> {
-    /// What the keys of the concurrency key begin with.
-    pub(crate) base: &'a str,
+    pub(crate) keys: &'a Concurrency,
     /// The job, and the claim of its run, that lets the lock go.
     pub(crate) by: Option<(JobId, &'a str)>,
     pub(crate) now_ms: u64,
@@ -27,7 +29,7 @@ impl Unlock<'_> {
             None => (&[][..], ""),
         };
         let (now_ms, want) = (self.now_ms, self.want);
-        let mut call = call!(unlock, self.base, id = id, claim = claim, now_ms = now_ms, want = want);
+        let mut call = call!(unlock, &self.keys.all(), id = id, claim = claim, now_ms = now_ms, want = want);
         for id in self.gone {
             call.arg(&id.as_bytes()[..]);
         }

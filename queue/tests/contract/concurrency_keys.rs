@@ -9,7 +9,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
     on_both_servers,
-    world::{World, claim, claim_one, job, settle},
+    world::{World, claim, claim_one, id_bytes, job, settle},
 };
 
 pub(crate) const LEASE: Duration = Duration::from_secs(12);
@@ -307,6 +307,27 @@ async fn many_jobs_that_wait_for_one_key_are_claimed_seldom(world: World) {
     first.end(&session).await;
 }
 
+async fn no_more_than_10_000_jobs_of_a_key_are_known_to_wait_and_these_are_the_lowest(world: World) {
+    let session = world.session("a");
+    let jobs = claim_new(&world, &session, 2).await;
+    let first = begin(&jobs[0], KEY).await.unwrap();
+    let base = keys_of_locks(&world).await.remove(0).replace(":lock", "");
+    let (waiting, lapses) = (format!("{base}:waiting"), format!("{base}:lapses"));
+    let until_ms = world.clock.now_ms() + 60_000;
+    let higher = (0..10_000_u64).map(|n| [[0xff; 8], n.to_be_bytes()].concat());
+    let mut redis = world.redis().await;
+    let (others, when): (Vec<_>, Vec<_>) = higher.map(|id| ((0, id.clone()), (until_ms, id))).unzip();
+    let _: usize = redis.zadd_multiple(&waiting, &others).await.unwrap();
+    let _: usize = redis.zadd_multiple(&lapses, &when).await.unwrap();
+    put_off(&session, &jobs[1]).await;
+    let sizes: (usize, usize) = (redis.zcard(&waiting).await.unwrap(), redis.zcard(&lapses).await.unwrap());
+    assert_eq!(sizes, (10_000, 10_000));
+    let place: Option<usize> = redis.zrank(&waiting, id_bytes(jobs[1].id())).await.unwrap();
+    assert_eq!(place, Some(0));
+    first.end(&session).await;
+    assert_eq!(world.state(jobs[1].id()).await, State::Ready);
+}
+
 async fn damaged_keys_of_a_lock_put_its_jobs_off_and_no_others(world: World) {
     let session = world.session("a");
     let jobs = claim_new(&world, &session, 2).await;
@@ -341,5 +362,6 @@ on_both_servers!(
     jobs_that_wait_for_a_key_and_never_come_hold_up_nobody,
     one_that_is_known_to_wait_and_does_not_come_is_forgotten,
     many_jobs_that_wait_for_one_key_are_claimed_seldom,
+    no_more_than_10_000_jobs_of_a_key_are_known_to_wait_and_these_are_the_lowest,
     damaged_keys_of_a_lock_put_its_jobs_off_and_no_others,
 );

@@ -8,14 +8,14 @@ use std::{
 
 use apalis::prelude::{BoxDynError, Task, WorkerBuilder};
 use futures::FutureExt;
-use queue::{Claimed, Client, JobId, NewJob, Outcome, Replica, State, Success, Timing};
+use queue::{Claimed, Client, JobId, NewJob, Outcome, Replica, Session, State, Success, Timing};
 use servers::wait_until;
 use tokio::{sync::Notify, task::JoinHandle};
 
 use crate::{
     on_both_servers,
     replica::finished,
-    world::{QUEUE, World},
+    world::{QUEUE, World, claim_one},
 };
 
 const SOON: Duration = Duration::from_secs(60);
@@ -71,13 +71,17 @@ struct Running {
 
 /// A replica whose handlers have a key, and do something: the payload is `"key what"`.
 fn start(client: &Client, watch: &Watch) -> Running {
-    let mut replica = Replica::start(client.clone(), "host", Timing::default());
+    start_with(Timing::default(), client, watch)
+}
+
+fn start_with(timing: Timing, client: &Client, watch: &Watch) -> Running {
+    let mut replica = Replica::start(client.clone(), "host", timing);
     let backend = replica.backend(QUEUE, 16);
     let watch = watch.clone();
     let handle = move |task: Task<Claimed>| {
         let (watch, job) = (watch.clone(), task.args);
         async move {
-            let payload: String = serde_json_string(job.payload().unwrap());
+            let payload = String::from_utf8(job.payload().unwrap().to_vec()).unwrap().trim_matches('"').to_owned();
             let (key, what) = payload.split_once(' ').unwrap();
             let work = async {
                 let _runs = watch.begin(key, job.id());
@@ -99,10 +103,6 @@ fn start(client: &Client, watch: &Watch) -> Running {
     let worker = WorkerBuilder::new("test").backend(backend).build(tower::service_fn(handle));
     let worker = tokio::spawn(async move { worker.run().boxed().await.unwrap() });
     Running { replica, worker }
-}
-
-fn serde_json_string(payload: &[u8]) -> String {
-    String::from_utf8(payload.to_vec()).unwrap().trim_matches('"').to_owned()
 }
 
 impl Running {
@@ -223,7 +223,46 @@ async fn a_handler_lets_its_key_go_however_it_ends(world: World) {
     running.close().await;
 }
 
+async fn a_replica_that_has_just_started_leaves_a_key_to_its_job_for_one_lease(world: World) {
+    let client = world.real_time_client();
+    let timing = |lease_ms: u64| {
+        let lease = Duration::from_millis(lease_ms);
+        Timing { lease, renewal: lease / 3 }
+    };
+    let dead = Session::new(client.clone(), "dead", 1, timing(100));
+    let first = client.push(job("mug work")).await.unwrap();
+    let claimed = claim_one(&dead).await;
+    let working = begin_of(&claimed, "mug").await;
+    let next = client.push(job("mug work")).await.unwrap();
+    let (watch, started) = (Watch::default(), Instant::now());
+    let running = start_with(timing(3_000), &client, &watch);
+    for id in [first, next] {
+        assert_eq!(finished(&client, id).await, State::Succeeded);
+    }
+    let first_began = watch.seen.lock().unwrap().ends.iter().map(|(_, began, _)| *began).min().unwrap();
+    assert!(first_began.duration_since(started) >= Duration::from_secs(3));
+    assert_eq!(watch.most("mug"), 1);
+    running.close().await;
+    drop(working);
+}
+
+/// A job begins its work and comes to no end.
+async fn begin_of(job: &Claimed, key: &'static str) -> JoinHandle<()> {
+    let (began, job) = (Arc::new(Notify::new()), job.clone());
+    let begins = began.clone();
+    let working = tokio::spawn(async move {
+        let work = async {
+            begins.notify_one();
+            std::future::pending::<()>().await;
+        };
+        job.alone(key, work).await.unwrap();
+    });
+    began.notified().await;
+    working
+}
+
 on_both_servers!(
+    a_replica_that_has_just_started_leaves_a_key_to_its_job_for_one_lease,
     of_50_jobs_of_one_key_in_two_replicas_never_two_run_at_once_and_all_end,
     a_job_of_another_key_runs_beside,
     the_next_job_of_a_key_starts_within_100_ms,

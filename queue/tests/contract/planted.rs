@@ -76,6 +76,10 @@ planted! {
     lock_remembers_for_ever_who_waits:
         lock, "if #lapsed > 0 then" => "if false then",
         found by "concurrency_keys::valkey::one_that_is_known_to_wait_and_does_not_come_is_forgotten";
+    lock_remembers_all_who_wait:
+        lock, "if redis.call('ZCARD', waiting) > tonumber(most_waiting) then" => "if false then",
+        found by
+        "concurrency_keys::valkey::no_more_than_10_000_jobs_of_a_key_are_known_to_wait_and_these_are_the_lowest";
     keep_lock_takes_it_from_others:
         keep_lock, "if has[1] and (has[1] ~= id or has[2] ~= claim) then" => "if false then",
         found by "concurrency_keys::valkey::a_lost_key_stops_the_handler_at_once_and_uses_no_attempt";
