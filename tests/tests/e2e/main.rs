@@ -7,6 +7,7 @@ mod arrows;
 mod bad_input;
 mod cancel;
 mod check_env;
+mod concurrency_keys;
 mod content;
 mod damage;
 mod demo;
