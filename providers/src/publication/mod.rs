@@ -1,7 +1,8 @@
 //! Products to stores: what a job says of a product, the shops' interfaces behind one trait ([`StoreApi`]), and what brings the one into the
 //! other ([`carry_out`]). [`Shops`] has what all stores share.
 //!
-//! Order, lowest first: `shop`, `store`, `patch`, `fields`, `plain`, `fault`, `error`, `listing`, `send`, `api`, `engine`, `mock`.
+//! Order, lowest first: `shop`, `store`, `patch`, `fields`, `plain`, `fault`, `error`, `listing`, `send`, `api`, `engine`, `mock`,
+//! `woocommerce`.
 
 mod api;
 mod engine;
@@ -15,6 +16,7 @@ mod plain;
 mod send;
 mod shop;
 mod store;
+mod woocommerce;
 
 use std::{sync::Arc, time::Duration};
 
@@ -59,10 +61,9 @@ impl Shops {
             Service::new(Name::Publication, real, reals, Arc::new(Nobody) as Arc<dyn Transport>, TIMEOUT)
                 .sharing(shared, config.pace.limits(Name::Publication))
         };
-        let _ = &http;
         Ok(Self {
             shopify: service(None),
-            woocommerce: service(None),
+            woocommerce: service(Some(Arc::new(woocommerce::Rest::new(Arc::clone(&http))))),
             prestashop: service(None),
             stores: store::of_environment(config),
         })
@@ -92,6 +93,9 @@ impl Shops {
         };
         let calls = Calls::new(service, store, policy);
         let shop = calls.store.shop();
+        if shop == Shop::Woocommerce {
+            return Ok(Box::new(woocommerce::WooCommerce::new(calls)));
+        }
         Err(ProviderError::Held {
             service: shop.name(),
             hold: Hold::NotConfigured,
