@@ -28,6 +28,7 @@ pub use error::PublishError;
 pub use fault::{Fault, Wrong};
 pub use fields::{Change, Fields, money};
 pub use listing::{Brought, Creating, Desk, Listing, Notes, Written};
+pub use mock::{mock_id, mock_store};
 pub use patch::{Field, Patch, Picture, ProductOption, Status, Texts, Variant};
 pub use plain::plain;
 pub use send::{Body, Calls, Http, Reply, Request, Transport};
@@ -45,6 +46,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// The shops' interfaces, one service each, and the stores that the environment tells of.
 #[derive(Debug)]
 pub struct Shops {
+    http: Arc<Http>,
     shopify: Service<dyn Transport>,
     woocommerce: Service<dyn Transport>,
     prestashop: Service<dyn Transport>,
@@ -62,6 +64,7 @@ impl Shops {
                 .sharing(shared, config.pace.limits(Name::Publication))
         };
         Ok(Self {
+            http,
             shopify: service(None),
             woocommerce: service(Some(Arc::new(woocommerce::Rest::new(Arc::clone(&http))))),
             prestashop: service(None),
@@ -79,6 +82,14 @@ impl Shops {
     #[must_use]
     pub fn stores(&self) -> &[Store] {
         &self.stores
+    }
+
+    /// The bytes of a picture at an address that a job names.
+    ///
+    /// # Errors
+    /// As [`Http::picture`].
+    pub async fn picture(&self, address: &url::Url) -> Result<bytes::Bytes, ProviderError> {
+        self.http.picture(address).await
     }
 
     /// A store for the calls of one attempt, whatever the mode is.
