@@ -37,7 +37,12 @@ impl Shape {
 
 impl Client<'_> {
     /// All of the patch but pictures, variants and status. `raw`: the product as it is, `Null` for a new one.
-    pub(super) async fn body(&self, patch: &Patch, raw: &Value, shape: Shape) -> Result<Map<String, Value>, PublishError> {
+    pub(super) async fn body(
+        &self,
+        patch: &Patch,
+        raw: &Value,
+        shape: Shape,
+    ) -> Result<Map<String, Value>, PublishError> {
         let mut body = Map::new();
         texts(&mut body, patch);
         if !shape.has_variations() {
@@ -94,7 +99,8 @@ fn texts(body: &mut Map<String, Value>, patch: &Patch) {
     if let Field::Set(title) = &patch.title {
         body.insert("name".to_owned(), json!(escaped(&plain(title))));
     }
-    for (name, html) in [("description", &patch.description_html), ("short_description", &patch.short_description_html)] {
+    for (name, html) in [("description", &patch.description_html), ("short_description", &patch.short_description_html)]
+    {
         if let Some(html) = html.change() {
             body.insert(name.to_owned(), json!(html.map(|html| cleaned(html)).unwrap_or_default()));
         }
@@ -153,7 +159,9 @@ fn attributes(patch: &Patch, raw: &Value, shape: Shape) -> Option<Value> {
         }
     }
     if let Some(Some(brand)) = brand {
-        attributes.push(json!({ "name": BRAND, "visible": true, "variation": false, "options": [escaped(&one_line(brand))] }));
+        attributes.push(
+            json!({ "name": BRAND, "visible": true, "variation": false, "options": [escaped(&one_line(brand))] }),
+        );
     }
     match options {
         Some(options) => {
@@ -207,7 +215,8 @@ mod tests {
             { "id": 3, "name": "Colour", "slug": "pa_colour", "position": 1, "visible": true, "variation": true, "options": ["red"] },
         ] });
         let option = ProductOption { name: "Colour".to_owned(), values: vec!["red".to_owned(), "R&B".to_owned()] };
-        let patch = Patch { options: Field::Set(vec![option]), brand: Field::Set("Acme".to_owned()), ..Patch::default() };
+        let patch =
+            Patch { options: Field::Set(vec![option]), brand: Field::Set("Acme".to_owned()), ..Patch::default() };
         let expected = json!([
             { "name": "Material", "position": 0, "visible": true, "variation": false, "options": ["clay"] },
             { "name": "Brand", "visible": true, "variation": false, "options": ["Acme"] },
@@ -222,9 +231,8 @@ mod tests {
     #[test]
     fn a_sale_price_that_the_shop_would_drop_is_refused() {
         let raw = json!({ "regular_price": "10", "sale_price": "8" });
-        let price = |amount: &str| {
-            Field::Set(crate::content::Price { amount: amount.to_owned(), currency: "EUR".to_owned() })
-        };
+        let price =
+            |amount: &str| Field::Set(crate::content::Price { amount: amount.to_owned(), currency: "EUR".to_owned() });
         let mut body = Map::new();
         let lower = Patch { price: price("7.50"), ..Patch::default() };
         assert!(prices(&mut body, &lower, &raw).is_err());

@@ -103,7 +103,8 @@ impl<'a> Client<'a> {
         let ask = async || match self.get("/settings/products/woocommerce_weight_unit", &[]).await? {
             Ok(setting) => {
                 let name = setting["value"].as_str().unwrap_or_default();
-                Unit::named(name).ok_or_else(|| misconfigured(format!("the shop's weights are in {name:?}, which is no unit")))
+                Unit::named(name)
+                    .ok_or_else(|| misconfigured(format!("the shop's weights are in {name:?}, which is no unit")))
             }
             Err(refusal) => Err(unexpected(&refusal)),
         };

@@ -56,7 +56,10 @@ impl Client<'_> {
                 Chosen::Row(row) => return self.found(row.clone(), key, listing).await,
                 Chosen::Foreign(fault) => return Ok(Found::Foreign(fault)),
                 Chosen::Unfiltered(skus) => {
-                    let message = format!("the shop answered the look-up of SKU {:?} with others ({skus}): nothing is written", key.sku);
+                    let message = format!(
+                        "the shop answered the look-up of SKU {:?} with others ({skus}): nothing is written",
+                        key.sku
+                    );
                     return Err(ProviderError::Rejected { service: SHOP, message });
                 }
             }
@@ -113,10 +116,8 @@ pub(super) fn choose<'r>(key: Key<'_>, rows: &'r [Value]) -> Chosen<'r> {
     // Of a SKU with commas the parts are looked up too.
     let parts: Vec<String> = key.sku.split(',').map(folded).collect();
     let alike: Vec<&Value> = rows.iter().filter(is_alike).collect();
-    let ours: Vec<&&Value> = alike
-        .iter()
-        .filter(|row| row["type"] != "variation" && meta(row, MARK) == Some(&key.mark()))
-        .collect();
+    let ours: Vec<&&Value> =
+        alike.iter().filter(|row| row["type"] != "variation" && meta(row, MARK) == Some(&key.mark())).collect();
     if let [row] = ours[..] {
         return Chosen::Row(row);
     }

@@ -79,7 +79,8 @@ impl StoreApi for WooCommerce<'_> {
 
     fn rewrites(&self, field: &str) -> bool {
         // HTML is filtered; a slug is made unique; a term that is there already has its own case; without categories there is a default.
-        let field = field.strip_prefix("translations.").and_then(|rest| rest.split_once('.')).map_or(field, |(_, field)| field);
+        let field =
+            field.strip_prefix("translations.").and_then(|rest| rest.split_once('.')).map_or(field, |(_, field)| field);
         matches!(field, "description_html" | "short_description_html" | "seo.slug" | "categories" | "tags" | "brand")
     }
 
@@ -108,7 +109,9 @@ impl StoreApi for WooCommerce<'_> {
         body.insert("sku".to_owned(), json!(sku(key.sku)));
         let made = match self.client.post("/products", &Value::Object(body)).await? {
             Ok(made) => made,
-            Err(refusal) if matches!(refusal.code.as_str(), "product_invalid_sku" | "woocommerce_rest_product_not_created") => {
+            Err(refusal)
+                if matches!(refusal.code.as_str(), "product_invalid_sku" | "woocommerce_rest_product_not_created") =>
+            {
                 return self.taken(key, &refusal).await;
             }
             Err(refusal) => return Err(refused(&refusal, "")),
@@ -129,7 +132,8 @@ impl StoreApi for WooCommerce<'_> {
     async fn write(&self, seen: &Seen, patch: &Patch, desk: &mut Desk<'_>) -> Result<(), PublishError> {
         let patch = normal::in_own_language(patch, normal::language(self.client.store()));
         let path = format!("/products/{}", seen.external_id);
-        let has_variants = patch.variants.change().map(|variants| variants.is_some_and(|variants| !variants.is_empty()));
+        let has_variants =
+            patch.variants.change().map(|variants| variants.is_some_and(|variants| !variants.is_empty()));
         let shape = match (is_variable(&seen.raw), has_variants) {
             (true, Some(false)) => Shape::BecomesSimple,
             (true, _) => Shape::Variable,
@@ -142,7 +146,8 @@ impl StoreApi for WooCommerce<'_> {
             desk.listing.to_show = true;
             desk.save().await?;
         }
-        let patch = if shape == Shape::BecomesSimple { self.without_variations(seen, patch, hide, desk).await? } else { patch };
+        let patch =
+            if shape == Shape::BecomesSimple { self.without_variations(seen, patch, hide, desk).await? } else { patch };
         let mut body = self.client.body(&patch, &seen.raw, shape).await?;
         if shape == Shape::BecomesVariable {
             body.insert("type".to_owned(), json!("variable"));
@@ -199,7 +204,9 @@ impl WooCommerce<'_> {
     async fn taken(&self, key: Key<'_>, refusal: &rest::Refusal) -> Result<Seen, PublishError> {
         match self.client.find(key, &Listing::default()).await? {
             Found::Product(seen) if seen.marked == Some(true) => Ok(*seen),
-            Found::Product(_) => Err(transient("the SKU was taken while the product was made: it is looked up again", None).into()),
+            Found::Product(_) => {
+                Err(transient("the SKU was taken while the product was made: it is looked up again", None).into())
+            }
             Found::Foreign(fault) => Err(fault.into()),
             Found::Nothing => match refusal.owner() {
                 Some(owner) => Err(Fault::new("sku", Wrong::Taken { by: format!("product {owner}") }).into()),

@@ -173,9 +173,9 @@ fn of_variants(key: Key<'_>, patch: &Patch, variants: &[Variant], store: &Store,
         }
         if let Some(options) = patch.options.set() {
             let fits = options.len() == variant.options.len()
-                && options.iter().all(|option| {
-                    variant.options.get(&option.name).is_some_and(|value| option.values.contains(value))
-                });
+                && options
+                    .iter()
+                    .all(|option| variant.options.get(&option.name).is_some_and(|value| option.values.contains(value)));
             if !fits {
                 wrong(&format!("{name}.options"), Wrong::Options);
             }
@@ -304,7 +304,10 @@ mod tests {
         assert_eq!(json!(normal(KEY, &patch, &store(&["fr"])).unwrap()), json!({ "translations.fr.title": "Tasse" }));
         for languages in [&["en"][..], &[]] {
             let faults = normal(KEY, &patch, &store(languages)).unwrap_err();
-            assert!(matches!(&faults[..], [Fault { field, what: Wrong::Language { .. } }] if field == "translations.fr"), "{faults:?}");
+            assert!(
+                matches!(&faults[..], [Fault { field, what: Wrong::Language { .. } }] if field == "translations.fr"),
+                "{faults:?}"
+            );
         }
     }
 
@@ -325,7 +328,10 @@ mod tests {
         };
         let faults = normal(Key { sku: "0", ..KEY }, &patch, &store(&[])).unwrap_err();
         let fields: Vec<&str> = faults.iter().map(|fault| fault.field.as_str()).collect();
-        assert_eq!(fields, ["sku", "title", "price", "price", "options", "variants.a%41.sku", "variants.sku12.options", "variants"]);
+        assert_eq!(
+            fields,
+            ["sku", "title", "price", "price", "options", "variants.a%41.sku", "variants.sku12.options", "variants"]
+        );
         let patch = Patch { price: euros("10"), sale_price: euros("10.00"), ..Patch::default() };
         let faults = normal(KEY, &patch, &store(&[])).unwrap_err();
         assert_eq!(faults, [Fault::new("sale_price", Wrong::SaleNotBelow)]);

@@ -37,7 +37,8 @@ impl Client<'_> {
     ) -> Result<Value, PublishError> {
         let path = format!("/products/{}", id(&raw));
         reconcile(&raw, wanted, desk);
-        let missing: Vec<usize> = (0..wanted.len()).filter(|at| desk.listing.picture(&wanted[*at].key).is_none()).collect();
+        let missing: Vec<usize> =
+            (0..wanted.len()).filter(|at| desk.listing.picture(&wanted[*at].key).is_none()).collect();
         let unfetchable = missing.iter().filter(|at| wanted[**at].url.is_none());
         let faults: Vec<Fault> = unfetchable.map(|at| Fault::new(format!("images.{at}"), no_address())).collect();
         if !faults.is_empty() {
@@ -153,12 +154,17 @@ fn no_address() -> Wrong {
 
 /// What will never be fetched is refused, all else may be in a while.
 fn unfetched(refusal: &Refusal, at: usize) -> PublishError {
-    let is_final = ["not allowed to upload", "valid URL", "Invalid image"].iter().any(|words| refusal.message.contains(words));
+    let is_final =
+        ["not allowed to upload", "valid URL", "Invalid image"].iter().any(|words| refusal.message.contains(words));
     if is_final {
         let message = super::rest::short(&decoded(&refusal.message));
         return Fault::new(format!("images.{at}"), Wrong::Said { message }).into();
     }
-    transient(format!("images.{at}: the shop could not fetch the picture: {}", super::rest::short(&refusal.message)), None).into()
+    transient(
+        format!("images.{at}: the shop could not fetch the picture: {}", super::rest::short(&refusal.message)),
+        None,
+    )
+    .into()
 }
 
 /// Pictures that a merchant deleted in the shop are sent again by the next run.
@@ -227,6 +233,9 @@ mod tests {
             unfetched(&refusal, 1)
         };
         assert!(matches!(told("Sorry, you are not allowed to upload this file type."), PublishError::Refused(_)));
-        assert!(matches!(told("Error getting remote image x. Error: 500"), PublishError::Provider(ProviderError::Transient { .. })));
+        assert!(matches!(
+            told("Error getting remote image x. Error: 500"),
+            PublishError::Provider(ProviderError::Transient { .. })
+        ));
     }
 }

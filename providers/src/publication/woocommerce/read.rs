@@ -138,7 +138,8 @@ impl Reader<'_> {
         if !known.starts_with("shop:") {
             return known;
         }
-        let sent = self.listing.pictures.iter().find(|picture| picture.external_id.is_none() && has_tag(image, &picture.key));
+        let sent =
+            self.listing.pictures.iter().find(|picture| picture.external_id.is_none() && has_tag(image, &picture.key));
         sent.map_or(known, |picture| picture.key.clone())
     }
 
@@ -277,7 +278,10 @@ mod tests {
                 { "key": "rank_math_title", "value": "Mug" }],
         });
         let seen = seen(raw, &listing);
-        assert_eq!((seen.visible, seen.marked, seen.url.as_deref()), (true, Some(true), Some("https://shop.test/p/mug")));
+        assert_eq!(
+            (seen.visible, seen.marked, seen.url.as_deref()),
+            (true, Some(true), Some("https://shop.test/p/mug"))
+        );
         let expected = json!({
             "title": "R&D", "translations.fr.title": "R&D", "seo.title": "Mug", "translations.fr.seo.title": "Mug", "price": "12.5",
             "stock": 4, "weight_g": 250, "categories": ["Lamps & Co"], "brand": "Acme", "status": "active",

@@ -29,7 +29,11 @@ pub(super) fn refused(refusal: &Refusal, prefix: &str) -> PublishError {
                     Fault::new(format!("{prefix}{}", field(name)), Wrong::Said { message })
                 })
                 .collect();
-            if faults.is_empty() { Fault::new(format!("{prefix}product"), said()).into() } else { PublishError::Refused(faults) }
+            if faults.is_empty() {
+                Fault::new(format!("{prefix}product"), said()).into()
+            } else {
+                PublishError::Refused(faults)
+            }
         }
         _ if refusal.is_gone() || refusal.is_no_route() => unexpected(refusal).into(),
         _ => Fault::new(format!("{prefix}product"), said()).into(),

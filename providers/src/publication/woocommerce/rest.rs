@@ -77,11 +77,7 @@ impl Provider for Rest {
 }
 
 impl Transport for Rest {
-    fn send<'a>(
-        &'a self,
-        store: &'a Store,
-        request: &'a Request,
-    ) -> BoxFuture<'a, Result<Reply, ProviderError>> {
+    fn send<'a>(&'a self, store: &'a Store, request: &'a Request) -> BoxFuture<'a, Result<Reply, ProviderError>> {
         async move {
             let (url, headers) = addressed(store, request)?;
             sorted(request, self.http.send(store, request, url, headers).await?)
@@ -184,11 +180,16 @@ fn unauthorized(said: &Refusal) -> ProviderError {
             "the shop's clock is more than 15 minutes off".to_owned()
         }
         "woocommerce_rest_authentication_error" => {
-            format!("the consumer key or secret is wrong, or the address is not the one that WordPress calls its own: {}", short(message))
+            format!(
+                "the consumer key or secret is wrong, or the address is not the one that WordPress calls its own: {}",
+                short(message)
+            )
         }
-        "woocommerce_rest_cannot_view" => "the key is unknown, or its user may not see products, or the shop sees no https although the \
+        "woocommerce_rest_cannot_view" => {
+            "the key is unknown, or its user may not see products, or the shop sees no https although the \
              address has it (a proxy before it must tell WordPress), or it does not get the Authorization header"
-            .to_owned(),
+                .to_owned()
+        }
         code => format!("the key's user may not do this ({code}): {}", short(message)),
     };
     misconfigured(why)
@@ -249,7 +250,11 @@ mod tests {
             (503, html, "provider_unavailable", "provider_unavailable"),
             (524, html, "provider_unavailable", "unknown_outcome"),
         ] {
-            assert_eq!((code(status, body, false).as_str(), code(status, body, true).as_str()), (read, write), "{status} {body}");
+            assert_eq!(
+                (code(status, body, false).as_str(), code(status, body, true).as_str()),
+                (read, write),
+                "{status} {body}"
+            );
         }
     }
 

@@ -74,8 +74,14 @@ mod tests {
         let query = [("sku".to_owned(), "é&1".to_owned())];
         let signed = signed("GET", "http://shop.test/x", &query, ("ck_1", "cs_1"), 1_790_000_000, "abc");
         let names: Vec<&str> = signed.iter().map(|(name, _)| name.as_str()).collect();
-        let expected =
-            ["sku", "oauth_consumer_key", "oauth_timestamp", "oauth_nonce", "oauth_signature_method", "oauth_signature"];
+        let expected = [
+            "sku",
+            "oauth_consumer_key",
+            "oauth_timestamp",
+            "oauth_nonce",
+            "oauth_signature_method",
+            "oauth_signature",
+        ];
         assert_eq!(names, expected);
         assert_eq!(encoded("A B+c~é/%"), "A%20B%2Bc~%C3%A9%2F%25");
     }

@@ -70,7 +70,8 @@ impl Client<'_> {
 
     /// Names are stored with `&amp;`, so that a search for `Lamps & Co` finds nothing: its longest part is searched for.
     async fn found_term(&self, kind: Kind, name: &str) -> Result<Option<u64>, ProviderError> {
-        let part = name.split(['&', '<', '>', '"', '\'']).map(str::trim).max_by_key(|part| part.len()).unwrap_or_default();
+        let part =
+            name.split(['&', '<', '>', '"', '\'']).map(str::trim).max_by_key(|part| part.len()).unwrap_or_default();
         if part.is_empty() {
             return Ok(None);
         }

@@ -74,7 +74,10 @@ pub(super) fn cleaned(html: &str) -> String {
             .add_tags(["video", "audio", "source", "track", "button", "section", "main", "address"])
             .add_generic_attributes(["class", "id", "style", "title", "lang", "dir"])
             .generic_attribute_prefixes(HashSet::from(["data-"]))
-            .add_tag_attributes("video", ["src", "controls", "width", "height", "poster", "muted", "loop", "autoplay", "preload"])
+            .add_tag_attributes(
+                "video",
+                ["src", "controls", "width", "height", "poster", "muted", "loop", "autoplay", "preload"],
+            )
             .add_tag_attributes("audio", ["src", "controls", "loop", "muted", "preload"])
             .add_tag_attributes("source", ["src", "type"])
             .add_tag_attributes("button", ["type", "disabled", "name", "value"])
@@ -182,7 +185,20 @@ mod tests {
 
     #[test]
     fn skus_that_the_shop_cannot_hold_are_known() {
-        let fine = ["SKU12", " a  b ", "R&D 1", "100%", "A|B", "[z]", "日本1", "a,b", "00", "\"q\"", "50%off", &"x".repeat(100)];
+        let fine = [
+            "SKU12",
+            " a  b ",
+            "R&D 1",
+            "100%",
+            "A|B",
+            "[z]",
+            "日本1",
+            "a,b",
+            "00",
+            "\"q\"",
+            "50%off",
+            &"x".repeat(100),
+        ];
         for sku in fine {
             assert!(bad_sku(sku).is_none(), "{sku}");
         }
@@ -193,9 +209,14 @@ mod tests {
 
     #[test]
     fn what_the_database_takes_for_the_same_is_folded_to_the_same() {
-        for (one, other) in
-            [("CAFÉ9", "cafe9"), ("abc", "ABC"), ("e\u{301}1", "é1"), (" a  b", "A B"), ("Straße", "STRASSE"), ("ŁÓDŹ", "lodz")]
-        {
+        for (one, other) in [
+            ("CAFÉ9", "cafe9"),
+            ("abc", "ABC"),
+            ("e\u{301}1", "é1"),
+            (" a  b", "A B"),
+            ("Straße", "STRASSE"),
+            ("ŁÓDŹ", "lodz"),
+        ] {
             assert_eq!(folded(one), folded(other), "{one}");
         }
         assert_ne!(folded("a-1"), folded("a1"));

@@ -83,7 +83,8 @@ impl Client<'_> {
             let mut after = BTreeMap::new();
             for (name, field, price) in fields {
                 let shown = text(row, field).to_owned();
-                let price = price.change().map(|price| price.and_then(|price| money(&price.amount)).unwrap_or_default());
+                let price =
+                    price.change().map(|price| price.and_then(|price| money(&price.amount)).unwrap_or_default());
                 if let Some(price) = price.clone().filter(|price| money(&shown).unwrap_or_default() != *price) {
                     body.insert(field.to_owned(), json!(price));
                 }
@@ -262,7 +263,8 @@ fn not_in_the_product(variant: &Variant, raw: &Value) -> Result<(), PublishError
                 && list(attribute, "options").iter().filter_map(Value::as_str).any(|option| decoded(option) == value)
         })
     };
-    let fits = varying(raw).count() == variant.options.len() && variant.options.iter().all(|(name, value)| has(name, value));
+    let fits =
+        varying(raw).count() == variant.options.len() && variant.options.iter().all(|(name, value)| has(name, value));
     if fits { Ok(()) } else { Err(Fault::new(format!("{}options", prefix(variant)), Wrong::Options).into()) }
 }
 

@@ -9,7 +9,10 @@ pub(super) fn one_line(text: &str) -> String {
     let blank = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut text = blank(&text);
     loop {
-        let octet = text.as_bytes().windows(3).position(|three| three[0] == b'%' && three[1..].iter().all(u8::is_ascii_hexdigit));
+        let octet = text
+            .as_bytes()
+            .windows(3)
+            .position(|three| three[0] == b'%' && three[1..].iter().all(u8::is_ascii_hexdigit));
         match octet {
             Some(at) => text.replace_range(at..at + 3, ""),
             None => return blank(&text),
@@ -81,7 +84,8 @@ pub(super) fn paragraphs(html: &str) -> String {
 pub(super) fn decimal(text: &str, decimal_comma: bool) -> String {
     let text = if decimal_comma { text.replace(',', ".") } else { text.to_owned() };
     let last_point = text.rfind('.');
-    let kept = text.char_indices().filter(|(at, c)| c.is_ascii_digit() || *c == '-' || (*c == '.' && Some(*at) == last_point));
+    let kept =
+        text.char_indices().filter(|(at, c)| c.is_ascii_digit() || *c == '-' || (*c == '.' && Some(*at) == last_point));
     kept.map(|(_, c)| c).collect()
 }
 

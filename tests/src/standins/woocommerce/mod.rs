@@ -197,7 +197,8 @@ impl WooCommerce {
     /// A merchant changes a product or variation, of fields as the API takes them.
     pub fn edit(&self, id: u64, fields: &Value) {
         let mut state = lock(&self.shop.state);
-        let product = state.rows.get(&id).filter(|row| row["type"] == "variation").and_then(|row| row["parent_id"].as_u64());
+        let product =
+            state.rows.get(&id).filter(|row| row["type"] == "variation").and_then(|row| row["parent_id"].as_u64());
         let fields = fields_of(fields);
         let _ = match product {
             Some(product) => state.update_variation(product, id, &fields, &self.shop.url),

@@ -12,8 +12,12 @@ impl Stock {
     /// The pictures of a product, those that are new fetched. `is_new`: of a product that is being made.
     pub(super) fn fetch(&mut self, images: &Value, is_new: bool, url: &str) -> Result<Value, Refusal> {
         let n_before = self.media.len();
-        let fetched: Result<Vec<Value>, Refusal> =
-            images.as_array().into_iter().flatten().filter_map(|image| self.fetch_one(image, url).transpose()).collect();
+        let fetched: Result<Vec<Value>, Refusal> = images
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|image| self.fetch_one(image, url).transpose())
+            .collect();
         if fetched.is_err() && is_new && self.settings.rolls_back {
             // 10.5.0 takes back what it fetched for a product that is not made after all (W37).
             self.media.truncate(n_before);
@@ -40,7 +44,8 @@ impl Stock {
             return Ok(Some(media.clone()));
         };
         let refused = |message: String| Err(Refusal::bad("woocommerce_product_image_upload_error", message));
-        let url = Url::parse(src).ok().filter(|url| is_public(url) || src.starts_with(shop) || self.settings.allow_loopback);
+        let url =
+            Url::parse(src).ok().filter(|url| is_public(url) || src.starts_with(shop) || self.settings.allow_loopback);
         let Some(url) = url else {
             return refused(format!("Error getting remote image {src}. Error: A valid URL was not provided."));
         };

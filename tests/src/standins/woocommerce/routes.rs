@@ -96,7 +96,8 @@ fn paged(uri: &Uri, rows: Vec<Value>) -> Response {
     let pairs = pairs(uri);
     let number = |name: &str, default: usize| value(&pairs, name).map_or(Some(default), |value| value.parse().ok());
     let (Some(page @ 1..), Some(per_page @ 1..=100)) = (number("page", 1), number("per_page", 10)) else {
-        return Refusal::param("per_page", "per_page must be between 1 (inclusive) and 100 (inclusive)").into_response();
+        return Refusal::param("per_page", "per_page must be between 1 (inclusive) and 100 (inclusive)")
+            .into_response();
     };
     let fields: Option<Vec<&str>> = value(&pairs, "_fields").map(|fields| fields.split(',').collect());
     let n_rows = rows.len();
@@ -197,7 +198,11 @@ fn removed(state: &mut Stock, id: u64, is_forced: bool) -> Result<Value, Refusal
     if is_forced {
         state.delete(id);
     } else if was["status"] == "trash" {
-        return Err(Refusal::new(StatusCode::GONE, "woocommerce_rest_already_trashed", "The product has already been deleted."));
+        return Err(Refusal::new(
+            StatusCode::GONE,
+            "woocommerce_rest_already_trashed",
+            "The product has already been deleted.",
+        ));
     } else if let Some(row) = state.rows.get_mut(&id) {
         row.insert("status".to_owned(), json!("trash"));
     }

@@ -102,7 +102,8 @@ impl Stock {
             return None;
         }
         let sku = forms::collated(sku);
-        let mut owners = self.rows.iter().filter(|(id, row)| Some(**id) != but && forms::collated(text(row, "sku")) == sku);
+        let mut owners =
+            self.rows.iter().filter(|(id, row)| Some(**id) != but && forms::collated(text(row, "sku")) == sku);
         owners.next().map(|(id, _)| *id)
     }
 
@@ -152,7 +153,9 @@ impl Stock {
     /// A variation, with what it has from its product where it has none of its own (W40, W38m).
     pub(super) fn variation(&self, id: u64) -> Value {
         let mut row = self.rows[&id].clone();
-        let Some(parent) = row["parent_id"].as_u64().and_then(|id| self.rows.get(&id)) else { return Value::Object(row) };
+        let Some(parent) = row["parent_id"].as_u64().and_then(|id| self.rows.get(&id)) else {
+            return Value::Object(row);
+        };
         for name in ["sku", "weight"] {
             if text(&row, name).is_empty() {
                 row[name] = parent[name].clone();
@@ -195,6 +198,7 @@ impl Stock {
 
 /// The SKU is in the trash, or was taken in this moment (W13, W14).
 pub(super) fn not_created(sku: &str) -> Refusal {
-    let message = format!("The product with SKU ({sku}) you are trying to insert is already present in the lookup table");
+    let message =
+        format!("The product with SKU ({sku}) you are trying to insert is already present in the lookup table");
     Refusal::bad("woocommerce_rest_product_not_created", message)
 }

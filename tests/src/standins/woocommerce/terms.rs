@@ -13,12 +13,17 @@ impl Stock {
     /// A new term, or who has its name already (W52).
     pub(super) fn create_term(&mut self, kind: &'static str, fields: &Row) -> Result<Value, Refusal> {
         let Some(name) = fields.get("name").and_then(Value::as_str) else {
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, "rest_missing_callback_param", "Missing parameter(s): name")
-                .with("params", json!(["name"])));
+            return Err(Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "rest_missing_callback_param",
+                "Missing parameter(s): name",
+            )
+            .with("params", json!(["name"])));
         };
         let name = forms::ampersands(&forms::one_line(name));
         let known = self.terms.entry(kind).or_default();
-        let is_same = |term: &Value| forms::collated(term["name"].as_str().unwrap_or_default()) == forms::collated(&name);
+        let is_same =
+            |term: &Value| forms::collated(term["name"].as_str().unwrap_or_default()) == forms::collated(&name);
         if let Some((id, _)) = known.iter().find(|(_, term)| is_same(term)) {
             let message = "A term with the name provided already exists with this parent.";
             return Err(Refusal::bad("term_exists", message).with("resource_id", json!(id)));
@@ -49,7 +54,12 @@ impl Stock {
 
     /// Ids only; those that are not there are dropped (W51).
     pub(super) fn categories(&self, value: &Value) -> Value {
-        value.as_array().into_iter().flatten().filter_map(|category| self.known("categories", &category["id"])).collect()
+        value
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|category| self.known("categories", &category["id"]))
+            .collect()
     }
 
     /// A name makes the tag (W51).
@@ -73,7 +83,9 @@ impl Stock {
 
     /// As `rest_api_add_brands_to_product` of WooCommerce 9.6: an empty list changes nothing, and a term that is not there is dropped.
     pub(super) fn brands(&self, row: &mut Row, value: &Value) {
-        let Some(brands) = value.as_array().filter(|brands| !brands.is_empty() && self.settings.has_brands) else { return };
+        let Some(brands) = value.as_array().filter(|brands| !brands.is_empty() && self.settings.has_brands) else {
+            return;
+        };
         row["brands"] = brands.iter().filter_map(|brand| self.known("brands", &brand["id"])).collect();
     }
 }

@@ -12,8 +12,18 @@ use super::{
 const STATUSES: &[&str] = &["draft", "pending", "private", "publish", "future"];
 const TYPES: &[&str] = &["simple", "grouped", "external", "variable"];
 const TEXTS: &[&str] = &[
-    "name", "slug", "type", "status", "sku", "description", "short_description", "regular_price", "sale_price",
-    "global_unique_id", "weight", "stock_status",
+    "name",
+    "slug",
+    "type",
+    "status",
+    "sku",
+    "description",
+    "short_description",
+    "regular_price",
+    "sale_price",
+    "global_unique_id",
+    "weight",
+    "stock_status",
 ];
 /// Of a column of type text, in bytes.
 const TEXT_COLUMN: usize = 65_535;
@@ -26,7 +36,9 @@ pub(super) fn check(fields: &Row) -> Result<(), Refusal> {
         }
     }
     let one_of = |name: &str, known: &[&str]| match fields.get(name).and_then(Value::as_str) {
-        Some(value) if !known.contains(&value) => Err(Refusal::param(name, &format!("{name} is not one of {}.", known.join(", ")))),
+        Some(value) if !known.contains(&value) => {
+            Err(Refusal::param(name, &format!("{name} is not one of {}.", known.join(", "))))
+        }
         _ => Ok(()),
     };
     one_of("status", STATUSES)?;
@@ -62,14 +74,21 @@ impl Stock {
     pub(super) fn may_be(&self, fields: &Row, id: Option<u64>) -> Result<(), Refusal> {
         if fields.get("name").and_then(Value::as_str).is_some_and(|name| name.len() > TEXT_COLUMN) {
             let error = json!({ "message": "Data too long", "file": "/var/www/html/wp-includes/post.php" });
-            return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error", "There has been a critical error")
-                .with("error", error));
+            return Err(Refusal::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal_server_error",
+                "There has been a critical error",
+            )
+            .with("error", error));
         }
         if let Some(sku) = fields.get("sku").and_then(Value::as_str) {
             self.free(&forms::one_line(sku), id)?;
         }
-        if let Some(gtin) = fields.get("global_unique_id").and_then(Value::as_str).map(forms::gtin).filter(|gtin| !gtin.is_empty()) {
-            let owner = self.rows.iter().find(|(other, row)| Some(**other) != id && row["global_unique_id"] == gtin.as_str());
+        if let Some(gtin) =
+            fields.get("global_unique_id").and_then(Value::as_str).map(forms::gtin).filter(|gtin| !gtin.is_empty())
+        {
+            let owner =
+                self.rows.iter().find(|(other, row)| Some(**other) != id && row["global_unique_id"] == gtin.as_str());
             if let Some((owner, _)) = owner {
                 let message = "Invalid or duplicated GTIN, UPC, EAN or ISBN.";
                 return Err(Refusal::bad("product_invalid_global_unique_id", message).with("resource_id", json!(owner)));
@@ -82,7 +101,8 @@ impl Stock {
     pub(super) fn create(&mut self, fields: &Row, fetched: Option<Value>, url: &str) -> Result<u64, Refusal> {
         let mut row = self.new_product(url);
         // The SKU may have been taken while pictures were fetched; those stay (W13, W67).
-        self.free(&forms::one_line(text(fields, "sku")), None).map_err(|_| super::stock::not_created(text(fields, "sku")))?;
+        self.free(&forms::one_line(text(fields, "sku")), None)
+            .map_err(|_| super::stock::not_created(text(fields, "sku")))?;
         self.merge(&mut row, fields, fetched, url);
         Ok(self.keep(row, true))
     }
@@ -127,12 +147,16 @@ impl Stock {
         }
         let is_variable = row["type"] == "variable";
         for (name, value) in fields {
-            let words = value.as_str().map_or_else(|| if value.is_null() { String::new() } else { value.to_string() }, str::to_owned);
+            let words = value
+                .as_str()
+                .map_or_else(|| if value.is_null() { String::new() } else { value.to_string() }, str::to_owned);
             match name.as_str() {
                 "name" => row["name"] = json!(forms::name(&words)),
                 "description" | "short_description" if value.is_null() => {}
                 "description" | "short_description" => row[name] = json!(forms::html(&words)),
-                "status" => row["status"] = json!(if STATUSES.contains(&words.as_str()) { words.as_str() } else { "draft" }),
+                "status" => {
+                    row["status"] = json!(if STATUSES.contains(&words.as_str()) { words.as_str() } else { "draft" })
+                }
                 "slug" => row["slug"] = json!(forms::slug(&words)),
                 "sku" => row["sku"] = json!(forms::one_line(&words)),
                 "global_unique_id" => row[name] = json!(forms::gtin(&words)),
@@ -156,8 +180,12 @@ impl Stock {
         }
         if !text(row, "slug").is_empty() {
             let (id, wanted) = (row["id"].clone(), text(row, "slug").to_owned());
-            let is_taken = |slug: &str| self.rows.values().any(|other| other["id"] != id && other.get("slug").is_some_and(|s| s == slug));
-            let free = std::iter::once(wanted.clone()).chain((2..).map(|n| format!("{wanted}-{n}"))).find(|slug| !is_taken(slug));
+            let is_taken = |slug: &str| {
+                self.rows.values().any(|other| other["id"] != id && other.get("slug").is_some_and(|s| s == slug))
+            };
+            let free = std::iter::once(wanted.clone())
+                .chain((2..).map(|n| format!("{wanted}-{n}")))
+                .find(|slug| !is_taken(slug));
             row["slug"] = json!(free);
         }
         if text(row, "status") == "publish" {
@@ -174,7 +202,9 @@ impl Stock {
             if is_variable {
                 row[name] = json!("");
             } else if let Some(price) = fields.get(name) {
-                let price = price.as_str().map_or_else(|| if price.is_null() { String::new() } else { price.to_string() }, str::to_owned);
+                let price = price
+                    .as_str()
+                    .map_or_else(|| if price.is_null() { String::new() } else { price.to_string() }, str::to_owned);
                 row[name] = json!(forms::decimal(&price, self.settings.decimal_comma));
             }
         }
@@ -201,7 +231,8 @@ impl Stock {
 
     pub(super) fn update_variation(&mut self, product: u64, id: u64, fields: &Row, url: &str) -> Result<u64, Refusal> {
         let image = self.image(fields, url)?;
-        let unknown = || Refusal::new(StatusCode::NOT_FOUND, "woocommerce_rest_product_variation_invalid_id", "Invalid ID.");
+        let unknown =
+            || Refusal::new(StatusCode::NOT_FOUND, "woocommerce_rest_product_variation_invalid_id", "Invalid ID.");
         let mut row = self.rows.get(&id).filter(|row| row["parent_id"] == product).cloned().ok_or_else(unknown)?;
         self.merge_variation(&mut row, product, fields, image);
         Ok(self.keep(row, false))
@@ -237,7 +268,8 @@ impl Stock {
         let chosen = chosen.as_array().cloned().unwrap_or_default().into_iter().filter_map(|choice| {
             let attribute = known.iter().find(|attribute| {
                 attribute["variation"] == true
-                    && (attribute["name"] == choice["name"] || (choice["id"].is_u64() && attribute["id"] == choice["id"]))
+                    && (attribute["name"] == choice["name"]
+                        || (choice["id"].is_u64() && attribute["id"] == choice["id"]))
             })?;
             Some(json!({ "id": attribute["id"], "name": attribute["name"], "option": choice["option"] }))
         });
@@ -280,7 +312,9 @@ fn meta(row: &mut Row, value: &Value) {
             row["sku"] = json!(forms::one_line(entry["value"].as_str().unwrap_or_default()));
             continue;
         }
-        let Some(list) = row.get_mut("meta_data").and_then(Value::as_array_mut).filter(|_| key != "_price") else { continue };
+        let Some(list) = row.get_mut("meta_data").and_then(Value::as_array_mut).filter(|_| key != "_price") else {
+            continue;
+        };
         let known = list.iter().position(|known| known["key"] == key.as_str());
         match (known, entry["value"].is_null()) {
             (Some(at), true) => {
