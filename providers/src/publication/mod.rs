@@ -64,7 +64,7 @@ impl Shops {
                 .sharing(shared, config.pace.limits(Name::Publication))
         };
         Ok(Self {
-            http,
+            http: Arc::clone(&http),
             shopify: service(None),
             woocommerce: service(Some(Arc::new(woocommerce::Rest::new(Arc::clone(&http))))),
             prestashop: service(None),
