@@ -34,6 +34,7 @@ pub use plain::plain;
 pub use send::{Body, Calls, Http, Reply, Request, Transport};
 pub use shop::Shop;
 pub use store::{Credentials, DEFAULT_STORE, Store};
+pub use woocommerce::Item;
 
 use crate::{
     chain::{AllServices, Policy, Provider, Service},
@@ -90,6 +91,29 @@ impl Shops {
     /// As [`Http::picture`].
     pub async fn picture(&self, address: &url::Url) -> Result<bytes::Bytes, ProviderError> {
         self.http.picture(address).await
+    }
+
+    /// Carries out many orders at one store within one attempt: the outcomes are in their order, each its own. Shops that take many
+    /// products in a call get them so.
+    ///
+    /// # Errors
+    /// [`ProviderError::Misconfigured`] for an address that is never asked.
+    pub async fn carry_out_all(
+        &self,
+        store: &Store,
+        policy: Policy<'_>,
+        items: &mut [Item<'_>],
+    ) -> Result<Vec<Result<Publication, PublishError>>, ProviderError> {
+        if store.shop() == Shop::Woocommerce {
+            let api = woocommerce::WooCommerce::new(Calls::new(&self.woocommerce, store, policy));
+            return Ok(woocommerce::bulk(&api, items).await);
+        }
+        let api = self.open(store, policy)?;
+        let mut outcomes = Vec::with_capacity(items.len());
+        for item in items {
+            outcomes.push(carry_out(&*api, item.order, &mut item.desk).await);
+        }
+        Ok(outcomes)
     }
 
     /// A store for the calls of one attempt, whatever the mode is.

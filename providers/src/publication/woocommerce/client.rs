@@ -20,6 +20,8 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) const LONG_TIMEOUT: Duration = Duration::from_secs(120);
 /// The most that the API lists at once.
 pub(super) const PAGE: usize = 100;
+/// Texts as they were written, as answers to writes show them; otherwise they come with paragraphs and what plugins put in.
+pub(super) const EDIT: (&str, &str) = ("context", "edit");
 /// So many pages of a list are read, and no more.
 const MOST_PAGES: usize = 50;
 const TYPE: &str = "application/json";
@@ -44,25 +46,30 @@ impl<'a> Client<'a> {
     }
 
     pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Said, ProviderError> {
-        self.send(Method::GET, path, query, None, TIMEOUT).await.map(|(_, said)| said)
+        self.send(Method::GET, path, query, None, TIMEOUT).await
     }
 
     pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Said, ProviderError> {
-        self.send(Method::POST, path, &[], Some(body), TIMEOUT).await.map(|(_, said)| said)
+        self.send(Method::POST, path, &[], Some(body), TIMEOUT).await
     }
 
     pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Said, ProviderError> {
-        self.send(Method::PUT, path, &[], Some(body), TIMEOUT).await.map(|(_, said)| said)
+        self.send(Method::PUT, path, &[], Some(body), TIMEOUT).await
+    }
+
+    /// Many items at once, each of which takes its time.
+    pub(super) async fn batch(&self, body: &Value) -> Result<Said, ProviderError> {
+        self.send(Method::POST, "/products/batch", &[], Some(body), LONG_TIMEOUT).await
     }
 
     /// The same for a body with pictures that the shop fetches meanwhile.
     pub(super) async fn put_pictures(&self, path: &str, body: &Value) -> Result<Said, ProviderError> {
-        self.send(Method::PUT, path, &[], Some(body), LONG_TIMEOUT).await.map(|(_, said)| said)
+        self.send(Method::PUT, path, &[], Some(body), LONG_TIMEOUT).await
     }
 
     /// For good. What is gone is no error.
     pub(super) async fn delete(&self, path: &str) -> Result<(), ProviderError> {
-        let (_, said) = self.send(Method::DELETE, path, &[("force", "true")], None, TIMEOUT).await?;
+        let said = self.send(Method::DELETE, path, &[("force", "true")], None, TIMEOUT).await?;
         match said {
             Err(refusal) if !refusal.is_gone() => Err(unexpected(&refusal)),
             _ => Ok(()),
@@ -123,13 +130,12 @@ impl<'a> Client<'a> {
         query: &[(&str, &str)],
         body: Option<&Value>,
         timeout: Duration,
-    ) -> Result<(u16, Said), ProviderError> {
+    ) -> Result<Said, ProviderError> {
         let is_write = method != Method::GET;
         let query = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let body = body.map_or(Body::None, |body| Body::Text(TYPE, body.to_string()));
         let request = Request { method, path: format!("{API}{path}"), query, body, timeout, is_write };
-        let reply = self.calls.send(&request).await?;
-        Ok((reply.status, read(&reply)?))
+        read(&self.calls.send(&request).await?)
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
         fault::{Fault, Wrong},
         listing::Listing,
     },
-    client::{Client, PAGE, not_as_documented},
+    client::{Client, EDIT, PAGE, not_as_documented},
     normal::language,
     read::{MARK, Reader, VARIATIONS, id, is_variable, meta, text},
     refusals::unexpected,
@@ -33,7 +33,7 @@ impl Client<'_> {
     /// Finds a product, hidden and trashed ones too.
     pub(super) async fn find(&self, key: Key<'_>, listing: &Listing) -> Result<Found, ProviderError> {
         if let Some(external_id) = &listing.external_id {
-            match self.get(&format!("/products/{external_id}"), &[]).await? {
+            match self.get(&format!("/products/{external_id}"), &[EDIT]).await? {
                 Ok(raw) if is_of(&raw, key) => return self.found(raw, key, listing).await,
                 // It has become another one's, or a merchant gave it another SKU.
                 Ok(_) => {}
@@ -45,7 +45,7 @@ impl Client<'_> {
         // `any` leaves out the trash, which still holds the SKU (W14).
         for status in ["any", "trash"] {
             let per_page = PAGE.to_string();
-            let query = [("sku", wanted.as_str()), ("status", status), ("per_page", &per_page)];
+            let query = [("sku", wanted.as_str()), ("status", status), ("per_page", &per_page), EDIT];
             let rows = match self.get("/products", &query).await? {
                 Ok(Value::Array(rows)) => rows,
                 Ok(other) => return Err(not_as_documented("/products", &other)),

@@ -4,6 +4,7 @@
 //! `variations`, `bulk`.
 
 mod body;
+mod bulk;
 mod client;
 mod find;
 mod normal;
@@ -20,6 +21,8 @@ mod weight;
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
+pub use bulk::Item;
+pub(super) use bulk::bulk;
 pub(super) use rest::Rest;
 
 use self::{
@@ -94,19 +97,7 @@ impl StoreApi for WooCommerce<'_> {
     }
 
     async fn create(&self, key: Key<'_>, patch: &Patch) -> Result<Seen, PublishError> {
-        let patch = normal::in_own_language(patch, normal::language(self.client.store()));
-        let has_variants = patch.variants.set().is_some_and(|variants| !variants.is_empty());
-        let shape = if has_variants { Shape::BecomesVariable } else { Shape::Simple };
-        let mut body = self.client.body(&patch, &Value::Null, shape).await?;
-        body.retain(|_, value| value != "");
-        let mark = json!({ "key": MARK, "value": key.mark() });
-        match body.entry("meta_data").or_insert_with(|| json!([])) {
-            Value::Array(meta) => meta.push(mark),
-            other => *other = json!([mark]),
-        }
-        body.insert("type".to_owned(), json!(if has_variants { "variable" } else { "simple" }));
-        body.insert("status".to_owned(), json!("draft"));
-        body.insert("sku".to_owned(), json!(sku(key.sku)));
+        let body = self.body_of_new(key, patch).await?;
         let made = match self.client.post("/products", &Value::Object(body)).await? {
             Ok(made) => made,
             Err(refusal)
@@ -120,13 +111,8 @@ impl StoreApi for WooCommerce<'_> {
             let error = not_as_documented("/products", &made).to_string();
             return Err(ProviderError::UnknownOutcome { service: rest::SHOP, message: error }.into());
         };
-        // As it is shown from now on: the answer to a write shows texts otherwise.
         let listing = Listing { external_id: Some(external_id.to_string()), ..Listing::default() };
-        match self.client.find(key, &listing).await? {
-            Found::Product(seen) => Ok(*seen),
-            Found::Foreign(fault) => Err(fault.into()),
-            Found::Nothing => Err(transient("the product went away right after it was made", None).into()),
-        }
+        Ok(self.client.reader(key, &listing).seen(made))
     }
 
     async fn write(&self, seen: &Seen, patch: &Patch, desk: &mut Desk<'_>) -> Result<(), PublishError> {
@@ -196,6 +182,24 @@ impl StoreApi for WooCommerce<'_> {
 }
 
 impl WooCommerce<'_> {
+    /// The body by which a product is made: all but pictures and variants.
+    async fn body_of_new(&self, key: Key<'_>, patch: &Patch) -> Result<Map<String, Value>, PublishError> {
+        let patch = normal::in_own_language(patch, normal::language(self.client.store()));
+        let has_variants = patch.variants.set().is_some_and(|variants| !variants.is_empty());
+        let shape = if has_variants { Shape::BecomesVariable } else { Shape::Simple };
+        let mut body = self.client.body(&patch, &Value::Null, shape).await?;
+        body.retain(|_, value| value != "");
+        let mark = json!({ "key": MARK, "value": key.mark() });
+        match body.entry("meta_data").or_insert_with(|| json!([])) {
+            Value::Array(meta) => meta.push(mark),
+            other => *other = json!([mark]),
+        }
+        body.insert("type".to_owned(), json!(if has_variants { "variable" } else { "simple" }));
+        body.insert("status".to_owned(), json!("draft"));
+        body.insert("sku".to_owned(), json!(sku(key.sku)));
+        Ok(body)
+    }
+
     async fn put(&self, path: &str, body: Map<String, Value>) -> Result<Value, PublishError> {
         self.client.put(path, &Value::Object(body)).await?.map_err(|refusal| refused(&refusal, ""))
     }

@@ -125,6 +125,12 @@ impl WooCommerce {
         self.shop.is_held.send_replace(true);
     }
 
+    /// How many creations wait.
+    #[must_use]
+    pub fn n_waiting(&self) -> usize {
+        lock(&self.shop.state).n_waiting
+    }
+
     /// Creations that wait go on.
     pub fn release(&self) {
         self.shop.is_held.send_replace(false);

@@ -133,15 +133,20 @@ pub(super) async fn list(call: Call) -> Response {
     };
     // The newest first, as WordPress lists.
     let ids: Vec<u64> = state.rows.iter().rev().filter(|(_, row)| is_listed(row)).map(|(id, _)| *id).collect();
-    let rows = ids.into_iter().map(|id| state.product(id, false)).collect();
+    let rows = ids.into_iter().map(|id| read_as(&state, &pairs, id)).collect();
     drop(state);
     paged(&call.uri, rows)
+}
+
+/// With `context=edit` as it was written, otherwise as customers get it.
+fn read_as(state: &Stock, pairs: &[(String, String)], id: u64) -> Value {
+    if value(pairs, "context") == Some("edit") { state.raw(id) } else { state.product(id, false) }
 }
 
 pub(super) async fn read(Path(id): Path<u64>, call: Call) -> Response {
     let state = lock(&call.shop.state);
     match state.rows.contains_key(&id) {
-        true => Json(state.product(id, false)).into_response(),
+        true => Json(read_as(&state, &pairs(&call.uri), id)).into_response(),
         false => unknown_product(StatusCode::NOT_FOUND).into_response(),
     }
 }
@@ -157,8 +162,10 @@ pub(super) async fn create(call: Call) -> Response {
             call.body.get("images").map(|images| state.fetch(images, true, url)).transpose()?
         };
         let mut held = call.shop.is_held.subscribe();
+        lock(&call.shop.state).n_waiting += 1;
         let _ = held.wait_for(|is_held| !is_held).await;
         let mut state = lock(&call.shop.state);
+        state.n_waiting -= 1;
         let id = state.create(&call.body, fetched, url)?;
         Ok(state.product(id, true))
     });
@@ -214,7 +221,8 @@ pub(super) async fn variations(Path(id): Path<u64>, call: Call) -> Response {
     if !state.rows.contains_key(&id) {
         return unknown_product(StatusCode::NOT_FOUND).into_response();
     }
-    let rows = state.variations(id).into_iter().map(|id| state.variation(id)).collect();
+    let pairs = pairs(&call.uri);
+    let rows = state.variations(id).into_iter().map(|id| read_as(&state, &pairs, id)).collect();
     drop(state);
     paged(&call.uri, rows)
 }

@@ -69,6 +69,8 @@ pub(super) struct Stock {
     /// Each state in which customers saw a product.
     pub(super) shown: Vec<Value>,
     n_changes: u64,
+    /// Creations that are held.
+    pub(super) n_waiting: usize,
 }
 
 pub(super) fn text<'v>(row: &'v Row, name: &str) -> &'v str {
@@ -148,6 +150,17 @@ impl Stock {
         }
         row.insert("variations".to_owned(), json!(self.variations(id)));
         Value::Object(row)
+    }
+
+    /// A row as it is written, without what it has from another.
+    pub(super) fn raw(&self, id: u64) -> Value {
+        let mut shown = self.product(id, true);
+        if shown["type"] == "variation" {
+            for name in ["sku", "weight", "image"] {
+                shown[name] = self.rows[&id][name].clone();
+            }
+        }
+        shown
     }
 
     /// A variation, with what it has from its product where it has none of its own (W40, W38m).
