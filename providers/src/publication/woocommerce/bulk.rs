@@ -87,10 +87,12 @@ pub(in super::super) async fn bulk(
     outcomes.into_values().collect()
 }
 
-/// What goes into a batch: a product that nothing is remembered of, without what takes calls of its own. `None`: it goes its own way.
+/// What goes into a batch: a product that was not in the shop, without what takes calls of its own. `None`: it goes its own way.
 async fn prepared(api: &WooCommerce<'_>, at: usize, item: &Item<'_>) -> Result<Option<Simple>, PublishError> {
     let Item { order, desk } = item;
-    let is_new = desk.listing == Listing::default() && order.action == Action::Publish && !order.key.sku.contains(',');
+    let Listing { external_id, creating, written, .. } = &desk.listing;
+    let is_new = external_id.is_none() && creating.is_none() && written.is_empty();
+    let is_new = is_new && order.action == Action::Publish && !order.key.sku.contains(',');
     let patch = not_superseded(order, desk).with_prices_of_variants();
     let is_plain = patch.variants.is_kept()
         && patch.options.is_kept()

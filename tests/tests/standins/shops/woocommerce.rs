@@ -1,5 +1,6 @@
 //! One product in a shop with WooCommerce, from its creation to its end.
 
+mod bulk;
 mod held;
 mod made;
 mod skus;

@@ -7,7 +7,7 @@ use providers::{
 use serde_json::json;
 use tests::standins::Fault;
 
-use super::{SKU, mug, n_writes, start, the_one, till};
+use super::{SKU, mug, n_writes, start, the_one};
 
 fn provider(error: PublishError) -> ProviderError {
     match error {
@@ -155,6 +155,6 @@ async fn a_store_is_tested_without_a_change() {
         matches!(&refused, ProviderError::Misconfigured { message, .. } if message.contains("Read/Write")),
         "{refused}"
     );
-    let other = till(&shop, "X");
+    let other = super::till(&shop, "X");
     assert!(other.test().await.is_err());
 }

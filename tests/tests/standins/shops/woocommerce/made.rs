@@ -4,7 +4,7 @@ use providers::publication::{Action, Change, Field, Patch, PublicationStatus, St
 use serde_json::{Value, json};
 use tests::standins::woocommerce::WooCommerce;
 
-use super::{super::every_drop, SKU, euros, mug, n_writes, picture, set, start, the_one, till};
+use super::{super::every_drop, SKU, euros, mug, n_writes, picture, set, start, the_one};
 
 /// What was ordered with [`mug`], as the shop keeps it.
 #[track_caller]
@@ -335,7 +335,7 @@ async fn a_later_jobs_fields_are_not_undone_by_an_earlier_one() {
     till.publish("2", &Patch { price: euros("15"), stock: Field::Set(9), ..Patch::default() }).await;
     let product = the_one(&shop, "late");
     assert_eq!((&product["regular_price"], &product["stock_quantity"]), (&json!("20"), &json!(9)));
-    let other = till(&shop, "OTHER");
+    let other = super::till(&shop, "OTHER");
     assert_eq!(other.carry_out("1", Action::Delete, &Patch::default()).await.status, PublicationStatus::Deleted);
     assert_eq!(shop.all().len(), 1);
 }

@@ -1,6 +1,6 @@
 //! Whose SKU it is: W12 to W20b.
 
-use providers::publication::{Action, Field, Patch, PublicationStatus};
+use providers::publication::{Action, Field, Patch, PublicationStatus, Status};
 use serde_json::json;
 
 use super::{SKU, euros, mug, n_writes, set, start, the_one, till};
@@ -53,7 +53,7 @@ async fn a_product_in_the_trash_is_revived() {
     for till in [till, super::till(&shop, SKU)] {
         shop.trash(id);
         let price = if till.listing().external_id.is_some() { "20" } else { "21" };
-        let patch = Patch { price: euros(price), status: Field::Set(Default::default()), ..mug() };
+        let patch = Patch { price: euros(price), status: Field::Set(Status::Active), ..mug() };
         assert_eq!(till.publish("2", &patch).await.status, PublicationStatus::Published);
         let product = the_one(&shop, "revived");
         assert_eq!(

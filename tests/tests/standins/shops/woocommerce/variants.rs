@@ -4,9 +4,7 @@ use providers::publication::{Action, Field, Patch, PublicationStatus, Variant};
 use serde_json::{Value, json};
 use tests::standins::woocommerce::WooCommerce;
 
-use super::{
-    super::every_drop, SKU, colours, euros, mug, mugs, n_writes, set, start, the_one, till, variant, variation,
-};
+use super::{super::every_drop, SKU, colours, euros, mug, mugs, n_writes, set, start, the_one, variant, variation};
 
 #[track_caller]
 fn assert_are_the_mugs(product: &Value, about: &str) {
@@ -196,7 +194,7 @@ async fn a_variants_sku_that_is_taken_is_named() {
     let refused = till.try_carry_out("1", Action::Publish, &mugs()).await.unwrap_err().to_string();
     assert!(refused.starts_with("variants.MUG-B.sku: ") && refused.contains(&format!("product {id}")), "{refused}");
     assert!(shop.shown().iter().all(|state| state["id"] == id), "it was never shown");
-    let other = till(&shop, "OTHER").try_carry_out("1", Action::Publish, &mug()).await;
+    let other = super::till(&shop, "OTHER").try_carry_out("1", Action::Publish, &mug()).await;
     assert!(other.is_ok());
 }
 
