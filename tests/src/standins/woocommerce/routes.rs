@@ -82,6 +82,10 @@ pub(super) async fn index() -> Response {
 }
 
 pub(super) async fn no_route() -> Response {
+    not_there()
+}
+
+fn not_there() -> Response {
     let message = "No route was found matching the URL and request method.";
     Refusal::new(StatusCode::NOT_FOUND, "rest_no_route", message).into_response()
 }
@@ -325,8 +329,7 @@ pub(super) async fn terms(call: Call) -> Response {
     let kind = kind(&call.uri);
     let state = lock(&call.shop.state);
     if kind == "brands" && !state.settings.has_brands {
-        drop(state);
-        return no_route().await;
+        return not_there();
     }
     let rows = state.search(kind, value(&pairs(&call.uri), "search"));
     drop(state);
