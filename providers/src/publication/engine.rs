@@ -342,7 +342,7 @@ async fn create(
 }
 
 /// A creation was not answered, and the shop may still be at it: whoever looked now could find nothing and make a second one.
-fn still_coming(order: Order<'_>, until_ms: u64) -> PublishError {
+pub(super) fn still_coming(order: Order<'_>, until_ms: u64) -> PublishError {
     let wait_ms = until_ms.saturating_sub(order.now_ms).max(1_000);
     ProviderError::Held {
         service: "publication",
@@ -354,7 +354,7 @@ fn still_coming(order: Order<'_>, until_ms: u64) -> PublishError {
 }
 
 /// Notes that these fields are this job's, before they are written.
-async fn claim(order: Order<'_>, patch: &Patch, desk: &mut Desk<'_>) -> Result<(), PublishError> {
+pub(super) async fn claim(order: Order<'_>, patch: &Patch, desk: &mut Desk<'_>) -> Result<(), PublishError> {
     if order.keep_edits {
         // It says nothing new, so what an earlier job says that comes after it counts.
         return Ok(());
@@ -375,14 +375,14 @@ async fn claim(order: Order<'_>, patch: &Patch, desk: &mut Desk<'_>) -> Result<(
 }
 
 /// What of the patch no later job has set.
-fn not_superseded(order: &Order<'_>, desk: &Desk<'_>) -> Patch {
+pub(super) fn not_superseded(order: &Order<'_>, desk: &Desk<'_>) -> Patch {
     let names = order.patch.names();
     let names = names.into_iter().filter(|name| !desk.listing.is_superseded(name, order.job)).collect();
     order.patch.only(&names)
 }
 
 /// What a product cannot be made without.
-fn needed(patch: &Patch) -> Result<(), PublishError> {
+pub(super) fn needed(patch: &Patch) -> Result<(), PublishError> {
     let faults: Vec<Fault> = [("title", patch.title.set().is_none()), ("price", patch.price.set().is_none())]
         .into_iter()
         .filter(|(_, is_missing)| *is_missing)
@@ -411,7 +411,13 @@ async fn note_place(seen: &Seen, order: Order<'_>, desk: &mut Desk<'_>) -> Resul
 
 /// What is yet to be written. A field that the shop rewrites is as it should be when it shows what it made of the same words before, or
 /// right after they were written.
-fn differing(seen: &Fields, wanted: &Fields, api: &dyn StoreApi, desk: &Desk<'_>, was_written: bool) -> Vec<Change> {
+pub(super) fn differing(
+    seen: &Fields,
+    wanted: &Fields,
+    api: &dyn StoreApi,
+    desk: &Desk<'_>,
+    was_written: bool,
+) -> Vec<Change> {
     let mut changes = changes(seen, wanted);
     changes.retain(|change| {
         if !api.rewrites(&change.field) {
@@ -428,7 +434,7 @@ fn differing(seen: &Fields, wanted: &Fields, api: &dyn StoreApi, desk: &Desk<'_>
 }
 
 /// What was changed, in the shop's own words.
-fn made(was: &Fields, is: &Fields, wanted: &Fields, is_new: bool) -> Vec<Change> {
+pub(super) fn made(was: &Fields, is: &Fields, wanted: &Fields, is_new: bool) -> Vec<Change> {
     let shown = |fields: &Fields, field: &str| fields.get(field).cloned().unwrap_or_default();
     let changed = wanted.keys().filter_map(|field| {
         let change = Change { field: field.clone(), was: shown(was, field), becomes: shown(is, field) };
@@ -454,7 +460,7 @@ fn shown_status(visible: bool) -> Value {
     if visible { json!("active") } else { json!("draft") }
 }
 
-fn told(status: PublicationStatus, seen: &Seen, changes: Vec<Change>) -> Publication {
+pub(super) fn told(status: PublicationStatus, seen: &Seen, changes: Vec<Change>) -> Publication {
     let external_id = Some(seen.external_id.clone());
     Publication {
         status,
@@ -471,7 +477,7 @@ fn nothing(status: PublicationStatus) -> Publication {
 
 impl Patch {
     /// The same with the product's price for each variant that says none of its own.
-    fn with_prices_of_variants(mut self) -> Self {
+    pub(super) fn with_prices_of_variants(mut self) -> Self {
         if let Field::Set(variants) = &mut self.variants {
             for variant in variants.iter_mut().filter(|variant| variant.price.is_kept()) {
                 variant.price.clone_from(&self.price);

@@ -1,7 +1,8 @@
 //! Products to stores: what a job says of a product, the shops' interfaces behind one trait ([`StoreApi`]), and what brings the one into the
 //! other ([`carry_out`]). [`Shops`] has what all stores share.
 //!
-//! Order, lowest first: `shop`, `store`, `patch`, `fields`, `plain`, `fault`, `error`, `listing`, `send`, `api`, `engine`, `mock`.
+//! Order, lowest first: `shop`, `store`, `patch`, `fields`, `plain`, `fault`, `error`, `listing`, `send`, `api`, `engine`, `mock`,
+//! `woocommerce`.
 
 mod api;
 mod engine;
@@ -15,6 +16,7 @@ mod plain;
 mod send;
 mod shop;
 mod store;
+mod woocommerce;
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,6 +34,7 @@ pub use plain::plain;
 pub use send::{Body, Calls, Http, Reply, Request, Transport};
 pub use shop::Shop;
 pub use store::{Credentials, DEFAULT_STORE, Store};
+pub use woocommerce::Item;
 
 use crate::{
     chain::{AllServices, Policy, Provider, Service},
@@ -62,9 +65,9 @@ impl Shops {
                 .sharing(shared, config.pace.limits(Name::Publication))
         };
         Ok(Self {
-            http,
+            http: Arc::clone(&http),
             shopify: service(None),
-            woocommerce: service(None),
+            woocommerce: service(Some(Arc::new(woocommerce::Rest::new(Arc::clone(&http))))),
             prestashop: service(None),
             stores: store::of_environment(config),
         })
@@ -90,6 +93,29 @@ impl Shops {
         self.http.picture(address).await
     }
 
+    /// Carries out many orders at one store within one attempt: the outcomes are in their order, each its own. Shops that take many
+    /// products in a call get them so.
+    ///
+    /// # Errors
+    /// [`ProviderError::Misconfigured`] for an address that is never asked.
+    pub async fn carry_out_all(
+        &self,
+        store: &Store,
+        policy: Policy<'_>,
+        items: &mut [Item<'_>],
+    ) -> Result<Vec<Result<Publication, PublishError>>, ProviderError> {
+        if store.shop() == Shop::Woocommerce {
+            let api = woocommerce::WooCommerce::new(Calls::new(&self.woocommerce, store, policy));
+            return Ok(woocommerce::bulk(&api, items).await);
+        }
+        let api = self.open(store, policy)?;
+        let mut outcomes = Vec::with_capacity(items.len());
+        for item in items {
+            outcomes.push(carry_out(&*api, item.order, &mut item.desk).await);
+        }
+        Ok(outcomes)
+    }
+
     /// A store for the calls of one attempt, whatever the mode is.
     ///
     /// # Errors
@@ -102,6 +128,9 @@ impl Shops {
         };
         let calls = Calls::new(service, store, policy);
         let shop = calls.store.shop();
+        if shop == Shop::Woocommerce {
+            return Ok(Box::new(woocommerce::WooCommerce::new(calls)));
+        }
         Err(ProviderError::Held {
             service: shop.name(),
             hold: Hold::NotConfigured,
