@@ -1,7 +1,7 @@
 //! Products to stores: what a job says of a product, the shops' interfaces behind one trait ([`StoreApi`]), and what brings the one into the
 //! other ([`carry_out`]). [`Shops`] has what all stores share.
 //!
-//! Order, lowest first: `shop`, `store`, `patch`, `fields`, `plain`, `fault`, `error`, `listing`, `send`, `api`, `engine`, `mock`.
+//! Order, lowest first: `shop`, `store`, `patch`, `fields`, `plain`, `fault`, `error`, `listing`, `send`, `api`, `engine`, `mock`, `prestashop`.
 
 mod api;
 mod engine;
@@ -12,6 +12,7 @@ mod listing;
 mod mock;
 mod patch;
 mod plain;
+mod prestashop;
 mod send;
 mod shop;
 mod store;
@@ -63,7 +64,7 @@ impl Shops {
         Ok(Self {
             shopify: service(None),
             woocommerce: service(None),
-            prestashop: service(None),
+            prestashop: service(Some(Arc::new(prestashop::PrestaShop::new(Arc::clone(&http))))),
             stores: store::of_environment(config),
         })
     }
@@ -91,6 +92,9 @@ impl Shops {
             Shop::Prestashop => &self.prestashop,
         };
         let calls = Calls::new(service, store, policy);
+        if store.shop() == Shop::Prestashop {
+            return Ok(Box::new(prestashop::Presta::new(calls)));
+        }
         let shop = calls.store.shop();
         Err(ProviderError::Held {
             service: shop.name(),

@@ -160,7 +160,11 @@ impl Http {
     pub(super) fn new(allow_hosts: &[String]) -> Result<Self, ProviderError> {
         let guard = Guard::new(allow_hosts);
         let client = || {
-            http::client().user_agent(AGENT).connect_timeout(CONNECT_TIMEOUT).redirect(redirect::Policy::none()).no_proxy()
+            http::client()
+                .user_agent(AGENT)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .redirect(redirect::Policy::none())
+                .no_proxy()
         };
         let built = |client: reqwest::ClientBuilder| {
             client.build().map_err(|error| ProviderError::Misconfigured {
@@ -168,11 +172,7 @@ impl Http {
                 message: format!("no HTTP client can be built: {error}"),
             })
         };
-        Ok(Self {
-            guarded: built(client().dns_resolver(Arc::new(guard.clone())))?,
-            open: built(client())?,
-            guard,
-        })
+        Ok(Self { guarded: built(client().dns_resolver(Arc::new(guard.clone())))?, open: built(client())?, guard })
     }
 
     /// Why a store's address is never asked; `None`: it may be.
