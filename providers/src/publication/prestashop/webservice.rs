@@ -194,8 +194,10 @@ impl<'a> Webservice<'a> {
         if reply.status == 404 {
             return Ok(Vec::new());
         }
-        let list = content(&reply, &format!("GET {path}"))?;
-        Ok(list.children.iter().filter_map(|row| row.attribute("id")?.parse().ok()).collect())
+        // Sizes may stand beside it.
+        let root = Node::parse(&reply.body).map_err(|error| transient(format!("GET {path}: {error}")))?;
+        let list = root.child("image").map(|list| list.children.as_slice()).unwrap_or_default();
+        Ok(list.iter().filter_map(|row| row.attribute("id")?.parse().ok()).collect())
     }
 
     /// Whether the shop has the file of a picture, and not only its row.
