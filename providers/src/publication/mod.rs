@@ -27,6 +27,7 @@ pub use error::PublishError;
 pub use fault::{Fault, Wrong};
 pub use fields::{Change, Fields, money};
 pub use listing::{Brought, Creating, Desk, Listing, Notes, Written};
+pub use mock::{mock_id, mock_store};
 pub use patch::{Field, Patch, Picture, ProductOption, Status, Texts, Variant};
 pub use plain::plain;
 pub use send::{Body, Calls, Http, Reply, Request, Transport};
@@ -44,6 +45,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// The shops' interfaces, one service each, and the stores that the environment tells of.
 #[derive(Debug)]
 pub struct Shops {
+    http: Arc<Http>,
     shopify: Service<dyn Transport>,
     woocommerce: Service<dyn Transport>,
     prestashop: Service<dyn Transport>,
@@ -60,8 +62,8 @@ impl Shops {
             Service::new(Name::Publication, real, reals, Arc::new(Nobody) as Arc<dyn Transport>, TIMEOUT)
                 .sharing(shared, config.pace.limits(Name::Publication))
         };
-        let _ = &http;
         Ok(Self {
+            http,
             shopify: service(None),
             woocommerce: service(None),
             prestashop: service(Some(Arc::new(prestashop::PrestaShop::new(Arc::clone(&http))))),
@@ -79,6 +81,14 @@ impl Shops {
     #[must_use]
     pub fn stores(&self) -> &[Store] {
         &self.stores
+    }
+
+    /// The bytes of a picture at an address that a job names.
+    ///
+    /// # Errors
+    /// As [`Http::picture`].
+    pub async fn picture(&self, address: &url::Url) -> Result<bytes::Bytes, ProviderError> {
+        self.http.picture(address).await
     }
 
     /// A store for the calls of one attempt, whatever the mode is.
