@@ -63,7 +63,7 @@ impl Shops {
                 .sharing(shared, config.pace.limits(Name::Publication))
         };
         Ok(Self {
-            http,
+            http: Arc::clone(&http),
             shopify: service(None),
             woocommerce: service(None),
             prestashop: service(Some(Arc::new(prestashop::PrestaShop::new(Arc::clone(&http))))),

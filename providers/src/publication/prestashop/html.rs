@@ -67,6 +67,7 @@ pub(super) fn clean(html: &str) -> String {
             .tags(tags)
             .clean_content_tags(HashSet::from(EMPTIED))
             .tag_attributes(HashMap::from(attributes))
+            .link_rel(None)
             .url_schemes(HashSet::from(["http", "https", "mailto", "tel"]));
         cleaner
     });

@@ -78,6 +78,11 @@ impl PrestaShop {
         lock(&self.shop.state).refuse_association = true;
     }
 
+    /// The shop can read no picture, or can again: each is refused and leaves a row without a file (P43).
+    pub fn refuse_pictures(&self, are_refused: bool) {
+        lock(&self.shop.state).refuse_pictures = are_refused;
+    }
+
     /// The key no longer exists, or does again.
     pub fn revoke(&self, is_revoked: bool) {
         lock(&self.shop.state).is_revoked = is_revoked;
@@ -114,7 +119,10 @@ impl PrestaShop {
         let own = self.front.url();
         let own = own.trim_start_matches("http://");
         for (shop, domain) in [("1", own), ("2", "other.example")] {
-            state.add("shop_urls", Row::of(&[("id_shop", shop), ("domain", domain), ("physical_uri", "/"), ("virtual_uri", "")]));
+            state.add(
+                "shop_urls",
+                Row::of(&[("id_shop", shop), ("domain", domain), ("physical_uri", "/"), ("virtual_uri", "")]),
+            );
         }
     }
 
@@ -145,7 +153,12 @@ impl PrestaShop {
         let mut state = lock(&self.shop.state);
         let id = state.add(
             "combinations",
-            Row::of(&[("id_product", &product.to_string()), ("reference", reference), ("price", "0"), ("minimal_quantity", "1")]),
+            Row::of(&[
+                ("id_product", &product.to_string()),
+                ("reference", reference),
+                ("price", "0"),
+                ("minimal_quantity", "1"),
+            ]),
         );
         state.add_stock(product, id);
         id
@@ -157,7 +170,11 @@ impl PrestaShop {
         let id = state.next_picture();
         let pictures = state.pictures.entry(product).or_default();
         pictures.cover.get_or_insert(id);
-        pictures.rows.push(state::Picture { id, name: name.to_owned(), file: Some(bytes::Bytes::from_static(b"\xff\xd8\xff")) });
+        pictures.rows.push(state::Picture {
+            id,
+            name: name.to_owned(),
+            file: Some(bytes::Bytes::from_static(b"\xff\xd8\xff")),
+        });
     }
 
     /// Somebody changes a field of the products with this reference in the back office.
@@ -238,9 +255,10 @@ impl PrestaShop {
     #[must_use]
     pub fn quantities(&self, reference: &str) -> Vec<i64> {
         let state = lock(&self.shop.state);
-        let rows = state.products(reference).into_iter().flat_map(|product| {
-            [1, 2].into_iter().map(move |shop| (product, shop)).collect::<Vec<_>>()
-        });
+        let rows = state
+            .products(reference)
+            .into_iter()
+            .flat_map(|product| [1, 2].into_iter().map(move |shop| (product, shop)).collect::<Vec<_>>());
         rows.filter_map(|(product, shop)| {
             let row = state.stock(product, 0, shop)?;
             state.row("stock_availables", row)?.text("quantity").parse().ok()

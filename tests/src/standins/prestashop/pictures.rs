@@ -25,7 +25,9 @@ pub(super) fn answer(state: &mut State, call: &Call, product: u64, picture: Opti
         (&Method::GET, Some(picture)) => file(state, product, picture),
         (&Method::POST, None) => add(state, call, product),
         // P73.
-        (&Method::POST, Some(picture)) if value(&call.pairs, "ps_method") == Some("PUT") => replace(state, call, product, picture),
+        (&Method::POST, Some(picture)) if value(&call.pairs, "ps_method") == Some("PUT") => {
+            replace(state, call, product, picture)
+        }
         (&Method::DELETE, Some(picture)) => delete(state, product, picture),
         // P74e.
         (&Method::DELETE, None) => Ok(StatusCode::OK.into_response()),
@@ -53,8 +55,11 @@ fn file(state: &State, product: u64, picture: u64) -> Result<Response, Refusal> 
 
 /// The name and bytes of the part `image`.
 fn part(call: &Call) -> Option<(String, Bytes)> {
-    let boundary = text(&call.headers, header::CONTENT_TYPE.as_str()).split_once("boundary=")?.1.trim_matches('"').to_owned();
-    let find = |from: usize, what: &[u8]| call.raw[from..].windows(what.len()).position(|window| window == what).map(|at| from + at);
+    let boundary =
+        text(&call.headers, header::CONTENT_TYPE.as_str()).split_once("boundary=")?.1.trim_matches('"').to_owned();
+    let find = |from: usize, what: &[u8]| {
+        call.raw[from..].windows(what.len()).position(|window| window == what).map(|at| from + at)
+    };
     let head = find(0, b"\r\n\r\n")?;
     let headers = String::from_utf8_lossy(&call.raw[..head]).into_owned();
     if !headers.contains("name=\"image\"") {
@@ -85,7 +90,7 @@ fn add(state: &mut State, call: &Call, product: u64) -> Result<Response, Refusal
     if state.row("products", product).is_none() {
         return Ok(StatusCode::NOT_FOUND.into_response());
     }
-    let (id, is_good) = (state.next_picture(), is_picture(&bytes));
+    let (id, is_good) = (state.next_picture(), is_picture(&bytes) && !state.refuse_pictures);
     let pictures = state.pictures.entry(product).or_default();
     if pictures.rows.is_empty() {
         pictures.cover = Some(id);
@@ -110,7 +115,9 @@ fn shown(product: u64, id: u64, bytes: &Bytes) -> Response {
 fn replace(state: &mut State, call: &Call, product: u64, picture: u64) -> Result<Response, Refusal> {
     let (name, bytes) = taken(call)?;
     let rows = state.pictures.get_mut(&product).map(|pictures| pictures.rows.as_mut_slice()).unwrap_or_default();
-    let Some(row) = rows.iter_mut().find(|row| row.id == picture) else { return Ok(StatusCode::NOT_FOUND.into_response()) };
+    let Some(row) = rows.iter_mut().find(|row| row.id == picture) else {
+        return Ok(StatusCode::NOT_FOUND.into_response());
+    };
     (row.name, row.file) = (name, Some(bytes.clone()));
     state.n_writes += 1;
     state.look();

@@ -34,14 +34,21 @@ pub(super) fn list(state: &State, resource: &Resource, call: &Call) -> Result<Re
                 return filter.passes(&id.to_string());
             }
             let texts = row.texts.get(field.as_str());
-            filter.passes(row.text(field)) && texts.is_none() || texts.is_some_and(|texts| texts.values().any(|text| filter.passes(text)))
+            filter.passes(row.text(field)) && texts.is_none()
+                || texts.is_some_and(|texts| texts.values().any(|text| filter.passes(text)))
         })
     };
     // Without a shop named, rows of all are shown (P36).
-    let of_shop = |row: &Row| resource.name != "stock_availables" || call.shop.is_none_or(|shop| row.number("id_shop") == shop);
+    let of_shop =
+        |row: &Row| resource.name != "stock_availables" || call.shop.is_none_or(|shop| row.number("id_shop") == shop);
     let limit = value(&call.pairs, "limit").and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
     let display = value(&call.pairs, "display").unwrap_or_default();
-    let rows = state.table(resource.name).into_iter().flatten().filter(|(id, row)| passes(**id, row) && of_shop(row)).take(limit);
+    let rows = state
+        .table(resource.name)
+        .into_iter()
+        .flatten()
+        .filter(|(id, row)| passes(**id, row) && of_shop(row))
+        .take(limit);
     let shown: String = rows
         .map(|(id, row)| match display {
             "" => format!("<{} id=\"{id}\"/>", resource.one),
@@ -69,8 +76,9 @@ fn show(state: &State, resource: &Resource, id: u64, row: &Row, fields: Option<&
     }
     for field in resource.texts.iter().filter(|field| is_asked(field)) {
         let languages = state.table("languages").into_iter().flatten().map(|(id, _)| id);
-        let texts: String =
-            languages.map(|id| format!("<language id=\"{id}\">{}</language>", xml::cdata(row.in_language(field, *id)))).collect();
+        let texts: String = languages
+            .map(|id| format!("<language id=\"{id}\">{}</language>", xml::cdata(row.in_language(field, *id))))
+            .collect();
         shown += &format!("<{field}>{texts}</{field}>");
     }
     if fields.is_some() {
@@ -88,7 +96,11 @@ fn show(state: &State, resource: &Resource, id: u64, row: &Row, fields: Option<&
     if resource.name == "combinations" {
         shown += &xml::value("quantity", "0");
     }
-    let lists: String = resource.lists.iter().map(|(list, one)| xml::list(list, one, &listed(state, resource, id, row, list))).collect();
+    let lists: String = resource
+        .lists
+        .iter()
+        .map(|(list, one)| xml::list(list, one, &listed(state, resource, id, row, list)))
+        .collect();
     if !lists.is_empty() {
         shown += &format!("<associations>{lists}</associations>");
     }
@@ -98,15 +110,22 @@ fn show(state: &State, resource: &Resource, id: u64, row: &Row, fields: Option<&
 fn listed(state: &State, resource: &Resource, id: u64, row: &Row, list: &str) -> Vec<u64> {
     match (resource.name, list) {
         ("products", "combinations") => state.variants(id),
-        ("products", "images") => {
-            state.pictures.get(&id).map(|pictures| pictures.rows.iter().map(|picture| picture.id).collect()).unwrap_or_default()
-        }
+        ("products", "images") => state
+            .pictures
+            .get(&id)
+            .map(|pictures| pictures.rows.iter().map(|picture| picture.id).collect())
+            .unwrap_or_default(),
         _ => row.list(list).to_vec(),
     }
 }
 
 /// POST, PUT and PATCH. Several rows in one body are all written, and the last is answered (P46f).
-pub(super) fn write(state: &mut State, resource: &'static Resource, call: &Call, body: &Element) -> Result<Response, Refusal> {
+pub(super) fn write(
+    state: &mut State,
+    resource: &'static Resource,
+    call: &Call,
+    body: &Element,
+) -> Result<Response, Refusal> {
     let mut answer = None;
     for sent in body.children.iter().filter(|child| child.name == resource.one) {
         answer = Some(write_one(state, resource, call, sent)?);
@@ -128,11 +147,17 @@ fn write_one(state: &mut State, resource: &'static Resource, call: &Call, sent: 
     }
     let is_product = resource.name == "products";
     if is_product && let Some(name) = READ_ONLY.into_iter().find(|name| sent.child(name).is_some()) {
-        return Err(refused(400, 93, format!("parameter \"{name}\" not writable. Please remove this attribute of this XML")));
+        return Err(refused(
+            400,
+            93,
+            format!("parameter \"{name}\" not writable. Please remove this attribute of this XML"),
+        ));
     }
     let mut row = match id {
         None => Row::default(),
-        Some(id) => state.row(resource.name, id).cloned().ok_or_else(|| refused(404, 92, "Some objects do not exist"))?,
+        Some(id) => {
+            state.row(resource.name, id).cloned().ok_or_else(|| refused(404, 92, "Some objects do not exist"))?
+        }
     };
     if call.method == Method::PUT && is_product && sent.child("position_in_category").is_some() {
         // P21c.
@@ -235,7 +260,8 @@ fn take_fields(state: &State, resource: &Resource, call: &Call, sent: &Element, 
                 }
                 // Those that are left out are emptied (P14), unknown ones ignored.
                 let texts = state.table("languages").into_iter().flatten().map(|(id, _)| {
-                    let text = element.children.iter().find(|child| child.id == Some(*id)).map(|child| child.text.clone());
+                    let text =
+                        element.children.iter().find(|child| child.id == Some(*id)).map(|child| child.text.clone());
                     (*id, text.unwrap_or_default())
                 });
                 row.texts.insert(field, texts.collect());

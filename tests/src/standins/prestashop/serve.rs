@@ -82,13 +82,20 @@ fn admitted(shop: &Shop, call: &Call, parts: &[&str]) -> Result<(), Response> {
         return Err((StatusCode::FOUND, [(header::LOCATION, "https://shop.example/?url=products")]).into_response());
     }
     if state.is_off {
-        return refuse(503, 22, "The PrestaShop webservice is disabled. Please activate it in the PrestaShop Back Office");
+        return refuse(
+            503,
+            22,
+            "The PrestaShop webservice is disabled. Please activate it in the PrestaShop Back Office",
+        );
     }
     match key.as_str() {
         "" => return refuse(401, 17, "Authentication key is empty"),
         key if key.len() != 32 => return refuse(401, 18, "Invalid authentication key format"),
         key if key != shop.key || state.is_revoked => {
-            let said = vec![(20, "Authentication key does not exist".to_owned()), (21, "Authentication key is not active".to_owned())];
+            let said = vec![
+                (20, "Authentication key does not exist".to_owned()),
+                (21, "Authentication key is not active".to_owned()),
+            ];
             return Err(answer(Err((401, said))));
         }
         _ => {}
@@ -130,12 +137,15 @@ fn dispatched(state: &mut State, call: &Call, parts: &[&str]) -> Response {
             None => answer(Err(refused(400, 27, "The images are of products"))),
         };
     }
-    let Some(resource) = resource(name) else { return answer(Err(refused(400, 27, "Resource of this type does not exist"))) };
+    let Some(resource) = resource(name) else {
+        return answer(Err(refused(400, 27, "Resource of this type does not exist")));
+    };
     let outcome = match (&call.method, id(1)) {
         (&Method::GET, None) => rows::list(state, resource, call),
         (&Method::GET, Some(id)) => Ok(rows::read(state, resource, id)),
         (&Method::DELETE, Some(id)) => rows::delete(state, resource, id),
-        (&Method::POST | &Method::PUT | &Method::PATCH, _) => match Element::parse(&String::from_utf8_lossy(&call.raw)) {
+        (&Method::POST | &Method::PUT | &Method::PATCH, _) => match Element::parse(&String::from_utf8_lossy(&call.raw))
+        {
             Some(body) => rows::write(state, resource, call, &body),
             None => return unparsed(&String::from_utf8_lossy(&call.raw)),
         },

@@ -43,6 +43,8 @@ pub(super) struct State {
     pub(super) html_warns: bool,
     /// The next association is refused, and the rest of the product saved (P55b).
     pub(super) refuse_association: bool,
+    /// Pictures are refused, their rows stay (P43).
+    pub(super) refuse_pictures: bool,
     pub(super) denied: BTreeSet<(String, String)>,
     pub(super) is_off: bool,
     pub(super) is_revoked: bool,
@@ -71,7 +73,9 @@ impl State {
             state.put("categories", id, row);
         }
         let country = COUNTRY.to_string();
-        for (name, value) in [("PS_LANG_DEFAULT", "1"), ("PS_HOME_CATEGORY", "2"), ("PS_COUNTRY_DEFAULT", &country), ("PS_TAX", "1")] {
+        for (name, value) in
+            [("PS_LANG_DEFAULT", "1"), ("PS_HOME_CATEGORY", "2"), ("PS_COUNTRY_DEFAULT", &country), ("PS_TAX", "1")]
+        {
             state.add("configurations", Row::of(&[("name", name), ("value", value), ("id_shop", "0")]));
         }
         state
@@ -143,13 +147,18 @@ impl State {
     /// The row of a product's stock in a shop; 0 is the product's own.
     pub(super) fn stock(&self, product: u64, variant: u64, shop: u64) -> Option<u64> {
         let mut rows = self.table("stock_availables")?.iter();
-        let is_it = |row: &Row| row.number("id_product") == product && row.number("id_product_attribute") == variant && row.number("id_shop") == shop;
+        let is_it = |row: &Row| {
+            row.number("id_product") == product
+                && row.number("id_product_attribute") == variant
+                && row.number("id_shop") == shop
+        };
         rows.find(|(_, row)| is_it(row)).map(|(id, _)| *id)
     }
 
     /// A row of its stock in each shop (P36).
     pub(super) fn add_stock(&mut self, product: u64, variant: u64) {
-        let shops: BTreeSet<u64> = self.table("shop_urls").into_iter().flatten().map(|(_, row)| row.number("id_shop")).collect();
+        let shops: BTreeSet<u64> =
+            self.table("shop_urls").into_iter().flatten().map(|(_, row)| row.number("id_shop")).collect();
         let (product, variant) = (product.to_string(), variant.to_string());
         for shop in if shops.is_empty() { BTreeSet::from([1]) } else { shops } {
             let shop = shop.to_string();
@@ -175,7 +184,8 @@ impl State {
         }
         for shop in [1, 2] {
             let rows: Vec<u64> = variants.iter().filter_map(|variant| self.stock(product, *variant, shop)).collect();
-            let quantity = |id: &u64| self.row("stock_availables", *id).and_then(|row| row.text("quantity").parse::<i64>().ok());
+            let quantity =
+                |id: &u64| self.row("stock_availables", *id).and_then(|row| row.text("quantity").parse::<i64>().ok());
             let sum: i64 = rows.iter().filter_map(quantity).sum();
             let own = self.stock(product, 0, shop);
             if let Some(row) = own.and_then(|own| self.row_mut("stock_availables", own)) {
@@ -223,7 +233,13 @@ impl State {
 
     fn text(&self, row: &Row, field: &str) -> Value {
         let code = |id: &u64| self.row("languages", *id).map_or("?", |row| row.text("iso_code")).to_owned();
-        row.texts.get(field).into_iter().flatten().map(|(id, text)| (code(id), json!(text))).collect::<Map<_, _>>().into()
+        row.texts
+            .get(field)
+            .into_iter()
+            .flatten()
+            .map(|(id, text)| (code(id), json!(text)))
+            .collect::<Map<_, _>>()
+            .into()
     }
 
     fn names(&self, table: &str, ids: &[u64]) -> Vec<String> {
@@ -267,8 +283,10 @@ impl State {
         let pictures = self.pictures.get(&id).unwrap_or(&nothing);
         let mut rows: Vec<&Picture> = pictures.rows.iter().collect();
         rows.sort_by_key(|picture| Some(picture.id) != pictures.cover);
-        let shown: Vec<&str> =
-            rows.iter().map(|picture| if picture.file.is_some() { picture.name.as_str() } else { "(no file)" }).collect();
+        let shown: Vec<&str> = rows
+            .iter()
+            .map(|picture| if picture.file.is_some() { picture.name.as_str() } else { "(no file)" })
+            .collect();
         json!({
             "id": id, "reference": row.text("reference"),
             "visible": row.text("active") == "1" && row.text("state") == "1",
@@ -287,6 +305,10 @@ impl State {
     }
 
     fn picture_name(&self, id: u64) -> Option<&str> {
-        self.pictures.values().flat_map(|pictures| &pictures.rows).find(|picture| picture.id == id).map(|picture| picture.name.as_str())
+        self.pictures
+            .values()
+            .flat_map(|pictures| &pictures.rows)
+            .find(|picture| picture.id == id)
+            .map(|picture| picture.name.as_str())
     }
 }
