@@ -2,7 +2,7 @@
 //! other ([`carry_out`]). [`Shops`] has what all stores share.
 //!
 //! Order, lowest first: `shop`, `store`, `patch`, `fields`, `plain`, `fault`, `error`, `listing`, `send`, `api`, `engine`, `mock`,
-//! `woocommerce`.
+//! `prestashop`, `woocommerce`.
 
 mod api;
 mod engine;
@@ -13,6 +13,7 @@ mod listing;
 mod mock;
 mod patch;
 mod plain;
+mod prestashop;
 mod send;
 mod shop;
 mod store;
@@ -68,7 +69,7 @@ impl Shops {
             http: Arc::clone(&http),
             shopify: service(None),
             woocommerce: service(Some(Arc::new(woocommerce::Rest::new(Arc::clone(&http))))),
-            prestashop: service(None),
+            prestashop: service(Some(Arc::new(prestashop::PrestaShop::new(Arc::clone(&http))))),
             stores: store::of_environment(config),
         })
     }
@@ -127,6 +128,9 @@ impl Shops {
             Shop::Prestashop => &self.prestashop,
         };
         let calls = Calls::new(service, store, policy);
+        if store.shop() == Shop::Prestashop {
+            return Ok(Box::new(prestashop::Presta::new(calls)));
+        }
         let shop = calls.store.shop();
         if shop == Shop::Woocommerce {
             return Ok(Box::new(woocommerce::WooCommerce::new(calls)));

@@ -1,5 +1,6 @@
 //! Publishing, driven against the stand-ins of the shops: what `providers::publication` does with one product, without queue and MongoDB.
 
+mod prestashop;
 mod woocommerce;
 
 use std::{
@@ -14,7 +15,9 @@ use fleet::Fleet;
 use futures::future::{BoxFuture, FutureExt};
 use providers::{
     Policy, ProviderError, Providers,
-    publication::{Action, Desk, Key, Listing, Notes, Order, Patch, Publication, PublishError, Shop, Store, carry_out},
+    publication::{
+        Action, Desk, Key, Listing, Notes, Order, Patch, Publication, PublishError, Shop, Store, StoreApi, carry_out,
+    },
 };
 use services::Config;
 use tests::standins::{Fault, Faults};
@@ -66,6 +69,11 @@ impl Till {
     /// What is remembered now.
     pub fn listing(&self) -> Listing {
         self.memory.0.lock().unwrap().clone()
+    }
+
+    /// The store's interface, as one attempt has it.
+    pub fn api<'a>(&'a self, policy: Policy<'a>) -> Box<dyn StoreApi + 'a> {
+        self.providers.publication.open(&self.store, policy).unwrap()
     }
 
     /// One run of the job `job`.
