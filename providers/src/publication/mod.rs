@@ -1,7 +1,8 @@
 //! Products to stores: what a job says of a product, the shops' interfaces behind one trait ([`StoreApi`]), and what brings the one into the
 //! other ([`carry_out`]). [`Shops`] has what all stores share.
 //!
-//! Order, lowest first: `shop`, `store`, `patch`, `fields`, `plain`, `fault`, `error`, `listing`, `send`, `api`, `engine`, `mock`.
+//! Order, lowest first: `shop`, `store`, `patch`, `fields`, `plain`, `fault`, `error`, `listing`, `send`, `api`, `engine`, `mock`,
+//! `shopify`.
 
 mod api;
 mod engine;
@@ -14,6 +15,7 @@ mod patch;
 mod plain;
 mod send;
 mod shop;
+mod shopify;
 mod store;
 
 use std::{sync::Arc, time::Duration};
@@ -30,6 +32,7 @@ pub use patch::{Field, Patch, Picture, ProductOption, Status, Texts, Variant};
 pub use plain::plain;
 pub use send::{Body, Calls, Http, Reply, Request, Transport};
 pub use shop::Shop;
+pub use shopify::{SHOPIFY_QUERIES, ShopifyQuery};
 pub use store::{Credentials, DEFAULT_STORE, Store};
 
 use crate::{
@@ -44,6 +47,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub struct Shops {
     shopify: Service<dyn Transport>,
+    shopify_known: Arc<shopify::Known>,
     woocommerce: Service<dyn Transport>,
     prestashop: Service<dyn Transport>,
     stores: Vec<Store>,
@@ -61,7 +65,10 @@ impl Shops {
         };
         let _ = &http;
         Ok(Self {
-            shopify: service(None),
+            shopify: service(Some(Arc::new(shopify::Shopify::new(Arc::clone(&http))))),
+            shopify_known: Arc::new(shopify::Known::new(
+                config.value(Name::Publication, "SHOPIFY_API_VERSION").unwrap_or(shopify::VERSION).to_owned(),
+            )),
             woocommerce: service(None),
             prestashop: service(None),
             stores: store::of_environment(config),
@@ -91,6 +98,9 @@ impl Shops {
             Shop::Prestashop => &self.prestashop,
         };
         let calls = Calls::new(service, store, policy);
+        if store.shop() == Shop::Shopify {
+            return Ok(Box::new(shopify::ShopifyStore::new(calls, Arc::clone(&self.shopify_known))));
+        }
         let shop = calls.store.shop();
         Err(ProviderError::Held {
             service: shop.name(),

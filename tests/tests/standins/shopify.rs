@@ -10,7 +10,8 @@ use crate::client;
 
 const TOKEN: &str = "shpat_test";
 const SET: &str = "mutation P($i: ProductSetIdentifiers, $in: ProductSetInput!) { productSet(identifier:$i, input:$in, synchronous:true) {
-  product { id handle status variants(first:5){nodes{id sku inventoryItem{id}}} } userErrors { code field message } } }";
+  product { id handle status media(first:5){nodes{id}} variants(first:5){nodes{id sku price inventoryItem{id sku}}} }
+  userErrors { code field message } } }";
 const FIND: &str = "query F($i: ProductIdentifierInput!) { productByIdentifier(identifier: $i) { id handle } }";
 
 async fn ask(shop: &Shopify, query: &str, variables: Value) -> Value {
