@@ -7,6 +7,7 @@ use super::{
         error::PublishError,
         fault::{Fault, Wrong},
     },
+    answer,
     client::Client,
     names, queries, read,
 };
@@ -33,6 +34,43 @@ pub(super) async fn changes(
 /// an earlier run was cut off.
 async fn with_title(client: &Client<'_>, title: &str) -> Result<String, PublishError> {
     let publication = client.settings().await?.publication;
+    let mut place = look(client, title, &publication).await?;
+    if let Place::Free(handle) = &place {
+        let mark = json!([{ "namespace": names::NAMESPACE, "key": "made", "type": "boolean", "value": "true" }]);
+        let collection = json!({ "title": title, "handle": handle, "metafields": mark });
+        let payload = client.carry_out(&queries::COLLECT, json!({ "collection": collection })).await?;
+        place = match answer::taken(&payload) {
+            Ok(()) => Place::There { id: read::id(&payload["collection"]).to_owned(), is_hidden: true },
+            // Another product's job has made it a moment ago.
+            Err(refused) => match look(client, title, &publication).await? {
+                Place::Free(_) => return Err(refused),
+                there => there,
+            },
+        };
+    }
+    let (id, is_hidden) = match place {
+        Place::There { id, is_hidden } => (id, is_hidden),
+        Place::Free(by) | Place::Taken(by) => return Err(Fault::new("categories", Wrong::Taken { by }).into()),
+    };
+    if is_hidden {
+        client.change(&queries::PUBLISH, json!({ "id": id, "input": [{ "publicationId": publication }] })).await?;
+    }
+    Ok(id)
+}
+
+/// Where a collection is or would be made.
+enum Place {
+    There {
+        id: String,
+        is_hidden: bool,
+    },
+    /// The handle that it would have.
+    Free(String),
+    /// Others have its handles.
+    Taken(String),
+}
+
+async fn look(client: &Client<'_>, title: &str, publication: &str) -> Result<Place, PublishError> {
     let handles = names::handles_of_collection(title);
     let variables = json!({ "first": { "handle": handles[0] }, "second": { "handle": handles[1] },
         "title": format!("title:{}", names::quoted(title)), "publication": publication });
@@ -40,26 +78,13 @@ async fn with_title(client: &Client<'_>, title: &str) -> Result<String, PublishE
     let is_it = |collection: &&Value| collection["title"] == title && read::is_manual(collection);
     // By handle first: what was made a moment ago is not in the index yet.
     let by_handle = [&found["first"], &found["second"]];
-    let collection = by_handle.into_iter().chain(read::nodes(&found["collections"])).find(is_it);
-    let (id, is_hidden) = match collection {
-        Some(collection) => {
-            let is_ours = collection["mark"]["value"] == "true";
-            (read::id(collection).to_owned(), is_ours && collection["isPublished"] != true)
-        }
-        None => {
-            let handle = handles.iter().zip(by_handle).find(|(_, there)| there.is_null()).map(|(handle, _)| handle);
-            let Some(handle) = handle else {
-                let by = format!("{:?}", by_handle[0]["title"].as_str().unwrap_or_default());
-                return Err(Fault::new("categories", Wrong::Taken { by }).into());
-            };
-            let mark = json!([{ "namespace": names::NAMESPACE, "key": "made", "type": "boolean", "value": "true" }]);
-            let collection = json!({ "title": title, "handle": handle, "metafields": mark });
-            let payload = client.change(&queries::COLLECT, json!({ "collection": collection })).await?;
-            (read::id(&payload["collection"]).to_owned(), true)
-        }
-    };
-    if is_hidden {
-        client.change(&queries::PUBLISH, json!({ "id": id, "input": [{ "publicationId": publication }] })).await?;
+    if let Some(collection) = by_handle.into_iter().chain(read::nodes(&found["collections"])).find(is_it) {
+        let is_hidden = collection["mark"]["value"] == "true" && collection["isPublished"] != true;
+        return Ok(Place::There { id: read::id(collection).to_owned(), is_hidden });
     }
-    Ok(id)
+    let free = handles.into_iter().zip(by_handle).find(|(_, there)| there.is_null());
+    Ok(match free {
+        Some((handle, _)) => Place::Free(handle),
+        None => Place::Taken(format!("{:?}", found["first"]["title"].as_str().unwrap_or_default())),
+    })
 }

@@ -53,8 +53,9 @@ use crate::error::ProviderError;
 
 /// Of the Admin API, whose schema the queries are held against.
 pub(super) const VERSION: &str = "2026-10";
-/// A creation that was not answered in time is over soon after. Were it not, the next one would be refused for its handle.
-const CREATED_WITHIN_MS: u64 = 15_000;
+/// A creation that was not answered in time is over soon after. Were it not, it would be refused for its handle, unless the product that was
+/// made instead had got another address by then.
+const CREATED_WITHIN_MS: u64 = 60_000;
 /// The rights of the app without which nothing can be published.
 const SCOPES: [&str; 5] =
     ["write_products", "write_inventory", "read_locations", "read_publications", "write_publications"];

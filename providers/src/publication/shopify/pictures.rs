@@ -22,8 +22,8 @@ use crate::error::{Hold, ProviderError};
 
 /// From one look at pictures that are not ready to the next.
 const LOOKS: [Duration; 6] = [
-    Duration::from_millis(250),
-    Duration::from_millis(500),
+    Duration::from_millis(100),
+    Duration::from_millis(400),
     Duration::from_secs(1),
     Duration::from_secs(2),
     Duration::from_secs(4),

@@ -186,13 +186,10 @@ fn grams(weight: &Value) -> Value {
     if grams > 0.0 && grams <= f64::from(u32::MAX) { json!(grams as u32) } else { Value::Null }
 }
 
-/// What all variants have, if they have the same.
+/// What all variants have; where they differ, what each has.
 fn common(variants: &[&Value], of: impl Fn(&Value) -> Value) -> Value {
-    let mut all = variants.iter().map(|variant| of(variant));
-    match all.next() {
-        Some(first) if all.all(|other| other == first) => first,
-        _ => Value::Null,
-    }
+    let mut all: Vec<Value> = variants.iter().map(|variant| of(variant)).collect();
+    if all.iter().all(|other| *other == all[0]) { all.pop().unwrap_or_default() } else { Value::Array(all) }
 }
 
 fn text(value: &Value) -> Value {
