@@ -18,6 +18,9 @@ use crate::error::ProviderError;
 
 /// So many pages of 50 are looked through for one SKU. A shop that has more of them does not look for what it was asked.
 const MOST_PAGES: usize = 10;
+const EVERYTHING: &str = "the shop's search by SKU finds everything, so nobody knows whether it has this product";
+/// So many are looked for at once.
+const MOST_SKUS: usize = 20;
 
 /// What is at the place of a SKU.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,9 +78,7 @@ pub(super) async fn place(client: &Client<'_>, key: Key<'_>) -> Result<Place, Pr
             break;
         }
         if page + 1 == MOST_PAGES {
-            let message =
-                "the shop's search by SKU finds everything, so nobody knows whether it has this product".to_owned();
-            return Ok(Place::Taken(Fault::new("sku", Wrong::Said { message })));
+            return Ok(Place::Taken(Fault::new("sku", Wrong::Said { message: EVERYTHING.to_owned() })));
         }
         after = info["endCursor"].clone();
     }
@@ -91,19 +92,56 @@ fn among(key: Key<'_>, mark: &str, variants: &[Value]) -> Place {
         variants.map(|variant| (read::id(&variant["product"]), &variant["product"])).collect::<BTreeMap<_, _>>()
     };
     let exact = of_sku(&|sku| sku == key.sku);
-    let by = |product: &Value| format!("{:?} ({})", product["title"].as_str().unwrap_or_default(), read::id(product));
     let taken = |by: String| Place::Taken(Fault::new("sku", Wrong::Taken { by }));
     match exact.values().collect::<Vec<_>>().as_slice() {
-        [] => of_sku(&|sku| names::is_near(sku, key.sku)).values().next().map_or(Place::Free, |near| taken(by(near))),
+        [] => {
+            of_sku(&|sku| names::is_near(sku, key.sku)).values().next().map_or(Place::Free, |near| taken(named(near)))
+        }
         [product] if product["mark"]["value"] == mark || product["variantsCount"]["count"] == 1 => {
             Place::Product(read::id(product).to_owned())
         }
-        [product] => taken(format!("{}, of which it is a variant", by(product))),
+        [product] => taken(format!("{}, of which it is a variant", named(product))),
         products => {
             let ids = products.iter().map(|product| read::id(product).to_owned()).collect();
             Place::Taken(Fault::new("sku", Wrong::Several { ids }))
         }
     }
+}
+
+/// What is wrong with SKUs that a product's variants are about to get: other products have them.
+pub(super) async fn others(client: &Client<'_>, id: &str, skus: &[&str]) -> Result<Vec<Fault>, ProviderError> {
+    let mut faults = Vec::new();
+    for skus in skus.chunks(MOST_SKUS) {
+        let query: Vec<String> = skus.iter().map(|sku| format!("sku:{}", names::quoted(sku))).collect();
+        let (query, mut after) = (query.join(" OR "), Value::Null);
+        for page in 1.. {
+            let data = client.ask(&queries::SKUS, json!({ "skus": query, "after": after })).await?;
+            let found = &data["productVariants"];
+            for variant in read::nodes(found).filter(|variant| read::id(&variant["product"]) != id) {
+                let has = variant["sku"].as_str().unwrap_or_default();
+                let taken = skus.iter().filter(|sku| has == **sku || names::is_near(has, sku));
+                faults.extend(
+                    taken.map(|sku| {
+                        Fault::new(format!("variants.{sku}"), Wrong::Taken { by: named(&variant["product"]) })
+                    }),
+                );
+            }
+            if found["pageInfo"]["hasNextPage"] != true {
+                break;
+            }
+            if page == MOST_PAGES {
+                faults.push(Fault::new("variants", Wrong::Said { message: EVERYTHING.to_owned() }));
+                return Ok(faults);
+            }
+            after = found["pageInfo"]["endCursor"].clone();
+        }
+    }
+    Ok(faults)
+}
+
+/// A product for people.
+fn named(product: &Value) -> String {
+    format!("{:?} ({})", product["title"].as_str().unwrap_or_default(), read::id(product))
 }
 
 pub(super) async fn seen(

@@ -190,6 +190,12 @@ impl StoreApi for ShopifyStore<'_> {
         match variants::structure(&product, patch, &wanted, &settings).map_err(PublishError::Refused)? {
             // What new variants cannot be made with (their pictures), and stock, follow when they are seen.
             Some(input) => {
+                let new =
+                    wanted.iter().filter(|variant| variant.seen.is_none()).map(|variant| variant.says.sku.as_str());
+                let taken = find::others(client, read::id(&product), &new.collect::<Vec<_>>()).await?;
+                if !taken.is_empty() {
+                    return Err(PublishError::Refused(taken));
+                }
                 client.change(&queries::SET, json!({ "identifier": { "id": product["id"] }, "input": input })).await?;
             }
             None => {

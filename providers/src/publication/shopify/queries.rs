@@ -25,6 +25,7 @@ pub static ALL: &[&Query] = &[
     &SETTINGS,
     &LOCALES,
     &FIND,
+    &SKUS,
     &PRODUCT,
     &MEDIA,
     &TRANSLATABLE,
@@ -72,6 +73,14 @@ pub(super) static FIND: Query = query(
     pageInfo { hasNextPage endCursor }
   }
 }"#,
+);
+
+/// Which products have variants with these SKUs.
+pub(super) static SKUS: Query = query(
+    "Skus",
+    "query Skus($skus: String!, $after: String) {
+  productVariants(first: 100, after: $after, query: $skus) { nodes { sku product { id title } } pageInfo { hasNextPage endCursor } }
+}",
 );
 
 /// The pages are small enough that all of it stays below the 1,000 points that one query may cost.

@@ -157,13 +157,14 @@ impl Stock {
 
     /// The variants whose SKU begins with what is looked for, in any case. It knows those that are indexed.
     fn search_variants(&self, query: &str) -> Vec<Value> {
-        let sku = searched(query, "sku").to_lowercase();
+        let skus: Vec<String> = query.split(" OR ").map(|part| searched(part, "sku").to_lowercase()).collect();
         let mut found = Vec::new();
         for id in self.products.keys().filter(|id| !self.unindexed.contains(*id)) {
             let product = self.shown(id);
             for variant in list(&product["variants"]) {
                 let has = variant["sku"].as_str().unwrap_or_default().trim().to_lowercase();
-                if self.finds_everything || has == sku.trim() || has.starts_with(&format!("{sku}-")) {
+                let is_one = |sku: &String| has == sku.trim() || has.starts_with(&format!("{sku}-"));
+                if self.finds_everything || skus.iter().any(is_one) {
                     let mut variant = variant.clone();
                     variant["product"] = product.clone();
                     found.push(variant);

@@ -27,6 +27,15 @@ async fn the_sku_of_another_product_is_left_alone() {
 }
 
 #[tokio::test]
+async fn the_sku_of_a_variant_that_another_product_has_is_refused_by_name() {
+    let (shop, till) = open().await;
+    shop.plant("Theirs", &["mug-b"]);
+    let said = fault(till.try_carry_out("1", Action::Publish, &coloured()).await);
+    assert!(said.starts_with("variants.MUG-B: ") && said.contains("Theirs"), "{said}");
+    assert_eq!(shop.visible_states().len(), 0, "it stays hidden");
+}
+
+#[tokio::test]
 async fn a_product_that_has_just_this_sku_is_adopted_and_not_taken_for_ours() {
     let (shop, till) = open().await;
     let id = shop.plant("Theirs", &[SKU]);
