@@ -1,6 +1,6 @@
 //! The job kinds, a file each, and their list.
 //!
-//! Order, lowest first: `shape`, `kept`, `handler`, `check`, `once`, `usage`, `kinds`, `heal`, `stop`, `recurring`, `market`,
+//! Order, lowest first: `shape`, `kept`, `handler`, `check`, `once`, `usage`, `stores`, `kinds`, `heal`, `stop`, `recurring`, `market`,
 //! `maintenance`.
 
 mod check;
@@ -14,6 +14,7 @@ mod once;
 pub mod recurring;
 mod shape;
 mod stop;
+mod stores;
 #[cfg(test)]
 mod testing;
 mod usage;

@@ -3,6 +3,7 @@
 pub mod content;
 pub mod email;
 pub mod image;
+pub mod product;
 pub mod publication;
 pub mod scrape;
 
@@ -16,4 +17,5 @@ pub(crate) fn of_services<R: Registry>(registry: R) -> R {
         .add::<scrape::Scrape>()
         .add::<email::Email>()
         .add::<publication::Publication>()
+        .add::<product::Product>()
 }

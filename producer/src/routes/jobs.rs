@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use chrono::Utc;
 use jobs::maintenance::Maintenance;
 use queue::{Answered, Fingerprint, Idempotency, JobId, JobView, KeyTaken, NewJob};
@@ -54,6 +55,17 @@ pub(crate) async fn create(
     request::require_json(&headers)?;
     let key = request::idempotency_key(&headers)?;
     let body = request::read(&headers, body, request::JOB_LIMIT).await?;
+    create_of(app, caller, &headers, key, body).await
+}
+
+/// Enqueues the job that a request for one asks for, given as its text.
+pub(super) async fn create_of(
+    app: App,
+    caller: Caller,
+    headers: &HeaderMap,
+    key: Option<String>,
+    body: Bytes,
+) -> Result<Response, Problem> {
     let (intake, reader, has_key) = (app.intake.clone(), caller.clone(), key.is_some());
     let read = request::aside(body.len(), move || {
         let parsed = request::parse(&body)?;
@@ -78,7 +90,7 @@ pub(crate) async fn create(
             };
         }
     };
-    job.traceparent = request::traceparent(&headers);
+    job.traceparent = request::traceparent(headers);
     match once {
         None => {
             let (status, answer) = push(&app, job, None).await?;

@@ -11,6 +11,7 @@ pub(crate) mod list;
 pub(crate) mod mode;
 pub(crate) mod prices;
 pub(crate) mod products;
+pub(crate) mod publish;
 pub(crate) mod queues;
 pub(crate) mod rates;
 pub(crate) mod schedules;

@@ -94,6 +94,7 @@ pub struct Publication {
 /// # Errors
 /// [`PublishError`]. A run that failed is repeated as a whole.
 pub async fn carry_out(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Result<Publication, PublishError> {
+    desk.now_ms = order.now_ms;
     match order.action {
         Action::Publish => publish(api, order, desk).await,
         Action::DryRun => dry_run(api, order, desk).await,
@@ -104,7 +105,7 @@ pub async fn carry_out(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>
 }
 
 async fn publish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Result<Publication, PublishError> {
-    let patch = not_superseded(&order, desk);
+    let patch = not_superseded(&order, desk).with_prices_of_variants();
     let wanted = api.normal(order.key, &patch).await?;
     let (mut seen, before) = match find(api, order, desk).await? {
         Some(seen) => {
@@ -122,10 +123,16 @@ async fn publish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> R
     };
     let mut was = before;
     was.entry("status".to_owned()).or_insert(Value::Null);
-    if shall_show == Some(false) && seen.visible {
-        claim(order, &patch, desk).await?;
-        api.show(&seen, false).await?;
-        seen = look_again(api, order, desk).await?;
+    if shall_show == Some(false) {
+        if desk.listing.to_show {
+            desk.listing.to_show = false;
+            desk.save().await?;
+        }
+        if seen.visible {
+            claim(order, &patch, desk).await?;
+            api.show(&seen, false).await?;
+            seen = look_again(api, order, desk).await?;
+        }
     }
     let contents: Fields = wanted.iter().filter(|(field, _)| *field != "status").map(owned).collect();
     let mut has_written = is_new;
@@ -173,7 +180,7 @@ async fn publish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> R
 }
 
 async fn dry_run(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Result<Publication, PublishError> {
-    let patch = not_superseded(&order, desk);
+    let patch = not_superseded(&order, desk).with_prices_of_variants();
     let wanted = api.normal(order.key, &patch).await?;
     let Some(seen) = look_up(api, order, desk).await? else {
         needed(&patch)?;
@@ -431,6 +438,19 @@ fn nothing(status: PublicationStatus) -> Publication {
 }
 
 impl Patch {
+    /// The same with the product's price for each variant that says none of its own.
+    fn with_prices_of_variants(mut self) -> Self {
+        if let Field::Set(variants) = &mut self.variants {
+            for variant in variants.iter_mut().filter(|variant| variant.price.is_kept()) {
+                variant.price.clone_from(&self.price);
+                if variant.sale_price.is_kept() {
+                    variant.sale_price.clone_from(&self.sale_price);
+                }
+            }
+        }
+        self
+    }
+
     /// The same with a status.
     #[must_use]
     pub fn with_status(self, status: Status) -> Self {

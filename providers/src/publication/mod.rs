@@ -28,6 +28,7 @@ pub use error::PublishError;
 pub use fault::{Fault, Wrong};
 pub use fields::{Change, Fields, money};
 pub use listing::{Brought, Creating, Desk, Listing, Notes, Written};
+pub use mock::{mock_id, mock_store};
 pub use patch::{Field, Patch, Picture, ProductOption, Status, Texts, Variant};
 pub use plain::plain;
 pub use send::{Body, Calls, Http, Reply, Request, Transport};
@@ -46,6 +47,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// The shops' interfaces, one service each, and the stores that the environment tells of.
 #[derive(Debug)]
 pub struct Shops {
+    http: Arc<Http>,
     shopify: Service<dyn Transport>,
     shopify_known: Arc<shopify::Known>,
     woocommerce: Service<dyn Transport>,
@@ -63,8 +65,8 @@ impl Shops {
             Service::new(Name::Publication, real, reals, Arc::new(Nobody) as Arc<dyn Transport>, TIMEOUT)
                 .sharing(shared, config.pace.limits(Name::Publication))
         };
-        let _ = &http;
         Ok(Self {
+            http: Arc::clone(&http),
             shopify: service(Some(Arc::new(shopify::Shopify::new(Arc::clone(&http))))),
             shopify_known: Arc::new(shopify::Known::new(
                 config.value(Name::Publication, "SHOPIFY_API_VERSION").unwrap_or(shopify::VERSION).to_owned(),
@@ -85,6 +87,14 @@ impl Shops {
     #[must_use]
     pub fn stores(&self) -> &[Store] {
         &self.stores
+    }
+
+    /// The bytes of a picture at an address that a job names.
+    ///
+    /// # Errors
+    /// As [`Http::picture`].
+    pub async fn picture(&self, address: &url::Url) -> Result<bytes::Bytes, ProviderError> {
+        self.http.picture(address).await
     }
 
     /// A store for the calls of one attempt, whatever the mode is.
