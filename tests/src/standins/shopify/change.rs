@@ -125,7 +125,8 @@ impl Stock {
     pub(super) fn detach(&mut self, id: &Value, entries: &Value) -> Answer {
         let product = id.as_str().and_then(|id| self.products.get_mut(id));
         for variant in product.and_then(|product| product["variants"].as_array_mut()).into_iter().flatten() {
-            for entry in list(entries).iter().filter(|entry| entry["variantId"] == variant["id"]) {
+            let id = variant["id"].clone();
+            for entry in list(entries).iter().filter(|entry| entry["variantId"] == id) {
                 let kept =
                     list(&variant["media"]).iter().filter(|media| !list(&entry["mediaIds"]).contains(&media["id"]));
                 variant["media"] = kept.cloned().collect();
