@@ -45,7 +45,7 @@ async fn a_product_is_set_found_set_again_and_published() {
     let product = &again["data"]["productSet"]["product"];
     assert_eq!((&product["id"], &product["variants"]["nodes"][0]["price"]), (&id, &json!("9.90")));
     assert_ne!(product["media"]["nodes"][0]["id"], file, "the same source is another file");
-    assert_eq!(again["extensions"]["cost"]["throttleStatus"]["restoreRate"], 100);
+    assert_eq!(again["extensions"]["cost"]["throttleStatus"]["restoreRate"], 100.0);
     assert_eq!((shop.n_created("mug-12"), shop.n_updated("mug-12"), shop.faults().n_answered("mug-12")), (1, 1, 2));
 
     let publications = ask(&shop, "{ publications(first: 20) { nodes { id catalog { title } } } }", json!({})).await;

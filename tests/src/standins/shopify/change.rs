@@ -18,8 +18,9 @@ const TEXTS: [(&str, &[&str]); 5] = [
     ("meta_description", &["seo", "description"]),
 ];
 
+/// Of a mutation that answers nothing besides, and of one that is refused.
 fn errors(errors: &[Value]) -> Value {
-    json!({ "userErrors": errors })
+    json!({ "product": null, "collection": null, "userErrors": errors })
 }
 
 fn refused(code: &str, field: &[&str], message: &str) -> Answer {
@@ -320,7 +321,7 @@ impl Stock {
     fn untranslate(&mut self, id: &Value, locales: &[Value], keys: &[Value]) {
         let Some(product) = id.as_str().and_then(|id| self.products.get_mut(id)) else { return };
         for locale in locales.iter().filter_map(Value::as_str) {
-            if let Some(all) = product["translations"][locale].as_array_mut() {
+            if let Some(all) = product["translations"].get_mut(locale).and_then(Value::as_array_mut) {
                 all.retain(|old| !keys.contains(&old["key"]));
             }
         }

@@ -48,7 +48,7 @@ async fn a_shop_that_does_not_let_us_in_says_what_is_to_be_done() {
     let (shop, till) = open().await;
     till.publish("1", &mug()).await;
     let unusable = async |till: &Till| match till
-        .run("2", Action::Publish, &Patch { price: eur("3"), ..Patch::default() }, false)
+        .run("2", Action::Publish, &Patch { price: eur("30"), ..Patch::default() }, false)
         .await
     {
         Err(PublishError::Provider(ProviderError::Misconfigured { message, .. })) => message,

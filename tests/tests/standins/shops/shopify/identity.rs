@@ -4,9 +4,11 @@ use super::*;
 
 #[tokio::test]
 async fn the_sku_of_another_product_is_left_alone() {
-    for (skus, part) in
-        [(&["MUG-12", "MUG-13"][..], "a variant"), (&["mug-12"][..], "stays as it is"), (&["Mug-12 "][..], "stays as it is")]
-    {
+    for (skus, part) in [
+        (&["MUG-12", "MUG-13"][..], "a variant"),
+        (&["mug-12"][..], "stays as it is"),
+        (&["Mug-12 "][..], "stays as it is"),
+    ] {
         let (shop, till) = open().await;
         shop.plant("Theirs", skus);
         let before = shop.products();
