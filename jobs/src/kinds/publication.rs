@@ -13,8 +13,8 @@ use providers::{
     ProviderError, Providers,
     content::{Language, Price},
     publication::{
-        Action, Change, Desk, Field, Key, Order, Patch, ProductOption, Publication as Published, PublicationStatus,
-        PublishError, Shop, Status, Store, Texts, Variant, carry_out,
+        Action, Change, Desk, Field, Key, Listing, Order, Patch, ProductOption, Publication as Published,
+        PublicationStatus, PublishError, Shop, Status, Store, Texts, Variant, carry_out,
     },
 };
 use queue::Job;
@@ -230,7 +230,7 @@ impl Handler for Publication {
         let store = stores::open(context, self.store.as_deref(), self.shop).await?;
         let shop = store.shop();
         context.progress.set(10, format!("asking {}", store.name));
-        let done = self.at(&store, context).await.map_err(|error| failed(error, &store, &self.sku))?;
+        let done = self.at(&store, context).await.map_err(|error| failed(&error, &store, &self.sku))?;
         context.progress.set(90, format!("seen at {}", store.name));
         let result = self.result(Some(shop), &store.name, done, Some(Timestamp::from(Utc::now())));
         Ok(Done { result, provider: Some(shop.name()), degraded_reason: None })
@@ -239,7 +239,14 @@ impl Handler for Publication {
 
 impl Publication {
     async fn at(&self, store: &Store, context: &Context) -> Result<Published, PublishError> {
+        let Prepared { notes, listing, patch } = self.prepared(store, context).await?;
+        let api = context.providers.publication.open(store, context.policy())?;
         let job = context.job_id.to_string();
+        carry_out(&*api, self.order(&job, &patch), &mut Desk::new(listing, &notes)).await
+    }
+
+    /// What is remembered of the product, and what this job says of it.
+    async fn prepared(&self, store: &Store, context: &Context) -> Result<Prepared, PublishError> {
         let key = Key { sku: &self.sku, product_id: &self.product_id };
         let (notes, mut listing) = notes::open(context, store, key).await?;
         let job_of = self.still_wanted(&listing.made_of);
@@ -250,18 +257,13 @@ impl Publication {
         if self.action == Action::Publish {
             job_of.remember(&mut listing.made_of);
         }
-        let api = context.providers.publication.open(store, context.policy())?;
+        Ok(Prepared { notes, listing, patch })
+    }
+
+    fn order<'a>(&'a self, job: &'a str, patch: &'a Patch) -> Order<'a> {
+        let key = Key { sku: &self.sku, product_id: &self.product_id };
         let now_ms = u64::try_from(Utc::now().timestamp_millis()).unwrap_or(0);
-        let order = Order {
-            job: &job,
-            key,
-            action: self.action,
-            patch: &patch,
-            force: self.force,
-            keep_edits: self.keep_edits,
-            now_ms,
-        };
-        carry_out(&*api, order, &mut Desk::new(listing, &notes)).await
+        Order { job, key, action: self.action, patch, force: self.force, keep_edits: self.keep_edits, now_ms }
     }
 
     fn result(
@@ -288,10 +290,17 @@ impl Publication {
     }
 }
 
+/// What an order is made of.
+struct Prepared {
+    notes: notes::InStore,
+    listing: Listing,
+    patch: Patch,
+}
+
 /// What follows from an error for the job.
-fn failed(error: PublishError, store: &Store, sku: &str) -> JobError {
+fn failed(error: &PublishError, store: &Store, sku: &str) -> JobError {
     match error {
-        PublishError::Provider(error) => of_provider(error, store),
+        PublishError::Provider(error) => of_provider(error.clone(), store),
         PublishError::Refused(faults) => {
             let language = match store.languages.first().map(String::as_str) {
                 Some("fr") => Language::Fr,

@@ -2,7 +2,7 @@
 //! other ([`carry_out`]). [`Shops`] has what all stores share.
 //!
 //! Order, lowest first: `shop`, `store`, `patch`, `fields`, `plain`, `fault`, `error`, `listing`, `send`, `api`, `engine`, `mock`,
-//! `prestashop`, `woocommerce`.
+//! `prestashop`, `shopify`, `woocommerce`.
 
 mod api;
 mod engine;
@@ -16,6 +16,7 @@ mod plain;
 mod prestashop;
 mod send;
 mod shop;
+mod shopify;
 mod store;
 mod woocommerce;
 
@@ -34,6 +35,7 @@ pub use patch::{Field, Patch, Picture, ProductOption, Status, Texts, Variant};
 pub use plain::plain;
 pub use send::{Body, Calls, Http, Reply, Request, Transport};
 pub use shop::Shop;
+pub use shopify::{SHOPIFY_QUERIES, ShopifyQuery};
 pub use store::{Credentials, DEFAULT_STORE, Store};
 pub use woocommerce::Item;
 
@@ -50,6 +52,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 pub struct Shops {
     http: Arc<Http>,
     shopify: Service<dyn Transport>,
+    shopify_known: Arc<shopify::Known>,
     woocommerce: Service<dyn Transport>,
     prestashop: Service<dyn Transport>,
     stores: Vec<Store>,
@@ -67,7 +70,10 @@ impl Shops {
         };
         Ok(Self {
             http: Arc::clone(&http),
-            shopify: service(None),
+            shopify: service(Some(Arc::new(shopify::Shopify::new(Arc::clone(&http))))),
+            shopify_known: Arc::new(shopify::Known::new(
+                config.value(Name::Publication, "SHOPIFY_API_VERSION").unwrap_or(shopify::VERSION).to_owned(),
+            )),
             woocommerce: service(Some(Arc::new(woocommerce::Rest::new(Arc::clone(&http))))),
             prestashop: service(Some(Arc::new(prestashop::PrestaShop::new(Arc::clone(&http))))),
             stores: store::of_environment(config),
@@ -122,24 +128,17 @@ impl Shops {
     /// # Errors
     /// [`ProviderError::Misconfigured`] for an address that is never asked.
     pub fn open<'a>(&'a self, store: &'a Store, policy: Policy<'a>) -> Result<Box<dyn StoreApi + 'a>, ProviderError> {
-        let service = match store.shop() {
-            Shop::Shopify => &self.shopify,
-            Shop::Woocommerce => &self.woocommerce,
-            Shop::Prestashop => &self.prestashop,
-        };
-        let calls = Calls::new(service, store, policy);
-        if store.shop() == Shop::Prestashop {
-            return Ok(Box::new(prestashop::Presta::new(calls)));
+        if let Some(message) = self.http.refusal(store) {
+            return Err(ProviderError::Misconfigured { service: store.shop().name(), message });
         }
-        let shop = calls.store.shop();
-        if shop == Shop::Woocommerce {
-            return Ok(Box::new(woocommerce::WooCommerce::new(calls)));
-        }
-        Err(ProviderError::Held {
-            service: shop.name(),
-            hold: Hold::NotConfigured,
-            message: format!("{shop} cannot be asked"),
-            retry_in: Duration::from_secs(60),
+        let calls = |service: &'a Service<dyn Transport>| Calls::new(service, store, policy);
+        Ok(match store.shop() {
+            Shop::Shopify => {
+                let known = Arc::clone(&self.shopify_known);
+                Box::new(shopify::ShopifyStore::new(calls(&self.shopify), known))
+            }
+            Shop::Woocommerce => Box::new(woocommerce::WooCommerce::new(calls(&self.woocommerce))),
+            Shop::Prestashop => Box::new(prestashop::Presta::new(calls(&self.prestashop))),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Publishing, driven against the stand-ins of the shops: what `providers::publication` does with one product, without queue and MongoDB.
 
 mod prestashop;
+mod shopify;
 mod woocommerce;
 
 use std::{
