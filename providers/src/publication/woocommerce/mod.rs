@@ -165,6 +165,9 @@ impl StoreApi for WooCommerce<'_> {
             }
             None => {}
         }
+        if let Some(own) = desk.listing.own.as_object_mut() {
+            own.remove(PRICE);
+        }
         if hide {
             self.put(&path, status("publish")).await?;
         }

@@ -121,7 +121,8 @@ impl Reader<'_> {
             put(name, if is_variable(&raw) { common(&raw, field) } else { amount(&raw, field) });
         }
         if is_variable(&raw) {
-            put("variants", self.variants(&raw));
+            // None of a product that is made for them is not the same as none.
+            put("variants", Some(self.variants(&raw)));
         }
         let url = visible.then(|| text(&raw, "permalink").to_owned()).filter(|url| !url.is_empty());
         let marked = Some(meta(&raw, MARK) == Some(self.key.mark().as_str()));
@@ -149,7 +150,7 @@ impl Reader<'_> {
         (!images.is_empty()).then(|| json!(images))
     }
 
-    fn variants(&self, raw: &Value) -> Option<Value> {
+    fn variants(&self, raw: &Value) -> Value {
         let mut variants = Map::new();
         for variation in list(raw, VARIATIONS) {
             let shop = || format!("shop:{}", id(variation));
@@ -157,7 +158,7 @@ impl Reader<'_> {
             let sku = own_sku(variation, raw).filter(|sku| !variants.contains_key(sku)).unwrap_or_else(shop);
             variants.insert(sku, self.variant(variation, raw));
         }
-        (!variants.is_empty()).then_some(Value::Object(variants))
+        Value::Object(variants)
     }
 
     /// What a variation shows.

@@ -154,8 +154,10 @@ fn sorted(request: &Request, reply: Reply) -> Result<Reply, ProviderError> {
             message: format!("{what}: the shop's host has had too many requests"),
             retry_after,
         }),
-        // Maintenance of WordPress: it looks at nothing.
-        503 => Err(transient(format!("{what}: the shop is closed for the moment (503)"), retry_after)),
+        // Maintenance of WordPress, which says when to come again: it looks at nothing.
+        503 if retry_after.is_some() => {
+            Err(transient(format!("{what}: the shop is closed for the moment (503)"), retry_after))
+        }
         500.. => Err(unsure(format!("{what}: the shop failed ({}) {}", reply.status, short(&said.message)))),
         _ if is_json => Ok(reply),
         200..=299 => Err(unsure(format!("{what}: a page came instead of an answer ({})", reply.status))),
@@ -247,7 +249,7 @@ mod tests {
             (429, "", "rate_limited", "rate_limited"),
             (500, "{\"code\":\"internal_server_error\"}", "provider_unavailable", "unknown_outcome"),
             (502, html, "provider_unavailable", "unknown_outcome"),
-            (503, html, "provider_unavailable", "provider_unavailable"),
+            (503, html, "provider_unavailable", "unknown_outcome"),
             (524, html, "provider_unavailable", "unknown_outcome"),
         ] {
             assert_eq!(
