@@ -10,8 +10,8 @@ use utoipa::OpenApi;
 use crate::{
     answer, observe, openapi, request,
     routes::{
-        batch, emails, events, health, images, jobs, list, mode, prices, products, publish, queues, rates, schedules,
-        status, usage, webhooks,
+        batch, catalogue, emails, events, health, images, jobs, list, mode, prices, products, publish, queues, rates,
+        schedules, status, usage, webhooks,
     },
     state::App,
 };
@@ -72,6 +72,7 @@ routes! {
     "/api/products/{id}": get products::show;
     "/api/products/{id}/publish": post publish::publish;
     "/api/products/{id}/prices": get prices::series;
+    "/api/stores/{name}/products": post catalogue::create;
     "/api/prices/compare": post products::compare;
     "/api/rates": get rates::show, put rates::put;
     "/api/usage": get usage::show;

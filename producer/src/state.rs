@@ -7,7 +7,7 @@ use std::{
 
 use axum::extract::FromRef;
 use fleet::Fleet;
-use jobs::Checks;
+use jobs::{Checks, maintenance::Maintenance};
 use providers::image::FalWebhooks;
 use queue::Client;
 use secrecy::SecretString;
@@ -66,7 +66,7 @@ impl App {
         let kinds = checks.kinds();
         Self(Arc::new(Shared {
             accepted: Accepted::new(&kinds),
-            client: Client::new(redis, kinds),
+            client: Client::new(redis, kinds).with_follow_up(Maintenance::after_cancel(&services)),
             fleet: Fleet::start(redis),
             fal: FalWebhooks::new(&services),
             services,

@@ -17,5 +17,6 @@ pub(crate) fn of_services<R: Registry>(registry: R) -> R {
         .add::<scrape::Scrape>()
         .add::<email::Email>()
         .add::<publication::Publication>()
+        .add::<publication::batch::PublicationBatch>()
         .add::<product::Product>()
 }

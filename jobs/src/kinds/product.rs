@@ -1,6 +1,7 @@
 //! A product from nothing to a store: makes the texts and pictures that are missing, then publishes them.
 //!
-//! Texts and pictures are jobs of their own, with their own retries and stand-ins. While they are made this job is put off, holding no slot.
+//! Texts, pictures and the publication are jobs of their own, with their own retries and stand-ins. While they are under way this job is put off,
+//! holding no slot.
 
 use std::time::Duration;
 
@@ -44,6 +45,18 @@ pub struct Product {
     pub image: Option<Image>,
 }
 
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ProductResult {
+    /// The tenant's own id of the product.
+    pub product_id: String,
+    /// The job that published it.
+    pub job_id: String,
+    /// That job's result.
+    #[schema(value_type = PublicationResult)]
+    pub publication: Value,
+}
+
 impl Job for Product {
     const KIND: &'static str = "product";
     const MAX_ATTEMPTS: u32 = 6;
@@ -52,8 +65,8 @@ impl Job for Product {
 }
 
 impl Handler for Product {
-    type Output = PublicationResult;
-    const COLLECTION: &'static str = Publication::COLLECTION;
+    type Output = ProductResult;
+    const COLLECTION: &'static str = "product_jobs";
     const SERVICE: Option<Name> = Some(Name::Publication);
     const ONE_ACCOUNT: bool = false;
     const OF_PRODUCT: bool = true;
@@ -90,7 +103,7 @@ impl Handler for Product {
         errors
     }
 
-    async fn run(self, context: &Context) -> Result<Done<PublicationResult>, JobError> {
+    async fn run(self, context: &Context) -> Result<Done<ProductResult>, JobError> {
         let texts = if self.publication.title.is_kept() || self.publication.description_html.is_kept() {
             context.progress.set(2, "looking for texts");
             Some(self.texts(context).await?)
@@ -98,20 +111,28 @@ impl Handler for Product {
             None
         };
         let mut publication = self.publication.clone();
-        if let Some(texts) = &texts {
-            add_texts(&mut publication, texts);
+        if let Some((content_id, texts)) = texts {
+            add_texts(&mut publication, &texts);
+            publication.content_id.get_or_insert(content_id);
         }
         if publication.images.is_kept() && publication.image_url.is_none() {
             context.progress.set(4, "looking for pictures");
             publication.images = Field::Set(self.pictures(context, &publication).await?);
         }
-        publication.run(context).await
+        context.progress.set(60, "publishing");
+        let (job_id, publication) = made(context, &publication, "publication").await?;
+        let provider = match publication["status"].as_str() {
+            Some("mock") => Some("mock"),
+            _ => None,
+        };
+        let result = ProductResult { product_id: self.product_id, job_id, publication };
+        Ok(Done { result, provider, degraded_reason: None })
     }
 }
 
 impl Product {
     /// Those that were made last, or are made now.
-    async fn texts(&self, context: &Context) -> Result<Value, JobError> {
+    async fn texts(&self, context: &Context) -> Result<(String, Value), JobError> {
         if let Some(texts) = newest(context, Content::COLLECTION, &self.product_id).await? {
             return Ok(texts);
         }
@@ -128,13 +149,13 @@ impl Product {
     /// Those that were made last, or are made now.
     async fn pictures(&self, context: &Context, publication: &Publication) -> Result<Vec<ProductImage>, JobError> {
         let result = match newest(context, Image::COLLECTION, &self.product_id).await? {
-            Some(result) => result,
+            Some((_, result)) => result,
             None => {
                 let name = publication.title.set().map(|title| title.chars().take(200).collect::<String>());
                 let of_title = || json!({ "product_id": self.product_id, "name": name.unwrap_or_default() });
                 let image = self.image.clone().map_or_else(|| serde_json::from_value(of_title()), Ok);
                 let image: Image = image.map_err(|error| fatal("invalid_payload", error.to_string()))?;
-                made(context, &image, "image").await?
+                made(context, &image, "image").await?.1
             }
         };
         let ids = result["images"].as_array().into_iter().flatten().filter_map(|image| image["id"].as_str());
@@ -163,15 +184,19 @@ fn add_texts(publication: &mut Publication, texts: &Value) {
 }
 
 /// The newest result of a kind for the product.
-async fn newest(context: &Context, collection: &'static str, product_id: &str) -> Result<Option<Value>, JobError> {
+async fn newest(
+    context: &Context,
+    collection: &'static str,
+    product_id: &str,
+) -> Result<Option<(String, Value)>, JobError> {
     let Some(store) = &context.store else { return Ok(None) };
     let found = store.newest_result(collection, &context.tenant, product_id).await;
     let found = found.map_err(|error| away("store_unavailable", error.to_string()))?;
-    Ok(found.map(|found| found.result))
+    Ok(found.map(|found| (found.job_id, found.result)))
 }
 
-/// The result of a job of ours, which is pushed if it is not there, and waited for without a slot.
-async fn made<J: Handler>(context: &Context, payload: &J, part: &str) -> Result<Value, JobError> {
+/// A job of ours and its result. The job is pushed if it is not there, and waited for without a slot.
+async fn made<J: Handler>(context: &Context, payload: &J, part: &str) -> Result<(String, Value), JobError> {
     let (Some(client), Some(store)) = (&context.client, &context.store) else {
         return Err(away("queue_unavailable", "there is no queue".to_owned()));
     };
@@ -183,7 +208,8 @@ async fn made<J: Handler>(context: &Context, payload: &J, part: &str) -> Result<
             State::Succeeded => {
                 let result = store.result(J::COLLECTION, &id.to_string()).await;
                 let result = result.map_err(|error| away("store_unavailable", error.to_string()))?;
-                result.ok_or_else(|| away("store_unavailable", format!("the result of job {id} is not there yet")))
+                let missing = || away("store_unavailable", format!("the result of job {id} is not there yet"));
+                Ok((id.to_string(), result.ok_or_else(missing)?))
             }
             State::Dead | State::Cancelled | State::Expired => {
                 let message = format!(

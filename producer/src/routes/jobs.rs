@@ -10,8 +10,7 @@ use axum::{
 };
 use bytes::Bytes;
 use chrono::Utc;
-use jobs::maintenance::Maintenance;
-use queue::{Answered, Fingerprint, Idempotency, JobId, JobView, KeyTaken, NewJob};
+use queue::{Answered, Fingerprint, Idempotency, JobId, KeyTaken, NewJob};
 use serde::Deserialize;
 
 use crate::{
@@ -153,20 +152,7 @@ pub(crate) async fn cancel(
     let job = find::job(&app, &caller, &id).await?;
     app.intake.require_for_kind(&job.kind, &caller)?;
     let cancelled = app.client.cancel(job.id.0.into()).await.map_err(refused)?;
-    stop_elsewhere(&app, &cancelled).await;
     Ok(Json(live(cancelled)))
-}
-
-/// Has a worker end what the job has begun at its service, if that goes on without it.
-async fn stop_elsewhere(app: &App, cancelled: &JobView) {
-    let service = app.intake.checks().runs_elsewhere(&cancelled.kind);
-    if !service.is_some_and(|service| app.services.is_configured(service)) {
-        return;
-    }
-    let task = Maintenance::stop_elsewhere(cancelled.id);
-    if let Err(error) = app.client.push(task).await {
-        tracing::warn!(job.id = %cancelled.id, %error, "what the job has begun at its service is not ended, and may be billed");
-    }
 }
 
 /// Makes a dead, cancelled, expired or retrying job ready at once.

@@ -1,6 +1,7 @@
 //! One file a resource.
 
 pub(crate) mod batch;
+pub(crate) mod catalogue;
 pub(crate) mod emails;
 pub(crate) mod events;
 pub(crate) mod health;

@@ -1,11 +1,18 @@
 //! Products: what is known of them, and what other shops ask for them.
 
-use api::{FieldError, MadeOfProduct, OwnPrice, Product, ProductLinks, ProductOffer, Timestamp};
+use api::{
+    FieldError, MadeOfProduct, NotWatched, OwnPrice, Product, ProductAtStore, ProductLinks, ProductOffer, Timestamp,
+};
 use axum::{Json, body::Body, extract::State, http::HeaderMap};
-use jobs::{Handler, Shape, content::Content, image::Image, market::MOST_OFFERS, publication::Publication, scrape};
+use jobs::{
+    Handler, Shape, content::Content, image::Image, market::MOST_OFFERS, publication::Publication,
+    recurring::not_watched, scrape,
+};
 use prices::{Asked, Comparison};
+use providers::publication::Listing;
 use serde::Deserialize;
-use store::{Moment, OfProduct, Offer};
+use sha2::{Digest, Sha256};
+use store::{FoundListing, Moment, OfProduct, Offer};
 use url::form_urlencoded;
 
 use crate::{
@@ -20,15 +27,6 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct TenantQuery {
     tenant: Option<String>,
-}
-
-/// Whose product is meant.
-pub(super) fn tenant_of(caller: &Caller, asked: Option<String>) -> Result<String, Problem> {
-    let tenant = asked.unwrap_or_else(|| caller.tenant.clone());
-    if caller.may_see(&tenant) {
-        return Ok(tenant);
-    }
-    Err(Problem::new(Type::Forbidden, "the token needs the scope admin to see products of other tenants"))
 }
 
 /// What is known of a product: its newest texts, pictures and publication, what other shops ask for it, and the unified price.
@@ -49,7 +47,7 @@ pub(crate) async fn show(
     Parameters(query): Parameters<TenantQuery>,
 ) -> Result<Json<Product<Comparison>>, Problem> {
     caller.require(Scope::JobsRead)?;
-    let tenant = tenant_of(&caller, query.tenant)?;
+    let tenant = caller.tenant_of(query.tenant)?;
     let store = app.open_store()?;
     let newest = async |collection| store.newest_result(collection, &tenant, &id).await;
     let found = futures::try_join!(
@@ -59,13 +57,22 @@ pub(crate) async fn show(
         store.offers_of(&tenant, &id, MOST_OFFERS),
         store.monitors_of(&tenant, &id, MOST_OFFERS),
         store.unified(&tenant, &id),
+        store.listings_of(&tenant, &id),
     );
-    let (content, mut images, publication, offers, monitors, unified) = found.map_err(Problem::store_away)?;
-    if content.is_none() && images.is_none() && publication.is_none() && offers.is_empty() && monitors.is_empty() {
+    let (content, mut images, publication, offers, monitors, unified, listings) = found.map_err(Problem::store_away)?;
+    let is_known = content.is_some() || images.is_some() || publication.is_some();
+    if !is_known && offers.is_empty() && monitors.is_empty() && listings.is_empty() {
         return Err(Problem::new(Type::NotFound, format!("nothing is known of a product {id:?} of this tenant")));
     }
     if let Some(images) = &mut images {
         addresses::sign(&app.services.links, app.client.now_ms() / 1000, &mut images.result);
+    }
+    let (mut watched, mut unwatched) = (Vec::new(), Vec::new());
+    for monitor in monitors {
+        match not_watched(&monitor) {
+            None => watched.push(monitor.url),
+            Some(reason) => unwatched.push(NotWatched { url: monitor.url, reason: reason.to_owned() }),
+        }
     }
     let itself = format!("/api/products/{}", form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>());
     let itself = itself.replace('+', "%20");
@@ -76,11 +83,32 @@ pub(crate) async fn show(
         content: content.map(made),
         images: images.map(made),
         publication: publication.map(made),
+        stores: listings.iter().filter_map(at_store).collect(),
         offers: offers.into_iter().map(offer).collect(),
-        monitors: monitors.into_iter().map(|monitor| monitor.url).collect(),
+        monitors: watched,
+        not_watched: unwatched,
         // What another release has kept is compared anew the next night.
         comparison: unified.and_then(|unified| serde_json::from_value(unified.comparison).ok()),
     }))
+}
+
+/// What is remembered of a product at a store; `None` for what another release wrote otherwise.
+fn at_store(found: &FoundListing) -> Option<ProductAtStore> {
+    let listing: Listing = serde_json::from_value(found.listing.clone()).ok()?;
+    // As `jobs` makes it: the shop, whose store it is, its name, the SKU.
+    let mut parts = found.key.key.splitn(4, '/').map(str::to_owned);
+    let (shop, _, store, sku) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let written = serde_json::to_value(&listing.written).ok()?;
+    Some(ProductAtStore {
+        store,
+        shop,
+        sku,
+        external_id: listing.external_id,
+        url: listing.url,
+        published_since: listing.shown_since_ms.map(Timestamp::from_ms),
+        at: Timestamp::from_ms(found.at.ms()),
+        hash: hex::encode(&Sha256::digest(written.to_string())[..8]),
+    })
 }
 
 /// Compares what other shops ask for a product, and says where the own price stands among them.
@@ -101,7 +129,7 @@ pub(crate) async fn compare(
     body: Body,
 ) -> Result<Json<Comparison>, Problem> {
     caller.require(Scope::JobsRead)?;
-    let tenant = tenant_of(&caller, query.tenant)?;
+    let tenant = caller.tenant_of(query.tenant)?;
     let read = |asked: &queue::Json| Shape::<api::CompareRequest>::new().read(asked).map_err(Problem::invalid);
     let asked = request::json(&headers, body, read).await?;
     let own = match asked.own {

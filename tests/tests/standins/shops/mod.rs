@@ -1,6 +1,8 @@
 //! Publishing, driven against the stand-ins of the shops: what `providers::publication` does with one product, without queue and MongoDB.
 
 mod prestashop;
+mod shopify;
+mod woocommerce;
 
 use std::{
     sync::{
@@ -91,6 +93,13 @@ impl Till {
         let order = Order { job, key, action, patch, force, now_ms };
         let mut desk = Desk::new(self.listing(), &self.memory);
         carry_out(&*api, order, &mut desk).await
+    }
+
+    /// Whether the store's credentials are good.
+    pub async fn test(&self) -> Result<(), ProviderError> {
+        let policy =
+            Policy { allow_fallback: false, last_attempt: false, tenant: "default", time: Duration::from_secs(60) };
+        self.providers.publication.open(&self.store, policy)?.test().await
     }
 
     /// Runs the job until it is done or refused, as the queue would; waits pass at once.
