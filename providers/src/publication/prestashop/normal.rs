@@ -118,8 +118,8 @@ fn shown_variant(variant: &Variant, patch: &Patch, settings: &Settings) -> Value
     if let Some(price) = own {
         fields.insert("price".to_owned(), paid(price));
     }
-    if let Some(sale) = variant.sale_price.set() {
-        fields.insert("sale_price".to_owned(), paid(sale));
+    if let Some(sale) = variant.sale_price.change() {
+        fields.insert("sale_price".to_owned(), sale.map_or(Value::Null, paid));
     }
     if let Some(stock) = variant.stock.change() {
         fields.insert("stock".to_owned(), json!(stock));

@@ -153,7 +153,9 @@ impl Product {
             (false, true) => reduction.reduction,
             (false, false) => reduction.reduction * (Decimal::ONE + self.rate),
         };
-        money::normal(&(full - less).max(Decimal::ZERO).to_string())
+        // A variant can be left out of what holds for the product: then it is reduced by nothing.
+        let sale = money::normal(&(full - less).max(Decimal::ZERO).to_string());
+        sale.filter(|_| !less.is_zero())
     }
 }
 

@@ -29,6 +29,10 @@ impl Presta<'_> {
             .filter(|reduction| reduction.variant == variant)
             .map(|reduction| reduction.id)
             .collect();
+        let paid = product.paid(variant);
+        let holds_for_all = variant != 0 && product.reductions.iter().any(|reduction| reduction.variant == 0);
+        // What holds for the product holds for its variants, unless one has a row of its own: then that of nothing.
+        let sale = sale.or(holds_for_all.then_some(paid));
         let Some(sale) = sale else {
             for id in own {
                 self.webservice.remove(&format!("specific_prices/{id}"), field).await?;
@@ -36,8 +40,8 @@ impl Presta<'_> {
             product.reductions.retain(|reduction| reduction.variant != variant);
             return Ok(());
         };
-        let less = product.paid(variant) - sale;
-        if less <= Decimal::ZERO {
+        let less = paid - sale;
+        if less <= Decimal::ZERO && !(holds_for_all && less.is_zero()) {
             return Err(Fault::new(field, Wrong::SaleNotBelow).into());
         }
         let changed = [

@@ -101,7 +101,7 @@ impl Presta<'_> {
             }
             if let Some(sale) = variant.sale_price.change() {
                 let sale = sale.and_then(|sale| money::normal(&sale.amount));
-                if sale.is_none() || product.reduced(id) != sale {
+                if product.reduced(id) != sale {
                     self.reduce(product, id, sale, "variants").await?;
                 }
             }
@@ -109,13 +109,17 @@ impl Presta<'_> {
                 self.write_stock(product, id, stock.copied(), "variants").await?;
             }
         }
-        let lost_default = left.iter().any(|row| row.is_default);
+        if !product.variants.is_empty() && !product.variants.iter().any(|row| row.is_default) {
+            // Before the old one leaves, so that a run that was cut off in between sees that there is still something to do; one after the
+            // other, because the shop's table does not take two.
+            let default = |is_default: u8| Node::new("combination").with(Node::value("default_on", is_default));
+            for row in left.iter().filter(|row| row.is_default) {
+                self.webservice.change("combinations", row.id, &default(0), "variants").await?;
+            }
+            self.webservice.change("combinations", product.variants[0].id, &default(1), "variants").await?;
+        }
         for row in &left {
             self.webservice.remove(&format!("combinations/{}", row.id), "variants").await?;
-        }
-        if let Some(first) = product.variants.first().filter(|_| lost_default && !left.is_empty()) {
-            let row = Node::new("combination").with(Node::value("default_on", 1));
-            self.webservice.change("combinations", first.id, &row, "variants").await?;
         }
         let noted: BTreeMap<String, String> = wanted
             .iter()

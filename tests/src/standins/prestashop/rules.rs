@@ -54,7 +54,8 @@ pub(super) fn kept(resource: &Resource, row: &mut Row) -> Result<(), Refusal> {
             }
             // P25.
             let number: f64 = value.parse().unwrap_or_default();
-            *value = format!("{number:.6}");
+            // As the database rounds: halves away from zero, in tenths and not in halves.
+            *value = format!("{:.6}", number + number.signum() * 1e-9);
         }
     }
     if let Some(reference) = row.plain.get("reference")

@@ -79,3 +79,19 @@ async fn weights_are_in_the_shop_s_unit() {
     assert_eq!(shop.product("CUP-1")["weight"], json!(0.551_156));
     assert_eq!(till.publish("2", &cup()).await.status, PublicationStatus::Unchanged);
 }
+
+#[tokio::test]
+async fn a_variant_is_left_out_of_what_holds_for_the_product() {
+    let shop = shop().await;
+    let till = till(&shop);
+    let blue = Variant { price: price("14"), sale_price: Field::Clear, ..variant("CUP-B", "blue") };
+    let variants = Field::Set(vec![variant("CUP-R", "red"), blue]);
+    let patch = Patch { sale_price: price("11"), variants, ..cups() };
+    till.publish("1", &patch).await;
+    let is = shop.product("CUP-1");
+    let reductions = [&is["reduction"], &is["variants"]["CUP-R*"]["reduction"], &is["variants"]["CUP-B"]["reduction"]];
+    assert_eq!(reductions, [&json!(1.5), &json!(null), &json!(0.0)]);
+    assert_eq!(till.publish("2", &patch).await.status, PublicationStatus::Unchanged);
+    till.publish("3", &Patch { sale_price: Field::Clear, ..patch }).await;
+    assert_eq!(shop.n_rows("specific_prices"), 0);
+}

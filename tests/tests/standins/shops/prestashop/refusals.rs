@@ -29,7 +29,8 @@ async fn all_that_the_shop_cannot_hold_is_told_at_once_by_field_before_anything_
         sale_price: price("13"),
         gtin: set("12345678901234"),
         categories: names(&["a|b"]),
-        translations: [("de".to_owned(), german), ("it".to_owned(), Texts::default())].into(),
+        translations: [("de".to_owned(), german), ("it".to_owned(), Texts { title: set("Tazza"), ..Texts::default() })]
+            .into(),
         ..Patch::default()
     };
     let error = error(&till(&shop), &bad).await;

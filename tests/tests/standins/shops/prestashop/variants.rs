@@ -46,7 +46,7 @@ async fn they_are_added_changed_and_removed() {
     // The default one leaves: another is it.
     till.publish("3", &variants(vec![variant("CUP-B", "blue"), green])).await;
     let is = shop.product("CUP-1");
-    let names: Vec<&String> = is["variants"].as_object().unwrap().keys().collect();
+    let names: Vec<&str> = is["variants"].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!((names, n_rows(&shop)), (vec!["CUP-B*", "CUP-G"], (2, 3)));
     let done = till.publish("4", &Patch { variants: Field::Clear, ..Patch::default() }).await;
     assert_eq!((changed(&done), n_rows(&shop)), (vec!["variants"], (0, 1)));
