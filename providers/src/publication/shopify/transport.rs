@@ -217,3 +217,62 @@ impl Transport for Shopify {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> Store {
+        Store {
+            tenant: "t".to_owned(),
+            name: "n".to_owned(),
+            url: Url::parse("https://shop.myshopify.com").unwrap(),
+            trusted: false,
+            credentials: Credentials::ShopifyToken { access_token: SecretString::from("shpat_hush") },
+            allow_http: false,
+            languages: Vec::new(),
+            currency: None,
+        }
+    }
+
+    fn request(path: &str, body: Body) -> Request {
+        let timeout = Duration::from_secs(1);
+        Request { method: Method::POST, path: path.to_owned(), query: Vec::new(), body, timeout, is_write: false }
+    }
+
+    fn shopify() -> Shopify {
+        Shopify::new(Arc::new(Http::new(&[]).unwrap()))
+    }
+
+    #[test]
+    fn another_version_than_was_asked_for_is_warned_of_once() {
+        let (shopify, request) = (shopify(), request("/admin/api/2026-10/graphql.json", Body::None));
+        let look = |version| {
+            let name = HeaderName::from_static("x-shopify-api-version");
+            shopify.look_at_version(
+                &store(),
+                &request,
+                &HeaderMap::from_iter([(name, HeaderValue::from_static(version))]),
+            );
+            shopify.warned.lock().unwrap().len()
+        };
+        assert_eq!([look("2026-10"), look("2027-01"), look("2027-01"), look("2027-04")], [0, 1, 1, 2]);
+    }
+
+    #[tokio::test]
+    async fn pictures_go_to_no_address_that_is_not_https_or_not_public() {
+        for (address, part) in [
+            ("http://storage.example/a", "not https"),
+            ("https://10.0.0.1/a", "not public"),
+            ("https://[::1]/a", "not public"),
+            ("nowhere", "no address"),
+        ] {
+            let body = Body::Upload { headers: Vec::new(), bytes: "bytes".into() };
+            let error = shopify().send(&store(), &request(address, body)).await.unwrap_err();
+            assert!(
+                error.to_string().contains(part) && matches!(error, ProviderError::Misconfigured { .. }),
+                "{error:?}"
+            );
+        }
+    }
+}

@@ -171,6 +171,12 @@ impl Stock {
         if input["name"] != "available" || !input["reason"].is_string() {
             return refused("INVALID_NAME", &["input", "name"], "The quantity name must be available or on_hand");
         }
+        let (n_sold, now) = (std::mem::take(&mut self.n_sold), self.next_id());
+        if n_sold > 0
+            && let Some(level) = self.level_of(&input["quantities"][0])
+        {
+            *level = Self::level(level["quantities"][0]["quantity"].as_i64().unwrap_or_default() - n_sold, now);
+        }
         for (at, quantity) in list(&input["quantities"]).iter().enumerate() {
             let at = at.to_string();
             let path = ["input", "quantities", &at, "quantity"];

@@ -157,6 +157,11 @@ impl Shopify {
         lock(&self.shop.state).n_failing_keys = n;
     }
 
+    /// So many of an item are sold just before its stock is set the next time.
+    pub fn sell_in_between(&self, n: i64) {
+        lock(&self.shop.state).n_sold = n;
+    }
+
     /// Carries the next creation out only when [`Shopify::land`] is called; it is answered with 504.
     pub fn create_late(&self) {
         lock(&self.shop.state).is_late = true;

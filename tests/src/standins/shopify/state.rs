@@ -67,6 +67,8 @@ pub(super) struct Stock {
     /// What was sent and answered with a key of idempotency.
     pub(super) keys: BTreeMap<String, (Value, Value)>,
     pub(super) n_failing_keys: usize,
+    /// So many are sold just before stock is set the next time.
+    pub(super) n_sold: i64,
     pub(super) is_late: bool,
     pub(super) late: Vec<Value>,
     pub(super) n_writes: usize,
@@ -114,6 +116,7 @@ impl Stock {
             uploaded: BTreeMap::new(),
             keys: BTreeMap::new(),
             n_failing_keys: 0,
+            n_sold: 0,
             is_late: false,
             late: Vec::new(),
             n_writes: 0,

@@ -65,6 +65,26 @@ async fn a_shop_that_does_not_let_us_in_says_what_is_to_be_done() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_not_the_shops_says_nothing_of_what_became_of_a_write() {
+    let (shop, till) = open().await;
+    till.publish("1", &mug()).await;
+    let order = Patch { price: eur("30"), ..Patch::default() };
+    shop.faults().next(1, Fault::WrongType);
+    let read = till.run("2", Action::Publish, &order, false).await.unwrap_err();
+    assert!(matches!(read, PublishError::Provider(ProviderError::Transient { .. })), "{read:?}");
+    shop.faults().nth(2, Fault::WrongType);
+    let written = till.run("2", Action::Publish, &order, false).await.unwrap_err();
+    assert!(matches!(written, PublishError::Provider(ProviderError::UnknownOutcome { .. })), "{written:?}");
+    let n_writes = shop.n_writes();
+    till.publish("2", &order).await;
+    assert_eq!(
+        (&variants(&only(&shop))[0]["compareAtPrice"], shop.n_writes()),
+        (&json!("30.00"), n_writes),
+        "it is looked up first"
+    );
+}
+
+#[tokio::test]
 async fn a_test_names_the_rights_that_the_app_lacks() {
     let (shop, till) = open().await;
     till.test().await.unwrap();

@@ -86,6 +86,10 @@ async fn stock_alone_is_set_once_for_each_order_whatever_was_sold_in_between() {
         till.publish(job, &order).await;
         assert_eq!(stock(&variants(&only(&shop))[0]), 8, "{job}");
     }
+    shop.sell_in_between(3);
+    let n_writes = shop.n_writes();
+    till.publish("4b", &Patch { stock: Field::Set(6), ..Patch::default() }).await;
+    assert_eq!((stock(&variants(&only(&shop))[0]), shop.n_writes()), (6, n_writes + 2), "it was read again");
     shop.fail_keys(2);
     till.publish("5", &Patch { stock: Field::Set(1), ..Patch::default() }).await;
     assert_eq!(stock(&variants(&only(&shop))[0]), 1, "a call that failed is made with another key");

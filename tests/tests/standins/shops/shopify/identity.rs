@@ -44,6 +44,11 @@ async fn a_product_that_has_just_this_sku_is_adopted_and_not_taken_for_ours() {
     let publication = till.publish("1", &Patch { price: eur("9"), ..Patch::default() }).await;
     assert_eq!((publication.external_id, only(&shop)["title"].as_str()), (Some(id), Some("Theirs")));
     assert!(fault(till.try_carry_out("2", Action::Delete, &Patch::default()).await).contains("force"));
+    // What a person has put into the archive, which is the nearest that Shopify has to a trash, comes back.
+    let id = only(&shop)["id"].as_str().unwrap().to_owned();
+    shop.edit(&id, |product| product["status"] = json!("ARCHIVED"));
+    till.publish("3", &Patch::default().with_status(Status::Active)).await;
+    assert_eq!((&only(&shop)["id"], &only(&shop)["status"]), (&json!(id), &json!("ACTIVE")));
 }
 
 #[tokio::test]
