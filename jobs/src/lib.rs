@@ -1,7 +1,7 @@
 //! The job kinds, a file each, and their list.
 //!
 //! Order, lowest first: `shape`, `kept`, `handler`, `check`, `once`, `usage`, `kinds`, `heal`, `stop`, `recurring`, `market`,
-//! `maintenance`.
+//! `rotate`, `maintenance`.
 
 mod check;
 mod handler;
@@ -12,6 +12,7 @@ pub mod maintenance;
 pub mod market;
 mod once;
 pub mod recurring;
+mod rotate;
 mod shape;
 mod stop;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use heal::{Healed, healable};
 pub use kept::{Kept, Maker, SoFar};
 pub use kinds::*;
 pub use once::{LookedUp, OnceError, Told};
+pub use rotate::Rotated;
 pub use shape::{Schemas, Shape, schemas_of};
 
 /// Every job kind. The worker, the API and the tests all read this list.

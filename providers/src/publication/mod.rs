@@ -18,6 +18,7 @@ mod store;
 
 use std::{sync::Arc, time::Duration};
 
+use fleet::Fleet;
 use services::{Config, Name};
 
 pub use api::{Found, Key, Seen, StoreApi};
@@ -43,6 +44,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// The shops' interfaces, one service each, and the stores that the environment tells of.
 #[derive(Debug)]
 pub struct Shops {
+    http: Arc<Http>,
     shopify: Service<dyn Transport>,
     woocommerce: Service<dyn Transport>,
     prestashop: Service<dyn Transport>,
@@ -59,13 +61,22 @@ impl Shops {
             Service::new(Name::Publication, real, reals, Arc::new(Nobody) as Arc<dyn Transport>, TIMEOUT)
                 .sharing(shared, config.pace.limits(Name::Publication))
         };
-        let _ = &http;
         Ok(Self {
+            http,
             shopify: service(None),
             woocommerce: service(None),
             prestashop: service(None),
             stores: store::of_environment(config),
         })
+    }
+
+    /// The same for whoever needs nothing else of the services.
+    ///
+    /// # Errors
+    /// [`ProviderError::Misconfigured`] when no client can be built.
+    pub fn new(config: &Config, fleet: &Fleet) -> Result<Self, ProviderError> {
+        let (fleet, secrets) = (fleet.clone(), config.secrets.clone());
+        Self::from_config(config, &AllServices { fleet, spending_cap: config.pace.spending_cap, secrets })
     }
 
     /// Whether products go to real stores: as switched at run time, else as the variables say.
@@ -78,6 +89,22 @@ impl Shops {
     #[must_use]
     pub fn stores(&self) -> &[Store] {
         &self.stores
+    }
+
+    /// Why a store's address is never asked; `None`: it may be.
+    #[must_use]
+    pub fn refusal(&self, store: &Store) -> Option<String> {
+        self.http.refusal(store)
+    }
+
+    /// Sees within this time whether a store takes its credentials; see [`StoreApi::test`].
+    ///
+    /// # Errors
+    /// As [`StoreApi::test`]; its credentials are not in the words.
+    pub async fn test(&self, store: &Store, time: Duration) -> Result<(), ProviderError> {
+        let policy = Policy { allow_fallback: false, last_attempt: true, tenant: &store.tenant, time };
+        let tested = async { self.open(store, policy)?.test().await };
+        tested.await.map_err(|error| store.redacted(error))
     }
 
     /// A store for the calls of one attempt, whatever the mode is.

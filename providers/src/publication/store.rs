@@ -1,13 +1,17 @@
 //! A store: a tenant's account at a shop.
 
-use secrecy::SecretString;
-use services::{Config, Name};
+use secrecy::{ExposeSecret, SecretString};
+use services::{Config, Name, Secrets};
 use url::Url;
 
 use super::Shop;
+use crate::error::ProviderError;
 
 /// The name of the store that the environment's variables tell of.
 pub const DEFAULT_STORE: &str = "default";
+
+/// Whose the environment's stores are, among the tenants' in Redis.
+const ENVIRONMENT: &str = "environment";
 
 /// A tenant's account at a shop, with what opens it.
 #[derive(Debug, Clone)]
@@ -75,6 +79,47 @@ impl Store {
     pub fn account(&self) -> String {
         format!("{}/{}", self.tenant, self.name)
     }
+
+    /// What its breaker is called among all.
+    #[must_use]
+    pub fn breaker(&self) -> String {
+        format!("{}/{}", self.shop(), self.account())
+    }
+
+    /// Whether it is one that the environment's variables tell of.
+    #[must_use]
+    pub fn is_of_environment(&self) -> bool {
+        self.trusted && self.tenant == ENVIRONMENT
+    }
+
+    /// An error of a call to it without its credentials, which a shop may quote.
+    #[must_use]
+    pub fn redacted(&self, error: ProviderError) -> ProviderError {
+        let secrets = self.credentials.parts().into_iter().filter(|(_, secret)| *secret);
+        error.redacted(&Secrets::new(secrets.map(|(text, _)| text.to_owned()).collect()))
+    }
+}
+
+impl Credentials {
+    /// Each text, and whether it is secret.
+    fn parts(&self) -> Vec<(&str, bool)> {
+        match self {
+            Self::ShopifyToken { access_token } => vec![(access_token.expose_secret(), true)],
+            Self::ShopifyApp { client_id, client_secret } => {
+                vec![(client_id, false), (client_secret.expose_secret(), true)]
+            }
+            Self::Woocommerce { consumer_key, consumer_secret } => {
+                vec![(consumer_key.expose_secret(), true), (consumer_secret.expose_secret(), true)]
+            }
+            Self::Prestashop { api_key } => vec![(api_key.expose_secret(), true)],
+        }
+    }
+
+    /// Whether they are the same ones.
+    #[must_use]
+    pub fn are(&self, others: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(others) && self.parts() == others.parts()
+    }
 }
 
 /// The stores that the variables tell of.
@@ -97,7 +142,7 @@ pub(super) fn of_environment(config: &Config) -> Vec<Store> {
     let stores = stores.into_iter().filter_map(|(variable, credentials)| {
         let url = Url::parse(value(variable)?.trim_end_matches('/')).ok()?;
         Some(Store {
-            tenant: "environment".to_owned(),
+            tenant: ENVIRONMENT.to_owned(),
             name: DEFAULT_STORE.to_owned(),
             allow_http: url.scheme() == "http",
             url,
