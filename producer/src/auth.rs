@@ -30,6 +30,7 @@ const ISSUER: &str = "ecomsimply";
 /// Clocks of two machines may differ by so much.
 const LEEWAY_S: u64 = 5;
 const TENANT_AT_MOST: usize = 64;
+const TENANT_RULE: &str = "1 to 64 letters, digits, _, . and -";
 
 /// What a token allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,8 +179,7 @@ impl Auth {
         let subject = claim(&token.claims, "sub")?.ok_or_else(|| unauthorized("the claim sub is missing"))?;
         let tenant = claim(&token.claims, "tenant")?.unwrap_or(DEFAULT_TENANT);
         if !is_tenant(tenant) {
-            let rule = format!("the claim tenant must be 1 to {TENANT_AT_MOST} letters, digits, _, . and -");
-            return Err(unauthorized(&rule));
+            return Err(unauthorized(&format!("the claim tenant must be {TENANT_RULE}")));
         }
         // Scopes of a later release mean nothing here.
         let scope = claim(&token.claims, "scope")?.unwrap_or_default();
@@ -252,7 +252,7 @@ fn is_no_number(claims: &Map<String, Value>, name: &str) -> bool {
 }
 
 /// Whether it can be the name of a tenant: it becomes part of Redis keys.
-pub(crate) fn is_tenant(name: &str) -> bool {
+fn is_tenant(name: &str) -> bool {
     (1..=TENANT_AT_MOST).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
@@ -284,6 +284,24 @@ impl Caller {
     pub(crate) fn may_see(&self, tenant: &str) -> bool {
         self.is_admin() || self.tenant == tenant
     }
+
+    /// The tenant that a request means: the one that it `asked` for, which only `admin` may if it is another, or the caller's own.
+    pub(crate) fn tenant_of(&self, asked: Option<String>) -> Result<String, Problem> {
+        let Some(tenant) = asked else { return Ok(self.tenant.clone()) };
+        if !self.may_see(&tenant) {
+            let detail = "the token needs the scope admin for what belongs to another tenant";
+            return Err(Problem::new(Type::Forbidden, detail));
+        }
+        if is_tenant(&tenant) {
+            return Ok(tenant);
+        }
+        Err(request::bad_parameter("tenant", &format!("must be {TENANT_RULE}")))
+    }
+
+    /// The same of a list: `None` is every tenant, which `admin` means when it asks for none.
+    pub(crate) fn tenants_of(&self, asked: Option<String>) -> Result<Option<String>, Problem> {
+        if asked.is_none() && self.is_admin() { Ok(None) } else { self.tenant_of(asked).map(Some) }
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller
@@ -307,6 +325,39 @@ where
                 Err(refused("the header Authorization must be Bearer <token>, with a space between them"))
             }
             None => Err(refused("the header Authorization: Bearer <token> is missing")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{http::StatusCode, response::IntoResponse};
+
+    use super::*;
+
+    #[test]
+    fn a_tenant_sees_its_own_and_only_an_admin_names_another_of_a_name_that_can_be() {
+        let caller =
+            |scopes: &[Scope]| Caller { subject: "u".to_owned(), tenant: "acme".to_owned(), scopes: scopes.to_vec() };
+        let (own, admin) = (caller(&[Scope::JobsRead]), caller(&[Scope::Admin]));
+        let asked = |name: &str| Some(name.to_owned());
+        let status = |refused: Problem| refused.into_response().status();
+        for caller in [&own, &admin] {
+            assert_eq!(caller.tenant_of(None).unwrap(), "acme");
+            assert_eq!(caller.tenant_of(asked("acme")).unwrap(), "acme");
+            assert_eq!(caller.tenants_of(asked("acme")).unwrap(), asked("acme"));
+        }
+        assert_eq!(own.tenants_of(None).unwrap(), asked("acme"));
+        assert_eq!(admin.tenants_of(None).unwrap(), None, "all");
+        assert_eq!(admin.tenant_of(asked("bolt-2.x_y")).unwrap(), "bolt-2.x_y");
+        let too_long = "x".repeat(TENANT_AT_MOST + 1);
+        for name in ["bolt", "", "a b", "a{b}", too_long.as_str()] {
+            assert_eq!(status(own.tenant_of(asked(name)).unwrap_err()), StatusCode::FORBIDDEN, "{name:?}");
+            assert_eq!(status(own.tenants_of(asked(name)).unwrap_err()), StatusCode::FORBIDDEN, "{name:?}");
+            if name != "bolt" {
+                let refused = status(admin.tenant_of(asked(name)).unwrap_err());
+                assert_eq!(refused, StatusCode::UNPROCESSABLE_ENTITY, "{name:?}");
+            }
         }
     }
 }

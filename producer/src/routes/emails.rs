@@ -54,10 +54,7 @@ pub(crate) async fn list(
 ) -> Result<Json<EmailPage>, Problem> {
     caller.require(Scope::JobsRead)?;
     let limit = request::page_size(query.limit)?;
-    let tenant = query.tenant.or_else(|| (!caller.is_admin()).then(|| caller.tenant.clone()));
-    if tenant.as_ref().is_some_and(|tenant| !caller.may_see(tenant)) {
-        return Err(Problem::new(Type::Forbidden, "the token needs the scope admin to list e-mails of other tenants"));
-    }
+    let tenant = caller.tenants_of(query.tenant)?;
     let after = query.cursor.as_deref().map(read_cursor).transpose()?;
     let query = EmailQuery { tenant, to: query.to, after };
     let page = app.open_store()?.emails(&query, limit).await.map_err(Problem::store_away)?;

@@ -190,10 +190,7 @@ impl<'a> Listing<'a> {
         let created_from_ms = query.created_from.as_deref().map(|text| read_time("created_from", text)).transpose()?;
         let created_to_ms = query.created_to.as_deref().map(|text| read_time("created_to", text)).transpose()?;
         let text = query.q.unwrap_or_default().trim().to_owned();
-        let tenant = query.tenant.or_else(|| (!caller.is_admin()).then(|| caller.tenant.clone()));
-        if tenant.as_ref().is_some_and(|tenant| !caller.may_see(tenant)) {
-            return Err(Problem::new(Type::Forbidden, "the token needs the scope admin to list jobs of other tenants"));
-        }
+        let tenant = caller.tenants_of(query.tenant)?;
         // A queue is named like its kind.
         let filter = ListFilter {
             queue: query.kind.clone().or_else(|| query.queue.clone()),

@@ -16,7 +16,6 @@ use serde::Deserialize;
 use store::{Moment, OfferLine, PricePoint, Span};
 use url::{Position, Url};
 
-use super::products::tenant_of;
 use crate::{
     answer::Problem,
     auth::{Caller, Scope},
@@ -91,7 +90,7 @@ pub(crate) async fn series(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.require(Scope::JobsRead)?;
-    let tenant = tenant_of(&caller, query.tenant)?;
+    let tenant = caller.tenant_of(query.tenant)?;
     let from = query.from.map(|from| request::time("from", &from)).transpose()?;
     let to = query.to.map(|to| request::time("to", &to)).transpose()?;
     let to = to.unwrap_or_else(|| Timestamp::from_ms(app.client.now_ms()).time());

@@ -22,15 +22,6 @@ pub(crate) struct TenantQuery {
     tenant: Option<String>,
 }
 
-/// Whose product is meant.
-pub(super) fn tenant_of(caller: &Caller, asked: Option<String>) -> Result<String, Problem> {
-    let tenant = asked.unwrap_or_else(|| caller.tenant.clone());
-    if caller.may_see(&tenant) {
-        return Ok(tenant);
-    }
-    Err(Problem::new(Type::Forbidden, "the token needs the scope admin to see products of other tenants"))
-}
-
 /// What is known of a product: its newest texts, pictures and publication, what other shops ask for it, and the unified price.
 ///
 /// Texts, pictures and publications are found whose jobs ended since this release.
@@ -49,7 +40,7 @@ pub(crate) async fn show(
     Parameters(query): Parameters<TenantQuery>,
 ) -> Result<Json<Product<Comparison>>, Problem> {
     caller.require(Scope::JobsRead)?;
-    let tenant = tenant_of(&caller, query.tenant)?;
+    let tenant = caller.tenant_of(query.tenant)?;
     let store = app.open_store()?;
     let newest = async |collection| store.newest_result(collection, &tenant, &id).await;
     let found = futures::try_join!(
@@ -101,7 +92,7 @@ pub(crate) async fn compare(
     body: Body,
 ) -> Result<Json<Comparison>, Problem> {
     caller.require(Scope::JobsRead)?;
-    let tenant = tenant_of(&caller, query.tenant)?;
+    let tenant = caller.tenant_of(query.tenant)?;
     let read = |asked: &queue::Json| Shape::<api::CompareRequest>::new().read(asked).map_err(Problem::invalid);
     let asked = request::json(&headers, body, read).await?;
     let own = match asked.own {

@@ -20,7 +20,7 @@ use utoipa::{IntoParams, IntoResponses};
 
 use crate::{
     answer::{Problem, Type},
-    auth::{Caller, Scope, is_tenant},
+    auth::{Caller, Scope},
     find,
     intake::Intake,
     push::{push, taken},
@@ -121,10 +121,7 @@ pub(crate) async fn list(
     caller.require(Scope::JobsRead)?;
     let limit = request::page_size(query.limit)?;
     let store = app.open_store()?;
-    let tenant = match query.tenant {
-        None if caller.is_admin() => None,
-        tenant => Some(whose(&caller, tenant)?),
-    };
+    let tenant = caller.tenants_of(query.tenant)?;
     let found = store.schedules(tenant.as_deref(), query.cursor.as_deref(), limit + 1).await;
     let Documents { mut read, unreadable } = found.map_err(Problem::store_away)?;
     let mut unreadable: Vec<String> = unreadable.into_iter().map(|unreadable| unreadable.id).collect();
@@ -158,7 +155,7 @@ pub(crate) async fn show(
     Parameters(query): Parameters<TenantQuery>,
 ) -> Result<Response, Problem> {
     caller.require(Scope::JobsRead)?;
-    let schedule = stored(&app, &whose(&caller, query.tenant)?, &name).await?;
+    let schedule = stored(&app, &caller.tenant_of(query.tenant)?, &name).await?;
     answer(&app, StatusCode::OK, schedule).await
 }
 
@@ -186,7 +183,7 @@ pub(crate) async fn put(
     body: Body,
 ) -> Result<Response, Problem> {
     caller.require(Scope::SchedulesWrite)?;
-    let tenant = whose(&caller, query.tenant)?;
+    let tenant = caller.tenant_of(query.tenant)?;
     check_name(&name)?;
     let (intake, reader) = (app.intake.clone(), caller.clone());
     let definition = request::json(&headers, body, move |body| read(&intake, &reader, body)).await?;
@@ -229,7 +226,7 @@ pub(crate) async fn delete(
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     caller.require(Scope::SchedulesWrite)?;
-    let tenant = whose(&caller, query.tenant)?;
+    let tenant = caller.tenant_of(query.tenant)?;
     for _ in 0..TRIES {
         let found = stored(&app, &tenant, &name).await?;
         require_for(&app, &caller, &found)?;
@@ -260,7 +257,7 @@ pub(crate) async fn run(
     Parameters(query): Parameters<TenantQuery>,
 ) -> Result<Response, Problem> {
     caller.require(Scope::SchedulesWrite)?;
-    let schedule = stored(&app, &whose(&caller, query.tenant)?, &name).await?;
+    let schedule = stored(&app, &caller.tenant_of(query.tenant)?, &name).await?;
     require_for(&app, &caller, &schedule)?;
     let (definition, _) = schedules::read(&schedule).map_err(|reason| unreadable(&schedule, &reason))?;
     let now_ms = app.client.now_ms();
@@ -331,7 +328,7 @@ pub(crate) async fn next(
     if !(1..=NEXTS_AT_MOST).contains(&n) {
         return Err(request::bad_parameter("n", "must be from 1 to 1000"));
     }
-    let schedule = stored(&app, &whose(&caller, query.tenant)?, &name).await?;
+    let schedule = stored(&app, &caller.tenant_of(query.tenant)?, &name).await?;
     let tables = schedules::tables();
     let (_, plan) = schedules::read(&schedule).map_err(|reason| unreadable(&schedule, &reason))?;
     let instants: Vec<Timestamp> = plan.nexts(Utc::now(), n).map(Timestamp::from).collect();
@@ -353,7 +350,7 @@ pub(crate) async fn runs(
     caller.require(Scope::JobsRead)?;
     let limit = request::page_size(query.limit)?;
     let before = query.before.map(|before| request::time("before", &before)).transpose()?;
-    let schedule = stored(&app, &whose(&caller, query.tenant)?, &name).await?;
+    let schedule = stored(&app, &caller.tenant_of(query.tenant)?, &name).await?;
     let before = before.map(|before| Moment::from_ms(u64::try_from(before.timestamp_millis()).unwrap_or(0)));
     let ticks = app.open_store()?.ticks_of(&schedule.id, before, limit + 1).await;
     let mut ticks = ticks.map_err(Problem::store_away)?;
@@ -389,7 +386,7 @@ async fn switch(
     paused: bool,
 ) -> Result<Response, Problem> {
     caller.require(Scope::SchedulesWrite)?;
-    let tenant = whose(caller, tenant)?;
+    let tenant = caller.tenant_of(tenant)?;
     for _ in 0..TRIES {
         let found = stored(app, &tenant, name).await?;
         require_for(app, caller, &found)?;
@@ -478,18 +475,6 @@ fn next_version(
 fn when(definition: &Definition) -> Value {
     let Definition { cron, every_s, at, jitter_s, starts_at, ends_at, .. } = definition;
     json!([cron, every_s, at, definition.zone(), jitter_s.unwrap_or_default(), starts_at, ends_at])
-}
-
-/// The tenant that the caller means: its own, or, for `admin`, any.
-fn whose(caller: &Caller, tenant: Option<String>) -> Result<String, Problem> {
-    let Some(tenant) = tenant else { return Ok(caller.tenant.clone()) };
-    if !caller.may_see(&tenant) {
-        return Err(Problem::new(Type::Forbidden, "schedules of other tenants need a token with the scope admin"));
-    }
-    if is_tenant(&tenant) {
-        return Ok(tenant);
-    }
-    Err(request::bad_parameter("tenant", "must be 1 to 64 letters, digits, _, . and -"))
 }
 
 /// Refuses a token without `admin` to change or run what only an operator could have made: a row of the timetable, a job that only

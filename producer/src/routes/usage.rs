@@ -7,7 +7,7 @@ use serde::Deserialize;
 use store::DayUsage;
 
 use crate::{
-    answer::{Problem, Type},
+    answer::Problem,
     auth::{Caller, Scope},
     request::{self, Parameters},
     state::App,
@@ -52,10 +52,7 @@ pub(crate) async fn show(
     if (to - from).num_days() >= DAYS_AT_MOST {
         return Err(request::bad_parameter("from", "must be at most a year before to"));
     }
-    let tenant = query.tenant.or_else(|| (!caller.is_admin()).then(|| caller.tenant.clone()));
-    if tenant.as_ref().is_some_and(|tenant| !caller.may_see(tenant)) {
-        return Err(Problem::new(Type::Forbidden, "the token needs the scope admin to see the usage of other tenants"));
-    }
+    let tenant = caller.tenants_of(query.tenant)?;
     let (first, last) = (from.to_string(), to.to_string());
     let found = app.open_store()?.usage(tenant.as_deref(), &first, &last, ITEMS_AT_MOST + 1).await;
     Ok(Json(answer(from, to, found.map_err(Problem::store_away)?)))
