@@ -97,6 +97,12 @@ impl Shops {
         self.http.refusal(store)
     }
 
+    /// Whether `STORE_ALLOW_HOSTS` names this host.
+    #[must_use]
+    pub fn allows(&self, host: &str) -> bool {
+        self.http.allows(host)
+    }
+
     /// Sees within this time whether a store takes its credentials; see [`StoreApi::test`].
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt, TryFutureExt};
 use reqwest::{
     Client, Method,
     header::{HeaderMap, HeaderValue},
@@ -94,7 +94,9 @@ impl<'p> Ask<dyn Transport + 'p> for Sent<'_> {
     type Value = Reply;
 
     fn ask<'a>(&'a self, transport: &'a (dyn Transport + 'p)) -> BoxFuture<'a, Result<Reply, ProviderError>> {
-        transport.send(self.store, self.request)
+        // A shop may quote what it was sent; what it said is kept in Redis, too.
+        let sent = transport.send(self.store, self.request);
+        sent.map_err(|error| self.store.redacted(error)).boxed()
     }
 
     fn account(&self) -> Option<&str> {
@@ -160,7 +162,11 @@ impl Http {
     pub(super) fn new(allow_hosts: &[String]) -> Result<Self, ProviderError> {
         let guard = Guard::new(allow_hosts);
         let client = || {
-            http::client().user_agent(AGENT).connect_timeout(CONNECT_TIMEOUT).redirect(redirect::Policy::none()).no_proxy()
+            http::client()
+                .user_agent(AGENT)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .redirect(redirect::Policy::none())
+                .no_proxy()
         };
         let built = |client: reqwest::ClientBuilder| {
             client.build().map_err(|error| ProviderError::Misconfigured {
@@ -168,11 +174,13 @@ impl Http {
                 message: format!("no HTTP client can be built: {error}"),
             })
         };
-        Ok(Self {
-            guarded: built(client().dns_resolver(Arc::new(guard.clone())))?,
-            open: built(client())?,
-            guard,
-        })
+        Ok(Self { guarded: built(client().dns_resolver(Arc::new(guard.clone())))?, open: built(client())?, guard })
+    }
+
+    /// Whether the operator lets any store be at this host.
+    #[must_use]
+    pub fn allows(&self, host: &str) -> bool {
+        self.guard.allows(host)
     }
 
     /// Why a store's address is never asked; `None`: it may be.

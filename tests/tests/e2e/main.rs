@@ -46,6 +46,7 @@ mod shutdown;
 mod smtp;
 mod startup;
 mod status;
+mod stores;
 mod supervision;
 
 use std::collections::BTreeMap;
