@@ -11,7 +11,7 @@ use axum::{
 use jobs::{Shape, stores};
 use providers::{
     ProviderError,
-    publication::{DEFAULT_STORE, Store},
+    publication::{DEFAULT_STORE, Shop, Store},
 };
 use serde::Deserialize;
 use services::Name;
@@ -53,7 +53,8 @@ pub(crate) struct OneQuery {
     /// Whose store; another than the token's own needs `admin`
     tenant: Option<String>,
     /// Of `default`: which one, where the environment has several
-    shop: Option<StoreShop>,
+    #[param(value_type = Option<StoreShop>)]
+    shop: Option<String>,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -331,8 +332,13 @@ async fn release(app: &App, store: &Store) {
 }
 
 /// The environment's store, of this shop if it has several.
-fn default(app: &App, shop: Option<StoreShop>) -> Result<&Store, Problem> {
-    let is_meant = |store: &&Store| shop.is_none_or(|shop| store.shop() == stores::shop_of(shop));
+fn default(app: &App, shop: Option<String>) -> Result<&Store, Problem> {
+    let shop = shop.map(|name| {
+        let unknown = || request::bad_parameter("shop", "one of shopify, woocommerce, prestashop");
+        Shop::ALL.into_iter().find(|shop| shop.name() == name).ok_or_else(unknown)
+    });
+    let shop = shop.transpose()?;
+    let is_meant = |store: &&Store| shop.is_none_or(|shop| store.shop() == shop);
     let mut found = app.shops()?.of_environment().iter().filter(is_meant);
     match (found.next(), found.next()) {
         (Some(store), None) => Ok(store),

@@ -229,8 +229,7 @@ async fn delete(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Re
     let by = [(ALL.to_owned(), order.job.to_owned())].into();
     desk.listing = super::Listing { by, ..super::Listing::default() };
     desk.save().await?;
-    let changes =
-        seen.map(|seen| Change { field: "status".to_owned(), was: shown_status(seen.visible), becomes: Value::Null });
+    let changes = seen.map(|seen| Change { field: "status".to_owned(), was: shown_status(seen.visible), becomes: Value::Null });
     Ok(Publication { changes: changes.into_iter().collect(), ..nothing(PublicationStatus::Deleted) })
 }
 
@@ -378,11 +377,9 @@ fn differing(seen: &Fields, wanted: &Fields, api: &dyn StoreApi, desk: &Desk<'_>
         if !api.rewrites(&change.field) {
             return true;
         }
-        let is_known = desk
-            .listing
-            .written
-            .get(&change.field)
-            .is_some_and(|written| written.sent == hash(&change.becomes) && written.shown == hash(&change.was));
+        let is_known = desk.listing.written.get(&change.field).is_some_and(|written| {
+            written.sent == hash(&change.becomes) && written.shown == hash(&change.was)
+        });
         !(is_known || was_written)
     });
     changes
@@ -417,13 +414,7 @@ fn shown_status(visible: bool) -> Value {
 
 fn told(status: PublicationStatus, seen: &Seen, changes: Vec<Change>) -> Publication {
     let external_id = Some(seen.external_id.clone());
-    Publication {
-        status,
-        external_id,
-        url: seen.url.clone().filter(|_| seen.visible),
-        published: seen.visible,
-        changes,
-    }
+    Publication { status, external_id, url: seen.url.clone().filter(|_| seen.visible), published: seen.visible, changes }
 }
 
 fn nothing(status: PublicationStatus) -> Publication {

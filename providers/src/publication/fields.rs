@@ -175,9 +175,7 @@ mod tests {
         let seen = fields(&json!({ "variants": { "A": { "price": "1", "stock": 4 }, "B": { "price": "2" } } }));
         let same = fields(&json!({ "variants": { "A": { "price": "1" }, "B": { "gtin": null } } }));
         assert_eq!(changes(&seen, &same), []);
-        for other in
-            [json!({ "A": {} }), json!({ "A": { "stock": 5 }, "B": {} }), json!({ "A": {}, "C": {} }), json!(null)]
-        {
+        for other in [json!({ "A": {} }), json!({ "A": { "stock": 5 }, "B": {} }), json!({ "A": {}, "C": {} }), json!(null)] {
             assert_eq!(changes(&seen, &fields(&json!({ "variants": other }))).len(), 1, "{other}");
         }
     }

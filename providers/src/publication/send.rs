@@ -162,11 +162,7 @@ impl Http {
     pub(super) fn new(allow_hosts: &[String]) -> Result<Self, ProviderError> {
         let guard = Guard::new(allow_hosts);
         let client = || {
-            http::client()
-                .user_agent(AGENT)
-                .connect_timeout(CONNECT_TIMEOUT)
-                .redirect(redirect::Policy::none())
-                .no_proxy()
+            http::client().user_agent(AGENT).connect_timeout(CONNECT_TIMEOUT).redirect(redirect::Policy::none()).no_proxy()
         };
         let built = |client: reqwest::ClientBuilder| {
             client.build().map_err(|error| ProviderError::Misconfigured {
@@ -174,7 +170,11 @@ impl Http {
                 message: format!("no HTTP client can be built: {error}"),
             })
         };
-        Ok(Self { guarded: built(client().dns_resolver(Arc::new(guard.clone())))?, open: built(client())?, guard })
+        Ok(Self {
+            guarded: built(client().dns_resolver(Arc::new(guard.clone())))?,
+            open: built(client())?,
+            guard,
+        })
     }
 
     /// Whether the operator lets any store be at this host.

@@ -96,7 +96,11 @@ impl Store {
     #[must_use]
     pub fn redacted(&self, error: ProviderError) -> ProviderError {
         let secrets = self.credentials.parts().into_iter().filter(|(_, secret)| *secret);
-        error.redacted(&Secrets::new(secrets.map(|(text, _)| text.to_owned()).collect()))
+        let mut secrets: Vec<String> = secrets.map(|(text, _)| text.to_owned()).collect();
+        // As they go out together: user and password, or a user without one.
+        let together = secrets.join(":");
+        secrets.extend([format!("{together}:"), together]);
+        error.redacted(&Secrets::new(secrets))
     }
 }
 
@@ -137,7 +141,8 @@ pub(super) fn of_environment(config: &Config) -> Vec<Store> {
         .zip(secret("WOO_CONSUMER_SECRET"))
         .map(|(consumer_key, consumer_secret)| Credentials::Woocommerce { consumer_key, consumer_secret });
     let prestashop = secret("PRESTA_API_KEY").map(|api_key| Credentials::Prestashop { api_key });
-    let stores = [("SHOPIFY_STORE_URL", shopify), ("WOO_STORE_URL", woocommerce), ("PRESTA_STORE_URL", prestashop)];
+    let stores =
+        [("SHOPIFY_STORE_URL", shopify), ("WOO_STORE_URL", woocommerce), ("PRESTA_STORE_URL", prestashop)];
     let stores = stores.into_iter().filter_map(|(variable, credentials)| {
         let url = Url::parse(value(variable)?.trim_end_matches('/')).ok()?;
         Some(Store {
@@ -152,4 +157,42 @@ pub(super) fn of_environment(config: &Config) -> Vec<Store> {
         })
     });
     stores.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+    use super::*;
+
+    #[test]
+    fn what_a_shop_quotes_of_credentials_is_taken_out_in_each_form_in_which_they_are_sent() {
+        let woo = Credentials::Woocommerce {
+            consumer_key: "ck_0123456789".into(),
+            consumer_secret: "cs_9876543210".into(),
+        };
+        let presta = Credentials::Prestashop { api_key: "0123456789ABCDEF0123456789ABCDEF".into() };
+        for (credentials, sent) in [
+            (&woo, "ck_0123456789".to_owned()),
+            (&woo, format!("Basic {}", STANDARD.encode("ck_0123456789:cs_9876543210"))),
+            (&presta, format!("Basic {}", STANDARD.encode("0123456789ABCDEF0123456789ABCDEF:"))),
+        ] {
+            let store = Store {
+                tenant: "acme".to_owned(),
+                name: "main".to_owned(),
+                url: Url::parse("https://shop.example").unwrap(),
+                trusted: false,
+                credentials: credentials.clone(),
+                allow_http: false,
+                languages: Vec::new(),
+                currency: None,
+            };
+            let error = ProviderError::Misconfigured { service: "shop", message: format!("you sent {sent}.") };
+            let said = store.redacted(error).to_string();
+            let words = said.trim_start_matches("shop: you sent ").trim_start_matches("Basic ");
+            assert_eq!(words, "[secret].", "{sent}");
+            assert!(credentials.are(&credentials.clone()) && !woo.are(&presta));
+            assert_eq!(store.breaker(), format!("{}/acme/main", store.shop()));
+        }
+    }
 }

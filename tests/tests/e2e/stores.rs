@@ -181,13 +181,14 @@ async fn a_parked_store_whose_tenant_could_not_be_told_is_told_of_by_the_next_jo
     let stored = mongo.tenant_store("default", "main").await.unwrap().unwrap();
     // The worker died behind the first half.
     let since = Moment::from_ms(context.client.as_ref().unwrap().now_ms());
-    let look_at = Moment::from_ms(since.ms() + 900_000);
-    let parked = store::Parked { since, reason: "403".to_owned(), told: false, look_at };
+    let parked = store::Parked { since, reason: "403".to_owned(), told: false, look_at: since };
     assert!(mongo.park_store(&stored.id, stored.version, &parked).await.unwrap());
     for _ in 0..3 {
         let waiting = stores::open(&context, Some("main"), None).await.unwrap_err();
         assert!(matches!(&waiting, JobError::Snooze { code: "store_parked", .. }), "{waiting:?}");
     }
+    let left = mongo.tenant_store("default", "main").await.unwrap().unwrap().parked.unwrap();
+    assert!(left.told && left.look_at.ms() >= since.ms() + 900_000, "one looked, in vain, and nobody does again soon: {left:?}");
     let mails = async || system.get("/api/emails").await.body["items"].as_array().unwrap().len();
     wait_until("the tenant is told", JOB_PATIENCE, async || mails().await == 1).await;
 }

@@ -352,6 +352,8 @@ async fn the_environments_store_is_default_and_cannot_be_changed() {
         (200, &json!("https://shop.example"), &Value::Null)
     );
     world.get("/api/stores/default?shop=shopify").await.refused(404, "not-found");
+    assert_eq!(world.get("/api/stores/default?shop=amazon").await.pointers(), ["/query/shop"]);
+    assert_eq!(world.get("/api/stores/default?shop=prestashop").await.status, 200);
     assert_eq!(world.test("default").await.status, 200);
     world.shops.say(refused("no"));
     world.test("default").await.refused(422, "store-refused");
