@@ -106,13 +106,13 @@ async fn a_breaker_that_is_released_closes_at_once_in_every_replica_whatever_ope
     report(&a, go(&a).await, parked()).await;
     assert!(open_ms(&b).await > 0);
     let mut events = b.events();
+    world.advance_s(1);
     assert!(a.release("ai", CALL.account).await.unwrap());
     assert_eq!(
         next(&mut events).await,
         Event::BreakerClosed { service: "ai".to_owned(), account: "openai".to_owned() }
     );
     assert!(!go(&b).await.is_probe() && is_closed(&b).await);
-    world.advance_s(1);
     report(&b, under_way, parked()).await;
     assert!(is_closed(&a).await, "what an earlier call found says nothing of now");
     report(&b, go(&b).await, parked()).await;
