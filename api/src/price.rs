@@ -116,13 +116,26 @@ pub struct Product<C = Value> {
     pub publication: Option<MadeOfProduct>,
     /// What other shops ask, the page that was visited last first; at most 100.
     pub offers: Vec<ProductOffer>,
-    /// Pages that are watched each night; at most 100.
+    /// Pages that are watched each night; at most 100, those that are not watched counted.
     pub monitors: Vec<String>,
+    /// Pages that are to be watched, and are not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_watched: Vec<NotWatched>,
     /// The unified price: what all offers said together when they were last compared at night; absent before.
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
     pub comparison: Option<C>,
     /// Where to go on.
     pub links: ProductLinks,
+}
+
+/// A page that is to be watched, and is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NotWatched {
+    /// The page.
+    pub url: String,
+    /// Why it is not.
+    #[schema(example = "selector is no CSS selector of at most 500 characters")]
+    pub reason: String,
 }
 
 /// Where to go on.

@@ -36,15 +36,18 @@ pub(crate) async fn run(api: &Api, usage: &Usage, json: bool) -> Result<ExitCode
         return Ok(ExitCode::SUCCESS);
     }
     let answer: api::Usage = api.understand(answer)?;
-    if answer.items.is_empty() {
-        println!("no language model was used from {} to {}", answer.from, answer.to);
-        return Ok(ExitCode::SUCCESS);
-    }
-    print!("{}", table(&answer).render(output_width()));
+    print!("{}", shown(&answer, output_width()));
     if !answer.complete {
         println!("there is more than can be shown at once: ask for fewer days with --from and --to");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn shown(answer: &api::Usage, width: usize) -> String {
+    if answer.items.is_empty() {
+        return format!("no use of models is counted from {} to {}\n", answer.from, answer.to);
+    }
+    table(answer).render(width)
 }
 
 fn table(answer: &api::Usage) -> Table {
@@ -90,10 +93,20 @@ mod tests {
         }
         let answer = json!({ "from": "2026-11-01", "to": "2026-11-22", "items": [item], "total": sum(2, 1, "0.00034"),
             "complete": true });
-        let text = table(&serde_json::from_value(answer).unwrap()).render(140);
+        let text = shown(&serde_json::from_value(answer).unwrap(), 140);
         let expected = "day         tenant  service  model       calls  tokens in  tokens out         cost\n\
             2026-11-22  acme    openai   gpt-6-luna      1        400         600  0.00034 USD\n\
             total                                        2        400         600  0.00034 USD  without 1 calls whose price is not known\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn without_any_usage_it_is_not_said_of_one_kind_of_model() {
+        let nothing = json!({ "calls": 0, "calls_without_price": 0, "tokens": { "input": 0, "output": 0, "total": 0 },
+            "cost": { "amount": "0", "currency": "USD" } });
+        let answer =
+            json!({ "from": "2026-11-01", "to": "2026-11-22", "items": [], "total": nothing, "complete": true });
+        let text = shown(&serde_json::from_value(answer).unwrap(), 140);
+        assert_eq!(text, "no use of models is counted from 2026-11-01 to 2026-11-22\n");
     }
 }

@@ -5,7 +5,6 @@ use std::fmt;
 use api::FieldError;
 use queue::Kind;
 use serde_json::Value;
-use services::Name;
 
 use crate::{
     handler::{Handler, Registry},
@@ -49,7 +48,6 @@ struct Entry {
     schema: KindSchema,
     collection: &'static str,
     for_operators: bool,
-    runs_elsewhere: Option<Name>,
     schemas: Schemas,
     check: Check,
 }
@@ -81,12 +79,6 @@ impl Checks {
     #[must_use]
     pub fn is_for_operators(&self, kind: &str) -> bool {
         self.entry(kind).is_some_and(|entry| entry.for_operators)
-    }
-
-    /// The service at which something may go on when a job of this kind is cancelled.
-    #[must_use]
-    pub fn runs_elsewhere(&self, kind: &str) -> Option<Name> {
-        self.entry(kind)?.runs_elsewhere
     }
 
     /// Which schemas belong to which kind.
@@ -123,7 +115,6 @@ impl Registry for Checks {
             },
             collection: J::COLLECTION,
             for_operators: J::FOR_OPERATORS,
-            runs_elsewhere: J::SERVICE.filter(|_| J::RUNS_ELSEWHERE),
             schemas,
             check: Box::new(move |payload| check(&shape, payload)),
         });

@@ -129,6 +129,12 @@ pub trait Handler: Job + ToSchema {
         Vec::new()
     }
 
+    /// Of the jobs of a tenant with the same key, whatever their kinds, one runs at a time over all replicas; those that wait are run in
+    /// the order of their ids, and use no attempt meanwhile. Begin it with what it is about, so that no other kind has it by chance.
+    fn concurrency_key(&self) -> Option<String> {
+        None
+    }
+
     /// Whether a run that was [interrupted](JobError::Interrupted) came further than the ones `before` it: a result that is healed is then looked at again soon,
     /// otherwise ever more rarely.
     #[must_use]

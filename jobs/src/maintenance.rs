@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use api::FieldError;
-use queue::{Job, JobId, NewJob};
+use queue::{Job, JobId, JobView, NewJob};
 use serde::{Deserialize, Serialize};
-use services::Name;
+use services::{Config, Name};
 use store::Store;
 use utoipa::ToSchema;
 
@@ -14,7 +14,7 @@ use crate::{
     heal::{Healed, heal, kinds_of},
     market, recurring,
     rotate::{Rotated, rotate_keys},
-    stop::stop_elsewhere,
+    stop::{run_elsewhere, stop_elsewhere},
 };
 
 /// What was pushed is pushed once, so a task that met an outage goes on from the last page that it wrote down.
@@ -102,15 +102,17 @@ impl Maintenance {
         NewJob::new(Self::KIND, serde_json::to_string(&payload).unwrap_or_default())
     }
 
-    /// The job that ends what another one has begun at its service, which was cancelled.
-    #[must_use]
-    pub fn stop_elsewhere(job: JobId) -> NewJob {
-        let payload = Self { task: Task::StopElsewhere, service: None, job: Some(job.to_string()) };
-        NewJob::new(Self::KIND, serde_json::to_string(&payload).unwrap_or_default())
+    /// What follows when a job was cancelled, for [`queue::Client::with_follow_up`]: a task that ends what it has begun at its service,
+    /// where something may go on there.
+    pub fn after_cancel(services: &Config) -> impl Fn(&JobView) -> Option<NewJob> + Send + Sync + use<> {
+        let kinds = run_elsewhere(services);
+        move |job| {
+            let payload = Self { task: Task::StopElsewhere, service: None, job: Some(job.id.to_string()) };
+            let task = || NewJob::new(Self::KIND, serde_json::to_string(&payload).unwrap_or_default());
+            kinds.contains(&job.kind.as_str()).then(task)
+        }
     }
-}
 
-impl Maintenance {
     fn stopped(&self) -> Option<JobId> {
         self.job.as_deref()?.parse().ok()
     }

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc, Weekday};
 use futures::{StreamExt, stream};
+use providers::scraping::is_selector;
 use queue::{Client, JobId, NewJob};
 use serde_json::json;
-use store::{Cursor, Moment, Store, TaskProgress, Tenant};
+use store::{Cursor, Moment, Monitor, Store, TaskProgress, Tenant};
 
 use crate::kinds::{
     email::{
@@ -106,8 +107,15 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// Why a page of `monitors` is not watched: another price than the one that is meant would be read.
+#[must_use]
+pub fn not_watched(monitor: &Monitor) -> Option<&'static str> {
+    let bad = monitor.has_no_text_as_selector || monitor.selector.as_deref().is_some_and(|css| !is_selector(css));
+    bad.then_some("selector is no CSS selector of at most 500 characters")
+}
+
 /// Pushes a `scrape` job for each page of `monitors`, in its tenant's name; returns how many were added. A second run of the same job
-/// pushes the same ones.
+/// pushes the same ones. One that is [not watched](not_watched) is told in the log, and the others go on.
 ///
 /// # Errors
 /// [`Unfinished`].
@@ -118,6 +126,11 @@ pub async fn prices(task: Task<'_>) -> Result<u64, Unfinished> {
         let (monitors, next) = store.monitors(walk.after.clone(), BATCH).await?;
         let mut jobs = Vec::with_capacity(monitors.len());
         for monitor in monitors {
+            if let Some(reason) = not_watched(&monitor) {
+                let Monitor { id, tenant, product_id, url, .. } = monitor;
+                tracing::warn!(monitor.id = id, tenant, product_id, url, reason, "a page is not watched");
+                continue;
+            }
             let id = client.fixed_id("scrape", &format!("{job}/{}", monitor.id), job.created_ms()).await?;
             let mut payload = json!({ "product_id": monitor.product_id, "urls": [monitor.url] });
             if let Some(selector) = monitor.selector {
@@ -349,6 +362,22 @@ mod tests {
         let lost = trial("fr-CA", "Atlantis", "2026-06-10T10:30:00Z");
         let email = reminder(&lost, "2026-06-09T09:00:00Z".parse().unwrap()).unwrap().email;
         assert_eq!((email.language, email.time_zone.as_deref()), (Some(Language::Fr), Some("UTC")));
+    }
+
+    #[test]
+    fn a_page_whose_selector_is_none_is_not_watched() {
+        let monitor = |selector: Option<&str>, has_no_text_as_selector| Monitor {
+            id: "m".to_owned(),
+            tenant: "acme".to_owned(),
+            product_id: "L-1".to_owned(),
+            url: "https://shop.example/".to_owned(),
+            selector: selector.map(str::to_owned),
+            has_no_text_as_selector,
+        };
+        let is_watched = |selector, has_no_text| not_watched(&monitor(selector, has_no_text)).is_none();
+        assert!(is_watched(None, false) && is_watched(Some(".product .price"), false));
+        assert!(!is_watched(Some("..price"), false) && !is_watched(None, true));
+        assert!(!is_watched(Some(&"a".repeat(501)), false));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use queue::{JobId, Reporter, State};
+use services::{Config, Name};
 
 use crate::{
     handler::{Context, Handler, JobError, Registry},
@@ -16,17 +17,24 @@ const AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 type Stop = for<'a> fn(&'a Context) -> BoxFuture<'a, Result<bool, JobError>>;
 
-/// By kind.
+/// By kind, with its service.
 #[derive(Default)]
-struct Stops(Vec<(&'static str, Stop)>);
+struct Stops(Vec<(&'static str, Option<Name>, Stop)>);
 
 impl Registry for Stops {
     fn add<J: Handler>(mut self) -> Self {
         if J::RUNS_ELSEWHERE {
-            self.0.push((J::KIND, |context| J::stop_elsewhere(context).boxed()));
+            self.0.push((J::KIND, J::SERVICE, |context| J::stop_elsewhere(context).boxed()));
         }
         self
     }
+}
+
+/// The kinds that may have begun something where it goes on without them, because their service is configured.
+pub(crate) fn run_elsewhere(services: &Config) -> Vec<&'static str> {
+    let is_configured = |service: &Option<Name>| service.is_some_and(|service| services.is_configured(service));
+    let stops = kinds::of_services(Stops::default()).0.into_iter();
+    stops.filter(|(_, service, _)| is_configured(service)).map(|(kind, ..)| kind).collect()
 }
 
 /// Ends what this job has begun, if it was cancelled; returns how many things were ended. One that was made ready again meanwhile keeps
@@ -49,9 +57,8 @@ pub(crate) async fn stop_elsewhere(job_id: JobId, context: &Context) -> Result<u
         }
         _ => return Ok(0),
     }
-    let Some((_, stop)) = kinds::of_services(Stops::default()).0.into_iter().find(|(kind, _)| *kind == job.kind) else {
-        return Ok(0);
-    };
+    let stops = kinds::of_services(Stops::default()).0;
+    let Some((_, _, stop)) = stops.into_iter().find(|(kind, ..)| *kind == job.kind) else { return Ok(0) };
     let context = Context {
         job_id,
         tenant: job.tenant,

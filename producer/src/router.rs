@@ -10,8 +10,8 @@ use utoipa::OpenApi;
 use crate::{
     answer, observe, openapi, request,
     routes::{
-        batch, emails, events, health, images, jobs, keys, list, mode, prices, products, queues, rates, schedules,
-        status, stores, usage, webhooks,
+        batch, catalogue, emails, events, health, images, jobs, keys, list, mode, prices, products, publish, queues,
+        rates, schedules, status, stores, usage, webhooks,
     },
     state::App,
 };
@@ -70,7 +70,9 @@ routes! {
     "/api/emails/{id}/unsubscribe": get emails::ask_to_unsubscribe, post emails::unsubscribe;
     "/api/images/{id}/{file}": get images::show;
     "/api/products/{id}": get products::show;
+    "/api/products/{id}/publish": post publish::publish;
     "/api/products/{id}/prices": get prices::series;
+    "/api/stores/{name}/products": post catalogue::create;
     "/api/prices/compare": post products::compare;
     "/api/rates": get rates::show, put rates::put;
     "/api/stores": get stores::list;

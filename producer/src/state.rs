@@ -7,7 +7,7 @@ use std::{
 
 use axum::extract::FromRef;
 use fleet::Fleet;
-use jobs::Checks;
+use jobs::{Checks, maintenance::Maintenance};
 use providers::{image::FalWebhooks, publication::Shops};
 use queue::Client;
 use secrecy::SecretString;
@@ -87,7 +87,7 @@ impl App {
         });
         Self(Arc::new(Shared {
             accepted: Accepted::new(&kinds),
-            client: Client::new(redis, kinds),
+            client: Client::new(redis, kinds).with_follow_up(Maintenance::after_cancel(&services)),
             fleet,
             shops,
             fal: FalWebhooks::new(&services),

@@ -109,6 +109,9 @@ pub trait Ask<P: ?Sized>: Sync {
     fn used(&self, _value: &Self::Value) -> Option<Usage> {
         None
     }
+
+    /// Keeps what counts as spent for this answer, where it may turn out later that nothing is billed: see [`Service::give_back`].
+    fn keep_spent(&self, _value: &mut Self::Value, _spent: Reserved) {}
 }
 
 /// One's turn; the next one has it when this is dropped.
@@ -205,6 +208,11 @@ impl<P: Provider + ?Sized> Service<P> {
     #[must_use]
     pub fn first_real(&self) -> Option<&P> {
         if self.is_real() { self.reals.first().map(|real| &**real) } else { None }
+    }
+
+    /// Whether a real provider is to answer, and one of them is such a one.
+    pub fn has_real(&self, is_such: impl Fn(&P) -> bool) -> bool {
+        self.is_real() && self.reals.iter().any(|real| is_such(real))
     }
 
     /// Asks the real providers in their order, or the mock when the mode says so.
@@ -343,7 +351,7 @@ impl<P: Provider + ?Sized> Service<P> {
         };
         // A vendor may quote what it was sent; from here on the error is logged, stored and shown. And no wait that it asks for
         // is longer than is sensible.
-        let result = result.map_err(|error| error.redacted(&self.shared.secrets).bounded());
+        let mut result = result.map_err(|error| error.redacted(&self.shared.secrets).bounded());
         let used = result.as_ref().ok().and_then(|value| what.used(value));
         if let Some(wait) = result.as_ref().err().and_then(ProviderError::asks_to_wait)
             && what.waits_for_all(real)
@@ -362,8 +370,20 @@ impl<P: Provider + ?Sized> Service<P> {
             Err(ProviderError::UnknownOutcome { .. }) if what.is_write() => estimate.micro_usd,
             Err(_) => None,
         };
-        reservation.settle(spent.unwrap_or(0)).await;
+        let spent = spent.unwrap_or(0);
+        let kept = reservation.reserved.as_ref().map(|reserved| reserved.settled(spent));
+        reservation.settle(spent).await;
+        if let (Ok(value), Some(kept)) = (&mut result, kept) {
+            what.keep_spent(value, kept);
+        }
         result
+    }
+
+    /// Gives a tenant back what counts as spent, because it is not billed after all. Once: whoever calls it makes sure of that.
+    pub async fn give_back(&self, spent: Reserved) {
+        if let Err(error) = self.shared.fleet.settle(spent, 0).await {
+            tracing::warn!(%error, "money for what is not billed counts as spent until its day is over");
+        }
     }
 
     /// Waits for its turn, where one goes after the other.

@@ -36,7 +36,7 @@
 //! `children:<id>` for flows; `turns` (list of tenants in turn) and `ready:<priority>:<tenant>`, which exist only while two or more
 //! tenants wait; `{limit.<queue>}:…` token budgets in a slot of their own, taken in batches before a claim.
 //!
-//! Keys of no partition: the table of partition numbers, the replicas, unique and idempotency keys (below).
+//! Keys of no partition: the table of partition numbers, the replicas, unique, idempotency and concurrency keys (below).
 
 use crate::model::id::JobId;
 
@@ -113,9 +113,39 @@ pub(crate) fn idempotency(prefix: &str, tenant: &str, key: &str) -> String {
 /// String: the job that has a tenant's unique key, as a bid or confirmed (see `unique.rs`). Hashed, because keys are the callers' words; in
 /// a slot of its own.
 pub(crate) fn unique(prefix: &str, tenant: &str, key: &str) -> String {
+    format!("{prefix}:{{unique.{tenant}.{}}}", hash(key))
+}
+
+/// The keys of a tenant's concurrency key, in a slot of its own.
+#[derive(Debug)]
+pub(crate) struct Concurrency {
+    /// Hash `id`, `claim`, `lease_end_ms`: the job that runs, alone of those with the key. Goes away when its handler ends, or 1 h after the
+    /// last renewal.
+    pub(crate) lock: String,
+    /// Sorted set of ids, all scores 0, so in the order of the ids: at most 10,000 jobs that were put off. Goes away as they get the lock, or
+    /// 2 min after the last was put off.
+    pub(crate) waiting: String,
+    /// Sorted set, score = ms: the same jobs, and when each is forgotten if it does not come again. Goes away with `waiting`.
+    pub(crate) lapses: String,
+}
+
+impl Concurrency {
+    pub(crate) fn new(prefix: &str, tenant: &str, key: &str) -> Self {
+        let base = format!("{prefix}:{{concurrency.{tenant}.{}}}", hash(key));
+        let (lock, waiting, lapses) = (format!("{base}:lock"), format!("{base}:waiting"), format!("{base}:lapses"));
+        Self { lock, waiting, lapses }
+    }
+
+    /// All of them, as scripts get them.
+    pub(crate) fn all(&self) -> [&str; 3] {
+        [&self.lock, &self.waiting, &self.lapses]
+    }
+}
+
+/// Of the callers' words.
+fn hash(key: &str) -> String {
     use sha2::{Digest, Sha256};
-    let hash = hex::encode(&Sha256::digest(key)[..16]);
-    format!("{prefix}:{{unique.{tenant}.{hash}}}")
+    hex::encode(&Sha256::digest(key)[..16])
 }
 
 /// Pattern of the channels of all partitions.

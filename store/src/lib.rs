@@ -1,16 +1,17 @@
 //! MongoDB: the connection, then one file a collection family ([`results`](Store::put_result),
 //! of stand-ins [`degraded`](Store::take_degraded), [`receipts`](Store::begin_receipt), [`deliveries`](Store::put_fal_delivery),
 //! [`history`](Store::record_jobs), [`schedules`](Store::due_schedules), [`flights`](Store::board), [`usage`](Store::count_usage),
-//! [`files`](Store::put_file), [`pages`](Store::keep_pages), [`stores`](Store::tenant_stores),
-//! [`prices`](Store::write_offers)).
+//! [`files`](Store::put_file), [`listings`](Store::keep_listing), [`batches`](Store::keep_part), [`pages`](Store::keep_pages),
+//! [`stores`](Store::tenant_stores), [`prices`](Store::write_offers)).
 //! Small writes that come together are gathered: `writer.rs`.
 //!
 //! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`call.rs`): a caller
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
 //!
 //! Order, lowest first: `error`, `json`, `moment`, `call`, `writer`, `connection`, `index`, `documents`, `history`, `degraded`,
-//! `results`, `emails`, `receipts`, `deliveries`, `flights`, `schedules`, `usage`, `files`, `pages`, `stores`, `prices`.
+//! `results`, `emails`, `receipts`, `deliveries`, `flights`, `schedules`, `usage`, `files`, `pages`, `listings`, `batches`, `stores`, `prices`.
 
+mod batches;
 mod call;
 mod connection;
 mod degraded;
@@ -23,6 +24,7 @@ mod flights;
 mod history;
 mod index;
 mod json;
+mod listings;
 mod moment;
 mod pages;
 mod prices;
@@ -33,6 +35,7 @@ mod stores;
 mod usage;
 mod writer;
 
+pub use batches::BatchItem;
 pub use connection::Store;
 pub use degraded::{Degraded, Replacement};
 pub use deliveries::FalDelivery;
@@ -42,6 +45,7 @@ pub use error::Error;
 pub use files::{References, StoredFile, Swept};
 pub use flights::Flight;
 pub use history::{PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, PastSnoozes, words};
+pub use listings::{ListingKey, StoredListing};
 pub use moment::Moment;
 pub use prices::{
     Alert, Money, OfProduct, Offer, OfferLine, PricePoint, Span, StoredRates, Unified, WriteOffer, offer_id,
@@ -71,6 +75,8 @@ impl Store {
         self.prepare_deliveries().await?;
         self.prepare_flights().await?;
         self.prepare_pages().await?;
+        self.prepare_listings().await?;
+        self.prepare_batches().await?;
         self.prepare_stores().await?;
         self.prepare_usage().await?;
         self.prepare_prices().await?;

@@ -115,17 +115,24 @@ impl Store {
         self.change_receipt(what, job_id, step, doc! { "$set": set }).await
     }
 
-    /// Has a step that was done count as failed: what came of it is worth nothing, and it may be made again.
+    /// Has a step that was done count as failed: what came of it is worth nothing, and it may be made again. False when it counts so
+    /// already: of many that void it, one is told true.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when it may have been written down or not; the same call may be repeated.
+    /// [`Error::Unavailable`] when it may have been written down or not.
     #[boxed]
-    pub async fn void_receipt(&self, job_id: &str, step: &str, error: &str) -> Result<(), Error> {
+    pub async fn void_receipt(&self, job_id: &str, step: &str, error: &str) -> Result<bool, Error> {
         let what = format!("void step {step:?} of job {job_id}");
         let error: String = error.chars().take(MOST_ERROR_CHARS).collect();
         let set = doc! { "touched_at": DateTime::now(), "failed": true, "error": error };
         let unset = doc! { "completed_at": "", "outcome": "", "outcome_json": "" };
-        self.change_receipt(what, job_id, step, doc! { "$set": set, "$unset": unset }).await
+        let collection = self.collection(COLLECTION);
+        let filter = doc! { "_id": format!("{job_id}/{step}"), "failed": { "$ne": true } };
+        let void = async move {
+            let update = doc! { "$set": set, "$unset": unset };
+            collection.find_one_and_update(filter, update).projection(doc! { "_id": 1 }).max_time(MAX_TIME).await
+        };
+        Ok(run(what, ANSWER_TIMEOUT, void).await?.is_some())
     }
 
     /// What came of a step, if it was done.

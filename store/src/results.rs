@@ -68,9 +68,21 @@ impl Store {
     /// [`Error::Unavailable`] when it may work later, [`Error::Refused`] when the document was damaged.
     #[boxed]
     pub async fn result(&self, collection: &str, job_id: &str) -> Result<Option<Value>, Error> {
+        self.found_result(collection, job_id, doc! { "_id": job_id }).await
+    }
+
+    /// The same if the job is of this tenant.
+    ///
+    /// # Errors
+    /// As [`Store::result`].
+    #[boxed]
+    pub async fn result_of_tenant(&self, collection: &str, job_id: &str, tenant: &str) -> Result<Option<Value>, Error> {
+        self.found_result(collection, job_id, doc! { "_id": job_id, "tenant": tenant }).await
+    }
+
+    async fn found_result(&self, collection: &str, job_id: &str, filter: Document) -> Result<Option<Value>, Error> {
         let what = format!("read the result of job {job_id} from {collection}");
         let collection = self.collection(collection);
-        let filter = doc! { "_id": job_id };
         let find = async move {
             let wanted = doc! { "result": 1, "result_json": 1 };
             let collection = collection.clone_with_type::<RawDocumentBuf>();

@@ -64,7 +64,8 @@ async fn what_came_of_a_step_is_read_until_it_is_voided_and_then_the_step_may_be
     let outcome = json!({ "request_id": "r-1", "huge": u64::MAX });
     store.complete_receipt(JOB, "submit", &outcome).await.unwrap();
     assert_eq!(store.receipt(JOB, "submit").await.unwrap(), Some(outcome));
-    store.void_receipt(JOB, "submit", "the run failed").await.unwrap();
+    let void = async || store.void_receipt(JOB, "submit", "the run failed").await.unwrap();
+    assert_eq!((void().await, void().await), (true, false), "one is told that it was the first");
     assert_eq!(store.receipt(JOB, "submit").await.unwrap(), None);
     assert_eq!(begin().await, Receipt::Failed);
     store.complete_receipt(JOB, "submit", &json!(7)).await.unwrap();

@@ -91,7 +91,12 @@ async fn call<J: Handler>(job: &Claimed, services: &Services, so_far: Option<SoF
         client: Some(services.client.clone()),
         progress: job.reporter(),
     };
-    let done: Done<J::Output> = payload.run(&context).await.map_err(|error| spread_out(error.into(), job))?;
+    let done = match payload.concurrency_key() {
+        None => payload.run(&context).await,
+        // Only the work: what it made is stored under the job's id, whoever runs next. Boxed, so that jobs without a key are no larger.
+        Some(key) => job.alone(&key, payload.run(&context)).boxed().await?,
+    };
+    let done: Done<J::Output> = done.map_err(|error| spread_out(error.into(), job))?;
     let result = serde_json::to_value(done.result)
         .map_err(|error| dead("unstorable", format!("the result is no JSON: {error}")))?;
     Ok(Kept {

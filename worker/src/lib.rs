@@ -17,6 +17,7 @@ use async_recursion::async_recursion as boxed;
 use clap::Parser;
 use fleet::Fleet;
 use futures::FutureExt;
+use jobs::maintenance::Maintenance;
 use process::Admin;
 use providers::Providers;
 use queue::{Client, Error, Outcome, Replica};
@@ -83,6 +84,7 @@ async fn run_on(
         tracing::warn!("{complaint}");
     }
     let client = Client::new(redis, runners.iter().map(|runner| runner.kind.clone()).collect());
+    let client = client.with_follow_up(Maintenance::after_cancel(&variables));
     let store = Store::open(config.mongo_url.expose_secret(), &config.db_name).await?;
     let fleet = Fleet::with_settings(redis, config.breakers());
     let services = Services {

@@ -40,7 +40,7 @@ const TIME_TO_FETCH: f64 = 0.8;
 const STORE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// For all jobs of a process.
-static GATE: LazyLock<Gate> = LazyLock::new(Gate::default);
+pub(crate) static GATE: LazyLock<Gate> = LazyLock::new(Gate::default);
 
 /// Makes pictures of one product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

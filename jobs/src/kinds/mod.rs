@@ -4,6 +4,7 @@
 pub mod content;
 pub mod email;
 pub mod image;
+pub mod product;
 pub mod publication;
 pub mod scrape;
 pub mod stores;
@@ -18,4 +19,6 @@ pub(crate) fn of_services<R: Registry>(registry: R) -> R {
         .add::<scrape::Scrape>()
         .add::<email::Email>()
         .add::<publication::Publication>()
+        .add::<publication::batch::PublicationBatch>()
+        .add::<product::Product>()
 }

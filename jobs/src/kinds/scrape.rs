@@ -150,7 +150,7 @@ impl Handler for Scrape {
         if let Some(next) = next {
             let n_read = read.iter().flatten().count();
             let message = format!("{n_read} of {} pages are done; others are ahead at their shops", read.len());
-            let so_far = serde_json::to_value(SoFar { read, moved }).unwrap_or_default();
+            let so_far = SoFar { read, moved }.handed_on();
             let after = next.saturating_duration_since(Instant::now());
             return Err(JobError::Interrupted { code: Hold::Turn.code(), message, after, so_far });
         }
@@ -159,7 +159,7 @@ impl Handler for Scrape {
             if read.iter().all(Option::is_none) {
                 return Err(error);
             }
-            let so_far = serde_json::to_value(SoFar { read, moved }).unwrap_or_default();
+            let so_far = SoFar { read, moved }.handed_on();
             return Err(error.with(so_far));
         }
         let read: Vec<Read> = read.into_iter().flatten().collect();
@@ -200,7 +200,7 @@ fn put_off(error: &store::Error, read: Vec<Read>) -> JobError {
         code: "store_unavailable",
         message: error.to_string(),
         after: STORE_AGAIN_AFTER,
-        so_far: serde_json::to_value(so_far).unwrap_or_default(),
+        so_far: so_far.handed_on(),
     }
 }
 

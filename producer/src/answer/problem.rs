@@ -170,6 +170,19 @@ impl Problem {
         Self { errors, n_errors, ..Self::new(Type::InvalidPayload, detail) }
     }
 
+    /// The same for a body that was the inner part of the one that was looked at: pointers begin behind `prefix`.
+    pub(crate) fn without_prefix(mut self, prefix: &str) -> Self {
+        for error in &mut self.errors {
+            if let Some(inner) = error.pointer.strip_prefix(prefix) {
+                error.pointer = inner.to_owned();
+            }
+        }
+        if let [only] = self.errors.as_slice() {
+            self.detail = in_words(only);
+        }
+        self
+    }
+
     /// How long the list of bad fields is as text, about.
     pub(crate) fn errors_length(&self) -> usize {
         self.errors.iter().map(|error| error.pointer.len() + error.message.len() + 30).sum()

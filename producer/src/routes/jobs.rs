@@ -8,9 +8,9 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use chrono::Utc;
-use jobs::maintenance::Maintenance;
-use queue::{Answered, Fingerprint, Idempotency, JobId, JobView, KeyTaken, NewJob};
+use queue::{Answered, Fingerprint, Idempotency, JobId, KeyTaken, NewJob};
 use serde::Deserialize;
 
 use crate::{
@@ -54,6 +54,17 @@ pub(crate) async fn create(
     request::require_json(&headers)?;
     let key = request::idempotency_key(&headers)?;
     let body = request::read(&headers, body, request::JOB_LIMIT).await?;
+    create_of(app, caller, &headers, key, body).await
+}
+
+/// Enqueues the job that a request for one asks for, given as its text.
+pub(super) async fn create_of(
+    app: App,
+    caller: Caller,
+    headers: &HeaderMap,
+    key: Option<String>,
+    body: Bytes,
+) -> Result<Response, Problem> {
     let (intake, reader, has_key) = (app.intake.clone(), caller.clone(), key.is_some());
     let read = request::aside(body.len(), move || {
         let parsed = request::parse(&body)?;
@@ -78,7 +89,7 @@ pub(crate) async fn create(
             };
         }
     };
-    job.traceparent = request::traceparent(&headers);
+    job.traceparent = request::traceparent(headers);
     match once {
         None => {
             let (status, answer) = push(&app, job, None).await?;
@@ -141,20 +152,7 @@ pub(crate) async fn cancel(
     let job = find::job(&app, &caller, &id).await?;
     app.intake.require_for_kind(&job.kind, &caller)?;
     let cancelled = app.client.cancel(job.id.0.into()).await.map_err(refused)?;
-    stop_elsewhere(&app, &cancelled).await;
     Ok(Json(live(cancelled)))
-}
-
-/// Has a worker end what the job has begun at its service, if that goes on without it.
-async fn stop_elsewhere(app: &App, cancelled: &JobView) {
-    let service = app.intake.checks().runs_elsewhere(&cancelled.kind);
-    if !service.is_some_and(|service| app.services.is_configured(service)) {
-        return;
-    }
-    let task = Maintenance::stop_elsewhere(cancelled.id);
-    if let Err(error) = app.client.push(task).await {
-        tracing::warn!(job.id = %cancelled.id, %error, "what the job has begun at its service is not ended, and may be billed");
-    }
 }
 
 /// Makes a dead, cancelled, expired or retrying job ready at once.

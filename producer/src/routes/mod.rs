@@ -1,6 +1,7 @@
 //! One file a resource.
 
 pub(crate) mod batch;
+pub(crate) mod catalogue;
 pub(crate) mod emails;
 pub(crate) mod events;
 pub(crate) mod health;
@@ -12,6 +13,7 @@ pub(crate) mod list;
 pub(crate) mod mode;
 pub(crate) mod prices;
 pub(crate) mod products;
+pub(crate) mod publish;
 pub(crate) mod queues;
 pub(crate) mod rates;
 pub(crate) mod schedules;

@@ -1,8 +1,11 @@
 //! Products: what is known of them, and what other shops ask for them.
 
-use api::{FieldError, MadeOfProduct, OwnPrice, Product, ProductLinks, ProductOffer, Timestamp};
+use api::{FieldError, MadeOfProduct, NotWatched, OwnPrice, Product, ProductLinks, ProductOffer, Timestamp};
 use axum::{Json, body::Body, extract::State, http::HeaderMap};
-use jobs::{Handler, Shape, content::Content, image::Image, market::MOST_OFFERS, publication::Publication, scrape};
+use jobs::{
+    Handler, Shape, content::Content, image::Image, market::MOST_OFFERS, publication::Publication,
+    recurring::not_watched, scrape,
+};
 use prices::{Asked, Comparison};
 use serde::Deserialize;
 use store::{Moment, OfProduct, Offer};
@@ -58,6 +61,13 @@ pub(crate) async fn show(
     if let Some(images) = &mut images {
         addresses::sign(&app.services.links, app.client.now_ms() / 1000, &mut images.result);
     }
+    let (mut watched, mut unwatched) = (Vec::new(), Vec::new());
+    for monitor in monitors {
+        match not_watched(&monitor) {
+            None => watched.push(monitor.url),
+            Some(reason) => unwatched.push(NotWatched { url: monitor.url, reason: reason.to_owned() }),
+        }
+    }
     let itself = format!("/api/products/{}", form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>());
     let itself = itself.replace('+', "%20");
     Ok(Json(Product {
@@ -68,7 +78,8 @@ pub(crate) async fn show(
         images: images.map(made),
         publication: publication.map(made),
         offers: offers.into_iter().map(offer).collect(),
-        monitors: monitors.into_iter().map(|monitor| monitor.url).collect(),
+        monitors: watched,
+        not_watched: unwatched,
         // What another release has kept is compared anew the next night.
         comparison: unified.and_then(|unified| serde_json::from_value(unified.comparison).ok()),
     }))

@@ -110,6 +110,14 @@ pub struct Price {
     pub currency: String,
 }
 
+impl Price {
+    /// The amount as a number.
+    #[must_use]
+    pub fn value(&self) -> Option<rust_decimal::Decimal> {
+        rust_decimal::Decimal::from_str_exact(&self.amount).ok()
+    }
+}
+
 pub(super) const fn default_target_length() -> u16 {
     300
 }

@@ -269,7 +269,7 @@ mod tests {
 
     fn run() -> Run {
         let (request_id, model) = ("r-1".to_owned(), "flux".to_owned());
-        Run { request_id, model, addresses: None, begun_ms: 0, deadline_s: 600, count: 2, cost: None }
+        Run { request_id, model, addresses: None, begun_ms: 0, deadline_s: 600, count: 2, cost: None, spent: None }
     }
 
     #[test]

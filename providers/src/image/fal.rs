@@ -130,6 +130,7 @@ impl Fal {
             deadline_s: self.deadline_s,
             count: request.count,
             cost: price::of(&self.model, request).map(usd),
+            spent: None,
         }
     }
 

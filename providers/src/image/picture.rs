@@ -3,6 +3,7 @@
 use std::{fmt::Debug, time::Duration};
 
 use bytes::Bytes;
+use fleet::Reserved;
 use futures::future::{self, BoxFuture, FutureExt};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -128,6 +129,9 @@ pub struct Run {
     pub count: u32,
     /// What they cost.
     pub cost: Option<Cost>,
+    /// What counts as spent for it; absent where nobody is capped, and of a run that only a webhook tells of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<Reserved>,
 }
 
 /// Where a run is asked for, as the provider told.
@@ -229,6 +233,13 @@ impl<'p> Ask<dyn ImageProvider + 'p> for Begin<'_> {
 
     fn estimate(&self, provider: &(dyn ImageProvider + 'p)) -> Usage {
         Usage { units: 0, micro_usd: provider.price(self.request) }
+    }
+
+    /// A run that fails is not billed.
+    fn keep_spent(&self, begun: &mut Begun, spent: Reserved) {
+        if let Begun::Run(run) = begun {
+            run.spent = Some(spent);
+        }
     }
 }
 

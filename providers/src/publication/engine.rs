@@ -94,6 +94,7 @@ pub struct Publication {
 /// # Errors
 /// [`PublishError`]. A run that failed is repeated as a whole.
 pub async fn carry_out(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Result<Publication, PublishError> {
+    desk.now_ms = order.now_ms;
     match order.action {
         Action::Publish => publish(api, order, desk).await,
         Action::DryRun => dry_run(api, order, desk).await,
@@ -104,7 +105,7 @@ pub async fn carry_out(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>
 }
 
 async fn publish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Result<Publication, PublishError> {
-    let patch = not_superseded(&order, desk);
+    let patch = not_superseded(&order, desk).with_prices_of_variants();
     let wanted = api.normal(order.key, &patch).await?;
     let (mut seen, before) = match find(api, order, desk).await? {
         Some(seen) => {
@@ -122,10 +123,16 @@ async fn publish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> R
     };
     let mut was = before;
     was.entry("status".to_owned()).or_insert(Value::Null);
-    if shall_show == Some(false) && seen.visible {
-        claim(order, &patch, desk).await?;
-        api.show(&seen, false).await?;
-        seen = look_again(api, order, desk).await?;
+    if shall_show == Some(false) {
+        if desk.listing.to_show {
+            desk.listing.to_show = false;
+            desk.save().await?;
+        }
+        if seen.visible {
+            claim(order, &patch, desk).await?;
+            api.show(&seen, false).await?;
+            seen = look_again(api, order, desk).await?;
+        }
     }
     let contents: Fields = wanted.iter().filter(|(field, _)| *field != "status").map(owned).collect();
     let mut has_written = is_new;
@@ -173,7 +180,7 @@ async fn publish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> R
 }
 
 async fn dry_run(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Result<Publication, PublishError> {
-    let patch = not_superseded(&order, desk);
+    let patch = not_superseded(&order, desk).with_prices_of_variants();
     let wanted = api.normal(order.key, &patch).await?;
     let Some(seen) = look_up(api, order, desk).await? else {
         needed(&patch)?;
@@ -229,7 +236,8 @@ async fn delete(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Re
     let by = [(ALL.to_owned(), order.job.to_owned())].into();
     desk.listing = super::Listing { by, ..super::Listing::default() };
     desk.save().await?;
-    let changes = seen.map(|seen| Change { field: "status".to_owned(), was: shown_status(seen.visible), becomes: Value::Null });
+    let changes =
+        seen.map(|seen| Change { field: "status".to_owned(), was: shown_status(seen.visible), becomes: Value::Null });
     Ok(Publication { changes: changes.into_iter().collect(), ..nothing(PublicationStatus::Deleted) })
 }
 
@@ -377,9 +385,11 @@ fn differing(seen: &Fields, wanted: &Fields, api: &dyn StoreApi, desk: &Desk<'_>
         if !api.rewrites(&change.field) {
             return true;
         }
-        let is_known = desk.listing.written.get(&change.field).is_some_and(|written| {
-            written.sent == hash(&change.becomes) && written.shown == hash(&change.was)
-        });
+        let is_known = desk
+            .listing
+            .written
+            .get(&change.field)
+            .is_some_and(|written| written.sent == hash(&change.becomes) && written.shown == hash(&change.was));
         !(is_known || was_written)
     });
     changes
@@ -414,7 +424,13 @@ fn shown_status(visible: bool) -> Value {
 
 fn told(status: PublicationStatus, seen: &Seen, changes: Vec<Change>) -> Publication {
     let external_id = Some(seen.external_id.clone());
-    Publication { status, external_id, url: seen.url.clone().filter(|_| seen.visible), published: seen.visible, changes }
+    Publication {
+        status,
+        external_id,
+        url: seen.url.clone().filter(|_| seen.visible),
+        published: seen.visible,
+        changes,
+    }
 }
 
 fn nothing(status: PublicationStatus) -> Publication {
@@ -422,6 +438,19 @@ fn nothing(status: PublicationStatus) -> Publication {
 }
 
 impl Patch {
+    /// The same with the product's price for each variant that says none of its own.
+    fn with_prices_of_variants(mut self) -> Self {
+        if let Field::Set(variants) = &mut self.variants {
+            for variant in variants.iter_mut().filter(|variant| variant.price.is_kept()) {
+                variant.price.clone_from(&self.price);
+                if variant.sale_price.is_kept() {
+                    variant.sale_price.clone_from(&self.sale_price);
+                }
+            }
+        }
+        self
+    }
+
     /// The same with a status.
     #[must_use]
     pub fn with_status(self, status: Status) -> Self {

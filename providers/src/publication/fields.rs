@@ -43,13 +43,13 @@ pub fn money(amount: &str) -> Option<String> {
 
 /// What tells a value from others: 16 hex digits of its SHA-256.
 #[must_use]
-pub fn hash(value: &Value) -> String {
+pub(super) fn hash(value: &Value) -> String {
     hex::encode(&Sha256::digest(value.to_string())[..8])
 }
 
 /// What differs between the fields that are `wanted` and those that were `seen`.
 #[must_use]
-pub fn changes(seen: &Fields, wanted: &Fields) -> Vec<Change> {
+pub(super) fn changes(seen: &Fields, wanted: &Fields) -> Vec<Change> {
     let differs = |(field, becomes): (&String, &Value)| {
         let was = seen.get(field).cloned().unwrap_or_default();
         (!is_same(field, &was, becomes)).then(|| Change { field: field.clone(), was, becomes: becomes.clone() })
@@ -175,7 +175,9 @@ mod tests {
         let seen = fields(&json!({ "variants": { "A": { "price": "1", "stock": 4 }, "B": { "price": "2" } } }));
         let same = fields(&json!({ "variants": { "A": { "price": "1" }, "B": { "gtin": null } } }));
         assert_eq!(changes(&seen, &same), []);
-        for other in [json!({ "A": {} }), json!({ "A": { "stock": 5 }, "B": {} }), json!({ "A": {}, "C": {} }), json!(null)] {
+        for other in
+            [json!({ "A": {} }), json!({ "A": { "stock": 5 }, "B": {} }), json!({ "A": {}, "C": {} }), json!(null)]
+        {
             assert_eq!(changes(&seen, &fields(&json!({ "variants": other }))).len(), 1, "{other}");
         }
     }

@@ -110,13 +110,15 @@ pub trait Notes: Send + Sync {
 pub struct Desk<'a> {
     /// What is remembered.
     pub listing: Listing,
+    /// When the order is carried out, in Unix milliseconds.
+    pub now_ms: u64,
     notes: &'a dyn Notes,
 }
 
 impl<'a> Desk<'a> {
     /// `listing` as `notes` last kept it.
     pub fn new(listing: Listing, notes: &'a dyn Notes) -> Self {
-        Self { listing, notes }
+        Self { listing, now_ms: 0, notes }
     }
 
     /// Keeps what it remembers now.

@@ -1,4 +1,4 @@
-//! Takes products and publishes nothing. The would-be product is kept in the listing's notes and reads back like a shop's.
+//! Takes products and publishes nothing. The would-be product reads back like a shop's.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -16,37 +16,36 @@ use super::{
 };
 use crate::error::ProviderError;
 
-/// A shop that is in nobody's reach.
+/// A store that is in nobody's reach.
 #[derive(Debug)]
-pub(super) struct NoShop {
+struct NoShop {
     /// The store's name is part of the ids.
     account: String,
-    /// What it would show; begins as the listing remembers it.
+    /// What it would show.
     fields: Mutex<Option<Fields>>,
 }
 
-impl NoShop {
-    pub(super) fn new(account: String, listing: &Listing) -> Self {
-        let fields = serde_json::from_value(listing.own["mock"].clone()).ok();
-        Self { account, fields: Mutex::new(fields) }
-    }
+/// The id of a would-be product: the same SKU in the same store always gets the same.
+#[must_use]
+pub fn mock_id(account: &str, sku: &str) -> String {
+    let hash = Sha256::digest(format!("{account}\n{sku}"));
+    format!("mock-{}", hex::encode(&hash[..8]))
+}
 
+/// A store that is in nobody's reach, and shows these fields of the product; `None`: it does not have it.
+#[must_use]
+pub fn mock_store(account: &str, fields: Option<Fields>) -> Box<dyn StoreApi> {
+    Box::new(NoShop { account: account.to_owned(), fields: Mutex::new(fields) })
+}
+
+impl NoShop {
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Fields>> {
         self.fields.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What it would show now; kept in [`Listing::own`].
-    pub(super) fn kept(&self) -> Value {
-        match &*self.lock() {
-            Some(fields) => json!({ "mock": fields }),
-            None => Value::Null,
-        }
-    }
-
     fn seen(&self, key: Key<'_>) -> Option<Seen> {
         let fields = self.lock().clone()?;
-        let hash = Sha256::digest(format!("{}\n{}", self.account, key.sku));
-        let external_id = format!("mock-{}", hex::encode(&hash[..8]));
+        let external_id = mock_id(&self.account, key.sku);
         let visible = fields.get("status").is_some_and(|status| status == "active");
         Some(Seen { external_id, url: None, visible, marked: Some(true), fields, raw: Value::Null })
     }

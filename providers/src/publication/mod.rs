@@ -27,6 +27,7 @@ pub use error::PublishError;
 pub use fault::{Fault, Wrong};
 pub use fields::{Change, Fields, money};
 pub use listing::{Brought, Creating, Desk, Listing, Notes, Written};
+pub use mock::{mock_id, mock_store};
 pub use patch::{Field, Patch, Picture, ProductOption, Status, Texts, Variant};
 pub use plain::plain;
 pub use send::{Body, Calls, Http, Reply, Request, Transport};
@@ -89,6 +90,14 @@ impl Shops {
     #[must_use]
     pub fn stores(&self) -> &[Store] {
         &self.stores
+    }
+
+    /// The bytes of a picture at an address that a job names.
+    ///
+    /// # Errors
+    /// As [`Http::picture`].
+    pub async fn picture(&self, address: &url::Url) -> Result<bytes::Bytes, ProviderError> {
+        self.http.picture(address).await
     }
 
     /// Why a store's address is never asked; `None`: it may be.

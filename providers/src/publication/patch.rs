@@ -35,6 +35,16 @@ impl<T> Field<T> {
         }
     }
 
+    /// The same with what it becomes made anew.
+    #[must_use]
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Field<U> {
+        match self {
+            Self::Keep => Field::Keep,
+            Self::Clear => Field::Clear,
+            Self::Set(value) => Field::Set(change(value)),
+        }
+    }
+
     /// `None` when it stays, `Some(None)` when it is emptied.
     #[must_use]
     pub fn change(&self) -> Option<Option<&T>> {

@@ -23,6 +23,10 @@ use crate::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Of an answer, in bytes. PrestaShop answers a picture with the picture, in base64.
 const MOST_BYTES: usize = 32 * 1024 * 1024;
+/// Of a picture that we fetch ourselves, in bytes, and for how long.
+const MOST_PICTURE_BYTES: usize = 24 * 1024 * 1024;
+const PICTURE_TIMEOUT: Duration = Duration::from_secs(30);
+const REDIRECTS: usize = 3;
 /// With less of an attempt's time left than this no call is begun.
 const TOO_LATE: Duration = Duration::from_secs(3);
 const AGENT: &str = concat!("ecomsimply/", env!("CARGO_PKG_VERSION"));
@@ -162,7 +166,11 @@ impl Http {
     pub(super) fn new(allow_hosts: &[String]) -> Result<Self, ProviderError> {
         let guard = Guard::new(allow_hosts);
         let client = || {
-            http::client().user_agent(AGENT).connect_timeout(CONNECT_TIMEOUT).redirect(redirect::Policy::none()).no_proxy()
+            http::client()
+                .user_agent(AGENT)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .redirect(redirect::Policy::none())
+                .no_proxy()
         };
         let built = |client: reqwest::ClientBuilder| {
             client.build().map_err(|error| ProviderError::Misconfigured {
@@ -170,11 +178,7 @@ impl Http {
                 message: format!("no HTTP client can be built: {error}"),
             })
         };
-        Ok(Self {
-            guarded: built(client().dns_resolver(Arc::new(guard.clone())))?,
-            open: built(client())?,
-            guard,
-        })
+        Ok(Self { guarded: built(client().dns_resolver(Arc::new(guard.clone())))?, open: built(client())?, guard })
     }
 
     /// Whether the operator lets any store be at this host.
@@ -197,6 +201,47 @@ impl Http {
         (store.url.scheme() != "https" && !may_be_plain).then(|| {
             "must be https; plain http is for WooCommerce only, whose calls are signed then, with \"allow_http\": true".to_owned()
         })
+    }
+
+    /// The bytes of a picture at an address that a job names: guarded as a store's is, at most three redirects, each looked at.
+    ///
+    /// # Errors
+    /// [`ProviderError::Rejected`] for one that is not to be had there, [`ProviderError::Transient`] when it may be later.
+    pub async fn picture(&self, address: &Url) -> Result<Bytes, ProviderError> {
+        let rejected = |message: String| ProviderError::Rejected { service: "publication", message };
+        let later = |message: String| ProviderError::Transient { service: "publication", message, retry_after: None };
+        let mut url = address.clone();
+        for _ in 0..=REDIRECTS {
+            self.guard.check(&url).map_err(|refused| rejected(format!("picture {address}: {refused}")))?;
+            let sent = self.guarded.get(url.clone()).timeout(PICTURE_TIMEOUT).send().await;
+            let mut response = sent.map_err(|error| match Refused::within(&error) {
+                Some(refused) => rejected(format!("picture {address}: {refused}")),
+                None => later(format!("picture {address} cannot be fetched")),
+            })?;
+            let status = response.status();
+            if status.is_redirection() {
+                let to = response.headers().get(reqwest::header::LOCATION).and_then(|to| to.to_str().ok());
+                let to = to.and_then(|to| url.join(to).ok());
+                url = to.ok_or_else(|| rejected(format!("picture {address} leads nowhere: {status}")))?;
+                continue;
+            }
+            if status.is_client_error() && status.as_u16() != 408 && status.as_u16() != 429 {
+                return Err(rejected(format!("picture {address} is not there: {status}")));
+            }
+            if !status.is_success() {
+                return Err(later(format!("picture {address}: {status}")));
+            }
+            let mut bytes = Vec::new();
+            let broken = |_| later(format!("picture {address} broke off"));
+            while let Some(chunk) = response.chunk().await.map_err(broken)? {
+                if bytes.len() + chunk.len() > MOST_PICTURE_BYTES {
+                    return Err(rejected(format!("picture {address} has more than {MOST_PICTURE_BYTES} bytes")));
+                }
+                bytes.extend_from_slice(&chunk);
+            }
+            return Ok(bytes.into());
+        }
+        Err(rejected(format!("picture {address} is behind more than {REDIRECTS} redirects")))
     }
 
     /// Sends a request to an address of the store, which a transport made of the store's and the request's.

@@ -141,8 +141,7 @@ pub(super) fn of_environment(config: &Config) -> Vec<Store> {
         .zip(secret("WOO_CONSUMER_SECRET"))
         .map(|(consumer_key, consumer_secret)| Credentials::Woocommerce { consumer_key, consumer_secret });
     let prestashop = secret("PRESTA_API_KEY").map(|api_key| Credentials::Prestashop { api_key });
-    let stores =
-        [("SHOPIFY_STORE_URL", shopify), ("WOO_STORE_URL", woocommerce), ("PRESTA_STORE_URL", prestashop)];
+    let stores = [("SHOPIFY_STORE_URL", shopify), ("WOO_STORE_URL", woocommerce), ("PRESTA_STORE_URL", prestashop)];
     let stores = stores.into_iter().filter_map(|(variable, credentials)| {
         let url = Url::parse(value(variable)?.trim_end_matches('/')).ok()?;
         Some(Store {

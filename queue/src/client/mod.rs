@@ -1,6 +1,6 @@
 //! The client: pushes jobs, finds them, waits for them, cancels and retries them.
 //!
-//! Order, lowest first: `directory`, `pusher`, `events`, `server`, `look`, `watch`, `follow`, `index`, `cancel`, `push`, `unique`,
+//! Order, lowest first: `directory`, `pusher`, `events`, `server`, `look`, `watch`, `follow`, `index`, `push`, `cancel`, `unique`,
 //! `fixed`, `idempotency`, `retry`, `replace`, `list`, `queues`, `dead`, `unrecorded`.
 
 pub(crate) mod cancel;
@@ -34,8 +34,8 @@ use std::{
 
 use fleet::Clock;
 
-use self::{directory::Directory, events::Events, pusher::Pusher};
-use crate::model::{error::Error, job::Kind, retention::Retention};
+use self::{cancel::FollowUp, directory::Directory, events::Events, pusher::Pusher};
+use crate::model::{error::Error, job::Kind, new_job::NewJob, retention::Retention, view::JobView};
 
 /// How long finished jobs are kept in Redis.
 pub const RETENTION: Duration = Duration::from_secs(24 * 3600);
@@ -56,6 +56,7 @@ pub struct Client {
     slots_apart: Arc<AtomicBool>,
     /// Told when there are ended jobs of which history is to be written.
     pub(crate) ended: Arc<tokio::sync::Notify>,
+    pub(crate) follow_up: FollowUp,
 }
 
 impl Client {
@@ -80,6 +81,7 @@ impl Client {
             indexing: Arc::default(),
             slots_apart: Arc::default(),
             ended: Arc::default(),
+            follow_up: FollowUp::default(),
         }
     }
 
@@ -89,6 +91,13 @@ impl Client {
         self.retention = Retention { ms: u64::try_from(retention.as_millis()).unwrap_or(u64::MAX) };
         self.pusher = Pusher::new(&self.redis, &self.clock, self.retention);
         self
+    }
+
+    /// The same client, which pushes what `follow_up` says of a job, if anything, when it has cancelled it, or told it to stop: whoever
+    /// wanted it, also a job that takes its place.
+    #[must_use]
+    pub fn with_follow_up(self, follow_up: impl Fn(&JobView) -> Option<NewJob> + Send + Sync + 'static) -> Self {
+        Self { follow_up: FollowUp(Some(Arc::new(follow_up))), ..self }
     }
 
     /// The background tasks of all that share this client's Redis in this process.

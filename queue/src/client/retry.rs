@@ -12,8 +12,19 @@ use crate::{
         error::Error, finished::Finished, history::History, id::JobId, state::State, stored_job::StoredJob,
         view::JobView,
     },
-    scripts::revive::Revive,
+    scripts::{hurry::hurry, revive::Revive},
 };
+
+/// What became of a job that was to run at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hurried {
+    /// It is ready.
+    Coming,
+    /// A worker has it, or its place changed meanwhile.
+    Running,
+    /// It will not come, or not soon.
+    Gone,
+}
 
 impl Client {
     /// Makes a dead, cancelled, expired or retrying job ready at once, with all its attempts before it.
@@ -62,6 +73,31 @@ impl Client {
         }
     }
 
+    /// Makes a job that was put off ready at once, before the others that are ready.
+    pub(crate) async fn hurry(&self, id: JobId) -> Result<Hurried, Error> {
+        let Some((partition, found)) = self.locate(id).await? else { return Ok(Hurried::Gone) };
+        let view = self.view(id, &partition, &found);
+        let now_ms = self.clock.now_ms();
+        match view.state {
+            _ if !comes(&view, now_ms) => return Ok(Hurried::Gone),
+            State::Ready => return Ok(Hurried::Coming),
+            State::Running => return Ok(Hurried::Running),
+            _ => {}
+        }
+        let history = match found.history.as_deref() {
+            Some(bytes) => History { due_ms: Some(now_ms), ..History::decode(Some(bytes)) }.encode()?,
+            None => Vec::new(),
+        };
+        let due_ms = found.detail.as_deref().unwrap_or_default();
+        let hurried = hurry(&self.redis.connection(), &partition, id, due_ms, &history).await?;
+        Ok(if hurried { Hurried::Coming } else { Hurried::Running })
+    }
+
+    /// Whether a job that was put off is still to come.
+    pub(crate) async fn comes(&self, id: JobId) -> Result<bool, Error> {
+        Ok(self.find(id).await?.is_some_and(|view| comes(&view, self.clock.now_ms())))
+    }
+
     /// False when the job's state changed meanwhile. One that had ended needs its unique key anew: two jobs never have one key.
     pub(crate) async fn revive(&self, partition: &Partition, id: JobId, found: &StoredJob) -> Result<bool, Error> {
         let again = match self.view(id, partition, found) {
@@ -97,4 +133,10 @@ impl Client {
         let revive = Revive { retention: self.retention, id, place: &found.place, record: &record, history: &history };
         revive.call(&self.redis.connection(), partition).await
     }
+}
+
+/// A job that has failed meanwhile comes by itself, and one whose time is over only to its end.
+fn comes(view: &JobView, now_ms: u64) -> bool {
+    let waits_or_runs = matches!(view.state, State::Ready | State::Running | State::Scheduled);
+    waits_or_runs && view.expires_at.is_none_or(|at| at.ms() > now_ms)
 }

@@ -137,7 +137,7 @@ impl Session {
             Ok(jobs) => {
                 let kind = self.kind(&partition.queue);
                 let claimed =
-                    |(job, record)| Claimed::new(&job, record, partition, claim, kind.clone(), *now_ms, &self.desk);
+                    |(job, record)| Claimed::new(&job, record, partition, claim, kind.clone(), *now_ms, &self.shared);
                 Ok(jobs.into_iter().map(claimed).collect())
             }
             Err(error) => {

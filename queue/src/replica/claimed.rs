@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::reporting::{Desk, Reporting};
+use super::{
+    locks::Locks,
+    reporting::{Desk, Reporting},
+};
 use crate::{
     keys::Partition,
     model::{
@@ -34,7 +37,7 @@ pub(crate) struct Inner {
     kind: Arc<Kind>,
     claimed_ms: u64,
     reporting: Mutex<Reporting>,
-    desk: Arc<JobDesk>,
+    shared: Arc<Shared>,
 }
 
 /// What stands in a record before its payload.
@@ -57,6 +60,13 @@ static NONE: LazyLock<History> = LazyLock::new(History::default);
 /// Where claimed jobs wait until what was reported of them is written.
 pub(crate) type JobDesk = Desk<Inner>;
 
+/// What the jobs of a replica have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) desk: JobDesk,
+    pub(crate) locks: Locks,
+}
+
 impl Claimed {
     pub(crate) fn new(
         job: &ClaimedJob,
@@ -65,7 +75,7 @@ impl Claimed {
         claim: &Arc<str>,
         kind: Arc<Kind>,
         claimed_ms: u64,
-        desk: &Arc<JobDesk>,
+        shared: &Arc<Shared>,
     ) -> Self {
         Self(Arc::new(Inner {
             id: job.id,
@@ -77,7 +87,7 @@ impl Claimed {
             kind,
             claimed_ms,
             reporting: Mutex::default(),
-            desk: desk.clone(),
+            shared: shared.clone(),
         }))
     }
 
@@ -161,12 +171,16 @@ impl Claimed {
     }
 
     pub(crate) fn desk(&self) -> &JobDesk {
-        &self.0.desk
+        &self.0.shared.desk
+    }
+
+    pub(crate) fn locks(&self) -> &Locks {
+        &self.0.shared.locks
     }
 
     /// Has it wait at the desk until what was reported of it is written.
     pub(crate) fn put_on_desk(&self) {
-        self.0.desk.put(Arc::downgrade(&self.0));
+        self.0.shared.desk.put(Arc::downgrade(&self.0));
     }
 
     /// Those that wait at a desk, but for those that have ended: their settlement tells all.

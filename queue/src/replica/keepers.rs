@@ -78,6 +78,10 @@ pub(super) async fn keep_up(common: Arc<Common>) {
                 (queue, Instant::now() >= grace.reclaim_from)
             })
             .collect();
+        // Keys of one queue that are damaged are no reason to wait for the locks of others.
+        if let Some(until) = graces.values().map(|grace| grace.reclaim_from).min() {
+            common.session.shared.locks.be_patient_until(until);
+        }
         let mut wait = if queues.is_empty() { BACKOFF.0 } else { at_least };
         let asked = Instant::now();
         let reports = common.session.upkeep_of(&queues).await;
@@ -135,7 +139,7 @@ pub(super) async fn beat(common: Arc<Common>) {
 /// Writes what handlers report, each job's at most four times a second.
 pub(super) async fn keep_reporting(common: Arc<Common>) {
     loop {
-        common.session.desk.put.notified().await;
+        common.session.shared.desk.put.notified().await;
         tokio::time::sleep(WRITE_EVERY).await;
         match common.session.report().await {
             Ok(0) => {}

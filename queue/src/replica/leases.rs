@@ -16,8 +16,8 @@ use crate::{
 };
 
 impl Session {
-    /// Extends the leases of everything held, stops handlers whose lease is lost or that someone cancelled, and returns how many
-    /// leases are lost.
+    /// Extends the leases of everything held, stops handlers whose lease is lost, whose concurrency key is another's, or that someone
+    /// cancelled, and returns how many leases of claims are lost.
     ///
     /// # Errors
     /// [`Error::Unavailable`]; [`Error::Redis`] when one queue's keys are damaged: the others' leases are extended all the same.
@@ -44,6 +44,11 @@ impl Session {
                     Err(error) => failed = Some(refused_only(error)?),
                 }
             }
+        }
+        match self.shared.locks.renew().await {
+            Ok(0) => {}
+            Ok(n_locks) => tracing::warn!(n_locks, "locks of concurrency keys lost; their handlers are stopped"),
+            Err(error) => failed = Some(refused_only(error)?),
         }
         // A suspect whose lease is lost is settled by nobody here: without this, this replica would never take another one.
         self.forget_suspect().await;

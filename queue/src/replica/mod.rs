@@ -1,8 +1,9 @@
 //! A worker process's side of the queue: what it holds, and the background tasks around that.
 //!
-//! Order, lowest first: `reporting`, `claimed`, `reporter`, `settle`, `held`, `session`, `claim`, `write`, `leases`, `reclaim`, `report`, `waker`,
+//! Order, lowest first: `reporting`, `locks`, `claimed`, `reporter`, `alone`, `settle`, `held`, `session`, `claim`, `write`, `leases`, `reclaim`, `report`, `waker`,
 //! `slots`, `common`, `backend`, `fetch`, `collect`, `keepers`, `tasks`.
 
+pub(crate) mod alone;
 pub(crate) mod backend;
 pub(crate) mod claim;
 pub(crate) mod claimed;
@@ -12,6 +13,7 @@ pub(crate) mod fetch;
 pub(crate) mod held;
 pub(crate) mod keepers;
 pub(crate) mod leases;
+pub(crate) mod locks;
 pub(crate) mod reclaim;
 pub(crate) mod report;
 pub(crate) mod reporter;

@@ -21,7 +21,7 @@ impl Session {
     /// [`Error::Unavailable`], [`Error::Full`], [`Error::Redis`].
     pub async fn report(&self) -> Result<usize, Error> {
         let connection = self.client().redis.connection();
-        let mut jobs = Claimed::on_desk(&self.desk);
+        let mut jobs = Claimed::on_desk(&self.shared.desk);
         // A report from now on waits for the next call.
         for job in &jobs {
             job.reporting().waits = false;

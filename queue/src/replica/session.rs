@@ -9,7 +9,7 @@ use std::{
 
 use redis::AsyncCommands;
 
-use super::{claimed::JobDesk, held::Held, reporting::Desk};
+use super::{claimed::Shared, held::Held, locks::Locks, reporting::Desk};
 use crate::{
     client::Client,
     keys::{self, Partition},
@@ -60,7 +60,7 @@ pub struct Session {
     pub(super) unanswered: tokio::sync::Mutex<Vec<Unanswered>>,
     /// What is being written, one batch a partition. After a lost answer the same call is sent again, and nothing before it.
     pub(super) sealed: tokio::sync::Mutex<Vec<Sealed>>,
-    pub(crate) desk: Arc<JobDesk>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// A claim whose answer was lost.
@@ -89,7 +89,10 @@ impl Session {
     pub fn new(client: Client, host: &str, pid: u32, timing: Timing) -> Self {
         Self {
             started_ms: client.clock.now_ms(),
-            desk: Arc::new(Desk::new(client.clock.clone())),
+            shared: Arc::new(Shared {
+                desk: Desk::new(client.clock.clone()),
+                locks: Locks::new(client.clone(), timing.lease),
+            }),
             client,
             replica: ReplicaId::new(host, pid),
             timing,
@@ -124,6 +127,11 @@ impl Session {
     #[must_use]
     pub fn n_held(&self) -> usize {
         self.held().jobs.len()
+    }
+
+    /// Waits until the locks of concurrency keys are let go whose handlers have ended.
+    pub async fn locks_at_rest(&self) {
+        self.shared.locks.at_rest().await;
     }
 
     pub(crate) fn runs_a_suspect(&self) -> bool {

@@ -135,6 +135,8 @@ impl Replica {
         }
         self.keepers.close();
         self.keepers.wait().await;
+        // Others need not wait for the ends of their leases.
+        let _ = tokio::time::timeout(FLUSH, self.common.session.locks_at_rest()).await;
         if let Err(error) = self.common.session.leave().await {
             tracing::debug!(%error, "could not sign off; the replica is forgotten when it no longer beats");
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use queue::{AttemptOutcome, Error, ListFilter, State, Verdict};
+use queue::{AttemptOutcome, Error, JobView, ListFilter, NewJob, OnConflict, State, Unique, Verdict};
 use redis::AsyncCommands;
 
 use crate::{
@@ -136,6 +136,43 @@ async fn a_job_in_two_places_is_reported_and_not_looked_for_for_ever(world: Worl
     assert!(matches!(&error, Error::Corrupt(text) if text.contains(&scheduled.to_string())), "{error:?}");
 }
 
+async fn whoever_cancels_a_job_pushes_what_is_to_follow_once(world: World) {
+    let follow_up = |job: &JobView| Some(NewJob::new("after", format!("{{\"cancelled\":\"{}\"}}", job.id)));
+    let client = world.client.clone().with_follow_up(follow_up);
+    let pushed = async || {
+        let after = ListFilter { queue: Some("after".to_owned()), ..ListFilter::default() };
+        let page = client.list(State::Ready, &after, None, 10).await.unwrap();
+        let mut ids: Vec<String> =
+            page.items.iter().map(|job| job.payload["cancelled"].as_str().unwrap().to_owned()).collect();
+        ids.sort();
+        ids
+    };
+    let waiting = world.push().await;
+    client.cancel(waiting).await.unwrap();
+    assert_eq!(pushed().await, [waiting.to_string()]);
+    client.cancel(waiting).await.unwrap_err();
+    assert_eq!(pushed().await.len(), 1, "what has ended is not cancelled again");
+
+    // One that another takes the place of.
+    let keyed = || NewJob {
+        unique: Some(Unique { key: "k".to_owned(), hold: None, on_conflict: OnConflict::Replace }),
+        ..job()
+    };
+    let first = client.submit(keyed()).await.unwrap().id();
+    let second = client.submit(keyed()).await.unwrap().id();
+    assert_eq!((world.state(first).await, world.state(second).await), (State::Cancelled, State::Ready));
+    let mut expected = [waiting.to_string(), first.to_string()];
+    expected.sort();
+    assert_eq!(pushed().await, expected);
+
+    // One that runs.
+    let session = world.session("a");
+    let claimed = claim(&session, 10).await;
+    assert_eq!(claimed.iter().map(|job| job.id()).collect::<Vec<_>>(), [second]);
+    assert_eq!(client.cancel(second).await.unwrap().state, State::Running);
+    assert!(pushed().await.contains(&second.to_string()));
+}
+
 async fn a_cancelled_job_that_is_not_kept_is_answered_all_the_same(world: World) {
     let client = world.client.clone().with_retention(Duration::ZERO);
     let id = world.push().await;
@@ -146,6 +183,7 @@ async fn a_cancelled_job_that_is_not_kept_is_answered_all_the_same(world: World)
 }
 
 on_both_servers!(
+    whoever_cancels_a_job_pushes_what_is_to_follow_once,
     a_job_in_two_places_is_reported_and_not_looked_for_for_ever,
     a_cancelled_job_that_is_not_kept_is_answered_all_the_same,
     a_waiting_job_is_cancelled_and_never_run,

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "clippy does not count plain functions here as test code")]
 
 mod cancelling;
+mod concurrency_keys;
+mod concurrency_outages;
+mod concurrency_running;
 mod crashes;
 mod dead_letters;
 mod finishing;

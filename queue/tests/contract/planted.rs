@@ -63,6 +63,36 @@ planted! {
     scored_leaves_out_those_of_the_same_time:
         scored, "'(' .. score" => "score",
         found by "lists::valkey::sorted_states_are_listed_by_time_also_when_all_times_are_the_same";
+    lock_is_given_to_all_who_ask:
+        lock, "if holder == id or (not holder and before == 0) then" => "if true then",
+        found by "concurrency_running::valkey::of_50_jobs_of_one_key_in_two_replicas_never_two_run_at_once_and_all_end";
+    lock_is_given_past_those_that_wait:
+        lock, "(not holder and before == 0)" => "not holder",
+        found by
+        "concurrency_keys::valkey::of_the_jobs_that_wait_for_a_key_the_lowest_id_comes_first_and_before_all_that_are_ready";
+    lock_is_never_taken_over:
+        lock, "if holder and takes_over == '1' and" => "if false and",
+        found by "concurrency_keys::valkey::the_key_of_a_job_whose_worker_died_is_free_when_its_lease_would_be";
+    lock_remembers_for_ever_who_waits:
+        lock, "if #lapsed > 0 then" => "if false then",
+        found by "concurrency_keys::valkey::one_that_is_known_to_wait_and_does_not_come_is_forgotten";
+    lock_remembers_all_who_wait:
+        lock, "if redis.call('ZCARD', waiting) > tonumber(most_waiting) then" => "if false then",
+        found by
+        "concurrency_keys::valkey::no_more_than_10_000_jobs_of_a_key_are_known_to_wait_and_these_are_the_lowest";
+    keep_lock_takes_it_from_others:
+        keep_lock, "if has[1] and (has[1] ~= id or has[2] ~= claim) then" => "if false then",
+        found by "concurrency_keys::valkey::a_lost_key_stops_the_handler_at_once_and_uses_no_attempt";
+    keep_lock_takes_it_from_a_later_run:
+        keep_lock, "(has[1] ~= id or has[2] ~= claim)" => "has[1] ~= id",
+        found by "concurrency_keys::valkey::a_job_takes_its_own_key_over_from_its_earlier_run";
+    unlock_frees_what_another_has:
+        unlock, "if has[1] and has[1] == id and has[2] == claim then" => "if id ~= '' then",
+        found by "concurrency_keys::valkey::who_lets_a_key_go_too_late_does_not_free_anothers";
+    hurry_has_it_come_behind_the_others:
+        hurry, "redis.call('LPUSH'" => "redis.call('RPUSH'",
+        found by
+        "concurrency_keys::valkey::of_the_jobs_that_wait_for_a_key_the_lowest_id_comes_first_and_before_all_that_are_ready";
     waiting_lists_the_last_job_twice:
         waiting, "return at + #ids - i + 1" => "return at + #ids - i",
         found by "lists::valkey::pages_are_complete_and_list_nothing_twice_while_jobs_are_pushed_and_claimed";

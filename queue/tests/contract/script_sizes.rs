@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use crate::{
+    concurrency_keys::{KEY, begin, put_off},
     history::recorded,
     world::{QUEUE, World, claim, claim_one, done, id_bytes, job, settle},
 };
@@ -219,6 +220,14 @@ async fn work(world: &World) {
     let last = claim_one(&b).await;
     assert!(settle(&b, &last, fatal()).await);
     let _: usize = redis.zrembyscore(world.key("dead"), 1, 1).await.unwrap();
+
+    // A key that one job has, and another waits for.
+    let keyed = claim(&b, 2).await;
+    let has = begin(&keyed[0], KEY).await.unwrap();
+    put_off(&b, &keyed[1]).await;
+    b.renew().await.unwrap();
+    has.end(&b).await;
+    assert!(settle(&b, &keyed[0], done()).await);
 
     // Jobs that two workers died with, and what is done to single ones.
     claim_one(&world.session("c")).await;

@@ -1,6 +1,7 @@
 //! What is known of a tenant's product: what its offers say together, and what was made of it.
 
 use async_recursion::async_recursion as boxed;
+use futures::TryStreamExt;
 use mongodb::{
     IndexModel,
     bson::{Document, RawDocumentBuf, doc},
@@ -12,6 +13,8 @@ use crate::{
     ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store, error::is_duplicate_key, index::index_with, json, results, run,
 };
 
+/// So many results of a product are read together.
+const MOST_RESULTS: i64 = 200;
 pub(super) const PRODUCTS: &str = "product_prices";
 
 /// What the offers of a product said together.
@@ -86,6 +89,30 @@ impl Store {
         let find = async move { results.find_one(filter).sort(doc! { "_id": -1 }).max_time(MAX_TIME).await };
         let found = run(what.clone(), ANSWER_TIMEOUT, find).await?;
         let found = found.map(|document| read_of_product(&document)).transpose();
+        found.map_err(|reason| Error::Refused { what, reason })
+    }
+
+    /// The last results in `collection` for a tenant's product, at most 200, in the order of their jobs' ids; only results that were stored with
+    /// the product are found.
+    ///
+    /// # Errors
+    /// As [`Store::newest_result`].
+    #[boxed]
+    pub async fn results_of(
+        &self,
+        collection: &'static str,
+        tenant: &str,
+        product_id: &str,
+    ) -> Result<Vec<OfProduct>, Error> {
+        let what = format!("read the results for product {product_id:?} of {tenant} from {collection}");
+        let filter = doc! { "tenant": tenant, "product_id": product_id };
+        let results = self.collection(collection).clone_with_type::<RawDocumentBuf>();
+        let find = async move {
+            let found = results.find(filter).sort(doc! { "_id": -1 }).limit(MOST_RESULTS).max_time(MAX_TIME);
+            found.await?.try_collect::<Vec<_>>().await
+        };
+        let found = run(what.clone(), ANSWER_TIMEOUT, find).await?;
+        let found = found.iter().rev().map(read_of_product).collect::<Result<_, _>>();
         found.map_err(|reason| Error::Refused { what, reason })
     }
 

@@ -23,6 +23,8 @@ pub struct Monitor {
     pub url: String,
     /// A CSS selector of the element that has the price, if the back end has written one.
     pub selector: Option<String>,
+    /// Whether it has written there what is no text.
+    pub has_no_text_as_selector: bool,
 }
 
 /// A tenant; the back end writes it.
@@ -202,7 +204,9 @@ fn read_monitor(document: &Document) -> Option<Monitor> {
     let text = |name: &str| document.get_str(name).ok().map(str::to_owned);
     let id = id_text(document)?;
     let (product_id, selector) = (text("product_id")?, text("selector").filter(|selector| !selector.is_empty()));
-    Some(Monitor { id, tenant: text("tenant")?, product_id, url: text("url")?, selector })
+    let has_no_text_as_selector =
+        document.get("selector").is_some_and(|selector| !matches!(selector, Bson::String(_) | Bson::Null));
+    Some(Monitor { id, tenant: text("tenant")?, product_id, url: text("url")?, selector, has_no_text_as_selector })
 }
 
 fn read_tenant(document: &Document) -> Option<Tenant> {

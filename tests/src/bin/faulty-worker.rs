@@ -1,5 +1,5 @@
-//! `faulty-worker`: the worker as it is, with two kinds more: one whose handler fails as no real one does when asked to, and one
-//! that writes to a shop, once.
+//! `faulty-worker`: the worker as it is, with three kinds more: one whose handler fails as no real one does when asked to, one
+//! that writes to a shop, once, and one of which a single job at a time is in a shop.
 
 use std::process::ExitCode;
 
@@ -123,7 +123,40 @@ fn not_sent(error: &reqwest::Error) -> ProviderError {
     ProviderError::Transient { service: "woocommerce", message: error.to_string(), retry_after: None }
 }
 
+/// Looks at a page of a shop, in which no other job is meanwhile.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Visit {
+    shop: String,
+    page: String,
+}
+
+/// What was seen.
+#[derive(Debug, Serialize, ToSchema)]
+struct Seen {
+    status: u16,
+}
+
+impl Job for Visit {
+    const KIND: &'static str = "visit";
+}
+
+impl Handler for Visit {
+    type Output = Seen;
+    const COLLECTION: &'static str = "visits";
+
+    fn concurrency_key(&self) -> Option<String> {
+        Some(format!("visit:{}", self.shop))
+    }
+
+    async fn run(self, _: &Context) -> Result<Done<Seen>, JobError> {
+        let page = format!("{}{}", self.shop, self.page);
+        let answer = tests::client().get(page).send().await.map_err(|error| not_sent(&error))?;
+        Ok(Done { result: Seen { status: answer.status().as_u16() }, provider: None, degraded_reason: None })
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
-    Ok(worker::process(Runners::all().add::<Faulty>().add::<Once>()).await?)
+    Ok(worker::process(Runners::all().add::<Faulty>().add::<Once>().add::<Visit>()).await?)
 }

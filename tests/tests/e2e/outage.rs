@@ -2,13 +2,23 @@
 
 use std::collections::HashSet;
 
+use axum::{
+    Router,
+    http::{StatusCode, Uri},
+    response::{Html, IntoResponse},
+};
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 use servers::wait_until;
 use tests::{
     JOB_PATIENCE, Options, System,
-    standins::{fault::Fault, openai::OpenAi},
+    standins::{
+        fault::{Fault, Front},
+        openai::OpenAi,
+    },
 };
+
+use crate::{fal, outcomes};
 
 const KEY: &str = "sk-outage";
 const MODEL: &str = "gpt-6-luna";
@@ -193,5 +203,110 @@ async fn what_a_stand_in_made_stays_in_mock_mode_and_is_healed_when_the_mode_is_
     wait_for_healing(&system, 0).await;
     for id in &ids {
         assert_eq!(system.job(id).await["provider"], "openai");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_of_fal_heals_itself_and_each_picture_is_paid_once() {
+    let fal = fal::fal().await;
+    let system = System::start(fal::options(&fal)).await;
+    let mut names = Vec::new();
+    let mut ids = Vec::new();
+    let phases: [(&str, Fault, &[&str]); 3] = [
+        ("down", Fault::status(500), &["500", "breaker"]),
+        ("away", Fault::status(503), &["503", "breaker"]),
+        ("busy", Fault::retry_after(429, 1), &["429", "breaker"]),
+    ];
+    for (phase, fault, reasons) in phases {
+        fal.faults().recover();
+        fal.faults().always(fault);
+        let mut pushed = Vec::new();
+        for n in 0..4 {
+            names.push(format!("Lampe {phase} {n}."));
+            pushed.push(fal::push(&system, &names[names.len() - 1], json!({ "max_attempts": 1 })).await);
+        }
+        for job in system.wait_jobs(&pushed).await {
+            fal::assert_placeholder(&job, "");
+            let reason = job["degraded_reason"].as_str().unwrap();
+            assert!(reasons.iter().any(|expected| reason.contains(expected)), "{phase}: {reason}");
+        }
+        ids.extend(pushed);
+    }
+    assert_eq!(fal.n_submitted(), 0);
+    // Runs that cannot be asked for meanwhile are waited for, in whatever way that fails.
+    fal.faults().recover();
+    for fault in [Fault::HalfBody, Fault::DropBefore, Fault::DropAfter, Fault::WrongType, Fault::status(500)] {
+        fal.faults().on("/fal-ai/flux-pro/requests/", Some(1), fault);
+    }
+    for n in 0..3 {
+        names.push(format!("Lampe back {n}."));
+        let id = fal::push(&system, &names[names.len() - 1], json!({})).await;
+        let job = system.wait_job(&id).await;
+        fal::assert_real(&job);
+        assert_eq!(outcomes(&job), ["succeeded"], "{job}");
+    }
+    for id in &ids {
+        fal::assert_real(&fal::healed(&system, id).await);
+        assert_eq!(events(&system, id).await.iter().filter(|name| *name == "replaced").count(), 1);
+    }
+    for name in &names {
+        assert_eq!(fal.n_submitted_with(name), 1, "{name}");
+    }
+}
+
+/// A shop with an address of its own: each has a breaker of its own.
+fn shop(address: &str) -> Front {
+    const PAGE: &str = r#"<title>Tea</title><script type="application/ld+json">{"@type":"Product",
+        "offers":{"@type":"Offer","price":"39.90","priceCurrency":"EUR"}}</script>"#;
+    let answer = async |uri: Uri| match uri.path() {
+        "/robots.txt" => StatusCode::NOT_FOUND.into_response(),
+        _ => Html(PAGE).into_response(),
+    };
+    let listener = std::net::TcpListener::bind((address, 0)).unwrap();
+    Front::on(listener, Router::new().fallback(answer)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_of_shops_heals_itself_and_no_price_is_made_up() {
+    let faults = [
+        Fault::status(500),
+        Fault::retry_after(429, 1),
+        Fault::Hang,
+        Fault::HalfBody,
+        Fault::DropBefore,
+        Fault::DropAfter,
+    ];
+    let shops: Vec<Front> = (2..).take(faults.len()).map(|n| shop(&format!("127.0.0.{n}"))).collect();
+    let options = Options::default().real_scraping(8).env("SCRAPE_ALLOW_HOSTS", "127.0.0.0/8");
+    let system = System::start(options.env("SCRAPE_PACE_MS", "10").env("BREAKER_OPEN_S", "1")).await;
+    for (shop, fault) in shops.iter().zip(faults) {
+        shop.faults().on("/tea", None, fault);
+    }
+    let jobs = shops.iter().flat_map(|shop| {
+        let job = |n: u32| {
+            json!({ "kind": "scrape", "payload": { "product_id": "TEA-1", "urls": [format!("{}/tea/{n}", shop.url())] },
+                "options": { "max_attempts": 1, "timeout_s": 5 } })
+        };
+        [0, 1].map(job)
+    });
+    let ids = push(&system, jobs.collect()).await;
+    for job in system.wait_jobs(&ids).await {
+        assert_eq!((&job["state"], &job["provider"]), (&json!("succeeded"), &json!("none")), "{job}");
+        let page = &job["result"]["pages"][0];
+        assert!(job["degraded"] == true && page["price"].is_null(), "{job}");
+        assert!(page["error"].is_string() && job["degraded_reason"].is_string(), "it says why: {job}");
+    }
+    shops.iter().for_each(|shop| shop.faults().recover());
+    wait_until("prices take their places", JOB_PATIENCE, async || {
+        let healing = system.post_job("maintenance", json!({ "task": "heal", "service": "scraping" })).await;
+        system.wait_job(&healing).await;
+        system.get("/api/status/scraping").await.body["degraded_waiting"] == 0
+    })
+    .await;
+    for id in &ids {
+        let job = system.job(id).await;
+        assert_eq!((&job["provider"], &job["degraded"]), (&json!("direct"), &json!(false)), "{job}");
+        assert_eq!(job["result"]["pages"][0]["price"]["amount"], "39.90", "{job}");
+        assert_eq!(events(&system, id).await.iter().filter(|name| *name == "replaced").count(), 1);
     }
 }

@@ -62,7 +62,7 @@ fn options() -> Options {
     Options::default().workers(2).real_scraping(8)
 }
 
-async fn insert(system: &System, collection: &str, documents: Vec<Document>) {
+pub(crate) async fn insert(system: &System, collection: &str, documents: Vec<Document>) {
     let client = mongodb::Client::with_uri_str(&system.mongo_url).await.unwrap();
     client.database(&system.name).collection::<Document>(collection).insert_many(documents).await.unwrap();
 }
@@ -125,7 +125,7 @@ async fn put_rates(system: &System, rates: &Value) -> Answer {
     Answer::to(system.request(Method::PUT, "/api/rates").json(rates)).await.unwrap()
 }
 
-async fn run_task(system: &System, task: &str) -> Value {
+pub(crate) async fn run_task(system: &System, task: &str) -> Value {
     let id = system.post_job("maintenance", json!({ "task": task })).await;
     system.wait_job(&id).await
 }

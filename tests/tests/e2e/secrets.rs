@@ -2,14 +2,17 @@
 //! while the outside services fail and quote in their errors what they were sent.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     process::Command,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use axum::{
     Router,
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -80,14 +83,20 @@ fn assert_clean(place: &str, text: &[u8], forbidden: &[String]) {
     }
 }
 
-/// A vendor that fails each time in another way and quotes all headers it was sent, in the body and in a header.
+/// What vendors were sent as secrets.
+static SENT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// A vendor that fails each time in another way and quotes what it was sent as a secret, in the body and in a header: in a header, or in
+/// the address.
 async fn quoting_vendor() -> String {
     static ASKED: AtomicUsize = AtomicUsize::new(0);
-    async fn fail(method: axum::http::Method, headers: HeaderMap) -> Response {
+    async fn fail(method: axum::http::Method, uri: Uri, headers: HeaderMap) -> Response {
         let statuses = [400, 500, 429, 401];
         let asked = if method == "POST" { ASKED.fetch_add(1, Ordering::Relaxed) } else { statuses.len() };
         let status = statuses[asked.min(statuses.len() - 1)];
-        let sent = headers.get("authorization").map_or("nothing", |value| value.to_str().unwrap_or_default());
+        let in_address = || uri.query().map_or("nothing", |query| query.split('&').next().unwrap_or_default());
+        let sent = headers.get("authorization").map_or_else(in_address, |value| value.to_str().unwrap_or_default());
+        SENT.lock().unwrap().insert(sent.to_owned());
         let error = json!({ "error": { "message": format!("you sent {sent}"), "type": sent, "code": sent } });
         let status = StatusCode::from_u16(status).unwrap();
         (status, [("x-request-id", sent.to_owned()), ("retry-after", "1".to_owned())], error.to_string())
@@ -136,6 +145,10 @@ async fn everything_real() -> Vec<(&'static str, String)> {
         ("OPENAI_FALLBACK_BASE_URL", url.clone()),
         ("OPENAI_FALLBACK_MODEL", "second".to_owned()),
         ("FAL_BASE_URL", url.clone()),
+        ("SCRAPE_ROUTE", "scraperapi,brightdata".to_owned()),
+        ("SCRAPERAPI_BASE_URL", url.clone()),
+        ("BRIGHT_DATA_BASE_URL", url.clone()),
+        ("BRIGHT_DATA_ZONE", "unlocker".to_owned()),
         ("STRIPE_BASE_URL", url.clone()),
         ("SHOPIFY_STORE_URL", url.clone()),
         ("WOO_STORE_URL", url.clone()),
@@ -186,6 +199,10 @@ async fn planted_secrets_are_found_nowhere() {
         })
         .await;
         ids.push(id);
+    }
+    let sent = SENT.lock().unwrap().clone();
+    for begin in ["Bearer sk-", "Key id:", "api_key=scraperapi-", "Bearer brightdata-"] {
+        assert!(sent.iter().any(|sent| sent.starts_with(begin)), "a vendor was sent its secret, {begin}…: {sent:?}");
     }
     let finished = system.wait_jobs(&ids[..3]).await;
     let (refused, degraded) = (&finished[0], &finished[2]);

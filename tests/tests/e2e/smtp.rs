@@ -287,6 +287,7 @@ async fn a_reminder_has_the_headers_that_mail_servers_look_for() {
     let alert = Template::PriceAlert(PriceAlertData {
         product: "Théière".to_owned(),
         competitor: "tea.example".to_owned(),
+        selector: None,
         old_price: None,
         new_price: "1299.5".to_owned(),
         own_price: None,

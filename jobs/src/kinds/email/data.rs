@@ -123,6 +123,10 @@ pub struct PriceAlertData {
     /// Who sells it too.
     #[schema(min_length = 1, max_length = 200, example = "lamps.example")]
     pub competitor: String,
+    /// The CSS selector that the prices were read with, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 500, example = ".product .price")]
+    pub selector: Option<String>,
     /// The competitor's price until now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(pattern = r"^[0-9]{1,12}(\.[0-9]{1,2})?$", example = "59.90")]
@@ -367,6 +371,7 @@ pub(super) fn samples() -> [Template; 7] {
         Template::PriceAlert(PriceAlertData {
             product: text("Lampe « Étoile »"),
             competitor: text("lamps.example"),
+            selector: Some(text(".product > .price")),
             old_price: Some(text("59.90")),
             new_price: text("49.90"),
             own_price: Some(text("54")),

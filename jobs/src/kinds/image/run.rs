@@ -213,6 +213,9 @@ enum Unbegun {
 }
 
 async fn begun_as(step: &'static str, context: &Context, begin: Begin<'_>, key: &str) -> Result<(Run, bool), Unbegun> {
+    if let Some(run) = waited_for(step, context).await? {
+        return Ok((run, false));
+    }
     let image = &context.providers.image;
     let is_new = AtomicBool::new(false);
     let write = async || {
@@ -236,6 +239,17 @@ async fn begun_as(step: &'static str, context: &Context, begin: Begin<'_>, key: 
         OnceError::Provider(error) => Unbegun::Now(Failure::Provider(error)),
         error @ OnceError::Store(_) => Unbegun::Now(Failure::Job(error.into())),
     })
+}
+
+/// The run that the job waits for, if its receipt still names it: nothing is to be begun then, nor written down.
+async fn waited_for(step: &str, context: &Context) -> Result<Option<Run>, Unbegun> {
+    let (Some(store), Some(so_far)) = (&context.store, SoFar::of(context).filter(|so_far| so_far.step == step)) else {
+        return Ok(None);
+    };
+    let outcome = store.receipt(&context.job_id.to_string(), step).await;
+    let outcome = outcome.map_err(|error| Unbegun::Now(Failure::Job(OnceError::from(error).into())))?;
+    let run = outcome.and_then(|outcome| serde_json::from_value::<Run>(outcome).ok());
+    Ok(run.filter(|run| run.request_id == so_far.run.request_id))
 }
 
 /// A run whose begin was not written down to its end: the run of the job before knew it, or its webhook names it.
@@ -303,7 +317,10 @@ impl BegunRun {
     async fn failed(&self, context: &Context, failed: RunFailure) -> Failure {
         let RunFailure { error, is_billed, .. } = failed;
         if !is_billed {
-            self.give_up(context, &error).await;
+            let is_first = self.give_up(context, &error).await;
+            if let Some(spent) = self.run.spent.clone().filter(|_| is_first) {
+                context.providers.image.give_back(spent).await;
+            }
             return Failure::Provider(error);
         }
         count(context, &self.run).await;
@@ -329,17 +346,18 @@ impl BegunRun {
         })
     }
 
-    /// The next attempt begins another one.
-    async fn give_up(&self, context: &Context, why: &ProviderError) {
-        let Some(store) = &context.store else { return };
+    /// The next attempt begins another one. False when somebody else has given it up, or that may not have been written down.
+    async fn give_up(&self, context: &Context, why: &ProviderError) -> bool {
+        let Some(store) = &context.store else { return false };
         let (job_id, request_id) = (context.job_id.to_string(), &self.run.request_id);
         let voided = async {
             store.void_fal_delivery(request_id).await?;
             store.void_receipt(&job_id, self.step, &why.to_string()).await
         };
-        if let Err(error) = voided.await {
+        voided.await.unwrap_or_else(|error: store::Error| {
             tracing::warn!(job.id = job_id, %error, "a run that failed stays the job's, and is asked for again");
-        }
+            false
+        })
     }
 }
 

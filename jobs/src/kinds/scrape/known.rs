@@ -3,9 +3,8 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use providers::scraping::{Known, RULES};
+use providers::scraping::{Known, RULES, Scraper};
 use serde::{Deserialize, Serialize};
-use services::Name;
 use sha2::{Digest, Sha256};
 use store::Store;
 
@@ -38,14 +37,16 @@ impl Kept {
 /// What is known of the pages of a job.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Memory<'a> {
-    /// None where no pages are fetched, or nothing is stored.
+    /// None where no shop is asked itself, or nothing is stored.
     store: Option<&'a Store>,
     selector: Option<&'a str>,
 }
 
 impl<'a> Memory<'a> {
     pub(super) fn of(context: &'a Context, selector: Option<&'a str>) -> Self {
-        let store = context.store.as_ref().filter(|_| context.providers.is_real(Name::Scraping));
+        // Relays are asked for whole pages.
+        let asks_shops = || context.providers.scraping.has_real(Scraper::asks_the_shop);
+        let store = context.store.as_ref().filter(|_| asks_shops());
         Self { store, selector }
     }
 
@@ -100,7 +101,15 @@ async fn in_time<T>(call: impl Future<Output = Result<T, store::Error>>) -> Opti
 
 #[cfg(test)]
 mod tests {
+    use fleet::Fleet;
+    use providers::Providers;
+    use services::{Config, Name};
+
     use super::*;
+    use crate::{
+        scrape::Scrape,
+        testing::{context, mocks},
+    };
 
     #[test]
     fn a_page_is_known_by_its_whole_address_and_its_selector() {
@@ -115,6 +124,35 @@ mod tests {
         ] {
             assert_ne!(first, other);
         }
+    }
+
+    #[tokio::test]
+    async fn only_who_asks_shops_itself_looks_up_what_pages_said_before() {
+        let store = Store::open("mongodb://127.0.0.1:1", "shop").await.unwrap();
+        for (route, looks) in [
+            ("direct", true),
+            ("scraperapi,direct", true),
+            ("scraperapi", false),
+            ("brightdata", false),
+            ("scraperapi,brightdata", false),
+        ] {
+            let variables = [
+                ("MOCK_MODE_SCRAPING", "false"),
+                ("SCRAPE_ROUTE", route),
+                ("SCRAPERAPI_KEY", "hush"),
+                ("BRIGHT_DATA_KEY", "hush"),
+                ("BRIGHT_DATA_ZONE", "unlocker"),
+            ];
+            let variable = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, it)| (*it).to_owned());
+            let config = Config::from_vars(variable);
+            assert!(config.complaints.is_empty(), "{:?}", config.complaints);
+            let providers = Providers::from_config(&config, &Fleet::alone()).unwrap();
+            assert!(providers.is_real(Name::Scraping), "{route}");
+            let context = Context { store: Some(store.clone()), ..context::<Scrape>(providers) };
+            assert_eq!(Memory::of(&context, None).store.is_some(), looks, "{route}");
+        }
+        let mock = Context { store: Some(store), ..context::<Scrape>(mocks()) };
+        assert!(Memory::of(&mock, None).store.is_none());
     }
 
     #[tokio::test]

@@ -305,6 +305,7 @@ fn alert_email(offer: &Offer, alert: &Alert) -> Option<Template> {
     Some(Template::PriceAlert(PriceAlertData {
         product: product_name(offer),
         competitor: competitor(&offer.url),
+        selector: offer.selector.as_deref().map(line).filter(|selector| !selector.is_empty()),
         old_price: Some(shown(&alert.was)?),
         new_price: shown(&alert.becomes)?,
         own_price: None,
@@ -315,12 +316,14 @@ fn alert_email(offer: &Offer, alert: &Alert) -> Option<Template> {
 
 /// The name of the product in one line.
 fn product_name(offer: &Offer) -> String {
-    let line = |text: &str| {
-        let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect::<String>()
-    };
-    let name = offer.name.as_deref().map(line).filter(|name| !name.is_empty());
-    name.or_else(|| Some(line(&offer.product_id)).filter(|id| !id.is_empty())).unwrap_or_else(|| "?".to_owned())
+    let name = |text: &str| Some(line(text).chars().take(200).collect::<String>()).filter(|name| !name.is_empty());
+    offer.name.as_deref().and_then(name).or_else(|| name(&offer.product_id)).unwrap_or_else(|| "?".to_owned())
+}
+
+/// A text without breaks, as e-mails take it.
+fn line(text: &str) -> String {
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The host of a page without `www.`.
@@ -721,8 +724,14 @@ mod tests {
                 becomes: becomes.to_owned(),
                 currency: "EUR".to_owned(),
             };
-            let template = alert_email(&offer, &alert).unwrap();
-            assert_eq!(email(&tenant, &zone(&tenant), &template).check(), [], "{was} {becomes}");
+            for selector in [None, Some(".price\n > b".to_owned()), Some("a".repeat(500))] {
+                let offer = Offer { selector, ..offer.clone() };
+                let template = alert_email(&offer, &alert).unwrap();
+                assert_eq!(email(&tenant, &zone(&tenant), &template).check(), [], "{was} {becomes}");
+                let told = template.data().get("selector").cloned();
+                let expected = offer.selector.map(|selector| selector.replace('\n', " ").replace("  ", " "));
+                assert_eq!(told.as_ref().and_then(|told| told.as_str()), expected.as_deref(), "which price it is");
+            }
         }
         assert_eq!(shown("1234567890123.45"), None);
         assert_eq!((competitor(URL).as_str(), shown("6.005").as_deref()), ("shop.example", Some("6.01")));

@@ -11,7 +11,7 @@ use std::{
 use fleet::Fleet;
 use futures::future::{BoxFuture, FutureExt};
 use providers::{
-    Policy, Providers, ProviderError,
+    Policy, ProviderError, Providers,
     publication::{Action, Desk, Key, Listing, Notes, Order, Patch, Publication, PublishError, Shop, Store, carry_out},
 };
 use services::Config;
@@ -67,7 +67,13 @@ impl Till {
     }
 
     /// One run of the job `job`.
-    pub async fn run(&self, job: &str, action: Action, patch: &Patch, force: bool) -> Result<Publication, PublishError> {
+    pub async fn run(
+        &self,
+        job: &str,
+        action: Action,
+        patch: &Patch,
+        force: bool,
+    ) -> Result<Publication, PublishError> {
         let policy =
             Policy { allow_fallback: false, last_attempt: false, tenant: "default", time: Duration::from_secs(60) };
         let api = self.providers.publication.open(&self.store, policy)?;

@@ -1,0 +1,297 @@
+//! Many products to one store as one job. The API keeps them in parts; the job goes through these, is put off between them so that it holds no
+//! slot for long, and goes on after a kill where it was.
+
+use std::collections::BTreeMap;
+
+use api::FieldError;
+use futures::{StreamExt, stream};
+use queue::Job;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use services::Name;
+use store::BatchItem;
+use tokio::time::Instant;
+use utoipa::ToSchema;
+
+use super::{Publication, PublicationResult};
+use crate::handler::{Context, Done, Handler, JobError};
+
+/// Products that are written at a time: as many calls as small shops take.
+const AT_A_TIME: usize = 2;
+/// So many products are a part.
+pub const PART: usize = 100;
+/// So many failures are told in the result; all of them are counted.
+const MOST_FAILURES: usize = 100;
+/// What came of so many products is noted together.
+const NOTED_TOGETHER: usize = 20;
+/// So often a product is tried that failed for no fault of its own, a while between.
+const MOST_TRIES: u32 = 6;
+const TRY_AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
+/// Between two runs of the same job.
+const MAKE_ROOM: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Brings the products of a batch into a store. `POST /api/stores/{name}/products` makes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PublicationBatch {
+    /// The store.
+    #[schema(min_length = 1, max_length = 40)]
+    pub store: String,
+    /// The batch that the API has kept.
+    #[schema(min_length = 1, max_length = 64)]
+    pub batch: String,
+    /// How many products it has.
+    #[schema(minimum = 1, maximum = 10_000)]
+    pub n: u32,
+}
+
+/// What came of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct BatchResult {
+    /// The store.
+    pub store: String,
+    /// Products in the batch.
+    pub total: u32,
+    /// How many ended with each status, as `published`, `draft`, `unchanged`, `mock`.
+    pub by_status: BTreeMap<String, u32>,
+    /// How many the store refused.
+    pub failed: u32,
+    /// The first hundred of these.
+    pub failures: Vec<BatchFailure>,
+}
+
+/// A product that the store refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BatchFailure {
+    /// Its line in the request, from 0.
+    pub line: u32,
+    /// What the shop knows it by.
+    pub sku: String,
+    /// Why.
+    pub message: String,
+}
+
+/// How far it is; kept in Redis.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct SoFar {
+    /// The next part.
+    part: u32,
+    /// How often products of it were tried that failed, by their lines.
+    #[serde(default)]
+    tries: BTreeMap<u32, u32>,
+    result: BatchResult,
+}
+
+/// What came of one product; kept with it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Outcome {
+    Done { status: String },
+    Failed { failed: String },
+}
+
+impl Job for PublicationBatch {
+    const KIND: &'static str = "publication-batch";
+    const MAX_ATTEMPTS: u32 = 6;
+    const TIMEOUT_S: u64 = 120;
+    const CONCURRENCY: usize = 4;
+}
+
+impl Handler for PublicationBatch {
+    type Output = BatchResult;
+    const COLLECTION: &'static str = "publication_batches";
+    const SERVICE: Option<Name> = Some(Name::Publication);
+    const ONE_ACCOUNT: bool = false;
+
+    fn check(&self) -> Vec<FieldError> {
+        Vec::new()
+    }
+
+    async fn run(self, context: &Context) -> Result<Done<BatchResult>, JobError> {
+        let until = Instant::now() + context.time_for_a_task();
+        let before = context.so_far.clone().and_then(|before| serde_json::from_value::<SoFar>(before).ok());
+        let mut so_far = before.unwrap_or_default();
+        so_far.result.store.clone_from(&self.store);
+        so_far.result.total = self.n;
+        loop {
+            let parts = self.n.div_ceil(u32::try_from(PART).unwrap_or(u32::MAX));
+            let percent = 100 * u64::from(so_far.part) / u64::from(parts.max(1));
+            context
+                .progress
+                .set(u8::try_from(percent).unwrap_or(99).min(99), format!("part {} of {parts}", so_far.part));
+            let items = self.part(context, so_far.part).await.map_err(|error| error.with(json!(so_far)))?;
+            let Some(items) = items else {
+                return Ok(Done { result: so_far.result, provider: self.provider(context), degraded_reason: None });
+            };
+            let outcomes = self.carry_out(context, &mut so_far, items, until).await;
+            let outcomes = match outcomes {
+                Ok(outcomes) => outcomes,
+                Err(error) => return Err(error.with(json!(so_far))),
+            };
+            count(&mut so_far.result, outcomes);
+            so_far.part += 1;
+            so_far.tries.clear();
+            if Instant::now() >= until {
+                let message = format!("{} of {parts} parts are done", so_far.part);
+                return Err(JobError::Interrupted {
+                    code: "goes_on",
+                    message,
+                    after: MAKE_ROOM,
+                    so_far: json!(so_far),
+                });
+            }
+        }
+    }
+}
+
+impl PublicationBatch {
+    fn provider(&self, context: &Context) -> Option<&'static str> {
+        (!context.providers.publication.is_real()).then_some("mock")
+    }
+
+    async fn part(&self, context: &Context, part: u32) -> Result<Option<Vec<BatchItem>>, JobError> {
+        let Some(store) = &context.store else { return Ok(None) };
+        let found = store.part(&self.batch, &context.tenant, part).await.map_err(|error| away(&error))?;
+        match found {
+            None if part == 0 => {
+                let message = format!("batch {:?} is not kept any more: send its products again", self.batch);
+                Err(JobError::Fatal { code: "batch_missing", message })
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// All products of a part that nothing has come of yet, some at a time; what came of all.
+    async fn carry_out(
+        &self,
+        context: &Context,
+        so_far: &mut SoFar,
+        items: Vec<BatchItem>,
+        until: Instant,
+    ) -> Result<Vec<(u32, String, Outcome)>, JobError> {
+        let part = so_far.part;
+        let context = &Context { progress: queue::Reporter::nobody(), so_far: None, ..context.clone() };
+        let mut all = Vec::with_capacity(items.len());
+        let mut to_do = Vec::new();
+        for (at, item) in items.into_iter().enumerate() {
+            let publication: Publication = serde_json::from_str(&item.text).map_err(|error| JobError::Fatal {
+                code: "invalid_payload",
+                message: format!("line {} of batch {:?}: {error}", item.line, self.batch),
+            })?;
+            match item.outcome.as_deref().and_then(|outcome| serde_json::from_str(outcome).ok()) {
+                Some(outcome) => all.push((item.line, publication.sku, outcome)),
+                None => to_do.push((at, item.line, publication)),
+            }
+        }
+        let mut under_way = stream::iter(to_do)
+            .map(|(at, line, publication)| async move {
+                let sku = publication.sku.clone();
+                (at, line, sku, one(publication, context).await)
+            })
+            .buffer_unordered(AT_A_TIME);
+        let mut fresh: Vec<(usize, String)> = Vec::new();
+        let (mut stopped, mut again) = (None, None);
+        while let Some((at, line, sku, outcome)) = under_way.next().await {
+            match outcome {
+                Ok(outcome) => {
+                    fresh.push((at, json!(outcome).to_string()));
+                    all.push((line, sku, outcome));
+                }
+                Err(JobError::Retry { message, .. }) => {
+                    let tries = so_far.tries.entry(line).or_default();
+                    *tries += 1;
+                    if *tries >= MOST_TRIES {
+                        let outcome = Outcome::Failed { failed: message };
+                        fresh.push((at, json!(outcome).to_string()));
+                        all.push((line, sku, outcome));
+                    } else {
+                        again = Some(message);
+                    }
+                }
+                // What holds one up holds up all others.
+                Err(error) => stopped = Some(error),
+            }
+            if fresh.len() >= NOTED_TOGETHER {
+                self.note(context, part, &mut fresh).await?;
+            }
+            if stopped.is_some() {
+                break;
+            }
+            if Instant::now() >= until {
+                let message = format!("part {part} is under way");
+                stopped = Some(JobError::Snooze { code: "goes_on", message, after: MAKE_ROOM });
+                break;
+            }
+        }
+        drop(under_way);
+        self.note(context, part, &mut fresh).await?;
+        let again = again.map(|message| JobError::Snooze { code: "some_failed", message, after: TRY_AGAIN });
+        stopped.or(again).map_or(Ok(all), Err)
+    }
+
+    async fn note(&self, context: &Context, part: u32, fresh: &mut Vec<(usize, String)>) -> Result<(), JobError> {
+        if let Some(store) = &context.store {
+            store.note_outcomes(&self.batch, part, fresh).await.map_err(|error| away(&error))?;
+        }
+        fresh.clear();
+        Ok(())
+    }
+}
+
+/// One product, as a job of its own would bring it.
+async fn one(publication: Publication, context: &Context) -> Result<Outcome, JobError> {
+    match publication.run(context).await {
+        Ok(Done { result: PublicationResult { status, .. }, .. }) => {
+            let status = serde_json::to_value(status).ok();
+            let status = status.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
+            Ok(Outcome::Done { status })
+        }
+        Err(JobError::Fatal { message, .. }) => Ok(Outcome::Failed { failed: message }),
+        Err(error) => Err(error),
+    }
+}
+
+fn count(result: &mut BatchResult, outcomes: Vec<(u32, String, Outcome)>) {
+    for (line, sku, outcome) in outcomes {
+        match outcome {
+            Outcome::Done { status } => *result.by_status.entry(status).or_default() += 1,
+            Outcome::Failed { failed } => {
+                result.failed += 1;
+                if result.failures.len() < MOST_FAILURES {
+                    let message: String = failed.chars().take(500).collect();
+                    result.failures.push(BatchFailure { line, sku, message });
+                }
+            }
+        }
+    }
+    result.failures.sort_by_key(|failure| failure.line);
+}
+
+fn away(error: &store::Error) -> JobError {
+    JobError::Snooze { code: "store_unavailable", message: error.to_string(), after: super::STORE_AGAIN_AFTER }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_of_each_is_counted_and_the_first_hundred_failures_are_told() {
+        let mut result = BatchResult::default();
+        let done = |line| (line, "A".to_owned(), Outcome::Done { status: "published".to_owned() });
+        let failed = |line| (line, format!("S-{line}"), Outcome::Failed { failed: "no".repeat(400) });
+        count(&mut result, vec![failed(2), done(1), done(3)]);
+        count(&mut result, (4..204).map(failed).collect());
+        assert_eq!((result.by_status["published"], result.failed, result.failures.len()), (2, 201, 100));
+        assert_eq!((result.failures[0].line, result.failures[0].message.len()), (2, 500));
+    }
+
+    #[test]
+    fn an_outcome_is_read_as_it_was_written() {
+        for outcome in [Outcome::Done { status: "draft".to_owned() }, Outcome::Failed { failed: "no".to_owned() }] {
+            let written = json!(outcome);
+            let read: Outcome = serde_json::from_value(written.clone()).unwrap();
+            assert_eq!(json!(read), written);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What is remembered of a product at a store: kept in MongoDB before anything that follows is done in the shop.
+
+use std::sync::{Mutex, PoisonError};
+
+use futures::future::{BoxFuture, FutureExt};
+use providers::publication::{Key, Listing, Notes, PublishError, Store};
+use store::ListingKey;
+
+use crate::handler::Context;
+
+/// Of one product at one store.
+pub(super) struct InStore {
+    /// `None` in tests that need none.
+    store: Option<store::Store>,
+    key: ListingKey,
+    version: Mutex<i64>,
+}
+
+/// Opens them, with what they say.
+pub(super) async fn open(context: &Context, at: &Store, of: Key<'_>) -> Result<(InStore, Listing), PublishError> {
+    let key = ListingKey {
+        key: format!("{}/{}/{}", at.shop(), at.account(), of.sku),
+        tenant: context.tenant.clone(),
+        product_id: of.product_id.to_owned(),
+    };
+    let store = context.store.clone();
+    let (version, listing) = match &store {
+        None => (0, Listing::default()),
+        Some(store) => {
+            let stored = store.listing(&key.key).await.map_err(away)?;
+            let listing = if stored.listing.is_null() {
+                Listing::default()
+            } else {
+                let unreadable = |error: serde_json::Error| PublishError::Notes(format!("{}: {error}", key.key));
+                serde_json::from_value(stored.listing).map_err(unreadable)?
+            };
+            (stored.version, listing)
+        }
+    };
+    Ok((InStore { store, key, version: Mutex::new(version) }, listing))
+}
+
+impl InStore {
+    fn version(&self) -> i64 {
+        *self.version.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Notes for InStore {
+    fn save<'a>(&'a self, listing: &'a Listing) -> BoxFuture<'a, Result<(), PublishError>> {
+        async move {
+            let version = self.version();
+            if let Some(store) = &self.store {
+                let listing = serde_json::to_value(listing).map_err(|error| PublishError::Notes(error.to_string()))?;
+                if !store.keep_listing(&self.key, version, &listing).await.map_err(away)? {
+                    return Err(PublishError::Overtaken(self.key.key.clone()));
+                }
+            }
+            *self.version.lock().unwrap_or_else(PoisonError::into_inner) = version + 1;
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err gives it away")]
+fn away(error: store::Error) -> PublishError {
+    PublishError::Notes(error.to_string())
+}

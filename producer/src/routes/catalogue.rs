@@ -1,0 +1,222 @@
+//! Many products to one store in one request: one line a product, one job for all.
+
+use std::collections::BTreeMap;
+
+use api::{BatchLine, FieldError};
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use jobs::{
+    PayloadError,
+    publication::batch::{PART, PublicationBatch},
+};
+use queue::{Job as _, NewJob};
+use serde::Serialize;
+use serde_json::{Value, json};
+use store::BatchItem;
+use utoipa::ToSchema;
+
+use crate::{
+    answer::{Job, Json, Problem, Type},
+    auth::{Caller, Scope},
+    push::push,
+    request::{self, BATCH_LIMIT, Format, PathPart},
+    state::App,
+};
+
+const PRODUCTS_AT_MOST: usize = 10_000;
+/// Of a part that is kept in one document, in bytes.
+const PART_BYTES: usize = 4 << 20;
+/// So many refused lines are told; all are counted.
+const REFUSED_AT_MOST: usize = 1_000;
+
+/// What was taken of a batch of products.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CatalogueAnswer {
+    /// Products that the job goes through.
+    accepted: usize,
+    /// Lines that were refused.
+    rejected: usize,
+    /// The first thousand of these, each with its problem.
+    #[schema(value_type = Vec<BatchLine>)]
+    results: Vec<BatchLine<Problem>>,
+    /// The job; `null` when every line was refused.
+    #[schema(value_type = Option<api::Job>)]
+    job: Option<Job>,
+}
+
+/// Brings up to 10,000 products into a store as one job, which tells its progress and goes on after a kill where it was.
+///
+/// A line is a payload of the kind `publication` without `store` and `shop`. A bad line is reported, the others go in.
+#[utoipa::path(
+    post, path = "/api/stores/{name}/products", tag = "stores", operation_id = "stores_products",
+    request_body(content((Object = "application/x-ndjson"))),
+    params(
+        ("name" = String, Path, description = "The store"),
+        ("traceparent" = Option<String>, Header, description = "W3C trace context; kept with the job"),
+    ),
+    responses(
+        (status = 202, description = "Taken", body = CatalogueAnswer, headers(("Location" = String, description = "The job"))),
+        (status = 200, description = "Every line was refused", body = CatalogueAnswer),
+    )
+)]
+pub(crate) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    PathPart(name): PathPart,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    caller.require(Scope::JobsWrite)?;
+    if request::format(&headers) != Some(Format::NdJson) {
+        return Err(request::unsupported("application/x-ndjson"));
+    }
+    let body = request::read(&headers, body, BATCH_LIMIT).await?;
+    let (intake, at) = (app.intake.clone(), name.clone());
+    let read = request::aside(body.len(), move || Ok(Lines::read(&body, &at, intake.checks())));
+    let Lines { items, refused, rejected } = read.await?;
+    let mut answer = CatalogueAnswer { accepted: items.len(), rejected, results: refused, job: None };
+    if items.is_empty() {
+        return Ok(Json(answer).into_response());
+    }
+    let store = app.open_store()?;
+    let batch = uuid::Uuid::new_v4().to_string();
+    for (part, items) in parts(&items).enumerate() {
+        let part = u32::try_from(part).unwrap_or(u32::MAX);
+        store.keep_part(&batch, &caller.tenant, part, items).await.map_err(Problem::store_away)?;
+    }
+    let n = u32::try_from(items.len()).unwrap_or(u32::MAX);
+    let payload = json!(PublicationBatch { store: name, batch, n }).to_string();
+    let mut job = NewJob { tenant: caller.tenant.clone(), ..NewJob::new(PublicationBatch::KIND, payload) };
+    job.traceparent = request::traceparent(&headers);
+    let (_, job) = push(&app, job, None).await?;
+    let location = job.links.itself.clone();
+    answer.job = Some(job);
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(answer)).into_response())
+}
+
+/// What the lines of a body say.
+struct Lines {
+    items: Vec<BatchItem>,
+    refused: Vec<BatchLine<Problem>>,
+    rejected: usize,
+}
+
+impl Lines {
+    fn read(body: &Bytes, store: &str, checks: &jobs::Checks) -> Self {
+        let mut lines = Self { items: Vec::new(), refused: Vec::new(), rejected: 0 };
+        let mut skus = BTreeMap::new();
+        let texts = body.split(|byte| *byte == b'\n').enumerate().filter(|(_, text)| !text.trim_ascii().is_empty());
+        for (n, (line, text)) in texts.enumerate() {
+            let read = if n < PRODUCTS_AT_MOST {
+                product(text, store, checks)
+            } else {
+                let detail = format!("more than {PRODUCTS_AT_MOST} products at once; send the rest by themselves");
+                Err(Problem::new(Type::TooLarge, detail))
+            };
+            let read = read.and_then(|(sku, text)| match skus.insert(sku, line) {
+                None => Ok(text),
+                Some(before) => {
+                    let message = format!("is that of line {before}; a product can be there once");
+                    Err(Problem::invalid(vec![FieldError::new("/sku", message)]))
+                }
+            });
+            match read {
+                Ok(text) => {
+                    let line = u32::try_from(line).unwrap_or(u32::MAX);
+                    lines.items.push(BatchItem { line, text, outcome: None });
+                }
+                Err(problem) => {
+                    lines.rejected += 1;
+                    if lines.refused.len() < REFUSED_AT_MOST {
+                        let problem = Some(problem.in_short());
+                        lines.refused.push(BatchLine { index: line, id: None, created: None, problem });
+                    }
+                }
+            }
+        }
+        lines
+    }
+}
+
+/// The SKU and the payload of one line.
+fn product(text: &[u8], store: &str, checks: &jobs::Checks) -> Result<(String, String), Problem> {
+    if text.len() > request::JOB_LIMIT {
+        return Err(request::too_large(request::JOB_LIMIT));
+    }
+    let mut payload: Value = serde_json::from_slice(request::without_bom(text))
+        .map_err(|error| Problem::new(Type::Malformed, format!("this is no JSON: {error}")))?;
+    let Some(fields) = payload.as_object_mut() else {
+        return Err(Problem::new(Type::Malformed, "a line is one JSON object, a product"));
+    };
+    for field in ["store", "shop"] {
+        if fields.contains_key(field) {
+            let message = "the path names the store";
+            return Err(Problem::invalid(vec![FieldError::new(format!("/{field}"), message)]));
+        }
+    }
+    fields.insert("store".to_owned(), json!(store));
+    match checks.check("publication", &payload) {
+        Ok(()) => Ok((payload["sku"].as_str().unwrap_or_default().trim().to_lowercase(), payload.to_string())),
+        Err(PayloadError::Invalid(errors)) => Err(Problem::invalid(errors)),
+        Err(error) => Err(Problem::new(Type::UnknownKind, error.to_string())),
+    }
+}
+
+/// As they are kept: not too many in a document, and not too much.
+fn parts(items: &[BatchItem]) -> impl Iterator<Item = &[BatchItem]> {
+    let mut rest = items;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |item: &BatchItem| {
+            bytes += item.text.len();
+            bytes <= PART_BYTES
+        };
+        let n = rest.iter().take(PART).map(fits).take_while(|fits| *fits).count().max(1).min(rest.len());
+        let (part, left) = rest.split_at(n);
+        rest = left;
+        (!part.is_empty()).then_some(part)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str) -> Lines {
+        Lines::read(&Bytes::copy_from_slice(body.as_bytes()), "main", &jobs::Checks::all())
+    }
+
+    #[test]
+    fn a_bad_line_is_told_and_the_others_go_in() {
+        let good = |sku: &str| format!("{{\"product_id\":\"P\",\"sku\":\"{sku}\",\"title\":\"Cup\"}}\n");
+        let body = format!(
+            "{}not json\n\n{}{}[]\n{{\"product_id\":\"P\",\"sku\":\"C\",\"title\":\"Cup\",\"store\":\"x\"}}\n{{\"product_id\":\"P\"}}",
+            good("A"),
+            good(" a"),
+            good("B")
+        );
+        let lines = read(&body);
+        assert_eq!(lines.items.iter().map(|item| item.line).collect::<Vec<_>>(), [0, 4]);
+        assert_eq!(
+            (lines.rejected, lines.refused.iter().map(|line| line.index).collect::<Vec<_>>()),
+            (5, vec![1, 3, 5, 6, 7])
+        );
+        let payload: Value = serde_json::from_str(&lines.items[0].text).unwrap();
+        assert_eq!(payload["store"], "main");
+    }
+
+    #[test]
+    fn parts_have_at_most_a_hundred_products_and_four_mebibytes() {
+        let item = |length: usize| BatchItem { line: 0, text: "x".repeat(length), outcome: None };
+        let sizes = |items: &[BatchItem]| parts(items).map(<[_]>::len).collect::<Vec<_>>();
+        assert_eq!(sizes(&vec![item(1); 250]), [100, 100, 50]);
+        assert_eq!(sizes(&vec![item(1 << 20); 9]), [4, 4, 1]);
+        assert_eq!(sizes(&[item(5 << 20), item(1)]), [1, 1]);
+        assert_eq!(sizes(&[]), [0; 0]);
+    }
+}
