@@ -46,7 +46,7 @@ async fn list(api: &Api, json: bool) -> Result<ExitCode> {
         print!("{}", table(&report).render(output_width()));
     }
     if report.left > 0 {
-        println!("{} stores are not sealed with the newest key: ecomctl keys rotate", report.left);
+        println!("not sealed with the newest key: {}; seal them anew with: ecomctl keys rotate", report.left);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -70,12 +70,7 @@ async fn rotate(api: &Api, wait: bool, json: bool) -> Result<ExitCode> {
         println!("{:#}", rotated.cloned().unwrap_or(Value::Null));
     } else if succeeded(&job) {
         let key = rotated.and_then(|rotated| rotated["key"].as_str()).unwrap_or_default();
-        println!(
-            "{} stores were sealed anew with {key}, {} are left, {} failed",
-            count("done"),
-            count("left"),
-            count("failed")
-        );
+        println!("sealed anew with {key}: {}; left: {}; failed: {}", count("done"), count("left"), count("failed"));
         if count("failed") > 0 {
             println!("those that failed cannot be opened: their key is gone, and they need their credentials again");
         }
