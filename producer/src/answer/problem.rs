@@ -44,12 +44,13 @@ pub(crate) enum Type {
     StoreUnavailable,
     VendorUnavailable,
     StoreRefused,
+    UnknownStore,
     Internal,
 }
 
 impl Type {
     /// All of them.
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::InvalidPayload,
         Self::UnknownKind,
         Self::Malformed,
@@ -74,6 +75,7 @@ impl Type {
         Self::StoreUnavailable,
         Self::VendorUnavailable,
         Self::StoreRefused,
+        Self::UnknownStore,
         Self::Internal,
     ];
 
@@ -106,6 +108,7 @@ impl Type {
             Self::StoreUnavailable => ("store-unavailable", 503, "The store of results and history does not answer"),
             Self::VendorUnavailable => ("vendor-unavailable", 503, "An outside service does not answer"),
             Self::StoreRefused => ("store-refused", 422, "The shop refuses the store's credentials"),
+            Self::UnknownStore => ("unknown-store", 422, "There is no such store"),
             Self::Internal => ("internal", 500, "Something went wrong on our side"),
         }
     }

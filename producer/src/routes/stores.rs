@@ -295,6 +295,17 @@ pub(crate) async fn test(
     answer(StatusCode::OK, found)
 }
 
+/// Refuses products for a store that is not there. In mock mode, where nothing goes to any, each name will do.
+pub(crate) async fn require(app: &App, tenant: &str, name: &str) -> Result<(), Problem> {
+    if name == DEFAULT_STORE || !app.shops()?.is_real() {
+        return Ok(());
+    }
+    let found = app.open_store()?.tenant_store(tenant, name).await.map_err(Problem::store_away)?;
+    let unknown =
+        || Problem::new(Type::UnknownStore, format!("there is no store {name:?}; PUT /api/stores/{name} adds it"));
+    found.map(drop).ok_or_else(unknown)
+}
+
 /// When it was seen that the store takes its credentials; `None` in mock mode. It has a breaker of its own for this: a bad guess must not stop the
 /// jobs of a store that works, and a breaker that is open must not stop the test.
 async fn test_first(app: &App, store: &Store) -> Result<Option<Moment>, Problem> {

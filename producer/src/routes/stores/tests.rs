@@ -313,6 +313,25 @@ async fn bad_fields_are_named_and_no_secret_is_quoted() {
 }
 
 #[tokio::test]
+async fn products_go_to_no_store_that_is_not_there_unless_nothing_goes_out() {
+    let (real, mock) = (World::real().await, World::new(Shops::default(), Some(KEYS)).await);
+    let post = async |world: &World, name: &str| {
+        let token = sign_until(&SECRET.into(), "zoe", Some("acme"), &[Scope::JobsWrite], i64::MAX / 2).unwrap();
+        let request =
+            Request::post(format!("/api/stores/{name}/products")).header("content-type", "application/x-ndjson");
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let line = json!({ "product_id": "1", "sku": "S-1", "stock": 7 }).to_string();
+        world.answered(request.body(line.into()).unwrap()).await
+    };
+    post(&real, "main").await.refused(422, "unknown-store");
+    assert_eq!(real.put("main", &presta("https://shop.example")).await.status, 201);
+    for (world, name) in [(&real, "main"), (&real, "default"), (&mock, "main")] {
+        let answer = post(world, name).await;
+        assert_eq!((answer.status, &answer.body["accepted"]), (202, &json!(1)), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
 async fn in_mock_mode_nobody_is_asked() {
     let world = World::new(Shops::default(), Some(KEYS)).await;
     let added = world.put("main", &presta("https://shop.example")).await;
