@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::time::Timestamp;
+use crate::{store::StoresOf, time::Timestamp};
 
 /// How all services stand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -55,6 +55,8 @@ pub struct ServiceStatus {
     pub calls_1h: Option<u64>,
     /// Results of stand-ins that wait to be replaced; null for a service without one, and while MongoDB is away.
     pub degraded_waiting: Option<u64>,
+    /// Of `publication`: the tenants' stores; null for other services, and while MongoDB is away.
+    pub stores: Option<StoresOf>,
 }
 
 /// Whether a service answered.

@@ -1,7 +1,7 @@
 //! `ecomctl`, the operator's command line: one file a noun, on top of the HTTP API (`client/`).
 //!
 //! Order, lowest first: `table`, `client`, `tell`, `options`, `global`, `token`, `job`, `enqueue`, `email`, `queue`, `mode`, `status`,
-//! `check_env`, `schedule`, `usage`, `demo`, `selftest`.
+//! `check_env`, `schedule`, `usage`, `keys`, `demo`, `selftest`.
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage.
 
@@ -12,6 +12,7 @@ mod email;
 mod enqueue;
 mod global;
 mod job;
+mod keys;
 mod mode;
 mod options;
 mod queue;
@@ -65,6 +66,9 @@ enum Noun {
     Schedule(schedule::Verb),
     /// What was used of language models: calls, tokens, cost, by day, tenant and model
     Usage(usage::Usage),
+    /// The keys of `ENCRYPTION_KEY`, under which the credentials of stores are kept: list, rotate
+    #[command(subcommand)]
+    Keys(keys::Verb),
     /// Run the main job on a catalogue and show what came of it
     Demo(demo::Demo),
     Selftest(selftest::Selftest),
@@ -104,6 +108,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Noun::CheckEnv(check) => check_env::run(&check, global.json).await,
         Noun::Schedule(verb) => schedule::run(&global, &verb).await,
         Noun::Usage(usage) => usage::run(&global.api()?, &usage, global.json).await,
+        Noun::Keys(verb) => keys::run(&global.api()?, &verb, global.json).await,
         Noun::Demo(demo) => demo::run(global.api()?, &demo, global.json).await,
         Noun::Selftest(selftest) => selftest::run(&selftest, global.json).await,
         Noun::SelftestWorker(worker) => selftest::run_worker(&worker).await,
@@ -134,6 +139,7 @@ mod tests {
             "mode set live",
             "check-env --mode staging",
             "selftest --workers 1",
+            "keys",
             "schedule next",
             "schedule next --cron @never",
             "schedule next --cron @daily --zone Europe/Atlantis",
@@ -176,6 +182,8 @@ mod tests {
             "schedule next --cron @daily --zone Europe/Paris --from 2026-03-28T00:00:00+01:00 -n 3",
             "schedule next prices -n 3",
             "schedule run prices --json",
+            "keys list",
+            "keys rotate --wait --json",
             "usage --from 2026-11-01 --to 2026-11-30 --tenant acme",
             "queue replay content 0199a1b2-0000-7000-8000-000000000001",
             "demo --catalogue c.csv --shops http://127.0.0.1:4000 --url http://127.0.0.1:8080",

@@ -33,6 +33,9 @@ const EVENTS_KEPT: usize = 256;
 /// Redis has so long to say whose turn it is.
 const TURN_WITHIN: Duration = Duration::from_secs(1);
 
+/// And so long to close a breaker.
+const RELEASE_WITHIN: Duration = Duration::from_secs(1);
+
 /// What replicas share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Fleet {
@@ -196,6 +199,18 @@ impl Fleet {
             outbox: None,
         };
         shared.outbox.put(Report { pause_ms: ms(wait), ..nothing.report(Reported::Unused) });
+    }
+
+    /// Lets calls to `account` through again, whose breaker is open or half open: somebody has seen that it works. What calls of this
+    /// process came to by now is written first. False when it was closed.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn release(&self, service: &str, account: &str) -> Result<bool, Error> {
+        let Some(shared) = &self.inner.shared else { return Ok(false) };
+        shared.outbox.flush().await;
+        let late = |_| Err(Error::Unavailable("no answer in time".to_owned()));
+        timeout(RELEASE_WITHIN, shared.release(service, account)).await.unwrap_or_else(late)
     }
 
     /// How the accounts of a service are: the 100 that were used last.

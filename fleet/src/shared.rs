@@ -146,6 +146,10 @@ impl Shared {
         self.server.report(account, (&self.sender, number), reports, self.now_ms(), &self.settings).await
     }
 
+    pub(crate) async fn release(&self, service: &str, account: &str) -> Result<bool, Error> {
+        self.server.release(service, account, self.now_ms()).await
+    }
+
     pub(crate) async fn add_account(&self, service: &str, account: &str) -> Result<(), Error> {
         self.server.used(service, account, self.now_ms()).await
     }

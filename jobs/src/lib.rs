@@ -1,7 +1,7 @@
 //! The job kinds, a file each, and their list.
 //!
-//! Order, lowest first: `shape`, `kept`, `handler`, `check`, `once`, `usage`, `stores`, `kinds`, `republish`, `heal`, `stop`, `recurring`, `market`,
-//! `maintenance`.
+//! Order, lowest first: `shape`, `kept`, `handler`, `check`, `once`, `usage`, `kinds`, `republish`, `heal`, `stop`, `recurring`, `market`,
+//! `rotate`, `maintenance`.
 
 mod check;
 mod handler;
@@ -13,9 +13,9 @@ pub mod market;
 mod once;
 pub mod recurring;
 mod republish;
+mod rotate;
 mod shape;
 mod stop;
-mod stores;
 #[cfg(test)]
 mod testing;
 mod usage;
@@ -26,6 +26,7 @@ pub use heal::{Healed, healable};
 pub use kept::{Kept, Maker, SoFar};
 pub use kinds::*;
 pub use once::{LookedUp, OnceError, Told};
+pub use rotate::Rotated;
 pub use shape::{Schemas, Shape, schemas_of};
 
 /// Every job kind. The worker, the API and the tests all read this list.

@@ -13,6 +13,7 @@ use crate::{
     handler::{Context, Done, Handler, JobError},
     heal::{Healed, heal, kinds_of},
     market, recurring,
+    rotate::{Rotated, rotate_keys},
     stop::{run_elsewhere, stop_elsewhere},
 };
 
@@ -64,6 +65,8 @@ pub enum Task {
     UnifiedPrices,
     /// Sends alerts of prices that could not be sent when the price was read: an `email` job for each.
     PriceAlerts,
+    /// Seals the credentials of stores anew that are not sealed with the newest key of `ENCRYPTION_KEY`.
+    RotateKeys,
 }
 
 /// What was done.
@@ -74,6 +77,9 @@ pub struct MaintenanceResult {
     /// What `heal` did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healed: Option<Healed>,
+    /// What `rotate_keys` did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotated: Option<Rotated>,
     /// How many jobs the other tasks added, documents they deleted, rates they read, or products they compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
@@ -87,6 +93,13 @@ impl Maintenance {
     #[must_use]
     pub fn heal(service: Name) -> Self {
         Self { task: Task::Heal, service: Some(service.as_str().to_owned()), job: None }
+    }
+
+    /// The job that seals the credentials of stores anew.
+    #[must_use]
+    pub fn rotate_keys() -> NewJob {
+        let payload = Self { task: Task::RotateKeys, service: None, job: None };
+        NewJob::new(Self::KIND, serde_json::to_string(&payload).unwrap_or_default())
     }
 
     /// What follows when a job was cancelled, for [`queue::Client::with_follow_up`]: a task that ends what it has begun at its service,
@@ -132,7 +145,7 @@ impl Handler for Maintenance {
     async fn run(self, context: &Context) -> Result<Done<MaintenanceResult>, JobError> {
         let stopped = self.stopped();
         let Self { task, service, .. } = self;
-        let mut note = None;
+        let (mut note, mut rotated) = (None, None);
         let (healed, count) = match task {
             Task::StopElsewhere => match stopped {
                 Some(job) => (None, Some(stop_elsewhere(job, context).await?)),
@@ -140,6 +153,10 @@ impl Handler for Maintenance {
             },
             Task::Rates if context.providers.rates.is_none() => {
                 note = Some("RATES_URL is not set: no exchange rates were read".to_owned());
+                (None, None)
+            }
+            Task::RotateKeys => {
+                rotated = Some(rotate_keys(context).await?);
                 (None, None)
             }
             Task::Heal => {
@@ -151,7 +168,7 @@ impl Handler for Maintenance {
             }
             task => (None, recur(task, context).await?),
         };
-        let result = MaintenanceResult { task, healed, count, note };
+        let result = MaintenanceResult { task, healed, rotated, count, note };
         Ok(Done { result, provider: None, degraded_reason: None })
     }
 }
@@ -163,7 +180,7 @@ async fn recur(task: Task, context: &Context) -> Result<Option<u64>, JobError> {
     };
     let with = recurring::Task { store, client, job: context.job_id, time: context.time_for_a_task() };
     let done = match task {
-        Task::Heal | Task::Heartbeat | Task::StopElsewhere => return Ok(None),
+        Task::Heal | Task::Heartbeat | Task::StopElsewhere | Task::RotateKeys => return Ok(None),
         Task::Rates => return read_rates(context, store).await,
         Task::Prices => recurring::prices(with).await,
         Task::TrialReminders => recurring::trial_reminders(with).await,

@@ -45,14 +45,23 @@ pub enum Scope {
     SchedulesWrite,
     /// Switch between mock and real.
     ModeWrite,
+    /// Change and test stores.
+    StoresWrite,
     /// Everything, for every tenant.
     Admin,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::JobsWrite, Self::JobsRead, Self::QueuesAdmin, Self::SchedulesWrite, Self::ModeWrite, Self::Admin];
+    pub const ALL: [Self; 7] = [
+        Self::JobsWrite,
+        Self::JobsRead,
+        Self::QueuesAdmin,
+        Self::SchedulesWrite,
+        Self::ModeWrite,
+        Self::StoresWrite,
+        Self::Admin,
+    ];
 
     /// Its name in the claim `scope`.
     #[must_use]
@@ -63,6 +72,7 @@ impl Scope {
             Self::QueuesAdmin => "queues:admin",
             Self::SchedulesWrite => "schedules:write",
             Self::ModeWrite => "mode:write",
+            Self::StoresWrite => "stores:write",
             Self::Admin => "admin",
         }
     }
@@ -76,7 +86,9 @@ impl fmt::Display for Scope {
 
 /// A text that names no [`Scope`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no scope is named {0:?}; known: jobs:write, jobs:read, queues:admin, schedules:write, mode:write, admin")]
+#[error(
+    "no scope is named {0:?}; known: jobs:write, jobs:read, queues:admin, schedules:write, mode:write, stores:write, admin"
+)]
 pub struct UnknownScope(String);
 
 impl FromStr for Scope {

@@ -4,7 +4,7 @@
 //! resource; `answer` is what comes back, and every answer that is not a success.
 //!
 //! Order, lowest first: `config`, `metrics`, `addresses`, `answer`, `request`, `jwt`, `auth`, `probe`, `intake`, `board`, `ping`, `together`,
-//! `state`, `watch`, `find`, `push`, `observe`, `routes`, `openapi`, `router`, `listen`, `serve`.
+//! `shops`, `state`, `watch`, `find`, `push`, `observe`, `routes`, `openapi`, `router`, `listen`, `serve`.
 
 mod addresses;
 mod answer;
@@ -25,6 +25,7 @@ mod request;
 mod router;
 mod routes;
 mod serve;
+mod shops;
 mod state;
 mod together;
 mod watch;

@@ -10,8 +10,8 @@ use utoipa::OpenApi;
 use crate::{
     answer, observe, openapi, request,
     routes::{
-        batch, catalogue, emails, events, health, images, jobs, list, mode, prices, products, publish, queues, rates,
-        schedules, status, usage, webhooks,
+        batch, catalogue, emails, events, health, images, jobs, keys, list, mode, prices, products, publish, queues,
+        rates, schedules, status, stores, usage, webhooks,
     },
     state::App,
 };
@@ -75,6 +75,11 @@ routes! {
     "/api/stores/{name}/products": post catalogue::create;
     "/api/prices/compare": post products::compare;
     "/api/rates": get rates::show, put rates::put;
+    "/api/stores": get stores::list;
+    "/api/stores/{name}": get stores::show, put stores::put, delete stores::delete;
+    "/api/stores/{name}/test": post stores::test;
+    "/api/keys": get keys::show;
+    "/api/keys/rotate": post keys::rotate;
     "/api/usage": get usage::show;
     "/api/webhooks/fal": post webhooks::fal;
     "/api/health": get health::report;

@@ -8,18 +8,19 @@ use std::{
 use axum::extract::FromRef;
 use fleet::Fleet;
 use jobs::{Checks, maintenance::Maintenance};
-use providers::image::FalWebhooks;
+use providers::{image::FalWebhooks, publication::Shops};
 use queue::Client;
 use secrecy::SecretString;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    answer::{Page, Problem},
+    answer::{Page, Problem, Type},
     auth::Auth,
     board::Board,
     intake::Intake,
     metrics::Accepted,
+    shops::AskStores,
     together::{Question, Together},
 };
 
@@ -39,6 +40,8 @@ pub struct Shared {
     /// Tells what fal delivers from what others do.
     pub(crate) fal: FalWebhooks,
     pub(crate) board: Board,
+    /// Asks stores; `None` when that cannot be done at all.
+    pub(crate) shops: Option<Arc<dyn AskStores>>,
     /// Lists of jobs that are being made.
     pub(crate) lists: Together<Question, Result<Page, Problem>>,
     /// Cancelled when the process shall end: whoever waits for a job stops waiting.
@@ -59,15 +62,34 @@ impl App {
     /// The API on this Redis, with all kinds of `jobs`. Does not wait for Redis. `secret` signs the tokens, `services` is what the
     /// variables say of the outside services. Must be called inside a tokio runtime.
     #[must_use]
-    pub fn new(redis: &fleet::Redis, secret: &SecretString, mut services: services::Config) -> Self {
+    pub fn new(redis: &fleet::Redis, secret: &SecretString, services: services::Config) -> Self {
+        Self::asking(redis, secret, services, None)
+    }
+
+    /// The same, where `shops` asks the stores, if it is given.
+    pub(crate) fn asking(
+        redis: &fleet::Redis,
+        secret: &SecretString,
+        mut services: services::Config,
+        shops: Option<Arc<dyn AskStores>>,
+    ) -> Self {
         // In development there may be no variable, but a secret that was made up.
         services.links = services.links.with_secret(secret.clone());
         let checks = Checks::all();
         let kinds = checks.kinds();
+        let fleet = Fleet::start(redis);
+        let shops = shops.or_else(|| match Shops::new(&services, &fleet) {
+            Ok(shops) => Some(Arc::new(shops)),
+            Err(error) => {
+                tracing::error!(%error, "no store can be asked");
+                None
+            }
+        });
         Self(Arc::new(Shared {
             accepted: Accepted::new(&kinds),
             client: Client::new(redis, kinds).with_follow_up(Maintenance::after_cancel(&services)),
-            fleet: Fleet::start(redis),
+            fleet,
+            shops,
             fal: FalWebhooks::new(&services),
             services,
             board: Board::default(),
@@ -86,6 +108,12 @@ impl App {
 
     pub(crate) fn store(&self) -> Option<&Store> {
         self.store.get()
+    }
+
+    /// Who asks stores.
+    pub(crate) fn shops(&self) -> Result<&dyn AskStores, Problem> {
+        let detail = "no store can be asked; the log has the reason";
+        self.shops.as_deref().ok_or_else(|| Problem::new(Type::Internal, detail))
     }
 
     /// The store, or the answer that it is away.

@@ -807,7 +807,7 @@ async fn every_part_of_the_status_has_every_field_while_redis_and_mongodb_are_aw
         let mut fields: Vec<_> = service.as_object().unwrap().keys().map(String::as_str).collect();
         fields.sort_unstable();
         let expected = "breaker breaker_reason calls_1h configured degraded_waiting hints malformed missing mode probe risk \
-            risk_text service success_rate_1h";
+            risk_text service stores success_rate_1h";
         assert_eq!(fields.join(" "), expected);
         let mocked = !["mongodb", "redis", "security"].contains(&service["service"].as_str().unwrap());
         assert_eq!(service["mode"], if mocked { "mock" } else { "real" });

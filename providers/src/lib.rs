@@ -23,7 +23,7 @@ pub use probe::probe;
 
 use async_recursion::async_recursion as boxed;
 use fleet::Fleet;
-use services::{Config, Limit, Links, Name};
+use services::{Config, Limit, Links, Name, Ring};
 
 /// All outside services, one field each.
 #[derive(Debug)]
@@ -48,6 +48,8 @@ pub struct Providers {
     pub rates: Option<rates::RatesFile>,
     /// Addresses of the API that go out to people.
     pub links: Links,
+    /// Under which the credentials of stores are kept.
+    pub ring: Option<Ring>,
 }
 
 impl Providers {
@@ -72,6 +74,7 @@ impl Providers {
             publication: publication::Shops::from_config(config, &shared)?,
             rates: rates::RatesFile::configured(config)?,
             links: config.links.clone(),
+            ring: config.ring.clone(),
         })
     }
 

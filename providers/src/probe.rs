@@ -3,16 +3,25 @@
 use std::time::{Duration, Instant};
 
 use async_recursion::async_recursion as boxed;
+use fleet::Fleet;
+use futures::future::join_all;
 use reqwest::redirect::Policy;
 use secrecy::ExposeSecret;
 use services::{Config, Name, OpenAi};
 
-use crate::{content, email, http};
+use crate::{
+    content, email,
+    error::{Hold, ProviderError},
+    http,
+    publication::Shops,
+};
 
 /// Longer than a healthy service takes.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The mail server's greeting may be held back to scare off spammers.
 const MAIL_TIMEOUT: Duration = Duration::from_secs(10);
+/// A shop looks at several rights, one after the other.
+const STORE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Asks a configured service whether it answers, whatever the mode: how long that took, or why it does not. `None` for one that is
 /// not configured, and for one that cannot be asked for free. With `login` the mail server is asked to take our password, which it
@@ -23,9 +32,29 @@ pub async fn probe(config: &Config, service: Name, login: bool) -> Option<Result
     let result = match service {
         Name::Ai => within(TIMEOUT, openai(config.openai.as_ref()?, &content::usual_model(config))).await,
         Name::Email => within(MAIL_TIMEOUT, email::probe(config.smtp.as_ref()?, login)).await,
+        // Their own limits count what they are asked.
+        Name::Publication if login => stores(config).await?,
         _ => return None,
     };
     Some(result.map(|()| started.elapsed()).map_err(|error| config.secrets.redact(error)))
+}
+
+/// Whether the environment's stores take their credentials, all of them; `None` when nobody can ask.
+async fn stores(config: &Config) -> Option<Result<(), String>> {
+    let mut config = config.clone();
+    config.real.push(Name::Publication);
+    let shops = match Shops::new(&config, &Fleet::alone()) {
+        Ok(shops) => shops,
+        Err(error) => return Some(Err(error.to_string())),
+    };
+    let tested = shops.stores().iter().map(|store| shops.test(store, STORE_TIMEOUT));
+    let tested = join_all(tested).await;
+    let cannot_ask = |error: &ProviderError| matches!(error, ProviderError::Held { hold: Hold::NotConfigured, .. });
+    if tested.iter().all(|tested| tested.as_ref().is_err_and(cannot_ask)) {
+        return None;
+    }
+    let errors: Vec<String> = tested.into_iter().filter_map(|tested| Some(tested.err()?.to_string())).collect();
+    Some(if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) })
 }
 
 async fn within(time: Duration, asked: impl Future<Output = Result<(), String>>) -> Result<(), String> {

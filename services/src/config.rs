@@ -11,6 +11,7 @@ use crate::{
     general::{general_faults, retention_days},
     links::Links,
     pace::Pace,
+    ring::Ring,
     secrets::Secrets,
     variable::{Environment, Malformed, Variable},
 };
@@ -38,6 +39,8 @@ pub struct Config {
     pub real: Vec<Name>,
     /// Every service of the catalogue, in its order.
     pub services: Vec<ServiceState>,
+    /// `ENCRYPTION_KEY`: under which the credentials of stores are kept; `None` without it.
+    pub ring: Option<Ring>,
     /// What no text may show.
     pub secrets: Secrets,
     /// What is asked for but cannot be, with the variable that is missing or malformed; told at start.
@@ -138,6 +141,7 @@ impl Config {
                 .and_then(|days| retention_days(&days))
                 .unwrap_or(EMAIL_RETENTION_DAYS),
             pace,
+            ring: environment.get("ENCRYPTION_KEY").and_then(|keys| Ring::parse(&keys).ok()),
             secrets: Secrets::of(&environment),
             real,
             services,

@@ -4,7 +4,7 @@
 //! A service is a file in `catalogue/` and its lines in `catalogue/mod.rs`; a variable is a line in the file of its service, or in
 //! `general.rs`. The status, `ecomctl check-env`, docs/configuration.md and .env.example follow from there.
 //!
-//! Order, lowest first: `variable`, `formats`, `address`, `entry`, `catalogue`, `general`, `secrets`, `links`, `pace`, `config`, `page`.
+//! Order, lowest first: `variable`, `formats`, `address`, `ring`, `entry`, `catalogue`, `general`, `secrets`, `links`, `pace`, `config`, `page`.
 
 mod address;
 mod catalogue;
@@ -15,6 +15,7 @@ mod general;
 mod links;
 mod pace;
 pub mod page;
+mod ring;
 mod secrets;
 mod variable;
 
@@ -26,5 +27,6 @@ pub use formats::truth;
 pub use general::{GENERAL, Group, general_faults};
 pub use links::Links;
 pub use pace::{Limit, Limits, Pace, micro_usd};
+pub use ring::{NotOpened, Ring, Sealed};
 pub use secrets::Secrets;
 pub use variable::{Environment, Malformed, Need, Variable};

@@ -35,6 +35,12 @@ impl Secrets {
         if let (Some(user), Some(password)) = (environment.get("SMTP_USERNAME"), environment.get("SMTP_PASSWORD")) {
             values.push(STANDARD.encode(format!("\0{user}\0{password}")));
         }
+        Self::new(values)
+    }
+
+    /// These, in the forms in which they are sent.
+    #[must_use]
+    pub fn new(mut values: Vec<String>) -> Self {
         let encoded: Vec<String> = values
             .iter()
             .flat_map(|value| [STANDARD.encode(value), form_urlencoded::byte_serialize(value.as_bytes()).collect()])

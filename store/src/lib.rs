@@ -1,14 +1,15 @@
 //! MongoDB: the connection, then one file a collection family ([`results`](Store::put_result),
 //! of stand-ins [`degraded`](Store::take_degraded), [`receipts`](Store::begin_receipt), [`deliveries`](Store::put_fal_delivery),
 //! [`history`](Store::record_jobs), [`schedules`](Store::due_schedules), [`flights`](Store::board), [`usage`](Store::count_usage),
-//! [`files`](Store::put_file), [`listings`](Store::keep_listing), [`batches`](Store::keep_part), [`pages`](Store::keep_pages), [`prices`](Store::write_offers)).
+//! [`files`](Store::put_file), [`listings`](Store::keep_listing), [`batches`](Store::keep_part), [`pages`](Store::keep_pages),
+//! [`stores`](Store::tenant_stores), [`prices`](Store::write_offers)).
 //! Small writes that come together are gathered: `writer.rs`.
 //!
 //! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`call.rs`): a caller
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
 //!
 //! Order, lowest first: `error`, `json`, `moment`, `call`, `writer`, `connection`, `index`, `documents`, `history`, `degraded`,
-//! `results`, `emails`, `receipts`, `deliveries`, `flights`, `schedules`, `usage`, `files`, `pages`, `listings`, `batches`, `prices`.
+//! `results`, `emails`, `receipts`, `deliveries`, `flights`, `schedules`, `usage`, `files`, `pages`, `listings`, `batches`, `stores`, `prices`.
 
 mod batches;
 mod call;
@@ -30,6 +31,7 @@ mod prices;
 mod receipts;
 mod results;
 mod schedules;
+mod stores;
 mod usage;
 mod writer;
 
@@ -51,6 +53,7 @@ pub use prices::{
 pub use receipts::Receipt;
 pub use results::NewResult;
 pub use schedules::{Advance, Cursor, Monitor, Reckoned, StoredSchedule, TaskProgress, Tenant, Tick, TickOutcome};
+pub use stores::{Parked, StoredStore};
 pub use usage::{DayUsage, NewUsage};
 
 use async_recursion::async_recursion as boxed;
@@ -74,6 +77,7 @@ impl Store {
         self.prepare_pages().await?;
         self.prepare_listings().await?;
         self.prepare_batches().await?;
+        self.prepare_stores().await?;
         self.prepare_usage().await?;
         self.prepare_prices().await?;
         self.prepare_history().await

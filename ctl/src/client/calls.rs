@@ -133,6 +133,16 @@ impl Api {
         self.call(self.request(Method::GET, "/api/usage").query(filters)).await
     }
 
+    /// The keys of stores' credentials, and what is sealed with them.
+    pub(crate) async fn keys(&self) -> Result<Value, CallError> {
+        self.call(self.request(Method::GET, "/api/keys")).await
+    }
+
+    /// Has all credentials sealed with the newest key; the job.
+    pub(crate) async fn rotate_keys(&self) -> Result<Value, CallError> {
+        self.call(self.request(Method::POST, "/api/keys/rotate")).await
+    }
+
     pub(crate) async fn queues(&self) -> Result<Value, CallError> {
         self.call(self.request(Method::GET, "/api/queues")).await
     }

@@ -3,6 +3,7 @@
 mod admit;
 mod health;
 mod leave;
+mod release;
 mod report;
 mod spend;
 mod switch;

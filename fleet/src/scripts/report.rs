@@ -13,9 +13,9 @@ use crate::{
 };
 
 /// The window has so many buckets.
-const BUCKETS: u64 = 6;
+pub(super) const BUCKETS: u64 = 6;
 /// Width of a bucket of the window.
-const BUCKET_MS: u64 = 10_000;
+pub(super) const BUCKET_MS: u64 = 10_000;
 /// Fewer failures in the window do not open it.
 const FAILURES_AT_LEAST: u64 = 5;
 

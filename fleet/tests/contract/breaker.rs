@@ -98,6 +98,32 @@ async fn a_probe_that_is_answered_closes_the_breaker_and_every_replica_is_told(w
     assert!(is_closed(&b).await, "it counts anew");
 }
 
+async fn a_breaker_that_is_released_closes_at_once_in_every_replica_whatever_opened_it(world: World) {
+    let (a, b) = (world.replica(), world.replica());
+    world.connected(&[&a, &b]).await;
+    assert!(!a.release("ai", CALL.account).await.unwrap(), "it is closed");
+    let under_way = go(&b).await;
+    report(&a, go(&a).await, parked()).await;
+    assert!(open_ms(&b).await > 0);
+    let mut events = b.events();
+    world.advance_s(1);
+    assert!(a.release("ai", CALL.account).await.unwrap());
+    assert_eq!(
+        next(&mut events).await,
+        Event::BreakerClosed { service: "ai".to_owned(), account: "openai".to_owned() }
+    );
+    assert!(!go(&b).await.is_probe() && is_closed(&b).await);
+    report(&b, under_way, parked()).await;
+    assert!(is_closed(&a).await, "what an earlier call found says nothing of now");
+    report(&b, go(&b).await, parked()).await;
+    assert_eq!(open_ms(&a).await, 300_000, "it begins anew");
+    // A report that is not written yet does not come after the release.
+    let permit = permit(a.admit(&Call { account: "mistral", ..CALL }).await);
+    a.report(permit, parked());
+    a.release("ai", "mistral").await.unwrap();
+    assert!(matches!(b.admit(&Call { account: "mistral", ..CALL }).await, Admission::Go(_)));
+}
+
 async fn each_failed_probe_doubles_the_time_up_to_five_minutes(world: World) {
     let fleet = world.replica();
     world.break_down(&fleet).await;
@@ -227,6 +253,7 @@ crate::on_both_servers!(
     failures_of_more_than_a_minute_ago_do_not_count,
     exactly_one_of_eight_replicas_sends_the_probe,
     a_probe_that_is_answered_closes_the_breaker_and_every_replica_is_told,
+    a_breaker_that_is_released_closes_at_once_in_every_replica_whatever_opened_it,
     each_failed_probe_doubles_the_time_up_to_five_minutes,
     an_unusable_account_is_parked_at_once_for_five_minutes_and_up_to_an_hour,
     a_lost_probe_blocks_no_longer_than_its_lease,

@@ -25,8 +25,8 @@ use zones::Zone;
 
 use data::ONE_LINE;
 pub use data::{
-    JobFailedData, PaymentFailedData, PriceAlertData, PriceChange, Template, TemplateName, TrialEndingData,
-    WeeklySummaryData, WelcomeData,
+    JobFailedData, PaymentFailedData, PriceAlertData, PriceChange, StoreParkedData, Template, TemplateName,
+    TrialEndingData, WeeklySummaryData, WelcomeData,
 };
 use locale::Locale;
 use render::{Rendered, render};

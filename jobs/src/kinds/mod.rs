@@ -1,4 +1,5 @@
-//! The kinds that outside services make, a file each. To add one: its file here, and two lines below.
+//! The kinds that outside services make, a file each, and `stores`, which products go to. To add one: its file here, and
+//! two lines below.
 
 pub mod content;
 pub mod email;
@@ -6,6 +7,7 @@ pub mod image;
 pub mod product;
 pub mod publication;
 pub mod scrape;
+pub mod stores;
 
 use crate::handler::Registry;
 

@@ -26,7 +26,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     handler::{Context, Done, Handler, JobError},
-    stores,
+    kinds::stores,
 };
 
 /// MongoDB being away is no fault of the job.
@@ -230,7 +230,10 @@ impl Handler for Publication {
         let store = stores::open(context, self.store.as_deref(), self.shop).await?;
         let shop = store.shop();
         context.progress.set(10, format!("asking {}", store.name));
-        let done = self.at(&store, context).await.map_err(|error| failed(&error, &store, &self.sku))?;
+        let done = match self.at(&store, context).await {
+            Ok(done) => done,
+            Err(error) => return Err(failed(error, context, &store, &self.sku).await),
+        };
         context.progress.set(90, format!("seen at {}", store.name));
         let result = self.result(Some(shop), &store.name, done, Some(Timestamp::from(Utc::now())));
         Ok(Done { result, provider: Some(shop.name()), degraded_reason: None })
@@ -298,9 +301,9 @@ struct Prepared {
 }
 
 /// What follows from an error for the job.
-fn failed(error: &PublishError, store: &Store, sku: &str) -> JobError {
+pub(super) async fn failed(error: PublishError, context: &Context, store: &Store, sku: &str) -> JobError {
     match error {
-        PublishError::Provider(error) => of_provider(error.clone(), store),
+        PublishError::Provider(error) => of_provider(error, context, store).await,
         PublishError::Refused(faults) => {
             let language = match store.languages.first().map(String::as_str) {
                 Some("fr") => Language::Fr,
@@ -317,9 +320,8 @@ fn failed(error: &PublishError, store: &Store, sku: &str) -> JobError {
     }
 }
 
-fn of_provider(error: ProviderError, store: &Store) -> JobError {
-    let error = JobError::from(error);
-    match error {
+async fn of_provider(error: ProviderError, context: &Context, store: &Store) -> JobError {
+    match stores::failed(context, store, error).await {
         JobError::Snooze { code, message, after } => {
             JobError::Snooze { code, message: format!("store {}: {message}", store.name), after }
         }

@@ -43,12 +43,14 @@ pub(crate) enum Type {
     QueueUnavailable,
     StoreUnavailable,
     VendorUnavailable,
+    StoreRefused,
+    UnknownStore,
     Internal,
 }
 
 impl Type {
     /// All of them.
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::InvalidPayload,
         Self::UnknownKind,
         Self::Malformed,
@@ -72,6 +74,8 @@ impl Type {
         Self::QueueUnavailable,
         Self::StoreUnavailable,
         Self::VendorUnavailable,
+        Self::StoreRefused,
+        Self::UnknownStore,
         Self::Internal,
     ];
 
@@ -103,6 +107,8 @@ impl Type {
             Self::QueueUnavailable => ("queue-unavailable", 503, "The queue takes no jobs at the moment"),
             Self::StoreUnavailable => ("store-unavailable", 503, "The store of results and history does not answer"),
             Self::VendorUnavailable => ("vendor-unavailable", 503, "An outside service does not answer"),
+            Self::StoreRefused => ("store-refused", 422, "The shop refuses the store's credentials"),
+            Self::UnknownStore => ("unknown-store", 422, "There is no such store"),
             Self::Internal => ("internal", 500, "Something went wrong on our side"),
         }
     }
@@ -199,6 +205,11 @@ impl Problem {
     pub(crate) fn not_configured(missing: Vec<&'static str>, errors: Vec<FieldError>) -> Self {
         let detail = "set what is missing or malformed and restart; \"force\": true switches all the same";
         Self { missing, n_errors: errors.len(), errors, ..Self::new(Type::NotConfigured, detail) }
+    }
+
+    /// What is asked for cannot be done without this variable.
+    pub(crate) fn needs(variable: &'static str, detail: &str) -> Self {
+        Self { missing: vec![variable], ..Self::new(Type::NotConfigured, detail) }
     }
 
     #[cfg(test)]

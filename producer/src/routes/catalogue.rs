@@ -25,6 +25,7 @@ use crate::{
     auth::{Caller, Scope},
     push::push,
     request::{self, BATCH_LIMIT, Format, PathPart},
+    routes::stores,
     state::App,
 };
 
@@ -62,6 +63,7 @@ pub(crate) struct CatalogueAnswer {
     responses(
         (status = 202, description = "Taken", body = CatalogueAnswer, headers(("Location" = String, description = "The job"))),
         (status = 200, description = "Every line was refused", body = CatalogueAnswer),
+        (status = 422, description = "`unknown-store`: there is no such store; `invalid-payload`"),
     )
 )]
 pub(crate) async fn create(
@@ -83,6 +85,7 @@ pub(crate) async fn create(
     if items.is_empty() {
         return Ok(Json(answer).into_response());
     }
+    stores::require(&app, &caller.tenant, &name).await?;
     let store = app.open_store()?;
     let batch = uuid::Uuid::new_v4().to_string();
     for (part, items) in parts(&items).enumerate() {

@@ -5,7 +5,7 @@ use axum::{
     Json,
     body::Body,
     extract::State,
-    http::{HeaderMap, HeaderName, StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
@@ -539,21 +539,7 @@ fn etag(schedule: &StoredSchedule) -> String {
 
 /// `If-Match` and `If-None-Match`.
 fn check_conditions(headers: &HeaderMap, found: Option<&StoredSchedule>) -> Result<(), Problem> {
-    let names = |header: HeaderName| {
-        let lines = headers.get_all(header).iter().map(|line| line.to_str().unwrap_or_default());
-        let mut tags = lines.flat_map(|line| line.split(',').map(str::trim)).peekable();
-        tags.peek().is_some().then_some(tags)
-    };
-    let current = found.map(etag);
-    let is_current = |tag: &str| current.as_deref().is_some_and(|current| tag == "*" || tag == current);
-    let failed = |detail: &str| Err(Problem::new(Type::PreconditionFailed, detail));
-    if names(header::IF_MATCH).is_some_and(|mut tags| !tags.any(is_current)) {
-        return failed("the schedule is not, or no longer, the one that If-Match names; read it again");
-    }
-    if names(header::IF_NONE_MATCH).is_some_and(|mut tags| tags.any(is_current)) {
-        return failed("there is a schedule of this name already");
-    }
-    Ok(())
+    request::check_conditions(headers, found.map(etag).as_deref(), "schedule")
 }
 
 fn check_name(name: &str) -> Result<(), Problem> {

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use api::{Probe, ServiceStatus, StatusReport, Timestamp};
+use api::{Probe, ServiceStatus, StatusReport, StoresOf, Timestamp};
 use axum::{Json, extract::State};
 use fleet::{BreakerState, Health, Mode};
 use futures::future::join_all;
@@ -26,6 +26,8 @@ const CACHED: Duration = Duration::from_secs(30);
 const MAIL_CACHED: Duration = Duration::from_secs(5 * 60);
 /// The account names a host, and the vendor's words may name what was asked for: both may be another tenant's.
 const REASON_FOR_OTHERS: &str = "it failed too often, or refuses the account; the reason is shown with the scope admin";
+/// So many parked stores are named.
+const MOST_PARKED: usize = 100;
 /// What Redis and MongoDB know of a service is left out when they do not say it within this time.
 const LOOK_UP: Duration = Duration::from_millis(500);
 
@@ -103,7 +105,8 @@ fn mode(app: &App, service: Name) -> &'static str {
 }
 
 async fn status(app: &App, service: Name, caller: &Caller) -> ServiceStatus {
-    let (health, degraded_waiting) = tokio::join!(health(app, service), degraded(app, service));
+    let (health, degraded_waiting, stores) =
+        tokio::join!(health(app, service), degraded(app, service), stores(app, service, caller));
     let malformed = app.services.malformed(service);
     let mode = mode(app, service);
     let breaker = health.as_ref().map(|health| &health.breaker);
@@ -122,6 +125,7 @@ async fn status(app: &App, service: Name, caller: &Caller) -> ServiceStatus {
         success_rate_1h: health.as_ref().and_then(success_rate),
         calls_1h: health.map(|health| health.calls_1h),
         degraded_waiting,
+        stores,
     }
 }
 
@@ -159,6 +163,16 @@ async fn degraded(app: &App, service: Name) -> Option<u64> {
     let store = app.store()?;
     let counts = join_all(collections.into_iter().map(|collection| store.n_degraded(collection)));
     timeout(LOOK_UP, counts).await.ok()?.into_iter().sum::<Result<u64, _>>().ok()
+}
+
+async fn stores(app: &App, service: Name, caller: &Caller) -> Option<StoresOf> {
+    let store = app.store().filter(|_| service == Name::Publication)?;
+    let tenant = (!caller.is_admin()).then_some(caller.tenant.as_str());
+    let (total, mut parked) = timeout(LOOK_UP, store.parked_stores(tenant, MOST_PARKED)).await.ok()?.ok()?;
+    if let Some(tenant) = tenant {
+        parked = parked.iter().filter_map(|id| id.strip_prefix(tenant)?.strip_prefix('/')).map(str::to_owned).collect();
+    }
+    Some(StoresOf { total, parked })
 }
 
 #[cfg(test)]

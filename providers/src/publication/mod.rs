@@ -22,6 +22,7 @@ mod woocommerce;
 
 use std::{sync::Arc, time::Duration};
 
+use fleet::Fleet;
 use services::{Config, Name};
 
 pub use api::{Found, Key, Seen, StoreApi};
@@ -80,6 +81,15 @@ impl Shops {
         })
     }
 
+    /// The same for whoever needs nothing else of the services.
+    ///
+    /// # Errors
+    /// [`ProviderError::Misconfigured`] when no client can be built.
+    pub fn new(config: &Config, fleet: &Fleet) -> Result<Self, ProviderError> {
+        let (fleet, secrets) = (fleet.clone(), config.secrets.clone());
+        Self::from_config(config, &AllServices { fleet, spending_cap: config.pace.spending_cap, secrets })
+    }
+
     /// Whether products go to real stores: as switched at run time, else as the variables say.
     #[must_use]
     pub fn is_real(&self) -> bool {
@@ -121,6 +131,28 @@ impl Shops {
             outcomes.push(carry_out(&*api, item.order, &mut item.desk).await);
         }
         Ok(outcomes)
+    }
+
+    /// Why a store's address is never asked; `None`: it may be.
+    #[must_use]
+    pub fn refusal(&self, store: &Store) -> Option<String> {
+        self.http.refusal(store)
+    }
+
+    /// Whether `STORE_ALLOW_HOSTS` names this host.
+    #[must_use]
+    pub fn allows(&self, host: &str) -> bool {
+        self.http.allows(host)
+    }
+
+    /// Sees within this time whether a store takes its credentials; see [`StoreApi::test`].
+    ///
+    /// # Errors
+    /// As [`StoreApi::test`]; its credentials are not in the words.
+    pub async fn test(&self, store: &Store, time: Duration) -> Result<(), ProviderError> {
+        let policy = Policy { allow_fallback: false, last_attempt: true, tenant: &store.tenant, time };
+        let tested = async { self.open(store, policy)?.test().await };
+        tested.await.map_err(|error| store.redacted(error))
     }
 
     /// A store for the calls of one attempt, whatever the mode is.

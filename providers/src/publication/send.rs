@@ -3,7 +3,7 @@
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt, TryFutureExt};
 use reqwest::{
     Client, Method,
     header::{HeaderMap, HeaderValue},
@@ -105,7 +105,9 @@ impl<'p> Ask<dyn Transport + 'p> for Sent<'_> {
     type Value = Reply;
 
     fn ask<'a>(&'a self, transport: &'a (dyn Transport + 'p)) -> BoxFuture<'a, Result<Reply, ProviderError>> {
-        transport.send(self.store, self.request)
+        // A shop may quote what it was sent; what it said is kept in Redis, too.
+        let sent = transport.send(self.store, self.request);
+        sent.map_err(|error| self.store.redacted(error)).boxed()
     }
 
     fn account(&self) -> Option<&str> {
@@ -184,6 +186,12 @@ impl Http {
             })
         };
         Ok(Self { guarded: built(client().dns_resolver(Arc::new(guard.clone())))?, open: built(client())?, guard })
+    }
+
+    /// Whether the operator lets any store be at this host.
+    #[must_use]
+    pub fn allows(&self, host: &str) -> bool {
+        self.guard.allows(host)
     }
 
     /// Why a store's address is never asked; `None`: it may be.

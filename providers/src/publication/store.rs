@@ -1,13 +1,17 @@
 //! A store: a tenant's account at a shop.
 
-use secrecy::SecretString;
-use services::{Config, Name};
+use secrecy::{ExposeSecret, SecretString};
+use services::{Config, Name, Secrets};
 use url::Url;
 
 use super::Shop;
+use crate::error::ProviderError;
 
 /// The name of the store that the environment's variables tell of.
 pub const DEFAULT_STORE: &str = "default";
+
+/// Whose the environment's stores are, among the tenants' in Redis.
+const ENVIRONMENT: &str = "environment";
 
 /// A tenant's account at a shop, with what opens it.
 #[derive(Debug, Clone)]
@@ -75,6 +79,51 @@ impl Store {
     pub fn account(&self) -> String {
         format!("{}/{}", self.tenant, self.name)
     }
+
+    /// What its breaker is called among all.
+    #[must_use]
+    pub fn breaker(&self) -> String {
+        format!("{}/{}", self.shop(), self.account())
+    }
+
+    /// Whether it is one that the environment's variables tell of.
+    #[must_use]
+    pub fn is_of_environment(&self) -> bool {
+        self.trusted && self.tenant == ENVIRONMENT
+    }
+
+    /// An error of a call to it without its credentials, which a shop may quote.
+    #[must_use]
+    pub fn redacted(&self, error: ProviderError) -> ProviderError {
+        let secrets = self.credentials.parts().into_iter().filter(|(_, secret)| *secret);
+        let mut secrets: Vec<String> = secrets.map(|(text, _)| text.to_owned()).collect();
+        // As they go out together: user and password, or a user without one.
+        let together = secrets.join(":");
+        secrets.extend([format!("{together}:"), together]);
+        error.redacted(&Secrets::new(secrets))
+    }
+}
+
+impl Credentials {
+    /// Each text, and whether it is secret.
+    fn parts(&self) -> Vec<(&str, bool)> {
+        match self {
+            Self::ShopifyToken { access_token } => vec![(access_token.expose_secret(), true)],
+            Self::ShopifyApp { client_id, client_secret } => {
+                vec![(client_id, false), (client_secret.expose_secret(), true)]
+            }
+            Self::Woocommerce { consumer_key, consumer_secret } => {
+                vec![(consumer_key.expose_secret(), true), (consumer_secret.expose_secret(), true)]
+            }
+            Self::Prestashop { api_key } => vec![(api_key.expose_secret(), true)],
+        }
+    }
+
+    /// Whether they are the same ones.
+    #[must_use]
+    pub fn are(&self, others: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(others) && self.parts() == others.parts()
+    }
 }
 
 /// The stores that the variables tell of.
@@ -96,7 +145,7 @@ pub(super) fn of_environment(config: &Config) -> Vec<Store> {
     let stores = stores.into_iter().filter_map(|(variable, credentials)| {
         let url = Url::parse(value(variable)?.trim_end_matches('/')).ok()?;
         Some(Store {
-            tenant: "environment".to_owned(),
+            tenant: ENVIRONMENT.to_owned(),
             name: DEFAULT_STORE.to_owned(),
             allow_http: url.scheme() == "http",
             url,
@@ -107,4 +156,40 @@ pub(super) fn of_environment(config: &Config) -> Vec<Store> {
         })
     });
     stores.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+    use super::*;
+
+    #[test]
+    fn what_a_shop_quotes_of_credentials_is_taken_out_in_each_form_in_which_they_are_sent() {
+        let woo =
+            Credentials::Woocommerce { consumer_key: "ck_0123456789".into(), consumer_secret: "cs_9876543210".into() };
+        let presta = Credentials::Prestashop { api_key: "0123456789ABCDEF0123456789ABCDEF".into() };
+        for (credentials, sent) in [
+            (&woo, "ck_0123456789".to_owned()),
+            (&woo, format!("Basic {}", STANDARD.encode("ck_0123456789:cs_9876543210"))),
+            (&presta, format!("Basic {}", STANDARD.encode("0123456789ABCDEF0123456789ABCDEF:"))),
+        ] {
+            let store = Store {
+                tenant: "acme".to_owned(),
+                name: "main".to_owned(),
+                url: Url::parse("https://shop.example").unwrap(),
+                trusted: false,
+                credentials: credentials.clone(),
+                allow_http: false,
+                languages: Vec::new(),
+                currency: None,
+            };
+            let error = ProviderError::Misconfigured { service: "shop", message: format!("you sent {sent}.") };
+            let said = store.redacted(error).to_string();
+            let words = said.trim_start_matches("shop: you sent ").trim_start_matches("Basic ");
+            assert_eq!(words, "[secret].", "{sent}");
+            assert!(credentials.are(&credentials.clone()) && !woo.are(&presta));
+            assert_eq!(store.breaker(), format!("{}/acme/main", store.shop()));
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     entry::{Account, Accounts, Entry, Risk},
-    formats::{http_url, is_loopback, is_word, must, prefix, web_url, word},
+    formats::{anything, http_url, is_loopback, is_word, must, prefix, web_url, word},
     variable::{Environment, Need, Variable},
 };
 
@@ -11,10 +11,15 @@ pub(super) static ENTRY: Entry = Entry {
     risk: Risk::P1,
     lost: "nothing reaches the shops",
     switch: Some("MOCK_MODE_PUBLICATION"),
-    built: false,
+    built: true,
     requests_per_min: Some("PUBLICATION_REQUESTS_PER_MIN"),
     tokens_per_min: None,
-    variables: &[],
+    variables: &[Variable::optional(
+        "STORE_ALLOW_HOSTS",
+        "hosts and networks (`10.0.0.0/8`), separated by commas, that the guard lets pass as addresses of tenants' stores, with plain HTTP too; \
+         for tests",
+        anything,
+    )],
     accounts: Accounts::AnyOf(&[
         Account {
             name: "shopify",

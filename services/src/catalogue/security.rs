@@ -1,10 +1,8 @@
 //! Secrets of our own.
 
-use base64::{Engine as _, engine::general_purpose};
-
 use crate::{
     entry::{Accounts, Entry, Risk},
-    formats::must,
+    ring::Ring,
     variable::{Environment, Need, Variable},
 };
 
@@ -28,7 +26,8 @@ pub(super) static ENTRY: Entry = Entry {
         .example("hushhushhushhushhushhushhushhush"),
         Variable::required(
             "ENCRYPTION_KEY",
-            "32 bytes in base64, as from `openssl rand -base64 32`, or several, the newest first; only checked so far",
+            "seals the credentials of stores: 32 bytes in base64, as from `openssl rand -base64 32`, or several with names, the newest first, \
+             as in `k2:…,k1:…`",
             encryption_key,
         )
         .secret()
@@ -47,22 +46,5 @@ fn jwt_secret(value: &str, _: &Environment<'_>) -> Option<String> {
 
 /// One key, or a ring of named keys, the newest first.
 fn encryption_key(value: &str, _: &Environment<'_>) -> Option<String> {
-    let is_name = |name: &str| {
-        (1..=8).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    };
-    let good = value.split(',').map(str::trim).all(|entry| match entry.split_once(':') {
-        Some((name, key)) => is_name(name) && is_key(key),
-        None => is_key(entry),
-    });
-    must(
-        good,
-        "must be 32 bytes in base64, or several as in k2:BASE64,k1:BASE64; make one with: openssl rand -base64 32",
-    )
-}
-
-fn is_key(text: &str) -> bool {
-    let text = text.trim_end_matches('=');
-    let bytes =
-        general_purpose::STANDARD_NO_PAD.decode(text).or_else(|_| general_purpose::URL_SAFE_NO_PAD.decode(text));
-    bytes.is_ok_and(|bytes| bytes.len() == 32)
+    Ring::parse(value).err()
 }

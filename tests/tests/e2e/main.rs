@@ -52,6 +52,7 @@ mod smtp;
 mod spending;
 mod startup;
 mod status;
+mod stores;
 mod supervision;
 
 use std::collections::BTreeMap;

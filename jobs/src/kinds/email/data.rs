@@ -29,6 +29,8 @@ pub enum TemplateName {
     WeeklySummary,
     /// Work for the recipient was given up; data: `JobFailedData`.
     JobFailed,
+    /// A store of the recipient does not take its credentials any more; data: `StoreParkedData`.
+    StoreParked,
 }
 
 /// A template with its data.
@@ -47,6 +49,8 @@ pub enum Template {
     WeeklySummary(WeeklySummaryData),
     /// See [`TemplateName::JobFailed`].
     JobFailed(JobFailedData),
+    /// See [`TemplateName::StoreParked`].
+    StoreParked(StoreParkedData),
 }
 
 /// An account was opened.
@@ -216,6 +220,27 @@ pub struct JobFailedData {
     pub action_url: Option<String>,
 }
 
+/// A store does not take its credentials any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StoreParkedData {
+    /// Its name.
+    #[schema(min_length = 1, max_length = 40, example = "main")]
+    pub store: String,
+    /// Where it is.
+    #[schema(min_length = 1, max_length = 500, example = "shop.example")]
+    pub address: String,
+    /// What it said; one line.
+    #[schema(min_length = 1, max_length = 1000, example = "woocommerce: the key may not write products")]
+    pub reason: String,
+    /// When that was found.
+    pub since: DateTime<Utc>,
+    /// Where its credentials are changed; a button.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = r"^https?://[^\s]+$", max_length = 2000)]
+    pub action_url: Option<String>,
+}
+
 type Check = Box<dyn Fn(&Value) -> Vec<FieldError> + Send + Sync>;
 
 static CHECKS: LazyLock<BTreeMap<TemplateName, Check>> = LazyLock::new(|| {
@@ -226,6 +251,7 @@ static CHECKS: LazyLock<BTreeMap<TemplateName, Check>> = LazyLock::new(|| {
         (TemplateName::PriceAlert, check::<PriceAlertData>()),
         (TemplateName::WeeklySummary, check::<WeeklySummaryData>()),
         (TemplateName::JobFailed, check::<JobFailedData>()),
+        (TemplateName::StoreParked, check::<StoreParkedData>()),
     ])
 });
 
@@ -236,8 +262,15 @@ fn check<T: ToSchema + DeserializeOwned + 'static>() -> Check {
 
 impl TemplateName {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Welcome, Self::TrialEnding, Self::PaymentFailed, Self::PriceAlert, Self::WeeklySummary, Self::JobFailed];
+    pub const ALL: [Self; 7] = [
+        Self::Welcome,
+        Self::TrialEnding,
+        Self::PaymentFailed,
+        Self::PriceAlert,
+        Self::WeeklySummary,
+        Self::JobFailed,
+        Self::StoreParked,
+    ];
 
     /// Its name in a payload, and of its files.
     #[must_use]
@@ -249,6 +282,7 @@ impl TemplateName {
             Self::PriceAlert => "price_alert",
             Self::WeeklySummary => "weekly_summary",
             Self::JobFailed => "job_failed",
+            Self::StoreParked => "store_parked",
         }
     }
 
@@ -278,6 +312,7 @@ impl Template {
             Self::PriceAlert(_) => TemplateName::PriceAlert,
             Self::WeeklySummary(_) => TemplateName::WeeklySummary,
             Self::JobFailed(_) => TemplateName::JobFailed,
+            Self::StoreParked(_) => TemplateName::StoreParked,
         }
     }
 
@@ -313,7 +348,7 @@ fn add_control_characters(pointer: &str, value: &Value, errors: &mut Vec<FieldEr
 
 /// One of each, with every field.
 #[cfg(test)]
-pub(super) fn samples() -> [Template; 6] {
+pub(super) fn samples() -> [Template; 7] {
     let at = |text: &str| text.parse().unwrap();
     let url = || Some("https://app.ecomsimply.example/x?a=1&b=2".to_owned());
     let text = str::to_owned;
@@ -375,6 +410,13 @@ pub(super) fn samples() -> [Template; 6] {
             failed_at: at("2026-03-18T13:05:00Z"),
             attempts: 6,
             job_id: text("0199a1b2-0000-7000-8000-000000000000"),
+            action_url: url(),
+        }),
+        Template::StoreParked(StoreParkedData {
+            store: text("main"),
+            address: text("lampes.example"),
+            reason: text("woocommerce: 401, \"the key\" is <unknown> & more"),
+            since: at("2026-03-18T13:05:00Z"),
             action_url: url(),
         }),
     ]

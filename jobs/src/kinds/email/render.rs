@@ -34,8 +34,15 @@ macro_rules! sources {
     };
 }
 
-const SOURCES: [(&str, &str); 2 * TemplateName::ALL.len()] =
-    sources!("welcome", "trial_ending", "payment_failed", "price_alert", "weekly_summary", "job_failed");
+const SOURCES: [(&str, &str); 2 * TemplateName::ALL.len()] = sources!(
+    "welcome",
+    "trial_ending",
+    "payment_failed",
+    "price_alert",
+    "weekly_summary",
+    "job_failed",
+    "store_parked"
+);
 const FRAMES: [(&str, &str); 4] = [
     ("layout.html", include_str!("templates/layout.html")),
     ("layout.txt", include_str!("templates/layout.txt")),
@@ -239,6 +246,10 @@ mod tests {
             (
                 TemplateName::JobFailed,
                 json!({ "what": "x", "error": "y", "failed_at": "2026-03-04T13:05:00Z", "attempts": 1, "job_id": "z" }),
+            ),
+            (
+                TemplateName::StoreParked,
+                json!({ "store": "main", "address": "shop.example", "reason": "401", "since": "2026-03-04T13:05:00Z" }),
             ),
         ];
         for (template, data) in bare {

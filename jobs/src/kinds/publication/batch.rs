@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use super::{Prepared, Publication, PublicationResult, failed};
 use crate::{
     handler::{Context, Done, Handler, JobError},
-    stores,
+    kinds::stores,
 };
 
 /// Products that are written at a time: as many calls as small shops take.
@@ -243,30 +243,41 @@ impl PublicationBatch {
         };
         let prepared: Vec<_> = stream::iter(publications.iter().map(prepare)).buffered(READ_TOGETHER).collect().await;
         let job = context.job_id.to_string();
-        let mut items = Vec::with_capacity(prepared.len());
-        let mut outcomes: Vec<Option<Result<Outcome, JobError>>> = Vec::with_capacity(prepared.len());
-        for (prepared, publication) in &prepared {
-            match prepared {
-                Ok(Prepared { notes, listing, patch }) => {
-                    let order = publication.order(&job, patch);
-                    items.push(Item { order, desk: Desk::new(listing.clone(), notes) });
-                    outcomes.push(None);
+        let (mut ready, mut outcomes) = (Vec::with_capacity(prepared.len()), Vec::with_capacity(prepared.len()));
+        for (prepared, publication) in prepared {
+            outcomes.push(match prepared {
+                Ok(prepared) => {
+                    ready.push((publication, prepared));
+                    None
                 }
-                Err(error) => outcomes.push(Some(outcome_of(failed(error, store, &publication.sku)))),
-            }
+                Err(error) => Some(outcome_of(failed(error, context, store, &publication.sku).await)),
+            });
         }
+        let items = ready.iter().map(|(publication, Prepared { notes, listing, patch })| Item {
+            order: publication.order(&job, patch),
+            desk: Desk::new(listing.clone(), notes),
+        });
+        let mut items: Vec<Item<'_>> = items.collect();
         let done = context.providers.publication.carry_out_all(store, context.policy(), &mut items).await?;
-        let mut done = done.into_iter();
-        let outcomes = outcomes.into_iter().zip(&prepared).map(|(known, (_, publication))| {
-            known.unwrap_or_else(|| match done.next() {
-                Some(Ok(published)) => Ok(Outcome::Done { status: name_of(published.status) }),
-                Some(Err(error)) => outcome_of(failed(&error, store, &publication.sku)),
+        let mut done = ready.iter().zip(done);
+        let mut all = Vec::with_capacity(outcomes.len());
+        for outcome in outcomes {
+            if let Some(refused) = outcome {
+                // It was not among those that were carried out.
+                all.push(refused);
+                continue;
+            }
+            all.push(match done.next() {
+                Some((_, Ok(published))) => Ok(Outcome::Done { status: name_of(published.status) }),
+                Some(((publication, _), Err(error))) => {
+                    outcome_of(failed(error, context, store, &publication.sku).await)
+                }
                 None => {
                     Err(JobError::Retry { code: "unanswered", message: "nothing came of it".to_owned(), after: None })
                 }
-            })
-        });
-        Ok(outcomes.collect())
+            });
+        }
+        Ok(all)
     }
 
     async fn note(&self, context: &Context, part: u32, fresh: &[(usize, String)]) -> Result<(), JobError> {
