@@ -46,11 +46,11 @@ pub(super) const RELATED: [(&str, &str); 17] = [
 pub(super) const FEW: [(&str, &str); 11] = [
     (
         "en",
-        "member|with prime|clubcard|loyalty|app price|in the app|app only|student|education|with coupon|with code|trade price|subscribe|auto-deliver|approximately|with card|open box|open-box|refurbished|used from|trade-in|per person",
+        "member|with prime|clubcard|loyalty|app price|in the app|app only|student|education|with coupon|with code|trade price|subscribe|auto-deliver|approximately|with card|open box|open-box|refurbished|used from|trade-in|per person|up to|upto ",
     ),
     (
         "de",
-        "mitglied|clubpreis|kundenkarte|mit gutschein|nur in der app|im abo|spar-abo|gebraucht|b-ware|in der app|ankaufspreis",
+        "mitglied|clubpreis|kundenkarte|mit gutschein|nur in der app|im abo|spar-abo|gebraucht|b-ware|bis zu|in der app|ankaufspreis",
     ),
     (
         "fr",
@@ -67,7 +67,7 @@ pub(super) const FEW: [(&str, &str); 11] = [
 ];
 
 /// The lowest of some days, as the law has it told beside what is off.
-pub(super) const LOWEST: &str = "letzten 30|last 30|past 30|30 derniers|ultimi 30|últimos 30|30 dni|30 dagen|30 dage|30 dagar|30 dnů|30 dní|30 napos";
+pub(super) const LOWEST: &str = "30 días|30 dias|30 tage|30 jours|30 giorni|letzten 30|last 30|past 30|30 derniers|ultimi 30|últimos 30|30 dni|30 dagen|30 dage|30 dagar|30 dnů|30 dní|30 napos";
 
 /// In the place of a price.
 pub(super) const ON_REQUEST: [(&str, &str); 9] = [
