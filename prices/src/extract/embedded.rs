@@ -39,10 +39,15 @@ pub(super) fn read(dom: &Dom<'_>, names: &[String], url: &Url) -> Vec<Told> {
     let asked = url.query_pairs().map(|(name, value)| (name.to_lowercase(), value.to_lowercase())).take(50).collect();
     let mut walk = Walk { names, asked, found: Vec::new(), objects: 0 };
     for (name, value) in dom.attributes() {
-        if value.len() > 20 && value.len() < 400_000 && value.trim_start().starts_with(['{', '[', '&']) && value.contains("rice") {
+        if value.len() > 20
+            && value.len() < 400_000
+            && value.trim_start().starts_with(['{', '[', '&'])
+            && value.contains("rice")
+        {
             let value = crate::dom::decode(value, true);
             if value.trim_start().starts_with(['{', '[']) {
-                let is_product = name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case("data-product")) && name.len() <= 40;
+                let is_product =
+                    name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case("data-product")) && name.len() <= 40;
                 walk.values(json::read(&value), &Around { is_product, ..Around::default() });
             }
         }

@@ -140,7 +140,8 @@ impl Scripts {
     }
 
     fn script(&mut self, dom: &Dom<'_>, at: At, kind: &str, content: &str, take: &mut impl FnMut(Piece)) {
-        let is_json = kind.contains("json") || kind.contains("magento-init") || content.trim_start().starts_with(['{', '[']);
+        let is_json =
+            kind.contains("json") || kind.contains("magento-init") || content.trim_start().starts_with(['{', '[']);
         if is_json {
             let from = content.len() - content.trim_start().len();
             let Some(open) = content[from..].bytes().take(60).position(|b| matches!(b, b'{' | b'[')) else { return };
@@ -148,7 +149,9 @@ impl Scripts {
             let is_nuxt = dom.attr(at, "id").is_some_and(|id| id.starts_with("__NUXT_DATA"));
             match value {
                 Json::List(table) if is_nuxt => {
-                    revive(&table).into_iter().for_each(|value| take(Piece { value, is_product: false, in_cents: false }));
+                    revive(&table)
+                        .into_iter()
+                        .for_each(|value| take(Piece { value, is_product: false, in_cents: false }));
                 }
                 value => take(Piece { value, is_product: false, in_cents: false }),
             }
@@ -194,27 +197,28 @@ impl Scripts {
         Some((value, call + read))
     }
 
-    /// The texts that Next.js pushes are pieces of one.
+    /// The texts that Next.js pushes are pieces of one: `self.__next_f.push([1,"…"])`.
     fn chunks(&mut self, content: &str) {
-        const PUSH: &str = "__next_f.push(";
-        for (at, _) in content.match_indices(PUSH) {
-            // What is no JSON may have been read to its end.
-            if self.letters > LETTERS {
-                return;
-            }
-            let Some((value, length)) = json::first(&content[at + PUSH.len()..]) else { return };
-            self.letters += length;
-            let Json::List(items) = value else { continue };
-            if let Some(Json::Text(text)) = items.get(1) {
+        const PUSH: &str = "__next_f.push([1,\"";
+        let mut rest = content;
+        while let Some(at) = rest.find(PUSH)
+            && self.flight.len() <= LETTERS
+        {
+            rest = &rest[at + PUSH.len() - 1..];
+            let Some(end) = end_of_text(rest) else { return };
+            // A list, since only lists and objects are read.
+            if let Some((Json::List(texts), _)) = json::first(&format!("[{}]", &rest[..end]))
+                && let Some(Json::Text(text)) = texts.first()
+            {
                 self.flight.push_str(text);
             }
+            rest = &rest[end..];
         }
     }
 
     /// Its rows are JSON: `7:["$","$L12",null,{…}]`.
     fn rows(&mut self, take: &mut impl FnMut(Piece)) {
         let flight = std::mem::take(&mut self.flight);
-        self.letters = 0;
         for row in flight.lines() {
             let Some((id, rest)) = row.split_once(':') else { continue };
             let is_row = id.len() <= 6 && id.bytes().all(|b| b.is_ascii_hexdigit()) && rest.starts_with(['[', '{']);
@@ -234,6 +238,17 @@ impl Scripts {
             }
         }
     }
+}
+
+/// Where a text ends that begins with a quotation mark.
+fn end_of_text(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    let end = text.bytes().skip(1).position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    });
+    end.map(|end| end + 2)
 }
 
 /// Where a script's marks end, in its order.

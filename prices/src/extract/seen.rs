@@ -293,6 +293,12 @@ fn read(view: &View<'_>, found: &Found, between: (At, At), currency: Option<&str
     if said.has(Said::FEW) {
         part = part.and(Part::SAVING);
     }
+    let is_untaxed = |text: &str| words::said(&text.to_lowercase()).has(Said::UNTAXED);
+    if said.has(Said::UNTAXED)
+        && (is_untaxed(text) || is_untaxed(&behind) || (before.ends_with(':') && is_untaxed(&before)))
+    {
+        part = part.and(Part::UNTAXED);
+    }
     if said.has(Said::LOWEST) {
         part = part.and(Part::OLD).and(Part::SURE);
     }

@@ -25,8 +25,26 @@ const KINDS: usize = 3;
 /// An amount that stands there oftener is not of one product.
 const LONELY: usize = 6;
 
-/// So many groups of amounts are looked at.
-const GROUPS: usize = 6;
+/// What is said of an amount that is saved.
+const SAVED: [&str; 15] = [
+    "save",
+    "saving",
+    " off",
+    "spar",
+    "rabatt",
+    "écono",
+    "remise",
+    "ahorr",
+    "descuento",
+    "rispar",
+    "sconto",
+    "bespaar",
+    "korting",
+    "econom",
+    "oszcz",
+];
+/// So many amounts are asked whether they are listed.
+const LISTED: usize = 16;
 /// A text with more letters is a sentence.
 const WORDS: usize = 24;
 
@@ -145,22 +163,19 @@ pub(super) fn price(view: &View<'_>, seen: &[Seen]) -> Option<Visible> {
     })
 }
 
-/// The price of the first group of amounts that is no list of choices.
+/// The price of the first amounts that stand together and are no list of choices.
 fn in_groups<'a>(view: &View<'_>, seen: &[Seen], pool: &[&'a Seen], place: Place) -> Option<&'a Seen> {
-    let mut rest = pool;
-    for _ in 0..GROUPS {
-        let group: Vec<&Seen> = near(rest);
-        let chosen = choose(view, seen, &group, place)?;
-        if chosen.part.has(Part::FROM) {
-            return None;
-        }
-        if !is_listed(view, chosen, seen) {
-            return Some(chosen);
-        }
-        // What can be had along with it is listed; the price stands behind, at the button.
-        rest = rest.get(group.len()..).filter(|rest| !rest.is_empty() && place == Place::Between)?;
+    let is_price = |chosen: &&Seen| !chosen.part.has(Part::FROM);
+    let chosen = choose(view, seen, &near(pool), place).filter(is_price)?;
+    if !is_listed(view, chosen, seen) {
+        return Some(chosen);
     }
-    None
+    if place < Place::Between {
+        return None;
+    }
+    // What can be had along with it is listed; the price stands beside the list, at the button.
+    let own: Vec<&Seen> = pool.iter().take(LISTED).filter(|other| !is_listed(view, other, seen)).copied().collect();
+    choose(view, seen, &near(&own), place).filter(is_price)
 }
 
 /// Amounts that are called old by the names of their elements only, where there is no newer one.
@@ -182,7 +197,10 @@ fn is_discount(view: &View<'_>, seen: &[Seen], lower: &Seen, higher: &Seen) -> b
     let (from, to) = (lower.at.min(higher.at), lower.at.max(higher.at));
     let (from, to) = (from.saturating_sub(NEAR), (to + NEAR).min(view.dom.len()));
     let saved = high - low;
-    let is_saved = |seen: &Seen| seen.part.has(Part::SAVING) && seen.money.amount == saved;
+    let is_saved = |seen: &Seen| {
+        let text = seen.text.to_lowercase();
+        seen.part.has(Part::SAVING) && seen.money.amount == saved && SAVED.iter().any(|word| text.contains(word))
+    };
     if seen.iter().any(|seen| seen.at >= from && seen.at <= to && is_saved(seen)) {
         return true;
     }
@@ -195,7 +213,8 @@ fn is_discount(view: &View<'_>, seen: &[Seen], lower: &Seen, higher: &Seen) -> b
             let digits = start.bytes().rev().take_while(u8::is_ascii_digit).count();
             &start[start.len() - digits..]
         });
-        let told = digits.filter(|digits| (1..=2).contains(&digits.len())).and_then(|digits| digits.parse::<i64>().ok());
+        let told =
+            digits.filter(|digits| (1..=2).contains(&digits.len())).and_then(|digits| digits.parse::<i64>().ok());
         told.is_some_and(|told| (Decimal::from(told) - share).abs() <= Decimal::ONE)
     })
 }

@@ -55,10 +55,10 @@ fn word(word: &str) -> Part {
         }
         "strike" | "striked" | "strikethrough" | "crossed" | "crossedout" | "linethrough" | "barre" | "struck"
         | "strikeout" | "stroked" | "slashed" | "del" => Part::OLD.and(Part::SURE),
-        "old" | "was" | "previous" | "before"
-        | "oldprice" | "wasprice" | "statt" | "ancien" | "anterior" | "uvp" | "rrp"
-        | "msrp" | "srp" | "mrp" | "listprice" | "compareat" | "former" | "streichpreis" | "retailprice"
-        | "pvp" | "vorher" | "pseudo" | "pseudoprice" | "slash" | "originalprice" | "highprice" | "compare" | "eski" | "foer" | "antes" | "vroeger" | "prije" => Part::OLD,
+        "old" | "was" | "previous" | "before" | "oldprice" | "wasprice" | "statt" | "ancien" | "anterior" | "uvp"
+        | "rrp" | "msrp" | "srp" | "mrp" | "listprice" | "compareat" | "former" | "streichpreis" | "retailprice"
+        | "pvp" | "vorher" | "pseudo" | "pseudoprice" | "slash" | "originalprice" | "highprice" | "compare"
+        | "eski" | "foer" | "antes" | "vroeger" | "prije" => Part::OLD,
         "regular" | "original" | "list" | "retail" | "regularprice" | "normal" | "standard" | "base" | "full" => {
             Part::REGULAR
         }
@@ -133,10 +133,9 @@ pub(crate) fn part(names: &str) -> Part {
             continue;
         }
         let hides = matches!(name, "hidden" | "hide" | "d-none" | "invisible" | "ng-hide" | "display-none")
-            || name
-                .strip_suffix("hidden")
-                .and_then(|start| start.strip_suffix(['-', '_']))
-                .is_some_and(|start| matches!(start.trim_end_matches(['-', '_']), "is" | "js" | "u" | "pl" | "ui" | "aok" | "util" | "state"));
+            || name.strip_suffix("hidden").and_then(|start| start.strip_suffix(['-', '_'])).is_some_and(|start| {
+                matches!(start.trim_end_matches(['-', '_']), "is" | "js" | "u" | "pl" | "ui" | "aok" | "util" | "state")
+            });
         if hides && !names.contains("block") {
             found = found.and(Part::HIDDEN);
         }
