@@ -20,7 +20,7 @@ use serde::Deserialize;
 use url::Url;
 
 /// Of pages with a price: the harmonic mean of how many prices that were given are right, and how many prices were found.
-const PRICE_F1: f64 = 0.94;
+const PRICE_F1: f64 = 0.96;
 /// Of pages that tell whether the product can be had: how many were read right.
 const AVAILABILITY: f64 = 0.97;
 /// The least of the other fields that must be right, of those that pages state.

@@ -191,7 +191,7 @@ impl Scripts {
         let (given, read) = self.first(&list, 0)?;
         if let Json::List(given) = given {
             let mut given: Vec<(&str, Json)> = names.into_iter().zip(given).collect();
-            given.sort_by(|(left, _), (right, _)| left.cmp(right));
+            given.sort_by_key(|(name, _)| *name);
             fill(&mut value, &given, &mut VALUES.saturating_mul(10), DEPTH * 6);
         }
         Some((value, call + read))

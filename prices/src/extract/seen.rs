@@ -294,7 +294,9 @@ fn read(view: &View<'_>, found: &Found, between: (At, At), currency: Option<&str
         part = part.and(Part::SAVING);
     }
     let is_untaxed = |text: &str| words::said(&text.to_lowercase()).has(Said::UNTAXED);
-    if said.has(Said::UNTAXED)
+    // Of several amounts in one text the text tells which is which.
+    if told.len() == 1
+        && said.has(Said::UNTAXED)
         && (is_untaxed(text) || is_untaxed(&behind) || (before.ends_with(':') && is_untaxed(&before)))
     {
         part = part.and(Part::UNTAXED);
