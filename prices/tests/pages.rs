@@ -20,7 +20,7 @@ use serde::Deserialize;
 use url::Url;
 
 /// Of pages with a price: the harmonic mean of how many prices that were given are right, and how many prices were found.
-const PRICE_F1: f64 = 0.94;
+const PRICE_F1: f64 = 0.96;
 /// Of pages that tell whether the product can be had: how many were read right.
 const AVAILABILITY: f64 = 0.97;
 /// The least of the other fields that must be right, of those that pages state.
@@ -37,8 +37,8 @@ const FIELDS: [(&str, f64); 10] = [
     ("seller", 0.90),
 ];
 /// Pages whose price or currency is known to be read wrong. One that is mended leaves this list.
-const KNOWN_WRONG: [&str; 5] =
-    ["cosmetics-ja", "ld-aggregate-sellers", "null-aggregate-range", "null-store-finder", "two-buy-buttons-editions"];
+const KNOWN_WRONG: [&str; 4] =
+    ["ld-aggregate-sellers", "null-aggregate-range", "null-store-finder", "two-buy-buttons-editions"];
 /// When all of it is read: offers that end later still hold.
 const TODAY: (i32, u32, u32) = (2026, 11, 28);
 

@@ -10,6 +10,7 @@ use super::{
     json::{self, Json},
     markup,
     products::simple,
+    scripts::{self, Piece},
     view::View,
 };
 use crate::{
@@ -17,47 +18,11 @@ use crate::{
     dom::Dom,
 };
 
-/// So many letters of scripts are read on a page.
-const LETTERS: usize = 3_000_000;
-/// So many pieces of scripts are read.
-const PIECES: usize = 60;
 /// So many objects are looked at.
 const OBJECTS: usize = 60_000;
 const DEPTH: usize = 40;
 /// So many prices are kept.
 const FOUND: usize = 200;
-
-/// What begins a value that tells of products, in scripts. The first brace or bracket right behind it opens the value.
-const MARKS: [&str; 28] = [
-    "dataLayer.push(",
-    "dataLayer=",
-    "dataLayer =",
-    "var meta =",
-    "ShopifyAnalytics.meta",
-    "utag_data",
-    "BCData",
-    "__INITIAL_STATE__",
-    "__PRELOADED_STATE__",
-    "__APOLLO_STATE__",
-    "__NUXT__",
-    "__STATE__",
-    "digitalData",
-    "digitaldata",
-    "view_item",
-    "ViewContent",
-    "productDetail",
-    "productJson",
-    "productJSON",
-    "productData",
-    "product_data",
-    "var product",
-    "window.product",
-    "productInfo",
-    "spConfig",
-    "OptionsPrice(",
-    "jsonConfig",
-    "pageData",
-];
 
 /// A price that scripts are told.
 #[derive(Debug, Clone)]
@@ -74,63 +39,22 @@ pub(super) fn read(dom: &Dom<'_>, names: &[String], url: &Url) -> Vec<Told> {
     let asked = url.query_pairs().map(|(name, value)| (name.to_lowercase(), value.to_lowercase())).take(50).collect();
     let mut walk = Walk { names, asked, found: Vec::new(), objects: 0 };
     for (name, value) in dom.attributes() {
-        let fits = name.len() >= 12
-            && name.len() <= 40
-            && name.is_char_boundary(12)
-            && name[..12].eq_ignore_ascii_case("data-product");
-        if fits && value.len() > 20 && value.len() < 400_000 && value.contains("rice") {
+        if value.len() > 20
+            && value.len() < 400_000
+            && value.trim_start().starts_with(['{', '[', '&'])
+            && value.contains("rice")
+        {
             let value = crate::dom::decode(value, true);
-            if value.starts_with(['{', '[']) {
-                walk.values(json::read(&value), &Around { is_product: true, ..Around::default() });
+            if value.trim_start().starts_with(['{', '[']) {
+                let is_product =
+                    name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case("data-product")) && name.len() <= 40;
+                walk.values(json::read(&value), &Around { is_product, ..Around::default() });
             }
         }
     }
-    let (mut letters, mut pieces) = (0, 0);
-    for at in dom.all("script") {
-        let content = dom.content(at);
-        let kind = dom.attr(at, "type").unwrap_or_default().to_ascii_lowercase();
-        if kind.contains("ld+json") || content.len() < 20 || !speaks_of_prices(content) {
-            continue;
-        }
-        let is_json = kind.contains("json") || kind.contains("magento-init");
-        let mut starts: Vec<usize> = if is_json {
-            vec![0]
-        } else {
-            MARKS
-                .iter()
-                .flat_map(|mark| content.match_indices(mark).take(6))
-                .map(|(at, mark)| at + mark.len())
-                .collect()
-        };
-        starts.sort_unstable();
-        let mut read_to = 0;
-        for start in starts {
-            let Some(open) = content[start..].bytes().take(60).position(|b| matches!(b, b'{' | b'[')) else { continue };
-            let from = start + open;
-            if from < read_to || letters > LETTERS || pieces >= PIECES {
-                continue;
-            }
-            pieces += 1;
-            let Some((value, length)) = json::first(&content[from..]) else { continue };
-            letters += length;
-            read_to = from + length;
-            let before = &content[start.saturating_sub(40).min(start)..start.min(content.len())];
-            let is_event = [
-                "view_item",
-                "ViewContent",
-                "BCData",
-                "utag_data",
-                "productDetail",
-                "productJ",
-                "spConfig",
-                "OptionsPrice",
-            ]
-            .into_iter()
-            .any(|mark| before.contains(mark));
-            let is_shopify = before.contains("meta");
-            walk.values(vec![value], &Around { is_product: is_event, in_cents: is_shopify, ..Around::default() });
-        }
-    }
+    scripts::each(dom, |Piece { value, is_product, in_cents }| {
+        walk.values(vec![value], &Around { is_product, in_cents, ..Around::default() });
+    });
     let named: Vec<Told> = walk.found.iter().filter(|told| told.is_asked).cloned().collect();
     if named.is_empty() { walk.found } else { named }
 }
@@ -174,6 +98,9 @@ const FIELDS: [&str; 10] =
 /// Without a button, so many parts behind the name are looked at.
 const FAR: usize = 200;
 
+/// So many scripts are asked for their currency.
+const SCRIPTS: usize = 60;
+
 /// The currency that the shop's scripts speak of, where it is only one.
 pub(super) fn currency(dom: &Dom<'_>) -> Option<String> {
     let mut found: Option<String> = None;
@@ -181,7 +108,7 @@ pub(super) fn currency(dom: &Dom<'_>) -> Option<String> {
         .all("script")
         .map(|at| dom.content(at))
         .filter(|content| memchr::memmem::find(content.as_bytes(), b"urrency").is_some())
-        .take(PIECES)
+        .take(SCRIPTS)
     {
         for (at, _) in content.match_indices("urrency").take(40) {
             let behind: String = content[at..].chars().take(60).collect();
@@ -197,11 +124,6 @@ pub(super) fn currency(dom: &Dom<'_>) -> Option<String> {
         }
     }
     found
-}
-
-fn speaks_of_prices(content: &str) -> bool {
-    let has = |word: &[u8]| memchr::memmem::find(content.as_bytes(), word).is_some();
-    has(b"rice") || has(b"PRICE") || has(b"mount")
 }
 
 /// What is around an object.
@@ -223,7 +145,9 @@ struct Walk<'a> {
 }
 
 /// Keys without marks, in lower case: of the price, the best first.
-const PRICES: [&str; 18] = [
+const PRICES: [&str; 24] = [
+    "bestpriceformated",
+    "productpriceto",
     "saleprice",
     "specialprice",
     "finalprice",
@@ -232,6 +156,10 @@ const PRICES: [&str; 18] = [
     "offerprice",
     "displayprice",
     "discountedprice",
+    "discountprice",
+    "pricewithtax",
+    "pricetopay",
+    "bestprice",
     "salesprice",
     "nowprice",
     "priceamount",
@@ -243,7 +171,9 @@ const PRICES: [&str; 18] = [
     "pricing",
     "priceinfo",
 ];
-const FORMER: [&str; 11] = [
+const FORMER: [&str; 13] = [
+    "listpriceformated",
+    "productpricefrom",
     "regularprice",
     "listprice",
     "compareatprice",
@@ -256,7 +186,8 @@ const FORMER: [&str; 11] = [
     "strikeprice",
     "rrp",
 ];
-const AMOUNTS: [&str; 14] = [
+const AMOUNTS: [&str; 18] = [
+    "pricewithtax",
     "finalprice",
     "saleprice",
     "sale",
@@ -270,9 +201,20 @@ const AMOUNTS: [&str; 14] = [
     "centamount",
     "now",
     "formatted",
+    "number",
+    "minactivityamount",
+    "baseprice",
     "min",
 ];
-const NAMES: [&str; 7] = ["name", "title", "productname", "itemname", "displayname", "producttitle", "contentname"];
+const NAMES: [&str; 8] =
+    ["name", "title", "productname", "itemname", "displayname", "producttitle", "contentname", "subject"];
+/// The ends of a range.
+const ENDS: [(&str, &str); 4] =
+    [("min", "max"), ("minactivityamount", "maxactivityamount"), ("minprice", "maxprice"), ("lowprice", "highprice")];
+/// Keys of an object with the name of what stands around it.
+const ABOUT: [&str; 4] = ["productinfo", "productinfocomponent", "productbasicinfo", "basicinfo"];
+/// What the state of VTEX keeps apart from its product: `$Product:cup.items.0.sellers.0.commertialOffer`.
+const OFFER: &str = ".commertialOffer";
 const CURRENCIES: [&str; 7] =
     ["currency", "currencycode", "pricecurrency", "currencyiso", "isocurrencycode", "currencyisocode", "ordercurrency"];
 const STOCKS: [&str; 8] =
@@ -346,7 +288,13 @@ impl Walk<'_> {
         }
         own.in_cents |= get("compareatprice").is_some()
             && (get("pricevaries").is_some() || get("variants").is_some() || get("inventorymanagement").is_some());
-        let is_named = match first(&NAMES) {
+        let about = || match first(&ABOUT) {
+            Some(Json::Object(about)) => {
+                about.iter().find(|(key, _)| NAMES.contains(&simple_key(key).as_str())).map(|(_, name)| name)
+            }
+            _ => None,
+        };
+        let is_named = match first(&NAMES).or_else(about) {
             Some(Json::Text(name)) => Some(self.is_name(name)),
             _ => None,
         };
@@ -355,9 +303,10 @@ impl Walk<'_> {
         if own.is_product || is_magento {
             self.take(&first, &own);
         }
+        self.offers(pairs, &own, depth);
         for (key, (_, value)) in keys.iter().zip(pairs) {
             if !matches!(value, Json::Object(_) | Json::List(_) | Json::Text(_))
-                || ASIDE.iter().any(|aside| key.contains(aside))
+                || (ASIDE.iter().any(|aside| key.contains(aside)) && !key.contains("addtocart"))
             {
                 continue;
             }
@@ -365,6 +314,27 @@ impl Walk<'_> {
             let is_detail = matches!(key.as_str(), "detail" | "productdetail" | "viewitem");
             let inner = Around { is_product: own.is_product || is_detail, ..own.clone() };
             self.value(value, &inner, depth);
+        }
+    }
+
+    /// The offers that a state keeps apart from their product.
+    fn offers(&mut self, pairs: &[(String, Json)], around: &Around, depth: usize) {
+        let is_offer = |key: &str| key.starts_with('$') && key.ends_with(OFFER);
+        if !pairs.iter().any(|(key, _)| is_offer(key)) {
+            return;
+        }
+        let is_named = |(_, value): &&(String, Json)| {
+            let Json::Object(own) = value else { return false };
+            own.iter().any(|(key, name)| {
+                matches!(name, Json::Text(name) if simple_key(key) == "productname" && self.is_name(name))
+            })
+        };
+        let Some((owner, _)) = pairs.iter().find(is_named) else { return };
+        let is_own = |key: &str| key[1..].strip_prefix(owner.as_str()).is_some_and(|rest| rest.starts_with('.'));
+        let own: Vec<&Json> =
+            pairs.iter().filter(|(key, _)| is_offer(key) && is_own(key)).map(|(_, value)| value).collect();
+        for value in own {
+            self.value(value, &Around { is_product: true, ..around.clone() }, depth);
         }
     }
 
@@ -439,6 +409,14 @@ fn money_of(value: &Json, around: &Around, depth: usize) -> Option<Money> {
             let mut own = around.clone();
             if let Some(Json::Text(text)) = CURRENCIES.iter().find_map(|name| find(name)) {
                 own.currency = amount::currency(text).or(own.currency);
+            }
+            // A range.
+            let ends = ENDS.iter().find_map(|(lower, upper)| Some((find(lower)?, find(upper)?)));
+            if let Some((lower, upper)) = ends
+                && money_of(lower, &own, depth).map(|money| money.amount)
+                    != money_of(upper, &own, depth).map(|money| money.amount)
+            {
+                return None;
             }
             let (value, name) = AMOUNTS.iter().find_map(|name| Some((find(name)?, *name)))?;
             own.in_cents |= name == "centamount";

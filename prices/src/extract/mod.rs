@@ -14,6 +14,7 @@ mod names;
 mod offers;
 mod products;
 mod refresh;
+mod scripts;
 mod seen;
 mod selector;
 mod stock;
@@ -170,7 +171,7 @@ impl<'a> Document<'a> {
             found => found,
         };
         let embedded = if is_settled { Vec::new() } else { embedded() };
-        let between = (view.name.unwrap_or(0), view.button_of_product().map_or(usize::MAX, |button| button.end));
+        let between = visible::between(&view);
         let weights = weigh::Weights { readings, embedded: &embedded, visible: visible.as_ref(), seen: &seen, between };
         let local = |text: &str| locale::currency(text, self.dom, self.url, self.hints.language).map(str::to_owned);
         // Shops write 0 where they do not tell the price.

@@ -270,7 +270,12 @@ fn read(view: &View<'_>, found: &Found, between: (At, At), currency: Option<&str
     if !(before.is_empty() && behind.is_empty()) {
         let with_labels = amount::all(&whole, currency);
         if with_labels.len() == told.len() {
-            told = with_labels;
+            // What a label ends with is no sign: "Boots NZ", "$120".
+            for (told, mut labelled) in told.iter_mut().zip(with_labels) {
+                labelled.money.currency = told.money.currency.take();
+                labelled.has_sign = told.has_sign;
+                *told = labelled;
+            }
         }
     }
     if told.is_empty() {
@@ -288,8 +293,16 @@ fn read(view: &View<'_>, found: &Found, between: (At, At), currency: Option<&str
     if said.has(Said::FEW) {
         part = part.and(Part::SAVING);
     }
+    let is_untaxed = |text: &str| words::said(&text.to_lowercase()).has(Said::UNTAXED);
+    // Of several amounts in one text the text tells which is which.
+    if told.len() == 1
+        && said.has(Said::UNTAXED)
+        && (is_untaxed(text) || is_untaxed(&behind) || (before.ends_with(':') && is_untaxed(&before)))
+    {
+        part = part.and(Part::UNTAXED);
+    }
     if said.has(Said::LOWEST) {
-        part = part.and(Part::OLD);
+        part = part.and(Part::OLD).and(Part::SURE);
     }
     let n_prices = told.iter().filter(|told| told.role == Role::Price).count();
     for told in told {
@@ -301,7 +314,7 @@ fn read(view: &View<'_>, found: &Found, between: (At, At), currency: Option<&str
             Role::Untaxed => Part::UNTAXED,
             Role::Regular => Part::REGULAR,
             Role::Part => Part::UNIT,
-            Role::Former => Part::OLD,
+            Role::Former => Part::OLD.and(Part::SURE),
             Role::Upper | Role::Cents => continue,
             Role::Other => Part::SAVING,
         };

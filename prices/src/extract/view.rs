@@ -82,7 +82,7 @@ impl<'a> View<'a> {
                 | "data-price-type" | "data-automation-id" | "data-element-id" | "data-cy" => {
                     found = found.and(words::part(value));
                 }
-                "data-a-strike" if value == "true" => found = found.and(Part::OLD),
+                "data-a-strike" if value == "true" => found = found.and(Part::OLD).and(Part::SURE),
                 "hidden" => found = found.and(Part::HIDDEN),
                 "style" => {
                     let simple: String = value.chars().filter(|c| !c.is_whitespace()).collect();
@@ -90,14 +90,14 @@ impl<'a> View<'a> {
                         found = found.and(Part::HIDDEN);
                     }
                     if simple.contains("line-through") {
-                        found = found.and(Part::OLD);
+                        found = found.and(Part::OLD).and(Part::SURE);
                     }
                 }
                 _ => {}
             }
         }
         match self.dom.name(at) {
-            "del" | "s" | "strike" => found = found.and(Part::OLD),
+            "del" | "s" | "strike" => found = found.and(Part::OLD).and(Part::SURE),
             "nav" | "footer" | "dialog" => found = found.and(Part::ASIDE),
             "template" | "noscript" | "select" | "datalist" => found = found.and(Part::HIDDEN),
             _ => {}

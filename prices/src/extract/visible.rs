@@ -25,6 +25,29 @@ const KINDS: usize = 3;
 /// An amount that stands there oftener is not of one product.
 const LONELY: usize = 6;
 
+/// What is said of an amount that is saved.
+const SAVED: [&str; 15] = [
+    "save",
+    "saving",
+    " off",
+    "spar",
+    "rabatt",
+    "écono",
+    "remise",
+    "ahorr",
+    "descuento",
+    "rispar",
+    "sconto",
+    "bespaar",
+    "korting",
+    "econom",
+    "oszcz",
+];
+/// So many amounts are asked whether they are listed.
+const LISTED: usize = 16;
+/// A text with more letters is a sentence.
+const WORDS: usize = 24;
+
 /// So many elements around an amount, and so many beside each, are looked at.
 const LEVELS: usize = 5;
 const SIBLINGS: usize = 60;
@@ -40,6 +63,16 @@ pub(super) enum Place {
     Near,
     /// At both.
     Between,
+}
+
+/// Where a price of the product stands: from its name to the button behind it.
+pub(super) fn between(view: &View<'_>) -> (At, At) {
+    let name = view.name.unwrap_or(0);
+    match view.button_of_product() {
+        Some(button) if button.end > name => (name, button.end),
+        Some(_) => (name, name + WITHOUT),
+        None => (name, usize::MAX),
+    }
 }
 
 /// The price that readers see.
@@ -79,11 +112,20 @@ pub(super) fn price(view: &View<'_>, seen: &[Seen]) -> Option<Visible> {
         region = fits.iter().filter(|seen| seen.at >= from).copied().collect();
         place = Place::Near;
     }
+    if region.is_empty() && view.name.is_some() {
+        region = only_called_old(seen, from, if button.is_some() { to } else { usize::MAX });
+        place = Place::Near;
+    }
     if region.is_empty() {
         if view.buttons.len() >= LIST {
             return None;
         }
-        region = fits.into_iter().filter(|seen| seen.has_sign).collect();
+        // A sentence, or what stands over the product, tells no price of it.
+        let fits_alone = |seen: &&Seen| {
+            let is_far = view.name.is_some_and(|name| seen.at + 2 * NEAR < name) && !seen.part.has(Part::PRICE);
+            seen.has_sign && !is_far && seen.text.chars().filter(|c| c.is_alphabetic()).count() <= WORDS
+        };
+        region = fits.into_iter().filter(fits_alone).collect();
         place = Place::Lonely;
     }
     let named: Vec<&Seen> = region.iter().filter(|seen| seen.part.has(Part::PRICE)).copied().collect();
@@ -109,11 +151,7 @@ pub(super) fn price(view: &View<'_>, seen: &[Seen]) -> Option<Visible> {
         Some(start)
     };
     let first = if view.name.is_none() { nearest().unwrap_or(0) } else { 0 };
-    let group: Vec<&Seen> = near(&pool[first..]);
-    let chosen = choose(&group, place)?;
-    if chosen.part.has(Part::FROM) || is_listed(view, chosen, seen) {
-        return None;
-    }
+    let chosen = in_groups(view, seen, &pool[first..], place)?;
     let sure = if is_named && !chosen.is_lesser() { place } else { place.min(Place::Near) };
     Some(Visible {
         money: chosen.money.clone(),
@@ -122,6 +160,62 @@ pub(super) fn price(view: &View<'_>, seen: &[Seen]) -> Option<Visible> {
         former: former(seen, chosen),
         unit: unit(seen, chosen),
         text: chosen.text.clone(),
+    })
+}
+
+/// The price of the first amounts that stand together and are no list of choices.
+fn in_groups<'a>(view: &View<'_>, seen: &[Seen], pool: &[&'a Seen], place: Place) -> Option<&'a Seen> {
+    let is_price = |chosen: &&Seen| !chosen.part.has(Part::FROM);
+    let chosen = choose(view, seen, &near(pool), place).filter(is_price)?;
+    if !is_listed(view, chosen, seen) {
+        return Some(chosen);
+    }
+    if place < Place::Between {
+        return None;
+    }
+    // What can be had along with it is listed; the price stands beside the list, at the button.
+    let own: Vec<&Seen> = pool.iter().take(LISTED).filter(|other| !is_listed(view, other, seen)).copied().collect();
+    choose(view, seen, &near(&own), place).filter(is_price)
+}
+
+/// Amounts that are called old by the names of their elements only, where there is no newer one.
+fn only_called_old(seen: &[Seen], from: At, to: At) -> Vec<&Seen> {
+    let other = Part::INSTALMENT.and(Part::SHIPPING).and(Part::SAVING).and(Part::SURE);
+    let is_alike = |seen: &&Seen| seen.at >= from && seen.at <= to && !seen.is_aside && seen.has_sign;
+    let own: Vec<&Seen> = seen.iter().filter(is_alike).collect();
+    let called: Vec<&Seen> =
+        own.iter().filter(|seen| seen.part.has(Part::OLD) && !seen.part.has(other)).copied().collect();
+    if kinds(&called) == 1 && !own.iter().any(|seen| seen.part.has(Part::SURE)) { called } else { Vec::new() }
+}
+
+/// Whether the page tells how much lower one amount is than the other: `-15%`, or what is saved.
+fn is_discount(view: &View<'_>, seen: &[Seen], lower: &Seen, higher: &Seen) -> bool {
+    let (low, high) = (lower.money.amount, higher.money.amount);
+    if low <= Decimal::ZERO || low >= high {
+        return false;
+    }
+    let (from, to) = (lower.at.min(higher.at), lower.at.max(higher.at));
+    let (from, to) = (from.saturating_sub(NEAR), (to + NEAR).min(view.dom.len()));
+    let saved = high - low;
+    let is_saved = |seen: &Seen| {
+        let text = seen.text.to_lowercase();
+        seen.part.has(Part::SAVING) && seen.money.amount == saved && SAVED.iter().any(|word| text.contains(word))
+    };
+    if seen.iter().any(|seen| seen.at >= from && seen.at <= to && is_saved(seen)) {
+        return true;
+    }
+    let share = saved * Decimal::ONE_HUNDRED / high;
+    (from..to).filter(|at| view.dom.is_text(*at) && view.dom.raw(*at).len() <= 60).any(|at| {
+        let text = view.dom.text(at);
+        let percent = text.split('%').next().filter(|start| start.len() < text.len());
+        let digits = percent.map(|start| {
+            let start = start.trim_end();
+            let digits = start.bytes().rev().take_while(u8::is_ascii_digit).count();
+            &start[start.len() - digits..]
+        });
+        let told =
+            digits.filter(|digits| (1..=2).contains(&digits.len())).and_then(|digits| digits.parse::<i64>().ok());
+        told.is_some_and(|told| (Decimal::from(told) - share).abs() <= Decimal::ONE)
     })
 }
 
@@ -220,7 +314,7 @@ fn near<'a>(pool: &[&'a Seen]) -> Vec<&'a Seen> {
 }
 
 /// Of amounts that stand together the one that counts.
-fn choose<'a>(group: &[&'a Seen], place: Place) -> Option<&'a Seen> {
+fn choose<'a>(view: &View<'_>, seen: &[Seen], group: &[&'a Seen], place: Place) -> Option<&'a Seen> {
     let better: Vec<&Seen> = group.iter().filter(|seen| !seen.is_lesser()).copied().collect();
     let pool: &[&Seen] = if better.is_empty() { group } else { &better };
     let now: Vec<&Seen> = pool.iter().filter(|seen| seen.part.has(Part::NOW)).copied().collect();
@@ -228,6 +322,16 @@ fn choose<'a>(group: &[&'a Seen], place: Place) -> Option<&'a Seen> {
     let first = pool.first()?;
     // An old price and a new one, neither marked: nobody raises a price beside the old one.
     let second = pool.iter().find(|other| other.money.amount != first.money.amount);
+    if let Some(second) = second
+        && second.at.abs_diff(first.at) <= NEAR / 2
+    {
+        if is_discount(view, seen, second, first) {
+            return Some(second);
+        }
+        if is_discount(view, seen, first, second) {
+            return Some(first);
+        }
+    }
     match second {
         // Several are left, and nothing of the product's own is beside them.
         Some(_) if place < Place::Between => None,

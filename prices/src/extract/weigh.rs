@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 
 use super::{
-    embedded,
+    availability, embedded,
     facts::{self, Facts},
     products::Reading,
     seen::Seen,
@@ -44,6 +44,7 @@ impl Weights<'_> {
             return Some(asked);
         }
         let told = told.filter(|told| !told.amount.is_zero() || self.visible.is_none()).or_else(|| self.embedded());
+        let told = told.filter(|told| !self.is_doubtful(told));
         let refused = |amount: &Decimal| self.readings.iter().any(|(_, reading)| reading.refused.contains(amount));
         match (told, self.visible.filter(|visible| !refused(&visible.money.amount))) {
             (Some(told), Some(visible)) if told.amount == visible.money.amount => {
@@ -94,12 +95,25 @@ impl Weights<'_> {
             let currency = money.currency.or(told.currency);
             return Price { amount, currency, method, confidence: Confidence::High, availability: told.availability };
         }
-        if visible.place == Place::Between && !self.is_between(told.amount) {
+        // Scripts and attributes may speak of another currency, or without the tax.
+        let is_hidden = told.method == Method::Embedded && !is_shown(told.amount, self.seen);
+        let is_unlike = visible.place == Place::Between && !self.is_between(told.amount);
+        if is_unlike || (is_hidden && visible.place >= Place::Near) {
             let seen = seen_price(visible, Confidence::Low, local);
             return Price { currency: seen.currency.or(told.currency), availability: told.availability, ..seen };
         }
         let confidence = if is_shown(told.amount, self.seen) { Confidence::High } else { Confidence::Medium };
         Price { confidence, ..told }
+    }
+
+    /// Whether only scripts tell a price and readers see others where it should stand.
+    fn is_doubtful(&self, told: &Price) -> bool {
+        let (from, to) = self.between;
+        let is_rival = |seen: &Seen| seen.at >= from && seen.at <= to && seen.has_sign && !seen.is_other();
+        told.method == Method::Embedded
+            && self.visible.is_none()
+            && !self.seen.iter().any(|seen| seen.money.amount == told.amount)
+            && self.seen.iter().any(is_rival)
     }
 
     /// Whether an amount stands where the price does, between the product's name and the button.
@@ -118,7 +132,14 @@ impl Weights<'_> {
             |told: &&embedded::Told| self.visible.is_some_and(|visible| visible.money.amount == told.money.amount);
         let first = self.embedded.first()?;
         let is_only = self.embedded.iter().all(|told| told.money.amount == first.money.amount);
-        let told = self.embedded.iter().find(is_visible).or_else(|| is_only.then_some(first))?;
+        let at_name = || {
+            let (from, to) = self.between;
+            let own = self.seen.iter().filter(|seen| seen.at >= from && seen.at <= to);
+            let mut own = own.filter(|seen| !seen.is_other() && !seen.is_lesser());
+            let nearest = own.next().filter(|_| self.visible.is_none())?;
+            self.embedded.iter().find(|told| told.money.amount == nearest.money.amount)
+        };
+        let told = self.embedded.iter().find(is_visible).or_else(|| is_only.then_some(first)).or_else(at_name)?;
         // "As low as": the cheapest of several.
         if self.seen.iter().any(|seen| seen.money.amount == told.money.amount && seen.part.has(Part::FROM)) {
             return None;
@@ -127,10 +148,16 @@ impl Weights<'_> {
         Some(Price {
             amount: told.money.amount,
             currency: told.money.currency.clone().or(currency),
-            availability: told.availability.map(str::to_owned),
+            availability: self.best_of_variants(told.money.amount).map(str::to_owned),
             method: Method::Embedded,
             confidence: Confidence::Medium,
         })
+    }
+
+    /// Of the variants that ask the same, one that can be had.
+    fn best_of_variants(&self, amount: Decimal) -> Option<&'static str> {
+        let same = self.embedded.iter().filter(|told| told.money.amount == amount);
+        same.filter_map(|told| told.availability).min_by_key(|word| availability::rank(Some(word)))
     }
 
     /// What was asked earlier, higher than the price.

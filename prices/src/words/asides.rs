@@ -43,14 +43,14 @@ pub(super) const RELATED: [(&str, &str); 17] = [
 ];
 
 /// Beside a price that only some pay: members, those of an app, those who pay in a certain way.
-pub(super) const FEW: [(&str, &str); 11] = [
+pub(super) const FEW: [(&str, &str); 12] = [
     (
         "en",
-        "member|with prime|clubcard|loyalty|app price|in the app|app only|student|education|with coupon|with code|trade price|subscribe|auto-deliver|approximately|with card|open box|open-box|refurbished|used from|trade-in|per person",
+        "member|with prime|clubcard|loyalty|app price|in the app|app only|student|education|with coupon|with code|trade price|subscribe|auto-deliver|approximately|with card|open box|open-box|refurbished|used from|trade-in|per person|up to|upto ",
     ),
     (
         "de",
-        "mitglied|clubpreis|kundenkarte|mit gutschein|nur in der app|im abo|spar-abo|gebraucht|b-ware|in der app|ankaufspreis",
+        "mitglied|clubpreis|kundenkarte|mit gutschein|nur in der app|im abo|spar-abo|gebraucht|b-ware|bis zu|in der app|ankaufspreis",
     ),
     (
         "fr",
@@ -64,10 +64,16 @@ pub(super) const FEW: [(&str, &str); 11] = [
     ("sv", "medlem|begagnad|klubbpris|stammis"),
     ("da", "medlemspris|medlem|brugt"),
     ("ru", "по карте|с картой|б/у|по подписке"),
+    ("asia", "定期|会員|会员|會員|중고|회원가"),
 ];
 
 /// The lowest of some days, as the law has it told beside what is off.
-pub(super) const LOWEST: &str = "letzten 30|last 30|past 30|30 derniers|ultimi 30|últimos 30|30 dni|30 dagen|30 dage|30 dagar|30 dnů|30 dní|30 napos";
+pub(super) const LOWEST: &str = "30 días|30 dias|30 tage|30 jours|30 giorni|letzten 30|last 30|past 30|30 derniers|ultimi 30|últimos 30|30 dni|30 dagen|30 dage|30 dagar|30 dnů|30 dní|30 napos";
+
+/// Beside a price that the tax comes on top of.
+pub(super) const UNTAXED: &str = "ex tax|ex. tax|ex vat|ex gst|without tax|ohne mwst|ohne steuer|nettopreis|hors tax|sin iva|sin impuestos|senza iva|iva esclusa|\
+    imponibile|sem iva|sem imposto|zonder btw|excl. btw|ex btw|fără tva|fara tva|bez dph|bez podatku|bez pdv|bez ddv|bez pvn|be pvm|без ндс|без пдв|без ддс|\
+    kdv hariç|vergiler hariç|vergisiz|nettó|utan moms|exkl. moms|uden moms|eks. moms|ekskl. moms|veroton|χωρίς φπα|税抜|税別|不含税";
 
 /// In the place of a price.
 pub(super) const ON_REQUEST: [(&str, &str); 9] = [

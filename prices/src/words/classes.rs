@@ -24,6 +24,8 @@ impl Part {
     pub(crate) const LOOSE: Self = Self(1 << 12);
     /// The lower end of a range, or what it costs at least.
     pub(crate) const FROM: Self = Self(1 << 13);
+    /// What is called old is struck out, too, or words say so.
+    pub(crate) const SURE: Self = Self(1 << 14);
     /// The price that counts: the sale's, the current one.
     pub(crate) const NOW: Self = Self(1 << 11);
 
@@ -51,11 +53,12 @@ fn word(word: &str) -> Part {
         "sale" | "special" | "current" | "final" | "now" | "actual" | "selling" | "promo" | "reduced" | "sales" => {
             Part::NOW
         }
-        "old" | "was" | "strike" | "striked" | "strikethrough" | "crossed" | "crossedout" | "previous" | "before"
-        | "oldprice" | "wasprice" | "linethrough" | "barre" | "statt" | "ancien" | "anterior" | "uvp" | "rrp"
-        | "msrp" | "srp" | "mrp" | "listprice" | "compareat" | "former" | "streichpreis" | "retailprice" | "struck"
-        | "del" | "pvp" | "vorher" | "pseudo" | "pseudoprice" | "strikeout" | "slash" | "slashed" | "originalprice"
-        | "stroked" | "highprice" | "compare" | "eski" | "foer" | "antes" | "vroeger" | "prije" => Part::OLD,
+        "strike" | "striked" | "strikethrough" | "crossed" | "crossedout" | "linethrough" | "barre" | "struck"
+        | "strikeout" | "stroked" | "slashed" | "del" => Part::OLD.and(Part::SURE),
+        "old" | "was" | "previous" | "before" | "oldprice" | "wasprice" | "statt" | "ancien" | "anterior" | "uvp"
+        | "rrp" | "msrp" | "srp" | "mrp" | "listprice" | "compareat" | "former" | "streichpreis" | "retailprice"
+        | "pvp" | "vorher" | "pseudo" | "pseudoprice" | "slash" | "originalprice" | "highprice" | "compare"
+        | "eski" | "foer" | "antes" | "vroeger" | "prije" => Part::OLD,
         "regular" | "original" | "list" | "retail" | "regularprice" | "normal" | "standard" | "base" | "full" => {
             Part::REGULAR
         }
@@ -117,7 +120,7 @@ const PAIRS: [(&str, &str, Part); 23] = [
     ("product", "slider", Part::LOOSE),
     ("product", "card", Part::LOOSE),
     ("per", "month", Part::INSTALMENT),
-    ("line", "through", Part::OLD),
+    ("line", "through", Part::OLD.and(Part::SURE)),
     ("without", "tax", Part::UNTAXED),
 ];
 
@@ -129,7 +132,11 @@ pub(crate) fn part(names: &str) -> Part {
         if name.len() > 80 || name.contains([':', '[']) {
             continue;
         }
-        if matches!(name, "hidden" | "hide" | "d-none" | "is-hidden" | "invisible") && !names.contains("block") {
+        let hides = matches!(name, "hidden" | "hide" | "d-none" | "invisible" | "ng-hide" | "display-none")
+            || name.strip_suffix("hidden").and_then(|start| start.strip_suffix(['-', '_'])).is_some_and(|start| {
+                matches!(start.trim_end_matches(['-', '_']), "is" | "js" | "u" | "pl" | "ui" | "aok" | "util" | "state")
+            });
+        if hides && !names.contains("block") {
             found = found.and(Part::HIDDEN);
         }
         let mut last = String::new();

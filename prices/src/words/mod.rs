@@ -40,6 +40,8 @@ impl Said {
     pub(crate) const LOWEST: Self = Self(1 << 7);
     /// There is no price for everybody.
     pub(crate) const ON_REQUEST: Self = Self(1 << 8);
+    /// Without the tax.
+    pub(crate) const UNTAXED: Self = Self(1 << 9);
 
     pub(crate) const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -49,7 +51,7 @@ impl Said {
 /// What a label in lower case says.
 pub(crate) fn said(text: &str) -> Said {
     static PHRASES: LazyLock<Option<(AhoCorasick, Vec<Said>)>> = LazyLock::new(|| {
-        let lists: [(&[(&str, &str)], Said); 9] = [
+        let lists: [(&[(&str, &str)], Said); 10] = [
             (&buy::BUY, Said::BUY),
             (&buy::PREORDER, Said::PREORDER),
             (&stock::GONE, Said::GONE),
@@ -59,6 +61,7 @@ pub(crate) fn said(text: &str) -> Said {
             (&asides::FEW, Said::FEW),
             (&[("all", asides::LOWEST)], Said::LOWEST),
             (&asides::ON_REQUEST, Said::ON_REQUEST),
+            (&[("all", asides::UNTAXED)], Said::UNTAXED),
         ];
         let phrases = lists.into_iter().flat_map(|(list, means)| {
             list.iter().flat_map(|(_, phrases)| phrases.split('|')).map(move |phrase| (phrase, means))
@@ -104,6 +107,7 @@ mod tests {
             ("prix adhérent", Said::FEW),
             ("niedrigster preis der letzten 30 tage", Said::LOWEST),
             ("preis auf anfrage", Said::ON_REQUEST),
+            ("fără tva: 54,54 lei", Said::UNTAXED),
         ] {
             assert!(said(text).has(means), "{text}");
         }

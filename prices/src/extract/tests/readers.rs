@@ -234,6 +234,7 @@ fn signs_mean_what_they_mean_where_the_page_is() {
 #[test]
 fn pages_that_are_made_to_take_all_time_do_not() {
     let many = |piece: &str, n: usize| shop(&format!("<h1>Lamp Moor</h1>{}{BUY}", piece.repeat(n)));
+    let script = |text: &str| shop(&format!("<h1>Lamp Moor</h1><script>{text}</script>{BUY}"));
     for html in [
         many("<p class=price>24,50 €</p>", 60_000),
         many("<span>1</span>", 100_000),
@@ -248,6 +249,26 @@ fn pages_that_are_made_to_take_all_time_do_not() {
         shop(&format!("<h1>Lamp Moor</h1><p class=price>{} €</p>", "9".repeat(1_000_000))),
         shop(&format!("<h1>{}</h1>{BUY}", "Lamp ".repeat(200_000))),
         shop(&format!("<h1>Lamp Moor</h1><p class='{}'>5 €</p>", "old-price ".repeat(100_000))),
+        script(&"self.__next_f.push([1,\"7:{price:1}\\n\"]);".repeat(40_000)),
+        script(&"__next_f.push([".repeat(100_000)),
+        script(&format!("self.__next_f.push([1,\"{}\"])", "7:[\\\"product\\\":{price,\\n".repeat(50_000))),
+        script(&format!("price;{}", "__NUXT__=(function(a,b){return {".repeat(50_000))),
+        script(&format!(
+            "window.__NUXT__=(function({}){{return {{price:a}}}}({}))",
+            "a,".repeat(200_000),
+            "1,".repeat(200_000)
+        )),
+        shop(&format!(
+            "<script type=application/json id=__NUXT_DATA__>[{}0]</script>",
+            "{\"name\":1,\"price\":0},".repeat(60_000)
+        )),
+        shop(&format!(
+            "<script type=application/json id=__NUXT_DATA__>[{}]</script>",
+            "[0,0,0,0,0,0,0,0],".repeat(60_000)
+        )),
+        script(&format!("__STATE__={{{}}}", "\"$Product:a.commertialOffer\":{\"Price\":1},".repeat(40_000))),
+        many("<i :product='{\"name\":\"Lamp Moor\",\"price\":1}'></i>", 30_000),
+        many("<p class=a>24,50 €</p><p class=b>29,50 €</p><p>-17%</p>", 30_000),
     ] {
         let began = processor_seconds();
         let _ = super::super::read(&html, &url(), &Hints::on(NaiveDate::from_ymd_opt(2026, 11, 27).unwrap()));
