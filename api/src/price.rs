@@ -114,6 +114,9 @@ pub struct Product<C = Value> {
     pub images: Option<MadeOfProduct>,
     /// The newest publication.
     pub publication: Option<MadeOfProduct>,
+    /// The stores that it was brought to; at most 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stores: Vec<ProductAtStore>,
     /// What other shops ask, the page that was visited last first; at most 100.
     pub offers: Vec<ProductOffer>,
     /// Pages that are watched each night; at most 100, those that are not watched counted.
@@ -126,6 +129,27 @@ pub struct Product<C = Value> {
     pub comparison: Option<C>,
     /// Where to go on.
     pub links: ProductLinks,
+}
+
+/// A product as a store has it, as far as we know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProductAtStore {
+    /// The store's name.
+    pub store: String,
+    /// The software that it runs on: `shopify`, `woocommerce` or `prestashop`.
+    pub shop: String,
+    /// What the shop knows it by.
+    pub sku: String,
+    /// Its id in the shop; `null` when it is not there.
+    pub external_id: Option<String>,
+    /// Where customers find it, if they can.
+    pub url: Option<String>,
+    /// Since when customers see it; `null`: they do not.
+    pub published_since: Option<Timestamp>,
+    /// When a job wrote it or looked at it last.
+    pub at: Timestamp,
+    /// What tells what was written last from something else.
+    pub hash: String,
 }
 
 /// A page that is to be watched, and is not.

@@ -131,7 +131,7 @@ pub trait Handler: Job + ToSchema {
 
     /// Of the jobs of a tenant with the same key, whatever their kinds, one runs at a time over all replicas; those that wait are run in
     /// the order of their ids, and use no attempt meanwhile. Begin it with what it is about, so that no other kind has it by chance.
-    fn concurrency_key(&self) -> Option<String> {
+    fn concurrency_key(&self, _providers: &Providers) -> Option<String> {
         None
     }
 

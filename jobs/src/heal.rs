@@ -21,6 +21,7 @@ use crate::{
     handler::{Context, Done, Handler, JobError, Registry},
     kept::Kept,
     kinds,
+    republish::republish,
 };
 
 /// Results that are made at a time, in one healing.
@@ -339,6 +340,15 @@ impl Healing<'_> {
     async fn announce(&self, collection: &str, degraded: &Degraded, replacement: Replacement) -> Result<(), Stop> {
         let Replacement { provider, result } = replacement;
         if let Ok(id) = degraded.job_id.parse::<JobId>() {
+            let republished = republish(self.store, self.client, collection, id, &result).await;
+            let n = republished.map_err(away)?;
+            if n > 0 {
+                tracing::info!(
+                    job.id = degraded.job_id,
+                    n,
+                    "what was published of a stand-in's result is published again"
+                );
+            }
             let kept = Kept { result, provider: provider.clone(), ..Kept::default() }.shortened(collection);
             match self.client.replace_result(id, kept).await {
                 Ok(_) | Err(queue::Error::Conflict(_)) => {}

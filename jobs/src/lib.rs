@@ -1,6 +1,6 @@
 //! The job kinds, a file each, and their list.
 //!
-//! Order, lowest first: `shape`, `kept`, `handler`, `check`, `once`, `usage`, `kinds`, `heal`, `stop`, `recurring`, `market`,
+//! Order, lowest first: `shape`, `kept`, `handler`, `check`, `once`, `usage`, `kinds`, `republish`, `heal`, `stop`, `recurring`, `market`,
 //! `rotate`, `maintenance`.
 
 mod check;
@@ -12,6 +12,7 @@ pub mod maintenance;
 pub mod market;
 mod once;
 pub mod recurring;
+mod republish;
 mod rotate;
 mod shape;
 mod stop;

@@ -138,6 +138,7 @@ impl Told {
                 Need::Required => Some("needed".to_owned()),
                 Need::InProduction => Some("needed in production".to_owned()),
                 Need::With(other) => Some(format!("needed with `{other}`")),
+                Need::Unless(other) => Some(format!("needed without `{other}`")),
                 Need::Optional => None,
             },
             about: variable.about.to_owned(),

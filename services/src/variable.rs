@@ -29,6 +29,8 @@ pub enum Need {
     InProduction,
     /// Unless this other variable is set.
     With(&'static str),
+    /// If this other variable is set.
+    Unless(&'static str),
     /// Always.
     Optional,
 }
@@ -127,6 +129,7 @@ impl Variable {
             Need::Required => true,
             Need::InProduction => environment.production,
             Need::With(other) => environment.has(other),
+            Need::Unless(other) => !environment.has(other),
             Need::Optional => false,
         }
     }

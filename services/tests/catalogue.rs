@@ -17,8 +17,11 @@ fn state_of(service: &str, production: bool, changes: &[(&str, &str)]) -> State 
         Accounts::AnyOf(accounts) => accounts[0].variables,
         _ => &[],
     };
-    let needed =
-        entry.variables.iter().chain(account).filter(|v| matches!(v.need, Need::Required | Need::InProduction));
+    let needed = entry
+        .variables
+        .iter()
+        .chain(account)
+        .filter(|v| matches!(v.need, Need::Required | Need::InProduction | Need::Unless(_)));
     let mut vars: HashMap<_, _> = needed.map(|variable| (variable.name, variable.example.unwrap())).collect();
     vars.extend(changes.iter().copied());
     let var = |name: &str| vars.get(name).map(|value| (*value).to_owned());
@@ -90,6 +93,20 @@ fn one_complete_shop_is_enough_and_a_half_one_is_named() {
     let half = state_of("publication", true, &[("PRESTA_STORE_URL", "https://p.example")]);
     assert!(half.configured, "Shopify works");
     assert_eq!(half.missing, ["PRESTA_API_KEY"]);
+}
+
+#[test]
+fn shopify_needs_a_token_or_an_app_with_its_secret() {
+    let app = [("SHOPIFY_ACCESS_TOKEN", ""), ("SHOPIFY_CLIENT_ID", "4f2b")];
+    assert_eq!(state_of("publication", true, &app).missing, ["SHOPIFY_CLIENT_SECRET"]);
+    let secret = [&app[..], &[("SHOPIFY_CLIENT_SECRET", "shpss_hush")]].concat();
+    let state = state_of("publication", true, &secret);
+    assert!(state.configured && state.missing.is_empty(), "{state:?}");
+    for (version, is_good) in
+        [("2027-01", true), ("2026-12", false), ("latest", false), ("20é6-10", false), ("2026-1", false)]
+    {
+        assert_eq!(reason("publication", true, "SHOPIFY_API_VERSION", version).is_none(), is_good, "{version}");
+    }
 }
 
 #[test]

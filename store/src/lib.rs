@@ -45,7 +45,7 @@ pub use error::Error;
 pub use files::{References, StoredFile, Swept};
 pub use flights::Flight;
 pub use history::{PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, PastSnoozes, words};
-pub use listings::{ListingKey, StoredListing};
+pub use listings::{FoundListing, ListingKey, StoredListing};
 pub use moment::Moment;
 pub use prices::{
     Alert, Money, OfProduct, Offer, OfferLine, PricePoint, Span, StoredRates, Unified, WriteOffer, offer_id,

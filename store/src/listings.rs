@@ -1,15 +1,17 @@
 //! What is remembered of a product at a store, from one job to the next: the collection `listings`.
 //!
-//! `{ _id: key, tenant, product_id, version, at, listing }`. The key and the text `listing` (JSON) are the caller's. Each write names the
+//! `{ _id: key, tenant, product_id, version, at, sources, listing }`. The key and the text `listing` (JSON) are the caller's. Each write names the
 //! version that it read, so that of two that read the same only one is carried out.
 
 use async_recursion::async_recursion as boxed;
-use mongodb::bson::{DateTime, doc};
+use futures::TryStreamExt;
+use mongodb::bson::{DateTime, Document, doc};
 use serde_json::Value;
 
-use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Store, error::is_duplicate_key, index::index, run};
+use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store, error::is_duplicate_key, index::index, run};
 
 const COLLECTION: &str = "listings";
+const MOST_FOUND: i64 = 100;
 
 /// What is remembered, and which write it was.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +31,17 @@ pub struct ListingKey {
     pub tenant: String,
     /// The tenant's own id of the product.
     pub product_id: String,
+}
+
+/// A listing that was found by what it is of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FoundListing {
+    /// Where it is.
+    pub key: ListingKey,
+    /// When it was written last.
+    pub at: Moment,
+    /// What is remembered.
+    pub listing: Value,
 }
 
 impl Store {
@@ -51,12 +64,18 @@ impl Store {
         Ok(StoredListing { version: document.get_i64("version").unwrap_or(0), listing })
     }
 
-    /// Remembers `listing` if nobody has since `version` was read; whether it was so.
+    /// Remembers `listing` if nobody has since `version` was read; whether it was so. `sources`: the jobs whose results the product was made of.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later, and may have been done; [`Error::Refused`] when it never will.
     #[boxed]
-    pub async fn keep_listing(&self, key: &ListingKey, version: i64, listing: &Value) -> Result<bool, Error> {
+    pub async fn keep_listing(
+        &self,
+        key: &ListingKey,
+        version: i64,
+        listing: &Value,
+        sources: &[String],
+    ) -> Result<bool, Error> {
         let what = format!("remember what was done with {:?}", key.key);
         let collection = self.collection(COLLECTION);
         let filter = doc! { "_id": &key.key, "version": version };
@@ -65,6 +84,7 @@ impl Store {
             "product_id": &key.product_id,
             "version": version + 1,
             "at": DateTime::now(),
+            "sources": sources,
             "listing": listing.to_string(),
         } };
         let write = async move {
@@ -78,7 +98,47 @@ impl Store {
         run(what, ANSWER_TIMEOUT, write).await
     }
 
+    /// What a tenant's product is remembered as, at most 100 listings.
+    ///
+    /// # Errors
+    /// As [`Store::listing`].
+    #[boxed]
+    pub async fn listings_of(&self, tenant: &str, product_id: &str) -> Result<Vec<FoundListing>, Error> {
+        self.find_listings(doc! { "tenant": tenant, "product_id": product_id }).await
+    }
+
+    /// The listings of products that were made of the result of this job, at most 100.
+    ///
+    /// # Errors
+    /// As [`Store::listing`].
+    #[boxed]
+    pub async fn listings_made_of(&self, job_id: &str) -> Result<Vec<FoundListing>, Error> {
+        self.find_listings(doc! { "sources": job_id }).await
+    }
+
+    async fn find_listings(&self, filter: Document) -> Result<Vec<FoundListing>, Error> {
+        let what = "look for what is remembered of a product".to_owned();
+        let collection = self.collection(COLLECTION);
+        let find = async move {
+            let found = collection.find(filter).sort(doc! { "_id": 1 }).limit(MOST_FOUND).max_time(MAX_TIME).await?;
+            found.try_collect::<Vec<_>>().await
+        };
+        let documents = run(what.clone(), ANSWER_TIMEOUT, find).await?;
+        let read = |document: Document| {
+            let text = |name: &str| document.get_str(name).map(str::to_owned).map_err(|error| error.to_string());
+            let at_ms = document.get_datetime("at").map_or(0, |at| at.timestamp_millis());
+            Ok(FoundListing {
+                key: ListingKey { key: text("_id")?, tenant: text("tenant")?, product_id: text("product_id")? },
+                at: Moment::from_ms(u64::try_from(at_ms).unwrap_or(0)),
+                listing: serde_json::from_str(&text("listing")?).map_err(|error| error.to_string())?,
+            })
+        };
+        let found = documents.into_iter().map(read).collect::<Result<_, String>>();
+        found.map_err(|reason| Error::Refused { what, reason })
+    }
+
     pub(crate) async fn prepare_listings(&self) -> Result<(), Error> {
-        self.create_indexes(COLLECTION, [index("product", doc! { "tenant": 1, "product_id": 1 })]).await
+        let of_product = index("product", doc! { "tenant": 1, "product_id": 1 });
+        self.create_indexes(COLLECTION, [of_product, index("sources", doc! { "sources": 1 })]).await
     }
 }

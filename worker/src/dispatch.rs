@@ -91,7 +91,7 @@ async fn call<J: Handler>(job: &Claimed, services: &Services, so_far: Option<SoF
         client: Some(services.client.clone()),
         progress: job.reporter(),
     };
-    let done = match payload.concurrency_key() {
+    let done = match payload.concurrency_key(&context.providers) {
         None => payload.run(&context).await,
         // Only the work: what it made is stored under the job's id, whoever runs next. Boxed, so that jobs without a key are no larger.
         Some(key) => job.alone(&key, payload.run(&context)).boxed().await?,

@@ -111,8 +111,9 @@ impl Handler for Product {
             None
         };
         let mut publication = self.publication.clone();
-        if let Some(texts) = &texts {
-            add_texts(&mut publication, texts);
+        if let Some((content_id, texts)) = texts {
+            add_texts(&mut publication, &texts);
+            publication.content_id.get_or_insert(content_id);
         }
         if publication.images.is_kept() && publication.image_url.is_none() {
             context.progress.set(4, "looking for pictures");
@@ -131,7 +132,7 @@ impl Handler for Product {
 
 impl Product {
     /// Those that were made last, or are made now.
-    async fn texts(&self, context: &Context) -> Result<Value, JobError> {
+    async fn texts(&self, context: &Context) -> Result<(String, Value), JobError> {
         if let Some(texts) = newest(context, Content::COLLECTION, &self.product_id).await? {
             return Ok(texts);
         }
@@ -142,13 +143,13 @@ impl Product {
             );
             return Err(JobError::Fatal { code: "texts_missing", message });
         };
-        Ok(made(context, &Content(content.clone()), "content").await?.1)
+        made(context, &Content(content.clone()), "content").await
     }
 
     /// Those that were made last, or are made now.
     async fn pictures(&self, context: &Context, publication: &Publication) -> Result<Vec<ProductImage>, JobError> {
         let result = match newest(context, Image::COLLECTION, &self.product_id).await? {
-            Some(result) => result,
+            Some((_, result)) => result,
             None => {
                 let name = publication.title.set().map(|title| title.chars().take(200).collect::<String>());
                 let of_title = || json!({ "product_id": self.product_id, "name": name.unwrap_or_default() });
@@ -183,11 +184,15 @@ fn add_texts(publication: &mut Publication, texts: &Value) {
 }
 
 /// The newest result of a kind for the product.
-async fn newest(context: &Context, collection: &'static str, product_id: &str) -> Result<Option<Value>, JobError> {
+async fn newest(
+    context: &Context,
+    collection: &'static str,
+    product_id: &str,
+) -> Result<Option<(String, Value)>, JobError> {
     let Some(store) = &context.store else { return Ok(None) };
     let found = store.newest_result(collection, &context.tenant, product_id).await;
     let found = found.map_err(|error| away("store_unavailable", error.to_string()))?;
-    Ok(found.map(|found| found.result))
+    Ok(found.map(|found| (found.job_id, found.result)))
 }
 
 /// A job of ours and its result. The job is pushed if it is not there, and waited for without a slot.

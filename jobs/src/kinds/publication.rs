@@ -1,6 +1,7 @@
 //! Products to stores.
 
 pub mod batch;
+pub(crate) mod made_of;
 mod notes;
 mod payload;
 mod pictures;
@@ -9,11 +10,11 @@ mod would_be;
 use api::{FieldError, Timestamp};
 use chrono::Utc;
 use providers::{
-    ProviderError,
+    ProviderError, Providers,
     content::{Language, Price},
     publication::{
-        Action, Change, Desk, Field, Key, Order, Patch, ProductOption, Publication as Published, PublicationStatus,
-        PublishError, Shop, Status, Store, Texts, Variant, carry_out,
+        Action, Change, Desk, Field, Key, Listing, Order, Patch, ProductOption, Publication as Published,
+        PublicationStatus, PublishError, Shop, Status, Store, Texts, Variant, carry_out,
     },
 };
 use queue::Job;
@@ -54,6 +55,13 @@ pub struct Publication {
     /// For `delete`: also a product that was not made here.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
+    /// Fields stay as they are that somebody changed in the shop since they were written, and a product that is not there is not made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_edits: bool,
+    /// The content job whose texts these are: when a real text takes the place of a stand-in's, it is published again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 36, format = Uuid)]
+    pub content_id: Option<String>,
     /// Plain text; needed to create.
     #[serde(default, skip_serializing_if = "Field::is_kept")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 250)]
@@ -206,6 +214,15 @@ impl Handler for Publication {
         payload::check(self)
     }
 
+    fn concurrency_key(&self, providers: &Providers) -> Option<String> {
+        // In mock mode nothing is there that two could spoil.
+        providers.publication.is_real().then(|| {
+            let store = self.shop.map_or_else(|| self.store.clone().unwrap_or_default(), |shop| format!("/{shop}"));
+            // No shop tells more SKUs apart than this does.
+            format!("publication/{store}/{}", self.sku.trim().to_lowercase())
+        })
+    }
+
     async fn run(self, context: &Context) -> Result<Done<PublicationResult>, JobError> {
         if !context.providers.publication.is_real() {
             return would_be::run(self, context).await;
@@ -215,7 +232,7 @@ impl Handler for Publication {
         context.progress.set(10, format!("asking {}", store.name));
         let done = match self.at(&store, context).await {
             Ok(done) => done,
-            Err(error) => return Err(failed(error, context, &store, &self.sku).await),
+            Err(error) => return Err(failed(&error, context, &store, &self.sku).await),
         };
         context.progress.set(90, format!("seen at {}", store.name));
         let result = self.result(Some(shop), &store.name, done, Some(Timestamp::from(Utc::now())));
@@ -225,17 +242,31 @@ impl Handler for Publication {
 
 impl Publication {
     async fn at(&self, store: &Store, context: &Context) -> Result<Published, PublishError> {
+        let Prepared { notes, listing, patch } = self.prepared(store, context).await?;
+        let api = context.providers.publication.open(store, context.policy())?;
         let job = context.job_id.to_string();
+        carry_out(&*api, self.order(&job, &patch), &mut Desk::new(listing, &notes)).await
+    }
+
+    /// What is remembered of the product, and what this job says of it.
+    async fn prepared(&self, store: &Store, context: &Context) -> Result<Prepared, PublishError> {
         let key = Key { sku: &self.sku, product_id: &self.product_id };
-        let (notes, listing) = notes::open(context, store, key).await?;
+        let (notes, mut listing) = notes::open(context, store, key).await?;
+        let job_of = self.still_wanted(&listing.made_of);
         let patch = match self.action {
-            Action::Publish | Action::DryRun => self.patch(pictures::of(self, store, context).await?),
+            Action::Publish | Action::DryRun => job_of.patch(pictures::of(&job_of, store, context).await?),
             Action::Unpublish | Action::Delete | Action::Verify => Patch::default(),
         };
-        let api = context.providers.publication.open(store, context.policy())?;
+        if self.action == Action::Publish {
+            job_of.remember(&mut listing.made_of);
+        }
+        Ok(Prepared { notes, listing, patch })
+    }
+
+    fn order<'a>(&'a self, job: &'a str, patch: &'a Patch) -> Order<'a> {
+        let key = Key { sku: &self.sku, product_id: &self.product_id };
         let now_ms = u64::try_from(Utc::now().timestamp_millis()).unwrap_or(0);
-        let order = Order { job: &job, key, action: self.action, patch: &patch, force: self.force, now_ms };
-        carry_out(&*api, order, &mut Desk::new(listing, &notes)).await
+        Order { job, key, action: self.action, patch, force: self.force, keep_edits: self.keep_edits, now_ms }
     }
 
     fn result(
@@ -262,10 +293,17 @@ impl Publication {
     }
 }
 
+/// What an order is made of.
+struct Prepared {
+    notes: notes::InStore,
+    listing: Listing,
+    patch: Patch,
+}
+
 /// What follows from an error for the job.
-async fn failed(error: PublishError, context: &Context, store: &Store, sku: &str) -> JobError {
+async fn failed(error: &PublishError, context: &Context, store: &Store, sku: &str) -> JobError {
     match error {
-        PublishError::Provider(error) => of_provider(error, context, store).await,
+        PublishError::Provider(error) => of_provider(error.clone(), context, store).await,
         PublishError::Refused(faults) => {
             let language = match store.languages.first().map(String::as_str) {
                 Some("fr") => Language::Fr,

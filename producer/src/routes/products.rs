@@ -1,14 +1,18 @@
 //! Products: what is known of them, and what other shops ask for them.
 
-use api::{FieldError, MadeOfProduct, NotWatched, OwnPrice, Product, ProductLinks, ProductOffer, Timestamp};
+use api::{
+    FieldError, MadeOfProduct, NotWatched, OwnPrice, Product, ProductAtStore, ProductLinks, ProductOffer, Timestamp,
+};
 use axum::{Json, body::Body, extract::State, http::HeaderMap};
 use jobs::{
     Handler, Shape, content::Content, image::Image, market::MOST_OFFERS, publication::Publication,
     recurring::not_watched, scrape,
 };
 use prices::{Asked, Comparison};
+use providers::publication::Listing;
 use serde::Deserialize;
-use store::{Moment, OfProduct, Offer};
+use sha2::{Digest, Sha256};
+use store::{FoundListing, Moment, OfProduct, Offer};
 use url::form_urlencoded;
 
 use crate::{
@@ -53,9 +57,11 @@ pub(crate) async fn show(
         store.offers_of(&tenant, &id, MOST_OFFERS),
         store.monitors_of(&tenant, &id, MOST_OFFERS),
         store.unified(&tenant, &id),
+        store.listings_of(&tenant, &id),
     );
-    let (content, mut images, publication, offers, monitors, unified) = found.map_err(Problem::store_away)?;
-    if content.is_none() && images.is_none() && publication.is_none() && offers.is_empty() && monitors.is_empty() {
+    let (content, mut images, publication, offers, monitors, unified, listings) = found.map_err(Problem::store_away)?;
+    let is_known = content.is_some() || images.is_some() || publication.is_some();
+    if !is_known && offers.is_empty() && monitors.is_empty() && listings.is_empty() {
         return Err(Problem::new(Type::NotFound, format!("nothing is known of a product {id:?} of this tenant")));
     }
     if let Some(images) = &mut images {
@@ -77,12 +83,32 @@ pub(crate) async fn show(
         content: content.map(made),
         images: images.map(made),
         publication: publication.map(made),
+        stores: listings.iter().filter_map(at_store).collect(),
         offers: offers.into_iter().map(offer).collect(),
         monitors: watched,
         not_watched: unwatched,
         // What another release has kept is compared anew the next night.
         comparison: unified.and_then(|unified| serde_json::from_value(unified.comparison).ok()),
     }))
+}
+
+/// What is remembered of a product at a store; `None` for what another release wrote otherwise.
+fn at_store(found: &FoundListing) -> Option<ProductAtStore> {
+    let listing: Listing = serde_json::from_value(found.listing.clone()).ok()?;
+    // As `jobs` makes it: the shop, whose store it is, its name, the SKU.
+    let mut parts = found.key.key.splitn(4, '/').map(str::to_owned);
+    let (shop, _, store, sku) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let written = serde_json::to_value(&listing.written).ok()?;
+    Some(ProductAtStore {
+        store,
+        shop,
+        sku,
+        external_id: listing.external_id,
+        url: listing.url,
+        published_since: listing.shown_since_ms.map(Timestamp::from_ms),
+        at: Timestamp::from_ms(found.at.ms()),
+        hash: hex::encode(&Sha256::digest(written.to_string())[..8]),
+    })
 }
 
 /// Compares what other shops ask for a product, and says where the own price stands among them.

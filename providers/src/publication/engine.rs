@@ -70,6 +70,8 @@ pub struct Order<'a> {
     pub patch: &'a Patch,
     /// Whether a product that we did not make may be deleted.
     pub force: bool,
+    /// Whether fields stay as they are that somebody changed in the shop since they were written.
+    pub keep_edits: bool,
     /// Unix milliseconds.
     pub now_ms: u64,
 }
@@ -105,17 +107,23 @@ pub async fn carry_out(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>
 }
 
 async fn publish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Result<Publication, PublishError> {
-    let patch = not_superseded(&order, desk).with_prices_of_variants();
-    let wanted = api.normal(order.key, &patch).await?;
+    let mut patch = not_superseded(&order, desk).with_prices_of_variants();
+    let mut wanted = api.normal(order.key, &patch).await?;
     let (mut seen, before) = match find(api, order, desk).await? {
         Some(seen) => {
             let fields = seen.fields.clone();
             (seen, fields)
         }
-        // What a later job deleted is not made again.
-        None if desk.listing.is_superseded(ALL, order.job) => return Ok(nothing(PublicationStatus::Unchanged)),
+        // What a later job deleted is not made again; nor is what only was to be brought up to date.
+        None if order.keep_edits || desk.listing.is_superseded(ALL, order.job) => {
+            return Ok(nothing(PublicationStatus::Unchanged));
+        }
         None => (create(api, order, &patch, desk).await?, Fields::new()),
     };
+    if order.keep_edits {
+        wanted.retain(|field, _| !is_edited(field, &seen, desk));
+        patch = patch.only(&wanted.keys().cloned().collect());
+    }
     let is_new = before.is_empty();
     let shall_show = match patch.status.change() {
         Some(status) => Some(status.copied().unwrap_or_default() == Status::Active),
@@ -170,6 +178,7 @@ async fn publish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> R
         desk.listing.to_show = false;
         desk.save().await?;
     }
+    note_place(&seen, order, desk).await?;
     let changes = made(&was, &seen.fields, &wanted, is_new);
     let status = match (changes.is_empty() && !is_new, seen.visible) {
         (true, _) => PublicationStatus::Unchanged,
@@ -215,6 +224,7 @@ async fn unpublish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) ->
         let shown = "the product stays visible".to_owned();
         return Err(Fault::new("status", Wrong::KeptAs { shown }).into());
     }
+    note_place(&seen, order, desk).await?;
     let changes = vec![Change { field: "status".to_owned(), was: json!("active"), becomes: json!("draft") }];
     Ok(told(PublicationStatus::Unpublished, &seen, changes))
 }
@@ -269,10 +279,10 @@ async fn find(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Resu
     {
         // Made by an earlier run whose answer was lost, or by somebody else.
         let made_by_us = seen.marked.unwrap_or(desk.listing.creating.is_some());
-        let by = std::mem::take(&mut desk.listing.by);
+        let (by, made_of) = (std::mem::take(&mut desk.listing.by), desk.listing.made_of.take());
         let to_show = desk.listing.to_show && made_by_us;
         let external_id = Some(seen.external_id.clone());
-        desk.listing = super::Listing { external_id, made_by_us, to_show, by, ..super::Listing::default() };
+        desk.listing = super::Listing { external_id, made_by_us, to_show, by, made_of, ..super::Listing::default() };
         desk.save().await?;
     }
     Ok(seen)
@@ -332,7 +342,7 @@ async fn create(
 }
 
 /// A creation was not answered, and the shop may still be at it: whoever looked now could find nothing and make a second one.
-fn still_coming(order: Order<'_>, until_ms: u64) -> PublishError {
+pub(super) fn still_coming(order: Order<'_>, until_ms: u64) -> PublishError {
     let wait_ms = until_ms.saturating_sub(order.now_ms).max(1_000);
     ProviderError::Held {
         service: "publication",
@@ -344,7 +354,11 @@ fn still_coming(order: Order<'_>, until_ms: u64) -> PublishError {
 }
 
 /// Notes that these fields are this job's, before they are written.
-async fn claim(order: Order<'_>, patch: &Patch, desk: &mut Desk<'_>) -> Result<(), PublishError> {
+pub(super) async fn claim(order: Order<'_>, patch: &Patch, desk: &mut Desk<'_>) -> Result<(), PublishError> {
+    if order.keep_edits {
+        // It says nothing new, so what an earlier job says that comes after it counts.
+        return Ok(());
+    }
     let n_before = desk.listing.by.len();
     let mut is_new = desk.listing.creating.is_some();
     for name in patch.names() {
@@ -361,14 +375,14 @@ async fn claim(order: Order<'_>, patch: &Patch, desk: &mut Desk<'_>) -> Result<(
 }
 
 /// What of the patch no later job has set.
-fn not_superseded(order: &Order<'_>, desk: &Desk<'_>) -> Patch {
+pub(super) fn not_superseded(order: &Order<'_>, desk: &Desk<'_>) -> Patch {
     let names = order.patch.names();
     let names = names.into_iter().filter(|name| !desk.listing.is_superseded(name, order.job)).collect();
     order.patch.only(&names)
 }
 
 /// What a product cannot be made without.
-fn needed(patch: &Patch) -> Result<(), PublishError> {
+pub(super) fn needed(patch: &Patch) -> Result<(), PublishError> {
     let faults: Vec<Fault> = [("title", patch.title.set().is_none()), ("price", patch.price.set().is_none())]
         .into_iter()
         .filter(|(_, is_missing)| *is_missing)
@@ -377,9 +391,33 @@ fn needed(patch: &Patch) -> Result<(), PublishError> {
     if faults.is_empty() { Ok(()) } else { Err(PublishError::Refused(faults)) }
 }
 
+/// Whether somebody changed a field in the shop since it was written.
+fn is_edited(field: &str, seen: &Seen, desk: &Desk<'_>) -> bool {
+    let shown = hash(seen.fields.get(field).unwrap_or(&Value::Null));
+    desk.listing.written.get(field).is_some_and(|written| written.shown != shown)
+}
+
+/// Remembers where customers find the product, and since when.
+async fn note_place(seen: &Seen, order: Order<'_>, desk: &mut Desk<'_>) -> Result<(), PublishError> {
+    let url = seen.url.clone().filter(|_| seen.visible);
+    let since_ms = seen.visible.then(|| desk.listing.shown_since_ms.unwrap_or(order.now_ms));
+    if desk.listing.url != url || desk.listing.shown_since_ms != since_ms {
+        desk.listing.url = url;
+        desk.listing.shown_since_ms = since_ms;
+        desk.save().await?;
+    }
+    Ok(())
+}
+
 /// What is yet to be written. A field that the shop rewrites is as it should be when it shows what it made of the same words before, or
 /// right after they were written.
-fn differing(seen: &Fields, wanted: &Fields, api: &dyn StoreApi, desk: &Desk<'_>, was_written: bool) -> Vec<Change> {
+pub(super) fn differing(
+    seen: &Fields,
+    wanted: &Fields,
+    api: &dyn StoreApi,
+    desk: &Desk<'_>,
+    was_written: bool,
+) -> Vec<Change> {
     let mut changes = changes(seen, wanted);
     changes.retain(|change| {
         if !api.rewrites(&change.field) {
@@ -396,7 +434,7 @@ fn differing(seen: &Fields, wanted: &Fields, api: &dyn StoreApi, desk: &Desk<'_>
 }
 
 /// What was changed, in the shop's own words.
-fn made(was: &Fields, is: &Fields, wanted: &Fields, is_new: bool) -> Vec<Change> {
+pub(super) fn made(was: &Fields, is: &Fields, wanted: &Fields, is_new: bool) -> Vec<Change> {
     let shown = |fields: &Fields, field: &str| fields.get(field).cloned().unwrap_or_default();
     let changed = wanted.keys().filter_map(|field| {
         let change = Change { field: field.clone(), was: shown(was, field), becomes: shown(is, field) };
@@ -422,7 +460,7 @@ fn shown_status(visible: bool) -> Value {
     if visible { json!("active") } else { json!("draft") }
 }
 
-fn told(status: PublicationStatus, seen: &Seen, changes: Vec<Change>) -> Publication {
+pub(super) fn told(status: PublicationStatus, seen: &Seen, changes: Vec<Change>) -> Publication {
     let external_id = Some(seen.external_id.clone());
     Publication {
         status,
@@ -439,7 +477,7 @@ fn nothing(status: PublicationStatus) -> Publication {
 
 impl Patch {
     /// The same with the product's price for each variant that says none of its own.
-    fn with_prices_of_variants(mut self) -> Self {
+    pub(super) fn with_prices_of_variants(mut self) -> Self {
         if let Field::Set(variants) = &mut self.variants {
             for variant in variants.iter_mut().filter(|variant| variant.price.is_kept()) {
                 variant.price.clone_from(&self.price);

@@ -35,6 +35,12 @@ pub struct Listing {
     pub variants: BTreeMap<String, String>,
     /// What the shop's own interface needs besides.
     pub own: Value,
+    /// Where customers find it, if they can.
+    pub url: Option<String>,
+    /// Since when customers see it, in Unix milliseconds; `None`: they do not.
+    pub shown_since_ms: Option<u64>,
+    /// What the caller wants to find again.
+    pub made_of: Value,
 }
 
 /// A product that is being made.

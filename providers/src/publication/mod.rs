@@ -1,7 +1,8 @@
 //! Products to stores: what a job says of a product, the shops' interfaces behind one trait ([`StoreApi`]), and what brings the one into the
 //! other ([`carry_out`]). [`Shops`] has what all stores share.
 //!
-//! Order, lowest first: `shop`, `store`, `patch`, `fields`, `plain`, `fault`, `error`, `listing`, `send`, `api`, `engine`, `mock`.
+//! Order, lowest first: `shop`, `store`, `patch`, `fields`, `plain`, `fault`, `error`, `listing`, `send`, `api`, `engine`, `mock`,
+//! `prestashop`, `shopify`, `woocommerce`.
 
 mod api;
 mod engine;
@@ -12,9 +13,12 @@ mod listing;
 mod mock;
 mod patch;
 mod plain;
+mod prestashop;
 mod send;
 mod shop;
+mod shopify;
 mod store;
+mod woocommerce;
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,7 +36,9 @@ pub use patch::{Field, Patch, Picture, ProductOption, Status, Texts, Variant};
 pub use plain::plain;
 pub use send::{Body, Calls, Http, Reply, Request, Transport};
 pub use shop::Shop;
+pub use shopify::{SHOPIFY_QUERIES, ShopifyQuery};
 pub use store::{Credentials, DEFAULT_STORE, Store};
+pub use woocommerce::Item;
 
 use crate::{
     chain::{AllServices, Policy, Provider, Service},
@@ -47,6 +53,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 pub struct Shops {
     http: Arc<Http>,
     shopify: Service<dyn Transport>,
+    shopify_known: Arc<shopify::Known>,
     woocommerce: Service<dyn Transport>,
     prestashop: Service<dyn Transport>,
     stores: Vec<Store>,
@@ -63,10 +70,13 @@ impl Shops {
                 .sharing(shared, config.pace.limits(Name::Publication))
         };
         Ok(Self {
-            http,
-            shopify: service(None),
-            woocommerce: service(None),
-            prestashop: service(None),
+            http: Arc::clone(&http),
+            shopify: service(Some(Arc::new(shopify::Shopify::new(Arc::clone(&http))))),
+            shopify_known: Arc::new(shopify::Known::new(
+                config.value(Name::Publication, "SHOPIFY_API_VERSION").unwrap_or(shopify::VERSION).to_owned(),
+            )),
+            woocommerce: service(Some(Arc::new(woocommerce::Rest::new(Arc::clone(&http))))),
+            prestashop: service(Some(Arc::new(prestashop::PrestaShop::new(Arc::clone(&http))))),
             stores: store::of_environment(config),
         })
     }
@@ -122,23 +132,45 @@ impl Shops {
         tested.await.map_err(|error| store.redacted(error))
     }
 
+    /// Carries out many orders at one store within one attempt: the outcomes are in their order, each its own. Shops that take many
+    /// products in a call get them so.
+    ///
+    /// # Errors
+    /// [`ProviderError::Misconfigured`] for an address that is never asked.
+    pub async fn carry_out_all(
+        &self,
+        store: &Store,
+        policy: Policy<'_>,
+        items: &mut [Item<'_>],
+    ) -> Result<Vec<Result<Publication, PublishError>>, ProviderError> {
+        if store.shop() == Shop::Woocommerce {
+            let api = woocommerce::WooCommerce::new(Calls::new(&self.woocommerce, store, policy));
+            return Ok(woocommerce::bulk(&api, items).await);
+        }
+        let api = self.open(store, policy)?;
+        let mut outcomes = Vec::with_capacity(items.len());
+        for item in items {
+            outcomes.push(carry_out(&*api, item.order, &mut item.desk).await);
+        }
+        Ok(outcomes)
+    }
+
     /// A store for the calls of one attempt, whatever the mode is.
     ///
     /// # Errors
     /// [`ProviderError::Misconfigured`] for an address that is never asked.
     pub fn open<'a>(&'a self, store: &'a Store, policy: Policy<'a>) -> Result<Box<dyn StoreApi + 'a>, ProviderError> {
-        let service = match store.shop() {
-            Shop::Shopify => &self.shopify,
-            Shop::Woocommerce => &self.woocommerce,
-            Shop::Prestashop => &self.prestashop,
-        };
-        let calls = Calls::new(service, store, policy);
-        let shop = calls.store.shop();
-        Err(ProviderError::Held {
-            service: shop.name(),
-            hold: Hold::NotConfigured,
-            message: format!("{shop} cannot be asked"),
-            retry_in: Duration::from_secs(60),
+        if let Some(message) = self.http.refusal(store) {
+            return Err(ProviderError::Misconfigured { service: store.shop().name(), message });
+        }
+        let calls = |service: &'a Service<dyn Transport>| Calls::new(service, store, policy);
+        Ok(match store.shop() {
+            Shop::Shopify => {
+                let known = Arc::clone(&self.shopify_known);
+                Box::new(shopify::ShopifyStore::new(calls(&self.shopify), known))
+            }
+            Shop::Woocommerce => Box::new(woocommerce::WooCommerce::new(calls(&self.woocommerce))),
+            Shop::Prestashop => Box::new(prestashop::Presta::new(calls(&self.prestashop))),
         })
     }
 }

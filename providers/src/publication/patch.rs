@@ -94,9 +94,10 @@ pub struct Patch {
     pub seo_description: Field<String>,
     /// The last part of the product's address.
     pub slug: Field<String>,
-    /// What it costs when it is not reduced.
+    /// What customers pay when it is not reduced. PrestaShop keeps prices without tax: where the tax is not known, as for a product without
+    /// tax group, this is written as the one without.
     pub price: Field<Price>,
-    /// What it costs while it is reduced; less than the price.
+    /// What they pay while it is reduced; less than the price.
     pub sale_price: Field<Price>,
     /// How many can be sold; cleared: it is not counted.
     pub stock: Field<i64>,

@@ -64,6 +64,13 @@ pub enum Body {
         /// What is in it.
         bytes: Bytes,
     },
+    /// Bytes to an address that the store gave for them; the request's path is the whole of it.
+    Upload {
+        /// What the store wants with them.
+        headers: Vec<(String, String)>,
+        /// What is uploaded.
+        bytes: Bytes,
+    },
 }
 
 /// What a store answered.
@@ -259,6 +266,10 @@ impl Http {
         if let Some(message) = self.refusal(store) {
             return Err(ProviderError::Misconfigured { service, message });
         }
+        // An address that the store itself gave is not the one that was looked at.
+        if !store.trusted && url.origin() != store.url.origin() {
+            self.guard.check(&url).map_err(|refused| ProviderError::Misconfigured { service, message: refused.0 })?;
+        }
         let client = if store.trusted { &self.open } else { &self.guarded };
         let mut call = client.request(request.method.clone(), url).headers(headers).timeout(request.timeout);
         call = match &request.body {
@@ -268,8 +279,11 @@ impl Http {
                 let file = reqwest::multipart::Part::stream(bytes.clone()).file_name(name.clone());
                 call.multipart(reqwest::multipart::Form::new().part(*part, file))
             }
+            // The transport has put its headers in.
+            Body::Upload { bytes, .. } => call.body(bytes.clone()),
         };
-        let what = || format!("{} {}", request.method, request.path);
+        // Without what an address to upload to has for its signature.
+        let what = || format!("{} {}", request.method, request.path.split('?').next().unwrap_or_default());
         let mut response = call.send().await.map_err(|error| failure(service, request, &what(), &error))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let mut body = Vec::new();

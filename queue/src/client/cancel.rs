@@ -1,6 +1,6 @@
 //! Cancels jobs.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::borrow::Cow;
 
 use async_recursion::async_recursion as boxed;
 
@@ -8,8 +8,8 @@ use super::Client;
 use crate::{
     keys,
     model::{
-        claim_name::ClaimName, error::Error, finished::Finished, history::History, id::JobId, new_job::NewJob,
-        record::indexed, state::State, view::JobView,
+        claim_name::ClaimName, error::Error, finished::Finished, history::History, id::JobId, record::indexed,
+        state::State, view::JobView,
     },
     scripts::{
         self,
@@ -20,18 +20,6 @@ use crate::{
 /// How often cancelling and retrying look again when the job has moved meanwhile.
 pub(super) const TRIES: u32 = 20;
 
-type Says = dyn Fn(&JobView) -> Option<NewJob> + Send + Sync;
-
-/// What is pushed when a job was cancelled.
-#[derive(Clone, Default)]
-pub(crate) struct FollowUp(pub(super) Option<Arc<Says>>);
-
-impl fmt::Debug for FollowUp {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(if self.0.is_some() { "FollowUp" } else { "Nothing" })
-    }
-}
-
 impl Client {
     /// Cancels a job that has not finished. A running one is told to stop and may still be `running` in the answer. What
     /// [follows](Client::with_follow_up) is pushed then; where that fails, it does not follow.
@@ -41,7 +29,7 @@ impl Client {
     #[boxed]
     pub async fn cancel(&self, id: JobId) -> Result<JobView, Error> {
         let view = self.cancelled(id).await?;
-        if let Some(next) = self.follow_up.0.as_ref().and_then(|says| says(&view))
+        if let Some(next) = self.follow_up.of(&view)
             && let Err(error) = self.push(&next).await
         {
             tracing::warn!(job.id = %id, kind = next.kind, %error, "what is to follow the end of a cancelled job is not pushed");

@@ -1,6 +1,6 @@
 //! The client: pushes jobs, finds them, waits for them, cancels and retries them.
 //!
-//! Order, lowest first: `directory`, `pusher`, `events`, `server`, `look`, `watch`, `follow`, `index`, `push`, `cancel`, `unique`,
+//! Order, lowest first: `directory`, `pusher`, `events`, `follow_up`, `server`, `look`, `watch`, `follow`, `index`, `push`, `cancel`, `unique`,
 //! `fixed`, `idempotency`, `retry`, `replace`, `list`, `queues`, `dead`, `unrecorded`.
 
 pub(crate) mod cancel;
@@ -9,6 +9,7 @@ pub(crate) mod directory;
 pub(crate) mod events;
 pub(crate) mod fixed;
 pub(crate) mod follow;
+pub(crate) mod follow_up;
 pub(crate) mod idempotency;
 pub(crate) mod index;
 pub(crate) mod list;
@@ -34,7 +35,7 @@ use std::{
 
 use fleet::Clock;
 
-use self::{cancel::FollowUp, directory::Directory, events::Events, pusher::Pusher};
+use self::{directory::Directory, events::Events, follow_up::FollowUp, pusher::Pusher};
 use crate::model::{error::Error, job::Kind, new_job::NewJob, retention::Retention, view::JobView};
 
 /// How long finished jobs are kept in Redis.
@@ -97,7 +98,7 @@ impl Client {
     /// wanted it, also a job that takes its place.
     #[must_use]
     pub fn with_follow_up(self, follow_up: impl Fn(&JobView) -> Option<NewJob> + Send + Sync + 'static) -> Self {
-        Self { follow_up: FollowUp(Some(Arc::new(follow_up))), ..self }
+        Self { follow_up: FollowUp::new(follow_up), ..self }
     }
 
     /// The background tasks of all that share this client's Redis in this process.

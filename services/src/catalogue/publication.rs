@@ -2,8 +2,8 @@
 
 use crate::{
     entry::{Account, Accounts, Entry, Risk},
-    formats::{anything, http_url, is_loopback, is_word, must, prefix, web_url},
-    variable::{Environment, Variable},
+    formats::{anything, http_url, is_loopback, is_word, must, prefix, web_url, word},
+    variable::{Environment, Need, Variable},
 };
 
 pub(super) static ENTRY: Entry = Entry {
@@ -26,9 +26,30 @@ pub(super) static ENTRY: Entry = Entry {
             variables: &[
                 Variable::required("SHOPIFY_STORE_URL", "the shop's permanent address", shopify_url)
                     .example("https://shop.myshopify.com"),
-                Variable::required("SHOPIFY_ACCESS_TOKEN", "its token", |value, _| prefix(value, "shpat_"))
+                Variable::required(
+                    "SHOPIFY_ACCESS_TOKEN",
+                    "its token, where it has one that does not expire; else an app",
+                    |value, _| prefix(value, "shpat_"),
+                )
+                .needed(Need::Unless("SHOPIFY_CLIENT_ID"))
+                .secret()
+                .example("shpat_hushhush"),
+                Variable::optional(
+                    "SHOPIFY_CLIENT_ID",
+                    "an app of the shop's own organisation, by which tokens of 24 hours are had",
+                    word,
+                )
+                .example("4f2b8c1d9e7a6053"),
+                Variable::optional("SHOPIFY_CLIENT_SECRET", "the app's secret", word)
+                    .needed(Need::With("SHOPIFY_CLIENT_ID"))
                     .secret()
-                    .example("shpat_hushhush"),
+                    .example("shpss_hushhush"),
+                Variable::optional(
+                    "SHOPIFY_API_VERSION",
+                    "the version of the Admin API that is asked",
+                    shopify_version,
+                )
+                .default("2026-10"),
             ],
         },
         Account {
@@ -61,6 +82,15 @@ fn shopify_url(value: &str, _: &Environment<'_>) -> Option<String> {
         is_loopback(host) || (url.scheme() == "https" && host.ends_with(".myshopify.com"))
     });
     must(good, "must be the shop's permanent address, https://NAME.myshopify.com")
+}
+
+/// Shopify makes one each quarter.
+fn shopify_version(value: &str, _: &Environment<'_>) -> Option<String> {
+    let month = value
+        .strip_prefix("20")
+        .and_then(|rest| rest.get(2..))
+        .filter(|_| value.as_bytes()[2..4].iter().all(u8::is_ascii_digit));
+    must(matches!(month, Some("-01" | "-04" | "-07" | "-10")), "must be a version such as 2026-10")
 }
 
 fn presta_key(value: &str, _: &Environment<'_>) -> Option<String> {

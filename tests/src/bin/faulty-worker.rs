@@ -145,7 +145,7 @@ impl Handler for Visit {
     type Output = Seen;
     const COLLECTION: &'static str = "visits";
 
-    fn concurrency_key(&self) -> Option<String> {
+    fn concurrency_key(&self, _providers: &providers::Providers) -> Option<String> {
         Some(format!("visit:{}", self.shop))
     }
 

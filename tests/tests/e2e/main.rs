@@ -36,6 +36,7 @@ mod outage;
 mod packaging;
 mod poison;
 mod prices;
+mod publication;
 mod receipts;
 mod redis_outage;
 mod refusing_redis;

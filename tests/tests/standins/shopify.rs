@@ -10,7 +10,8 @@ use crate::client;
 
 const TOKEN: &str = "shpat_test";
 const SET: &str = "mutation P($i: ProductSetIdentifiers, $in: ProductSetInput!) { productSet(identifier:$i, input:$in, synchronous:true) {
-  product { id handle status variants(first:5){nodes{id sku inventoryItem{id}}} } userErrors { code field message } } }";
+  product { id handle status media(first:5){nodes{id}} variants(first:5){nodes{id sku price inventoryItem{id sku}}} }
+  userErrors { code field message } } }";
 const FIND: &str = "query F($i: ProductIdentifierInput!) { productByIdentifier(identifier: $i) { id handle } }";
 
 async fn ask(shop: &Shopify, query: &str, variables: Value) -> Value {
@@ -44,7 +45,7 @@ async fn a_product_is_set_found_set_again_and_published() {
     let product = &again["data"]["productSet"]["product"];
     assert_eq!((&product["id"], &product["variants"]["nodes"][0]["price"]), (&id, &json!("9.90")));
     assert_ne!(product["media"]["nodes"][0]["id"], file, "the same source is another file");
-    assert_eq!(again["extensions"]["cost"]["throttleStatus"]["restoreRate"], 100);
+    assert_eq!(again["extensions"]["cost"]["throttleStatus"]["restoreRate"], 100.0);
     assert_eq!((shop.n_created("mug-12"), shop.n_updated("mug-12"), shop.faults().n_answered("mug-12")), (1, 1, 2));
 
     let publications = ask(&shop, "{ publications(first: 20) { nodes { id catalog { title } } } }", json!({})).await;

@@ -1,5 +1,7 @@
 //! A shop with WooCommerce.
 
+mod rows;
+
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tests::standins::{
@@ -83,10 +85,10 @@ async fn what_woocommerce_refuses_is_refused() {
         let (status, refused) = answer(call(&shop, Method::POST, "/products").json(&product)).await;
         assert_eq!((status, &refused["code"]), (400, &json!(code)), "{product}");
     }
-    let form = call(&shop, Method::POST, "/products").body("name=Mug");
-    assert_eq!(answer(form).await.1["code"], "rest_invalid_json");
+    let broken = call(&shop, Method::POST, "/products").header("content-type", "application/json").body("name=Mug");
+    assert_eq!(answer(broken).await.1["code"], "rest_invalid_json");
     let stranger = client().get(format!("{}/wp-json/wc/v3/products", shop.url())).basic_auth("ck_other", Some(SECRET));
-    assert_eq!(answer(stranger).await.1["code"], "woocommerce_rest_authentication_error");
+    assert_eq!(answer(stranger).await.1["code"], "woocommerce_rest_cannot_view");
     assert_eq!(answer(call(&shop, Method::GET, "/nothing")).await.1["code"], "rest_no_route");
     assert_eq!(answer(call(&shop, Method::GET, "/products?per_page=101")).await.0, 400);
     assert_eq!(shop.n_created("A"), 0);

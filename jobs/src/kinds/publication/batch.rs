@@ -5,16 +5,20 @@ use std::collections::BTreeMap;
 
 use api::FieldError;
 use futures::{StreamExt, stream};
+use providers::publication::{Desk, Item, PublicationStatus};
 use queue::Job;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use services::Name;
 use store::BatchItem;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::{Publication, PublicationResult};
-use crate::handler::{Context, Done, Handler, JobError};
+use super::{Prepared, Publication, PublicationResult, failed};
+use crate::{
+    handler::{Context, Done, Handler, JobError},
+    stores,
+};
 
 /// Products that are written at a time: as many calls as small shops take.
 const AT_A_TIME: usize = 2;
@@ -22,8 +26,8 @@ const AT_A_TIME: usize = 2;
 pub const PART: usize = 100;
 /// So many failures are told in the result; all of them are counted.
 const MOST_FAILURES: usize = 100;
-/// What came of so many products is noted together.
-const NOTED_TOGETHER: usize = 20;
+/// What is remembered of so many products is read at a time.
+const READ_TOGETHER: usize = 16;
 /// So often a product is tried that failed for no fault of its own, a while between.
 const MOST_TRIES: u32 = 6;
 const TRY_AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
@@ -183,72 +187,119 @@ impl PublicationBatch {
                 None => to_do.push((at, item.line, publication)),
             }
         }
-        let mut under_way = stream::iter(to_do)
-            .map(|(at, line, publication)| async move {
-                let sku = publication.sku.clone();
-                (at, line, sku, one(publication, context).await)
-            })
-            .buffer_unordered(AT_A_TIME);
-        let mut fresh: Vec<(usize, String)> = Vec::new();
         let (mut stopped, mut again) = (None, None);
-        while let Some((at, line, sku, outcome)) = under_way.next().await {
-            match outcome {
-                Ok(outcome) => {
-                    fresh.push((at, json!(outcome).to_string()));
-                    all.push((line, sku, outcome));
-                }
-                Err(JobError::Retry { message, .. }) => {
-                    let tries = so_far.tries.entry(line).or_default();
-                    *tries += 1;
-                    if *tries >= MOST_TRIES {
-                        let outcome = Outcome::Failed { failed: message };
-                        fresh.push((at, json!(outcome).to_string()));
-                        all.push((line, sku, outcome));
-                    } else {
-                        again = Some(message);
-                    }
-                }
-                // What holds one up holds up all others.
-                Err(error) => stopped = Some(error),
-            }
-            if fresh.len() >= NOTED_TOGETHER {
-                self.note(context, part, &mut fresh).await?;
-            }
-            if stopped.is_some() {
-                break;
-            }
+        let mut to_do = to_do.into_iter().peekable();
+        while to_do.peek().is_some() && stopped.is_none() {
             if Instant::now() >= until {
                 let message = format!("part {part} is under way");
                 stopped = Some(JobError::Snooze { code: "goes_on", message, after: MAKE_ROOM });
                 break;
             }
+            let some: Vec<(usize, u32, Publication)> = to_do.by_ref().take(PART).collect();
+            let outcomes = self.together(context, &some).await?;
+            let mut fresh = Vec::with_capacity(some.len());
+            for ((at, line, publication), outcome) in some.into_iter().zip(outcomes) {
+                let outcome = match outcome {
+                    Ok(outcome) => outcome,
+                    Err(JobError::Retry { message, .. }) => {
+                        let tries = so_far.tries.entry(line).or_default();
+                        *tries += 1;
+                        if *tries < MOST_TRIES {
+                            again = Some(message);
+                            continue;
+                        }
+                        Outcome::Failed { failed: message }
+                    }
+                    // What holds one up may hold up others.
+                    Err(error) => {
+                        stopped = Some(error);
+                        continue;
+                    }
+                };
+                fresh.push((at, json!(outcome).to_string()));
+                all.push((line, publication.sku, outcome));
+            }
+            self.note(context, part, &fresh).await?;
         }
-        drop(under_way);
-        self.note(context, part, &mut fresh).await?;
         let again = again.map(|message| JobError::Snooze { code: "some_failed", message, after: TRY_AGAIN });
         stopped.or(again).map_or(Ok(all), Err)
     }
 
-    async fn note(&self, context: &Context, part: u32, fresh: &mut Vec<(usize, String)>) -> Result<(), JobError> {
-        if let Some(store) = &context.store {
-            store.note_outcomes(&self.batch, part, fresh).await.map_err(|error| away(&error))?;
+    /// Products that are brought together, each with what came of it.
+    async fn together(
+        &self,
+        context: &Context,
+        publications: &[(usize, u32, Publication)],
+    ) -> Result<Vec<Result<Outcome, JobError>>, JobError> {
+        if !context.providers.publication.is_real() {
+            let one = |(_, _, publication): &(usize, u32, Publication)| one(publication.clone(), context);
+            return Ok(stream::iter(publications.iter().map(one)).buffered(AT_A_TIME).collect().await);
         }
-        fresh.clear();
-        Ok(())
+        let name = Some(self.store.as_str());
+        let store = &stores::open(context, name, None).await?;
+        let prepare = |(_, _, publication): &(usize, u32, Publication)| {
+            let publication = publication.clone();
+            async move { (publication.prepared(store, context).await, publication) }
+        };
+        let prepared: Vec<_> = stream::iter(publications.iter().map(prepare)).buffered(READ_TOGETHER).collect().await;
+        let job = context.job_id.to_string();
+        let mut items = Vec::with_capacity(prepared.len());
+        let mut outcomes: Vec<Option<Result<Outcome, JobError>>> = Vec::with_capacity(prepared.len());
+        for (prepared, publication) in &prepared {
+            match prepared {
+                Ok(Prepared { notes, listing, patch }) => {
+                    let order = publication.order(&job, patch);
+                    items.push(Item { order, desk: Desk::new(listing.clone(), notes) });
+                    outcomes.push(None);
+                }
+                Err(error) => outcomes.push(Some(outcome_of(failed(error, context, store, &publication.sku).await))),
+            }
+        }
+        let done = context.providers.publication.carry_out_all(store, context.policy(), &mut items).await?;
+        let mut done = done.into_iter();
+        let mut all = Vec::with_capacity(prepared.len());
+        for (known, (_, publication)) in outcomes.into_iter().zip(&prepared) {
+            let outcome = match known {
+                Some(known) => known,
+                None => match done.next() {
+                    Some(Ok(published)) => Ok(Outcome::Done { status: name_of(published.status) }),
+                    Some(Err(error)) => outcome_of(failed(&error, context, store, &publication.sku).await),
+                    None => {
+                        let message = "nothing came of it".to_owned();
+                        Err(JobError::Retry { code: "unanswered", message, after: None })
+                    }
+                },
+            };
+            all.push(outcome);
+        }
+        Ok(all)
+    }
+
+    async fn note(&self, context: &Context, part: u32, fresh: &[(usize, String)]) -> Result<(), JobError> {
+        let Some(store) = &context.store else { return Ok(()) };
+        store.note_outcomes(&self.batch, part, fresh).await.map_err(|error| away(&error))
     }
 }
 
 /// One product, as a job of its own would bring it.
 async fn one(publication: Publication, context: &Context) -> Result<Outcome, JobError> {
     match publication.run(context).await {
-        Ok(Done { result: PublicationResult { status, .. }, .. }) => {
-            let status = serde_json::to_value(status).ok();
-            let status = status.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
-            Ok(Outcome::Done { status })
-        }
-        Err(JobError::Fatal { message, .. }) => Ok(Outcome::Failed { failed: message }),
-        Err(error) => Err(error),
+        Ok(Done { result: PublicationResult { status, .. }, .. }) => Ok(Outcome::Done { status: name_of(status) }),
+        Err(error) => outcome_of(error),
     }
+}
+
+/// Refused for good, or to be tried again.
+fn outcome_of(error: JobError) -> Result<Outcome, JobError> {
+    match error {
+        JobError::Fatal { message, .. } => Ok(Outcome::Failed { failed: message }),
+        error => Err(error),
+    }
+}
+
+/// As results have it.
+fn name_of(status: PublicationStatus) -> String {
+    json!(status).as_str().unwrap_or_default().to_owned()
 }
 
 fn count(result: &mut BatchResult, outcomes: Vec<(u32, String, Outcome)>) {

@@ -6,6 +6,7 @@ use futures::future::{BoxFuture, FutureExt};
 use providers::publication::{Key, Listing, Notes, PublishError, Store};
 use store::ListingKey;
 
+use super::made_of;
 use crate::handler::Context;
 
 /// Of one product at one store.
@@ -51,8 +52,9 @@ impl Notes for InStore {
         async move {
             let version = self.version();
             if let Some(store) = &self.store {
+                let sources = made_of::sources(&listing.made_of);
                 let listing = serde_json::to_value(listing).map_err(|error| PublishError::Notes(error.to_string()))?;
-                if !store.keep_listing(&self.key, version, &listing).await.map_err(away)? {
+                if !store.keep_listing(&self.key, version, &listing, &sources).await.map_err(away)? {
                     return Err(PublishError::Overtaken(self.key.key.clone()));
                 }
             }

@@ -35,7 +35,15 @@ pub(super) async fn run(job: Publication, context: &Context) -> Result<Done<Publ
             let patch = job.patch(pictures::named(&job));
             let job_id = context.job_id.to_string();
             let key = Key { sku: &job.sku, product_id: &job.product_id };
-            let order = Order { job: &job_id, key, action: job.action, patch: &patch, force: true, now_ms: 0 };
+            let order = Order {
+                job: &job_id,
+                key,
+                action: job.action,
+                patch: &patch,
+                force: true,
+                keep_edits: false,
+                now_ms: 0,
+            };
             let api = mock_store(&account, before);
             let done = carry_out(&*api, order, &mut Desk::new(Listing::default(), &Nothing)).await;
             let done =

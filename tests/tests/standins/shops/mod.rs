@@ -1,5 +1,9 @@
 //! Publishing, driven against the stand-ins of the shops: what `providers::publication` does with one product, without queue and MongoDB.
 
+mod prestashop;
+mod shopify;
+mod woocommerce;
+
 use std::{
     sync::{
         Mutex,
@@ -12,7 +16,9 @@ use fleet::Fleet;
 use futures::future::{BoxFuture, FutureExt};
 use providers::{
     Policy, ProviderError, Providers,
-    publication::{Action, Desk, Key, Listing, Notes, Order, Patch, Publication, PublishError, Shop, Store, carry_out},
+    publication::{
+        Action, Desk, Key, Listing, Notes, Order, Patch, Publication, PublishError, Shop, Store, StoreApi, carry_out,
+    },
 };
 use services::Config;
 use tests::standins::{Fault, Faults};
@@ -66,6 +72,11 @@ impl Till {
         self.memory.0.lock().unwrap().clone()
     }
 
+    /// The store's interface, as one attempt has it.
+    pub fn api<'a>(&'a self, policy: Policy<'a>) -> Box<dyn StoreApi + 'a> {
+        self.providers.publication.open(&self.store, policy).unwrap()
+    }
+
     /// One run of the job `job`.
     pub async fn run(
         &self,
@@ -79,9 +90,16 @@ impl Till {
         let api = self.providers.publication.open(&self.store, policy)?;
         let key = Key { sku: &self.sku, product_id: "p-12" };
         let now_ms = self.now_ms.load(Ordering::Relaxed);
-        let order = Order { job, key, action, patch, force, now_ms };
+        let order = Order { job, key, action, patch, force, keep_edits: false, now_ms };
         let mut desk = Desk::new(self.listing(), &self.memory);
         carry_out(&*api, order, &mut desk).await
+    }
+
+    /// Whether the store's credentials are good.
+    pub async fn test(&self) -> Result<(), ProviderError> {
+        let policy =
+            Policy { allow_fallback: false, last_attempt: false, tenant: "default", time: Duration::from_secs(60) };
+        self.providers.publication.open(&self.store, policy)?.test().await
     }
 
     /// Runs the job until it is done or refused, as the queue would; waits pass at once.

@@ -1,0 +1,431 @@
+//! Many products at once: 100 a call where that is safe, one by one where it is not.
+//!
+//! What is new and simple is looked up, made as a draft and shown in batches. All else goes the way of one product, which goes on from
+//! what the batches did: the engine sees what is there. WooCommerce checks nothing in a batch against its schema (an unknown status makes
+//! a live product a draft, W43e), so the bodies are checked here.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    super::{
+        api::{Key, Seen, StoreApi},
+        engine::{
+            Action, Order, Publication, PublicationStatus, carry_out, claim, differing, made, needed, not_superseded,
+            still_coming, told,
+        },
+        error::PublishError,
+        fault::{Fault, Wrong},
+        fields::Fields,
+        listing::{Creating, Desk, Listing, Written},
+        patch::{Field, Patch, Status},
+    },
+    WooCommerce,
+    client::{Client, EDIT, LONG_TIMEOUT, PAGE, not_as_documented},
+    find::{Chosen, choose},
+    read::{id, text},
+    refusals::{refused, unexpected},
+    rest::{Refusal, misconfigured},
+    sign::encoded,
+    texts::{decoded, folded, sku},
+};
+use crate::error::ProviderError;
+
+/// The most that the API takes at once, for look-ups too.
+const MOST: usize = 100;
+/// Of a look-up's SKUs, in bytes of the address: web servers take 8 KiB of it.
+const MOST_SKUS: usize = 6_000;
+
+/// One order of many, with what is remembered of its product.
+pub struct Item<'a> {
+    /// What is ordered.
+    pub order: Order<'a>,
+    /// What is remembered.
+    pub desk: Desk<'a>,
+}
+
+/// One that goes in batches.
+struct Simple {
+    /// Its place among all.
+    at: usize,
+    patch: Patch,
+    wanted: Fields,
+    body: Value,
+}
+
+/// One that was made.
+struct Made {
+    simple: Simple,
+    seen: Seen,
+}
+
+/// Carries out all orders; the outcomes are in their order, each its own.
+pub(in super::super) async fn bulk(
+    api: &WooCommerce<'_>,
+    items: &mut [Item<'_>],
+) -> Vec<Result<Publication, PublishError>> {
+    let mut outcomes: BTreeMap<usize, Result<Publication, PublishError>> = BTreeMap::new();
+    let mut simple = Vec::new();
+    for (at, item) in items.iter().enumerate() {
+        match prepared(api, at, item).await {
+            Ok(Some(one)) => simple.push(one),
+            Ok(None) => {}
+            Err(error) => {
+                outcomes.insert(at, Err(error));
+            }
+        }
+    }
+    for chunk in chunks(simple, items) {
+        in_batches(api, items, chunk, &mut outcomes).await;
+    }
+    for (at, item) in items.iter_mut().enumerate() {
+        if !outcomes.contains_key(&at) {
+            outcomes.insert(at, carry_out(api, item.order, &mut item.desk).await);
+        }
+    }
+    outcomes.into_values().collect()
+}
+
+/// What goes into a batch: a product that was not in the shop, without what takes calls of its own. `None`: it goes its own way.
+async fn prepared(api: &WooCommerce<'_>, at: usize, item: &Item<'_>) -> Result<Option<Simple>, PublishError> {
+    let Item { order, desk } = item;
+    let Listing { external_id, creating, written, .. } = &desk.listing;
+    let is_new = external_id.is_none() && creating.is_none() && written.is_empty();
+    let is_new = is_new && order.action == Action::Publish && !order.key.sku.contains(',');
+    let patch = not_superseded(order, desk).with_prices_of_variants();
+    let is_plain = patch.variants.is_kept()
+        && patch.options.is_kept()
+        && patch.categories.is_kept()
+        && patch.brand.is_kept()
+        && patch.slug.is_kept()
+        && patch.translations.is_empty();
+    if !is_new || !is_plain || needed(&patch).is_err() {
+        return Ok(None);
+    }
+    let wanted = api.normal(order.key, &patch).await?;
+    let body = Value::Object(api.new_body(order.key, &patch).await?);
+    checked(&body)?;
+    Ok(Some(Simple { at, patch, wanted, body }))
+}
+
+/// By 100, and by the length of their SKUs. Two of one SKU by the shop's rules are not in one batch: the second goes its own way.
+fn chunks(simple: Vec<Simple>, items: &[Item<'_>]) -> Vec<Vec<Simple>> {
+    let mut chunks: Vec<Vec<Simple>> = Vec::new();
+    let mut n_bytes = 0;
+    let mut taken = std::collections::BTreeSet::new();
+    for one in simple {
+        let name = items[one.at].order.key.sku;
+        if !taken.insert(folded(name)) {
+            continue;
+        }
+        let n = encoded(name).len() + 3;
+        match chunks.last_mut().filter(|chunk| chunk.len() < MOST && n_bytes + n <= MOST_SKUS) {
+            Some(chunk) => {
+                n_bytes += n;
+                chunk.push(one);
+            }
+            None => {
+                n_bytes = n;
+                chunks.push(vec![one]);
+            }
+        }
+    }
+    chunks
+}
+
+type Outcomes = BTreeMap<usize, Result<Publication, PublishError>>;
+
+async fn in_batches(api: &WooCommerce<'_>, items: &mut [Item<'_>], chunk: Vec<Simple>, outcomes: &mut Outcomes) {
+    let names: Vec<&str> = chunk.iter().map(|one| items[one.at].order.key.sku).collect();
+    let free = match api.client.free(&names).await {
+        Ok(free) => free,
+        // Nobody can be asked now: each would be told the same.
+        Err(error) => return all_failed(chunk.iter().map(|one| one.at), &error, outcomes),
+    };
+    let mut new = Vec::new();
+    for (one, is_free) in chunk.into_iter().zip(free) {
+        if !is_free {
+            continue;
+        }
+        let item = &mut items[one.at];
+        match begin(item, &one.patch).await {
+            Ok(()) => new.push(one),
+            Err(error) => {
+                outcomes.insert(one.at, Err(error));
+            }
+        }
+    }
+    let made = create(api, items, new, outcomes).await;
+    show(api, items, made, outcomes).await;
+}
+
+fn all_failed(places: impl Iterator<Item = usize>, error: &ProviderError, outcomes: &mut Outcomes) {
+    for at in places {
+        outcomes.insert(at, Err(error.clone().into()));
+    }
+}
+
+/// Notes that the product is being made.
+async fn begin(item: &mut Item<'_>, patch: &Patch) -> Result<(), PublishError> {
+    let Item { order, desk } = item;
+    desk.now_ms = order.now_ms;
+    let until_ms = order.now_ms + created_within_ms();
+    desk.listing.creating = Some(Creating { job: order.job.to_owned(), until_ms });
+    desk.listing.to_show = patch.status.set().copied().unwrap_or_default() == Status::Active;
+    claim(*order, patch, desk).await
+}
+
+fn created_within_ms() -> u64 {
+    2 * u64::try_from(LONG_TIMEOUT.as_millis()).unwrap_or(u64::MAX / 4)
+}
+
+async fn create(api: &WooCommerce<'_>, items: &mut [Item<'_>], new: Vec<Simple>, outcomes: &mut Outcomes) -> Vec<Made> {
+    if new.is_empty() {
+        return Vec::new();
+    }
+    let bodies: Vec<&Value> = new.iter().map(|one| &one.body).collect();
+    let answers = match api.client.answers("create", &json!({ "create": bodies }), new.len()).await {
+        Ok(answers) => answers,
+        Err(error) => {
+            for one in new {
+                let Item { order, desk } = &mut items[one.at];
+                let error = match error {
+                    ProviderError::UnknownOutcome { .. } => still_coming(*order, order.now_ms + created_within_ms()),
+                    _ => {
+                        desk.listing.creating = None;
+                        saved(desk, error.clone()).await
+                    }
+                };
+                outcomes.insert(one.at, Err(error));
+            }
+            return Vec::new();
+        }
+    };
+    let mut made = Vec::new();
+    for (one, answer) in new.into_iter().zip(answers) {
+        let Item { order, desk } = &mut items[one.at];
+        desk.listing.creating = None;
+        let failed = match answer {
+            Ok(raw) if is_draft_of(&raw, order.key) => {
+                let seen = api.client.reader(order.key, &Listing::default()).seen(raw);
+                desk.listing.external_id = Some(seen.external_id.clone());
+                desk.listing.made_by_us = true;
+                match desk.save().await {
+                    Ok(()) => {
+                        made.push(Made { simple: one, seen });
+                        continue;
+                    }
+                    Err(error) => error,
+                }
+            }
+            // It is something else than what was sent: the single way looks.
+            Ok(_) => continue,
+            // Taken, in the trash, or made in this moment: the single way finds out.
+            Err(refusal) if is_taken(&refusal) => continue,
+            Err(refusal) => match desk.save().await {
+                Ok(()) => refused(&refusal, ""),
+                Err(error) => error,
+            },
+        };
+        outcomes.insert(one.at, Err(failed));
+    }
+    made
+}
+
+fn is_draft_of(raw: &Value, key: Key<'_>) -> bool {
+    id(raw) != "0" && raw["status"] == "draft" && sku(&decoded(text(raw, "sku"))) == sku(key.sku)
+}
+
+fn is_taken(refusal: &Refusal) -> bool {
+    matches!(refusal.code.as_str(), "product_invalid_sku" | "woocommerce_rest_product_not_created")
+}
+
+async fn saved(desk: &Desk<'_>, error: ProviderError) -> PublishError {
+    desk.save().await.err().unwrap_or_else(|| error.into())
+}
+
+/// Lets customers see those that are complete. Others, as with pictures, go on alone.
+async fn show(api: &WooCommerce<'_>, items: &mut [Item<'_>], made: Vec<Made>, outcomes: &mut Outcomes) {
+    let mut complete = Vec::new();
+    for one in made {
+        let Item { desk, .. } = &mut items[one.simple.at];
+        let contents: Fields = one
+            .simple
+            .wanted
+            .iter()
+            .filter(|(name, _)| *name != "status")
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        if !differing(&one.seen.fields, &contents, api, desk, true).is_empty() {
+            continue;
+        }
+        for (field, sent) in &contents {
+            let shown = one.seen.fields.get(field).unwrap_or(&Value::Null);
+            desk.listing.written.insert(field.clone(), Written::new(sent, shown));
+        }
+        complete.push(one);
+    }
+    let (shall, stay): (Vec<Made>, Vec<Made>) =
+        complete.into_iter().partition(|one| items[one.simple.at].desk.listing.to_show);
+    for one in stay {
+        finish(items, one, outcomes).await;
+    }
+    if shall.is_empty() {
+        return;
+    }
+    let updates: Vec<Value> =
+        shall.iter().map(|one| json!({ "id": one.seen.raw["id"], "status": "publish" })).collect();
+    let answers = match api.client.answers("update", &json!({ "update": updates }), shall.len()).await {
+        Ok(answers) => answers,
+        Err(error) => {
+            for one in shall {
+                let error = saved(&items[one.simple.at].desk, error.clone()).await;
+                outcomes.insert(one.simple.at, Err(error));
+            }
+            return;
+        }
+    };
+    for (mut one, answer) in shall.into_iter().zip(answers) {
+        let Item { order, desk } = &mut items[one.simple.at];
+        // What is not shown now is shown, or refused, alone.
+        let Ok(raw) = answer else { continue };
+        if raw["status"] != "publish" || id(&raw) != one.seen.external_id {
+            continue;
+        }
+        one.seen = api.client.reader(order.key, &desk.listing).seen(raw);
+        desk.listing.to_show = false;
+        finish(items, one, outcomes).await;
+    }
+}
+
+async fn finish(items: &mut [Item<'_>], one: Made, outcomes: &mut Outcomes) {
+    let Made { simple, seen } = one;
+    let desk = &items[simple.at].desk;
+    let outcome = match desk.save().await {
+        Ok(()) => {
+            let was = [("status".to_owned(), Value::Null)].into();
+            let changes = made(&was, &seen.fields, &simple.wanted, true);
+            let status = if seen.visible { PublicationStatus::Published } else { PublicationStatus::Draft };
+            Ok(told(status, &seen, changes))
+        }
+        Err(error) => Err(error),
+    };
+    outcomes.insert(simple.at, outcome);
+}
+
+impl Client<'_> {
+    /// Which of these SKUs the shop does not have; one that is not certain is none. What is in the trash comes to light when it is made.
+    async fn free(&self, skus: &[&str]) -> Result<Vec<bool>, ProviderError> {
+        let wanted: Vec<String> = skus.iter().map(|name| sku(name)).collect();
+        let (wanted, per_page) = (wanted.join(","), PAGE.to_string());
+        let query = [("sku", wanted.as_str()), ("status", "any"), ("per_page", &per_page), EDIT];
+        let rows = match self.get("/products", &query).await? {
+            Ok(Value::Array(rows)) => rows,
+            Ok(other) => return Err(not_as_documented("/products", &other)),
+            Err(refusal) => return Err(unexpected(&refusal)),
+        };
+        let known: Vec<String> = skus.iter().map(|sku| folded(sku)).collect();
+        let strange = rows.iter().any(|row| !known.contains(&folded(&decoded(text(row, "sku")))));
+        // A full page may have another behind it, and a strange row says that the filter was dropped.
+        if strange || rows.len() >= PAGE {
+            return Ok(vec![false; skus.len()]);
+        }
+        let is_free = |sku: &&str| {
+            let alike: Vec<Value> =
+                rows.iter().filter(|row| folded(&decoded(text(row, "sku"))) == folded(sku)).cloned().collect();
+            matches!(choose(Key { sku, product_id: "" }, &alike), Chosen::Nothing)
+        };
+        Ok(skus.iter().map(is_free).collect())
+    }
+
+    /// What a batch says to each of its items: 200 says nothing of them (W43).
+    async fn answers(&self, part: &str, body: &Value, n: usize) -> Result<Vec<Result<Value, Refusal>>, ProviderError> {
+        let said = self.batch(body).await?;
+        let mut said = said.map_err(|refusal| match refusal.code.as_str() {
+            "woocommerce_rest_request_entity_too_large" => {
+                misconfigured(format!("the shop takes fewer than {MOST} items at once: {}", refusal.message))
+            }
+            _ => unexpected(&refusal),
+        })?;
+        let Value::Array(answers) = said[part].take() else { return Err(unsure(&said)) };
+        if answers.len() != n {
+            return Err(unsure(&Value::Array(answers)));
+        }
+        let read = |answer: Value| match answer.get("error") {
+            Some(error) => Err(serde_json::from_value(error.clone()).unwrap_or_default()),
+            None => Ok(answer),
+        };
+        Ok(answers.into_iter().map(read).collect())
+    }
+}
+
+/// Something was done, and nobody knows what.
+fn unsure(said: &Value) -> ProviderError {
+    let message = not_as_documented("/products/batch", said).to_string();
+    ProviderError::UnknownOutcome { service: super::rest::SHOP, message }
+}
+
+/// The types that the API's schema has, which a batch does not look at.
+fn checked(body: &Value) -> Result<(), PublishError> {
+    let wrong: Vec<Fault> = body
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, value)| !fits(name, value))
+        .map(|(name, value)| Fault::new(name.clone(), Wrong::Said { message: format!("{value} is not of its type") }))
+        .collect();
+    if wrong.is_empty() { Ok(()) } else { Err(PublishError::Refused(wrong)) }
+}
+
+fn fits(name: &str, value: &Value) -> bool {
+    match name {
+        "name" | "sku" | "description" | "short_description" | "slug" | "global_unique_id" => value.is_string(),
+        "regular_price" | "sale_price" | "weight" => value
+            .as_str()
+            .is_some_and(|text| text.is_empty() || text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')),
+        "type" => value == "simple",
+        "status" => value == "draft",
+        "stock_status" => value == "instock",
+        "manage_stock" => value.is_boolean(),
+        "stock_quantity" => value.is_i64() || value.is_u64(),
+        "tags" | "meta_data" => value.as_array().is_some_and(|list| list.iter().all(Value::is_object)),
+        _ => false,
+    }
+}
+
+impl WooCommerce<'_> {
+    /// The body by which a product is made.
+    pub(super) async fn new_body(&self, key: Key<'_>, patch: &Patch) -> Result<Map<String, Value>, PublishError> {
+        let patch = Patch { images: Field::Keep, ..patch.clone() };
+        self.body_of_new(key, &patch).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// W43e.
+    #[test]
+    fn what_a_batch_would_take_wrongly_is_not_sent() {
+        let good = json!({ "name": "A", "sku": "A", "type": "simple", "status": "draft", "regular_price": "12.5", "manage_stock": true,
+            "stock_quantity": -3, "tags": [{ "name": "x" }], "meta_data": [{ "key": "k", "value": "v" }], "weight": "" });
+        checked(&good).unwrap();
+        for (name, value) in [
+            ("status", json!("live")),
+            ("status", json!("publish")),
+            ("stock_quantity", json!("abc")),
+            ("stock_quantity", json!(4.7)),
+            ("regular_price", json!(12.5)),
+            ("regular_price", json!("12,5")),
+            ("name", json!(null)),
+            ("type", json!("variable")),
+            ("unknown", json!(1)),
+        ] {
+            let mut bad = good.clone();
+            bad[name] = value;
+            assert!(checked(&bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Products in stores, in the whole system, against stand-ins of the three shops.
+
+use std::collections::BTreeSet;
+
+use reqwest::{Method, header};
+use serde_json::{Value, json};
+use servers::wait_until;
+use tests::{
+    Answer, JOB_PATIENCE, Options, System,
+    standins::{Fault, openai::OpenAi, prestashop::PrestaShop, shopify::Shopify, woocommerce::WooCommerce},
+};
+
+use crate::{attempts, n_snoozes};
+
+const KEY: &str = "ck_pub";
+const SECRET: &str = "cs_pub";
+const TOKEN: &str = "shpat_pub";
+const PRESTA: &str = "hushhushhushhushhushhushhushhush";
+
+async fn woo() -> WooCommerce {
+    WooCommerce::plain(0, KEY, SECRET).await.unwrap()
+}
+
+fn with_woo(shop: &WooCommerce) -> Options {
+    Options::default()
+        .env("MOCK_MODE_PUBLICATION", "false")
+        .env("BREAKER_OPEN_S", "1")
+        .env("WOO_STORE_URL", shop.url())
+        .env("WOO_CONSUMER_KEY", KEY)
+        .env("WOO_CONSUMER_SECRET", SECRET)
+}
+
+fn cup(sku: &str) -> Value {
+    json!({ "product_id": "CUP", "sku": sku, "title": "Tasse « Étoile »", "description_html": "<p>Red.</p>",
+        "price": { "amount": "12.50", "currency": "EUR" } })
+}
+
+/// The payload with these fields besides.
+fn with(payload: &Value, fields: &Value) -> Value {
+    let mut payload = payload.clone();
+    payload.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    payload
+}
+
+/// Runs one job to its end, which is a success.
+async fn done(system: &System, payload: Value) -> Value {
+    let id = system.post_job("publication", payload).await;
+    let job = system.wait_job(&id).await;
+    assert_eq!(job["state"], "succeeded", "{job}");
+    job["result"].clone()
+}
+
+/// Why a job died.
+fn last_error(job: &Value) -> String {
+    attempts(job).last().unwrap()["error"]["message"].as_str().unwrap_or_default().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_product_is_made_changed_and_left_alone_in_each_shop() {
+    let (woo, presta) = (woo().await, PrestaShop::start(0, PRESTA).await.unwrap());
+    let shopify = Shopify::start(0, TOKEN).await.unwrap();
+    let options = with_woo(&woo)
+        .env("PRESTA_STORE_URL", presta.url())
+        .env("PRESTA_API_KEY", PRESTA)
+        .env("SHOPIFY_STORE_URL", shopify.url())
+        .env("SHOPIFY_ACCESS_TOKEN", TOKEN);
+    let system = System::start(options.workers(2)).await;
+    for shop in ["woocommerce", "prestashop", "shopify"] {
+        let of = |fields: Value| with(&json!({ "product_id": "CUP", "sku": "CUP-1", "shop": shop }), &fields);
+        let dry = done(&system, with(&cup("CUP-1"), &json!({ "shop": shop, "action": "dry_run" }))).await;
+        assert_eq!((&dry["status"], &dry["external_id"]), (&json!("published"), &Value::Null), "{shop}: {dry}");
+        let made = done(&system, with(&cup("CUP-1"), &json!({ "shop": shop, "stock": 4 }))).await;
+        assert_eq!((&made["status"], &made["published"]), (&json!("published"), &json!(true)), "{shop}: {made}");
+        assert!(made["verified_at"].is_string() && made["url"].is_string(), "{shop}: {made}");
+
+        let again = done(&system, with(&cup("CUP-1"), &json!({ "shop": shop, "stock": 4 }))).await;
+        assert_eq!((&again["status"], &again["changes"]), (&json!("unchanged"), &json!([])), "{shop}: {again}");
+        assert_eq!(again["external_id"], made["external_id"], "{shop}");
+
+        let dearer = done(&system, of(json!({ "price": { "amount": "13.00", "currency": "EUR" } }))).await;
+        assert_eq!(
+            dearer["changes"],
+            json!([{ "field": "price", "was": "12.5", "becomes": "13" }]),
+            "{shop}: {dearer}"
+        );
+        let fewer = done(&system, of(json!({ "stock": 3 }))).await;
+        assert_eq!(fewer["changes"], json!([{ "field": "stock", "was": 4, "becomes": 3 }]), "{shop}: {fewer}");
+
+        let verified = done(&system, of(json!({ "action": "verify" }))).await;
+        assert_eq!(verified["status"], "unchanged", "{shop}: {verified}");
+        let hidden = done(&system, of(json!({ "action": "unpublish" }))).await;
+        assert_eq!(
+            (&hidden["status"], &hidden["published"]),
+            (&json!("unpublished"), &json!(false)),
+            "{shop}: {hidden}"
+        );
+        let shown = done(&system, of(json!({ "status": "active" }))).await;
+        assert_eq!((&shown["status"], &shown["published"]), (&json!("published"), &json!(true)), "{shop}: {shown}");
+    }
+    let known = system.get("/api/products/CUP").await.body;
+    let stores: BTreeSet<&str> =
+        known["stores"].as_array().unwrap().iter().filter_map(|at| at["shop"].as_str()).collect();
+    assert_eq!(stores.into_iter().collect::<Vec<_>>(), ["prestashop", "shopify", "woocommerce"], "{known}");
+    for shop in ["woocommerce", "prestashop", "shopify"] {
+        let gone = json!({ "product_id": "CUP", "sku": "CUP-1", "shop": shop, "action": "delete" });
+        let gone = done(&system, gone).await;
+        assert_eq!((&gone["status"], &gone["published"]), (&json!("deleted"), &json!(false)), "{shop}: {gone}");
+    }
+    assert_eq!((woo.products("CUP-1").len(), presta.n_products("CUP-1"), shopify.products().len()), (0, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_of_one_sku_take_effect_in_the_order_of_their_ids_and_run_one_at_a_time() {
+    let shop = woo().await;
+    let system = System::start(with_woo(&shop).workers(2)).await;
+    let jobs: Vec<Value> = (1..=20)
+        .map(|n| {
+            let price = json!({ "amount": format!("{n}.00"), "currency": "EUR" });
+            json!({ "kind": "publication", "payload": with(&cup("CUP-1"), &json!({ "price": price, "tags": [format!("t{n}")] })) })
+        })
+        .collect();
+    let taken = system.post("/api/jobs/batch", &json!({ "jobs": jobs })).await;
+    assert_eq!(taken.body["accepted"], 20, "{}", taken.body);
+    for line in taken.body["results"].as_array().unwrap() {
+        let job = system.wait_job(line["id"].as_str().unwrap()).await;
+        assert_eq!(job["state"], "succeeded", "{job}");
+    }
+    let products = shop.products("CUP-1");
+    assert_eq!((products.len(), shop.n_created("CUP-1")), (1, 1));
+    assert_eq!((&products[0]["regular_price"], &products[0]["tags"][0]["name"]), (&json!("20"), &json!("t20")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_at_any_step_of_a_publication_leaves_one_whole_product() {
+    let shop = woo().await;
+    let mut system = System::start(with_woo(&shop).env("LEASE_S", "2").workers(1)).await;
+    let mut worker = 0;
+    for step in 1..=6 {
+        let sku = format!("CUP-{step}");
+        let before = shop.faults().n_requests();
+        shop.faults().nth(step, Fault::Hang);
+        let payload = with(&cup(&sku), &json!({ "tags": ["a"], "stock": 2 }));
+        let id = system.post_job("publication", payload).await;
+        wait_until("the job has come to this step or its end", JOB_PATIENCE, async || {
+            shop.faults().n_requests() >= before + step || tests::is_finished(&system.job(&id).await)
+        })
+        .await;
+        system.kill_worker(worker);
+        shop.faults().recover();
+        worker = system.start_worker().await;
+        let job = system.wait_job(&id).await;
+        assert_eq!(job["state"], "succeeded", "step {step}: {job}");
+        let products = shop.products(&sku);
+        assert_eq!((products.len(), &products[0]["status"]), (1, &json!("publish")), "step {step}: {products:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_refuses_us_holds_its_jobs_without_using_attempts() {
+    let shop = woo().await;
+    let system = System::start(with_woo(&shop).workers(1)).await;
+    let refused = r#"{"code":"woocommerce_rest_cannot_view","message":"no","data":{"status":401}}"#.to_owned();
+    shop.faults().always(Fault::Status { status: 401, headers: [].into(), body: refused });
+    let id = system.post_job("publication", cup("CUP-1")).await;
+    wait_until("the job is put off", JOB_PATIENCE, async || n_snoozes(&system.job(&id).await) > 0).await;
+    let job = system.job(&id).await;
+    assert_eq!((attempts(&job).len(), &job["state"]), (0, &json!("scheduled")), "{job}");
+    shop.faults().recover();
+    let job = system.wait_job(&id).await;
+    assert_eq!((&job["state"], attempts(&job).len()), (&json!("succeeded"), 1), "{job}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_shop_cannot_hold_is_refused_by_field_in_words() {
+    let shop = woo().await;
+    shop.plant(&json!({ "name": "Café", "sku": "CAFÉ9", "regular_price": "1" }));
+    let system = System::start(with_woo(&shop).workers(1)).await;
+    for (payload, words) in [
+        (cup("CAFE9"), "the shop takes it for that of another product"),
+        (cup("a%41b"), "sku"),
+        (
+            json!({ "product_id": "CUP", "sku": "NEW-1", "price": { "amount": "1", "currency": "EUR" } }),
+            "title: is needed",
+        ),
+        (with(&cup("CUP-1"), &json!({ "translations": { "de": { "title": "Tasse" } } })), "translations.de"),
+    ] {
+        let id = system.post_job("publication", payload).await;
+        let job = system.wait_job(&id).await;
+        assert_eq!((&job["state"], attempts(&job).len()), (&json!("dead"), 1), "{job}");
+        assert!(last_error(&job).contains(words), "{words} in {}", last_error(&job));
+    }
+    assert_eq!(shop.products("CAFÉ9")[0]["name"], "Café", "another product stays as it is");
+    let unknown = system.post_job("publication", with(&cup("CUP-1"), &json!({ "store": "nowhere" }))).await;
+    let unknown = system.wait_job(&unknown).await;
+    assert_eq!(attempts(&unknown)[0]["error"]["code"], "unknown_store", "{unknown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_products_is_one_job_that_goes_on_after_a_kill() {
+    let shop = woo().await;
+    let mut system = System::start(with_woo(&shop).env("LEASE_S", "2").workers(1)).await;
+    let mut lines: Vec<String> = (0..250).map(|n| cup(&format!("CUP-{n:03}")).to_string()).collect();
+    lines.insert(10, "no json".to_owned());
+    let bad = with(&cup("BAD"), &json!({ "translations": { "de": { "title": "Tasse" } } }));
+    lines.push(bad.to_string());
+    let request = system.request(Method::POST, "/api/stores/default/products");
+    let request = request.header(header::CONTENT_TYPE, "application/x-ndjson").body(lines.join("\n"));
+    shop.faults().nth(4, Fault::Hang);
+    let taken = Answer::to(request).await.unwrap();
+    assert_eq!(
+        (taken.status, &taken.body["accepted"], &taken.body["rejected"]),
+        (202, &json!(251), &json!(1)),
+        "{}",
+        taken.body
+    );
+    assert_eq!(taken.body["results"][0]["index"], 10, "{}", taken.body);
+    let id = taken.body["job"]["id"].as_str().unwrap().to_owned();
+    wait_until("the batch is under way", JOB_PATIENCE, async || shop.faults().n_requests() >= 4).await;
+    system.kill_worker(0);
+    shop.faults().recover();
+    system.start_worker().await;
+    let job = system.wait_job(&id).await;
+    assert_eq!(job["state"], "succeeded", "{job}");
+    let result = &job["result"];
+    assert_eq!(
+        (&result["total"], &result["failed"], &result["failures"][0]["sku"]),
+        (&json!(251), &json!(1), &json!("BAD")),
+        "{result}"
+    );
+    assert_eq!(shop.all().len(), 250);
+    let shown = shop.all().iter().filter(|product| product["status"] == "publish").count();
+    assert_eq!(shown, 250);
+    assert!((0..250).all(|n| shop.n_created(&format!("CUP-{n:03}")) == 1), "each was made once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_product_without_texts_and_pictures_has_them_made_and_is_published() {
+    let shop = woo().await;
+    let system = System::start(with_woo(&shop).env("PUBLIC_URL", "https://jobs.example").workers(1)).await;
+    let price = json!({ "amount": "649.00", "currency": "EUR" });
+    let content =
+        json!({ "name": "Vélo « Rivage »", "category": "Vélos", "language": "fr", "features": ["Cadre en acier"] });
+    let asked = json!({ "publication": { "sku": "VELO-1", "price": price }, "content": content });
+    let taken = system.post("/api/products/VELO-1/publish", &asked).await;
+    assert_eq!((taken.status, &taken.body["kind"]), (202, &json!("product")), "{}", taken.body);
+    let job = system.wait_job(taken.body["id"].as_str().unwrap()).await;
+    assert_eq!(job["state"], "succeeded", "{job}");
+    let published = &job["result"]["publication"];
+    assert_eq!((&published["status"], &published["published"]), (&json!("published"), &json!(true)), "{published}");
+    let product = &shop.products("VELO-1")[0];
+    let known = system.get("/api/products/VELO-1").await.body;
+    assert_eq!(known["stores"][0]["external_id"], published["external_id"], "{known}");
+    assert!(known["content"]["result"]["title"].as_str().unwrap().contains("Rivage"), "{known}");
+    assert!(product["name"].as_str().unwrap().contains("Rivage"), "{product}");
+    assert_eq!(product["images"].as_array().unwrap().len(), 1, "{product}");
+
+    let again = system.post("/api/products/VELO-1/publish", &json!({ "publication": { "sku": "VELO-1" } })).await;
+    let again = system.wait_job(again.body["id"].as_str().unwrap()).await;
+    assert_eq!(again["result"]["publication"]["status"], "unchanged", "{again}");
+    let bad = json!({ "publication": { "sku": " ", "action": "delete" }, "image": { "name": "" } });
+    let bad = system.post("/api/products/VELO-1/publish", &bad).await;
+    let pointers: BTreeSet<&str> =
+        bad.body["errors"].as_array().unwrap().iter().filter_map(|error| error["pointer"].as_str()).collect();
+    assert!(bad.status == 422 && pointers.contains("/image/name"), "{}", bad.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_published_of_a_template_is_published_again_unless_it_was_edited() {
+    let (shop, openai) = (woo().await, OpenAi::start("sk-pub", "gpt-pub").await.unwrap());
+    openai.faults().always(Fault::status(401));
+    let options = with_woo(&shop)
+        .env("MOCK_MODE_AI", "false")
+        .env("OPENAI_API_KEY", "sk-pub")
+        .env("OPENAI_BASE_URL", openai.url())
+        .env("OPENAI_MODEL", "gpt-pub")
+        .env("HEAL_PER_MIN", "6000");
+    let system = System::start(options.workers(1)).await;
+    let price = json!({ "amount": "9.00", "currency": "EUR" });
+    for id in ["LAMP-1", "LAMP-2"] {
+        let content =
+            json!({ "name": format!("Lampe {id}"), "category": "Lampes", "language": "fr", "features": ["Bois"] });
+        let asked = json!({ "publication": { "sku": id, "price": price, "images": [] }, "content": content });
+        let taken = system.post(&format!("/api/products/{id}/publish"), &asked).await;
+        let job = system.wait_job(taken.body["id"].as_str().unwrap()).await;
+        assert_eq!(job["state"], "succeeded", "{job}");
+    }
+    let known = system.get("/api/products/LAMP-1").await.body;
+    assert_eq!(known["content"]["degraded"], true, "{known}");
+    let text = |sku: &str| shop.products(sku)[0]["description"].as_str().unwrap().to_owned();
+    let template = text("LAMP-1");
+    let edited = shop.products("LAMP-2")[0]["id"].as_u64().unwrap();
+    shop.edit(edited, &json!({ "description": "<p>By hand.</p>" }));
+    openai.faults().recover();
+    wait_until("the real text is published", JOB_PATIENCE, async || text("LAMP-1") != template).await;
+    wait_until("both texts are healed", JOB_PATIENCE, async || {
+        system.get("/api/products/LAMP-2").await.body["content"]["degraded"] == false
+    })
+    .await;
+    wait_until("both products were looked at again", JOB_PATIENCE, async || {
+        let jobs = system.get("/api/jobs?kind=publication&state=succeeded").await.body;
+        jobs["items"].as_array().is_some_and(|jobs| jobs.len() == 4)
+    })
+    .await;
+    assert_eq!(text("LAMP-2"), "<p>By hand.</p>");
+}
