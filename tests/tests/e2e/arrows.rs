@@ -55,7 +55,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
         ],
     ),
 ];
-const STARTS_SERVERS: [&str; 7] = ["fleet", "jobs", "providers", "queue", "schedules", "store", "tests"];
+const STARTS_SERVERS: [&str; 8] = ["fleet", "jobs", "producer", "providers", "queue", "schedules", "store", "tests"];
 /// What they may have for their tests.
 const FOR_TESTS: [&str; 2] = ["servers", "fleet"];
 

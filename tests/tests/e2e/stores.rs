@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use servers::wait_until;
 use services::{Config, Ring};
 use store::{Moment, Store, StoredStore};
-use tests::{Answer, JOB_PATIENCE, Options, System};
+use tests::{Answer, JOB_PATIENCE, Options, System, standins::woocommerce::WooCommerce};
 
 const OLD: &str = "k1:aHVzaGh1c2hodXNoaHVzaGh1c2hodXNoaHVzaGh1c2g=";
 const NEW: &str = "k2:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -197,4 +197,58 @@ async fn a_parked_store_whose_tenant_could_not_be_told_is_told_of_by_the_next_jo
     );
     let mails = async || system.get("/api/emails").await.body["items"].as_array().unwrap().len();
     wait_until("the tenant is told", JOB_PATIENCE, async || mails().await == 1).await;
+}
+
+fn woo_at(url: &str, key: &str, secret: &str) -> Value {
+    let credentials = json!({ "consumer_key": key, "consumer_secret": secret });
+    json!({ "shop": "woocommerce", "url": url, "allow_http": true, "credentials": credentials })
+}
+
+fn mug(sku: &str) -> Value {
+    let price = json!({ "amount": "12.50", "currency": "EUR" });
+    json!({ "product_id": sku, "sku": sku, "store": "main", "title": "Mug", "price": price })
+}
+
+#[tokio::test]
+async fn a_store_is_asked_before_it_is_saved_and_jobs_of_one_that_revokes_its_key_wait_for_another() {
+    let options = Options::default().workers(1).env("ENCRYPTION_KEY", keys());
+    let system =
+        System::start(options.env("MOCK_MODE_PUBLICATION", "false").env("STORE_ALLOW_HOSTS", "127.0.0.1")).await;
+    let shop = WooCommerce::plain(0, "ck_first", "cs_first").await.unwrap();
+    let url = shop.url().to_owned();
+    put(&system, "main", &woo_at(&url, "ck_first", "cs_wrong")).await.assert_problem(422, "store-refused");
+    let nobody = format!("http://127.0.0.1:{}", servers::free_port());
+    put(&system, "main", &woo_at(&nobody, "ck_first", "cs_first")).await.assert_problem(503, "vendor-unavailable");
+    let added = put(&system, "main", &woo_at(&url, "ck_first", "cs_first")).await;
+    assert_eq!(added.status, 201, "{}", added.body);
+    assert!(added.body["tested_at"].is_string(), "{}", added.body);
+    let first = system.post_job("publication", mug("MUG-1")).await;
+    let first = system.wait_job(&first).await;
+    assert_eq!((&first["state"], &first["result"]["status"]), (&json!("succeeded"), &json!("published")), "{first}");
+
+    // The shop takes another key from now on.
+    let port = url.rsplit(':').next().unwrap().parse().unwrap();
+    drop(shop);
+    let mut another = None;
+    wait_until("the port is free again", JOB_PATIENCE, async || {
+        another = WooCommerce::plain(port, "ck_second", "cs_second").await.ok();
+        another.is_some()
+    })
+    .await;
+    let shop = another.unwrap();
+    let second = system.post_job("publication", mug("MUG-2")).await;
+    let parked = async || system.get("/api/stores/main").await.body["parked"].is_object();
+    wait_until("the store is parked", JOB_PATIENCE, parked).await;
+    let tested = system.post("/api/stores/main/test", &json!({})).await;
+    tested.assert_problem(422, "store-refused");
+    let changed = put(&system, "main", &woo_at(&url, "ck_second", "cs_second")).await;
+    assert_eq!((changed.status, &changed.body["parked"]), (200, &Value::Null), "{}", changed.body);
+    let second = system.wait_job(&second).await;
+    assert_eq!(
+        (&second["state"], &second["attempt"]),
+        (&json!("succeeded"), &json!(1)),
+        "no attempt was lost: {second}"
+    );
+    assert!(second["snoozes"]["count"].as_u64().unwrap() >= 1, "{second}");
+    assert_eq!(shop.n_created("MUG-2"), 1);
 }
