@@ -139,8 +139,8 @@ impl Reader<'_> {
         if !known.starts_with("shop:") {
             return known;
         }
-        let sent =
-            self.listing.pictures.iter().find(|picture| picture.external_id.is_none() && has_tag(image, &picture.key));
+        // Sent, and its answer was lost, or sent by another run.
+        let sent = self.listing.pictures.iter().find(|picture| has_tag(image, &picture.key));
         sent.map_or(known, |picture| picture.key.clone())
     }
 
