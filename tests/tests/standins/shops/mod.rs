@@ -90,7 +90,7 @@ impl Till {
         let api = self.providers.publication.open(&self.store, policy)?;
         let key = Key { sku: &self.sku, product_id: "p-12" };
         let now_ms = self.now_ms.load(Ordering::Relaxed);
-        let order = Order { job, key, action, patch, force, now_ms };
+        let order = Order { job, key, action, patch, force, keep_edits: false, now_ms };
         let mut desk = Desk::new(self.listing(), &self.memory);
         carry_out(&*api, order, &mut desk).await
     }

@@ -41,7 +41,7 @@ async fn run(
         .zip(memories)
         .map(|((sku, patch), memory)| {
             let key = Key { sku, product_id: "p-12" };
-            let order = Order { job, key, action: Action::Publish, patch, force: false, now_ms };
+            let order = Order { job, key, action: Action::Publish, patch, force: false, keep_edits: false, now_ms };
             Item { order, desk: Desk::new(memory.0.lock().unwrap().clone(), memory) }
         })
         .collect();
