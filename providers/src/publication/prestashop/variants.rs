@@ -101,7 +101,9 @@ impl Presta<'_> {
             }
             if let Some(sale) = variant.sale_price.change() {
                 let sale = sale.and_then(|sale| money::normal(&sale.amount));
-                if product.reduced(id) != sale {
+                let has_row = |variant| product.reductions.iter().any(|reduction| reduction.variant == variant);
+                // A row of nothing says something only as long as there is one for the product.
+                if product.reduced(id) != sale || (sale.is_none() && has_row(id) && !has_row(0)) {
                     self.reduce(product, id, sale, "variants").await?;
                 }
             }

@@ -107,7 +107,8 @@ async fn a_creation_that_goes_on_after_it_was_given_up_is_waited_for() {
     let (shop, till) = start().await;
     shop.hold();
     // The connection breaks while the shop is at it.
-    let run = till.run("1", Action::Publish, &mug(), false);
+    let patch = mug();
+    let run = till.run("1", Action::Publish, &patch, false);
     let asked = async {
         while shop.n_waiting() == 0 {
             tokio::task::yield_now().await;
