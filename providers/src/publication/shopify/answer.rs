@@ -177,11 +177,11 @@ pub(super) fn user_errors(payload: &Value) -> Vec<UserError> {
 
 /// The same as an error; `Ok` if there is none.
 pub(super) fn taken(payload: &Value) -> Result<(), PublishError> {
-    refused(user_errors(payload))
+    refused(&user_errors(payload))
 }
 
 /// The error that these are.
-pub(super) fn refused(errors: Vec<UserError>) -> Result<(), PublishError> {
+pub(super) fn refused(errors: &[UserError]) -> Result<(), PublishError> {
     /// Of the shop's own troubles, and of products that went away in between: the next run sees.
     const PASSING: [&str; 5] = [
         "GENERIC_ERROR",

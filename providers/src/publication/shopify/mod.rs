@@ -99,7 +99,7 @@ impl<'a> ShopifyStore<'a> {
         if errors.iter().any(|error| error.is("HANDLE_NOT_UNIQUE")) {
             return Ok(None);
         }
-        answer::refused(errors)?;
+        answer::refused(&errors)?;
         let id = payload["product"]["id"].as_str().map(str::to_owned);
         let message = "the creation was answered without a product".to_owned();
         Ok(Some(id.ok_or(ProviderError::UnknownOutcome { service: SERVICE, message })?))

@@ -67,7 +67,7 @@ async fn keyed(
             return Ok(());
         }
         if !has("IDEMPOTENCY_PREVIOUS_ATTEMPT_FAILED") {
-            return answer::refused(errors);
+            return answer::refused(&errors);
         }
     }
     let message = "stock could not be set: each attempt failed in the shop".to_owned();

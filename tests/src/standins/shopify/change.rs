@@ -231,10 +231,11 @@ impl Stock {
 
     pub(super) fn publish(&mut self, id: &Value, input: &Value) -> Answer {
         let id = id.as_str().unwrap_or_default();
+        let publications = [json!(PUBLICATION), json!(gid("Publication", 1))];
         let problem = match (self.products.get(id), self.collections.get(id)) {
             (None, None) => Some("The resource was not found"),
             (Some(product), _) if product["status"] != "ACTIVE" => Some("The product is not active"),
-            _ if input[0]["publicationId"] != PUBLICATION => Some("The publication was not found"),
+            _ if !publications.contains(&input[0]["publicationId"]) => Some("The publication was not found"),
             _ => None,
         };
         if let Some(problem) = problem {
@@ -242,9 +243,9 @@ impl Stock {
         }
         let thing = self.products.get_mut(id).or_else(|| self.collections.get_mut(id));
         if let Some(all) = thing.and_then(|thing| thing["publications"].as_array_mut())
-            && all.is_empty()
+            && !all.contains(&input[0]["publicationId"])
         {
-            all.push(json!(PUBLICATION));
+            all.push(input[0]["publicationId"].clone());
             if id.contains("/Product/") {
                 self.published.push(id.to_owned());
             }

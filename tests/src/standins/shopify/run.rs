@@ -117,7 +117,7 @@ impl Stock {
                 let id = self.products.iter().find(|(_, product)| is_it(product)).map(|(id, _)| json!(id));
                 id.map(|id| self.product(&id)).unwrap_or_default()
             }
-            "productVariants" => paged(self.search_variants(argument("query").as_str().unwrap_or_default()), field)?,
+            "productVariants" => paged(&self.search_variants(argument("query").as_str().unwrap_or_default()), field)?,
             "collectionByIdentifier" => {
                 let handle = &argument("identifier")["handle"];
                 self.collections
@@ -133,10 +133,10 @@ impl Stock {
                     !self.unindexed.contains(id)
                         && collection["title"].as_str().unwrap_or_default().to_lowercase().contains(&title)
                 };
-                paged(self.collections.values().filter(is_found).cloned().collect(), field)?
+                paged(&self.collections.values().filter(is_found).cloned().collect::<Vec<_>>(), field)?
             }
             "translatableResource" => self.translatable(argument("resourceId")),
-            name @ ("locations" | "publications") => paged(list(&self.settings(name)).to_vec(), field)?,
+            name @ ("locations" | "publications") => paged(list(&self.settings(name)), field)?,
             name @ ("shopLocales" | "currentAppInstallation" | "shop") => self.settings(name),
             name => {
                 return Err((
@@ -183,11 +183,11 @@ fn searched(query: &str, name: &str) -> String {
 }
 
 /// A list at the top is paged as those within are.
-fn paged(all: Vec<Value>, field: &Field) -> Answer {
+fn paged(all: &[Value], field: &Field) -> Answer {
     if !field.arguments.contains_key("first") {
         let message = format!("you must provide one of first or last for {}", field.name);
         return Err(("BAD_REQUEST", message));
     }
     let argument = |name: &str| field.arguments.get(name).unwrap_or(&Value::Null);
-    Ok(super::answer::page(&all, argument("first"), argument("after")))
+    Ok(super::answer::page(all, argument("first"), argument("after")))
 }

@@ -87,7 +87,6 @@ impl Stock {
     }
 
     /// The product that an identifier means; `Ok(Err(…))`: one of `userErrors`.
-    #[expect(clippy::type_complexity, reason = "an answer within an answer")]
     fn identified(
         &self,
         identifier: Option<&Value>,
