@@ -14,7 +14,7 @@ use store::BatchItem;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::{Prepared, Publication, PublicationResult, failed};
+use super::{Prepared, Publication, PublicationResult, failed, notes::STORE_AGAIN_AFTER};
 use crate::{
     handler::{Context, Done, Handler, JobError},
     kinds::stores,
@@ -324,7 +324,7 @@ fn count(result: &mut BatchResult, outcomes: Vec<(u32, String, Outcome)>) {
 }
 
 fn away(error: &store::Error) -> JobError {
-    JobError::Snooze { code: "store_unavailable", message: error.to_string(), after: super::STORE_AGAIN_AFTER }
+    JobError::Snooze { code: "store_unavailable", message: error.to_string(), after: STORE_AGAIN_AFTER }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use providers::publication::Field;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{ProductImage, Publication};
+use super::order::{ProductImage, Publication};
 
 /// As it is kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

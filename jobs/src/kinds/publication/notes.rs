@@ -1,6 +1,9 @@
 //! What is remembered of a product at a store: kept in MongoDB before anything that follows is done in the shop.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures::future::{BoxFuture, FutureExt};
 use providers::publication::{Key, Listing, Notes, PublishError, Store};
@@ -8,6 +11,9 @@ use store::ListingKey;
 
 use super::made_of;
 use crate::handler::Context;
+
+/// MongoDB being away is no fault of the job.
+pub(super) const STORE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Of one product at one store.
 pub(super) struct InStore {

@@ -9,7 +9,7 @@ use providers::{
 };
 use url::Url;
 
-use super::{ProductImage, Publication, Seo};
+use super::order::{ProductImage, Publication, Seo};
 
 /// Characters of a list's entry.
 const LONGEST_NAME: usize = 100;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::{ProductImage, Publication};
+use super::order::{ProductImage, Publication};
 use crate::{
     handler::{Context, Handler},
     image::{GATE, Image, place_of},

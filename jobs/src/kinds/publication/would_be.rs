@@ -8,7 +8,11 @@ use providers::publication::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Publication, PublicationResult, pictures};
+use super::{
+    notes::STORE_AGAIN_AFTER,
+    order::{Publication, PublicationResult},
+    pictures,
+};
 use crate::handler::{Context, Done, Handler, JobError};
 
 /// Nothing has to be remembered.
@@ -70,7 +74,7 @@ async fn fields_before(job: &Publication, context: &Context) -> Result<Option<Fi
     let results = results.map_err(|error| JobError::Snooze {
         code: "store_unavailable",
         message: error.to_string(),
-        after: super::STORE_AGAIN_AFTER,
+        after: STORE_AGAIN_AFTER,
     })?;
     let mut fields = None;
     // One that cannot be read is of an older release, which kept no fields.
