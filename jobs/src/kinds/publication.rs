@@ -57,7 +57,7 @@ impl Handler for Publication {
         context.progress.set(10, format!("asking {}", store.name));
         let done = match self.at(&store, context).await {
             Ok(done) => done,
-            Err(error) => return Err(failed(&error, context, &store, &self.sku).await),
+            Err(error) => return Err(failed(error, context, &store, &self.sku).await),
         };
         context.progress.set(90, format!("seen at {}", store.name));
         let result = self.result(Some(shop), &store.name, done, Some(Timestamp::from(Utc::now())));
