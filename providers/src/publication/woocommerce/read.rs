@@ -186,7 +186,7 @@ fn position(variation: &Value, product: &Value) -> Option<usize> {
 }
 
 fn filled(text: String) -> Option<Value> {
-    (!text.is_empty()).then(|| json!(text))
+    (!text.is_empty()).then_some(Value::String(text))
 }
 
 /// The plugins' values; both where they differ.
