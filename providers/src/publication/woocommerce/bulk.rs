@@ -4,7 +4,7 @@
 //! what the batches did: the engine sees what is there. WooCommerce checks nothing in a batch against its schema (an unknown status makes
 //! a live product a draft, W43e), so the bodies are checked here.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use serde_json::{Map, Value, json};
 
@@ -80,8 +80,8 @@ pub(in super::super) async fn bulk(
         in_batches(api, items, chunk, &mut outcomes).await;
     }
     for (at, item) in items.iter_mut().enumerate() {
-        if let Entry::Vacant(free) = outcomes.entry(at) {
-            free.insert(carry_out(api, item.order, &mut item.desk).await);
+        if let Entry::Vacant(left) = outcomes.entry(at) {
+            left.insert(carry_out(api, item.order, &mut item.desk).await);
         }
     }
     outcomes.into_values().collect()
@@ -113,7 +113,7 @@ async fn prepared(api: &WooCommerce<'_>, at: usize, item: &Item<'_>) -> Result<O
 fn chunks(simple: Vec<Simple>, items: &[Item<'_>]) -> Vec<Vec<Simple>> {
     let mut chunks: Vec<Vec<Simple>> = Vec::new();
     let mut n_bytes = 0;
-    let mut taken = std::collections::BTreeSet::new();
+    let mut taken = BTreeSet::new();
     for one in simple {
         let name = items[one.at].order.key.sku;
         if !taken.insert(folded(name)) {

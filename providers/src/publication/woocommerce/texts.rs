@@ -15,7 +15,7 @@ pub(super) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Plain text as a name shows it: `WordPress` drops backslashes.
+/// Plain text as a name shows it: the shop drops backslashes.
 pub(super) fn plain(text: &str) -> String {
     one_line(&text.replace('\\', ""))
 }

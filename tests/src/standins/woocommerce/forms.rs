@@ -1,4 +1,4 @@
-//! What WordPress and WooCommerce make of words and numbers.
+//! What `WordPress` and WooCommerce make of words and numbers.
 
 /// Tags whose text stays when they are removed (W28).
 const REMOVED: &[&str] = &["script", "style", "iframe", "form", "input", "svg"];

@@ -24,7 +24,7 @@ const MOST_IN_A_BATCH: usize = 100;
 /// Of an address, in bytes: what nginx takes (W81).
 const MOST_ADDRESS: usize = 8_000;
 
-/// What a web server and WordPress say before anything of WooCommerce runs.
+/// What a web server and `WordPress` say before anything of WooCommerce runs.
 pub(super) async fn before(State(shop): State<Arc<Shop>>, request: Request, next: Next) -> Response {
     let (is_closed, is_plain, slow_ms) = {
         let state = lock(&shop.state);

@@ -25,7 +25,7 @@ pub struct Settings {
     pub weight_unit: String,
     /// The key may not write.
     pub read_only: bool,
-    /// Maintenance of WordPress.
+    /// The blog software below it is in maintenance.
     pub is_closed: bool,
     /// Permalinks are plain: there is no REST API at its address.
     pub plain_permalinks: bool,
