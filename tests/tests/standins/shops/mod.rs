@@ -41,7 +41,7 @@ impl Notes for Memory {
 }
 
 /// One SKU at one store, with what is remembered of it from one run to the next.
-pub struct Till {
+pub(crate) struct Till {
     providers: Providers,
     store: Store,
     sku: String,
@@ -51,7 +51,7 @@ pub struct Till {
 
 impl Till {
     /// The environment's store of this shop, as these variables tell of it.
-    pub fn new(shop: Shop, variables: &[(&str, &str)], sku: &str) -> Self {
+    pub(crate) fn new(shop: Shop, variables: &[(&str, &str)], sku: &str) -> Self {
         let value = |name: &str| {
             let own = variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned());
             own.or_else(|| (name == "MOCK_MODE_PUBLICATION").then(|| "false".to_owned()))
@@ -63,22 +63,22 @@ impl Till {
     }
 
     /// The same with another store, as one of several languages.
-    pub fn with(self, change: impl FnOnce(Store) -> Store) -> Self {
+    pub(crate) fn with(self, change: impl FnOnce(Store) -> Store) -> Self {
         Self { store: change(self.store), ..self }
     }
 
     /// What is remembered now.
-    pub fn listing(&self) -> Listing {
+    pub(crate) fn listing(&self) -> Listing {
         self.memory.0.lock().unwrap().clone()
     }
 
     /// The store's interface, as one attempt has it.
-    pub fn api<'a>(&'a self, policy: Policy<'a>) -> Box<dyn StoreApi + 'a> {
+    pub(crate) fn api<'a>(&'a self, policy: Policy<'a>) -> Box<dyn StoreApi + 'a> {
         self.providers.publication.open(&self.store, policy).unwrap()
     }
 
     /// One run of the job `job`.
-    pub async fn run(
+    pub(crate) async fn run(
         &self,
         job: &str,
         action: Action,
@@ -96,14 +96,19 @@ impl Till {
     }
 
     /// Whether the store's credentials are good.
-    pub async fn test(&self) -> Result<(), ProviderError> {
+    pub(crate) async fn test(&self) -> Result<(), ProviderError> {
         let policy =
             Policy { allow_fallback: false, last_attempt: false, tenant: "default", time: Duration::from_secs(60) };
         self.providers.publication.open(&self.store, policy)?.test().await
     }
 
     /// Runs the job until it is done or refused, as the queue would; waits pass at once.
-    pub async fn try_carry_out(&self, job: &str, action: Action, patch: &Patch) -> Result<Publication, PublishError> {
+    pub(crate) async fn try_carry_out(
+        &self,
+        job: &str,
+        action: Action,
+        patch: &Patch,
+    ) -> Result<Publication, PublishError> {
         for _ in 0..MOST_RUNS {
             match self.run(job, action, patch, false).await {
                 Err(PublishError::Provider(ProviderError::Held { retry_in, .. })) => {
@@ -121,12 +126,12 @@ impl Till {
     }
 
     /// The same of a job that is taken.
-    pub async fn carry_out(&self, job: &str, action: Action, patch: &Patch) -> Publication {
+    pub(crate) async fn carry_out(&self, job: &str, action: Action, patch: &Patch) -> Publication {
         self.try_carry_out(job, action, patch).await.unwrap()
     }
 
     /// Publishes.
-    pub async fn publish(&self, job: &str, patch: &Patch) -> Publication {
+    pub(crate) async fn publish(&self, job: &str, patch: &Patch) -> Publication {
         self.carry_out(job, Action::Publish, patch).await
     }
 }
@@ -134,7 +139,7 @@ impl Till {
 /// Does the same again and again, each time with another request of it cut off: before or after it was carried out, in the middle of the
 /// answer, or with a proxy's error. `start` makes a shop and brings it into its first state, `then` is what is cut off, `check` looks at
 /// the shop afterwards. Returns how many requests were cut off.
-pub async fn every_drop<S>(
+pub(crate) async fn every_drop<S>(
     start: impl AsyncFn() -> (S, Till),
     faults: impl Fn(&S) -> &Faults,
     then: impl AsyncFn(&Till),
