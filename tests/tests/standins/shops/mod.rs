@@ -73,7 +73,7 @@ impl Till {
     }
 
     /// The store's interface, as one attempt has it.
-    pub fn api<'a>(&'a self, policy: Policy<'a>) -> Box<dyn StoreApi + 'a> {
+    pub(crate) fn api<'a>(&'a self, policy: Policy<'a>) -> Box<dyn StoreApi + 'a> {
         self.providers.publication.open(&self.store, policy).unwrap()
     }
 

@@ -30,7 +30,7 @@ async fn a_query_that_is_known_not_to_fit_is_not_sent() {
     for _ in 0..10 {
         n_asked = shop.faults().n_requests();
         match till.run("2", Action::Verify, &Patch::default(), false).await {
-            Ok(_) => continue,
+            Ok(_) => {}
             Err(PublishError::Provider(ProviderError::RateLimited { retry_after, .. })) => {
                 assert!(retry_after.unwrap() > Duration::from_secs(2));
                 break;
