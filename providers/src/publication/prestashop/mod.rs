@@ -5,7 +5,7 @@
 //! that was just made, which has no tax group, the price is written as the one without tax.
 //!
 //! Order, lowest first: `xml`, `answer`, `compare`, `settings`, `webservice`, `presta`, `money`, `html`, `product`,
-//! `pending`, `names`, `read`, `normal`, `find`, `reductions`, `pictures`, `variants`, `write`.
+//! `pending`, `read`, `names`, `normal`, `find`, `reductions`, `pictures`, `variants`, `write`.
 
 mod answer;
 mod compare;
