@@ -57,6 +57,21 @@ fn cut(text: &str) -> String {
     }
 }
 
+pub(super) fn transient(message: String) -> ProviderError {
+    ProviderError::Transient { service: NAME, message, retry_after: None }
+}
+
+/// What is in the root of an answer to a GET.
+pub(super) fn content(reply: &Reply, what: &str) -> Result<Node, ProviderError> {
+    let said = complaints(&reply.body);
+    if !(200..300).contains(&reply.status) || !said.is_empty() {
+        let message = format!("{what} was answered with {}: {}", reply.status, words(&said));
+        return Err(ProviderError::Rejected { service: NAME, message });
+    }
+    let root = Node::parse(&reply.body).map_err(|error| transient(format!("{what}: {error}")))?;
+    root.children.into_iter().next().ok_or_else(|| transient(format!("{what} was answered with nothing")))
+}
+
 /// Sends calls to PrestaShop's webservice.
 #[derive(Debug)]
 pub(in super::super) struct PrestaShop {

@@ -5,7 +5,7 @@ use super::super::{
     fault::{Fault, Wrong},
     listing::Listing,
 };
-use super::{Presta, webservice::transient, xml::Node};
+use super::{Presta, answer::transient, xml::Node};
 use crate::error::ProviderError;
 
 /// Whether the shop's look-ups take one for the other: without regard to case, accents and blanks at the end.

@@ -4,8 +4,8 @@
 //! `configurations`, `tax_rules` and `taxes`, the tax of the shop's own country is taken out and put in again; otherwise, as for a product
 //! that was just made, which has no tax group, the price is written as the one without tax.
 //!
-//! Order, lowest first: `xml`, `answer`, `compare`, `settings` and `webservice` (which need each other), `money`, `html`, `product`,
-//! `pending`, `names`, `read`, `normal`, `find`, `reductions`, `pictures`, `variants`, `write`.
+//! Order, lowest first: `xml`, `answer`, `compare`, `settings`, `webservice`, `presta`, `money`, `html`, `product`,
+//! `pending`, `read`, `names`, `normal`, `find`, `reductions`, `pictures`, `variants`, `write`.
 
 mod answer;
 mod compare;
@@ -16,6 +16,7 @@ mod names;
 mod normal;
 mod pending;
 mod pictures;
+mod presta;
 mod product;
 mod read;
 mod reductions;
@@ -25,46 +26,27 @@ mod webservice;
 mod write;
 mod xml;
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
-use rust_decimal::Decimal;
-use tokio::sync::Mutex;
 
-use self::webservice::Webservice;
 use super::{
     api::{Found, Key, Seen, StoreApi},
     error::PublishError,
     fields::Fields,
     listing::{Desk, Listing},
     patch::Patch,
-    send::Calls,
 };
 use crate::error::ProviderError;
 
 pub(super) use answer::PrestaShop;
+pub(super) use presta::Presta;
 
 /// A proxy in front of the shop has given up by then, and PHP too.
 const CREATED_WITHIN_MS: u64 = 120_000;
 
-/// One store, for one attempt.
-#[derive(Debug)]
-pub(super) struct Presta<'a> {
-    webservice: Webservice<'a>,
-    /// Taxes by group, 0.2 for 20 %.
-    rates: Mutex<BTreeMap<u64, Decimal>>,
-}
-
-impl<'a> Presta<'a> {
-    pub(super) fn new(calls: Calls<'a>) -> Self {
-        Self { webservice: Webservice::new(calls), rates: Mutex::default() }
-    }
-}
-
 #[async_trait]
 impl StoreApi for Presta<'_> {
     async fn test(&self) -> Result<(), ProviderError> {
-        let missing = settings::rights(&self.webservice).await?.missing();
+        let missing = settings::rights(&self.webservice.calls).await?.missing();
         if !missing.is_empty() {
             let message = format!(
                 "the webservice key lacks rights; in Advanced parameters > Webservice it needs: {}",

@@ -25,6 +25,13 @@ pub(super) fn ids(list: &str, one: &str, ids: impl IntoIterator<Item = u64>) -> 
     Node::new(list).with_all(ids.into_iter().map(|id| Node::new(one).with(Node::value("id", id))))
 }
 
+/// Twelve digits are a UPC, all others go where EANs are. A number is in one of the two only.
+pub(super) fn gtins(gtin: Option<&str>) -> [Node; 2] {
+    let gtin = gtin.unwrap_or_default();
+    let (ean13, upc) = if gtin.len() == 12 { ("", gtin) } else { (gtin, "") };
+    [Node::value("ean13", ean13), Node::value("upc", upc)]
+}
+
 fn in_all(settings: &Settings, field: &str, text: &str) -> Node {
     in_languages(field, settings.languages.iter().map(|language| (language.id, text.to_owned())))
 }

@@ -1,20 +1,21 @@
 //! What must be known of a shop before anything is written to it: the key's rights, which shop it is, its languages and settings. Read once
 //! an attempt.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use reqwest::Method;
 use rust_decimal::Decimal;
 use url::Url;
 
-use super::super::send::Body;
+use super::super::send::{Body, Calls, Request};
 use super::{
-    answer::NAME,
-    webservice::{Webservice, content},
+    answer::{NAME, content},
     xml::Node,
 };
 use crate::error::ProviderError;
 
+/// Of a call that brings no picture.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 /// The shop that a webservice with only one has.
 const FIRST_SHOP: u64 = 1;
 /// The category in which a shop shows products that are in no other, unless it says otherwise.
@@ -134,22 +135,28 @@ impl Settings {
     }
 }
 
+/// What is in the root of the answer to a GET.
+async fn get(calls: &Calls<'_>, resource: &str, query: Vec<(String, String)>) -> Result<Node, ProviderError> {
+    let (method, path) = (Method::GET, format!("/{resource}"));
+    let request = Request { method, path, query, body: Body::None, timeout: TIMEOUT, is_write: false };
+    content(&calls.send(&request).await?, &format!("GET /{resource}"))
+}
+
 /// The key's rights, and nothing else.
-pub(super) async fn rights(webservice: &Webservice<'_>) -> Result<Rights, ProviderError> {
+pub(super) async fn rights(calls: &Calls<'_>) -> Result<Rights, ProviderError> {
     // As JSON a healthy shop answers it with 500.
-    let reply = webservice.send(Method::GET, "/".to_owned(), Vec::new(), Body::None, None).await?;
-    Ok(Rights::read(&content(&reply, "GET /api/")?))
+    Ok(Rights::read(&get(calls, "", Vec::new()).await?))
 }
 
 /// All of it.
-pub(super) async fn read(webservice: &Webservice<'_>) -> Result<Settings, ProviderError> {
-    let rights = rights(webservice).await?;
-    let store = webservice.calls.store;
-    let (shop, home) = shop(webservice, &rights, &store.url).await?;
+pub(super) async fn read(calls: &Calls<'_>) -> Result<Settings, ProviderError> {
+    let rights = rights(calls).await?;
+    let store = calls.store;
+    let (shop, home) = shop(calls, &rights, &store.url).await?;
     let rows = async |resource: &str, query: &[(&str, &str)]| {
-        let query = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let reply = webservice.send(Method::GET, format!("/{resource}"), query, Body::None, Some(shop)).await?;
-        Ok::<_, ProviderError>(content(&reply, &format!("GET /{resource}"))?.children)
+        let shop = ("id_shop".to_owned(), shop.to_string());
+        let query = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Ok::<_, ProviderError>(get(calls, resource, query.chain([shop]).collect()).await?.children)
     };
     let languages: Vec<Language> = rows("languages", &[("display", "[id,iso_code,active]")])
         .await?
@@ -196,11 +203,10 @@ fn default_language(settings: &Settings, of_store: &[String]) -> Result<u64, Pro
 }
 
 /// The one shop that the store's address belongs to, and the category in which it begins, as far as the key may see that.
-async fn shop(webservice: &Webservice<'_>, rights: &Rights, url: &Url) -> Result<(u64, Option<u64>), ProviderError> {
+async fn shop(calls: &Calls<'_>, rights: &Rights, url: &Url) -> Result<(u64, Option<u64>), ProviderError> {
     let rows = async |resource: &str| {
         let query = vec![("display".to_owned(), "full".to_owned())];
-        let reply = webservice.send(Method::GET, format!("/{resource}"), query, Body::None, None).await?;
-        Ok::<_, ProviderError>(content(&reply, &format!("GET /{resource}"))?.children)
+        Ok::<_, ProviderError>(get(calls, resource, query).await?.children)
     };
     let mut shops = Vec::new();
     if rights.allows("shops", "get") {

@@ -14,10 +14,9 @@ use super::{
     Presta,
     find::is_loosely,
     money,
-    names::ids,
+    names::{gtins, ids},
     product::{Combination, Product, Stock},
     webservice::{Outcome, unknown},
-    write::gtins,
     xml::Node,
 };
 

@@ -14,14 +14,13 @@ use super::super::{
     send::{Body, Calls, Reply, Request},
 };
 use super::{
-    answer::{Complaint, NAME, complaints, words},
+    answer::{Complaint, NAME, complaints, content, transient, words},
     compare::is_as_sent,
-    settings::Settings,
+    settings::{Settings, TIMEOUT},
     xml::Node,
 };
 use crate::error::ProviderError;
 
-const TIMEOUT: Duration = Duration::from_secs(30);
 /// Pictures are resized by the shop before it answers.
 const PICTURE_TIMEOUT: Duration = Duration::from_secs(120);
 /// What no PUT may carry, although a GET shows it.
@@ -57,17 +56,15 @@ impl<'a> Webservice<'a> {
     }
 
     /// Sends one call; `shop`: the one shop that it is about.
-    pub(super) async fn send(
+    async fn send(
         &self,
         method: Method,
         path: String,
         mut query: Vec<(String, String)>,
         body: Body,
-        shop: Option<u64>,
+        shop: u64,
     ) -> Result<Reply, ProviderError> {
-        if let Some(shop) = shop {
-            query.push(("id_shop".to_owned(), shop.to_string()));
-        }
+        query.push(("id_shop".to_owned(), shop.to_string()));
         let timeout = if matches!(body, Body::File { .. }) { PICTURE_TIMEOUT } else { TIMEOUT };
         let is_write = method != Method::GET;
         self.calls.send(&Request { method, path, query, body, timeout, is_write }).await
@@ -75,7 +72,7 @@ impl<'a> Webservice<'a> {
 
     /// The settings, which are read once.
     pub(super) async fn settings(&self) -> Result<&Settings, ProviderError> {
-        self.settings.get_or_try_init(|| super::settings::read(self)).await
+        self.settings.get_or_try_init(|| super::settings::read(&self.calls)).await
     }
 
     async fn in_shop(
@@ -86,7 +83,7 @@ impl<'a> Webservice<'a> {
         body: Body,
     ) -> Result<Reply, ProviderError> {
         let shop = self.settings().await?.shop;
-        self.send(method, path, query, body, Some(shop)).await
+        self.send(method, path, query, body, shop).await
     }
 
     /// One row; `None`: there is none.
@@ -212,27 +209,12 @@ impl<'a> Webservice<'a> {
     }
 }
 
-pub(super) fn transient(message: String) -> ProviderError {
-    ProviderError::Transient { service: NAME, message, retry_after: None }
-}
-
 pub(super) fn unknown(message: String) -> ProviderError {
     ProviderError::UnknownOutcome { service: NAME, message }
 }
 
 fn strange(message: &str) -> ProviderError {
     transient(message.to_owned())
-}
-
-/// What is in the root of an answer to a GET.
-pub(super) fn content(reply: &Reply, what: &str) -> Result<Node, ProviderError> {
-    let said = complaints(&reply.body);
-    if !(200..300).contains(&reply.status) || !said.is_empty() {
-        let message = format!("{what} was answered with {}: {}", reply.status, words(&said));
-        return Err(ProviderError::Rejected { service: NAME, message });
-    }
-    let root = Node::parse(&reply.body).map_err(|error| transient(format!("{what}: {error}")))?;
-    root.children.into_iter().next().ok_or_else(|| transient(format!("{what} was answered with nothing")))
 }
 
 /// What an answer to a write says.

@@ -13,7 +13,7 @@ use super::super::{
 };
 use super::{
     Presta, html, money,
-    names::{ids, in_languages},
+    names::{gtins, ids, in_languages},
     pending::{Kept, Pending},
     product::{Product, TEXTS},
     settings::Settings,
@@ -93,13 +93,6 @@ fn own_fields(patch: &Patch, was: Option<&Product>, settings: &Settings) -> Vec<
         nodes.extend(gtins(gtin.map(String::as_str)));
     }
     nodes
-}
-
-/// Twelve digits are a UPC, all others go where EANs are. A number is in one of the two only.
-pub(super) fn gtins(gtin: Option<&str>) -> [Node; 2] {
-    let gtin = gtin.unwrap_or_default();
-    let (ean13, upc) = if gtin.len() == 12 { ("", gtin) } else { (gtin, "") };
-    [Node::value("ean13", ean13), Node::value("upc", upc)]
 }
 
 impl Presta<'_> {

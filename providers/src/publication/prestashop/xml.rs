@@ -24,7 +24,7 @@ impl Node {
     }
 
     /// One with a value.
-    #[expect(clippy::needless_pass_by_value, reason = "it is a number or a reference")]
+    #[expect(clippy::needless_pass_by_value, reason = "texts and numbers alike are handed over")]
     pub(super) fn value(name: &str, value: impl ToString) -> Self {
         Self { text: value.to_string(), ..Self::new(name) }
     }
