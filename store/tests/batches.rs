@@ -1,7 +1,5 @@
 //! Products that were handed over together.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use store::{BatchItem, Store};
 
 #[tokio::test]

@@ -135,7 +135,7 @@ fn without_tags(html: &str) -> String {
     text
 }
 
-/// P28b: some of what HTMLPurifier does.
+/// P28b: some of what `HTMLPurifier` does.
 fn purified(html: &str) -> String {
     let mut clean = html.replace("color:red", "color:#FF0000;").replace("&eacute;", "é").replace("&nbsp;", "\u{a0}");
     clean = clean.replace("<br>", "<br />").replace("<hr>", "<hr />");

@@ -54,7 +54,7 @@ pub(super) async fn serve(Shared(shop): Shared<Arc<Shop>>, request: Request) -> 
     let call = Call { method: head.method, pairs, headers: head.headers, raw, shop: named };
     let path = head.uri.path().trim_start_matches("/api").trim_matches('/').to_owned();
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    if let Err(response) = admitted(&shop, &call, &parts) {
+    if let Some(response) = refusal(&shop, &call, &parts) {
         return response;
     }
     if call.method == Method::POST && parts == ["products"] {
@@ -67,19 +67,19 @@ pub(super) async fn serve(Shared(shop): Shared<Arc<Shop>>, request: Request) -> 
     dispatched(&mut state, &call, &parts)
 }
 
-/// Whether the call gets as far as a resource.
-fn admitted(shop: &Shop, call: &Call, parts: &[&str]) -> Result<(), Response> {
+/// What is answered to a call that gets no further.
+fn refusal(shop: &Shop, call: &Call, parts: &[&str]) -> Option<Response> {
     let state = lock(&shop.state);
-    let refuse = |status, code, message: &str| Err(answer(Err(refused(status, code, message))));
+    let refuse = |status, code, message: &str| Some(answer(Err(refused(status, code, message))));
     let given = basic(&call.headers).map(|(user, _)| user).or_else(|| value(&call.pairs, "ws_key").map(str::to_owned));
     let Some(key) = given else {
         // P1: no XML.
-        return Err((StatusCode::UNAUTHORIZED, "401 Unauthorized").into_response());
+        return Some((StatusCode::UNAUTHORIZED, "401 Unauthorized").into_response());
     };
     let host = text(&call.headers, header::HOST.as_str());
     if state.host.as_deref().is_some_and(|own| own != host) {
         // P71: for every method; the path is lost.
-        return Err((StatusCode::FOUND, [(header::LOCATION, "https://shop.example/?url=products")]).into_response());
+        return Some((StatusCode::FOUND, [(header::LOCATION, "https://shop.example/?url=products")]).into_response());
     }
     if state.is_off {
         return refuse(
@@ -96,16 +96,16 @@ fn admitted(shop: &Shop, call: &Call, parts: &[&str]) -> Result<(), Response> {
                 (20, "Authentication key does not exist".to_owned()),
                 (21, "Authentication key is not active".to_owned()),
             ];
-            return Err(answer(Err((401, said))));
+            return Some(answer(Err((401, said))));
         }
         _ => {}
     }
     let shops = state.table("shop_urls").into_iter().flatten().map(|(_, row)| row.number("id_shop"));
     if call.shop.is_some_and(|named| named != 1 && !shops.clone().any(|shop| shop == named)) {
         // P63.
-        return Err((StatusCode::FOUND, [(header::LOCATION, "/")]).into_response());
+        return Some((StatusCode::FOUND, [(header::LOCATION, "/")]).into_response());
     }
-    let Some(name) = parts.first() else { return Ok(()) };
+    let name = parts.first()?;
     if state.denied.contains(&((*name).to_owned(), "*".to_owned())) {
         return refuse(401, 26, "No permission for this authentication key");
     }
@@ -117,7 +117,7 @@ fn admitted(shop: &Shop, call: &Call, parts: &[&str]) -> Result<(), Response> {
         // P5.
         return refuse(405, 25, "Method is not allowed for the resource with this authentication key");
     }
-    Ok(())
+    None
 }
 
 fn dispatched(state: &mut State, call: &Call, parts: &[&str]) -> Response {
@@ -172,7 +172,7 @@ fn index(state: &State) -> Response {
         let methods: String = METHODS
             .iter()
             .map(|method| {
-                let may = !is_denied(name, method) && !(*method == "patch" && state.without_patch);
+                let may = !(is_denied(name, method) || (*method == "patch" && state.without_patch));
                 format!(" {method}=\"{may}\"")
             })
             .collect();
