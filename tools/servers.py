@@ -236,7 +236,7 @@ def listening(child, pattern):
 
 def start_standins(system, binaries):
     """Stand-ins for the services whose real providers are built. Their addresses by name, and the variables that lead to them."""
-    names = ["openai", "shops", "smtp", "fal", "scraperapi", "brightdata"]
+    names = ["openai", "shops", "smtp", "fal", "scraperapi", "brightdata", "shopify", "woocommerce", "prestashop"]
     child = system.start_server("standins", [str(binaries / "standins"), *names])
     wait_until("the stand-ins listen", lambda: "# ready" in child.text(), [child])
     lines = child.text().splitlines()

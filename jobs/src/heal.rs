@@ -340,7 +340,7 @@ impl Healing<'_> {
     async fn announce(&self, collection: &str, degraded: &Degraded, replacement: Replacement) -> Result<(), Stop> {
         let Replacement { provider, result } = replacement;
         if let Ok(id) = degraded.job_id.parse::<JobId>() {
-            let republished = republish(self.store, self.client, collection, id, &result).await;
+            let republished = republish(self.store, self.client, collection, (id, &degraded.tenant), &result).await;
             let n = republished.map_err(away)?;
             if n > 0 {
                 tracing::info!(

@@ -27,16 +27,16 @@ pub(crate) async fn republish(
     store: &Store,
     client: &Client,
     collection: &str,
-    job_id: JobId,
+    (job_id, tenant): (JobId, &str),
     result: &Value,
 ) -> Result<usize, String> {
     if ![Content::COLLECTION, Image::COLLECTION].contains(&collection) {
         return Ok(0);
     }
-    let found = store.listings_made_of(&job_id.to_string()).await.map_err(|error| error.to_string())?;
+    let found = store.listings_made_of(&job_id.to_string(), tenant).await.map_err(|error| error.to_string())?;
     let mut n = 0;
     for listing in found {
-        let Some(payload) = payload(&listing, collection, result) else { continue };
+        let Some(payload) = payload(&listing, collection, &job_id.to_string(), result) else { continue };
         let name = format!("republish/{job_id}/{}", listing.key.key);
         let id = client.fixed_id(<Publication as queue::Job>::KIND, &name, client.now_ms()).await;
         let id = id.map_err(|error| error.to_string())?;
@@ -53,7 +53,7 @@ pub(crate) async fn republish(
 }
 
 /// What brings one product up to date; `None` when nothing of it is of that result.
-fn payload(found: &FoundListing, collection: &str, result: &Value) -> Option<Value> {
+fn payload(found: &FoundListing, collection: &str, job_id: &str, result: &Value) -> Option<Value> {
     let made_of = MadeOf::read(&found.listing["made_of"]);
     let mut payload = json!({ "product_id": found.key.product_id, "sku": made_of.sku, "keep_edits": true });
     for (name, value) in [("store", &made_of.store), ("shop", &made_of.shop)] {
@@ -65,22 +65,22 @@ fn payload(found: &FoundListing, collection: &str, result: &Value) -> Option<Val
         payload["images"] = json!(made_of.images);
         return Some(payload);
     }
-    // Only what was written of it before.
-    let was_written = |field: &str| !found.listing["written"][field].is_null();
+    // Only what is of that job.
+    let is_its = |field: &str| made_of.texts.get(field).is_some_and(|of| of == job_id);
     let mut has_any = false;
     for (field, text) in TEXTS {
-        if was_written(field) && result[text].is_string() {
+        if is_its(field) && result[text].is_string() {
             payload[field] = result[text].clone();
             has_any = true;
         }
     }
     for (field, text) in SEO {
-        if was_written(&format!("seo.{field}")) && result[text].is_string() {
+        if is_its(&format!("seo.{field}")) && result[text].is_string() {
             payload["seo"][field] = result[text].clone();
             has_any = true;
         }
     }
-    payload["content_id"] = json!(made_of.content_id);
+    payload["content_id"] = json!(job_id);
     has_any.then_some(payload)
 }
 
@@ -91,20 +91,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_written_of_a_text_is_written_again() {
+    fn only_what_is_of_that_text_is_written_again() {
         let key =
             ListingKey { key: "woocommerce/t/main/S".to_owned(), tenant: "t".to_owned(), product_id: "P".to_owned() };
-        let listing = json!({ "made_of": { "sku": "S", "store": "main", "content_id": "c", "images": [{ "image_id": "i-0" }] },
-            "written": { "title": {}, "seo.description": {}, "price": {} } });
+        let listing = json!({ "made_of": { "sku": "S", "store": "main", "images": [{ "image_id": "i-0" }],
+            "texts": { "title": "c", "seo.description": "c", "description_html": "other" } } });
         let found = FoundListing { key, at: Moment::from_ms(0), listing };
         let result = json!({ "title": "Real", "long_description": "<p>Real.</p>", "seo_title": "Real", "meta_description": "Real." });
         assert_eq!(
-            payload(&found, "contents", &result),
+            payload(&found, "contents", "c", &result),
             Some(json!({ "product_id": "P", "sku": "S", "store": "main", "keep_edits": true, "content_id": "c",
                 "title": "Real", "seo": { "description": "Real." } }))
         );
         assert_eq!(
-            payload(&found, "images", &json!({})),
+            payload(&found, "images", "i", &json!({})),
             Some(
                 json!({ "product_id": "P", "sku": "S", "store": "main", "keep_edits": true, "images": [{ "image_id": "i-0" }] })
             )

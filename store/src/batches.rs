@@ -11,7 +11,11 @@ use mongodb::{
     options::IndexOptions,
 };
 
-use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Store, index::index_with, run};
+use crate::{
+    ANSWER_TIMEOUT, Error, MAX_TIME, Store,
+    index::{index, index_with},
+    run,
+};
 
 const COLLECTION: &str = "batches";
 /// So long a batch is kept, finished or not.
@@ -38,10 +42,9 @@ impl Store {
         let what = format!("keep part {part} of batch {batch}");
         let collection = self.collection(COLLECTION);
         let id = id(batch, part);
-        let expires_ms = DateTime::now().timestamp_millis() + i64::try_from(KEEP.as_millis()).unwrap_or(i64::MAX);
         let items: Vec<Document> = items.iter().map(written).collect();
         let document = doc! { "_id": &id, "batch": batch, "tenant": tenant, "part": part, "items": items,
-        "expires_at": DateTime::from_millis(expires_ms) };
+        "expires_at": expires_at() };
         let write = async move { collection.replace_one(doc! { "_id": id }, document).upsert(true).await };
         run(what, ANSWER_TIMEOUT, write).await.map(drop)
     }
@@ -70,20 +73,33 @@ impl Store {
     pub async fn note_outcomes(&self, batch: &str, part: u32, outcomes: &[(usize, String)]) -> Result<(), Error> {
         let what = format!("note what came of part {part} of batch {batch}");
         let collection = self.collection(COLLECTION);
-        let set: Document =
+        let mut set: Document =
             outcomes.iter().map(|(at, outcome)| (format!("items.{at}.outcome"), Bson::from(outcome.clone()))).collect();
         if set.is_empty() {
             return Ok(());
         }
+        // All of the batch is kept as long as something comes of it.
+        set.insert("expires_at", expires_at());
         let filter = doc! { "_id": id(batch, part) };
-        let write = async move { collection.update_one(filter, doc! { "$set": set }).await };
+        let keep = doc! { "$set": { "expires_at": expires_at() } };
+        let of_batch = doc! { "batch": batch };
+        let write = async move {
+            collection.update_one(filter, doc! { "$set": set }).await?;
+            collection.update_many(of_batch, keep).await
+        };
         run(what, ANSWER_TIMEOUT, write).await.map(drop)
     }
 
     pub(crate) async fn prepare_batches(&self) -> Result<(), Error> {
         let options = IndexOptions::builder().expire_after(Duration::ZERO).build();
-        self.create_indexes(COLLECTION, [index_with("expires_at", doc! { "expires_at": 1 }, options)]).await
+        let by_time = index_with("expires_at", doc! { "expires_at": 1 }, options);
+        self.create_indexes(COLLECTION, [by_time, index("batch", doc! { "batch": 1 })]).await
     }
+}
+
+fn expires_at() -> DateTime {
+    let keep_ms = i64::try_from(KEEP.as_millis()).unwrap_or(i64::MAX);
+    DateTime::from_millis(DateTime::now().timestamp_millis().saturating_add(keep_ms))
 }
 
 fn id(batch: &str, part: u32) -> String {

@@ -107,13 +107,13 @@ impl Store {
         self.find_listings(doc! { "tenant": tenant, "product_id": product_id }).await
     }
 
-    /// The listings of products that were made of the result of this job, at most 100.
+    /// The listings of a tenant's products that were made of the result of this job, at most 100.
     ///
     /// # Errors
     /// As [`Store::listing`].
     #[boxed]
-    pub async fn listings_made_of(&self, job_id: &str) -> Result<Vec<FoundListing>, Error> {
-        self.find_listings(doc! { "sources": job_id }).await
+    pub async fn listings_made_of(&self, job_id: &str, tenant: &str) -> Result<Vec<FoundListing>, Error> {
+        self.find_listings(doc! { "sources": job_id, "tenant": tenant }).await
     }
 
     async fn find_listings(&self, filter: Document) -> Result<Vec<FoundListing>, Error> {
@@ -123,8 +123,8 @@ impl Store {
             let found = collection.find(filter).sort(doc! { "_id": 1 }).limit(MOST_FOUND).max_time(MAX_TIME).await?;
             found.try_collect::<Vec<_>>().await
         };
-        let documents = run(what.clone(), ANSWER_TIMEOUT, find).await?;
-        let read = |document: Document| {
+        let documents = run(what, ANSWER_TIMEOUT, find).await?;
+        let read = |document: Document| -> Result<FoundListing, String> {
             let text = |name: &str| document.get_str(name).map(str::to_owned).map_err(|error| error.to_string());
             let at_ms = document.get_datetime("at").map_or(0, |at| at.timestamp_millis());
             Ok(FoundListing {
@@ -133,8 +133,8 @@ impl Store {
                 listing: serde_json::from_str(&text("listing")?).map_err(|error| error.to_string())?,
             })
         };
-        let found = documents.into_iter().map(read).collect::<Result<_, String>>();
-        found.map_err(|reason| Error::Refused { what, reason })
+        // A damaged one must not hide the others.
+        Ok(documents.into_iter().filter_map(|document| read(document).ok()).collect())
     }
 
     pub(crate) async fn prepare_listings(&self) -> Result<(), Error> {

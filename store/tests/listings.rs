@@ -47,11 +47,11 @@ async fn listings_are_found_by_their_product_and_by_what_they_were_made_of() {
     assert!(store.keep_listing(&key("a"), 0, &json!(1), &sources(&["text", "picture"])).await.unwrap());
     assert!(store.keep_listing(&key("b"), 0, &json!(2), &sources(&["text"])).await.unwrap());
     let of = |found: Vec<store::FoundListing>| found.into_iter().map(|found| found.key.key).collect::<Vec<_>>();
-    assert_eq!(of(store.listings_made_of("text").await.unwrap()), ["a", "b"]);
-    assert_eq!(of(store.listings_made_of("picture").await.unwrap()), ["a"]);
-    assert_eq!(of(store.listings_made_of("other").await.unwrap()), [""; 0]);
+    assert_eq!(of(store.listings_made_of("text", "default").await.unwrap()), ["a", "b"]);
+    assert_eq!(of(store.listings_made_of("picture", "default").await.unwrap()), ["a"]);
+    assert_eq!(of(store.listings_made_of("other", "default").await.unwrap()), [""; 0]);
     assert_eq!(of(store.listings_of("default", "L-1").await.unwrap()), ["a", "b"]);
     assert_eq!(of(store.listings_of("other", "L-1").await.unwrap()), [""; 0]);
     assert!(store.keep_listing(&key("a"), 1, &json!(3), &[]).await.unwrap());
-    assert_eq!(of(store.listings_made_of("text").await.unwrap()), ["b"], "it is made of something else now");
+    assert_eq!(of(store.listings_made_of("text", "default").await.unwrap()), ["b"], "it is made of something else now");
 }

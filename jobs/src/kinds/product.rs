@@ -112,8 +112,11 @@ impl Handler for Product {
         };
         let mut publication = self.publication.clone();
         if let Some((content_id, texts)) = texts {
-            add_texts(&mut publication, &texts);
-            publication.content_id.get_or_insert(content_id);
+            let fields = add_texts(&mut publication, &texts);
+            if publication.content_id.is_none() {
+                publication.content_id = Some(content_id);
+                publication.content_fields = Some(fields);
+            }
         }
         if publication.images.is_kept() && publication.image_url.is_none() {
             context.progress.set(4, "looking for pictures");
@@ -163,24 +166,27 @@ impl Product {
     }
 }
 
-/// What a publication does not say itself.
-fn add_texts(publication: &mut Publication, texts: &Value) {
+/// What a publication does not say itself; which fields that are.
+fn add_texts(publication: &mut Publication, texts: &Value) -> Vec<String> {
     let text = |name: &str| texts[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    let fill = |field: &mut Field<String>, name: &str| {
+    let mut filled = Vec::new();
+    let mut fill = |field: &mut Field<String>, name: &str, to: &str| {
         if let (true, Some(text)) = (field.is_kept(), text(name)) {
             *field = Field::Set(text);
+            filled.push(to.to_owned());
         }
     };
-    fill(&mut publication.title, "title");
-    fill(&mut publication.description_html, "long_description");
-    fill(&mut publication.short_description_html, "short_description");
+    fill(&mut publication.title, "title", "title");
+    fill(&mut publication.description_html, "long_description", "description_html");
+    fill(&mut publication.short_description_html, "short_description", "short_description_html");
     if publication.seo.is_kept() {
         publication.seo = Field::Set(Seo::default());
     }
     if let Field::Set(seo) = &mut publication.seo {
-        fill(&mut seo.title, "seo_title");
-        fill(&mut seo.description, "meta_description");
+        fill(&mut seo.title, "seo_title", "seo.title");
+        fill(&mut seo.description, "meta_description", "seo.description");
     }
+    filled
 }
 
 /// The newest result of a kind for the product.

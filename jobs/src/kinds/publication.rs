@@ -11,13 +11,15 @@ mod would_be;
 use api::{FieldError, Timestamp};
 use chrono::Utc;
 use providers::{
-    ProviderError, Providers,
+    Policy, ProviderError, Providers,
     content::Language,
     publication::{
-        Action, Desk, Key, Listing, Order, Patch, Publication as Published, PublishError, Shop, Store, carry_out,
+        Action, DEFAULT_STORE, Desk, Key, Listing, Order, Patch, Publication as Published, PublishError, Shop, Store,
+        carry_out, folded,
     },
 };
 use services::Name;
+use tokio::time::Instant;
 
 use std::time::Duration;
 
@@ -41,10 +43,15 @@ impl Handler for Publication {
 
     fn concurrency_key(&self, providers: &Providers) -> Option<String> {
         // In mock mode nothing is there that two could spoil.
-        providers.publication.is_real().then(|| {
-            let store = self.shop.map_or_else(|| self.store.clone().unwrap_or_default(), |shop| format!("/{shop}"));
-            // No shop tells more SKUs apart than this does.
-            format!("publication/{store}/{}", self.sku.trim().to_lowercase())
+        let shops = &providers.publication;
+        shops.is_real().then(|| {
+            let named = self.store.as_deref().filter(|name| *name != DEFAULT_STORE);
+            let store = named.map(str::to_owned).unwrap_or_else(|| {
+                // However the job names the environment's store.
+                let only = if let [only] = shops.stores() { Some(only.shop()) } else { None };
+                self.shop.or(only).map_or_else(String::new, |shop| format!("/{shop}"))
+            });
+            format!("publication/{store}/{}", folded(&self.sku))
         })
     }
 
@@ -53,9 +60,9 @@ impl Handler for Publication {
             return would_be::run(self, context).await;
         }
         let store = stores::open(context, self.store.as_deref(), self.shop).await?;
-        let shop = store.shop();
+        let (shop, began) = (store.shop(), Instant::now());
         context.progress.set(10, format!("asking {}", store.name));
-        let done = match self.at(&store, context).await {
+        let done = match self.at(&store, context, began).await {
             Ok(done) => done,
             Err(error) => return Err(failed(error, context, &store, &self.sku).await),
         };
@@ -66,9 +73,9 @@ impl Handler for Publication {
 }
 
 impl Publication {
-    async fn at(&self, store: &Store, context: &Context) -> Result<Published, PublishError> {
+    async fn at(&self, store: &Store, context: &Context, began: Instant) -> Result<Published, PublishError> {
         let Prepared { notes, listing, patch } = self.prepared(store, context).await?;
-        let api = context.providers.publication.open(store, context.policy())?;
+        let api = context.providers.publication.open(store, left(context, began))?;
         let job = context.job_id.to_string();
         carry_out(&*api, self.order(&job, &patch), &mut Desk::new(listing, &notes)).await
     }
@@ -83,7 +90,7 @@ impl Publication {
             Action::Unpublish | Action::Delete | Action::Verify => Patch::default(),
         };
         if self.action == Action::Publish {
-            job_of.remember(&mut listing.made_of);
+            job_of.remember(&context.job_id.to_string(), &mut listing);
         }
         Ok(Prepared { notes, listing, patch })
     }
@@ -118,6 +125,12 @@ impl Publication {
     }
 }
 
+/// What an attempt that began then still allows.
+fn left(context: &Context, began: Instant) -> Policy<'_> {
+    let policy = context.policy();
+    Policy { time: policy.time.saturating_sub(began.elapsed()), ..policy }
+}
+
 /// What an order is made of.
 struct Prepared {
     notes: notes::InStore,
@@ -135,9 +148,11 @@ pub(super) async fn failed(error: PublishError, context: &Context, store: &Store
                 _ => Language::En,
             };
             let words: Vec<String> = faults.iter().map(|fault| fault.words(language)).collect();
-            let message = format!("{sku} at {}: {}", store.name, words.join("; "));
+            // A shop may quote what it was sent.
+            let message = store.redacted_text(format!("{sku} at {}: {}", store.name, words.join("; ")));
             JobError::Fatal { code: "refused_by_store", message }
         }
+        error @ PublishError::Damaged(_) => JobError::Fatal { code: "notes_damaged", message: error.to_string() },
         error @ PublishError::Notes(_) => {
             JobError::Snooze { code: "store_unavailable", message: error.to_string(), after: notes::STORE_AGAIN_AFTER }
         }

@@ -9,14 +9,14 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
 use jobs::{
     PayloadError,
     publication::batch::{PART, PublicationBatch},
 };
+use providers::publication::folded;
 use queue::{Job as _, NewJob};
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, value::RawValue};
 use store::BatchItem;
 use utoipa::ToSchema;
 
@@ -35,6 +35,15 @@ const PART_BYTES: usize = 4 << 20;
 /// So many refused lines are told; all are counted.
 const REFUSED_AT_MOST: usize = 1_000;
 
+/// Products for one store.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CatalogueRequest {
+    /// Each a payload of the kind `publication` without `store` and `shop`.
+    #[schema(value_type = Vec<Object>, min_items = 1)]
+    products: Vec<Box<RawValue>>,
+}
+
 /// What was taken of a batch of products.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CatalogueAnswer {
@@ -52,10 +61,11 @@ pub(crate) struct CatalogueAnswer {
 
 /// Brings up to 10,000 products into a store as one job, which tells its progress and goes on after a kill where it was.
 ///
-/// A line is a payload of the kind `publication` without `store` and `shop`. A bad line is reported, the others go in.
+/// A product is a payload of the kind `publication` without `store` and `shop`: one a line as NDJSON, or all in one JSON document. A bad one is
+/// reported, the others go in.
 #[utoipa::path(
     post, path = "/api/stores/{name}/products", tag = "stores", operation_id = "stores_products",
-    request_body(content((Object = "application/x-ndjson"))),
+    request_body(content((CatalogueRequest = "application/json"), (Object = "application/x-ndjson"))),
     params(
         ("name" = String, Path, description = "The store"),
         ("traceparent" = Option<String>, Header, description = "W3C trace context; kept with the job"),
@@ -74,12 +84,22 @@ pub(crate) async fn create(
     body: Body,
 ) -> Result<Response, Problem> {
     caller.require(Scope::JobsWrite)?;
-    if request::format(&headers) != Some(Format::NdJson) {
-        return Err(request::unsupported("application/x-ndjson"));
-    }
+    let Some(format) = request::format(&headers) else {
+        return Err(request::unsupported("application/x-ndjson or application/json"));
+    };
     let body = request::read(&headers, body, BATCH_LIMIT).await?;
     let (intake, at) = (app.intake.clone(), name.clone());
-    let read = request::aside(body.len(), move || Ok(Lines::read(&body, &at, intake.checks())));
+    let read = request::aside(body.len(), move || {
+        let CatalogueRequest { products } = match format {
+            Format::NdJson => return Ok(Lines::read(body.split(|byte| *byte == b'\n'), &at, intake.checks())),
+            Format::Json => serde_json::from_slice(request::without_bom(&body)).map_err(|error| {
+                let is_json = error.classify() == serde_json::error::Category::Data;
+                let kind = if is_json { Type::InvalidPayload } else { Type::Malformed };
+                Problem::new(kind, format!("the body must be {{\"products\": [{{…}}, …]}}: {error}"))
+            })?,
+        };
+        Ok(Lines::read(products.iter().map(|product| product.get().as_bytes()), &at, intake.checks()))
+    });
     let Lines { items, refused, rejected } = read.await?;
     let mut answer = CatalogueAnswer { accepted: items.len(), rejected, results: refused, job: None };
     if items.is_empty() {
@@ -110,10 +130,10 @@ struct Lines {
 }
 
 impl Lines {
-    fn read(body: &Bytes, store: &str, checks: &jobs::Checks) -> Self {
+    fn read<'a>(texts: impl Iterator<Item = &'a [u8]>, store: &str, checks: &jobs::Checks) -> Self {
         let mut lines = Self { items: Vec::new(), refused: Vec::new(), rejected: 0 };
         let mut skus = BTreeMap::new();
-        let texts = body.split(|byte| *byte == b'\n').enumerate().filter(|(_, text)| !text.trim_ascii().is_empty());
+        let texts = texts.enumerate().filter(|(_, text)| !text.trim_ascii().is_empty());
         for (n, (line, text)) in texts.enumerate() {
             let read = if n < PRODUCTS_AT_MOST {
                 product(text, store, checks)
@@ -164,7 +184,7 @@ fn product(text: &[u8], store: &str, checks: &jobs::Checks) -> Result<(String, S
     }
     fields.insert("store".to_owned(), json!(store));
     match checks.check("publication", &payload) {
-        Ok(()) => Ok((payload["sku"].as_str().unwrap_or_default().trim().to_lowercase(), payload.to_string())),
+        Ok(()) => Ok((folded(payload["sku"].as_str().unwrap_or_default()), payload.to_string())),
         Err(PayloadError::Invalid(errors)) => Err(Problem::invalid(errors)),
         Err(error) => Err(Problem::new(Type::UnknownKind, error.to_string())),
     }
@@ -191,7 +211,7 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Lines {
-        Lines::read(&Bytes::copy_from_slice(body.as_bytes()), "main", &jobs::Checks::all())
+        Lines::read(body.as_bytes().split(|byte| *byte == b'\n'), "main", &jobs::Checks::all())
     }
 
     #[test]

@@ -97,7 +97,8 @@ fn at_store(found: &FoundListing) -> Option<ProductAtStore> {
     let listing: Listing = serde_json::from_value(found.listing.clone()).ok()?;
     // As `jobs` makes it: the shop, whose store it is, its name, the SKU.
     let mut parts = found.key.key.splitn(4, '/').map(str::to_owned);
-    let (shop, _, store, sku) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let (shop, _, store, folded) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let sku = listing.made_of["sku"].as_str().map_or(folded, str::to_owned);
     let written = serde_json::to_value(&listing.written).ok()?;
     Some(ProductAtStore {
         store,

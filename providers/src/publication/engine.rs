@@ -23,6 +23,7 @@ const MOST_ROUNDS: usize = 3;
 /// What a job wants done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = PublicationAction)]
 pub enum Action {
     /// The fields are written; a product that is not there is made.
     #[default]
@@ -124,6 +125,8 @@ async fn publish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> R
         wanted.retain(|field, _| !is_edited(field, &seen, desk));
         patch = patch.only(&wanted.keys().cloned().collect());
     }
+    // Before anything is compared: also what is as it should be already is this job's from now on.
+    claim(order, &patch, desk).await?;
     let is_new = before.is_empty();
     let shall_show = match patch.status.change() {
         Some(status) => Some(status.copied().unwrap_or_default() == Status::Active),
@@ -137,13 +140,11 @@ async fn publish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> R
             desk.save().await?;
         }
         if seen.visible {
-            claim(order, &patch, desk).await?;
             api.show(&seen, false).await?;
             seen = look_again(api, order, desk).await?;
         }
     }
     let contents: Fields = wanted.iter().filter(|(field, _)| *field != "status").map(owned).collect();
-    let mut has_written = is_new;
     for round in 0.. {
         let differing = differing(&seen.fields, &contents, api, desk, round > 0);
         if differing.is_empty() {
@@ -152,21 +153,12 @@ async fn publish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> R
         if round == MOST_ROUNDS {
             return Err(PublishError::Refused(differing.into_iter().map(kept_as).collect()));
         }
-        claim(order, &patch, desk).await?;
         let names: BTreeSet<String> = differing.into_iter().map(|change| change.field).collect();
         api.write(&seen, &patch.only(&names), desk).await?;
-        has_written = true;
         seen = look_again(api, order, desk).await?;
     }
-    if has_written {
-        for (field, sent) in &contents {
-            let shown = seen.fields.get(field).unwrap_or(&Value::Null);
-            desk.listing.written.insert(field.clone(), Written::new(sent, shown));
-        }
-        desk.save().await?;
-    }
-    if shall_show == Some(true) && !seen.visible {
-        claim(order, &patch, desk).await?;
+    note_written(&seen, &contents, shall_show, desk).await?;
+    if shall_show == Some(true) && !seen.visible && desk.listing.missing.is_empty() {
         api.show(&seen, true).await?;
         seen = look_again(api, order, desk).await?;
         if !seen.visible {
@@ -211,13 +203,18 @@ async fn dry_run(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> R
 }
 
 async fn unpublish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Result<Publication, PublishError> {
-    let Some(seen) = find(api, order, desk).await? else { return Ok(nothing(PublicationStatus::Unchanged)) };
-    if !seen.visible || desk.listing.is_superseded("status", order.job) {
+    let seen = find(api, order, desk).await?;
+    let is_superseded = desk.listing.is_superseded("status", order.job);
+    if !is_superseded {
+        // Also of a product that an earlier job has yet to make or to show.
+        desk.listing.by.insert("status".to_owned(), order.job.to_owned());
+        desk.listing.to_show = false;
+        desk.save().await?;
+    }
+    let Some(seen) = seen else { return Ok(nothing(PublicationStatus::Unchanged)) };
+    if !seen.visible || is_superseded {
         return Ok(told(PublicationStatus::Unchanged, &seen, Vec::new()));
     }
-    desk.listing.by.insert("status".to_owned(), order.job.to_owned());
-    desk.listing.to_show = false;
-    desk.save().await?;
     api.show(&seen, false).await?;
     let seen = look_again(api, order, desk).await?;
     if seen.visible {
@@ -281,8 +278,10 @@ async fn find(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Resu
         let made_by_us = seen.marked.unwrap_or(desk.listing.creating.is_some());
         let (by, made_of) = (std::mem::take(&mut desk.listing.by), desk.listing.made_of.take());
         let to_show = desk.listing.to_show && made_by_us;
+        let missing = if made_by_us { std::mem::take(&mut desk.listing.missing) } else { BTreeSet::new() };
         let external_id = Some(seen.external_id.clone());
-        desk.listing = super::Listing { external_id, made_by_us, to_show, by, made_of, ..super::Listing::default() };
+        desk.listing =
+            super::Listing { external_id, made_by_us, to_show, missing, by, made_of, ..super::Listing::default() };
         desk.save().await?;
     }
     Ok(seen)
@@ -317,14 +316,17 @@ async fn create(
         return Err(still_coming(order, creating.until_ms));
     }
     needed(patch)?;
-    let until_ms = order.now_ms + api.created_within_ms();
-    desk.listing.external_id = None;
-    desk.listing.creating = Some(Creating { job: order.job.to_owned(), until_ms });
-    desk.listing.to_show = patch.status.set().copied().unwrap_or_default() == Status::Active;
+    let was_tried = desk.listing.creating.as_ref().is_some_and(|creating| creating.job == order.job);
+    begin(api.created_within_ms(), order, patch, desk);
+    let until_ms = desk.listing.creating.as_ref().map_or(0, |creating| creating.until_ms);
     claim(order, patch, desk).await?;
     let seen = match api.create(order.key, patch).await {
         Ok(seen) => seen,
-        Err(PublishError::Provider(ProviderError::UnknownOutcome { .. })) => return Err(still_coming(order, until_ms)),
+        // A shop that never answers it uses the job's attempts, from the second time on.
+        Err(PublishError::Provider(ProviderError::UnknownOutcome { .. })) if !was_tried => {
+            return Err(still_coming(order, until_ms));
+        }
+        Err(error @ PublishError::Provider(ProviderError::UnknownOutcome { .. })) => return Err(error),
         Err(error) => {
             desk.listing.creating = None;
             desk.save().await?;
@@ -339,6 +341,17 @@ async fn create(
     desk.listing.variants.clear();
     desk.save().await?;
     Ok(seen)
+}
+
+/// What is remembered before a product is made.
+pub(super) fn begin(within_ms: u64, order: Order<'_>, patch: &Patch, desk: &mut Desk<'_>) {
+    let elapsed_ms = u64::try_from(desk.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let until_ms = order.now_ms.saturating_add(elapsed_ms).saturating_add(within_ms);
+    desk.listing.external_id = None;
+    desk.listing.creating = Some(Creating { job: order.job.to_owned(), until_ms });
+    desk.listing.missing = patch.names().into_iter().filter(|name| name != "status").collect();
+    let is_active = patch.status.set().copied().unwrap_or_default() == Status::Active;
+    desk.listing.to_show = is_active && !desk.listing.is_superseded("status", order.job);
 }
 
 /// A creation was not answered, and the shop may still be at it: whoever looked now could find nothing and make a second one.
@@ -407,6 +420,30 @@ async fn note_place(seen: &Seen, order: Order<'_>, desk: &mut Desk<'_>) -> Resul
         desk.save().await?;
     }
     Ok(())
+}
+
+/// Notes what the shop shows of what was written, whichever run wrote it.
+async fn note_written(
+    seen: &Seen,
+    contents: &Fields,
+    shall_show: Option<bool>,
+    desk: &mut Desk<'_>,
+) -> Result<(), PublishError> {
+    let mut is_news = false;
+    for (field, sent) in contents {
+        let written = Written::new(sent, seen.fields.get(field).unwrap_or(&Value::Null));
+        is_news |= desk.listing.missing.remove(field);
+        if desk.listing.written.get(field) != Some(&written) {
+            desk.listing.written.insert(field.clone(), written);
+            is_news = true;
+        }
+    }
+    // It shows as soon as an earlier job has written what is still missing.
+    if shall_show == Some(true) && !desk.listing.missing.is_empty() && !desk.listing.to_show {
+        desk.listing.to_show = true;
+        is_news = true;
+    }
+    if is_news { desk.save().await } else { Ok(()) }
 }
 
 /// What is yet to be written. A field that the shop rewrites is as it should be when it shows what it made of the same words before, or

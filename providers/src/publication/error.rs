@@ -16,6 +16,9 @@ pub enum PublishError {
     /// What was to be done could not be written down, so it was not done.
     #[error("nothing was written to the shop: {0}")]
     Notes(String),
+    /// What is remembered of the product cannot be read or kept, and never will be.
+    #[error("what is remembered of the product is damaged: {0}")]
+    Damaged(String),
     /// Another run of a job has written to the same product's notes meanwhile.
     #[error("another run works on {0}")]
     Overtaken(String),

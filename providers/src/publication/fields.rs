@@ -26,6 +26,7 @@ pub type Fields = BTreeMap<String, Value>;
 
 /// One field that is or was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ProductChange)]
 pub struct Change {
     /// Its name, as `price` or `translations.fr.title`.
     pub field: String,
@@ -39,6 +40,12 @@ pub struct Change {
 #[must_use]
 pub fn money(amount: &str) -> Option<String> {
     rust_decimal::Decimal::from_str_exact(amount.trim()).ok().map(|amount| amount.normalize().to_string())
+}
+
+/// A SKU as no shop tells it from others: case and blanks around and between words do not count.
+#[must_use]
+pub fn folded(sku: &str) -> String {
+    sku.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
 /// What tells a value from others: 16 hex digits of its SHA-256.

@@ -1,10 +1,11 @@
 //! What is remembered of one SKU at one store, from one job to the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::{error::PublishError, fields};
 
@@ -25,9 +26,11 @@ pub struct Listing {
     pub creating: Option<Creating>,
     /// Whether customers shall see it as soon as it is complete.
     pub to_show: bool,
+    /// Fields of a product that was made which are not in the shop yet: customers do not see it before they are, whichever job shows it.
+    pub missing: BTreeSet<String>,
     /// What was written last, by field.
     pub written: BTreeMap<String, Written>,
-    /// The newest job that set a field, by field; [`ALL`] for one that deleted the product.
+    /// The newest job that set a field, by field; `*` for one that deleted the product.
     pub by: BTreeMap<String, String>,
     /// Pictures that were brought to the shop.
     pub pictures: Vec<Brought>,
@@ -118,13 +121,15 @@ pub struct Desk<'a> {
     pub listing: Listing,
     /// When the order is carried out, in Unix milliseconds.
     pub now_ms: u64,
+    /// When it was opened.
+    pub(super) began: Instant,
     notes: &'a dyn Notes,
 }
 
 impl<'a> Desk<'a> {
     /// `listing` as `notes` last kept it.
     pub fn new(listing: Listing, notes: &'a dyn Notes) -> Self {
-        Self { listing, now_ms: 0, notes }
+        Self { listing, now_ms: 0, began: Instant::now(), notes }
     }
 
     /// Keeps what it remembers now.

@@ -29,7 +29,7 @@ pub use api::{Found, Key, Seen, StoreApi};
 pub use engine::{Action, Order, Publication, PublicationStatus, carry_out};
 pub use error::PublishError;
 pub use fault::{Fault, Wrong};
-pub use fields::{Change, Fields, money};
+pub use fields::{Change, Fields, folded, money};
 pub use listing::{Brought, Creating, Desk, Listing, Notes, Written};
 pub use mock::{mock_id, mock_store};
 pub use patch::{Field, Patch, Picture, ProductOption, Status, Texts, Variant};

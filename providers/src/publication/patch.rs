@@ -71,6 +71,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
 /// Whether customers see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = ProductStatus)]
 pub enum Status {
     /// They do.
     #[default]
@@ -126,6 +127,7 @@ pub struct Patch {
 /// The texts of a product in one further language.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ProductTexts)]
 pub struct Texts {
     /// Plain text.
     #[serde(default, skip_serializing_if = "Field::is_kept")]
@@ -179,6 +181,7 @@ pub struct ProductOption {
 /// One variant of a product. What it does not say stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ProductVariant)]
 pub struct Variant {
     /// What the shop knows it by.
     #[schema(min_length = 1, max_length = 64)]

@@ -95,12 +95,22 @@ impl Store {
     /// An error of a call to it without its credentials, which a shop may quote.
     #[must_use]
     pub fn redacted(&self, error: ProviderError) -> ProviderError {
+        error.redacted(&self.secrets())
+    }
+
+    /// A text without its credentials.
+    #[must_use]
+    pub fn redacted_text(&self, text: String) -> String {
+        self.secrets().redact(text)
+    }
+
+    fn secrets(&self) -> Secrets {
         let secrets = self.credentials.parts().into_iter().filter(|(_, secret)| *secret);
         let mut secrets: Vec<String> = secrets.map(|(text, _)| text.to_owned()).collect();
         // As they go out together: user and password, or a user without one.
         let together = secrets.join(":");
         secrets.extend([format!("{together}:"), together]);
-        error.redacted(&Secrets::new(secrets))
+        Secrets::new(secrets)
     }
 }
 

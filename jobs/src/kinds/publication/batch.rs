@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use api::FieldError;
 use futures::{StreamExt, stream};
-use providers::publication::{Desk, Item, PublicationStatus};
+use providers::publication::{Desk, Item, PublicationStatus, Shop};
 use queue::Job;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -14,7 +14,7 @@ use store::BatchItem;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::{Prepared, Publication, PublicationResult, failed, notes::STORE_AGAIN_AFTER};
+use super::{Prepared, Publication, PublicationResult, failed, left, notes::STORE_AGAIN_AFTER};
 use crate::{
     handler::{Context, Done, Handler, JobError},
     kinds::stores,
@@ -26,6 +26,8 @@ const AT_A_TIME: usize = 2;
 pub const PART: usize = 100;
 /// So many failures are told in the result; all of them are counted.
 const MOST_FAILURES: usize = 100;
+/// So many products are brought one after the other before what came of them is noted.
+const FEW: usize = 4;
 /// What is remembered of so many products is read at a time.
 const READ_TOGETHER: usize = 16;
 /// So often a product is tried that failed for no fault of its own, a while between.
@@ -112,7 +114,8 @@ impl Handler for PublicationBatch {
     }
 
     async fn run(self, context: &Context) -> Result<Done<BatchResult>, JobError> {
-        let until = Instant::now() + context.time_for_a_task();
+        let began = Instant::now();
+        let until = began + context.time_for_a_task();
         let before = context.so_far.clone().and_then(|before| serde_json::from_value::<SoFar>(before).ok());
         let mut so_far = before.unwrap_or_default();
         so_far.result.store.clone_from(&self.store);
@@ -125,9 +128,13 @@ impl Handler for PublicationBatch {
                 .set(u8::try_from(percent).unwrap_or(99).min(99), format!("part {} of {parts}", so_far.part));
             let items = self.part(context, so_far.part).await.map_err(|error| error.with(json!(so_far)))?;
             let Some(items) = items else {
+                let n_done = so_far.result.by_status.values().sum::<u32>() + so_far.result.failed;
+                if n_done < self.n {
+                    return Err(self.missing());
+                }
                 return Ok(Done { result: so_far.result, provider: self.provider(context), degraded_reason: None });
             };
-            let outcomes = self.carry_out(context, &mut so_far, items, until).await;
+            let outcomes = self.carry_out(context, &mut so_far, items, (began, until)).await;
             let outcomes = match outcomes {
                 Ok(outcomes) => outcomes,
                 Err(error) => return Err(error.with(json!(so_far))),
@@ -157,12 +164,14 @@ impl PublicationBatch {
         let Some(store) = &context.store else { return Ok(None) };
         let found = store.part(&self.batch, &context.tenant, part).await.map_err(|error| away(&error))?;
         match found {
-            None if part == 0 => {
-                let message = format!("batch {:?} is not kept any more: send its products again", self.batch);
-                Err(JobError::Fatal { code: "batch_missing", message })
-            }
+            None if part == 0 => Err(self.missing()),
             found => Ok(found),
         }
+    }
+
+    fn missing(&self) -> JobError {
+        let message = format!("batch {:?} is not kept any more: send its products again", self.batch);
+        JobError::Fatal { code: "batch_missing", message }
     }
 
     /// All products of a part that nothing has come of yet, some at a time; what came of all.
@@ -171,23 +180,28 @@ impl PublicationBatch {
         context: &Context,
         so_far: &mut SoFar,
         items: Vec<BatchItem>,
-        until: Instant,
+        (began, until): (Instant, Instant),
     ) -> Result<Vec<(u32, String, Outcome)>, JobError> {
         let part = so_far.part;
         let context = &Context { progress: queue::Reporter::nobody(), so_far: None, ..context.clone() };
         let mut all = Vec::with_capacity(items.len());
         let mut to_do = Vec::new();
         for (at, item) in items.into_iter().enumerate() {
-            let publication: Publication = serde_json::from_str(&item.text).map_err(|error| JobError::Fatal {
-                code: "invalid_payload",
-                message: format!("line {} of batch {:?}: {error}", item.line, self.batch),
-            })?;
+            let publication: Publication = match serde_json::from_str(&item.text) {
+                Ok(publication) => publication,
+                // Another release has taken it.
+                Err(error) => {
+                    all.push((item.line, String::new(), Outcome::Failed { failed: error.to_string() }));
+                    continue;
+                }
+            };
             match item.outcome.as_deref().and_then(|outcome| serde_json::from_str(outcome).ok()) {
                 Some(outcome) => all.push((item.line, publication.sku, outcome)),
                 None => to_do.push((at, item.line, publication)),
             }
         }
         let (mut stopped, mut again) = (None, None);
+        let together = self.at_once(context).await?;
         let mut to_do = to_do.into_iter().peekable();
         while to_do.peek().is_some() && stopped.is_none() {
             if Instant::now() >= until {
@@ -195,12 +209,19 @@ impl PublicationBatch {
                 stopped = Some(JobError::Snooze { code: "goes_on", message, after: MAKE_ROOM });
                 break;
             }
-            let some: Vec<(usize, u32, Publication)> = to_do.by_ref().take(PART).collect();
-            let outcomes = self.together(context, &some).await?;
+            let some: Vec<(usize, u32, Publication)> = to_do.by_ref().take(together).collect();
+            let outcomes = self.together(context, &some, began).await?;
+            // What fails for all is no fault of any.
+            let is_outage = outcomes.len() > 1 && outcomes.iter().all(Result::is_err);
             let mut fresh = Vec::with_capacity(some.len());
             for ((at, line, publication), outcome) in some.into_iter().zip(outcomes) {
                 let outcome = match outcome {
                     Ok(outcome) => outcome,
+                    Err(JobError::Retry { code, message, after }) if is_outage => {
+                        let after = after.unwrap_or(TRY_AGAIN);
+                        stopped = Some(JobError::Snooze { code, message, after });
+                        continue;
+                    }
                     Err(JobError::Retry { message, .. }) => {
                         let tries = so_far.tries.entry(line).or_default();
                         *tries += 1;
@@ -225,11 +246,22 @@ impl PublicationBatch {
         stopped.or(again).map_or(Ok(all), Err)
     }
 
+    /// How many products are brought together: those of a shop that takes many in a call; others are noted after a few, and no more pictures
+    /// are held than theirs.
+    async fn at_once(&self, context: &Context) -> Result<usize, JobError> {
+        if !context.providers.publication.is_real() {
+            return Ok(PART);
+        }
+        let store = stores::open(context, Some(self.store.as_str()), None).await?;
+        Ok(if store.shop() == Shop::Woocommerce { PART } else { FEW })
+    }
+
     /// Products that are brought together, each with what came of it.
     async fn together(
         &self,
         context: &Context,
         publications: &[(usize, u32, Publication)],
+        began: Instant,
     ) -> Result<Vec<Result<Outcome, JobError>>, JobError> {
         if !context.providers.publication.is_real() {
             let one = |(_, _, publication): &(usize, u32, Publication)| one(publication.clone(), context);
@@ -258,7 +290,7 @@ impl PublicationBatch {
             desk: Desk::new(listing.clone(), notes),
         });
         let mut items: Vec<Item<'_>> = items.collect();
-        let done = context.providers.publication.carry_out_all(store, context.policy(), &mut items).await?;
+        let done = context.providers.publication.carry_out_all(store, left(context, began), &mut items).await?;
         let mut done = ready.iter().zip(done);
         let mut all = Vec::with_capacity(outcomes.len());
         for outcome in outcomes {

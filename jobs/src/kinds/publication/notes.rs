@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::future::{BoxFuture, FutureExt};
-use providers::publication::{Key, Listing, Notes, PublishError, Store};
+use providers::publication::{Key, Listing, Notes, PublishError, Store, folded};
 use store::ListingKey;
 
 use super::made_of;
@@ -26,7 +26,7 @@ pub(super) struct InStore {
 /// Opens them, with what they say.
 pub(super) async fn open(context: &Context, at: &Store, of: Key<'_>) -> Result<(InStore, Listing), PublishError> {
     let key = ListingKey {
-        key: format!("{}/{}/{}", at.shop(), at.account(), of.sku),
+        key: format!("{}/{}/{}", at.shop(), at.account(), folded(of.sku)),
         tenant: context.tenant.clone(),
         product_id: of.product_id.to_owned(),
     };
@@ -38,7 +38,7 @@ pub(super) async fn open(context: &Context, at: &Store, of: Key<'_>) -> Result<(
             let listing = if stored.listing.is_null() {
                 Listing::default()
             } else {
-                let unreadable = |error: serde_json::Error| PublishError::Notes(format!("{}: {error}", key.key));
+                let unreadable = |error: serde_json::Error| PublishError::Damaged(format!("{}: {error}", key.key));
                 serde_json::from_value(stored.listing).map_err(unreadable)?
             };
             (stored.version, listing)
@@ -71,7 +71,9 @@ impl Notes for InStore {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "map_err gives it away")]
 fn away(error: store::Error) -> PublishError {
-    PublishError::Notes(error.to_string())
+    match error {
+        store::Error::Refused { .. } => PublishError::Damaged(error.to_string()),
+        error => PublishError::Notes(error.to_string()),
+    }
 }

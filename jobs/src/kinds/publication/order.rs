@@ -41,6 +41,10 @@ pub struct Publication {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 36, format = Uuid)]
     pub content_id: Option<String>,
+    /// Which of the texts are that job's, as `title` or `seo.description`: all that are there if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 10)]
+    pub content_fields: Option<Vec<String>>,
     /// Plain text; needed to create.
     #[serde(default, skip_serializing_if = "Field::is_kept")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 250)]

@@ -18,8 +18,8 @@ use super::{
         error::PublishError,
         fault::{Fault, Wrong},
         fields::Fields,
-        listing::{Creating, Desk, Listing, Written},
-        patch::{Field, Patch, Status},
+        listing::{Desk, Listing, Written},
+        patch::{Field, Patch},
     },
     WooCommerce,
     client::{Client, EDIT, LONG_TIMEOUT, PAGE, not_as_documented},
@@ -170,9 +170,7 @@ fn all_failed(places: impl Iterator<Item = usize>, error: &ProviderError, outcom
 async fn begin(item: &mut Item<'_>, patch: &Patch) -> Result<(), PublishError> {
     let Item { order, desk } = item;
     desk.now_ms = order.now_ms;
-    let until_ms = order.now_ms + created_within_ms();
-    desk.listing.creating = Some(Creating { job: order.job.to_owned(), until_ms });
-    desk.listing.to_show = patch.status.set().copied().unwrap_or_default() == Status::Active;
+    crate::publication::engine::begin(created_within_ms(), *order, patch, desk);
     claim(*order, patch, desk).await
 }
 
@@ -264,6 +262,7 @@ async fn show(api: &WooCommerce<'_>, items: &mut [Item<'_>], made: Vec<Made>, ou
             let shown = one.seen.fields.get(field).unwrap_or(&Value::Null);
             desk.listing.written.insert(field.clone(), Written::new(sent, shown));
         }
+        desk.listing.missing.clear();
         complete.push(one);
     }
     let (shall, stay): (Vec<Made>, Vec<Made>) =

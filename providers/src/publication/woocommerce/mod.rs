@@ -130,6 +130,7 @@ impl StoreApi for WooCommerce<'_> {
         let hide = seen.visible && matches!(shape, Shape::BecomesSimple | Shape::BecomesVariable);
         if hide {
             desk.listing.to_show = true;
+            desk.listing.missing.extend(patch.names().into_iter().filter(|name| name != "status"));
             desk.save().await?;
         }
         let patch =
