@@ -119,7 +119,7 @@ async fn publish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> R
         None if order.keep_edits || desk.listing.is_superseded(ALL, order.job) => {
             return Ok(nothing(PublicationStatus::Unchanged));
         }
-        None => (create(api, order, &patch, desk).await?, Fields::new()),
+        None => (create(api, order, &patch, &wanted, desk).await?, Fields::new()),
     };
     if order.keep_edits {
         wanted.retain(|field, _| !is_edited(field, &seen, desk));
@@ -308,6 +308,7 @@ async fn create(
     api: &dyn StoreApi,
     order: Order<'_>,
     patch: &Patch,
+    wanted: &Fields,
     desk: &mut Desk<'_>,
 ) -> Result<Seen, PublishError> {
     if let Some(creating) = &desk.listing.creating
@@ -317,7 +318,7 @@ async fn create(
     }
     needed(patch)?;
     let was_tried = desk.listing.creating.as_ref().is_some_and(|creating| creating.job == order.job);
-    begin(api.created_within_ms(), order, patch, desk);
+    begin(api.created_within_ms(), order, patch, wanted, desk);
     let until_ms = desk.listing.creating.as_ref().map_or(0, |creating| creating.until_ms);
     claim(order, patch, desk).await?;
     let seen = match api.create(order.key, patch).await {
@@ -344,12 +345,12 @@ async fn create(
 }
 
 /// What is remembered before a product is made.
-pub(super) fn begin(within_ms: u64, order: Order<'_>, patch: &Patch, desk: &mut Desk<'_>) {
+pub(super) fn begin(within_ms: u64, order: Order<'_>, patch: &Patch, wanted: &Fields, desk: &mut Desk<'_>) {
     let elapsed_ms = u64::try_from(desk.began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let until_ms = order.now_ms.saturating_add(elapsed_ms).saturating_add(within_ms);
     desk.listing.external_id = None;
     desk.listing.creating = Some(Creating { job: order.job.to_owned(), until_ms });
-    desk.listing.missing = patch.names().into_iter().filter(|name| name != "status").collect();
+    desk.listing.missing = wanted.keys().filter(|name| *name != "status").cloned().collect();
     let is_active = patch.status.set().copied().unwrap_or_default() == Status::Active;
     desk.listing.to_show = is_active && !desk.listing.is_superseded("status", order.job);
 }

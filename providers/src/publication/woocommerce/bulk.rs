@@ -149,7 +149,7 @@ async fn in_batches(api: &WooCommerce<'_>, items: &mut [Item<'_>], chunk: Vec<Si
             continue;
         }
         let item = &mut items[one.at];
-        match begin(item, &one.patch).await {
+        match begin(item, &one).await {
             Ok(()) => new.push(one),
             Err(error) => {
                 outcomes.insert(one.at, Err(error));
@@ -167,11 +167,11 @@ fn all_failed(places: impl Iterator<Item = usize>, error: &ProviderError, outcom
 }
 
 /// Notes that the product is being made.
-async fn begin(item: &mut Item<'_>, patch: &Patch) -> Result<(), PublishError> {
+async fn begin(item: &mut Item<'_>, one: &Simple) -> Result<(), PublishError> {
     let Item { order, desk } = item;
     desk.now_ms = order.now_ms;
-    crate::publication::engine::begin(created_within_ms(), *order, patch, desk);
-    claim(*order, patch, desk).await
+    crate::publication::engine::begin(created_within_ms(), *order, &one.patch, &one.wanted, desk);
+    claim(*order, &one.patch, desk).await
 }
 
 fn created_within_ms() -> u64 {
