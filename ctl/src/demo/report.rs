@@ -282,8 +282,8 @@ fn words(kind: &str, result: &Value) -> String {
             format!("{} pages: {}", pages.len(), prices.join(", "))
         }),
         _ => result["status"].as_str().map(|status| {
-            let id = result["message_id"].as_str().or(result["external_id"].as_str());
-            format!("{status} {}", id.unwrap_or_default())
+            let found = ["message_id", "url", "external_id"].into_iter().find_map(|name| result[name].as_str());
+            format!("{status} {}", found.unwrap_or_default())
         }),
     };
     one_line(&words.unwrap_or_else(|| result.to_string()))

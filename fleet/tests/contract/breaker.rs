@@ -118,10 +118,16 @@ async fn a_breaker_that_is_released_closes_at_once_in_every_replica_whatever_ope
     report(&b, go(&b).await, parked()).await;
     assert_eq!(open_ms(&a).await, 300_000, "it begins anew");
     // A report that is not written yet does not come after the release.
-    let permit = permit(a.admit(&Call { account: "mistral", ..CALL }).await);
-    a.report(permit, parked());
+    a.report(permit(a.admit(&Call { account: "mistral", ..CALL }).await), parked());
     a.release("ai", "mistral").await.unwrap();
     assert!(matches!(b.admit(&Call { account: "mistral", ..CALL }).await, Admission::Go(_)));
+    // Nor does one of another replica, of a call that was under way while the breaker was closed.
+    let late = || Call { account: "late", ..CALL };
+    let under_way = permit(b.admit(&late()).await);
+    world.advance_s(1);
+    assert!(!a.release("ai", "late").await.unwrap());
+    report(&b, under_way, parked()).await;
+    assert!(matches!(a.admit(&late()).await, Admission::Go(_)));
 }
 
 async fn each_failed_probe_doubles_the_time_up_to_five_minutes(world: World) {

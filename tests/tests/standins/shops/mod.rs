@@ -72,6 +72,11 @@ impl Till {
         self.memory.0.lock().unwrap().clone()
     }
 
+    /// Lets so much time go by.
+    pub(crate) fn pass(&self, time: Duration) {
+        self.now_ms.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+
     /// The store's interface, as one attempt has it.
     pub(crate) fn api<'a>(&'a self, policy: Policy<'a>) -> Box<dyn StoreApi + 'a> {
         self.providers.publication.open(&self.store, policy).unwrap()

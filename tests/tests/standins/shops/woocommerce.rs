@@ -4,6 +4,7 @@ mod bulk;
 mod held;
 mod made;
 mod skus;
+mod turns;
 mod variants;
 
 use providers::{
