@@ -15,8 +15,6 @@ const BUTTONS: usize = 60;
 const IN_A_BUTTON: usize = 24;
 /// So many levels around a part are looked at.
 const LEVELS: usize = 60;
-/// So many letters that a heading and a title begin with are no chance.
-const ALIKE: usize = 16;
 /// Headings of a page that are compared with its titles.
 const HEADINGS: usize = 12;
 
@@ -180,15 +178,6 @@ impl<'a> View<'a> {
             text.len() >= 3 && titles.iter().any(|title| title.contains(text) || text.contains(title.as_str()))
         };
         if let Some((at, _)) = headings.iter().find(|(_, text)| in_titles(text)) {
-            return Some(*at);
-        }
-        // Titles are cut off, and so are names.
-        let begins_alike = |text: &str| {
-            let alike =
-                |title: &String| title.chars().zip(text.chars()).take_while(|(left, right)| left == right).count();
-            titles.iter().any(|title| alike(title) >= ALIKE)
-        };
-        if let Some((at, _)) = headings.iter().find(|(_, text)| begins_alike(text)) {
             return Some(*at);
         }
         let lesser = (1..dom.len())

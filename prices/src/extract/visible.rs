@@ -81,8 +81,6 @@ pub(super) struct Visible {
     pub(super) money: Money,
     pub(super) at: At,
     pub(super) place: Place,
-    /// Between name and button there is no other.
-    pub(super) is_sole: bool,
     /// What was asked earlier.
     pub(super) former: Option<Money>,
     /// What a measure costs, with the words beside it.
@@ -130,7 +128,6 @@ pub(super) fn price(view: &View<'_>, seen: &[Seen]) -> Option<Visible> {
         region = fits.into_iter().filter(fits_alone).collect();
         place = Place::Lonely;
     }
-    let is_sole = place == Place::Between && kinds(&region) == 1 && region.iter().any(|seen| seen.has_sign);
     let named: Vec<&Seen> = region.iter().filter(|seen| seen.part.has(Part::PRICE)).copied().collect();
     let is_named = !named.is_empty();
     let pool = if is_named { named } else { region };
@@ -160,7 +157,6 @@ pub(super) fn price(view: &View<'_>, seen: &[Seen]) -> Option<Visible> {
         money: chosen.money.clone(),
         at: chosen.at,
         place: sure,
-        is_sole,
         former: former(seen, chosen),
         unit: unit(seen, chosen),
         text: chosen.text.clone(),
@@ -190,19 +186,6 @@ fn only_called_old(seen: &[Seen], from: At, to: At) -> Vec<&Seen> {
     let called: Vec<&Seen> =
         own.iter().filter(|seen| seen.part.has(Part::OLD) && !seen.part.has(other)).copied().collect();
     if kinds(&called) == 1 && !own.iter().any(|seen| seen.part.has(Part::SURE)) { called } else { Vec::new() }
-}
-
-/// Of two amounts the lower one, when the page tells the discount between them, whatever their elements are called.
-fn discounted<'a>(view: &View<'_>, seen: &[Seen], group: &[&'a Seen]) -> Option<&'a Seen> {
-    let other = Part::UNIT.and(Part::UNTAXED).and(Part::FROM);
-    let mut own = group.iter().filter(|seen| !seen.part.has(other)).copied();
-    let first = own.next()?;
-    let second = own.find(|other| other.money.amount != first.money.amount)?;
-    if kinds(group) != 2 || second.at.abs_diff(first.at) > NEAR / 2 {
-        return None;
-    }
-    let (lower, higher) = if first.money.amount < second.money.amount { (first, second) } else { (second, first) };
-    is_discount(view, seen, lower, higher).then_some(lower)
 }
 
 /// Whether the page tells how much lower one amount is than the other: `-15%`, or what is saved.
@@ -332,9 +315,6 @@ fn near<'a>(pool: &[&'a Seen]) -> Vec<&'a Seen> {
 
 /// Of amounts that stand together the one that counts.
 fn choose<'a>(view: &View<'_>, seen: &[Seen], group: &[&'a Seen], place: Place) -> Option<&'a Seen> {
-    if let Some(lower) = discounted(view, seen, group) {
-        return Some(lower);
-    }
     let better: Vec<&Seen> = group.iter().filter(|seen| !seen.is_lesser()).copied().collect();
     let pool: &[&Seen] = if better.is_empty() { group } else { &better };
     let now: Vec<&Seen> = pool.iter().filter(|seen| seen.part.has(Part::NOW)).copied().collect();

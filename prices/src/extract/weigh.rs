@@ -44,12 +44,8 @@ impl Weights<'_> {
             return Some(asked);
         }
         let told = told.filter(|told| !told.amount.is_zero() || self.visible.is_none()).or_else(|| self.embedded());
+        let told = told.filter(|told| !self.is_doubtful(told));
         let refused = |amount: &Decimal| self.readings.iter().any(|(_, reading)| reading.refused.contains(amount));
-        // What data say of a used piece scripts say in cents.
-        let is_refused = |told: &Price| {
-            told.method == Method::Embedded && (refused(&told.amount) || refused(&(told.amount / Decimal::ONE_HUNDRED)))
-        };
-        let told = told.filter(|told| !self.is_doubtful(told) && !is_refused(told));
         match (told, self.visible.filter(|visible| !refused(&visible.money.amount))) {
             (Some(told), Some(visible)) if told.amount == visible.money.amount => {
                 let currency =
@@ -102,8 +98,7 @@ impl Weights<'_> {
         // Scripts and attributes may speak of another currency, or without the tax.
         let is_hidden = told.method == Method::Embedded && !is_shown(told.amount, self.seen);
         let is_unlike = visible.place == Place::Between && !self.is_between(told.amount);
-        let is_sole = visible.is_sole && !self.seen.iter().any(|seen| seen.money.amount == told.amount);
-        if is_unlike || is_sole || (is_hidden && visible.place >= Place::Near) {
+        if is_unlike || (is_hidden && visible.place >= Place::Near) {
             let seen = seen_price(visible, Confidence::Low, local);
             return Price { currency: seen.currency.or(told.currency), availability: told.availability, ..seen };
         }

@@ -140,15 +140,9 @@ pub(crate) fn part(names: &str) -> Part {
             found = found.and(Part::HIDDEN);
         }
         let mut last = String::new();
-        // "price-and-saving" holds both.
-        let holds_both = split(name).any(|own| own.eq_ignore_ascii_case("and"));
         for own in split(name) {
             let own = own.to_ascii_lowercase();
-            let means = word(&own);
-            if holds_both && means.has(Part::SAVING.and(Part::OLD).and(Part::SHIPPING).and(Part::INSTALMENT)) {
-                continue;
-            }
-            found = found.and(means);
+            found = found.and(word(&own));
             for (first, second, means) in PAIRS {
                 if own == second && last == first {
                     found = found.and(means);
