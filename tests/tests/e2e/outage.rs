@@ -233,8 +233,10 @@ async fn an_outage_of_fal_heals_itself_and_each_picture_is_paid_once() {
         ids.extend(pushed);
     }
     assert_eq!(fal.n_submitted(), 0);
-    // Runs that cannot be asked for meanwhile are waited for, in whatever way that fails.
     fal.faults().recover();
+    // From then on it is asked again.
+    fal::assert_real(&fal::healed(&system, &ids[0]).await);
+    // Runs that cannot be asked for meanwhile are waited for, in whatever way that fails.
     for fault in [Fault::HalfBody, Fault::DropBefore, Fault::DropAfter, Fault::WrongType, Fault::status(500)] {
         fal.faults().on("/fal-ai/flux-pro/requests/", Some(1), fault);
     }
