@@ -20,9 +20,11 @@ pub(super) struct Points {
 }
 
 impl Points {
-    /// What a query costs; 0 while that is not known.
+    /// What a query costs. One that was never sent is taken for the dearest of those that were; what is no query (no name) costs nothing.
     pub(super) fn cost(&self, query: &str) -> u64 {
-        lock(&self.costs).get(query).copied().unwrap_or(0)
+        let costs = lock(&self.costs);
+        let dearest = || costs.values().copied().max().filter(|_| !query.is_empty());
+        costs.get(query).copied().or_else(dearest).unwrap_or(0)
     }
 
     /// Notes what an answer told.
@@ -64,7 +66,8 @@ mod tests {
         let later = Throttle { currently_available: 99.9, ..throttle_status };
         points.note("a".to_owned(), "Product", Cost { requested_query_cost: 31.0, throttle_status: later });
         points.note("b".to_owned(), "Find", Cost { requested_query_cost: 0.1, throttle_status });
-        assert_eq!((points.cost("Product"), points.cost("Find"), points.cost("Set")), (31, 1, 0));
+        assert_eq!((points.cost("Product"), points.cost("Find")), (31, 1));
+        assert_eq!((points.cost("Set"), points.cost("")), (31, 0), "nobody knows of the one, and the other is none");
         let level = |available| Some(Level { available, at_most: 1_000, per_s: 50 });
         assert_eq!([points.take("a"), points.take("a"), points.take("b")], [level(99), None, level(0)]);
     }
