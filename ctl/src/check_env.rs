@@ -104,7 +104,9 @@ async fn examine(check: &CheckEnv, var: &(dyn Fn(&str) -> Option<String> + Sync)
     for service in SERVICES.iter().copied() {
         let state = service.entry().state(&environment);
         let probe = probes(service, &state).await;
-        services.push(Row::new(service, state, probe, production, config.is_real(service)));
+        let mut row = Row::new(service, state, probe, production, config.is_real(service));
+        row.hints.extend(config.note(service).map(str::to_owned));
+        services.push(row);
     }
     let switches = SERVICES.iter().filter_map(|service| service.entry().switch).chain(["MOCK_MODE"]);
     let is_bad = |name: &&str| environment.get(name).is_some_and(|value| truth(&value).is_none());
@@ -339,7 +341,8 @@ mod tests {
     async fn a_public_address_sets_up_no_shop() {
         let report = check(Purpose::Production, false, &[("PUBLIC_URL", "https://jobs.example")]).await;
         let publication = row(&report, "publication");
-        assert_eq!((publication.verdict(), publication.present.len()), ("not set", 0));
+        assert_eq!((publication.verdict(), publication.present.len()), ("ok", 0));
+        assert!(publication.hints[0].starts_with("the environment has no store"), "{:?}", publication.hints);
         assert!(report.problems.is_empty());
         let bad = check(Purpose::Production, true, &[&full()[..], &[("PUBLIC_URL", "jobs.example")]].concat()).await;
         assert!(!bad.ok && bad.problems[0].starts_with("PUBLIC_URL must be"), "{:?}", bad.problems);

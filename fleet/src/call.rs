@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     outbox::Outbox,
-    report::{CallEnd, Report},
+    report::{CallEnd, Level, Report},
     settings::ms,
 };
 
@@ -25,17 +25,20 @@ pub struct Call<'a> {
     /// Units per minute that the account may use, in all replicas together; `None` or 0 is no limit. A unit is what calls use besides
     /// requests: tokens of language models, or messages.
     pub units_per_min: Option<u32>,
-    /// How many units the call will use, estimated.
+    /// How many units the call will use, estimated. More than the account can have at once is taken as all that it can have, or it would
+    /// never be let through.
     pub units: u64,
+    /// `None`: nobody counts how many calls the account has under way, which costs nothing.
+    pub in_flight: Option<InFlight>,
 }
 
-impl Call<'_> {
-    /// How many units are asked for, and of how many a minute; 0 is no limit. More than a minute's worth is taken as a minute's worth,
-    /// or it would never be let through.
-    pub(crate) fn limited_units(&self) -> (u64, u32) {
-        let per_min = self.units_per_min.unwrap_or(0);
-        (self.units.min(u64::from(per_min)), per_min)
-    }
+/// Calls of an account that are under way at the same time, in all replicas together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InFlight {
+    /// So many at most. 0 is no limit: then only what they will use is known, for [`Permit::told`].
+    pub at_most: u32,
+    /// One of which nothing was heard for so long counts no more: its replica was killed. As long as the call may take.
+    pub lasts: Duration,
 }
 
 /// Whether a call may be made now.
@@ -46,6 +49,8 @@ pub enum Admission {
     Go(Permit),
     /// Not before this time has passed: a limit is reached, or the vendor asked for a pause.
     Wait(Duration),
+    /// As many calls are under way as may be: as soon as one ends, and nobody knows when that is.
+    Full,
     /// The breaker is open, or another call is the probe.
     Open {
         /// Ask again after so long.
@@ -55,7 +60,7 @@ pub enum Admission {
     },
 }
 
-/// The right to make one call. Dropped without a report it counts for nothing, and gives a probe back.
+/// The right to make one call. Dropped without a report it counts for nothing, is under way no more, and gives a probe back.
 #[derive(Debug)]
 #[must_use]
 pub struct Permit {
@@ -68,6 +73,10 @@ pub struct Permit {
     pub(crate) units: u64,
     /// Its name, when it is the one call that a breaker lets through to see whether the service works again.
     pub(crate) probe: Option<String>,
+    /// Its name among the calls that are under way, if they are counted.
+    pub(crate) under_way: Option<String>,
+    /// What the vendor told.
+    pub(crate) level: Option<Level>,
     /// Where the report goes, which takes it out. Who shares nothing has none.
     pub(crate) outbox: Option<Arc<Outbox>>,
 }
@@ -77,6 +86,12 @@ impl Permit {
     #[must_use]
     pub fn is_probe(&self) -> bool {
         self.probe.is_some()
+    }
+
+    /// Notes what the answer told of the account's units, to be written with the report. Of several answers the latest counts, less what is
+    /// under way.
+    pub fn told(&mut self, level: Level) {
+        self.level = Some(level);
     }
 
     pub(crate) fn report(&mut self, reported: Reported) -> Report {
@@ -105,6 +120,8 @@ impl Permit {
             at_ms: 0,
             admitted_ms: self.admitted_ms,
             probe: self.probe.take(),
+            under_way: self.under_way.take(),
+            level: self.level.take(),
             requests_back: 0,
             units_back: 0,
             pause_ms: 0,
@@ -115,7 +132,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(outbox) = self.outbox.take_if(|_| self.probe.is_some()) {
+        if let Some(outbox) = self.outbox.take_if(|_| self.probe.is_some() || self.under_way.is_some()) {
             outbox.put(self.with(CallEnd::Unused));
         }
     }

@@ -151,32 +151,37 @@ impl Fleet {
         let inner = &self.inner;
         let now_ms = inner.settings.clock.now_ms();
         let name = format!("{}/{}", inner.sender, inner.n_calls.fetch_add(1, Ordering::Relaxed));
-        let verdict = match &inner.shared {
-            Some(shared) => shared.admit(call, &name, now_ms).await,
-            None => None,
-        };
+        // Before Redis is asked: whoever stops to wait for the answer has it taken out of those that are under way.
         let mut permit = Permit {
             account: call.account.to_owned(),
             service: call.service.to_owned(),
             admitted_ms: now_ms,
-            requests: u32::from(call.requests_per_min.is_some()),
-            units: call.limited_units().0,
+            requests: 0,
+            units: 0,
             probe: None,
+            under_way: call.in_flight.map(|_| format!("{name} {}", call.units)),
+            level: None,
             outbox: inner.shared.as_ref().map(|shared| shared.outbox.clone()),
         };
-        match verdict {
-            Some(Verdict::Go { is_probe }) => {
+        let under_way = permit.under_way.as_deref().unwrap_or_default();
+        let verdict = match &inner.shared {
+            Some(shared) => shared.admit(call, (&name, under_way), now_ms).await,
+            None => None,
+        };
+        let refused = match verdict {
+            Some(Verdict::Go { is_probe, units }) => {
                 permit.probe = is_probe.then_some(name);
-                Admission::Go(permit)
+                (permit.requests, permit.units) = (u32::from(call.requests_per_min.is_some()), units);
+                return Admission::Go(permit);
             }
+            // Nothing was taken, as far as we know.
+            None => return Admission::Go(permit),
             Some(Verdict::Wait(wait)) => Admission::Wait(wait),
+            Some(Verdict::Full) => Admission::Full,
             Some(Verdict::Open { retry_in, reason }) => Admission::Open { retry_in, reason },
-            None => {
-                // Nothing was taken, as far as we know.
-                (permit.requests, permit.units) = (0, 0);
-                Admission::Go(permit)
-            }
-        }
+        };
+        permit.outbox = None;
+        refused
     }
 
     /// What came of a call. Costs nothing: reports are collected, and written in batches at most 200 ms later.
@@ -196,6 +201,8 @@ impl Fleet {
             requests: 0,
             units: 0,
             probe: None,
+            under_way: None,
+            level: None,
             outbox: None,
         };
         shared.outbox.put(Report { pause_ms: ms(wait), ..nothing.report(Reported::Unused) });
@@ -240,6 +247,28 @@ impl Fleet {
             }
             Err(_) => unknown(),
         }
+    }
+
+    /// The text that some replica [kept](Self::keep) under this name, if its time is not over.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn kept(&self, name: &str) -> Result<Option<String>, Error> {
+        let Some(shared) = &self.inner.shared else { return Ok(None) };
+        let late = |_| Err(Error::Unavailable("no answer in time".to_owned()));
+        timeout(self.inner.settings.answer_within.max(TURN_WITHIN), shared.kept(name)).await.unwrap_or_else(late)
+    }
+
+    /// Keeps a small text for all replicas, for so long. Whoever may read Redis reads it: seal what is secret.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: it may be kept or not.
+    pub async fn keep(&self, name: &str, text: &str, lasts: Duration) -> Result<(), Error> {
+        let Some(shared) = &self.inner.shared else { return Ok(()) };
+        let late = |_| Err(Error::Unavailable("no answer in time".to_owned()));
+        timeout(self.inner.settings.answer_within.max(TURN_WITHIN), shared.keep(name, text, lasts))
+            .await
+            .unwrap_or_else(late)
     }
 
     /// How many calls of a service one account had in the last hour, and how many of them were answered.

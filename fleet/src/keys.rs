@@ -19,6 +19,11 @@ pub(crate) fn turns(prefix: &str, place: &str) -> String {
     format!("{prefix}:{{turns.{}}}", place.replace(['{', '}'], "_"))
 }
 
+/// String: a text that replicas share for a while. The name is the caller's word.
+pub(crate) fn kept(prefix: &str, name: &str) -> String {
+    format!("{prefix}:{{kept.{}}}", name.replace(['{', '}'], "_"))
+}
+
 /// String: micro-USD that a tenant spent or reserved on a day (since 1970).
 pub(crate) fn spending(prefix: &str, tenant: &str, day: u64) -> String {
     format!("{prefix}:{{spending.{tenant}}}:{day}")

@@ -28,12 +28,13 @@ mod turn;
 mod writer;
 
 pub use crate::fleet::Fleet;
-pub use call::{Admission, BreakerState, Call, Health, Permit, Reported};
+pub use call::{Admission, BreakerState, Call, Health, InFlight, Permit, Reported};
 pub use clock::Clock;
 pub use connect::{Connection, Messages, Redis};
 pub use error::Error;
 pub use event::Event;
 pub use mode::{Mode, Switch, UnknownMode};
+pub use report::Level;
 pub use settings::Settings;
 pub use spending::Reserved;
 pub use tasks::{EndedEarly, Tasks};

@@ -63,6 +63,8 @@ impl Outbox {
 
     pub(crate) fn put(&self, mut report: Report) {
         report.at_ms = self.clock.now_ms();
+        // Somebody may wait for its end.
+        let is_awaited = report.under_way.is_some();
         let mut waiting = self.waiting();
         waiting.n_put += 1;
         waiting.reports.push_back(report);
@@ -77,6 +79,9 @@ impl Outbox {
         }
         drop(waiting);
         self.put.notify_one();
+        if is_awaited {
+            self.hurry.notify_one();
+        }
     }
 
     /// Waits until all that was put so far is written, or a few seconds.
@@ -124,6 +129,8 @@ mod tests {
             at_ms: 0,
             admitted_ms: n,
             probe: None,
+            under_way: None,
+            level: None,
             requests_back: 0,
             units_back: 0,
             pause_ms: 0,

@@ -21,7 +21,7 @@ use crate::{
     outbox::{FLUSH_WITHIN, Outbox},
     report::Report,
     scripts::{Server, Verdict},
-    settings::Settings,
+    settings::{Settings, ms},
     spending::Reserved,
 };
 
@@ -129,8 +129,8 @@ impl Shared {
     }
 
     /// `None`: Redis did not say.
-    pub(crate) async fn admit(&self, call: &Call<'_>, name: &str, now_ms: u64) -> Option<Verdict> {
-        let asked = timeout(self.settings.answer_within, self.server.admit(call, name, now_ms, &self.settings)).await;
+    pub(crate) async fn admit(&self, call: &Call<'_>, names: (&str, &str), now_ms: u64) -> Option<Verdict> {
+        let asked = timeout(self.settings.answer_within, self.server.admit(call, names, now_ms, &self.settings)).await;
         let error = match asked {
             Ok(Ok(verdict)) => return Some(verdict),
             Ok(Err(error)) => error.to_string(),
@@ -194,6 +194,15 @@ impl Shared {
                 tracing::warn!(%error, place, "a turn that has ended is waited for a while longer");
             }
         });
+    }
+
+    pub(crate) async fn kept(&self, name: &str) -> Result<Option<String>, Error> {
+        Ok(self.server.connection.clone().get(keys::kept(&self.server.prefix, name)).await?)
+    }
+
+    pub(crate) async fn keep(&self, name: &str, text: &str, lasts: Duration) -> Result<(), Error> {
+        let key = keys::kept(&self.server.prefix, name);
+        Ok(self.server.connection.clone().pset_ex(key, text, ms(lasts).max(1)).await?)
     }
 
     pub(crate) async fn calls_1h(&self, service: &str, account: &str) -> Result<(u64, u64), Error> {

@@ -8,7 +8,7 @@ use std::{
 
 use api::FieldError;
 use providers::{Answer, Policy, ProviderError, Providers};
-use queue::{Client, Failure, Job, JobId, Outcome, Reporter};
+use queue::{Client, ConcurrencyKey, Failure, Job, JobId, Keys, Outcome, Reporter};
 use serde::Serialize;
 use serde_json::Value;
 use services::Name;
@@ -47,6 +47,8 @@ pub struct Context {
     pub store: Option<Store>,
     /// The queue; `None` in tests that need none.
     pub client: Option<Client>,
+    /// Takes concurrency keys in the middle of the work; `None` in tests, and where no job of the queue runs.
+    pub keys: Option<Keys>,
     /// Tells how far the job is; see [`Reporter`].
     pub progress: Reporter,
 }
@@ -67,6 +69,7 @@ impl Context {
             providers: Arc::new(providers),
             store: None,
             client: None,
+            keys: None,
             progress: Reporter::nobody(),
         }
     }
@@ -129,10 +132,13 @@ pub trait Handler: Job + ToSchema {
         Vec::new()
     }
 
-    /// Of the jobs of a tenant with the same key, whatever their kinds, one runs at a time over all replicas; those that wait are run in
-    /// the order of their ids, and use no attempt meanwhile. Begin it with what it is about, so that no other kind has it by chance.
-    fn concurrency_key(&self, _providers: &Providers) -> Option<String> {
-        None
+    /// Of the jobs with the same key, whatever their kinds, one runs at a time over all replicas; those that wait are run in the order of
+    /// their ids, and use no attempt meanwhile. Begin it with what it is about, so that no other kind has it by chance.
+    fn concurrency_key(
+        &self,
+        _context: &Context,
+    ) -> impl Future<Output = Result<Option<ConcurrencyKey>, JobError>> + Send {
+        future::ready(Ok(None))
     }
 
     /// Whether a run that was [interrupted](JobError::Interrupted) came further than the ones `before` it: a result that is healed is then looked at again soon,

@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use fleet::{Admission, Begun, Call, Clock, Fleet, Mode, Permit, Reported, Reserved};
+use fleet::{Admission, Begun, Call, Clock, Fleet, InFlight, Level, Mode, Permit, Reported, Reserved};
 use futures::future::{self, BoxFuture, FutureExt};
 use services::{Limit, Limits, Name, Secrets};
 use tokio::{sync::OwnedMutexGuard, time::Instant};
@@ -18,6 +18,13 @@ use crate::{
 
 /// A wait known before the call that is longer than this puts the job off instead of holding a worker's slot.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// Where as many calls are under way as may be, it is looked at again after this time, then after twice as much, and so on.
+const FULL_AGAIN: Duration = Duration::from_millis(10);
+/// At least so often.
+const FULL_AGAIN_AT_LEAST: Duration = Duration::from_millis(160);
+/// When a job comes again for which none of them ended in time.
+const FULL_LATER: Duration = Duration::from_secs(1);
 
 /// Whoever sets no time has this much.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(24 * 3600);
@@ -98,6 +105,16 @@ pub trait Ask<P: ?Sized>: Sync {
     /// Whether it counts against the limits of the service: not what only follows from an earlier call.
     fn is_limited(&self) -> bool {
         true
+    }
+
+    /// How many calls of its account may be under way at `provider` at the same time; `None`: as many as there are, and nobody counts them.
+    fn in_flight(&self, _provider: &P) -> Option<InFlight> {
+        None
+    }
+
+    /// What the last answer told of the units that its account has left at `provider`; told once.
+    fn take_level(&self, _provider: &P) -> Option<Level> {
+        None
     }
 
     /// What it will use at most.
@@ -335,7 +352,8 @@ impl<P: Provider + ?Sized> Service<P> {
         let _turn = if has_turn { None } else { Some(self.turn(real, time, what).await?) };
         let reservation = self.reserve(policy.tenant, estimate).await?;
         let limits = if what.is_limited() { self.limits } else { Limits::default() };
-        let call = call(self.name.as_str(), &account, limits, estimate.units);
+        let call =
+            Call { in_flight: what.in_flight(real), ..call(self.name.as_str(), &account, limits, estimate.units) };
         let permit = match admitted(&self.shared.fleet, self.name, &call).await {
             Ok(permit) => permit,
             Err(error) => {
@@ -343,7 +361,7 @@ impl<P: Provider + ?Sized> Service<P> {
                 return Err(error);
             }
         };
-        let under_way = UnderWay { fleet: &self.shared.fleet, permit: Some(permit) };
+        let mut under_way = UnderWay { fleet: &self.shared.fleet, permit: Some(permit) };
         let time = time.share(n_left);
         let result = match tokio::time::timeout(time, what.ask(real)).await {
             Ok(result) => result,
@@ -361,6 +379,7 @@ impl<P: Provider + ?Sized> Service<P> {
             }
         }
         let pause = real.take_pause().map(|pause| pause.min(wait::LONGEST));
+        under_way.told(what.take_level(real));
         under_way.ended(reported(result.as_ref().err(), used.map(|used| in_bucket(limits.units, used.units)), pause));
         // What a failed call cost is not known: a refusal was paid for, no answer most likely not.
         let spent = match &result {
@@ -493,7 +512,8 @@ pub(crate) async fn pace(fleet: &Fleet, service: Name, limit: Limit) -> Result<(
 fn call<'a>(service: &'a str, account: &'a str, limits: Limits, units: u64) -> Call<'a> {
     let per_min = |limit: Option<Limit>| limit.map(|limit| limit.n);
     let (requests_per_min, units_per_min) = (per_min(limits.requests), per_min(limits.units));
-    Call { service, account, requests_per_min, units_per_min, units: in_bucket(limits.units, units) }
+    let units = in_bucket(limits.units, units);
+    Call { service, account, requests_per_min, units_per_min, units, in_flight: None }
 }
 
 /// How much is taken of a bucket of `n` a minute for so many units of a limit of `n` in its window: as many times as the window has
@@ -506,6 +526,7 @@ fn in_bucket(limit: Option<Limit>, units: u64) -> u64 {
 /// Waits for a permit if that is short.
 async fn admitted(fleet: &Fleet, service: Name, call: &Call<'_>) -> Result<Permit, ProviderError> {
     let until = Instant::now() + LONGEST_WAIT;
+    let mut full_again = FULL_AGAIN;
     let held =
         |hold, message, retry_in| Err(ProviderError::Held { service: service.as_str(), hold, message, retry_in });
     loop {
@@ -515,6 +536,14 @@ async fn admitted(fleet: &Fleet, service: Name, call: &Call<'_>) -> Result<Permi
             Admission::Wait(wait) => {
                 let message = format!("{} may not be asked for another {:.1} s", call.account, wait.as_secs_f64());
                 return held(Hold::Limit, message, wait);
+            }
+            Admission::Full if Instant::now() + full_again <= until => {
+                tokio::time::sleep(full_again).await;
+                full_again = (full_again * 2).min(FULL_AGAIN_AT_LEAST);
+            }
+            Admission::Full => {
+                let message = format!("as many calls to {} are under way as may be", call.account);
+                return held(Hold::Limit, message, FULL_LATER);
             }
             Admission::Open { retry_in, reason } => {
                 return held(Hold::BreakerOpen, format!("breaker of {} is open: {reason}", call.account), retry_in);
@@ -531,6 +560,12 @@ struct UnderWay<'a> {
 }
 
 impl UnderWay<'_> {
+    fn told(&mut self, level: Option<Level>) {
+        if let (Some(permit), Some(level)) = (&mut self.permit, level) {
+            permit.told(level);
+        }
+    }
+
     fn ended(mut self, reported: Reported) {
         if let Some(permit) = self.permit.take() {
             self.fleet.report(permit, reported);

@@ -38,7 +38,7 @@
 //!
 //! Keys of no partition: the table of partition numbers, the replicas, unique, idempotency and concurrency keys (below).
 
-use crate::model::id::JobId;
+use crate::model::{concurrency_key::ConcurrencyKey, id::JobId};
 
 /// A partition of a queue: the unit that one set of keys serves.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -116,7 +116,7 @@ pub(crate) fn unique(prefix: &str, tenant: &str, key: &str) -> String {
     format!("{prefix}:{{unique.{tenant}.{}}}", hash(key))
 }
 
-/// The keys of a tenant's concurrency key, in a slot of its own.
+/// The keys of a concurrency key, in a slot of its own.
 #[derive(Debug)]
 pub(crate) struct Concurrency {
     /// Hash `id`, `claim`, `lease_end_ms`: the job that runs, alone of those with the key. Goes away when its handler ends, or 1 h after the
@@ -130,8 +130,12 @@ pub(crate) struct Concurrency {
 }
 
 impl Concurrency {
-    pub(crate) fn new(prefix: &str, tenant: &str, key: &str) -> Self {
-        let base = format!("{prefix}:{{concurrency.{tenant}.{}}}", hash(key));
+    pub(crate) fn new(prefix: &str, tenant: &str, key: &ConcurrencyKey) -> Self {
+        let hash = hash(key.as_str());
+        let base = match key.is_of_all() {
+            true => format!("{prefix}:{{concurrency-of-all.{hash}}}"),
+            false => format!("{prefix}:{{concurrency.{tenant}.{hash}}}"),
+        };
         let (lock, waiting, lapses) = (format!("{base}:lock"), format!("{base}:waiting"), format!("{base}:lapses"));
         Self { lock, waiting, lapses }
     }

@@ -23,6 +23,7 @@ pub use client::{
 pub use fleet::Clock;
 pub use model::{
     attempt::{AttemptError, AttemptOutcome},
+    concurrency_key::ConcurrencyKey,
     error::Error,
     id::{JobId, NoJobId},
     job::{Job, Kind},
@@ -35,6 +36,7 @@ pub use model::{
     view::{AttemptView, Depth, JobView, Progress, QueueView, Snoozes, Timestamp, Trace},
 };
 pub use replica::{
+    alone::{Busy, HasKey, Keys},
     backend::{RedisBackend, SettleLayer, SettleService},
     claim::ClaimReport,
     claimed::Claimed,

@@ -120,6 +120,11 @@ impl Config {
         }
         let of = |service: Name| services.iter().find(|state| state.service == service);
         let configured = |service| of(service).filter(|state| state.state.configured).map(|_| &environment);
+        let ring = environment.get("ENCRYPTION_KEY").and_then(|keys| Ring::parse(&keys).ok());
+        if real.contains(&Name::Publication) {
+            let told = no_store(of(Name::Publication).map(|state| &state.state), ring.is_some());
+            complaints.extend(told.map(|told| format!("publication: {told}")));
+        }
         complaints.extend(general_faults(&environment).iter().map(Malformed::to_string));
         let pace = Pace::from_vars(|name| environment.get(name), &mut complaints);
         let public_url = environment.get("PUBLIC_URL").filter(|url| web_url(url).is_some());
@@ -141,7 +146,7 @@ impl Config {
                 .and_then(|days| retention_days(&days))
                 .unwrap_or(EMAIL_RETENTION_DAYS),
             pace,
-            ring: environment.get("ENCRYPTION_KEY").and_then(|keys| Ring::parse(&keys).ok()),
+            ring,
             secrets: Secrets::of(&environment),
             real,
             services,
@@ -180,6 +185,13 @@ impl Config {
         self.service(service).map_or(&[], |state| &state.state.malformed)
     }
 
+    /// What is to be known of a service that is configured: where nothing of it is set, what works all the same.
+    #[must_use]
+    pub fn note(&self, service: Name) -> Option<&'static str> {
+        let state = self.service(service).filter(|_| service == Name::Publication);
+        no_store(Some(&state?.state), self.ring.is_some())
+    }
+
     fn service(&self, service: Name) -> Option<&ServiceState> {
         self.services.iter().find(|state| state.service == service)
     }
@@ -195,6 +207,18 @@ impl ServiceState {
 /// E-mails name their recipients, so they are not kept for longer than they are looked at.
 const EMAIL_RETENTION_DAYS: u32 = 90;
 
+/// What publication is without a store of the environment, where none was begun to be set up.
+fn no_store(state: Option<&State>, has_ring: bool) -> Option<&'static str> {
+    let mut of_stores = Name::Publication.entry().accounts.all().iter().flat_map(|account| account.variables);
+    if of_stores.any(|variable| state.is_some_and(|state| state.present.contains(&variable.name))) {
+        return None;
+    }
+    Some(match has_ring {
+        true => "the environment has no store; those of tenants are asked all the same",
+        false => "the environment has no store, and without ENCRYPTION_KEY tenants have none",
+    })
+}
+
 /// What is wrong with a service that is asked to be real.
 fn complaint(name: Name, state: &State) -> Option<String> {
     let entry = name.entry();
@@ -209,7 +233,10 @@ fn complaint(name: Name, state: &State) -> Option<String> {
     match (entry.switch, faults.is_empty()) {
         (Some(_), _) if !entry.built => Some(format!("{name} stays mock: the real service is not built yet")),
         (_, true) => None,
-        (Some(_), false) if !state.configured => Some(format!("{name} stays mock: {}", faults.join("; "))),
+        // Stores are asked whatever the variables say.
+        (Some(_), false) if !state.configured && name != Name::Publication => {
+            Some(format!("{name} stays mock: {}", faults.join("; ")))
+        }
         _ => Some(format!("{name}: {}", faults.join("; "))),
     }
 }
@@ -262,11 +289,10 @@ mod tests {
         let expected = [
             "ai stays mock: OPENAI_API_KEY must begin with sk- and be one word",
             "images stays mock: FAL_KEY is not set",
-            "publication stays mock: none of its accounts is set (SHOPIFY_STORE_URL, SHOPIFY_ACCESS_TOKEN, WOO_STORE_URL, \
-             WOO_CONSUMER_KEY, WOO_CONSUMER_SECRET, PRESTA_STORE_URL, PRESTA_API_KEY)",
             "email stays mock: SMTP_PORT, SENDER_EMAIL are not set",
             "scraping stays mock: BRIGHT_DATA_KEY, BRIGHT_DATA_ZONE are not set",
             "security: JWT_SECRET has 4 bytes and must have at least 32; make one with: openssl rand -base64 48",
+            "publication: the environment has no store, and without ENCRYPTION_KEY tenants have none",
         ];
         let (not_built, others): (Vec<_>, Vec<_>) = config
             .complaints
@@ -277,6 +303,26 @@ mod tests {
         assert_eq!(config.missing(Name::Email), ["SMTP_PORT", "SENDER_EMAIL"]);
         assert_eq!(config.malformed(Name::Ai)[0].variable, "OPENAI_API_KEY");
         assert!(!format!("{config:?}").contains("hush"), "{config:?}");
+    }
+
+    #[test]
+    fn publication_is_real_for_tenants_stores_where_the_environment_has_none() {
+        let real = ("MOCK_MODE_PUBLICATION", "false");
+        let key = ("ENCRYPTION_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+        let complaints = |vars: &[(&str, &str)]| config(vars).complaints;
+        let told = "the environment has no store; those of tenants are asked all the same";
+        assert_eq!(complaints(&[real, key]), [format!("publication: {told}")]);
+        assert_eq!(complaints(&[key]), [""; 0], "it is mock");
+        let without = config(&[real, key]);
+        assert!(without.is_configured(Name::Publication) && without.is_real(Name::Publication));
+        assert_eq!((without.note(Name::Publication), without.note(Name::Ai)), (Some(told), None));
+        let limits = [("WOO_IN_FLIGHT", "8"), ("PRESTA_IN_FLIGHT", "0")];
+        let limited = complaints(&[&[real, key], &limits[..]].concat());
+        assert_eq!(limited[0], "publication: PRESTA_IN_FLIGHT must be a whole number from 1 to 1000");
+        assert_eq!(limited[1], format!("publication: {told}"), "a limit is no store");
+        let half = config(&[real, key, ("WOO_STORE_URL", "https://shop.example"), ("WOO_CONSUMER_KEY", "ck_1")]);
+        assert_eq!(half.complaints, ["publication: WOO_CONSUMER_SECRET is not set"]);
+        assert_eq!(half.note(Name::Publication), None);
     }
 
     #[test]

@@ -89,12 +89,14 @@ async fn call<J: Handler>(job: &Claimed, services: &Services, so_far: Option<SoF
         providers: services.providers.clone(),
         store: Some(services.store.clone()),
         client: Some(services.client.clone()),
+        keys: Some(job.keys()),
         progress: job.reporter(),
     };
-    let done = match payload.concurrency_key(&context.providers) {
+    let key = payload.concurrency_key(&context).await.map_err(|error| keeping(spread_out(error.into(), job), job))?;
+    let done = match key {
         None => payload.run(&context).await,
         // Only the work: what it made is stored under the job's id, whoever runs next. Boxed, so that jobs without a key are no larger.
-        Some(key) => job.alone(&key, payload.run(&context)).boxed().await?,
+        Some(key) => job.alone(key, payload.run(&context)).boxed().await?,
     };
     let done: Done<J::Output> = done.map_err(|error| spread_out(error.into(), job))?;
     let result = serde_json::to_value(done.result)
@@ -175,6 +177,14 @@ fn spread_out(outcome: Outcome, job: &Claimed) -> Outcome {
             let longer = (after / 80).saturating_mul(u32::from(last % 16));
             Outcome::Snooze { error, after: after.saturating_add(longer), draft }
         }
+        other => other,
+    }
+}
+
+/// The same, with what an earlier run handed on: this one has not begun.
+fn keeping(outcome: Outcome, job: &Claimed) -> Outcome {
+    match outcome {
+        Outcome::Snooze { error, after, draft: None } => Outcome::Snooze { error, after, draft: job.draft() },
         other => other,
     }
 }

@@ -1,6 +1,7 @@
 //! Whether a call to an account may be made now.
 //!
-//! Limits are buckets: full at first, refilled evenly, never fuller than one minute's worth. The breaker is told in `report.rs`.
+//! Limits are buckets: full at first, refilled evenly, never fuller than one minute's worth; a vendor's own is as full as it was told last.
+//! The breaker is told in `report.rs`.
 
 use std::time::Duration;
 
@@ -17,28 +18,39 @@ const PROBE_ASK_AGAIN_MS: u64 = 5_000;
 
 /// What is said of a call.
 pub(crate) enum Verdict {
-    Go { is_probe: bool },
+    /// With the units that were taken.
+    Go {
+        is_probe: bool,
+        units: u64,
+    },
     Wait(Duration),
-    Open { retry_in: Duration, reason: String },
+    Full,
+    Open {
+        retry_in: Duration,
+        reason: String,
+    },
 }
 
 impl Server {
+    /// `name`: of the call; `under_way`: among those that are under way.
     pub(crate) async fn admit(
         &self,
         call: &Call<'_>,
-        name: &str,
+        (name, under_way): (&str, &str),
         now_ms: u64,
         settings: &Settings,
     ) -> Result<Verdict, Error> {
-        let (units, units_per_min) = call.limited_units();
         let call = call!(
             admit,
             keys::account(&self.prefix, call.account),
             now_ms = now_ms,
             requests_per_min = call.requests_per_min.unwrap_or(0),
-            units_needed = units,
-            units_per_min = units_per_min,
+            units_needed = call.units,
+            units_per_min = call.units_per_min.unwrap_or(0),
             name = name,
+            under_way = under_way,
+            at_most = call.in_flight.map_or(0, |in_flight| in_flight.at_most),
+            lasts_ms = call.in_flight.map_or(0, |in_flight| ms(in_flight.lasts)),
             probe_lease_ms = ms(settings.probe_lease),
             ask_again_ms = PROBE_ASK_AGAIN_MS,
             kept_s = STATE_KEPT_S,
@@ -51,7 +63,8 @@ impl Server {
         Ok(match what.as_str() {
             "open" => Verdict::Open { retry_in: wait, reason: text(2).map_err(unreadable)?.unwrap_or_default() },
             "wait" => Verdict::Wait(wait),
-            what => Verdict::Go { is_probe: what == "probe" },
+            "full" => Verdict::Full,
+            what => Verdict::Go { is_probe: what == "probe", units: number(1).map_err(unreadable)?.unwrap_or(0) },
         })
     }
 }

@@ -3,8 +3,9 @@
 -- KEYS[1]  base of the account's keys
 -- Named    sender, number (of the batch), now_ms, channel, account, kept_s (the state), open_ms and open_at_most_ms (how long failures
 --          open it), parked_ms and parked_at_most_ms, buckets (of the window), bucket_ms, failures_at_least
--- More     nine for each report, in order: outcome, service, at_ms, admitted_ms, name of the probe or '', requests and units to
---          give back, ms of a pause, reason
+-- More     thirteen for each report, in order: outcome, service, at_ms, admitted_ms, name of the probe or '', requests and units to
+--          give back, ms of a pause, reason, name among the calls under way or '', and what the vendor told of the account's units:
+--          how many it has or '', at most, a second
 -- Reply    1, or 0 when this batch was written before
 local base, now = KEYS[1], tonumber(now_ms)
 local buckets, bucket_ms, failures_at_least = tonumber(buckets), tonumber(bucket_ms), tonumber(failures_at_least)
@@ -88,13 +89,23 @@ local function count_call(service, at, answered)
   redis.call('EXPIRE', key, 3720)
 end
 
-for i = more, #ARGV, 9 do
-  local outcome, service, at, admitted, probe, requests, units, pause, reason = unpack(ARGV, i, i + 8)
+local was_told = false
+for i = more, #ARGV, 13 do
+  local outcome, service, at, admitted, probe, requests, units, pause, reason, under_way, level, most, per_s =
+    unpack(ARGV, i, i + 12)
   at, pause = tonumber(at), tonumber(pause)
   give_back('requests', requests)
   give_back('tokens', units)
   if pause > 0 then
     state.paused_until = math.max(field('paused_until'), at + pause)
+  end
+  if under_way ~= '' then
+    redis.call('ZREM', base .. ':under-way', under_way)
+  end
+  if level ~= '' and at >= field('tokens_told_at') then
+    was_told = true
+    state.tokens, state.tokens_at, state.tokens_told_at = tonumber(level), at, at
+    state.tokens_most, state.tokens_per_s = tonumber(most), tonumber(per_s)
   end
   local is_probe = state.cause and probe ~= '' and state.probe == probe
   if is_probe then
@@ -117,6 +128,13 @@ for i = more, #ARGV, 9 do
   end
   if outcome ~= 'unused' then
     count_call(service, at, outcome == 'answered')
+  end
+end
+
+-- Of what is under way the vendor may not know yet. What it knows of is taken twice, until it has ended.
+if was_told then
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', base .. ':under-way', '(' .. now, '+inf')) do
+    state.tokens = state.tokens - math.min(tonumber(name:match(' (%d+)$') or 0), state.tokens_most)
   end
 end
 

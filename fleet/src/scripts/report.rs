@@ -8,7 +8,7 @@ use super::{STATE_KEPT_S, Server, call};
 use crate::{
     error::Error,
     keys,
-    report::Report,
+    report::{Level, Report},
     settings::{Settings, ms},
 };
 
@@ -49,7 +49,11 @@ impl Server {
         for report in reports {
             call.arg(report.end.name()).arg(&report.service).arg(report.at_ms).arg(report.admitted_ms);
             call.arg(report.probe.as_deref().unwrap_or_default()).arg(report.requests_back).arg(report.units_back);
-            call.arg(report.pause_ms).arg(&report.reason);
+            call.arg(report.pause_ms).arg(&report.reason).arg(report.under_way.as_deref().unwrap_or_default());
+            match report.level {
+                Some(Level { available, at_most, per_s }) => call.arg(available).arg(at_most).arg(per_s),
+                None => call.arg("").arg("").arg(""),
+            };
         }
         self.run(&call).await
     }

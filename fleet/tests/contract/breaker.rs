@@ -69,7 +69,7 @@ async fn exactly_one_of_eight_replicas_sends_the_probe(world: World) {
             Admission::Open { retry_in, reason } => {
                 assert_eq!((retry_in, reason.as_str()), (Duration::from_secs(5), "500"));
             }
-            Admission::Wait(wait) => panic!("{wait:?}"),
+            other => panic!("{other:?}"),
         }
     }
     assert_eq!(probes.len(), 1);

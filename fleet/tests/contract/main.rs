@@ -5,10 +5,13 @@
 
 mod breaker;
 mod health;
+mod in_flight;
+mod kept;
 mod limits;
 mod mode;
 mod outage;
 mod spending;
+mod told;
 mod turns;
 mod world;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleet::{Admission, Call, Event, Fleet, Mode, Reported, Settings, Turn};
+use fleet::{Admission, Call, Event, Fleet, InFlight, Mode, Reported, Settings, Turn};
 use redis::AsyncCommands;
 use servers::{RedisKind, RedisServer, wait_until};
 use tokio::{
@@ -14,6 +14,8 @@ use crate::world::{CALL, TOLD_WITHIN, World, answered, failed, go, is_closed, ne
 
 const LONG: Duration = Duration::from_secs(30);
 const LIMITED: Call<'static> = Call { requests_per_min: Some(1), ..CALL };
+const COUNTED: Call<'static> =
+    Call { in_flight: Some(InFlight { at_most: 1, lasts: Duration::from_secs(30) }), ..CALL };
 
 /// A replica with the default times, that gives an admission after 100 ms.
 fn impatient(world: &World) -> Fleet {
@@ -189,6 +191,8 @@ async fn every_key_goes_away_by_itself_but_the_modes(kind: RedisKind) {
     world.advance_s(60);
     report(&fleet, permit(fleet.admit(&LIMITED).await), failed()).await;
     drop(fleet.reserve("shop", 1, 10).await.unwrap());
+    let _under_way = permit(fleet.admit(&COUNTED).await);
+    fleet.keep("token", "x", Duration::from_secs(600)).await.unwrap();
     fleet.switch(None, Mode::Mock, "anna", "").await.unwrap();
     let mut redis = world.redis().connection();
     let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut redis).await.unwrap();
@@ -205,7 +209,9 @@ async fn every_key_goes_away_by_itself_but_the_modes(kind: RedisKind) {
         "{account.openai}:batch:",
         "{account.openai}:calls:",
         "{account.openai}:state",
+        "{account.openai}:under-way",
         "{account.openai}:window:",
+        "{kept.token}",
         "{service.ai}:accounts",
         "{spending.shop}:",
     ];

@@ -9,7 +9,7 @@ use tokio::sync::broadcast::Receiver;
 /// The first millisecond of a day and of a minute.
 pub(crate) const START_MS: u64 = 1_760_054_400_000;
 pub(crate) const CALL: Call<'static> =
-    Call { service: "ai", account: "openai", requests_per_min: None, units_per_min: None, units: 0 };
+    Call { service: "ai", account: "openai", requests_per_min: None, units_per_min: None, units: 0, in_flight: None };
 
 /// Shorter than the time after which a replica looks without being told.
 pub(crate) const TOLD_WITHIN: Duration = Duration::from_secs(6);
@@ -104,7 +104,7 @@ pub(crate) async fn open_ms(fleet: &Fleet) -> u128 {
             report(fleet, permit, Reported::Unused).await;
             0
         }
-        Admission::Wait(wait) => panic!("the breaker is asked for, but the limit says {wait:?}"),
+        other => panic!("the breaker is asked for, but: {other:?}"),
     }
 }
 

@@ -11,13 +11,14 @@ mod would_be;
 use api::{FieldError, Timestamp};
 use chrono::Utc;
 use providers::{
-    Policy, ProviderError, Providers,
+    Policy, ProviderError,
     content::Language,
     publication::{
-        Action, DEFAULT_STORE, Desk, Key, Listing, Order, Patch, Publication as Published, PublishError, Shop, Store,
-        carry_out, folded,
+        Action, Desk, Key, Listing, Order, Patch, Publication as Published, PublishError, Shop, Store, carry_out,
+        folded,
     },
 };
+use queue::ConcurrencyKey;
 use services::Name;
 use tokio::time::Instant;
 
@@ -30,6 +31,11 @@ use crate::{
     kinds::stores,
 };
 
+/// When a job is tried again that a shop told to wait, and not for how long.
+const THROTTLED: Duration = Duration::from_secs(10);
+/// For so long after it was made a job that a shop tells to wait uses no attempt: a shop that never stops ends it one day.
+const PATIENT_FOR: Duration = Duration::from_secs(24 * 3600);
+
 impl Handler for Publication {
     type Output = PublicationResult;
     const COLLECTION: &'static str = "publications";
@@ -41,18 +47,13 @@ impl Handler for Publication {
         payload::check(self)
     }
 
-    fn concurrency_key(&self, providers: &Providers) -> Option<String> {
+    async fn concurrency_key(&self, context: &Context) -> Result<Option<ConcurrencyKey>, JobError> {
         // In mock mode nothing is there that two could spoil.
-        let shops = &providers.publication;
-        shops.is_real().then(|| {
-            let named = self.store.as_deref().filter(|name| *name != DEFAULT_STORE);
-            let store = named.map(str::to_owned).unwrap_or_else(|| {
-                // However the job names the environment's store.
-                let only = if let [only] = shops.stores() { Some(only.shop()) } else { None };
-                self.shop.or(only).map_or_else(String::new, |shop| format!("/{shop}"))
-            });
-            format!("publication/{store}/{}", folded(&self.sku))
-        })
+        if !context.providers.publication.is_real() {
+            return Ok(None);
+        }
+        let store = stores::open(context, self.store.as_deref(), self.shop).await?;
+        Ok(Some(key_of(&store, &self.sku)))
     }
 
     async fn run(self, context: &Context) -> Result<Done<PublicationResult>, JobError> {
@@ -125,6 +126,11 @@ impl Publication {
     }
 }
 
+/// What only one job at a time may write: a SKU at a shop, whatever name the store has there, and whosever it is.
+fn key_of(store: &Store, sku: &str) -> ConcurrencyKey {
+    ConcurrencyKey::of_all(format!("publication/{}/{}/{}", store.shop(), store.place(), folded(sku)))
+}
+
 /// What an attempt that began then still allows.
 fn left(context: &Context, began: Instant) -> Policy<'_> {
     let policy = context.policy();
@@ -161,7 +167,14 @@ pub(super) async fn failed(error: PublishError, context: &Context, store: &Store
 }
 
 async fn of_provider(error: ProviderError, context: &Context, store: &Store) -> JobError {
+    let is_throttled = matches!(error, ProviderError::RateLimited { .. });
     match stores::failed(context, store, error).await {
+        // Nothing was carried out, and nothing is wrong with the job.
+        JobError::Retry { code, message, after } if is_throttled && is_young(context) => JobError::Snooze {
+            code,
+            message: format!("store {}: {message}", store.name),
+            after: after.unwrap_or(THROTTLED),
+        },
         JobError::Snooze { code, message, after } => {
             JobError::Snooze { code, message: format!("store {}: {message}", store.name), after }
         }
@@ -169,9 +182,15 @@ async fn of_provider(error: ProviderError, context: &Context, store: &Store) -> 
     }
 }
 
+fn is_young(context: &Context) -> bool {
+    let made_ms = i64::try_from(context.job_id.created_ms()).unwrap_or(i64::MAX);
+    let age_ms = Utc::now().timestamp_millis().saturating_sub(made_ms);
+    u128::try_from(age_ms).is_ok_and(|age_ms| age_ms < PATIENT_FOR.as_millis()) || age_ms < 0
+}
+
 #[cfg(test)]
 mod tests {
-    use providers::publication::Field;
+    use providers::{Providers, publication::Field};
     use serde_json::{Value, json};
 
     use super::*;
@@ -221,6 +240,38 @@ mod tests {
         assert_eq!(first, id(payload()).await);
         assert_ne!(first, id(with(&json!({ "shop": "prestashop" }))).await);
         assert_ne!(first, id(with(&json!({ "sku": "L-1-ASH" }))).await);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_a_shop_tells_to_wait_uses_no_attempt_for_a_day() {
+        let var = |name: &str| match name {
+            "PRESTA_STORE_URL" => Some("http://presta.example".to_owned()),
+            "PRESTA_API_KEY" => Some("0123456789abcdef0123456789abcdef".to_owned()),
+            _ => None,
+        };
+        let providers = Providers::from_config(&services::Config::from_vars(var), &fleet::Fleet::alone()).unwrap();
+        let store = &providers.publication.stores()[0];
+        let now_ms = u64::try_from(Utc::now().timestamp_millis()).unwrap();
+        let what_follows = async |age: Duration, retry_after| {
+            let made_ms = now_ms - u64::try_from(age.as_millis()).unwrap();
+            let id = format!("{:08x}-{:04x}-7000-8000-000000000000", made_ms >> 16, made_ms & 0xffff);
+            let context = Context { job_id: id.parse().unwrap(), ..context::<Publication>(mocks()) };
+            let message = "429".to_owned();
+            let error = ProviderError::RateLimited { service: "woocommerce", message, retry_after };
+            failed(error.into(), &context, store, "L-1-OAK").await
+        };
+        let (hour, wait) = (Duration::from_secs(3600), Duration::from_secs(7));
+        for (age, retry_after, after) in [(hour * 0, Some(wait), wait), (hour * 23, None, THROTTLED)] {
+            match what_follows(age, retry_after).await {
+                JobError::Snooze { code: "rate_limited", after: found, .. } => assert_eq!(found, after),
+                other => panic!("{other:?}"),
+            }
+        }
+        let old = what_follows(hour * 25, Some(wait)).await;
+        assert!(
+            matches!(old, JobError::Retry { code: "rate_limited", after: Some(after), .. } if after == wait),
+            "{old:?}"
+        );
     }
 
     #[test]

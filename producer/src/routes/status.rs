@@ -116,7 +116,7 @@ async fn status(app: &App, service: Name, caller: &Caller) -> ServiceStatus {
         configured: app.services.is_configured(service),
         missing: app.services.missing(service).iter().copied().map(Into::into).collect(),
         malformed: malformed.iter().map(|malformed| malformed.variable.into()).collect(),
-        hints: malformed.iter().map(ToString::to_string).collect(),
+        hints: malformed.iter().map(ToString::to_string).chain(app.services.note(service).map(str::to_owned)).collect(),
         risk: service.entry().risk.name().into(),
         risk_text: service.entry().lost.into(),
         probe: app.board.last(service).filter(|_| mode == "real"),

@@ -69,14 +69,24 @@ impl Shops {
             Service::new(Name::Publication, real, reals, Arc::new(Nobody) as Arc<dyn Transport>, TIMEOUT)
                 .sharing(shared, config.pace.limits(Name::Publication))
         };
+        // A value that cannot be right is told at start.
+        let in_flight =
+            |variable| Some(config.value(Name::Publication, variable).and_then(|n| n.parse().ok()).unwrap_or(1));
         Ok(Self {
             http: Arc::clone(&http),
-            shopify: service(Some(Arc::new(shopify::Shopify::new(Arc::clone(&http))))),
+            shopify: service(Some(Arc::new(shopify::Shopify::new(
+                Arc::clone(&http),
+                shared.fleet.clone(),
+                config.ring.clone(),
+            )))),
             shopify_known: Arc::new(shopify::Known::new(
                 config.value(Name::Publication, "SHOPIFY_API_VERSION").unwrap_or(shopify::VERSION).to_owned(),
             )),
-            woocommerce: service(Some(Arc::new(woocommerce::Rest::new(Arc::clone(&http))))),
-            prestashop: service(Some(Arc::new(prestashop::PrestaShop::new(Arc::clone(&http))))),
+            woocommerce: service(Some(Arc::new(woocommerce::Rest::new(Arc::clone(&http), in_flight("WOO_IN_FLIGHT"))))),
+            prestashop: service(Some(Arc::new(prestashop::PrestaShop::new(
+                Arc::clone(&http),
+                in_flight("PRESTA_IN_FLIGHT"),
+            )))),
             stores: store::of_environment(config),
         })
     }

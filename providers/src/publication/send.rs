@@ -3,6 +3,7 @@
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use fleet::{InFlight, Level};
 use futures::future::{BoxFuture, FutureExt, TryFutureExt};
 use reqwest::{
     Client, Method,
@@ -14,7 +15,7 @@ use url::Url;
 
 use super::{Shop, store::Store};
 use crate::{
-    chain::{Ask, Policy, Provider, Service},
+    chain::{Ask, Policy, Provider, Service, Usage},
     error::{Hold, ProviderError},
     guard::{Guard, Refused},
     http,
@@ -92,6 +93,22 @@ pub trait Transport: Provider + Debug {
     /// [`ProviderError`]: `Misconfigured` for credentials, rights and addresses, `RateLimited`, `Transient`; `UnknownOutcome` for a write
     /// that may have been carried out.
     fn send<'a>(&'a self, store: &'a Store, request: &'a Request) -> BoxFuture<'a, Result<Reply, ProviderError>>;
+
+    /// How many calls of a store may be under way at the same time, in all replicas together; 0: they are only counted. `None`: nobody counts
+    /// them.
+    fn in_flight(&self) -> Option<u32> {
+        None
+    }
+
+    /// What a call will cost in the store's own points, as far as that is known.
+    fn cost(&self, _store: &Store, _request: &Request) -> u64 {
+        0
+    }
+
+    /// What the last answer of this store told of its points; told once.
+    fn take_level(&self, _store: &Store) -> Option<Level> {
+        None
+    }
 }
 
 /// The same as the chain asks it.
@@ -116,6 +133,18 @@ impl<'p> Ask<dyn Transport + 'p> for Sent<'_> {
 
     fn is_write(&self) -> bool {
         self.request.is_write
+    }
+
+    fn in_flight(&self, transport: &(dyn Transport + 'p)) -> Option<InFlight> {
+        transport.in_flight().map(|at_most| InFlight { at_most, lasts: self.request.timeout })
+    }
+
+    fn estimate(&self, transport: &(dyn Transport + 'p)) -> Usage {
+        Usage { units: transport.cost(self.store, self.request), micro_usd: None }
+    }
+
+    fn take_level(&self, transport: &(dyn Transport + 'p)) -> Option<Level> {
+        transport.take_level(self.store)
     }
 }
 

@@ -74,6 +74,14 @@ impl Store {
         }
     }
 
+    /// Where it is, by whichever scheme it is asked and whatever it is called: host, port and folder.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let port = self.url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let folder = self.url.path().trim_end_matches('/');
+        format!("{}{port}{folder}", self.url.host_str().unwrap_or_default().trim_end_matches('.'))
+    }
+
     /// Whose breaker and limits hold: the part behind the shop's name.
     #[must_use]
     pub fn account(&self) -> String {
@@ -200,6 +208,32 @@ mod tests {
             assert_eq!(words, "[secret].", "{sent}");
             assert!(credentials.are(&credentials.clone()) && !woo.are(&presta));
             assert_eq!(store.breaker(), format!("{}/acme/main", store.shop()));
+        }
+    }
+    #[test]
+    fn a_store_is_at_one_place_by_whatever_address_it_is_asked() {
+        let place = |url: &str| {
+            let url = Url::parse(url).unwrap();
+            let credentials = Credentials::Prestashop { api_key: "0123456789ABCDEF0123456789ABCDEF".into() };
+            Store {
+                tenant: "acme".to_owned(),
+                name: "main".to_owned(),
+                url,
+                trusted: false,
+                credentials,
+                allow_http: false,
+                languages: Vec::new(),
+                currency: None,
+            }
+            .place()
+        };
+        for same in ["https://shop.example", "http://Shop.Example:80/", "https://shop.example.:443"] {
+            assert_eq!(place(same), "shop.example", "{same}");
+        }
+        for (other, named) in
+            [("https://shop.example:8443/", "shop.example:8443"), ("https://shop.example/fr/", "shop.example/fr")]
+        {
+            assert_eq!(place(other), named);
         }
     }
 }

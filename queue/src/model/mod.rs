@@ -1,10 +1,11 @@
 //! What is stored of a job, and what follows from it. Nothing here knows Redis.
 //!
-//! Order, lowest first: `id`, `error`, `json`, `job`, `state`, `retention`, `pack`, `claim_name`, `outcome`, `reports`, `attempt`,
+//! Order, lowest first: `id`, `error`, `json`, `job`, `concurrency_key`, `state`, `retention`, `pack`, `claim_name`, `outcome`, `reports`, `attempt`,
 //! `decide`, `history`, `new_job`, `record`, `finished`, `stored_job`, `view`, `show`, `timeline`.
 
 pub(crate) mod attempt;
 pub(crate) mod claim_name;
+pub(crate) mod concurrency_key;
 pub(crate) mod decide;
 pub(crate) mod error;
 pub(crate) mod finished;

@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     client::{Client, retry::Hurried},
     keys::Concurrency,
-    model::{error::Error, id::JobId},
+    model::{concurrency_key::ConcurrencyKey, error::Error, id::JobId},
     scripts::{
         lock::{Lock, Waits},
         unlock::Unlock,
@@ -76,10 +76,10 @@ impl Locks {
         Self(Arc::new(Shared { client, lease, had, releases, patient_until }))
     }
 
-    /// Takes the lock of a tenant's key for this run of a job. Otherwise tells for what it has to wait.
+    /// Takes the lock of a key for this run of a tenant's job. Otherwise tells for what it has to wait.
     pub(crate) async fn take(
         &self,
-        (tenant, key): (&str, &str),
+        (tenant, key): (&str, &ConcurrencyKey),
         id: JobId,
         claim: &Arc<str>,
     ) -> Result<Result<HasLock, Waits>, Error> {

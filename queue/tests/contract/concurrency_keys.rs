@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use queue::{Claimed, Outcome, Session, State, Success, Verdict};
+use queue::{Claimed, ConcurrencyKey, Outcome, Session, State, Success, Verdict};
 use redis::AsyncCommands;
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -22,7 +22,8 @@ pub(crate) struct Working {
 }
 
 /// Begins the work of a job, unless it is put off.
-pub(crate) async fn begin(job: &Claimed, key: &'static str) -> Result<Working, Outcome> {
+pub(crate) async fn begin(job: &Claimed, key: impl Into<ConcurrencyKey>) -> Result<Working, Outcome> {
+    let key = key.into();
     let (began, has_begun) = oneshot::channel();
     let (go, may_end) = oneshot::channel::<()>();
     let job = job.clone();
@@ -113,6 +114,51 @@ async fn a_job_that_meets_its_key_in_other_hands_is_put_off_without_an_attempt(w
         begin(&next, KEY).await.unwrap().end(&b).await;
     }
     assert_eq!(keys_of_locks(&world).await, Vec::<String>::new(), "nothing is left of it");
+}
+
+async fn a_key_of_all_is_one_for_every_tenant(world: World) {
+    let (a, b) = (world.session("a"), world.session("b"));
+    let first = begin(&claim_new(&world, &a, 1).await[0], ConcurrencyKey::of_all(KEY)).await.unwrap();
+    let of_zoe = async || {
+        let mut of_zoe = job();
+        of_zoe.tenant = "zoe".to_owned();
+        world.client.push(of_zoe).await.unwrap();
+        claim_one(&b).await
+    };
+    // A tenant's own key of the same word is another one.
+    begin(&of_zoe().await, ConcurrencyKey::of_tenant(KEY)).await.unwrap().end(&b).await;
+    let waits = of_zoe().await;
+    let outcome = begin(&waits, ConcurrencyKey::of_all(KEY)).await.err().unwrap();
+    assert_eq!(after(&outcome), Duration::from_secs(1));
+    assert!(settle(&b, &waits, Verdict::Ran(outcome)).await);
+    first.end(&a).await;
+    assert_eq!(world.state(waits.id()).await, State::Ready, "the next is told, whosever it is");
+    begin(&claim_one(&b).await, ConcurrencyKey::of_all(KEY)).await.unwrap().end(&b).await;
+    let left: Vec<String> = world.redis().await.keys(format!("{}:{{concurrency*", world.prefix)).await.unwrap();
+    assert_eq!(left, Vec::<String>::new());
+}
+
+async fn of_many_keys_in_the_middle_of_the_work_those_that_are_free_are_had(world: World) {
+    let session = world.session("a");
+    let jobs = claim_new(&world, &session, 3).await;
+    let other = begin(&jobs[1], "b").await.unwrap();
+    let keys: Vec<ConcurrencyKey> = ["a", "b", "c", "a"].into_iter().map(ConcurrencyKey::from).collect();
+    let mut taken = jobs[0].keys().take(&keys).await;
+    assert_eq!(taken.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true, true], "its own is no other's");
+    let busy = taken[1].as_ref().unwrap_err();
+    assert!(busy.message.contains(&jobs[1].id().to_string()) && busy.after == Duration::from_secs(1), "{busy:?}");
+    assert!(begin(&jobs[2], "a").await.is_err());
+    // It comes first now, by its id.
+    other.end(&session).await;
+    assert!(jobs[0].keys().take(&keys[1..2]).await[0].is_ok());
+    // As long as its lease is renewed.
+    world.advance(LEASE / 2);
+    session.renew().await.unwrap();
+    world.advance(LEASE / 2 + Duration::from_millis(1));
+    assert!(begin(&jobs[2], "c").await.is_err());
+    drop(taken.drain(..));
+    session.locks_at_rest().await;
+    begin(&jobs[2], "c").await.unwrap().end(&session).await;
 }
 
 async fn of_the_jobs_that_wait_for_a_key_the_lowest_id_comes_first_and_before_all_that_are_ready(world: World) {
@@ -353,6 +399,8 @@ async fn damaged_keys_of_a_lock_put_its_jobs_off_and_no_others(world: World) {
 
 on_both_servers!(
     a_job_that_meets_its_key_in_other_hands_is_put_off_without_an_attempt,
+    a_key_of_all_is_one_for_every_tenant,
+    of_many_keys_in_the_middle_of_the_work_those_that_are_free_are_had,
     of_the_jobs_that_wait_for_a_key_the_lowest_id_comes_first_and_before_all_that_are_ready,
     the_key_of_a_job_whose_worker_died_is_free_when_its_lease_would_be,
     a_job_takes_its_own_key_over_from_its_earlier_run,

@@ -14,13 +14,34 @@ pub(super) static ENTRY: Entry = Entry {
     built: true,
     requests_per_min: Some("PUBLICATION_REQUESTS_PER_MIN"),
     tokens_per_min: None,
-    variables: &[Variable::optional(
-        "STORE_ALLOW_HOSTS",
-        "hosts and networks (`10.0.0.0/8`), separated by commas, that the guard lets pass as addresses of tenants' stores, with plain HTTP too; \
-         for tests",
-        anything,
-    )],
-    accounts: Accounts::AnyOf(&[
+    variables: &[
+        Variable::optional(
+            "STORE_ALLOW_HOSTS",
+            "hosts and networks (`10.0.0.0/8`), separated by commas, that the guard lets pass as addresses of tenants' stores, with plain HTTP \
+             too; for tests",
+            anything,
+        ),
+        Variable::optional(
+            "SHOPIFY_API_VERSION",
+            "the version of Shopify's Admin API that is asked, in all stores",
+            shopify_version,
+        )
+        .default("2026-10"),
+        Variable::optional(
+            "WOO_IN_FLIGHT",
+            "how many calls are under way at each store with WooCommerce at the same time, over all workers",
+            in_flight,
+        )
+        .default("4"),
+        Variable::optional(
+            "PRESTA_IN_FLIGHT",
+            "how many calls are under way at each store with PrestaShop at the same time, over all workers",
+            in_flight,
+        )
+        .default("2"),
+    ],
+    // Tenants have stores of their own.
+    accounts: Accounts::Besides(&[
         Account {
             name: "shopify",
             variables: &[
@@ -44,12 +65,6 @@ pub(super) static ENTRY: Entry = Entry {
                     .needed(Need::With("SHOPIFY_CLIENT_ID"))
                     .secret()
                     .example("shpss_hushhush"),
-                Variable::optional(
-                    "SHOPIFY_API_VERSION",
-                    "the version of the Admin API that is asked",
-                    shopify_version,
-                )
-                .default("2026-10"),
             ],
         },
         Account {
@@ -91,6 +106,10 @@ fn shopify_version(value: &str, _: &Environment<'_>) -> Option<String> {
         .and_then(|rest| rest.get(2..))
         .filter(|_| value.as_bytes()[2..4].iter().all(u8::is_ascii_digit));
     must(matches!(month, Some("-01" | "-04" | "-07" | "-10")), "must be a version such as 2026-10")
+}
+
+fn in_flight(value: &str, _: &Environment<'_>) -> Option<String> {
+    must(value.parse::<u32>().is_ok_and(|n| (1..=1_000).contains(&n)), "must be a whole number from 1 to 1000")
 }
 
 fn presta_key(value: &str, _: &Environment<'_>) -> Option<String> {

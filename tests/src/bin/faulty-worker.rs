@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use jobs::{Context, Done, Handler, JobError, LookedUp, Registry, Told};
 use providers::ProviderError;
-use queue::Job;
+use queue::{ConcurrencyKey, Job};
 use reqwest::{Client, Method, RequestBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -145,8 +145,8 @@ impl Handler for Visit {
     type Output = Seen;
     const COLLECTION: &'static str = "visits";
 
-    fn concurrency_key(&self, _providers: &providers::Providers) -> Option<String> {
-        Some(format!("visit:{}", self.shop))
+    async fn concurrency_key(&self, _: &Context) -> Result<Option<ConcurrencyKey>, JobError> {
+        Ok(Some(ConcurrencyKey::of_tenant(format!("visit:{}", self.shop))))
     }
 
     async fn run(self, _: &Context) -> Result<Done<Seen>, JobError> {

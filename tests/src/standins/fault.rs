@@ -132,6 +132,26 @@ struct State {
     counts: BTreeMap<String, usize>,
     answered: BTreeMap<String, usize>,
     last: VecDeque<Seen>,
+    n_under_way: usize,
+    most_at_once: usize,
+}
+
+/// A request that is under way.
+struct UnderWay<'a>(&'a Faults);
+
+impl<'a> UnderWay<'a> {
+    fn begin(faults: &'a Faults) -> Self {
+        let mut state = faults.state();
+        state.n_under_way += 1;
+        state.most_at_once = state.most_at_once.max(state.n_under_way);
+        Self(faults)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.state().n_under_way -= 1;
+    }
 }
 
 impl Faults {
@@ -185,6 +205,12 @@ impl Faults {
     #[must_use]
     pub fn n_requests(&self) -> usize {
         self.state().n_requests
+    }
+
+    /// How many requests there were at the same time, at most.
+    #[must_use]
+    pub fn most_at_once(&self) -> usize {
+        self.state().most_at_once
     }
 
     /// How often this was asked, as in `POST /v1/responses` (no query), failed ones included.
@@ -336,6 +362,7 @@ async fn answer(request: Request<Body>, routes: Router, faults: &Faults) -> io::
     if path == "/_fault" || path == "/_requests" {
         return Ok(control(request, faults).await);
     }
+    let _under_way = UnderWay::begin(faults);
     let (number, fault) = faults.take(&method, &path, request.uri().query());
     if fault == Some(Fault::DropBefore) {
         return Err(dropped());

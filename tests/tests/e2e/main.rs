@@ -47,6 +47,7 @@ mod schedules;
 mod scrape;
 mod secrets;
 mod selftest;
+mod shop_limits;
 mod shutdown;
 mod smtp;
 mod spending;

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use api::FieldError;
-use futures::{StreamExt, stream};
-use providers::publication::{Desk, Item, PublicationStatus, Shop};
-use queue::Job;
+use futures::{StreamExt, future, stream};
+use providers::publication::{Desk, Item, PublicationStatus, Shop, Store};
+use queue::{Busy, ConcurrencyKey, HasKey, Job};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use services::Name;
@@ -14,7 +14,7 @@ use store::BatchItem;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::{Prepared, Publication, PublicationResult, failed, left, notes::STORE_AGAIN_AFTER};
+use super::{Prepared, Publication, PublicationResult, failed, key_of, left, notes::STORE_AGAIN_AFTER};
 use crate::{
     handler::{Context, Done, Handler, JobError},
     kinds::stores,
@@ -33,6 +33,8 @@ const READ_TOGETHER: usize = 16;
 /// So often a product is tried that failed for no fault of its own, a while between.
 const MOST_TRIES: u32 = 6;
 const TRY_AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
+/// As of a single job.
+const KEY_CODE: &str = "concurrency_key";
 /// Between two runs of the same job.
 const MAKE_ROOM: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -267,9 +269,36 @@ impl PublicationBatch {
             let one = |(_, _, publication): &(usize, u32, Publication)| one(publication.clone(), context);
             return Ok(stream::iter(publications.iter().map(one)).buffered(AT_A_TIME).collect().await);
         }
-        let name = Some(self.store.as_str());
-        let store = &stores::open(context, name, None).await?;
-        let prepare = |(_, _, publication): &(usize, u32, Publication)| {
+        let store = &stores::open(context, Some(self.store.as_str()), None).await?;
+        let keys = publications.iter().map(|(_, _, publication)| key_of(store, &publication.sku)).collect();
+        let (held, busy) = hold(context, keys).await;
+        let free =
+            publications.iter().zip(&busy).filter(|(_, busy)| busy.is_none()).map(|(publication, _)| publication);
+        let free: Vec<&(usize, u32, Publication)> = free.collect();
+        let mut done = tokio::select! {
+            biased;
+            () = any_lost(&held) => {
+                let message = "another job took the key of a product: this one's lease had ended".to_owned();
+                return Err(JobError::Snooze { code: KEY_CODE, message, after: MAKE_ROOM });
+            }
+            done = self.at_the_store(context, store, &free, began) => done?.into_iter(),
+        };
+        let all = busy.into_iter().map(|busy| match busy {
+            Some(busy) => Err(busy),
+            None => done.next().unwrap_or_else(unanswered),
+        });
+        Ok(all.collect())
+    }
+
+    /// The same of those of which no other job runs.
+    async fn at_the_store(
+        &self,
+        context: &Context,
+        store: &Store,
+        publications: &[&(usize, u32, Publication)],
+        began: Instant,
+    ) -> Result<Vec<Result<Outcome, JobError>>, JobError> {
+        let prepare = |(_, _, publication): &&(usize, u32, Publication)| {
             let publication = publication.clone();
             async move { (publication.prepared(store, context).await, publication) }
         };
@@ -304,9 +333,7 @@ impl PublicationBatch {
                 Some(((publication, _), Err(error))) => {
                     outcome_of(failed(error, context, store, &publication.sku).await)
                 }
-                None => {
-                    Err(JobError::Retry { code: "unanswered", message: "nothing came of it".to_owned(), after: None })
-                }
+                None => unanswered(),
             });
         }
         Ok(all)
@@ -316,6 +343,33 @@ impl PublicationBatch {
         let Some(store) = &context.store else { return Ok(()) };
         store.note_outcomes(&self.batch, part, fresh).await.map_err(|error| away(&error))
     }
+}
+
+fn unanswered<T>() -> Result<T, JobError> {
+    Err(JobError::Retry { code: "unanswered", message: "nothing came of it".to_owned(), after: None })
+}
+
+/// Takes the keys that single jobs of these products would have, in their order; in place of those that another job has, why to wait.
+async fn hold(context: &Context, keys: Vec<ConcurrencyKey>) -> (Vec<HasKey>, Vec<Option<JobError>>) {
+    let Some(taker) = &context.keys else { return (Vec::new(), keys.iter().map(|_| None).collect()) };
+    let mut held = Vec::with_capacity(keys.len());
+    let busy = taker.take(&keys).await.into_iter().map(|taken| match taken {
+        Ok(key) => {
+            held.push(key);
+            None
+        }
+        Err(Busy { message, after }) => Some(JobError::Snooze { code: KEY_CODE, message, after }),
+    });
+    let busy = busy.collect();
+    (held, busy)
+}
+
+/// Ends when one of them is another job's.
+async fn any_lost(held: &[HasKey]) {
+    if held.is_empty() {
+        return std::future::pending().await;
+    }
+    future::select_all(held.iter().map(|key| Box::pin(key.lost()))).await;
 }
 
 /// One product, as a job of its own would bring it.

@@ -405,6 +405,7 @@ async fn a_parked_store_shows_and_goes_on_once_it_takes_its_credentials() {
             requests_per_min: None,
             units_per_min: None,
             units: 0,
+            in_flight: None,
         };
         let fleet::Admission::Go(permit) = world.app.fleet.admit(&call).await else { panic!("it is closed") };
         world.app.fleet.report(permit, fleet::Reported::Parked { reason: "401".to_owned() });

@@ -76,11 +76,13 @@ pub(super) fn content(reply: &Reply, what: &str) -> Result<Node, ProviderError> 
 #[derive(Debug)]
 pub(in super::super) struct PrestaShop {
     http: Arc<Http>,
+    in_flight: Option<u32>,
 }
 
 impl PrestaShop {
-    pub(in super::super) fn new(http: Arc<Http>) -> Self {
-        Self { http }
+    /// `in_flight`: calls of a store at the same time.
+    pub(in super::super) fn new(http: Arc<Http>, in_flight: Option<u32>) -> Self {
+        Self { http, in_flight }
     }
 
     async fn call(&self, store: &Store, request: &Request) -> Result<Reply, ProviderError> {
@@ -111,6 +113,10 @@ impl Provider for PrestaShop {
 impl Transport for PrestaShop {
     fn send<'a>(&'a self, store: &'a Store, request: &'a Request) -> BoxFuture<'a, Result<Reply, ProviderError>> {
         self.call(store, request).boxed()
+    }
+
+    fn in_flight(&self) -> Option<u32> {
+        self.in_flight
     }
 }
 

@@ -7,17 +7,17 @@
 //!   variants, pictures in their order); all else goes by calls that leave alone what they are not sent.
 //! - Stock is counted at one location: the oldest from which orders of the online shop are sent.
 //!
-//! Order, lowest first: `queries`, `answer`, `bucket`, `tokens`, `transport`, `names`, `settings`, `read`, `normal`, `client`, `find`,
+//! Order, lowest first: `queries`, `answer`, `points`, `tokens`, `transport`, `names`, `settings`, `read`, `normal`, `client`, `find`,
 //! `variants`, `stock`, `pictures`, `collections`, `texts`.
 
 mod answer;
-mod bucket;
 mod client;
 mod collections;
 mod find;
 mod names;
 mod normal;
 mod pictures;
+mod points;
 mod queries;
 mod read;
 mod settings;

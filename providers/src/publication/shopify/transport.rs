@@ -7,6 +7,7 @@ use std::{
 };
 
 use chrono::Utc;
+use fleet::{Fleet, Level};
 use futures::future::{BoxFuture, FutureExt};
 use reqwest::{
     Method,
@@ -14,7 +15,7 @@ use reqwest::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use tokio::time::Instant;
+use services::Ring;
 use url::Url;
 
 use super::{
@@ -23,22 +24,20 @@ use super::{
         store::{Credentials, Store},
     },
     answer::{self, SERVICE},
-    bucket::Buckets,
-    tokens::{Token, Tokens},
+    points::Points,
+    tokens::{App, Token, Tokens},
 };
 use crate::{chain::Provider, error::ProviderError, wait};
 
 const TOKEN: HeaderName = HeaderName::from_static("x-shopify-access-token");
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(20);
-/// A wait for points that is longer puts the job off.
-const SHORT: Duration = Duration::from_secs(2);
 
 /// The transport to all stores.
 #[derive(Debug)]
 pub(crate) struct Shopify {
     http: Arc<Http>,
     tokens: Tokens,
-    buckets: Buckets,
+    points: Points,
     /// What was warned of.
     warned: Mutex<HashSet<String>>,
 }
@@ -58,16 +57,17 @@ struct Granted {
 }
 
 impl Shopify {
-    pub(crate) fn new(http: Arc<Http>) -> Self {
-        Self { http, tokens: Tokens::default(), buckets: Buckets::default(), warned: Mutex::default() }
+    /// Tokens are shared by `fleet`, sealed by `ring`.
+    pub(crate) fn new(http: Arc<Http>, fleet: Fleet, ring: Option<Ring>) -> Self {
+        Self { http, tokens: Tokens::new(fleet, ring), points: Points::default(), warned: Mutex::default() }
     }
 
     async fn token(&self, store: &Store, refused: Option<&SecretString>) -> Result<SecretString, ProviderError> {
         match &store.credentials {
             Credentials::ShopifyToken { access_token } => Ok(access_token.clone()),
             Credentials::ShopifyApp { client_id, client_secret } => {
-                let app = format!("{} {client_id} {}", store.url, store.account());
-                self.tokens.get(&app, refused, Instant::now(), self.grant(store, client_id, client_secret)).await
+                let app = App::new(store, client_id, client_secret);
+                self.tokens.get(&app, refused, now_ms(), self.grant(store, client_id, client_secret)).await
             }
             _ => Err(unusable("the store has no credentials of Shopify".to_owned())),
         }
@@ -101,7 +101,7 @@ impl Shopify {
                     retry_after: None,
                 })?;
                 let expires_in = Duration::from_secs(granted.expires_in.unwrap_or(24 * 3600));
-                Ok(Token::new(granted.access_token, expires_in, Instant::now()))
+                Ok(Token::new(granted.access_token, expires_in, now_ms()))
             }
             429 => Err(ProviderError::RateLimited { service: SERVICE, message, retry_after }),
             500.. => Err(ProviderError::Transient { service: SERVICE, message, retry_after }),
@@ -144,19 +144,6 @@ impl Shopify {
     }
 
     async fn ask(&self, store: &Store, request: &Request) -> Result<Reply, ProviderError> {
-        let account = format!("{} {}", store.url, store.account());
-        let name = match &request.body {
-            Body::Text(_, text) => serde_json::from_str::<Named<'_>>(text).map(|named| named.name).unwrap_or_default(),
-            _ => "",
-        };
-        let wait = self.buckets.wait(&account, name, Instant::now());
-        if wait > SHORT {
-            let message = format!("{name} costs more points than its bucket has now");
-            return Err(ProviderError::RateLimited { service: SERVICE, message, retry_after: Some(wait) });
-        }
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
-        }
         let token = self.token(store, None).await?;
         let mut reply = self.once(store, request, &token).await?;
         if reply.status == 401 && matches!(store.credentials, Credentials::ShopifyApp { .. }) {
@@ -168,7 +155,7 @@ impl Shopify {
         if let Ok(body) = serde_json::from_slice(&reply.body)
             && let Some(cost) = answer::cost(&body)
         {
-            self.buckets.note(&account, name, cost, Instant::now());
+            self.points.note(store.account(), name(request), cost);
         }
         answer::sort(&reply, request.is_write, Utc::now())?;
         Ok(reply)
@@ -194,6 +181,18 @@ impl Shopify {
     }
 }
 
+fn now_ms() -> u64 {
+    u64::try_from(Utc::now().timestamp_millis()).unwrap_or(0)
+}
+
+/// Of the query that is sent; none: it is none.
+fn name(request: &Request) -> &str {
+    match &request.body {
+        Body::Text(_, text) => serde_json::from_str::<Named<'_>>(text).map(|named| named.name).unwrap_or_default(),
+        _ => "",
+    }
+}
+
 /// Behind the store's address, which has no path of its own.
 fn address(store: &Store, request: &Request) -> Result<Url, ProviderError> {
     store.url.join(&request.path).map_err(|_| unusable(format!("the store has no usable address: {}", store.url)))
@@ -215,6 +214,18 @@ impl Transport for Shopify {
             Body::Upload { .. } => self.upload(store, request).boxed(),
             _ => self.ask(store, request).boxed(),
         }
+    }
+
+    fn in_flight(&self) -> Option<u32> {
+        Some(0)
+    }
+
+    fn cost(&self, _store: &Store, request: &Request) -> u64 {
+        self.points.cost(name(request))
+    }
+
+    fn take_level(&self, store: &Store) -> Option<Level> {
+        self.points.take(&store.account())
     }
 }
 
@@ -241,7 +252,7 @@ mod tests {
     }
 
     fn shopify() -> Shopify {
-        Shopify::new(Arc::new(Http::new(&[]).unwrap()))
+        Shopify::new(Arc::new(Http::new(&[]).unwrap()), Fleet::alone(), None)
     }
 
     #[test]

@@ -30,6 +30,7 @@ const WORDS: usize = 200;
 #[derive(Debug)]
 pub(in super::super) struct Rest {
     http: Arc<Http>,
+    in_flight: Option<u32>,
 }
 
 /// An error, as the API words it.
@@ -65,8 +66,9 @@ impl Refusal {
 }
 
 impl Rest {
-    pub(in super::super) fn new(http: Arc<Http>) -> Self {
-        Self { http }
+    /// `in_flight`: calls of a store at the same time.
+    pub(in super::super) fn new(http: Arc<Http>, in_flight: Option<u32>) -> Self {
+        Self { http, in_flight }
     }
 }
 
@@ -83,6 +85,10 @@ impl Transport for Rest {
             sorted(request, self.http.send(store, request, url, headers).await?)
         }
         .boxed()
+    }
+
+    fn in_flight(&self) -> Option<u32> {
+        self.in_flight
     }
 }
 

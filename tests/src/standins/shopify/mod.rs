@@ -85,6 +85,12 @@ impl Shopify {
         lock(&self.shop.state).n_throttled = n;
     }
 
+    /// How often it answered `THROTTLED`.
+    #[must_use]
+    pub fn n_throttled(&self) -> usize {
+        lock(&self.shop.state).n_too_dear
+    }
+
     /// From now on its bucket holds so many points, is full, and is filled by so many in a second.
     pub fn bucket(&self, most: f64, restored_per_s: f64) {
         lock(&self.shop.state).bucket = Bucket { most, has: most, restored_per_s, at: Instant::now() };
@@ -277,6 +283,7 @@ async fn graphql(
         Ok(document) => {
             let price = run::price(&document);
             if is_throttled || !state.bucket.take(price) {
+                state.n_too_dear += 1;
                 (Err(("THROTTLED", "Throttled".to_owned())), price)
             } else {
                 state.note(query, &request["variables"]);

@@ -1,18 +1,19 @@
 //! Publishing, driven against the stand-ins of the shops: what `providers::publication` does with one product, without queue and MongoDB.
 
+mod in_flight;
 mod prestashop;
 mod shopify;
 mod woocommerce;
 
 use std::{
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use fleet::Fleet;
+use fleet::{Fleet, Redis, Settings};
 use futures::future::{BoxFuture, FutureExt};
 use providers::{
     Policy, ProviderError, Providers,
@@ -42,7 +43,7 @@ impl Notes for Memory {
 
 /// One SKU at one store, with what is remembered of it from one run to the next.
 pub(crate) struct Till {
-    providers: Providers,
+    providers: Arc<Providers>,
     store: Store,
     sku: String,
     memory: Memory,
@@ -52,13 +53,24 @@ pub(crate) struct Till {
 impl Till {
     /// The environment's store of this shop, as these variables tell of it.
     pub(crate) fn new(shop: Shop, variables: &[(&str, &str)], sku: &str) -> Self {
+        Self::sharing(&Fleet::alone(), shop, variables, sku)
+    }
+
+    /// The same as one of several processes, which share what this fleet has.
+    pub(crate) fn sharing(fleet: &Fleet, shop: Shop, variables: &[(&str, &str)], sku: &str) -> Self {
         let value = |name: &str| {
             let own = variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned());
             own.or_else(|| (name == "MOCK_MODE_PUBLICATION").then(|| "false".to_owned()))
         };
         let config = Config::from_vars(value);
-        let providers = Providers::from_config(&config, &Fleet::alone()).unwrap();
+        let providers = Arc::new(Providers::from_config(&config, fleet).unwrap());
         let store = providers.publication.stores().iter().find(|store| store.shop() == shop).cloned().unwrap();
+        Self { providers, store, sku: sku.to_owned(), memory: Memory::default(), now_ms: AtomicU64::new(1_000_000) }
+    }
+
+    /// Another SKU at the same store, in the same process.
+    pub(crate) fn beside(&self, sku: &str) -> Self {
+        let (providers, store) = (Arc::clone(&self.providers), self.store.clone());
         Self { providers, store, sku: sku.to_owned(), memory: Memory::default(), now_ms: AtomicU64::new(1_000_000) }
     }
 
@@ -139,6 +151,15 @@ impl Till {
     pub(crate) async fn publish(&self, job: &str, patch: &Patch) -> Publication {
         self.carry_out(job, Action::Publish, patch).await
     }
+}
+
+/// Processes that share one Redis: a fleet each.
+pub(crate) fn processes(n: usize) -> Vec<Fleet> {
+    let url = servers::redis(servers::RedisKind::Valkey).unwrap();
+    let redis = Redis::open_within(url, &servers::prefix(), servers::PATIENCE).unwrap();
+    // A machine that builds beside may be slow.
+    let settings = || Settings { answer_within: servers::PATIENCE, ..Settings::default() };
+    (0..n).map(|_| Fleet::with_settings(&redis, settings())).collect()
 }
 
 /// Does the same again and again, each time with another request of it cut off: before or after it was carried out, in the middle of the

@@ -16,31 +16,8 @@ async fn a_shop_that_asks_for_a_wait_is_left_alone_for_so_long() {
     shop.throttle(1);
     assert!(wait(&till).await >= Duration::from_secs(2));
     shop.bucket(20_000.0, 100.0);
-    // Another process knows nothing of what the bucket had.
-    self::till(&shop, SKU).publish("1", &mug()).await;
-    is_the_mug(&only(&shop));
-}
-
-#[tokio::test]
-async fn a_query_that_is_known_not_to_fit_is_not_sent() {
-    let (shop, till) = open().await;
     till.publish("1", &mug()).await;
-    shop.bucket(100.0, 0.5);
-    let mut n_asked = 0;
-    for _ in 0..10 {
-        n_asked = shop.faults().n_requests();
-        match till.run("2", Action::Verify, &Patch::default(), false).await {
-            Ok(_) => {}
-            Err(PublishError::Provider(ProviderError::RateLimited { retry_after, .. })) => {
-                assert!(retry_after.unwrap() > Duration::from_secs(2));
-                break;
-            }
-            Err(other) => panic!("{other:?}"),
-        }
-    }
-    let n = shop.faults().n_requests();
-    till.run("2", Action::Verify, &Patch::default(), false).await.unwrap_err();
-    assert_eq!((n, shop.faults().n_requests()), (n_asked, n_asked), "nothing was sent");
+    is_the_mug(&only(&shop));
 }
 
 #[tokio::test]
@@ -118,6 +95,66 @@ async fn tokens_of_an_app_are_had_once_and_renewed_when_they_are_refused() {
         self::till(&shop, SKU).with(|store| providers::publication::Store { credentials: with("wrong"), ..store });
     match wrong.run("3", Action::Publish, &mug(), false).await.unwrap_err() {
         PublishError::Provider(ProviderError::Misconfigured { message, .. }) => {
+            assert!(message.contains("credentials are refused"), "{message}")
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_share_the_token_of_an_app_and_one_of_them_renews_it() {
+    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    for (key, n_at_first, n_at_last) in [(Some(key), 1, 2), (None, 2, 4)] {
+        let shop = Shopify::start(0, TOKEN).await.unwrap();
+        shop.take_app("app-id", "app-secret");
+        shop.revoke();
+        let url = shop.url();
+        let mut store = vec![
+            ("SHOPIFY_STORE_URL", url.as_str()),
+            ("SHOPIFY_CLIENT_ID", "app-id"),
+            ("SHOPIFY_CLIENT_SECRET", "app-secret"),
+        ];
+        store.extend(key.map(|key| ("ENCRYPTION_KEY", key)));
+        let fleets = super::super::processes(2);
+        let tills: Vec<Till> = fleets
+            .iter()
+            .zip(["MUG-A", "MUG-B"])
+            .map(|(fleet, sku)| Till::sharing(fleet, Shop::Shopify, &store, sku))
+            .collect();
+        let n_granted = || shop.faults().n_asked("POST /admin/oauth/access_token");
+        let mug = Patch { images: Field::Keep, slug: Field::Keep, ..mug() };
+        futures::future::join_all(tills.iter().map(|till| till.publish("1", &mug))).await;
+        assert_eq!(n_granted(), n_at_first, "{key:?}");
+        // What is refused is renewed at once, by whoever hears it first.
+        shop.revoke();
+        let dearer = Patch { price: eur("20"), sale_price: Field::Clear, ..Patch::default() };
+        futures::future::join_all(tills.iter().map(|till| till.publish("2", &dearer))).await;
+        assert_eq!(n_granted(), n_at_last, "{key:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_other_credentials_is_not_taken_from_another_process() {
+    let shop = Shopify::start(0, TOKEN).await.unwrap();
+    shop.take_app("app-id", "app-secret");
+    let url = shop.url();
+    let store = |secret| {
+        [
+            ("SHOPIFY_STORE_URL", url.clone()),
+            ("SHOPIFY_CLIENT_ID", "app-id".to_owned()),
+            ("SHOPIFY_CLIENT_SECRET", secret),
+            ("ENCRYPTION_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
+        ]
+    };
+    let till = |fleet: &fleet::Fleet, secret: &str| {
+        let store = store(secret.to_owned());
+        let store = store.each_ref().map(|(name, value)| (*name, value.as_str()));
+        Till::sharing(fleet, Shop::Shopify, &store, SKU)
+    };
+    let fleets = super::super::processes(2);
+    till(&fleets[0], "app-secret").test().await.unwrap();
+    match till(&fleets[1], "wrong").test().await.unwrap_err() {
+        ProviderError::Misconfigured { message, .. } => {
             assert!(message.contains("credentials are refused"), "{message}")
         }
         other => panic!("{other:?}"),

@@ -5,6 +5,7 @@ mod contents;
 mod cut_off;
 mod identity;
 mod life;
+mod points;
 mod schema;
 mod variants;
 
@@ -33,6 +34,13 @@ async fn open() -> (Shopify, Till) {
 
 fn till(shop: &Shopify, sku: &str) -> Till {
     Till::new(Shop::Shopify, &[("SHOPIFY_STORE_URL", &shop.url()), ("SHOPIFY_ACCESS_TOKEN", TOKEN)], sku)
+}
+
+/// One of several processes.
+fn till_of(fleet: &fleet::Fleet, shop: &Shopify, sku: &str) -> Till {
+    let store = [("SHOPIFY_STORE_URL", shop.url()), ("SHOPIFY_ACCESS_TOKEN", TOKEN.to_owned())];
+    let store = store.each_ref().map(|(name, value)| (*name, value.as_str()));
+    Till::sharing(fleet, Shop::Shopify, &store, sku)
 }
 
 fn set(text: &str) -> Field<String> {
