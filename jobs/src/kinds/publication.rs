@@ -6,6 +6,7 @@ mod notes;
 mod order;
 mod payload;
 mod pictures;
+mod stand_ins;
 mod would_be;
 
 use api::{FieldError, Timestamp};
@@ -22,6 +23,8 @@ use services::Name;
 use tokio::time::Instant;
 
 use std::time::Duration;
+
+use stand_ins::StandIns;
 
 pub use order::{ProductImage, Publication, PublicationResult, Seo};
 
@@ -74,25 +77,45 @@ impl Handler for Publication {
 
 impl Publication {
     async fn at(&self, store: &Store, context: &Context, began: Instant) -> Result<Published, PublishError> {
-        let Prepared { notes, listing, patch } = self.prepared(store, context).await?;
+        let prepared = self.prepared(store, context).await?;
         let api = context.providers.publication.open(store, left(context, began))?;
         let job = context.job_id.to_string();
-        carry_out(&*api, self.order(&job, &patch), &mut Desk::new(listing, &notes)).await
+        let mut desk = Desk::new(prepared.listing.clone(), &prepared.notes);
+        let done = carry_out(&*api, self.order(&job, &prepared.patch), &mut desk).await?;
+        self.again_if_healed(done, &prepared, store, context, began).await
+    }
+
+    /// Publishes again what was healed while it was published: whoever healed it may have looked before the product was noted to be made of
+    /// it.
+    async fn again_if_healed(
+        &self,
+        done: Published,
+        prepared: &Prepared,
+        store: &Store,
+        context: &Context,
+        began: Instant,
+    ) -> Result<Published, PublishError> {
+        if self.action != Action::Publish || !prepared.stand_ins.is_any_replaced(context).await? {
+            return Ok(done);
+        }
+        // It ends, because each is healed once.
+        Ok(done.then(Box::pin(self.at(store, context, began)).await?))
     }
 
     /// What is remembered of the product, and what this job says of it.
     async fn prepared(&self, store: &Store, context: &Context) -> Result<Prepared, PublishError> {
         let key = Key { sku: &self.sku, product_id: &self.product_id };
         let (notes, mut listing) = notes::open(context, store, key).await?;
-        let job_of = self.still_wanted(&listing.made_of);
-        let patch = match self.action {
-            Action::Publish | Action::DryRun => job_of.patch(pictures::of(&job_of, store, context).await?),
-            Action::Unpublish | Action::Delete | Action::Verify => Patch::default(),
-        };
-        if self.action == Action::Publish {
-            job_of.remember(&context.job_id.to_string(), &mut listing);
+        if !matches!(self.action, Action::Publish | Action::DryRun) {
+            return Ok(Prepared { notes, listing, patch: Patch::default(), stand_ins: StandIns::default() });
         }
-        Ok(Prepared { notes, listing, patch })
+        let (job, stand_ins) = self.with_real_texts(context).await?;
+        let job = job.still_wanted(&listing.made_of);
+        let patch = job.patch(pictures::of(&job, store, context).await?);
+        if self.action == Action::Publish {
+            job.remember(&context.job_id.to_string(), &mut listing);
+        }
+        Ok(Prepared { notes, listing, patch, stand_ins })
     }
 
     fn order<'a>(&'a self, job: &'a str, patch: &'a Patch) -> Order<'a> {
@@ -136,6 +159,7 @@ struct Prepared {
     notes: notes::InStore,
     listing: Listing,
     patch: Patch,
+    stand_ins: StandIns,
 }
 
 /// What follows from an error for the job.

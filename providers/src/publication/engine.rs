@@ -92,6 +92,22 @@ pub struct Publication {
     pub changes: Vec<Change>,
 }
 
+impl Publication {
+    /// What came of this one and of one that was carried out right after it, together.
+    #[must_use]
+    pub fn then(self, later: Self) -> Self {
+        let status = if later.status == PublicationStatus::Unchanged { self.status } else { later.status };
+        let mut changes = self.changes;
+        for change in later.changes {
+            match changes.iter_mut().find(|before| before.field == change.field) {
+                Some(before) => before.becomes = change.becomes,
+                None => changes.push(change),
+            }
+        }
+        Self { status, changes, ..later }
+    }
+}
+
 /// Carries out one order at one store.
 ///
 /// # Errors

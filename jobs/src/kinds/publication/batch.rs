@@ -285,7 +285,7 @@ impl PublicationBatch {
                 Err(error) => Some(outcome_of(failed(error, context, store, &publication.sku).await)),
             });
         }
-        let items = ready.iter().map(|(publication, Prepared { notes, listing, patch })| Item {
+        let items = ready.iter().map(|(publication, Prepared { notes, listing, patch, .. })| Item {
             order: publication.order(&job, patch),
             desk: Desk::new(listing.clone(), notes),
         });
@@ -300,7 +300,13 @@ impl PublicationBatch {
                 continue;
             }
             all.push(match done.next() {
-                Some((_, Ok(published))) => Ok(Outcome::Done { status: name_of(published.status) }),
+                Some(((publication, prepared), Ok(published))) => {
+                    let healed = publication.again_if_healed(published, prepared, store, context, began).await;
+                    match healed {
+                        Ok(published) => Ok(Outcome::Done { status: name_of(published.status) }),
+                        Err(error) => outcome_of(failed(error, context, store, &publication.sku).await),
+                    }
+                }
                 Some(((publication, _), Err(error))) => {
                     outcome_of(failed(error, context, store, &publication.sku).await)
                 }
