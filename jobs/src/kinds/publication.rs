@@ -1,12 +1,13 @@
 //! Products to stores.
 
 pub mod batch;
+mod healed;
 pub(crate) mod made_of;
+mod missing;
 mod notes;
 mod order;
 mod payload;
 mod pictures;
-mod stand_ins;
 mod would_be;
 
 use api::{FieldError, Timestamp};
@@ -24,7 +25,7 @@ use tokio::time::Instant;
 
 use std::time::Duration;
 
-use stand_ins::StandIns;
+use healed::StandIns;
 
 pub use order::{ProductImage, Publication, PublicationResult, Seo};
 
@@ -67,7 +68,7 @@ impl Handler for Publication {
         context.progress.set(10, format!("asking {}", store.name));
         let done = match self.at(&store, context, began).await {
             Ok(done) => done,
-            Err(error) => return Err(failed(error, context, &store, &self.sku).await),
+            Err(error) => return Err(self.failed(error, context, &store).await),
         };
         context.progress.set(90, format!("seen at {}", store.name));
         let result = self.result(Some(shop), &store.name, done, Some(Timestamp::from(Utc::now())));
@@ -80,7 +81,7 @@ impl Publication {
         let prepared = self.prepared(store, context).await?;
         let api = context.providers.publication.open(store, left(context, began))?;
         let job = context.job_id.to_string();
-        let mut desk = Desk::new(prepared.listing.clone(), &prepared.notes);
+        let mut desk = prepared.desk();
         let done = carry_out(&*api, self.order(&job, &prepared.patch), &mut desk).await?;
         self.again_if_healed(done, &prepared, store, context, began).await
     }
@@ -107,21 +108,32 @@ impl Publication {
         let key = Key { sku: &self.sku, product_id: &self.product_id };
         let (notes, mut listing) = notes::open(context, store, key).await?;
         if !matches!(self.action, Action::Publish | Action::DryRun) {
-            return Ok(Prepared { notes, listing, patch: Patch::default(), stand_ins: StandIns::default() });
+            let (patch, stand_ins, originals) = (Patch::default(), StandIns::default(), None);
+            return Ok(Prepared { notes, listing, patch, stand_ins, originals });
         }
         let (job, stand_ins) = self.with_real_texts(context).await?;
         let job = job.still_wanted(&listing.made_of);
-        let patch = job.patch(pictures::of(&job, store, context).await?);
+        let (pictures, originals) = pictures::of(&job, store, context).await?;
+        let patch = job.patch(pictures);
         if self.action == Action::Publish {
             job.remember(&context.job_id.to_string(), &mut listing);
         }
-        Ok(Prepared { notes, listing, patch, stand_ins })
+        Ok(Prepared { notes, listing, patch, stand_ins, originals: Some(originals) })
+    }
+
+    /// What follows from an error; a product that is not there yet may be made by another job.
+    async fn failed(&self, error: PublishError, context: &Context, store: &Store) -> JobError {
+        let is_missing = self.action == Action::Publish && missing::is_it(&error);
+        let failed = failed(error, context, store, &self.sku).await;
+        let wait = |words: &str| missing::wait(words, context.so_far.as_ref(), now_ms());
+        let waits = if is_missing { wait(&failed.to_string()) } else { None };
+        waits.unwrap_or_else(|| failed.keeping(context.so_far.as_ref()))
     }
 
     fn order<'a>(&'a self, job: &'a str, patch: &'a Patch) -> Order<'a> {
         let key = Key { sku: &self.sku, product_id: &self.product_id };
-        let now_ms = u64::try_from(Utc::now().timestamp_millis()).unwrap_or(0);
-        Order { job, key, action: self.action, patch, force: self.force, keep_edits: self.keep_edits, now_ms }
+        let (force, keep_edits, now_ms) = (self.force, self.keep_edits, now_ms());
+        Order { job, key, action: self.action, patch, force, keep_edits, now_ms }
     }
 
     fn result(
@@ -148,6 +160,10 @@ impl Publication {
     }
 }
 
+fn now_ms() -> u64 {
+    u64::try_from(Utc::now().timestamp_millis()).unwrap_or(0)
+}
+
 /// What an attempt that began then still allows.
 fn left(context: &Context, began: Instant) -> Policy<'_> {
     let policy = context.policy();
@@ -160,6 +176,17 @@ struct Prepared {
     listing: Listing,
     patch: Patch,
     stand_ins: StandIns,
+    originals: Option<pictures::InOrigin>,
+}
+
+impl Prepared {
+    fn desk(&self) -> Desk<'_> {
+        let desk = Desk::new(self.listing.clone(), &self.notes);
+        match &self.originals {
+            Some(originals) => desk.with_originals(originals),
+            None => desk,
+        }
+    }
 }
 
 /// What follows from an error for the job.
@@ -318,6 +345,12 @@ mod tests {
             job["title"] = json!("Lamp");
             assert_eq!(complaints::<Publication>(job), ["/action"], "{action}");
         }
+    }
+
+    #[test]
+    fn a_shop_beside_a_store_says_which_of_the_environments_it_is() {
+        assert_eq!(complaints::<Publication>(with(&json!({ "store": "default" }))), [""; 0]);
+        assert_eq!(complaints::<Publication>(with(&json!({ "store": "main" }))), ["/shop"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The job `publication` as a worker runs it, with MongoDB, against a stand-in of WooCommerce.
 
 mod healed;
+mod missing;
 
 use fleet::Fleet;
 use jobs::{Context, Done, Handler, JobError, publication::Publication, publication::PublicationResult};
@@ -37,6 +38,9 @@ impl Desk {
                 "WOO_STORE_URL" => &url,
                 "WOO_CONSUMER_KEY" => KEY,
                 "WOO_CONSUMER_SECRET" => SECRET,
+                // Shops fetch our pictures from there.
+                "PUBLIC_URL" => "https://jobs.example",
+                "JWT_SECRET" => "a secret of at least thirty-two characters",
                 _ => return None,
             };
             Some(value.to_owned())

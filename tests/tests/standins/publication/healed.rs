@@ -22,33 +22,51 @@ fn of_the_stand_in() -> Value {
     json!({ "title": "Stand-in title", "description_html": "<p>Stand-in text.</p>", "price": price("9.00"), "content_id": job_id(CONTENT) })
 }
 
+/// One picture, of which all files are the same.
+fn picture(of: &str) -> Value {
+    json!({ "images": [{ "alt": of, "files": vec![hash(of); 20] }] })
+}
+
+fn hash(of: &str) -> String {
+    of.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Desk {
     /// A stand-in has made the text.
     async fn with_a_stand_ins_text() -> Self {
         let desk = Self::start().await;
+        desk.stand_in_makes(CONTENTS, text("Stand-in")).await;
+        desk
+    }
+
+    async fn stand_in_makes(&self, collection: &str, result: Value) {
         let made = NewResult {
             job_id: job_id(CONTENT),
             tenant: "default".to_owned(),
-            kind: "content".to_owned(),
+            kind: collection.trim_end_matches('s').to_owned(),
             product_id: Some("CUP".to_owned()),
             provider: Some("mock".to_owned()),
             degraded: true,
             degraded_reason: Some("openai: 500".to_owned()),
             payload: Some(json!({})),
-            result: text("Stand-in"),
+            result,
         };
-        desk.store.put_result(CONTENTS, &made).await.unwrap();
-        desk
+        self.store.put_result(collection, &made).await.unwrap();
+    }
+
+    async fn heal(&self) {
+        self.real_one_comes(CONTENTS, text("Real")).await;
     }
 
     /// A real one takes its place; nothing is published again by itself.
-    async fn heal(&self) {
-        let later = Moment::from_ms(u64::MAX / 4);
-        let taken = self.store.take_degraded(CONTENTS, later, Duration::from_secs(60)).await.unwrap().unwrap();
-        let real = Replacement { provider: Some("openai".to_owned()), result: text("Real") };
-        assert!(self.store.replace_degraded(CONTENTS, &taken, &real).await.unwrap());
-        let known = self.store.stand_in(CONTENTS, &job_id(CONTENT), "default").await.unwrap();
-        assert_eq!(known, Some(StandIn::Replaced(text("Real"))));
+    async fn real_one_comes(&self, collection: &str, result: Value) {
+        // In the year 2100.
+        let later = Moment::from_ms(4_102_444_800_000);
+        let taken = self.store.take_degraded(collection, later, Duration::from_secs(60)).await.unwrap().unwrap();
+        let real = Replacement { provider: None, result };
+        assert!(self.store.replace_degraded(collection, &taken, &real).await.unwrap());
+        let known = self.store.stand_in(collection, &job_id(CONTENT), "default").await.unwrap();
+        assert_eq!(known, Some(StandIn::Replaced(real.result)));
     }
 
     fn assert_shows(&self, of: &str) {
@@ -108,4 +126,22 @@ async fn only_the_texts_of_that_job_are_healed() {
     desk.run(2, &payload).await.unwrap();
     let product = desk.product();
     assert_eq!((&product["name"], &product["description"]), (&json!("By hand"), &json!("<p>Real text.</p>")));
+}
+
+#[tokio::test]
+async fn a_placeholder_that_is_healed_while_it_is_published_gives_way_to_the_picture() {
+    let desk = Desk::start().await;
+    desk.stand_in_makes("images", picture("placeholder")).await;
+    let payload =
+        json!({ "title": "Cup", "price": price("9.00"), "images": [{ "image_id": format!("{}-0", job_id(CONTENT)) }] });
+    desk.shop.hold();
+    let (done, ()) = tokio::join!(desk.run(2, &payload), async {
+        wait_until("the product is being made", Duration::from_secs(20), async || desk.shop.n_waiting() > 0).await;
+        desk.real_one_comes("images", picture("real")).await;
+        desk.shop.release();
+    });
+    done.unwrap();
+    let images = desk.product()["images"].clone();
+    let alts: Vec<&str> = images.as_array().unwrap().iter().filter_map(|image| image["alt"].as_str()).collect();
+    assert_eq!(alts, ["real"], "{images}");
 }
