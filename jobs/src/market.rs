@@ -12,7 +12,10 @@ use crate::{
     handler::JobError,
     kinds::{
         email::tenant::time,
-        scrape::offers::{self, last_day_of_rates, send_alerts, stored_rates},
+        scrape::{
+            alerts::send_alerts,
+            offers::{self, last_day_of_rates, stored_rates},
+        },
     },
     recurring::{BATCH, Task, Unfinished, Walk},
 };

@@ -19,7 +19,7 @@ use crate::kinds::{
         tenant::{NotPushed, email, email_job, ms, push, push_emails, time, zone},
     },
     image,
-    scrape::offers::price_changes,
+    scrape::alerts::price_changes,
 };
 
 /// Jobs that are pushed at a time.

@@ -10,14 +10,12 @@ use crate::{
     kinds::{
         content::Content,
         image::Image,
-        publication::{Publication, made_of::MadeOf},
+        publication::{
+            Publication,
+            made_of::{MadeOf, TEXTS, text_for},
+        },
     },
 };
-
-/// The text of a content job for each field of a publication.
-const TEXTS: [(&str, &str); 3] =
-    [("title", "title"), ("description_html", "long_description"), ("short_description_html", "short_description")];
-const SEO: [(&str, &str); 2] = [("title", "seo_title"), ("description", "meta_description")];
 
 /// Pushes a job for each product that was made of this one's result. Repeated, it pushes jobs that find nothing to change.
 ///
@@ -68,17 +66,13 @@ fn payload(found: &FoundListing, collection: &str, job_id: &str, result: &Value)
     // Only what is of that job.
     let is_its = |field: &str| made_of.texts.get(field).is_some_and(|of| of == job_id);
     let mut has_any = false;
-    for (field, text) in TEXTS {
-        if is_its(field) && result[text].is_string() {
-            payload[field] = result[text].clone();
-            has_any = true;
+    for (field, _) in TEXTS {
+        let Some(text) = text_for(field, result).filter(|_| is_its(field)) else { continue };
+        match field.split_once('.') {
+            Some((outer, inner)) => payload[outer][inner] = json!(text),
+            None => payload[field] = json!(text),
         }
-    }
-    for (field, text) in SEO {
-        if is_its(&format!("seo.{field}")) && result[text].is_string() {
-            payload["seo"][field] = result[text].clone();
-            has_any = true;
-        }
+        has_any = true;
     }
     payload["content_id"] = json!(job_id);
     has_any.then_some(payload)

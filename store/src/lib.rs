@@ -1,5 +1,5 @@
 //! MongoDB: the connection, then one file a collection family ([`results`](Store::put_result),
-//! of stand-ins [`degraded`](Store::take_degraded), [`receipts`](Store::begin_receipt), [`deliveries`](Store::put_fal_delivery),
+//! of stand-ins [`degraded`](Store::take_degraded) and [`stand_ins`](Store::stand_in), [`receipts`](Store::begin_receipt), [`deliveries`](Store::put_fal_delivery),
 //! [`history`](Store::record_jobs), [`schedules`](Store::due_schedules), [`flights`](Store::board), [`usage`](Store::count_usage),
 //! [`files`](Store::put_file), [`listings`](Store::keep_listing), [`batches`](Store::keep_part), [`pages`](Store::keep_pages),
 //! [`stores`](Store::tenant_stores), [`prices`](Store::write_offers)).
@@ -9,7 +9,8 @@
 //! that is aborted, or that stops waiting, leaves the call to end by itself.
 //!
 //! Order, lowest first: `error`, `json`, `moment`, `call`, `writer`, `connection`, `index`, `documents`, `history`, `degraded`,
-//! `results`, `emails`, `receipts`, `deliveries`, `flights`, `schedules`, `usage`, `files`, `pages`, `listings`, `batches`, `stores`, `prices`.
+//! `results`, `stand_ins`, `emails`, `receipts`, `deliveries`, `flights`, `schedules`, `usage`, `files`, `pages`, `listings`, `batches`,
+//! `stores`, `prices`.
 
 mod batches;
 mod call;
@@ -31,6 +32,7 @@ mod prices;
 mod receipts;
 mod results;
 mod schedules;
+mod stand_ins;
 mod stores;
 mod usage;
 mod writer;
@@ -53,6 +55,7 @@ pub use prices::{
 pub use receipts::Receipt;
 pub use results::NewResult;
 pub use schedules::{Advance, Cursor, Monitor, Reckoned, StoredSchedule, TaskProgress, Tenant, Tick, TickOutcome};
+pub use stand_ins::StandIn;
 pub use stores::{Parked, StoredStore};
 pub use usage::{DayUsage, NewUsage};
 

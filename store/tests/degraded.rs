@@ -7,7 +7,7 @@ use mongodb::{
     bson::{DateTime, Document, doc},
 };
 use serde_json::{Value, json};
-use store::{Moment, NewResult, Replacement, Store};
+use store::{Moment, NewResult, Replacement, StandIn, Store};
 
 const LEASE: Duration = Duration::from_secs(60);
 const KIND: &str = "contents";
@@ -74,6 +74,22 @@ async fn a_stand_ins_result_is_taken_replaced_and_announced_once() {
     for gone in ["heal_at", "made", "payload_json"] {
         assert!(!document.contains_key(gone), "{gone}");
     }
+}
+
+#[tokio::test]
+async fn what_became_of_a_stand_ins_result_is_told_to_its_tenant() {
+    let (store, _documents, _database) = store().await;
+    let real_at_once = NewResult { degraded: false, ..made_by_a_stand_in("b", text()) };
+    store.put_result(KIND, &made_by_a_stand_in("a", text())).await.unwrap();
+    store.put_result(KIND, &real_at_once).await.unwrap();
+    let of = async |id: &str, tenant: &str| store.stand_in(KIND, id, tenant).await.unwrap();
+    assert_eq!((of("a", "acme").await, of("b", "acme").await), (Some(StandIn::Stays), None));
+    assert_eq!((of("a", "other").await, of("c", "acme").await), (None, None));
+    let taken = store.take_degraded(KIND, later(0), LEASE).await.unwrap().expect("one waits");
+    assert!(store.replace_degraded(KIND, &taken, &real()).await.unwrap());
+    assert_eq!(of("a", "acme").await, Some(StandIn::Replaced(real().result)), "before it is announced");
+    store.announced(KIND, "a", Some("openai")).await.unwrap();
+    assert_eq!(of("a", "acme").await, Some(StandIn::Replaced(real().result)));
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 use super::{
     content::Content,
     image::Image,
-    publication::{ProductImage, Publication, PublicationResult, Seo},
+    publication::{ProductImage, Publication, PublicationResult, Seo, made_of::text_for},
 };
 use crate::handler::{Context, Done, Handler, JobError};
 
@@ -168,23 +168,15 @@ impl Product {
 
 /// What a publication does not say itself; which fields that are.
 fn add_texts(publication: &mut Publication, texts: &Value) -> Vec<String> {
-    let text = |name: &str| texts[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    let mut filled = Vec::new();
-    let mut fill = |field: &mut Field<String>, name: &str, to: &str| {
-        if let (true, Some(text)) = (field.is_kept(), text(name)) {
-            *field = Field::Set(text);
-            filled.push(to.to_owned());
-        }
-    };
-    fill(&mut publication.title, "title", "title");
-    fill(&mut publication.description_html, "long_description", "description_html");
-    fill(&mut publication.short_description_html, "short_description", "short_description_html");
     if publication.seo.is_kept() {
         publication.seo = Field::Set(Seo::default());
     }
-    if let Field::Set(seo) = &mut publication.seo {
-        fill(&mut seo.title, "seo_title", "seo.title");
-        fill(&mut seo.description, "meta_description", "seo.description");
+    let mut filled = Vec::new();
+    for (name, field) in publication.texts() {
+        if let (true, Some(text)) = (field.is_kept(), text_for(name, texts)) {
+            *field = Field::Set(text.to_owned());
+            filled.push(name.to_owned());
+        }
     }
     filled
 }

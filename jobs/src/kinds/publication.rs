@@ -1,7 +1,9 @@
 //! Products to stores.
 
 pub mod batch;
+mod healed;
 pub(crate) mod made_of;
+mod missing;
 mod notes;
 mod order;
 mod payload;
@@ -23,6 +25,8 @@ use services::Name;
 use tokio::time::Instant;
 
 use std::time::Duration;
+
+use healed::StandIns;
 
 pub use order::{ProductImage, Publication, PublicationResult, Seo};
 
@@ -65,7 +69,7 @@ impl Handler for Publication {
         context.progress.set(10, format!("asking {}", store.name));
         let done = match self.at(&store, context, began).await {
             Ok(done) => done,
-            Err(error) => return Err(failed(error, context, &store, &self.sku).await),
+            Err(error) => return Err(self.failed(error, context, &store).await),
         };
         context.progress.set(90, format!("seen at {}", store.name));
         let result = self.result(Some(shop), &store.name, done, Some(Timestamp::from(Utc::now())));
@@ -75,31 +79,62 @@ impl Handler for Publication {
 
 impl Publication {
     async fn at(&self, store: &Store, context: &Context, began: Instant) -> Result<Published, PublishError> {
-        let Prepared { notes, listing, patch } = self.prepared(store, context).await?;
+        let prepared = self.prepared(store, context).await?;
         let api = context.providers.publication.open(store, left(context, began))?;
         let job = context.job_id.to_string();
-        carry_out(&*api, self.order(&job, &patch), &mut Desk::new(listing, &notes)).await
+        let mut desk = prepared.desk();
+        let done = carry_out(&*api, self.order(&job, &prepared.patch), &mut desk).await?;
+        self.again_if_healed(done, &prepared, store, context, began).await
+    }
+
+    /// Publishes again what was healed while it was published: whoever healed it may have looked before the product was noted to be made of
+    /// it.
+    async fn again_if_healed(
+        &self,
+        done: Published,
+        prepared: &Prepared,
+        store: &Store,
+        context: &Context,
+        began: Instant,
+    ) -> Result<Published, PublishError> {
+        if self.action != Action::Publish || !prepared.stand_ins.is_any_replaced(context).await? {
+            return Ok(done);
+        }
+        // It ends, because each is healed once.
+        Ok(done.then(Box::pin(self.at(store, context, began)).await?))
     }
 
     /// What is remembered of the product, and what this job says of it.
     async fn prepared(&self, store: &Store, context: &Context) -> Result<Prepared, PublishError> {
         let key = Key { sku: &self.sku, product_id: &self.product_id };
         let (notes, mut listing) = notes::open(context, store, key).await?;
-        let job_of = self.still_wanted(&listing.made_of);
-        let patch = match self.action {
-            Action::Publish | Action::DryRun => job_of.patch(pictures::of(&job_of, store, context).await?),
-            Action::Unpublish | Action::Delete | Action::Verify => Patch::default(),
-        };
-        if self.action == Action::Publish {
-            job_of.remember(&context.job_id.to_string(), &mut listing);
+        if !matches!(self.action, Action::Publish | Action::DryRun) {
+            let (patch, stand_ins, originals) = (Patch::default(), StandIns::default(), None);
+            return Ok(Prepared { notes, listing, patch, stand_ins, originals });
         }
-        Ok(Prepared { notes, listing, patch })
+        let (job, stand_ins) = self.with_real_texts(context).await?;
+        let job = job.still_wanted(&listing.made_of);
+        let (pictures, originals) = pictures::of(&job, store, context).await?;
+        let patch = job.patch(pictures);
+        if self.action == Action::Publish {
+            job.remember(&context.job_id.to_string(), &mut listing);
+        }
+        Ok(Prepared { notes, listing, patch, stand_ins, originals: Some(originals) })
+    }
+
+    /// What follows from an error; a product that is not there yet may be made by another job.
+    async fn failed(&self, error: PublishError, context: &Context, store: &Store) -> JobError {
+        let is_missing = self.action == Action::Publish && missing::is_it(&error);
+        let failed = failed(error, context, store, &self.sku).await;
+        let wait = |words: &str| missing::wait(words, context.so_far.as_ref(), now_ms());
+        let waits = if is_missing { wait(&failed.to_string()) } else { None };
+        waits.unwrap_or_else(|| failed.keeping(context.so_far.as_ref()))
     }
 
     fn order<'a>(&'a self, job: &'a str, patch: &'a Patch) -> Order<'a> {
         let key = Key { sku: &self.sku, product_id: &self.product_id };
-        let now_ms = u64::try_from(Utc::now().timestamp_millis()).unwrap_or(0);
-        Order { job, key, action: self.action, patch, force: self.force, keep_edits: self.keep_edits, now_ms }
+        let (force, keep_edits, now_ms) = (self.force, self.keep_edits, now_ms());
+        Order { job, key, action: self.action, patch, force, keep_edits, now_ms }
     }
 
     fn result(
@@ -131,6 +166,10 @@ fn key_of(store: &Store, sku: &str) -> ConcurrencyKey {
     ConcurrencyKey::of_all(format!("publication/{}/{}/{}", store.shop(), store.place(), folded(sku)))
 }
 
+fn now_ms() -> u64 {
+    u64::try_from(Utc::now().timestamp_millis()).unwrap_or(0)
+}
+
 /// What an attempt that began then still allows.
 fn left(context: &Context, began: Instant) -> Policy<'_> {
     let policy = context.policy();
@@ -142,6 +181,18 @@ struct Prepared {
     notes: notes::InStore,
     listing: Listing,
     patch: Patch,
+    stand_ins: StandIns,
+    originals: Option<pictures::InOrigin>,
+}
+
+impl Prepared {
+    fn desk(&self) -> Desk<'_> {
+        let desk = Desk::new(self.listing.clone(), &self.notes);
+        match &self.originals {
+            Some(originals) => desk.with_originals(originals),
+            None => desk,
+        }
+    }
 }
 
 /// What follows from an error for the job.
@@ -345,6 +396,12 @@ mod tests {
             job["title"] = json!("Lamp");
             assert_eq!(complaints::<Publication>(job), ["/action"], "{action}");
         }
+    }
+
+    #[test]
+    fn a_shop_beside_a_store_says_which_of_the_environments_it_is() {
+        assert_eq!(complaints::<Publication>(with(&json!({ "store": "default" }))), [""; 0]);
+        assert_eq!(complaints::<Publication>(with(&json!({ "store": "main" }))), ["/shop"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Competitors' prices.
 
+pub(crate) mod alerts;
 mod by_model;
 mod known;
 pub(crate) mod offers;

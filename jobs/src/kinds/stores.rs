@@ -76,7 +76,9 @@ fn of_environment(stores: &[Store], shop: Option<Shop>) -> Result<Store, JobErro
     match (found.next(), found.next()) {
         (Some(store), None) => Ok(store.clone()),
         (Some(_), Some(_)) => {
-            let message = "the environment has several stores: name one by its shop".to_owned();
+            let shops: Vec<&str> = stores.iter().map(|store| store.shop().name()).collect();
+            let message =
+                format!("the environment has several stores: say by `shop` which one, of {}", shops.join(", "));
             Err(JobError::Fatal { code: "unknown_store", message })
         }
         (None, _) => {
@@ -128,7 +130,10 @@ mod tests {
         assert_eq!(code(open(&two, None, Some(Shop::Woocommerce)).await), "woocommerce");
         assert_eq!(code(open(&two, Some("default"), Some(Shop::Prestashop)).await), "prestashop");
         assert_eq!(code(open(&two, None, Some(Shop::Shopify)).await), "not_configured");
-        assert_eq!(code(open(&two, Some("default"), None).await), "unknown_store", "which of them?");
+        let error = open(&two, Some("default"), None).await.unwrap_err();
+        let said = "the environment has several stores: say by `shop` which one, of woocommerce, prestashop";
+        assert_eq!(error.to_string(), said);
+        assert_eq!(code(Err(error)), "unknown_store");
         assert_eq!(code(open(&two, Some("other"), None).await), "unknown_store");
         assert_eq!(code(open(&context::<Publication>(mocks()), None, None).await), "not_configured");
     }

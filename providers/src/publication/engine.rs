@@ -8,89 +8,19 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{
-    api::{Found, Key, Seen, StoreApi},
+    action::{Action, Order, Publication, PublicationStatus},
+    api::{Found, Seen, StoreApi},
     error::PublishError,
     fault::{Fault, Wrong},
     fields::{Change, Fields, changes, hash},
-    listing::{ALL, Creating, Desk, Written},
+    listing::{ALL, Creating, Desk, Listing, Written},
     patch::{Field, Patch, Status},
+    turns::{claim, not_superseded, priced, with_variants},
 };
 use crate::error::{Hold, ProviderError};
 
 /// After so many rounds what still differs is what the shop makes of it.
 const MOST_ROUNDS: usize = 3;
-
-/// What a job wants done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = PublicationAction)]
-pub enum Action {
-    /// The fields are written; a product that is not there is made.
-    #[default]
-    Publish,
-    /// What `publish` would change is told; nothing is written.
-    DryRun,
-    /// Customers no longer see it.
-    Unpublish,
-    /// It is deleted in the shop.
-    Delete,
-    /// What differs from what was written last is told; nothing is written.
-    Verify,
-}
-
-/// What was done with a product.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum PublicationStatus {
-    /// Customers see it as it was ordered.
-    Published,
-    /// It is in the shop, and customers do not see it.
-    Draft,
-    /// Nothing had to be written.
-    Unchanged,
-    /// Customers no longer see it.
-    Unpublished,
-    /// It is no longer in the shop.
-    Deleted,
-    /// Somebody changed it in the shop since.
-    Drifted,
-    /// Nothing left the system.
-    Mock,
-}
-
-/// What is ordered.
-#[derive(Debug, Clone, Copy)]
-pub struct Order<'a> {
-    /// The job; later ones have greater ids.
-    pub job: &'a str,
-    /// What the product is known by.
-    pub key: Key<'a>,
-    /// What to do.
-    pub action: Action,
-    /// What to write.
-    pub patch: &'a Patch,
-    /// Whether a product that we did not make may be deleted.
-    pub force: bool,
-    /// Whether fields stay as they are that somebody changed in the shop since they were written.
-    pub keep_edits: bool,
-    /// Unix milliseconds.
-    pub now_ms: u64,
-}
-
-/// What came of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Publication {
-    /// What was done.
-    pub status: PublicationStatus,
-    /// The product's id in the shop, if it is there.
-    pub external_id: Option<String>,
-    /// Where customers find it, if they can.
-    pub url: Option<String>,
-    /// Whether customers see it now.
-    pub published: bool,
-    /// What was changed, or for a dry run would be.
-    pub changes: Vec<Change>,
-}
 
 /// Carries out one order at one store.
 ///
@@ -108,7 +38,8 @@ pub async fn carry_out(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>
 }
 
 async fn publish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Result<Publication, PublishError> {
-    let mut patch = not_superseded(&order, desk).with_prices_of_variants();
+    let mut said = not_superseded(&order, &desk.listing);
+    let mut patch = priced(said.clone(), &desk.listing);
     let mut wanted = api.normal(order.key, &patch).await?;
     let (mut seen, before) = match find(api, order, desk).await? {
         Some(seen) => {
@@ -119,14 +50,19 @@ async fn publish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> R
         None if order.keep_edits || desk.listing.is_superseded(ALL, order.job) => {
             return Ok(nothing(PublicationStatus::Unchanged));
         }
-        None => (create(api, order, &patch, &wanted, desk).await?, Fields::new()),
+        None => (create(api, order, (&said, &patch), &wanted, desk).await?, Fields::new()),
     };
     if order.keep_edits {
         wanted.retain(|field, _| !is_edited(field, &seen, desk));
-        patch = patch.only(&wanted.keys().cloned().collect());
+        let names = wanted.keys().cloned().collect();
+        (said, patch) = (said.only(&names), patch.only(&names));
     }
     // Before anything is compared: also what is as it should be already is this job's from now on.
-    claim(order, &patch, desk).await?;
+    claim(order, &said, desk).await?;
+    if let Some(more) = with_variants(&order, &patch, &seen, &desk.listing)? {
+        wanted = api.normal(order.key, &more).await?;
+        patch = more;
+    }
     let is_new = before.is_empty();
     let shall_show = match patch.status.change() {
         Some(status) => Some(status.copied().unwrap_or_default() == Status::Active),
@@ -157,7 +93,12 @@ async fn publish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> R
         api.write(&seen, &patch.only(&names), desk).await?;
         seen = look_again(api, order, desk).await?;
     }
-    note_written(&seen, &contents, shall_show, desk).await?;
+    let mut noted = contents;
+    if said.variants.is_kept() && desk.listing.missing.contains("variants") {
+        // Those that are there were changed; which there shall be is for another job.
+        noted.retain(|field, _| field != "variants" && field != "options");
+    }
+    note_written(&seen, &noted, shall_show, desk).await?;
     if shall_show == Some(true) && !seen.visible && desk.listing.missing.is_empty() {
         api.show(&seen, true).await?;
         seen = look_again(api, order, desk).await?;
@@ -181,8 +122,8 @@ async fn publish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> R
 }
 
 async fn dry_run(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Result<Publication, PublishError> {
-    let patch = not_superseded(&order, desk).with_prices_of_variants();
-    let wanted = api.normal(order.key, &patch).await?;
+    let mut patch = priced(not_superseded(&order, &desk.listing), &desk.listing);
+    let mut wanted = api.normal(order.key, &patch).await?;
     let Some(seen) = look_up(api, order, desk).await? else {
         needed(&patch)?;
         let changes = wanted.into_iter().map(|(field, becomes)| Change { field, was: Value::Null, becomes }).collect();
@@ -192,6 +133,10 @@ async fn dry_run(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> R
         };
         return Ok(Publication { changes, ..nothing(status) });
     };
+    if let Some(more) = with_variants(&order, &patch, &seen, &desk.listing)? {
+        wanted = api.normal(order.key, &more).await?;
+        patch = more;
+    }
     let changes = differing(&seen.fields, &wanted, api, desk, false);
     let visible = patch.status.set().map_or(seen.visible, |status| *status == Status::Active);
     let status = match (changes.is_empty(), visible) {
@@ -241,7 +186,7 @@ async fn delete(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Re
         api.delete(seen).await?;
     }
     let by = [(ALL.to_owned(), order.job.to_owned())].into();
-    desk.listing = super::Listing { by, ..super::Listing::default() };
+    desk.listing = Listing { by, ..Listing::default() };
     desk.save().await?;
     let changes =
         seen.map(|seen| Change { field: "status".to_owned(), was: shown_status(seen.visible), becomes: Value::Null });
@@ -275,13 +220,19 @@ async fn find(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Resu
         && desk.listing.external_id.as_deref() != Some(&seen.external_id)
     {
         // Made by an earlier run whose answer was lost, or by somebody else.
-        let made_by_us = seen.marked.unwrap_or(desk.listing.creating.is_some());
-        let (by, made_of) = (std::mem::take(&mut desk.listing.by), desk.listing.made_of.take());
-        let to_show = desk.listing.to_show && made_by_us;
-        let missing = if made_by_us { std::mem::take(&mut desk.listing.missing) } else { BTreeSet::new() };
-        let external_id = Some(seen.external_id.clone());
-        desk.listing =
-            super::Listing { external_id, made_by_us, to_show, missing, by, made_of, ..super::Listing::default() };
+        let before = std::mem::take(&mut desk.listing);
+        let made_by_us = seen.marked.unwrap_or(before.creating.is_some());
+        desk.listing = Listing {
+            external_id: Some(seen.external_id.clone()),
+            made_by_us,
+            to_show: before.to_show && made_by_us,
+            missing: if made_by_us { before.missing } else { BTreeSet::new() },
+            by: before.by,
+            own_prices: before.own_prices,
+            prices: before.prices,
+            made_of: before.made_of,
+            ..Listing::default()
+        };
         desk.save().await?;
     }
     Ok(seen)
@@ -307,7 +258,7 @@ async fn look_again(api: &dyn StoreApi, order: Order<'_>, desk: &Desk<'_>) -> Re
 async fn create(
     api: &dyn StoreApi,
     order: Order<'_>,
-    patch: &Patch,
+    (said, patch): (&Patch, &Patch),
     wanted: &Fields,
     desk: &mut Desk<'_>,
 ) -> Result<Seen, PublishError> {
@@ -320,7 +271,7 @@ async fn create(
     let was_tried = desk.listing.creating.as_ref().is_some_and(|creating| creating.job == order.job);
     begin(api.created_within_ms(), order, patch, wanted, desk);
     let until_ms = desk.listing.creating.as_ref().map_or(0, |creating| creating.until_ms);
-    claim(order, patch, desk).await?;
+    claim(order, said, desk).await?;
     let seen = match api.create(order.key, patch).await {
         Ok(seen) => seen,
         // A shop that never answers it uses the job's attempts, from the second time on.
@@ -350,6 +301,7 @@ pub(super) fn begin(within_ms: u64, order: Order<'_>, patch: &Patch, wanted: &Fi
     let until_ms = order.now_ms.saturating_add(elapsed_ms).saturating_add(within_ms);
     desk.listing.external_id = None;
     desk.listing.creating = Some(Creating { job: order.job.to_owned(), until_ms });
+    desk.listing.own_prices.clear();
     desk.listing.missing = wanted.keys().filter(|name| *name != "status").cloned().collect();
     let is_active = patch.status.set().copied().unwrap_or_default() == Status::Active;
     desk.listing.to_show = is_active && !desk.listing.is_superseded("status", order.job);
@@ -365,34 +317,6 @@ pub(super) fn still_coming(order: Order<'_>, until_ms: u64) -> PublishError {
         retry_in: std::time::Duration::from_millis(wait_ms),
     }
     .into()
-}
-
-/// Notes that these fields are this job's, before they are written.
-pub(super) async fn claim(order: Order<'_>, patch: &Patch, desk: &mut Desk<'_>) -> Result<(), PublishError> {
-    if order.keep_edits {
-        // It says nothing new, so what an earlier job says that comes after it counts.
-        return Ok(());
-    }
-    let n_before = desk.listing.by.len();
-    let mut is_new = desk.listing.creating.is_some();
-    for name in patch.names() {
-        let by = desk.listing.by.entry(name).or_default();
-        if by != order.job {
-            order.job.clone_into(by);
-            is_new = true;
-        }
-    }
-    if is_new || desk.listing.by.len() != n_before {
-        desk.save().await?;
-    }
-    Ok(())
-}
-
-/// What of the patch no later job has set.
-pub(super) fn not_superseded(order: &Order<'_>, desk: &Desk<'_>) -> Patch {
-    let names = order.patch.names();
-    let names = names.into_iter().filter(|name| !desk.listing.is_superseded(name, order.job)).collect();
-    order.patch.only(&names)
 }
 
 /// What a product cannot be made without.
@@ -514,19 +438,6 @@ fn nothing(status: PublicationStatus) -> Publication {
 }
 
 impl Patch {
-    /// The same with the product's price for each variant that says none of its own.
-    pub(super) fn with_prices_of_variants(mut self) -> Self {
-        if let Field::Set(variants) = &mut self.variants {
-            for variant in variants.iter_mut().filter(|variant| variant.price.is_kept()) {
-                variant.price.clone_from(&self.price);
-                if variant.sale_price.is_kept() {
-                    variant.sale_price.clone_from(&self.sale_price);
-                }
-            }
-        }
-        self
-    }
-
     /// The same with a status.
     #[must_use]
     pub fn with_status(self, status: Status) -> Self {

@@ -2,12 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{error::PublishError, fields};
+use super::{
+    error::PublishError,
+    fields,
+    patch::{Original, Picture},
+};
+use crate::content::Price;
 
 /// In [`Listing::by`]: the job that deleted the product, which no earlier one may undo.
 pub(super) const ALL: &str = "*";
@@ -30,8 +36,12 @@ pub struct Listing {
     pub missing: BTreeSet<String>,
     /// What was written last, by field.
     pub written: BTreeMap<String, Written>,
-    /// The newest job that set a field, by field; `*` for one that deleted the product.
+    /// The newest job that set a field, by field, also by `variants.SKU.FIELD`; `*` for one that deleted the product.
     pub by: BTreeMap<String, String>,
+    /// The product's price and sale price as the newest job said them, by field: variants that come later cost that.
+    pub prices: BTreeMap<String, Price>,
+    /// Variants' prices of their own, which the product's leaves alone, by `variants.SKU.FIELD`.
+    pub own_prices: BTreeMap<String, Price>,
     /// Pictures that were brought to the shop.
     pub pictures: Vec<Brought>,
     /// The shop's ids of variants, by SKU.
@@ -115,6 +125,15 @@ pub trait Notes: Send + Sync {
     fn save<'a>(&'a self, listing: &'a Listing) -> BoxFuture<'a, Result<(), PublishError>>;
 }
 
+/// Has the bytes of the pictures that are [`Original::OnDemand`].
+pub trait Originals: Send + Sync {
+    /// Those of one picture, as a shop takes them. They are asked for one at a time, and not kept.
+    ///
+    /// # Errors
+    /// [`PublishError::Refused`] when there are none; others when they cannot be had now.
+    fn bytes<'a>(&'a self, picture: &'a Picture) -> BoxFuture<'a, Result<Bytes, PublishError>>;
+}
+
 /// A listing with whoever keeps it.
 pub struct Desk<'a> {
     /// What is remembered.
@@ -124,12 +143,28 @@ pub struct Desk<'a> {
     /// When it was opened.
     pub(super) began: Instant,
     notes: &'a dyn Notes,
+    originals: Option<&'a dyn Originals>,
 }
 
 impl<'a> Desk<'a> {
     /// `listing` as `notes` last kept it.
     pub fn new(listing: Listing, notes: &'a dyn Notes) -> Self {
-        Self { listing, now_ms: 0, began: Instant::now(), notes }
+        Self { listing, now_ms: 0, began: Instant::now(), notes, originals: None }
+    }
+
+    /// The same with the bytes of pictures.
+    #[must_use]
+    pub fn with_originals(self, originals: &'a dyn Originals) -> Self {
+        Self { originals: Some(originals), ..self }
+    }
+
+    /// The bytes of a picture, for one upload. `None`: they cannot be had.
+    pub(super) async fn original(&self, picture: &Picture) -> Result<Option<Bytes>, PublishError> {
+        match (&picture.bytes, self.originals) {
+            (Original::Here(bytes), _) => Ok(Some(bytes.clone())),
+            (Original::OnDemand, Some(originals)) => originals.bytes(picture).await.map(Some),
+            (Original::OnDemand, None) | (Original::Nowhere, _) => Ok(None),
+        }
     }
 
     /// Keeps what it remembers now.

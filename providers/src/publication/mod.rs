@@ -1,9 +1,10 @@
 //! Products to stores: what a job says of a product, the shops' interfaces behind one trait ([`StoreApi`]), and what brings the one into the
 //! other ([`carry_out`]). [`Shops`] has what all stores share.
 //!
-//! Order, lowest first: `shop`, `store`, `patch`, `fields`, `plain`, `fault`, `error`, `listing`, `send`, `api`, `engine`, `mock`,
+//! Order, lowest first: `shop`, `store`, `patch`, `fields`, `plain`, `fault`, `error`, `listing`, `send`, `api`, `action`, `turns`, `engine`, `mock`,
 //! `prestashop`, `shopify`, `woocommerce`.
 
+mod action;
 mod api;
 mod engine;
 mod error;
@@ -18,6 +19,7 @@ mod send;
 mod shop;
 mod shopify;
 mod store;
+mod turns;
 mod woocommerce;
 
 use std::{sync::Arc, time::Duration};
@@ -25,14 +27,15 @@ use std::{sync::Arc, time::Duration};
 use fleet::Fleet;
 use services::{Config, Name};
 
+pub use action::{Action, Order, Publication, PublicationStatus};
 pub use api::{Found, Key, Seen, StoreApi};
-pub use engine::{Action, Order, Publication, PublicationStatus, carry_out};
+pub use engine::carry_out;
 pub use error::PublishError;
 pub use fault::{Fault, Wrong};
 pub use fields::{Change, Fields, folded, money};
-pub use listing::{Brought, Creating, Desk, Listing, Notes, Written};
+pub use listing::{Brought, Creating, Desk, Listing, Notes, Originals, Written};
 pub use mock::{mock_id, mock_store};
-pub use patch::{Field, Patch, Picture, ProductOption, Status, Texts, Variant};
+pub use patch::{Field, Original, Patch, Picture, ProductOption, Status, Texts, Variant};
 pub use plain::plain;
 pub use send::{Body, Calls, Http, Reply, Request, Transport};
 pub use shop::Shop;
@@ -55,6 +58,7 @@ pub struct Shops {
     shopify: Service<dyn Transport>,
     shopify_known: Arc<shopify::Known>,
     woocommerce: Service<dyn Transport>,
+    woocommerce_limits: woocommerce::Limits,
     prestashop: Service<dyn Transport>,
     stores: Vec<Store>,
 }
@@ -83,6 +87,7 @@ impl Shops {
                 config.value(Name::Publication, "SHOPIFY_API_VERSION").unwrap_or(shopify::VERSION).to_owned(),
             )),
             woocommerce: service(Some(Arc::new(woocommerce::Rest::new(Arc::clone(&http), in_flight("WOO_IN_FLIGHT"))))),
+            woocommerce_limits: woocommerce::Limits::default(),
             prestashop: service(Some(Arc::new(prestashop::PrestaShop::new(
                 Arc::clone(&http),
                 in_flight("PRESTA_IN_FLIGHT"),
@@ -133,7 +138,7 @@ impl Shops {
     ) -> Result<Vec<Result<Publication, PublishError>>, ProviderError> {
         if store.shop() == Shop::Woocommerce {
             let api = woocommerce::WooCommerce::new(Calls::new(&self.woocommerce, store, policy));
-            return Ok(woocommerce::bulk(&api, items).await);
+            return Ok(woocommerce::bulk(&api, &self.woocommerce_limits, items).await);
         }
         let api = self.open(store, policy)?;
         let mut outcomes = Vec::with_capacity(items.len());

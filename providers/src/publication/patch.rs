@@ -158,12 +158,24 @@ pub struct Picture {
     pub key: String,
     /// Where a shop fetches it, if it can; ends with an extension.
     pub url: Option<String>,
-    /// Its bytes, where they are known: `url` may be out of a shop's reach.
-    pub bytes: Option<bytes::Bytes>,
+    /// Its bytes, where a shop is sent them: `url` may be out of its reach.
+    pub bytes: Original,
     /// The name of its file, with the extension that its bytes have.
     pub file_name: String,
     /// What it shows, in words.
     pub alt: String,
+}
+
+/// Where the bytes of a picture are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Original {
+    /// They cannot be had.
+    #[default]
+    Nowhere,
+    /// Here.
+    Here(bytes::Bytes),
+    /// With whoever ordered it, who is asked for them when they are sent, and only then: see [`super::Originals`].
+    OnDemand,
 }
 
 /// What variants differ by.

@@ -184,7 +184,7 @@ async fn what_a_shop_cannot_hold_is_refused_by_field_in_words() {
         (cup("CAFE9"), "the shop takes it for that of another product"),
         (cup("a%41b"), "sku"),
         (
-            json!({ "product_id": "CUP", "sku": "NEW-1", "price": { "amount": "1", "currency": "EUR" } }),
+            json!({ "product_id": "CUP", "sku": "NEW-1", "price": { "amount": "1", "currency": "EUR" }, "action": "dry_run" }),
             "title: is needed",
         ),
         (with(&cup("CUP-1"), &json!({ "translations": { "de": { "title": "Tasse" } } })), "translations.de"),
@@ -198,6 +198,21 @@ async fn what_a_shop_cannot_hold_is_refused_by_field_in_words() {
     let unknown = system.post_job("publication", with(&cup("CUP-1"), &json!({ "store": "nowhere" }))).await;
     let unknown = system.wait_job(&unknown).await;
     assert_eq!(attempts(&unknown)[0]["error"]["code"], "unknown_store", "{unknown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stock_that_comes_before_its_product_waits_for_it() {
+    let shop = woo().await;
+    let system = System::start(with_woo(&shop).workers(2)).await;
+    let stock = system.post_job("publication", json!({ "product_id": "CUP", "sku": "CUP-1", "stock": 7 })).await;
+    wait_until("the stock waits", JOB_PATIENCE, async || {
+        system.job(&stock).await["snoozes"]["last_code"] == "not_there_yet"
+    })
+    .await;
+    done(&system, cup("CUP-1")).await;
+    let job = system.wait_job(&stock).await;
+    assert_eq!((&job["state"], attempts(&job).len()), (&json!("succeeded"), 1), "{job}");
+    assert_eq!(shop.products("CUP-1")[0]["stock_quantity"], 7);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ mod fal;
 mod fault;
 mod heartbeat;
 mod prestashop;
+mod publication;
 mod s3;
 mod scraping;
 mod shopify;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use api::FieldError;
 use futures::{StreamExt, future, stream};
-use providers::publication::{Desk, Item, PublicationStatus, Shop, Store};
+use providers::publication::{Item, PublicationStatus, PublishError, Shop, Store};
 use queue::{Busy, ConcurrencyKey, HasKey, Job};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -14,7 +14,7 @@ use store::BatchItem;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::{Prepared, Publication, PublicationResult, failed, key_of, left, notes::STORE_AGAIN_AFTER};
+use super::{Publication, PublicationResult, failed, key_of, left, missing, notes::STORE_AGAIN_AFTER};
 use crate::{
     handler::{Context, Done, Handler, JobError},
     kinds::stores,
@@ -214,7 +214,11 @@ impl PublicationBatch {
             let some: Vec<(usize, u32, Publication)> = to_do.by_ref().take(together).collect();
             let outcomes = self.together(context, &some, began).await?;
             // What fails for all is no fault of any.
-            let is_outage = outcomes.len() > 1 && outcomes.iter().all(Result::is_err);
+            let is_away = |outcome: &Result<Outcome, JobError>| match outcome {
+                Err(JobError::Retry { code, .. }) => *code != missing::CODE,
+                outcome => outcome.is_err(),
+            };
+            let is_outage = outcomes.len() > 1 && outcomes.iter().all(is_away);
             let mut fresh = Vec::with_capacity(some.len());
             for ((at, line, publication), outcome) in some.into_iter().zip(outcomes) {
                 let outcome = match outcome {
@@ -248,8 +252,7 @@ impl PublicationBatch {
         stopped.or(again).map_or(Ok(all), Err)
     }
 
-    /// How many products are brought together: those of a shop that takes many in a call; others are noted after a few, and no more pictures
-    /// are held than theirs.
+    /// How many products are brought together: those of a shop that takes many in a call; others are noted after a few.
     async fn at_once(&self, context: &Context) -> Result<usize, JobError> {
         if !context.providers.publication.is_real() {
             return Ok(PART);
@@ -311,12 +314,12 @@ impl PublicationBatch {
                     ready.push((publication, prepared));
                     None
                 }
-                Err(error) => Some(outcome_of(failed(error, context, store, &publication.sku).await)),
+                Err(error) => Some(outcome_of_one(error, context, store, &publication.sku).await),
             });
         }
-        let items = ready.iter().map(|(publication, Prepared { notes, listing, patch })| Item {
-            order: publication.order(&job, patch),
-            desk: Desk::new(listing.clone(), notes),
+        let items = ready.iter().map(|(publication, prepared)| Item {
+            order: publication.order(&job, &prepared.patch),
+            desk: prepared.desk(),
         });
         let mut items: Vec<Item<'_>> = items.collect();
         let done = context.providers.publication.carry_out_all(store, left(context, began), &mut items).await?;
@@ -329,10 +332,14 @@ impl PublicationBatch {
                 continue;
             }
             all.push(match done.next() {
-                Some((_, Ok(published))) => Ok(Outcome::Done { status: name_of(published.status) }),
-                Some(((publication, _), Err(error))) => {
-                    outcome_of(failed(error, context, store, &publication.sku).await)
+                Some(((publication, prepared), Ok(published))) => {
+                    let healed = publication.again_if_healed(published, prepared, store, context, began).await;
+                    match healed {
+                        Ok(published) => Ok(Outcome::Done { status: name_of(published.status) }),
+                        Err(error) => outcome_of_one(error, context, store, &publication.sku).await,
+                    }
                 }
+                Some(((publication, _), Err(error))) => outcome_of_one(error, context, store, &publication.sku).await,
                 None => unanswered(),
             });
         }
@@ -377,6 +384,17 @@ async fn one(publication: Publication, context: &Context) -> Result<Outcome, Job
     match publication.run(context).await {
         Ok(Done { result: PublicationResult { status, .. }, .. }) => Ok(Outcome::Done { status: name_of(status) }),
         Err(error) => outcome_of(error),
+    }
+}
+
+/// The same of one that was brought with others. Another job may be about to make a product that is not there yet.
+async fn outcome_of_one(error: PublishError, context: &Context, store: &Store, sku: &str) -> Result<Outcome, JobError> {
+    let is_missing = missing::is_it(&error);
+    match failed(error, context, store, sku).await {
+        JobError::Fatal { message, .. } if is_missing => {
+            Err(JobError::Retry { code: missing::CODE, message, after: None })
+        }
+        error => outcome_of(error),
     }
 }
 

@@ -9,6 +9,21 @@ use serde_json::{Value, json};
 
 use super::order::{ProductImage, Publication};
 
+/// The text of a content job's result for each field of a publication.
+pub(crate) const TEXTS: [(&str, &str); 5] = [
+    ("title", "title"),
+    ("description_html", "long_description"),
+    ("short_description_html", "short_description"),
+    ("seo.title", "seo_title"),
+    ("seo.description", "meta_description"),
+];
+
+/// What a content job wrote for a field of a publication, if it wrote anything.
+pub(crate) fn text_for<'r>(field: &str, result: &'r Value) -> Option<&'r str> {
+    let (_, name) = TEXTS.iter().find(|(known, _)| *known == field)?;
+    result[name].as_str().filter(|text| !text.is_empty())
+}
+
 /// As it is kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -42,8 +57,8 @@ pub(super) fn sources(made_of: &Value) -> Vec<String> {
 }
 
 impl Publication {
-    /// The fields that have texts which a content job may have made.
-    fn texts(&mut self) -> Vec<(&'static str, &mut Field<String>)> {
+    /// The fields that have texts which a content job may have made: [`TEXTS`].
+    pub(crate) fn texts(&mut self) -> Vec<(&'static str, &mut Field<String>)> {
         let mut texts = vec![
             ("title", &mut self.title),
             ("description_html", &mut self.description_html),
@@ -52,6 +67,18 @@ impl Publication {
         if let Field::Set(seo) = &mut self.seo {
             texts.extend([("seo.title", &mut seo.title), ("seo.description", &mut seo.description)]);
         }
+        texts
+    }
+
+    /// The fields that have texts of its content job.
+    pub(super) fn texts_made(&mut self) -> Vec<(&'static str, &mut Field<String>)> {
+        if self.content_id.is_none() {
+            return Vec::new();
+        }
+        let fields = self.content_fields.clone();
+        let is_its = |name: &str| fields.as_ref().is_none_or(|fields| fields.iter().any(|field| field == name));
+        let mut texts = self.texts();
+        texts.retain(|(name, field)| field.set().is_some() && is_its(name));
         texts
     }
 

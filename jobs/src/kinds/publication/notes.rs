@@ -71,7 +71,7 @@ impl Notes for InStore {
     }
 }
 
-fn away(error: store::Error) -> PublishError {
+pub(super) fn away(error: store::Error) -> PublishError {
     match error {
         store::Error::Refused { .. } => PublishError::Damaged(error.to_string()),
         error => PublishError::Notes(error.to_string()),

@@ -21,11 +21,11 @@ pub struct Publication {
     /// What the shop knows the product by.
     #[schema(min_length = 1, max_length = 64, example = "VELO-042-BLUE")]
     pub sku: String,
-    /// Where it goes: a store of the tenant, or `default` for the one of the environment. `default` if neither it nor `shop` is there.
+    /// Where it goes: a store of the tenant, or `default` for the one of the environment, which it is if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 40, pattern = "^[a-z0-9_-]+$", example = "main")]
     pub store: Option<String>,
-    /// The environment's store of this shop.
+    /// Which of the environment's stores is meant, where it has several: beside another `store` than `default` it cannot be there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shop: Option<Shop>,
     /// What to do.

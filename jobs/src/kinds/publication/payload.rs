@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use api::FieldError;
 use providers::{
     content::Price,
-    publication::{Action, Field, Patch, Picture, Variant},
+    publication::{Action, DEFAULT_STORE, Field, Patch, Picture, Variant},
 };
 use url::Url;
 
@@ -21,8 +21,8 @@ pub(super) fn check(job: &Publication) -> Vec<FieldError> {
     if let Some(title) = job.title.set() {
         errors.line("/title", title);
     }
-    if let (Some(_), Some(_)) = (&job.store, job.shop) {
-        errors.put("/shop", "stands for the environment's store, so only one of store and shop can be there");
+    if job.shop.is_some() && job.store.as_ref().is_some_and(|store| store != DEFAULT_STORE) {
+        errors.put("/shop", "says which of the environment's stores is meant, so store can only be default beside it");
     }
     errors.price("/price", &job.price);
     errors.price("/sale_price", &job.sale_price);

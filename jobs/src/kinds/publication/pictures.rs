@@ -1,8 +1,12 @@
-//! A product's pictures: which they are, and where a shop has them from.
+//! A product's pictures: which they are, and where a shop has them from. Bytes that a shop is sent are fetched one picture at a time, when
+//! that one is sent: a product's pictures together may be more than is to be held, and those that the shop has already are not needed.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt};
 use pictures::{Size, Source};
-use providers::publication::{Field, Picture, PublishError, Shop, Store, Wrong};
+use providers::publication::{Fault, Field, Original, Originals, Picture, PublishError, Shop, Store, Wrong};
 use queue::JobId;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -22,32 +26,66 @@ pub(super) fn named(job: &Publication) -> Field<Vec<Picture>> {
     let named = |image: ProductImage| {
         let key = image.url.clone().or(image.image_id).unwrap_or_default();
         let alt = image.alt.unwrap_or_default();
-        Picture { key, url: image.url, bytes: None, file_name: String::new(), alt }
+        Picture { key, url: image.url, bytes: Original::Nowhere, file_name: String::new(), alt }
     };
     images(job).map(|images| images.into_iter().map(named).collect())
 }
 
-/// The same for a real store.
+/// The same for a real store, and where the bytes are that it is sent.
 pub(super) async fn of(
     job: &Publication,
     store: &Store,
     context: &Context,
-) -> Result<Field<Vec<Picture>>, PublishError> {
+) -> Result<(Field<Vec<Picture>>, InOrigin), PublishError> {
+    let mut origin = InOrigin { context: context.clone(), places: BTreeMap::new() };
     let wanted = match images(job) {
-        Field::Keep => return Ok(Field::Keep),
-        Field::Clear => return Ok(Field::Clear),
+        Field::Keep => return Ok((Field::Keep, origin)),
+        Field::Clear => return Ok((Field::Clear, origin)),
         Field::Set(wanted) => wanted,
     };
     let mut found = Vec::with_capacity(wanted.len());
     for (at, image) in wanted.iter().enumerate() {
         let picture = match (&image.url, &image.image_id) {
-            (Some(url), _) => at_address(url, image, store, context).await,
+            (Some(url), _) => Ok(at_address(url, image, store)),
             (None, Some(id)) => made_by_us(id, image, store, context).await,
             (None, None) => continue,
         };
-        found.push(picture.map_err(|error| error.of_field(&format!("images.{at}")))?);
+        let field = format!("images.{at}");
+        let (picture, place) = picture.map_err(|error| error.of_field(&field))?;
+        if picture.bytes == Original::OnDemand {
+            origin.places.insert(picture.key.clone(), (field, place));
+        }
+        found.push(picture);
     }
-    Ok(Field::Set(found))
+    Ok((Field::Set(found), origin))
+}
+
+/// Where the bytes of a job's pictures are.
+pub(super) struct InOrigin {
+    context: Context,
+    /// By the picture's key: the field that names it, and the place.
+    places: BTreeMap<String, (String, Place)>,
+}
+
+enum Place {
+    Address(String),
+    /// The files of a picture in MongoDB, by their hashes, the largest first.
+    Files(Vec<String>),
+}
+
+impl Originals for InOrigin {
+    fn bytes<'a>(&'a self, picture: &'a Picture) -> BoxFuture<'a, Result<Bytes, PublishError>> {
+        async move {
+            let found = match self.places.get(&picture.key) {
+                Some((field, Place::Address(address))) => (field, fetched(address, &self.context).await),
+                Some((field, Place::Files(files))) => (field, stored(files, &self.context).await),
+                None => return Err(Fault::new("images", Wrong::NotThere).into()),
+            };
+            let (field, bytes) = found;
+            bytes.map_err(|error| error.of_field(field))
+        }
+        .boxed()
+    }
 }
 
 /// The pictures of a payload, whichever way it names them.
@@ -70,7 +108,7 @@ enum Failure {
 impl Failure {
     fn of_field(self, field: &str) -> PublishError {
         match self {
-            Self::Refused(message) => providers::publication::Fault::new(field, Wrong::Said { message }).into(),
+            Self::Refused(message) => Fault::new(field, Wrong::Said { message }).into(),
             Self::Other(error) => error,
         }
     }
@@ -81,11 +119,16 @@ fn takes_bytes(shop: Shop) -> bool {
     shop == Shop::Prestashop
 }
 
-async fn at_address(address: &str, image: &ProductImage, store: &Store, context: &Context) -> Result<Picture, Failure> {
-    let alt = image.alt.clone().unwrap_or_default();
+fn at_address(address: &str, image: &ProductImage, store: &Store) -> (Picture, Place) {
     let hash = hex::encode(&Sha256::digest(address)[..8]);
-    let bytes = if takes_bytes(store.shop()) { Some(fetched(address, context).await?) } else { None };
-    Ok(Picture { key: address.to_owned(), url: Some(address.to_owned()), bytes, file_name: format!("{hash}.jpg"), alt })
+    let picture = Picture {
+        key: address.to_owned(),
+        url: Some(address.to_owned()),
+        bytes: if takes_bytes(store.shop()) { Original::OnDemand } else { Original::Nowhere },
+        file_name: format!("{hash}.jpg"),
+        alt: image.alt.clone().unwrap_or_default(),
+    };
+    (picture, Place::Address(address.to_owned()))
 }
 
 /// The bytes behind an address, as a JPEG that shops take.
@@ -107,12 +150,16 @@ async fn fetched(address: &str, context: &Context) -> Result<Bytes, Failure> {
 }
 
 /// A picture of an image job of the same tenant.
-async fn made_by_us(id: &str, image: &ProductImage, store: &Store, context: &Context) -> Result<Picture, Failure> {
+async fn made_by_us(
+    id: &str,
+    image: &ProductImage,
+    store: &Store,
+    context: &Context,
+) -> Result<(Picture, Place), Failure> {
     let missing = || Failure::Refused(format!("there is no picture {id:?} of an image job of this tenant"));
     let (job, n) = id.rsplit_once('-').ok_or_else(missing)?;
     let (Ok(job), Ok(n)) = (job.parse::<JobId>(), n.parse::<usize>()) else { return Err(missing()) };
     let Some(db) = &context.store else { return Err(missing()) };
-    let away = |error: store::Error| Failure::Other(PublishError::Notes(error.to_string()));
     let result = db.result_of_tenant(Image::COLLECTION, &job.to_string(), &context.tenant).await.map_err(away)?;
     let made = result.and_then(|mut result| result["images"].get_mut(n).map(Value::take)).ok_or_else(missing)?;
     let hash = |file: &str| place_of(file).and_then(|(place, _)| made["files"][place].as_str()).map(str::to_owned);
@@ -126,21 +173,27 @@ async fn made_by_us(id: &str, image: &ProductImage, store: &Store, context: &Con
         .then_some(behind)
         .flatten()
         .map(|behind| format!("{}/api/images/{id}/master.jpg{behind}", links.before_images()));
-    let bytes = if takes_bytes(store.shop()) || url.is_none() {
-        let mut bytes = None;
-        for size in Size::ALL {
-            let hash = hash(&format!("{size}.jpg")).ok_or_else(missing)?;
-            let file = db.file(&hash).await.map_err(away)?.ok_or_else(missing)?;
-            if usize::try_from(file.length).is_ok_and(|length| length <= MOST_BYTES) {
-                bytes = Some(read(db, &file).await.map_err(away)?);
-                break;
-            }
+    let is_sent = takes_bytes(store.shop()) || url.is_none();
+    let bytes = if is_sent { Original::OnDemand } else { Original::Nowhere };
+    let files = Size::ALL.into_iter().filter_map(|size| hash(&format!("{size}.jpg"))).collect();
+    Ok((Picture { key, url, bytes, file_name, alt }, Place::Files(files)))
+}
+
+/// The largest of a picture's files that shops take.
+async fn stored(files: &[String], context: &Context) -> Result<Bytes, Failure> {
+    let missing = || Failure::Refused("the picture is no longer kept".to_owned());
+    let db = context.store.as_ref().ok_or_else(missing)?;
+    for hash in files {
+        let file = db.file(hash).await.map_err(away)?.ok_or_else(missing)?;
+        if usize::try_from(file.length).is_ok_and(|length| length <= MOST_BYTES) {
+            return read(db, &file).await.map_err(away);
         }
-        Some(bytes.ok_or_else(missing)?)
-    } else {
-        None
-    };
-    Ok(Picture { key, url, bytes, file_name, alt })
+    }
+    Err(missing())
+}
+
+fn away(error: store::Error) -> Failure {
+    Failure::Other(PublishError::Notes(error.to_string()))
 }
 
 async fn read(db: &store::Store, file: &store::StoredFile) -> Result<Bytes, store::Error> {

@@ -7,7 +7,7 @@ use super::super::{
     error::PublishError,
     fault::{Fault, Wrong},
     fields::Fields,
-    patch::{Field, Patch, Picture, Texts, Variant},
+    patch::{Field, Original, Patch, Picture, Texts, Variant},
     plain::plain,
 };
 use super::{Presta, html, money, read::options, settings::Settings};
@@ -263,20 +263,25 @@ fn names(faults: &mut Vec<Fault>, patch: &Patch) {
 
 fn pictures(faults: &mut Vec<Fault>, settings: &Settings, patch: &Patch) {
     let most = settings.most_picture_bytes();
-    for Picture { file_name, bytes, .. } in patch.images.set().into_iter().flatten() {
+    for picture in patch.images.set().into_iter().flatten() {
+        let file_name = &picture.file_name;
         let extension = file_name.rsplit_once('.').map_or("", |(_, extension)| extension).to_lowercase();
         let said = |message: String| Fault::new("images", Wrong::Said { message });
         if !["jpg", "jpeg", "png", "gif", "webp"].contains(&extension.as_str()) {
             faults.push(said(format!("{file_name} is none of jpg, png, gif and webp")));
         }
-        if let Some(size) = bytes.as_ref().map(bytes::Bytes::len).filter(|size| *size > most) {
-            faults.push(said(format!(
-                "{file_name} has {} kB, more than the {} that it takes",
-                size / 1000,
-                most / 1000
-            )));
+        if let Original::Here(bytes) = &picture.bytes {
+            faults.extend(too_large(picture, bytes.len(), most));
         }
     }
+}
+
+/// The shop takes none as large as this.
+pub(super) fn too_large(picture: &Picture, size: usize, most: usize) -> Option<Fault> {
+    let kilobytes = |n: usize| n / 1000;
+    let message =
+        || format!("{} has {} kB, more than the {} that it takes", picture.file_name, kilobytes(size), kilobytes(most));
+    (size > most).then(|| Fault::new("images", Wrong::Said { message: message() }))
 }
 
 fn gtin(faults: &mut Vec<Fault>, field: &str, gtin: &str) {

@@ -7,10 +7,11 @@ use super::super::{
     error::PublishError,
     fault::{Fault, Wrong},
     listing::{Brought, Desk},
-    patch::Picture,
+    patch::{Original, Picture},
 };
 use super::{
     Presta,
+    normal::too_large,
     pending::Pending,
     product::Product,
     webservice::{Outcome, unknown},
@@ -78,7 +79,7 @@ impl Presta<'_> {
             there.iter().map(|id| (*id, desk.listing.key_of_picture(&id.to_string()))).collect();
         let keys: Vec<&str> = wanted.iter().map(|picture| picture.key.as_str()).collect();
         let mut stays = plan(&keyed, &keys);
-        if wanted.iter().zip(&stays).any(|(picture, stays)| stays.is_none() && picture.bytes.is_none()) {
+        if wanted.iter().zip(&stays).any(|(picture, stays)| stays.is_none() && picture.bytes == Original::Nowhere) {
             return Err(no_bytes().into());
         }
         for (picture, stays) in wanted.iter().zip(&mut stays) {
@@ -113,8 +114,13 @@ impl Presta<'_> {
 
     /// Sends one picture, and tells its id.
     async fn send_picture(&self, product: u64, picture: &Picture, desk: &mut Desk<'_>) -> Result<u64, PublishError> {
-        let bytes = picture.bytes.clone().ok_or_else(no_bytes)?;
+        // It goes with the call: the next one is had when this one is there.
+        let bytes = desk.original(picture).await?.ok_or_else(no_bytes)?;
         let name = file_name(picture, &bytes)?;
+        let most = self.webservice.settings().await?.most_picture_bytes();
+        if let Some(fault) = too_large(picture, bytes.len(), most) {
+            return Err(fault.into());
+        }
         let before = self.webservice.pictures(product).await?;
         desk.listing.pictures.push(Brought { key: picture.key.clone(), external_id: None });
         Pending { pictures: Some(before), ..Pending::of(&desk.listing) }.note(desk).await?;
@@ -211,7 +217,7 @@ mod tests {
         let picture = |name: &str| Picture {
             key: String::new(),
             url: None,
-            bytes: None,
+            bytes: Original::Nowhere,
             file_name: name.to_owned(),
             alt: String::new(),
         };

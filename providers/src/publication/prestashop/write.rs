@@ -8,14 +8,15 @@ use super::super::{
     api::{Key, Seen},
     error::PublishError,
     fault::{Fault, Wrong},
-    listing::Desk,
-    patch::{Patch, Texts},
+    listing::{Desk, Listing},
+    patch::{Original, Patch, Texts},
+    turns::name_of,
 };
 use super::{
     Presta, html, money,
     names::{gtins, ids, in_languages},
     pending::{Kept, Pending},
-    product::{Product, TEXTS},
+    product::{Combination, Product, TEXTS},
     settings::Settings,
     webservice::{Outcome, unknown},
     xml::Node,
@@ -99,7 +100,8 @@ impl Presta<'_> {
     /// Makes a product that customers do not see.
     pub(super) async fn make(&self, key: Key<'_>, patch: &Patch) -> Result<Seen, PublishError> {
         let settings = self.webservice.settings().await?;
-        if patch.images.set().is_some_and(|pictures| pictures.iter().any(|picture| picture.bytes.is_none())) {
+        if patch.images.set().is_some_and(|pictures| pictures.iter().any(|picture| picture.bytes == Original::Nowhere))
+        {
             return Err(super::pictures::no_bytes().into());
         }
         // What is not sent is no default here but 0: a product that cannot be ordered and shows no price.
@@ -146,7 +148,7 @@ impl Presta<'_> {
         let product =
             self.product(id).await?.ok_or_else(|| unknown(format!("product {id} was made and is not there")))?;
         let settings = self.webservice.settings().await?;
-        Ok(self.seen(&product, settings, &super::super::listing::Listing::default()))
+        Ok(self.seen(&product, settings, &Listing::default()))
     }
 
     /// Writes all that a patch carries.
@@ -224,7 +226,7 @@ impl Presta<'_> {
         if moves && pending.prices.is_none() {
             let reduced =
                 desk.listing.written.get("sale_price").and(product.reduced(0)).filter(|_| patch.sale_price.is_kept());
-            let kept = Kept::of(product, reduced);
+            let kept = Kept::of(product, reduced, &desk.listing);
             if let Some(price) = row.child("price").map(|price| money::with_tax(money::read(&price.text), product.rate))
                 && reduced.is_some_and(|reduced| reduced >= price)
             {
@@ -336,10 +338,12 @@ impl Presta<'_> {
 }
 
 impl Kept {
-    /// What a product's own price and weight would move. A variant without a price of its own costs what the product costs.
-    fn of(product: &Product, reduced: Option<Decimal>) -> Self {
+    /// What a product's own price and weight would move. A variant without a price of its own costs what the product costs; one that was
+    /// given one may cost the same by chance.
+    fn of(product: &Product, reduced: Option<Decimal>, listing: &Listing) -> Self {
         let variants = &product.variants;
-        let prices = variants.iter().filter(|variant| !variant.price.is_zero());
+        let has_own = |variant: &Combination| listing.own_prices.contains_key(&name_of(&variant.reference, "price"));
+        let prices = variants.iter().filter(|variant| !variant.price.is_zero() || has_own(variant));
         let weights = variants.iter().filter(|variant| !variant.weight.is_zero());
         Self {
             prices: prices.map(|variant| (variant.id, product.paid(variant.id))).collect(),

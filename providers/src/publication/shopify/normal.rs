@@ -78,12 +78,8 @@ pub(super) fn normal(
         // What the variants say themselves is not the product's.
         Some(variants) => {
             let says = |field: fn(&Variant) -> bool| variants.iter().any(field);
-            if says(|variant| !variant.price.is_kept()) {
-                fields.remove("price");
-            }
-            if says(|variant| !variant.price.is_kept() || !variant.sale_price.is_kept()) {
-                fields.remove("sale_price");
-            }
+            fields.remove("price");
+            fields.remove("sale_price");
             if says(|variant| !variant.weight_g.is_kept()) {
                 fields.remove("weight_g");
             }

@@ -72,7 +72,7 @@ pub(super) async fn write(
         for (id, picture) in &files {
             input.push(match id {
                 Some(id) => json!({ "id": id, "alt": picture.alt }),
-                None => json!({ "originalSource": source(client, picture).await?, "alt": picture.alt, "contentType": "IMAGE",
+                None => json!({ "originalSource": source(client, picture, desk).await?, "alt": picture.alt, "contentType": "IMAGE",
                     "filename": file_name(picture) }),
             });
         }
@@ -216,11 +216,13 @@ fn file_name(picture: &Picture) -> String {
 }
 
 /// Where the shop fetches a picture: its address, or the place to which its bytes were brought.
-async fn source(client: &Client<'_>, picture: &Picture) -> Result<String, PublishError> {
+async fn source(client: &Client<'_>, picture: &Picture, desk: &Desk<'_>) -> Result<String, PublishError> {
     if let Some(url) = &picture.url {
         return Ok(url.clone());
     }
-    let Some(bytes) = &picture.bytes else { return Err(Fault::new("images", Wrong::NotThere).into()) };
+    let Some(bytes) = desk.original(picture).await? else {
+        return Err(Fault::new("images", Wrong::NotThere).into());
+    };
     let extension =
         picture.file_name.rsplit_once('.').map(|(_, extension)| extension.to_lowercase()).unwrap_or_default();
     let media_type = match extension.as_str() {
@@ -244,7 +246,7 @@ async fn source(client: &Client<'_>, picture: &Picture) -> Result<String, Publis
         method: reqwest::Method::PUT,
         path: text(&target["url"]),
         query: Vec::new(),
-        body: Body::Upload { headers, bytes: bytes.clone() },
+        body: Body::Upload { headers, bytes },
         timeout: UPLOAD_TIMEOUT,
         // The place is this picture's alone, and nobody sees it.
         is_write: false,
@@ -258,7 +260,10 @@ mod tests {
     use futures::future::{BoxFuture, FutureExt};
 
     use super::{
-        super::super::listing::{Listing, Notes},
+        super::super::{
+            listing::{Listing, Notes},
+            patch::Original,
+        },
         *,
     };
 
@@ -274,7 +279,7 @@ mod tests {
         Picture {
             key: key.to_owned(),
             url: None,
-            bytes: None,
+            bytes: Original::Nowhere,
             file_name: "Red Mug.JPG".to_owned(),
             alt: alt.to_owned(),
         }

@@ -11,6 +11,7 @@ use super::{
         fault::{Fault, Wrong},
         fields::money,
         patch::{Field, Patch, ProductOption, Variant},
+        turns::nothing_of,
     },
     client::Client,
     normal, queries, read,
@@ -42,7 +43,12 @@ pub(super) fn wanted(key: Key<'_>, product: &Value, patch: &Patch) -> Result<Vec
             let is_only = variants.len() == 1;
             Ok(variants
                 .iter()
-                .map(|variant| with(&variant.sku, or_of_product(variant.clone(), patch, is_only)))
+                .map(|variant| {
+                    let Variant { price, sale_price, .. } = variant.clone();
+                    // Those that have none of their own were given the product's before.
+                    let says = Variant { price, sale_price, ..or_of_product(variant.clone(), patch, is_only) };
+                    with(&variant.sku, says)
+                })
                 .collect())
         }
         // It has nothing to choose any more.
@@ -67,20 +73,6 @@ pub(super) fn wanted(key: Key<'_>, product: &Value, patch: &Patch) -> Result<Vec
             });
             Ok(all.collect())
         }
-    }
-}
-
-/// A variant of which nothing is said.
-fn nothing_of(sku: &str) -> Variant {
-    Variant {
-        sku: sku.to_owned(),
-        options: BTreeMap::new(),
-        price: Field::Keep,
-        sale_price: Field::Keep,
-        stock: Field::Keep,
-        gtin: Field::Keep,
-        weight_g: Field::Keep,
-        image: Field::Keep,
     }
 }
 

@@ -1,8 +1,7 @@
 //! Many products at once: 100 a call where that is safe, one by one where it is not.
 //!
 //! What is new and simple is looked up, made as a draft and shown in batches. All else goes the way of one product, which goes on from
-//! what the batches did: the engine sees what is there. WooCommerce checks nothing in a batch against its schema (an unknown status makes
-//! a live product a draft, W43e), so the bodies are checked here.
+//! what the batches did: the engine sees what is there.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
@@ -10,30 +9,27 @@ use serde_json::{Map, Value, json};
 
 use super::{
     super::{
+        action::{Action, Order, Publication, PublicationStatus},
         api::{Key, Seen, StoreApi},
-        engine::{
-            Action, Order, Publication, PublicationStatus, carry_out, claim, differing, made, needed, not_superseded,
-            still_coming, told,
-        },
+        engine::{self, carry_out, differing, made, needed, still_coming, told},
         error::PublishError,
-        fault::{Fault, Wrong},
         fields::Fields,
         listing::{Desk, Listing, Written},
         patch::{Field, Patch},
+        turns::{claim, not_superseded},
     },
     WooCommerce,
+    at_once::{Answer, Limits, MOST, checked},
     client::{Client, EDIT, LONG_TIMEOUT, PAGE, not_as_documented},
     find::{Chosen, choose},
     read::{id, text},
     refusals::{refused, unexpected},
-    rest::{Refusal, misconfigured},
+    rest::Refusal,
     sign::encoded,
     texts::{decoded, folded, sku},
 };
 use crate::error::ProviderError;
 
-/// The most that the API takes at once, for look-ups too.
-const MOST: usize = 100;
 /// Of a look-up's SKUs, in bytes of the address: web servers take 8 KiB of it.
 const MOST_SKUS: usize = 6_000;
 
@@ -63,6 +59,7 @@ struct Made {
 /// Carries out all orders; the outcomes are in their order, each its own.
 pub(in super::super) async fn bulk(
     api: &WooCommerce<'_>,
+    limits: &Limits,
     items: &mut [Item<'_>],
 ) -> Vec<Result<Publication, PublishError>> {
     let mut outcomes: BTreeMap<usize, Result<Publication, PublishError>> = BTreeMap::new();
@@ -77,7 +74,7 @@ pub(in super::super) async fn bulk(
         }
     }
     for chunk in chunks(simple, items) {
-        in_batches(api, items, chunk, &mut outcomes).await;
+        in_batches((api, limits), items, chunk, &mut outcomes).await;
     }
     for (at, item) in items.iter_mut().enumerate() {
         if let Entry::Vacant(left) = outcomes.entry(at) {
@@ -93,7 +90,7 @@ async fn prepared(api: &WooCommerce<'_>, at: usize, item: &Item<'_>) -> Result<O
     let Listing { external_id, creating, written, .. } = &desk.listing;
     let is_new = external_id.is_none() && creating.is_none() && written.is_empty();
     let is_new = is_new && order.action == Action::Publish && !order.key.sku.contains(',');
-    let patch = not_superseded(order, desk).with_prices_of_variants();
+    let patch = not_superseded(order, &desk.listing);
     let is_plain = patch.variants.is_kept()
         && patch.options.is_kept()
         && patch.categories.is_kept()
@@ -136,7 +133,10 @@ fn chunks(simple: Vec<Simple>, items: &[Item<'_>]) -> Vec<Vec<Simple>> {
 
 type Outcomes = BTreeMap<usize, Result<Publication, PublishError>>;
 
-async fn in_batches(api: &WooCommerce<'_>, items: &mut [Item<'_>], chunk: Vec<Simple>, outcomes: &mut Outcomes) {
+/// The shop, and how many items it takes.
+type At<'a> = (&'a WooCommerce<'a>, &'a Limits);
+
+async fn in_batches((api, limits): At<'_>, items: &mut [Item<'_>], chunk: Vec<Simple>, outcomes: &mut Outcomes) {
     let names: Vec<&str> = chunk.iter().map(|one| items[one.at].order.key.sku).collect();
     let free = match api.client.free(&names).await {
         Ok(free) => free,
@@ -156,8 +156,8 @@ async fn in_batches(api: &WooCommerce<'_>, items: &mut [Item<'_>], chunk: Vec<Si
             }
         }
     }
-    let made = create(api, items, new, outcomes).await;
-    show(api, items, made, outcomes).await;
+    let made = create((api, limits), items, new, outcomes).await;
+    show((api, limits), items, made, outcomes).await;
 }
 
 fn all_failed(places: impl Iterator<Item = usize>, error: &ProviderError, outcomes: &mut Outcomes) {
@@ -170,7 +170,7 @@ fn all_failed(places: impl Iterator<Item = usize>, error: &ProviderError, outcom
 async fn begin(item: &mut Item<'_>, one: &Simple) -> Result<(), PublishError> {
     let Item { order, desk } = item;
     desk.now_ms = order.now_ms;
-    crate::publication::engine::begin(created_within_ms(), *order, &one.patch, &one.wanted, desk);
+    engine::begin(created_within_ms(), *order, &one.patch, &one.wanted, desk);
     claim(*order, &one.patch, desk).await
 }
 
@@ -178,35 +178,23 @@ fn created_within_ms() -> u64 {
     2 * u64::try_from(LONG_TIMEOUT.as_millis()).unwrap_or(u64::MAX / 4)
 }
 
-async fn create(api: &WooCommerce<'_>, items: &mut [Item<'_>], new: Vec<Simple>, outcomes: &mut Outcomes) -> Vec<Made> {
-    if new.is_empty() {
-        return Vec::new();
-    }
+async fn create((api, limits): At<'_>, items: &mut [Item<'_>], new: Vec<Simple>, outcomes: &mut Outcomes) -> Vec<Made> {
     let bodies: Vec<&Value> = new.iter().map(|one| &one.body).collect();
-    let answers = match api.client.answers("create", &json!({ "create": bodies }), new.len()).await {
-        Ok(answers) => answers,
-        Err(error) => {
-            for one in new {
-                let Item { order, desk } = &mut items[one.at];
-                let error = match error {
-                    ProviderError::UnknownOutcome { .. } => still_coming(*order, order.now_ms + created_within_ms()),
-                    _ => {
-                        desk.listing.creating = None;
-                        saved(desk, error.clone()).await
-                    }
-                };
-                outcomes.insert(one.at, Err(error));
-            }
-            return Vec::new();
-        }
-    };
+    let answers = api.client.answers("create", &bodies, limits).await;
     let mut made = Vec::new();
     for (one, answer) in new.into_iter().zip(answers) {
         let Item { order, desk } = &mut items[one.at];
-        desk.listing.creating = None;
         let failed = match answer {
-            Ok(raw) if is_draft_of(&raw, order.key) => {
+            Answer::Failed(ProviderError::UnknownOutcome { .. }) => {
+                still_coming(*order, order.now_ms + created_within_ms())
+            }
+            Answer::Failed(error) => {
+                desk.listing.creating = None;
+                saved(desk, error).await
+            }
+            Answer::Done(raw) if is_draft_of(&raw, order.key) => {
                 let seen = api.client.reader(order.key, &Listing::default()).seen(raw);
+                desk.listing.creating = None;
                 desk.listing.external_id = Some(seen.external_id.clone());
                 desk.listing.made_by_us = true;
                 match desk.save().await {
@@ -217,14 +205,18 @@ async fn create(api: &WooCommerce<'_>, items: &mut [Item<'_>], new: Vec<Simple>,
                     Err(error) => error,
                 }
             }
-            // It is something else than what was sent: the single way looks.
-            Ok(_) => continue,
-            // Taken, in the trash, or made in this moment: the single way finds out.
-            Err(refusal) if is_taken(&refusal) => continue,
-            Err(refusal) => match desk.save().await {
-                Ok(()) => refused(&refusal, ""),
-                Err(error) => error,
-            },
+            Answer::Refused(refusal) if !is_taken(&refusal) => {
+                desk.listing.creating = None;
+                match desk.save().await {
+                    Ok(()) => refused(&refusal, ""),
+                    Err(error) => error,
+                }
+            }
+            // It is something else than what was sent; or it is taken, in the trash, or made in this moment: the single way finds out.
+            Answer::Done(_) | Answer::Refused(_) | Answer::Alone => {
+                desk.listing.creating = None;
+                continue;
+            }
         };
         outcomes.insert(one.at, Err(failed));
     }
@@ -244,7 +236,7 @@ async fn saved(desk: &Desk<'_>, error: ProviderError) -> PublishError {
 }
 
 /// Lets customers see those that are complete. Others, as with pictures, go on alone.
-async fn show(api: &WooCommerce<'_>, items: &mut [Item<'_>], made: Vec<Made>, outcomes: &mut Outcomes) {
+async fn show((api, limits): At<'_>, items: &mut [Item<'_>], made: Vec<Made>, outcomes: &mut Outcomes) {
     let mut complete = Vec::new();
     for one in made {
         let Item { desk, .. } = &mut items[one.simple.at];
@@ -270,25 +262,21 @@ async fn show(api: &WooCommerce<'_>, items: &mut [Item<'_>], made: Vec<Made>, ou
     for one in stay {
         finish(items, one, outcomes).await;
     }
-    if shall.is_empty() {
-        return;
-    }
     let updates: Vec<Value> =
         shall.iter().map(|one| json!({ "id": one.seen.raw["id"], "status": "publish" })).collect();
-    let answers = match api.client.answers("update", &json!({ "update": updates }), shall.len()).await {
-        Ok(answers) => answers,
-        Err(error) => {
-            for one in shall {
-                let error = saved(&items[one.simple.at].desk, error.clone()).await;
-                outcomes.insert(one.simple.at, Err(error));
-            }
-            return;
-        }
-    };
+    let answers = api.client.answers("update", &updates.iter().collect::<Vec<_>>(), limits).await;
     for (mut one, answer) in shall.into_iter().zip(answers) {
         let Item { order, desk } = &mut items[one.simple.at];
-        // What is not shown now is shown, or refused, alone.
-        let Ok(raw) = answer else { continue };
+        let raw = match answer {
+            Answer::Done(raw) => raw,
+            Answer::Failed(error) => {
+                let error = saved(desk, error).await;
+                outcomes.insert(one.simple.at, Err(error));
+                continue;
+            }
+            // What is not shown now is shown, or refused, alone.
+            Answer::Refused(_) | Answer::Alone => continue,
+        };
         if raw["status"] != "publish" || id(&raw) != one.seen.external_id {
             continue;
         }
@@ -337,60 +325,6 @@ impl Client<'_> {
         };
         Ok(skus.iter().map(is_free).collect())
     }
-
-    /// What a batch says to each of its items: 200 says nothing of them (W43).
-    async fn answers(&self, part: &str, body: &Value, n: usize) -> Result<Vec<Result<Value, Refusal>>, ProviderError> {
-        let said = self.batch(body).await?;
-        let mut said = said.map_err(|refusal| match refusal.code.as_str() {
-            "woocommerce_rest_request_entity_too_large" => {
-                misconfigured(format!("the shop takes fewer than {MOST} items at once: {}", refusal.message))
-            }
-            _ => unexpected(&refusal),
-        })?;
-        let Value::Array(answers) = said[part].take() else { return Err(unsure(&said)) };
-        if answers.len() != n {
-            return Err(unsure(&Value::Array(answers)));
-        }
-        let read = |answer: Value| match answer.get("error") {
-            Some(error) => Err(serde_json::from_value(error.clone()).unwrap_or_default()),
-            None => Ok(answer),
-        };
-        Ok(answers.into_iter().map(read).collect())
-    }
-}
-
-/// Something was done, and nobody knows what.
-fn unsure(said: &Value) -> ProviderError {
-    let message = not_as_documented("/products/batch", said).to_string();
-    ProviderError::UnknownOutcome { service: super::rest::SHOP, message }
-}
-
-/// The types that the API's schema has, which a batch does not look at.
-fn checked(body: &Value) -> Result<(), PublishError> {
-    let wrong: Vec<Fault> = body
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(name, value)| !fits(name, value))
-        .map(|(name, value)| Fault::new(name.clone(), Wrong::Said { message: format!("{value} is not of its type") }))
-        .collect();
-    if wrong.is_empty() { Ok(()) } else { Err(PublishError::Refused(wrong)) }
-}
-
-fn fits(name: &str, value: &Value) -> bool {
-    match name {
-        "name" | "sku" | "description" | "short_description" | "slug" | "global_unique_id" => value.is_string(),
-        "regular_price" | "sale_price" | "weight" => value
-            .as_str()
-            .is_some_and(|text| text.is_empty() || text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')),
-        "type" => value == "simple",
-        "status" => value == "draft",
-        "stock_status" => value == "instock",
-        "manage_stock" => value.is_boolean(),
-        "stock_quantity" => value.is_i64() || value.is_u64(),
-        "tags" | "meta_data" => value.as_array().is_some_and(|list| list.iter().all(Value::is_object)),
-        _ => false,
-    }
 }
 
 impl WooCommerce<'_> {
@@ -398,33 +332,5 @@ impl WooCommerce<'_> {
     pub(super) async fn new_body(&self, key: Key<'_>, patch: &Patch) -> Result<Map<String, Value>, PublishError> {
         let patch = Patch { images: Field::Keep, ..patch.clone() };
         self.body_of_new(key, &patch).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// W43e.
-    #[test]
-    fn what_a_batch_would_take_wrongly_is_not_sent() {
-        let good = json!({ "name": "A", "sku": "A", "type": "simple", "status": "draft", "regular_price": "12.5", "manage_stock": true,
-            "stock_quantity": -3, "tags": [{ "name": "x" }], "meta_data": [{ "key": "k", "value": "v" }], "weight": "" });
-        checked(&good).unwrap();
-        for (name, value) in [
-            ("status", json!("live")),
-            ("status", json!("publish")),
-            ("stock_quantity", json!("abc")),
-            ("stock_quantity", json!(4.7)),
-            ("regular_price", json!(12.5)),
-            ("regular_price", json!("12,5")),
-            ("name", json!(null)),
-            ("type", json!("variable")),
-            ("unknown", json!(1)),
-        ] {
-            let mut bad = good.clone();
-            bad[name] = value;
-            assert!(checked(&bad).is_err(), "{bad}");
-        }
     }
 }

@@ -1,8 +1,9 @@
 //! Shops with WooCommerce, by its REST API v3.
 //!
 //! Order, lowest first: `sign`, `texts`, `weight`, `rest`, `refusals`, `client`, `read`, `normal`, `find`, `terms`, `body`, `pictures`,
-//! `variations`, `bulk`.
+//! `variations`, `at_once`, `bulk`.
 
+mod at_once;
 mod body;
 mod bulk;
 mod client;
@@ -21,6 +22,7 @@ mod weight;
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
+pub(super) use at_once::Limits;
 pub use bulk::Item;
 pub(super) use bulk::bulk;
 pub(super) use rest::Rest;

@@ -211,13 +211,14 @@ pub(super) fn sure(desk: &Desk<'_>) -> Result<(), ProviderError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::publication::Original;
 
     #[test]
     fn a_picture_is_known_by_its_name() {
         let picture = Picture {
             key: "sha".to_owned(),
             url: None,
-            bytes: None,
+            bytes: Original::Nowhere,
             file_name: "red & mug.jpg".to_owned(),
             alt: String::new(),
         };

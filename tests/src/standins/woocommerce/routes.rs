@@ -20,7 +20,6 @@ use super::{
 };
 use crate::standins::{fault::About, is_json, lock, pairs, value};
 
-const MOST_IN_A_BATCH: usize = 100;
 /// Of an address, in bytes: what nginx takes (W81).
 const MOST_ADDRESS: usize = 8_000;
 
@@ -279,8 +278,9 @@ pub(super) async fn remove_variation(Path((product, id)): Path<(u64, u64)>, call
 pub(super) async fn batch(call: Call) -> Response {
     let items = |name: &str| call.body.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     let (creates, updates, deletes) = (items("create"), items("update"), items("delete"));
-    if creates.len() + updates.len() + deletes.len() > MOST_IN_A_BATCH {
-        let message = format!("Unable to accept more than {MOST_IN_A_BATCH} items for this request.");
+    let most = lock(&call.shop.state).settings.most_in_a_batch;
+    if creates.len() + updates.len() + deletes.len() > most {
+        let message = format!("Unable to accept more than {most} items for this request.");
         let code = "woocommerce_rest_request_entity_too_large";
         return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, code, message).into_response();
     }

@@ -35,6 +35,8 @@ pub struct Settings {
     pub allow_loopback: bool,
     /// Milliseconds that every answer takes.
     pub slow_ms: u64,
+    /// So many items are taken in a batch (W42); a plugin may lower it by `woocommerce_rest_batch_items_limit`.
+    pub most_in_a_batch: usize,
 }
 
 impl Default for Settings {
@@ -50,6 +52,7 @@ impl Default for Settings {
             ignores_sku: false,
             allow_loopback: false,
             slow_ms: 0,
+            most_in_a_batch: 100,
         }
     }
 }

@@ -9,7 +9,7 @@ mod variants;
 
 use providers::{
     content::Price,
-    publication::{Field, Patch, Picture, ProductOption, Shop, Variant},
+    publication::{Field, Original, Patch, Picture, ProductOption, Shop, Variant},
 };
 use serde_json::Value;
 use tests::standins::woocommerce::WooCommerce;
@@ -44,7 +44,7 @@ pub(super) fn picture(key: &str, alt: &str) -> Picture {
     Picture {
         key: key.to_owned(),
         url: Some(format!("https://cdn.example/{key}.jpg")),
-        bytes: None,
+        bytes: Original::Nowhere,
         file_name: format!("{key}.jpg"),
         alt: alt.to_owned(),
     }

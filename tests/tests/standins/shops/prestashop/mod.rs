@@ -10,7 +10,7 @@ mod variants;
 
 use providers::{
     content::Price,
-    publication::{Field, Patch, Picture, ProductOption, Shop, Texts, Variant},
+    publication::{Field, Original, Patch, Picture, ProductOption, Shop, Texts, Variant},
 };
 use serde_json::Value;
 use tests::standins::prestashop::PrestaShop;
@@ -50,7 +50,7 @@ fn picture(key: &str) -> Picture {
     Picture {
         key: key.to_owned(),
         url: None,
-        bytes: Some(bytes.into()),
+        bytes: Original::Here(bytes.into()),
         file_name: format!("{key}.jpg"),
         alt: format!("a {key}"),
     }

@@ -95,3 +95,23 @@ async fn a_variant_is_left_out_of_what_holds_for_the_product() {
     till.publish("3", &Patch { sale_price: Field::Clear, ..patch }).await;
     assert_eq!(shop.n_rows("specific_prices"), 0);
 }
+
+#[tokio::test]
+async fn a_variant_s_own_price_stays_whichever_job_runs_first_and_also_where_it_is_the_product_s() {
+    for (own, paid) in [("14", 14.0), ("20", 20.0), ("12.5", 12.5)] {
+        for order in [&["1", "2"][..], &["1", "2", "1"], &["2", "1"], &["2", "1", "2"]] {
+            let shop = shop().await;
+            let till = till(&shop);
+            till.publish("0", &Patch { title: cups().title, price: price("5"), ..Patch::default() }).await;
+            let blue = Variant { price: price(own), ..variant("CUP-B", "blue") };
+            let two = Patch { variants: Field::Set(vec![variant("CUP-R", "red"), blue]), ..cups() };
+            for job in order {
+                let dearer = Patch { price: price("20"), ..Patch::default() };
+                till.publish(job, if *job == "1" { &two } else { &dearer }).await;
+            }
+            let is = shop.product("CUP-1");
+            let cost = |sku: &str| is["price"].as_f64().unwrap() + is["variants"][sku]["more"].as_f64().unwrap();
+            assert_eq!((cost("CUP-R*"), cost("CUP-B")), (20.0, paid), "{own} {order:?}: {is}");
+        }
+    }
+}

@@ -169,7 +169,8 @@ async fn pictures_are_sent_once_replaced_and_waited_for() {
 #[tokio::test]
 async fn pictures_that_the_shop_cannot_fetch_are_uploaded() {
     let (shop, till) = open().await;
-    let own = Picture { url: None, bytes: Some("bytes".into()), file_name: "own.png".to_owned(), ..picture("own") };
+    let own =
+        Picture { url: None, bytes: Original::Here("bytes".into()), file_name: "own.png".to_owned(), ..picture("own") };
     let order = Patch { images: Field::Set(vec![own]), ..mug() };
     till.publish("1", &order).await;
     let product = only(&shop);

@@ -14,8 +14,8 @@ use std::time::Duration;
 use providers::{
     ProviderError,
     publication::{
-        Action, Credentials, Field, Patch, Picture, ProductOption, Publication, PublicationStatus, PublishError, Shop,
-        Status, Texts, Variant, Wrong,
+        Action, Credentials, Field, Original, Patch, Picture, ProductOption, Publication, PublicationStatus,
+        PublishError, Shop, Status, Texts, Variant, Wrong,
     },
 };
 use serde_json::{Value, json};
@@ -53,7 +53,13 @@ fn eur(amount: &str) -> Field<providers::content::Price> {
 
 fn picture(name: &str) -> Picture {
     let url = Some(format!("https://pictures.example/{name}.jpg"));
-    Picture { key: name.to_owned(), url, bytes: None, file_name: format!("{name}.jpg"), alt: format!("The {name}") }
+    Picture {
+        key: name.to_owned(),
+        url,
+        bytes: Original::Nowhere,
+        file_name: format!("{name}.jpg"),
+        alt: format!("The {name}"),
+    }
 }
 
 fn names(names: &[&str]) -> Field<Vec<String>> {

@@ -35,7 +35,7 @@ async fn every_query_and_all_that_is_sent_with_it_fit_the_vendors_schema() {
     let (shop, till) = open().await;
     shop.speak(&["en", "fr"]);
     till.test().await.unwrap();
-    let own = Picture { url: None, bytes: Some("bytes".into()), ..picture("own") };
+    let own = Picture { url: None, bytes: Original::Here("bytes".into()), ..picture("own") };
     let french = Texts { title: set("Tasse"), ..Texts::default() };
     let everything = Patch {
         images: Field::Set(vec![own, picture("front")]),

@@ -63,18 +63,33 @@ async fn variants_come_and_go_and_those_that_stay_keep_what_is_not_said() {
 }
 
 #[tokio::test]
-async fn of_a_product_with_variants_the_price_is_all_of_theirs_and_stock_is_nobodys() {
+async fn of_a_product_with_variants_the_price_is_that_of_those_without_their_own_and_stock_is_nobodys() {
     let (shop, till) = open().await;
+    let prices = || variants(&only(&shop)).iter().map(|variant| variant["price"].clone()).collect::<Vec<_>>();
     till.publish("1", &coloured()).await;
-    till.publish("2", &Patch { price: eur("20"), sale_price: Field::Clear, ..Patch::default() }).await;
-    let prices: Vec<Value> = variants(&only(&shop)).iter().map(|variant| variant["price"].clone()).collect();
-    assert_eq!(prices, ["20.00", "20.00"]);
+    let price = Patch { price: eur("20"), sale_price: Field::Clear, ..Patch::default() };
+    let done = till.publish("2", &price).await;
+    assert_eq!((done.status, prices()), (PublicationStatus::Unchanged, vec![json!("12.50"), json!("11.00")]));
+    // A third comes, of which nothing is said, and the price comes after it, or before.
+    let green = variant("MUG-G", "green", &json!({}));
+    let three = Patch {
+        options: colours(&["red", "blue", "green"]),
+        variants: Field::Set(vec![variant("MUG-R", "red", &json!({})), variant("MUG-B", "blue", &json!({})), green]),
+        ..Patch::default()
+    };
+    till.publish("4", &three).await;
+    assert_eq!(prices(), ["12.50", "11.00", "20.00"]);
+    till.publish("5", &Patch { price: eur("21"), ..Patch::default() }).await;
+    // A job that is tried again.
+    till.publish("4", &three).await;
+    till.publish("1", &coloured()).await;
+    assert_eq!(prices(), ["12.50", "11.00", "21.00"]);
     let stock = Patch { stock: Field::Set(3), ..Patch::default() };
-    assert!(fault(till.try_carry_out("3", Action::Publish, &stock).await).starts_with("stock: "));
+    assert!(fault(till.try_carry_out("8", Action::Publish, &stock).await).starts_with("stock: "));
     let wrong = Patch {
         variants: Field::Set(vec![variant("MUG-R", "yellow", &json!({}))]),
         options: colours(&["red"]),
         ..Patch::default()
     };
-    assert!(fault(till.try_carry_out("4", Action::Publish, &wrong).await).starts_with("variants.MUG-R: "));
+    assert!(fault(till.try_carry_out("9", Action::Publish, &wrong).await).starts_with("variants.MUG-R: "));
 }

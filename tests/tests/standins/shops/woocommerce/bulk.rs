@@ -154,6 +154,47 @@ async fn many_cut_off_anywhere_end_once_each() {
     }
 }
 
+/// W42, with a limit of the shop's own: what is too much is sent again in fewer, and from then on at once so.
+#[tokio::test]
+async fn a_shop_that_takes_fewer_at_once_gets_fewer() {
+    let n_batches =
+        |shop: &WooCommerce| shop.faults().last().iter().filter(|seen| seen.path.contains("/products/batch")).count();
+    for (most, n_first, n_then) in [(100, 2, 2), (10, 7, 6), (1, 61, 60), (0, 5, 1)] {
+        let (shop, till) = start().await;
+        shop.set(|settings| settings.most_in_a_batch = most);
+        let (orders, memories) = many(60);
+        let outcomes = run(&till, "1", 1_000_000, &orders[..30], &memories[..30]).await;
+        assert!(outcomes.iter().all(|outcome| outcome.as_ref().unwrap().published), "{most}: {outcomes:?}");
+        assert_eq!(n_batches(&shop), n_first, "{most}");
+        let outcomes = run(&till, "2", 1_000_000, &orders[30..], &memories[30..]).await;
+        assert!(outcomes.iter().all(|outcome| outcome.as_ref().unwrap().published), "{most}: {outcomes:?}");
+        assert_eq!(n_batches(&shop) - n_first, n_then, "{most}");
+        let products = shop.all();
+        assert!(products.len() == 60 && products.iter().all(|product| product["status"] == "publish"), "{most}");
+    }
+}
+
+/// One of several batches is cut off: what came before it is made, and all ends once each.
+#[tokio::test]
+async fn of_several_batches_any_may_be_cut_off() {
+    for fault in [Fault::DropBefore, Fault::DropAfter, Fault::status(502)] {
+        for nth in 1..=7 {
+            let (shop, till) = start().await;
+            shop.set(|settings| settings.most_in_a_batch = 2);
+            let (orders, memories) = many(5);
+            shop.faults().nth(nth, fault.clone());
+            let mut now_ms = 1_000_000;
+            let mut n_runs = 0;
+            while !run(&till, "1", now_ms, &orders, &memories).await.iter().all(Result::is_ok) {
+                now_ms += 600_000;
+                n_runs += 1;
+                assert!(n_runs < 5, "{fault:?} {nth}");
+            }
+            assert_whole(&shop, &format!("{fault:?} at call {nth}"));
+        }
+    }
+}
+
 #[track_caller]
 fn assert_whole(shop: &WooCommerce, about: &str) {
     let products = shop.all();

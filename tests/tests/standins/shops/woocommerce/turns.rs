@@ -1,10 +1,10 @@
 //! Several jobs of one product, of which one is cut off: what each later one says stays, and nothing incomplete is shown.
 
-use providers::publication::{Action, Field, Patch, PublicationStatus, PublishError, Status};
+use providers::publication::{Action, Field, Patch, PublicationStatus, PublishError, Status, Variant};
 use serde_json::json;
 use tests::standins::{Fault, woocommerce::WooCommerce};
 
-use super::{super::Till, SKU, euros, mug, set, start, the_one};
+use super::{super::Till, SKU, colours, euros, mug, mugs, set, start, the_one, variant, variation};
 
 /// Runs a job of which this request, counted from 1, is answered with an error, once.
 async fn cut_off(shop: &WooCommerce, till: &Till, job: &str, patch: &Patch, nth: usize) {
@@ -95,4 +95,89 @@ async fn a_creation_that_is_never_answered_uses_attempts_from_the_second_time_on
     }
     assert!(n_unknown >= 4, "{n_unknown}");
     assert_eq!(shop.all().len(), 0);
+}
+
+/// The two mugs without a word of price.
+fn unpriced() -> [Variant; 2] {
+    [variant("MUG-R", "red"), variant("MUG-B", "blue")]
+}
+
+fn variants(red: Variant, blue: Variant) -> Patch {
+    Patch { options: colours(&["red", "blue"]), variants: Field::Set(vec![red, blue]), ..Patch::default() }
+}
+
+fn price(amount: &str) -> Patch {
+    Patch { price: euros(amount), ..Patch::default() }
+}
+
+#[track_caller]
+fn assert_cost(shop: &WooCommerce, red: &str, blue: &str, about: &str) {
+    let product = the_one(shop, about);
+    let of = |sku: &str| variation(&product, sku)["regular_price"].clone();
+    assert_eq!((of("MUG-R"), of("MUG-B")), (json!(red), json!(blue)), "{about}");
+}
+
+#[tokio::test]
+async fn a_price_of_the_product_is_not_that_of_variants_with_their_own_whichever_job_runs_first() {
+    let simple = Patch { title: set("Mug"), price: euros("5"), ..Patch::default() };
+    for order in [&["1", "2"][..], &["1", "2", "1"], &["2", "1"], &["2", "1", "2"]] {
+        let (shop, till) = start().await;
+        till.publish("0", &simple).await;
+        for job in order {
+            // Red has a price of its own in it, blue has not.
+            till.publish(job, &if *job == "1" { mugs() } else { price("20") }).await;
+        }
+        assert_cost(&shop, "13", "20", &format!("{order:?}"));
+        let again = till.publish("3", &price("20")).await;
+        assert_eq!(again.status, PublicationStatus::Unchanged, "{order:?}: {again:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_variant_keeps_its_own_price_until_a_job_takes_it_away() {
+    let (shop, till) = start().await;
+    till.publish("1", &mugs()).await;
+    let [red, blue] = unpriced();
+    till.publish("2", &Patch { price: euros("20"), ..variants(red.clone(), blue.clone()) }).await;
+    assert_cost(&shop, "13", "20", "a job that names both says nothing of red's price");
+    till.publish("3", &variants(Variant { price: Field::Clear, ..red }, blue)).await;
+    assert_cost(&shop, "20", "20", "null: it costs what the product costs");
+    till.publish("4", &price("21")).await;
+    assert_cost(&shop, "21", "21", "from now on, too");
+}
+
+#[tokio::test]
+async fn what_an_earlier_job_says_of_a_variant_and_no_later_one_counts() {
+    let (shop, till) = start().await;
+    till.publish("1", &mugs()).await;
+    let [red, blue] = unpriced();
+    till.publish("3", &variants(Variant { stock: Field::Set(9), ..red.clone() }, blue.clone())).await;
+    let late = Variant { price: euros("14"), stock: Field::Set(5), ..red };
+    let dry = till.carry_out("2", Action::DryRun, &variants(late.clone(), blue.clone())).await;
+    till.publish("2", &variants(late, Variant { price: euros("15"), ..blue })).await;
+    assert_cost(&shop, "14", "15", "job 3 said nothing of prices");
+    let product = the_one(&shop, "at the end");
+    assert_eq!(variation(&product, "MUG-R")["stock_quantity"], 9, "job 3 said this");
+    let fields: Vec<&str> = dry.changes.iter().map(|change| change.field.as_str()).collect();
+    assert_eq!(fields, ["variants"]);
+}
+
+#[tokio::test]
+async fn a_price_that_comes_while_variants_are_being_made_is_that_of_those_to_come() {
+    let (shop, till) = start().await;
+    till.publish("0", &Patch { title: set("Mug"), price: euros("5"), ..Patch::default() }).await;
+    let n_before = shop.faults().n_requests();
+    till.publish("1", &mugs()).await;
+    let n_requests = shop.faults().n_requests() - n_before;
+    for nth in 1..=n_requests {
+        let (shop, till) = start().await;
+        till.publish("0", &Patch { title: set("Mug"), price: euros("5"), ..Patch::default() }).await;
+        shop.faults().nth(nth, Fault::status(502));
+        let cut_off = till.run("1", Action::Publish, &mugs(), false).await;
+        assert!(cut_off.is_err(), "{nth}: {cut_off:?}");
+        till.pass(std::time::Duration::from_secs(3600));
+        till.publish("2", &price("20")).await;
+        till.publish("1", &mugs()).await;
+        assert_cost(&shop, "13", "20", &format!("cut off at request {nth}"));
+    }
 }
