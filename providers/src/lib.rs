@@ -1,8 +1,8 @@
 //! Outside services: one trait a service, a real provider and a mock behind it, and the one way that a call
 //! goes ([`Service::call`]).
 //!
-//! Order, lowest first: `wait`, `error`, `http`, `guard`, `chain`, `content`, `email`, `image`, `publication`, `rates`, `scraping`,
-//! `probe`.
+//! Order, lowest first: `wait`, `error`, `http`, `guard`, `chain`, `content`, `email`, `image`, `payments`, `publication`, `rates`,
+//! `scraping`, `probe`.
 
 mod chain;
 pub mod content;
@@ -11,6 +11,7 @@ mod error;
 mod guard;
 mod http;
 pub mod image;
+pub mod payments;
 mod probe;
 pub mod publication;
 pub mod rates;
