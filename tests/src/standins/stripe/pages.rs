@@ -1,4 +1,7 @@
 //! The pages that Stripe shows to customers: checkout, portal and invoice. Each has buttons, and can be posted to.
+//!
+//! Two more are for whoever runs the stand-in: `POST /_clock` with `days=15` moves its clock on, `POST /_webhook` with `url`, `secret` and,
+//! if wanted, `mode` (`twice`, `held`, `never`) has events delivered.
 
 use std::sync::Arc;
 
@@ -8,7 +11,7 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
     response::{Html, IntoResponse, Redirect, Response},
-    routing::get,
+    routing::{get, post},
 };
 use providers::payments::{
     Method,
@@ -16,7 +19,7 @@ use providers::payments::{
 };
 use serde_json::Value;
 
-use super::{Account, pairs};
+use super::{Account, deliver::Mode, pairs};
 
 pub(super) fn routes() -> Router<Arc<Account>> {
     Router::new()
@@ -24,6 +27,8 @@ pub(super) fn routes() -> Router<Arc<Account>> {
         .route("/p/session/{id}", get(portal).post(manage))
         .route("/i/{id}", get(invoice).post(pay))
         .route("/i/{id}/pdf", get(pdf))
+        .route("/_clock", post(move_clock))
+        .route("/_webhook", post(set_webhook))
 }
 
 /// What the field of a form says.
@@ -138,4 +143,29 @@ async fn pdf(State(account): State<Arc<Account>>, Path(id): Path<String>) -> Res
         Some(_) => ([("content-type", "application/pdf")], "%PDF-1.4\n%%EOF\n").into_response(),
         None => not_there(),
     }
+}
+
+async fn move_clock(State(account): State<Arc<Account>>, body: Bytes) -> Response {
+    let Ok(days) = field(&body, "days").parse::<i64>() else {
+        return (StatusCode::BAD_REQUEST, "days must be a whole number\n").into_response();
+    };
+    let now_s = account.with(|simulation| {
+        simulation.advance_days(days);
+        simulation.now_s()
+    });
+    format!("{now_s}\n").into_response()
+}
+
+async fn set_webhook(State(account): State<Arc<Account>>, body: Bytes) -> Response {
+    let (url, secret, mode) = (field(&body, "url"), field(&body, "secret"), field(&body, "mode"));
+    let mode = match mode.as_str() {
+        "" => Mode::AtOnce,
+        "twice" => Mode::Twice,
+        "held" => Mode::Held,
+        "never" => Mode::Never,
+        _ => return (StatusCode::BAD_REQUEST, "mode must be twice, held or never\n").into_response(),
+    };
+    let events = account.simulation().objects("evt_");
+    account.deliveries.to(&url, &[&secret], mode, &events);
+    StatusCode::NO_CONTENT.into_response()
 }

@@ -130,6 +130,24 @@ async fn held_events_come_in_any_order_late_or_never() {
     assert!(left["data"].as_array().unwrap().iter().all(|event| event["created"].as_i64().unwrap() >= oldest));
 }
 
+/// As a person or another process does it.
+#[tokio::test]
+async fn clock_and_webhook_are_set_from_outside_too() {
+    let stripe = stripe().await;
+    let (hook, url) = hook().await;
+    let post = async |path: &str, form: &[(&str, &str)]| {
+        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        crate::client().post(format!("{}{path}", stripe.url())).body(form).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(post("/_webhook", &[("url", &url), ("secret", SECRET), ("mode", "at noon")]).await, 400);
+    assert_eq!(post("/_webhook", &[("url", &url), ("secret", SECRET)]).await, 204);
+    let (_, session) = opened(&stripe, "").await;
+    let id = stripe.complete(&session);
+    assert_eq!((post("/_clock", &[("days", "soon")]).await, post("/_clock", &[("days", "31")]).await), (400, 200));
+    wait_until(|| hook.taken.lock().unwrap().iter().filter(|event| event.kind == "invoice.paid").count() == 2).await;
+    assert!(hook.taken.lock().unwrap().iter().any(|event| event.subscription.as_deref() == Some(id.as_str())));
+}
+
 #[tokio::test]
 async fn events_have_the_form_of_the_end_points_version_for_ever() {
     let stripe = stripe().await;
