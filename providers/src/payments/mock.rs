@@ -52,11 +52,20 @@ pub struct Mock {
 }
 
 /// One customer and all that belongs to it.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Kept {
     /// How far its clock is ahead of ours.
     ahead_s: i64,
     simulation: Simulation,
+}
+
+impl Kept {
+    /// Whether there is nothing new to be kept: what follows from the time alone follows again.
+    fn is_as(&self, mut before: Self) -> bool {
+        // Prices are not kept.
+        before.simulation.offer_as(&self.simulation);
+        self.ahead_s == before.ahead_s && self.simulation.is_same_but_for_the_time(&before.simulation)
+    }
 }
 
 impl Mock {
@@ -133,21 +142,23 @@ impl Mock {
         let transient =
             |message: &str| ProviderError::Transient { service: NAME, message: message.to_owned(), retry_after: None };
         for _ in 0..TRIES {
-            let (was, text) = self.shelf.load(place).await?.unwrap_or_default();
-            let mut kept = if text.is_empty() {
-                Kept { ahead_s: 0, simulation: self.nobody(place) }
-            } else {
-                serde_json::from_str(&text).map_err(|_| transient("what the mock kept cannot be read"))?
+            let loaded = self.shelf.load(place).await?;
+            let before: Option<Kept> = match &loaded {
+                Some((_, text)) => {
+                    Some(serde_json::from_str(text).map_err(|_| transient("what the mock kept cannot be read"))?)
+                }
+                None => None,
             };
-            kept.simulation.advance_to(self.now_s() + kept.ahead_s);
-            // Prices follow the variables.
+            let mut kept = before.clone().unwrap_or_else(|| Kept { ahead_s: 0, simulation: self.nobody(place) });
             self.offer(&mut kept.simulation);
+            kept.simulation.advance_to(self.now_s() + kept.ahead_s);
             let acted = act(&mut kept);
-            if was == 0 && kept.simulation.objects("").is_empty() {
+            let is_nothing = before.is_none() && kept.simulation.objects("").is_empty();
+            if is_nothing || before.is_some_and(|before| kept.is_as(before)) {
                 return Ok(acted);
             }
             let now = serde_json::to_string(&kept).map_err(|_| transient("what the mock knows cannot be kept"))?;
-            if now == text || self.shelf.save(place, now, was).await? {
+            if self.shelf.save(place, now, loaded.map_or(0, |(version, _)| version)).await? {
                 return Ok(acted);
             }
         }

@@ -143,7 +143,7 @@ impl Simulation {
         if item["price"]["id"] == change.price.as_str() {
             return Ok(());
         }
-        let new = self.prices.get(&change.price).cloned().unwrap_or_default();
+        let new = self.price(&change.price).clone();
         let is_trial = before["status"] == "trialing";
         let anew = !is_trial && new["recurring"]["interval"] != item["price"]["recurring"]["interval"];
         let lines = match change.proration.as_str() {
@@ -233,7 +233,7 @@ impl Simulation {
         if !at_once || lines.is_empty() {
             let start = number(&item["current_period_end"]);
             let anchor = number(&subscription["billing_cycle_anchor"]);
-            let end = super::invoices::period_end(self.prices.get(price).unwrap_or(&Value::Null), anchor, start);
+            let end = super::invoices::period_end(self.price(price), anchor, start);
             lines.extend(self.pending.get(id).cloned().unwrap_or_default());
             lines.push(self.period_line(price, (start, end)));
         }

@@ -61,13 +61,13 @@ impl Simulation {
 
     /// A price that can be subscribed to.
     pub(super) fn offered(&self, id: &str, param: &str) -> Outcome {
-        match self.prices.get(id) {
-            None => Err(invalid("resource_missing", param, &format!("No such price: '{id}'"))),
-            Some(price) if price["active"] != true => {
+        match self.price(id) {
+            Value::Null => Err(invalid("resource_missing", param, &format!("No such price: '{id}'"))),
+            price if price["active"] != true => {
                 let message = "The price specified is inactive. This field only accepts active prices.";
                 Err(refused(400, "invalid_request_error", None, Some(param), message))
             }
-            Some(price) => Ok(price.clone()),
+            price => Ok(price.clone()),
         }
     }
 
@@ -213,7 +213,7 @@ impl Simulation {
 
     fn begin_subscription(&mut self, customer: &str, begins: &Value, trial_end: Option<i64>) -> String {
         let (id, item) = (self.next_id("sub"), self.next_id("si"));
-        let price = self.prices.get(begins["price"].as_str().unwrap_or_default()).cloned().unwrap_or_default();
+        let price = self.price(begins["price"].as_str().unwrap_or_default()).clone();
         let end = trial_end.unwrap_or(self.now_s);
         let without_card = begins["without_card"].as_str().unwrap_or("create_invoice");
         let item = json!({ "id": item, "object": "subscription_item", "price": bare(&price), "quantity": 1, "subscription": id,

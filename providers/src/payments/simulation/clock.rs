@@ -99,7 +99,7 @@ impl Simulation {
         let Some(owner) = self.objects.get(subscription) else { return (start_s, start_s) };
         let price = owner["items"]["data"][0]["price"]["id"].as_str().unwrap_or_default();
         let anchor = anchor.unwrap_or_else(|| number(&owner["billing_cycle_anchor"]));
-        let end = period_end(self.prices.get(price).unwrap_or(&Value::Null), anchor, start_s);
+        let end = period_end(self.price(price), anchor, start_s);
         self.change(subscription, |subscription| {
             subscription["billing_cycle_anchor"] = json!(anchor);
             let item = &mut subscription["items"]["data"][0];

@@ -38,7 +38,7 @@ fn line(description: &str, amount: i64, is_proration: bool, period: (i64, i64)) 
 impl Simulation {
     /// What a whole period costs.
     pub(super) fn period_line(&self, price: &str, period: (i64, i64)) -> Value {
-        let price = &self.prices[price];
+        let price = self.price(price);
         let name = price["product"]["name"].as_str().unwrap_or("Plan");
         line(&format!("1 × {name}"), price["unit_amount"].as_i64().unwrap_or(0), false, period)
     }
@@ -58,8 +58,8 @@ impl Simulation {
             let name = price["product"]["name"].as_str().unwrap_or("Plan");
             line(&format!("{words} on {name}"), sign * part(number(&price["unit_amount"])), true, (at_s, end))
         };
-        let old = item["price"]["id"].as_str().and_then(|id| self.prices.get(id)).unwrap_or(&Value::Null);
-        vec![of(old, -1, "Unused time"), of(&self.prices[price], 1, "Remaining time")]
+        let old = self.price(item["price"]["id"].as_str().unwrap_or_default());
+        vec![of(old, -1, "Unused time"), of(self.price(price), 1, "Remaining time")]
     }
 
     /// Makes an invoice of a subscription, which is then to be paid. Stripe leaves it a draft for an hour; here that hour is left out.

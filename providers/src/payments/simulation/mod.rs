@@ -103,7 +103,8 @@ impl Simulation {
         }
         params.only(&[])?;
         match parts {
-            ["prices", id] => self.prices.get(*id).map(bare_product).ok_or_else(|| missing("price", id)),
+            ["prices", id] if self.price(id).is_null() => Err(missing("price", id)),
+            ["prices", id] => Ok(checkout::bare(self.price(id))),
             ["customers", id] => self.named("customer", "cus_", id),
             ["checkout", "sessions", id] => self.named("checkout.session", "cs_", id),
             ["subscriptions", id] => self.named("subscription", "sub_", id),
@@ -119,8 +120,7 @@ impl Simulation {
             let id = object[name].as_str().unwrap_or_default().to_owned();
             let found = match (name, object["object"].as_str()) {
                 ("product", Some("price")) => {
-                    let price = self.prices.get(object["id"].as_str().unwrap_or_default());
-                    price.map(|price| price["product"].clone())
+                    Some(self.price(object["id"].as_str().unwrap_or_default())["product"].clone())
                 }
                 ("subscription" | "customer" | "latest_invoice", _) => self.objects.get(&id).cloned(),
                 _ => return Err(impossible(&format!("This property cannot be expanded ({name})."))),
@@ -131,10 +131,6 @@ impl Simulation {
         }
         Ok(object)
     }
-}
-
-fn bare_product(price: &Value) -> Value {
-    checkout::bare(price)
 }
 
 fn unrecognized(method: Method, path: &str) -> Refused {

@@ -1,6 +1,9 @@
 //! What it holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -53,14 +56,16 @@ pub enum Card {
 }
 
 /// A little Stripe in memory, with a clock that is moved: see [`super`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Simulation {
     pub(super) settings: Settings,
     pub(super) now_s: i64,
     last_id: u64,
     /// All but prices, by id: ids of one type follow the order in which they were made.
     pub(super) objects: BTreeMap<String, Value>,
-    pub(super) prices: BTreeMap<String, Value>,
+    /// Those of the variables, or of a test: they are offered anew to what was kept.
+    #[serde(skip)]
+    prices: BTreeMap<String, Value>,
     /// By customer.
     pub(super) cards: BTreeMap<String, Card>,
     /// By subscription: lines for its next invoice.
@@ -78,7 +83,7 @@ pub struct Simulation {
 }
 
 /// What was asked with a key, and answered.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Kept {
     pub(super) at_s: i64,
     pub(super) asked: String,
@@ -141,11 +146,21 @@ impl Simulation {
         self.prices.insert(id.to_owned(), price);
     }
 
+    /// Offers the same prices as another one.
+    pub(in crate::payments) fn offer_as(&mut self, other: &Self) {
+        self.prices.clone_from(&other.prices);
+    }
+
     /// Has a price offered no longer.
     pub fn withdraw_price(&mut self, id: &str) {
         if let Some(price) = self.prices.get_mut(id) {
             price["active"] = json!(false);
         }
+    }
+
+    /// A price; null when it is no longer known.
+    pub(super) fn price(&self, id: &str) -> &Value {
+        self.prices.get(id).unwrap_or(&Value::Null)
     }
 
     /// What this customer pays with from now on. What is unpaid is not paid by that.
@@ -157,6 +172,20 @@ impl Simulation {
     #[must_use]
     pub fn objects(&self, prefix: &str) -> Vec<Value> {
         self.all(prefix).cloned().collect()
+    }
+
+    /// The ids of such objects that were made after this one.
+    #[must_use]
+    pub fn ids_after(&self, prefix: &str, after: &str) -> Vec<String> {
+        let after = if after < prefix { prefix } else { after };
+        let range = self.objects.range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
+        range.map(|(id, _)| id).take_while(|id| id.starts_with(prefix)).cloned().collect()
+    }
+
+    /// Whether it is the same but for the time that its clock shows.
+    #[must_use]
+    pub fn is_same_but_for_the_time(&self, other: &Self) -> bool {
+        Self { now_s: 0, ..self.clone() } == Self { now_s: 0, ..other.clone() }
     }
 
     /// An object.

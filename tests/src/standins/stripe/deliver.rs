@@ -7,7 +7,6 @@ use std::{
 
 use chrono::Utc;
 use hmac::{Hmac, KeyInit, Mac};
-use serde_json::Value;
 use sha2::Sha256;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
@@ -82,28 +81,28 @@ fn digest(secret: &str, timestamp: i64, body: &str) -> String {
     hex::encode(mac.finalize().into_bytes())
 }
 
-fn id(event: &Value) -> String {
-    event["id"].as_str().unwrap_or_default().to_owned()
-}
-
 impl Deliveries {
     pub(super) fn new() -> Self {
         Self { end_point: Mutex::default(), delivered: Mutex::default(), client: crate::client() }
     }
 
-    pub(super) fn to(&self, address: &str, secrets: &[&str], mode: Mode, before: &[Value]) {
+    pub(super) fn to(&self, address: &str, secrets: &[&str], mode: Mode, last: String) {
         let secrets = secrets.iter().map(|&secret| secret.to_owned()).collect();
-        let last = before.last().map(id).unwrap_or_default();
         let mut end_point = lock(&self.end_point);
         let held = end_point.take().map(|before| before.held).unwrap_or_default();
         *end_point = Some(EndPoint { address: address.to_owned(), secrets, mode, last, held, queue: None });
     }
 
-    /// Takes note of new events, of all that there are.
-    pub(super) fn note(&self, account: &Arc<Account>, events: &[Value]) {
+    /// The last event that was seen, if there is an end point.
+    pub(super) fn last(&self) -> Option<String> {
+        lock(&self.end_point).as_ref().map(|end_point| end_point.last.clone())
+    }
+
+    /// Takes note of events. Some may have been seen.
+    pub(super) fn note(&self, account: &Arc<Account>, events: Vec<String>) {
         let mut end_point = lock(&self.end_point);
         let Some(end_point) = end_point.as_mut() else { return };
-        let new: Vec<String> = events.iter().map(id).filter(|id| *id > end_point.last).collect();
+        let new: Vec<String> = events.into_iter().filter(|id| *id > end_point.last).collect();
         end_point.last = new.last().unwrap_or(&end_point.last).clone();
         match end_point.mode {
             Mode::Never => {}

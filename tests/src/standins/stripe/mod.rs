@@ -57,9 +57,9 @@ impl Account {
     fn with<T>(self: &Arc<Self>, act: impl FnOnce(&mut Simulation) -> T) -> T {
         let mut simulation = self.simulation();
         let done = act(&mut simulation);
-        let events = simulation.objects("evt_");
+        let events = self.deliveries.last().map(|last| simulation.ids_after("evt_", &last));
         drop(simulation);
-        self.deliveries.note(self, &events);
+        self.deliveries.note(self, events.unwrap_or_default());
         done
     }
 
@@ -170,7 +170,7 @@ impl Stripe {
 
     /// Delivers events to a webhook at this address from now on, signed with each of these secrets.
     pub fn deliver_to(&self, address: &str, secrets: &[&str], mode: Mode) {
-        self.account.deliveries.to(address, secrets, mode, &self.objects("evt_"));
+        self.account.deliveries.to(address, secrets, mode, last_event(&self.account.simulation()));
     }
 
     /// Delivers what was [held](Mode::Held), each once, and waits for the answers: each event's id and status.
@@ -188,6 +188,10 @@ impl Stripe {
     pub fn delivered(&self) -> Vec<Delivered> {
         self.account.deliveries.delivered()
     }
+}
+
+fn last_event(simulation: &Simulation) -> String {
+    simulation.ids_after("evt_", "").pop().unwrap_or_default()
 }
 
 fn pairs(bytes: &[u8]) -> Vec<(String, String)> {

@@ -19,7 +19,7 @@ use providers::payments::{
 };
 use serde_json::Value;
 
-use super::{Account, deliver::Mode, pairs};
+use super::{Account, deliver::Mode, last_event, pairs};
 
 pub(super) fn routes() -> Router<Arc<Account>> {
     Router::new()
@@ -165,7 +165,7 @@ async fn set_webhook(State(account): State<Arc<Account>>, body: Bytes) -> Respon
         "never" => Mode::Never,
         _ => return (StatusCode::BAD_REQUEST, "mode must be twice, held or never\n").into_response(),
     };
-    let events = account.simulation().objects("evt_");
-    account.deliveries.to(&url, &[&secret], mode, &events);
+    let last = last_event(&account.simulation());
+    account.deliveries.to(&url, &[&secret], mode, last);
     StatusCode::NO_CONTENT.into_response()
 }

@@ -144,8 +144,6 @@ async fn all_calls_work_from_the_first_customer_to_the_last_invoice() {
 #[tokio::test]
 async fn what_fails_is_told_apart_by_whether_it_may_have_been_done() {
     let stripe = stripe().await;
-    let Providers { payments, .. } = providers(&stripe);
-    let calls = calls(&payments);
     for (fault, code) in [
         (Fault::DropBefore, "unknown_outcome"),
         (Fault::DropAfter, "unknown_outcome"),
@@ -155,6 +153,9 @@ async fn what_fails_is_told_apart_by_whether_it_may_have_been_done() {
         (Fault::status(424), "provider_unavailable"),
         (Fault::status(409), "deferred"),
     ] {
+        // Each with a breaker of its own, which would open otherwise.
+        let Providers { payments, .. } = providers(&stripe);
+        let calls = calls(&payments);
         stripe.faults().next(1, fault.clone());
         let error = calls.create_customer(&format!("{fault:?}"), &NEW).await.unwrap_err();
         assert_eq!(error.code(), code, "{fault:?}: {error}");
@@ -174,6 +175,8 @@ async fn what_fails_is_told_apart_by_whether_it_may_have_been_done() {
             "{fault:?}: {read:?}"
         );
     }
+    let Providers { payments, .. } = providers(&stripe);
+    let calls = calls(&payments);
     stripe.with(|simulation| simulation.break_next(500));
     assert_eq!(calls.create_customer("stored", &NEW).await.unwrap_err().code(), "unknown_outcome");
     let replayed = calls.create_customer("stored", &NEW).await.unwrap_err();
