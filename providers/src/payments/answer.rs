@@ -57,7 +57,6 @@ impl Answered<'_> {
                 Err(ProviderError::RateLimited { service: NAME, message, retry_after })
             }
             (true, _) if is_server && request.method != Method::Get => Err(self.unknown(request, message)),
-            (true, _) => Err(ProviderError::Transient { service: NAME, message, retry_after }),
             (false, _) if is_server => match request.method {
                 Method::Get => Err(ProviderError::Unable { service: NAME, message }),
                 _ => Err(self.unknown(request, message)),
@@ -68,7 +67,7 @@ impl Answered<'_> {
                 service: NAME,
                 message: format!("{message}; Stripe redirects nobody: see STRIPE_BASE_URL"),
             }),
-            (false, None) => Err(ProviderError::Transient { service: NAME, message, retry_after }),
+            (true, _) | (false, None) => Err(ProviderError::Transient { service: NAME, message, retry_after }),
         }
     }
 
@@ -94,7 +93,7 @@ impl Answered<'_> {
                 request.words()
             ),
         };
-        let message = format!("{}; Stripe says: {}", what, self.said(refusal));
+        let message = format!("{what}; Stripe says: {}", self.said(refusal));
         ProviderError::Misconfigured { service: NAME, message }
     }
 

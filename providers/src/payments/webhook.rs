@@ -256,7 +256,7 @@ mod tests {
             );
         }
         // The digits that were signed count, not their value.
-        assert_eq!(check(&format!("t=0{},{v1}", NOW_S)), Err(BadDelivery::Signature));
+        assert_eq!(check(&format!("t=0{NOW_S},{v1}")), Err(BadDelivery::Signature));
     }
 
     #[test]
