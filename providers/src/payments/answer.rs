@@ -4,7 +4,7 @@ use chrono::Utc;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use super::gateway::{Method, NAME, Refusal, Reply, Request};
+use super::gateway::{NAME, Refusal, Reply, Request};
 use crate::{error::ProviderError, wait};
 
 /// Of an answer that is no JSON.
@@ -56,11 +56,8 @@ impl Answered<'_> {
             (true, _) if self.status == 429 || is_limit => {
                 Err(ProviderError::RateLimited { service: NAME, message, retry_after })
             }
-            (true, _) if is_server && request.method != Method::Get => Err(self.unknown(request, message)),
-            (false, _) if is_server => match request.method {
-                Method::Get => Err(ProviderError::Unable { service: NAME, message }),
-                _ => Err(self.unknown(request, message)),
-            },
+            (_, _) if is_server && request.is_write() => Err(self.unknown(request, message)),
+            (false, _) if is_server => Err(ProviderError::Unable { service: NAME, message }),
             (false, Some(refusal)) => Ok(Reply::Refused(refusal)),
             // A proxy in between, or not Stripe.
             (false, None) if self.status < 400 => Err(ProviderError::Misconfigured {
@@ -119,9 +116,9 @@ impl Answered<'_> {
 /// Nobody knows what became of a write.
 pub(super) fn unanswered(request: &Request, how: String) -> ProviderError {
     let message = format!("{}: {how}", request.words());
-    match request.method {
-        Method::Get => ProviderError::Transient { service: NAME, message, retry_after: None },
-        _ => ProviderError::UnknownOutcome {
+    match request.is_write() {
+        false => ProviderError::Transient { service: NAME, message, retry_after: None },
+        true => ProviderError::UnknownOutcome {
             service: NAME,
             message: format!("{message}; it may have been carried out: look it up, or repeat it with the same key"),
         },

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     event::Event,
     form::Form,
-    gateway::{Gateway, Method, NAME, Reply, Request},
+    gateway::{Gateway, NAME, Reply, Request},
     invoice::{Invoice, Preview},
     session::{NewCustomer, NewSession, PortalSession, Session},
     subscription::{Customer, Price, Subscription},
@@ -288,8 +288,7 @@ impl<'a> Calls<'a> {
             .with(below("[items][0][price]"), change.price)
             .with(below("[proration_behavior]"), change.proration.as_str())
             .with_some(&below("[proration_date]"), change.proration_date.map(|at| at.timestamp()));
-        let path = "invoices/create_preview".to_owned();
-        let request = Request { method: Method::Post, path, params: form, idempotency_key: None };
+        let request = Request::reckon("invoices/create_preview", form);
         self.made(&request, Preview::read).await
     }
 

@@ -68,6 +68,22 @@ impl Request {
         Self { method: Method::Delete, path: path.into(), params: Form::new(), idempotency_key: None }
     }
 
+    /// Reckons something out: a POST that changes nothing, and so has no key.
+    #[must_use]
+    pub fn reckon(path: impl Into<String>, params: Form) -> Self {
+        Self { method: Method::Post, path: path.into(), params, idempotency_key: None }
+    }
+
+    /// Whether it changes something.
+    #[must_use]
+    pub fn is_write(&self) -> bool {
+        match self.method {
+            Method::Get => false,
+            Method::Post => self.idempotency_key.is_some(),
+            Method::Delete => true,
+        }
+    }
+
     /// As in `POST /v1/customers`.
     #[must_use]
     pub fn words(&self) -> String {
@@ -169,6 +185,6 @@ impl<'p> Ask<dyn Gateway + 'p> for Request {
     }
 
     fn is_write(&self) -> bool {
-        self.method != Method::Get
+        Self::is_write(self)
     }
 }

@@ -295,6 +295,8 @@ mod tests {
         assert_eq!(drops.send(&write()).await.unwrap_err().code(), "unknown_outcome");
         assert_eq!(drops.send(&Request::delete("subscriptions/sub_1")).await.unwrap_err().code(), "unknown_outcome");
         assert_eq!(drops.send(&reads()).await.unwrap_err().code(), "provider_unavailable");
+        let reckons = Request::reckon("invoices/create_preview", Form::new());
+        assert_eq!(drops.send(&reckons).await.unwrap_err().code(), "provider_unavailable", "it changes nothing");
         dropping.abort();
         assert_eq!(Stripe::new("sk_test\n", "http://127.0.0.1:1").unwrap_err().code(), "provider_misconfigured");
     }
