@@ -56,7 +56,7 @@ impl Answered<'_> {
             (true, _) if self.status == 429 || is_limit => {
                 Err(ProviderError::RateLimited { service: NAME, message, retry_after })
             }
-            (_, _) if is_server && request.is_write() => Err(self.unknown(request, message)),
+            _ if is_server && request.is_write() => Err(self.unknown(request, message)),
             (false, _) if is_server => Err(ProviderError::Unable { service: NAME, message }),
             (false, Some(refusal)) => Ok(Reply::Refused(refusal)),
             // A proxy in between, or not Stripe.
