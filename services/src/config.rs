@@ -289,6 +289,8 @@ mod tests {
         let expected = [
             "ai stays mock: OPENAI_API_KEY must begin with sk- and be one word",
             "images stays mock: FAL_KEY is not set",
+            "payments stays mock: STRIPE_API_KEY, STRIPE_WEBHOOK_SECRET, STRIPE_PRICE_ID_PRO, STRIPE_PRICE_ID_PREMIUM, \
+             STRIPE_PUBLISHABLE_KEY are not set",
             "email stays mock: SMTP_PORT, SENDER_EMAIL are not set",
             "scraping stays mock: BRIGHT_DATA_KEY, BRIGHT_DATA_ZONE are not set",
             "security: JWT_SECRET has 4 bytes and must have at least 32; make one with: openssl rand -base64 48",
