@@ -35,7 +35,7 @@ pub struct Call<'a> {
 /// Calls of an account that are under way at the same time, in all replicas together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InFlight {
-    /// So many at most. 0 is no limit: then only what they will use is known, for [`Permit::told`].
+    /// So many at most. 0 is no limit: then it is only known which are under way, for [`Permit::told`].
     pub at_most: u32,
     /// One of which nothing was heard for so long counts no more: its replica was killed. As long as the call may take.
     pub lasts: Duration,
@@ -88,8 +88,8 @@ impl Permit {
         self.probe.is_some()
     }
 
-    /// Notes what the answer told of the account's units, to be written with the report. Of several answers the latest counts, less what is
-    /// under way.
+    /// Notes what the answer told of the account's units, to be written with the report. Where other calls were under way meanwhile it only
+    /// shows that no more is left.
     pub fn told(&mut self, level: Level) {
         self.level = Some(level);
     }

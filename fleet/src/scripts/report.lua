@@ -80,6 +80,27 @@ local function give_back(name, amount)
   end
 end
 
+-- What the vendor told of the units. While no other call was under way it is so. Otherwise nobody knows which of them the vendor had
+-- counted, and answers may overtake each other: then it only shows that there are no more; the first time, what is under way is taken off.
+local function tell_units(at, admitted, level, most, per_s)
+  local others = redis.call('ZRANGEBYSCORE', base .. ':under-way', '(' .. now, '+inf')
+  local known, known_at = tonumber(state.tokens), field('tokens_at')
+  local is_first, was_alone = not (known and state.tokens_most), #others == 0 and field('ended_at') < admitted
+  state.tokens_most, state.tokens_per_s = most, per_s
+  if is_first then
+    for _, name in ipairs(others) do
+      level = level - math.min(tonumber(name:match(' (%d+)$') or 0), most)
+    end
+  elseif not was_alone then
+    local later = math.max(at, known_at)
+    local function refilled(left, since)
+      return math.min(most, left + (later - since) * per_s / 1000)
+    end
+    at, level = later, math.min(refilled(known, known_at), refilled(level, at))
+  end
+  state.tokens, state.tokens_at = level, at
+end
+
 local function count_call(service, at, answered)
   local key = base .. ':calls:' .. math.floor(at / 60000)
   redis.call('HINCRBY', key, service .. ':all', 1)
@@ -89,7 +110,6 @@ local function count_call(service, at, answered)
   redis.call('EXPIRE', key, 3720)
 end
 
-local was_told = false
 for i = more, #ARGV, 13 do
   local outcome, service, at, admitted, probe, requests, units, pause, reason, under_way, level, most, per_s =
     unpack(ARGV, i, i + 12)
@@ -102,10 +122,11 @@ for i = more, #ARGV, 13 do
   if under_way ~= '' then
     redis.call('ZREM', base .. ':under-way', under_way)
   end
-  if level ~= '' and at >= field('tokens_told_at') then
-    was_told = true
-    state.tokens, state.tokens_at, state.tokens_told_at = tonumber(level), at, at
-    state.tokens_most, state.tokens_per_s = tonumber(most), tonumber(per_s)
+  if level ~= '' then
+    tell_units(at, tonumber(admitted), tonumber(level), tonumber(most), tonumber(per_s))
+  end
+  if under_way ~= '' then
+    state.ended_at = math.max(field('ended_at'), at)
   end
   local is_probe = state.cause and probe ~= '' and state.probe == probe
   if is_probe then
@@ -128,13 +149,6 @@ for i = more, #ARGV, 13 do
   end
   if outcome ~= 'unused' then
     count_call(service, at, outcome == 'answered')
-  end
-end
-
--- Of what is under way the vendor may not know yet. What it knows of is taken twice, until it has ended.
-if was_told then
-  for _, name in ipairs(redis.call('ZRANGEBYSCORE', base .. ':under-way', '(' .. now, '+inf')) do
-    state.tokens = state.tokens - math.min(tonumber(name:match(' (%d+)$') or 0), state.tokens_most)
   end
 end
 

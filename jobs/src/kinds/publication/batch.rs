@@ -273,8 +273,8 @@ impl PublicationBatch {
             return Ok(stream::iter(publications.iter().map(one)).buffered(AT_A_TIME).collect().await);
         }
         let store = &stores::open(context, Some(self.store.as_str()), None).await?;
-        let keys = publications.iter().map(|(_, _, publication)| key_of(store, &publication.sku)).collect();
-        let (held, busy) = hold(context, keys).await;
+        let keys: Vec<_> = publications.iter().map(|(_, _, publication)| key_of(store, &publication.sku)).collect();
+        let (held, busy) = hold(context, &keys).await;
         let free =
             publications.iter().zip(&busy).filter(|(_, busy)| busy.is_none()).map(|(publication, _)| publication);
         let free: Vec<&(usize, u32, Publication)> = free.collect();
@@ -357,10 +357,10 @@ fn unanswered<T>() -> Result<T, JobError> {
 }
 
 /// Takes the keys that single jobs of these products would have, in their order; in place of those that another job has, why to wait.
-async fn hold(context: &Context, keys: Vec<ConcurrencyKey>) -> (Vec<HasKey>, Vec<Option<JobError>>) {
+async fn hold(context: &Context, keys: &[ConcurrencyKey]) -> (Vec<HasKey>, Vec<Option<JobError>>) {
     let Some(taker) = &context.keys else { return (Vec::new(), keys.iter().map(|_| None).collect()) };
     let mut held = Vec::with_capacity(keys.len());
-    let busy = taker.take(&keys).await.into_iter().map(|taken| match taken {
+    let busy = taker.take(keys).await.into_iter().map(|taken| match taken {
         Ok(key) => {
             held.push(key);
             None
