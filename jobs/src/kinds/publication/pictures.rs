@@ -160,7 +160,10 @@ async fn made_by_us(
     let (job, n) = id.rsplit_once('-').ok_or_else(missing)?;
     let (Ok(job), Ok(n)) = (job.parse::<JobId>(), n.parse::<usize>()) else { return Err(missing()) };
     let Some(db) = &context.store else { return Err(missing()) };
-    let result = db.result_of_tenant(Image::COLLECTION, &job.to_string(), &context.tenant).await.map_err(away)?;
+    let result = db
+        .result_of_tenant(Image::COLLECTION, &job.to_string(), &context.tenant)
+        .await
+        .map_err(|error| away(&error))?;
     let made = result.and_then(|mut result| result["images"].get_mut(n).map(Value::take)).ok_or_else(missing)?;
     let hash = |file: &str| place_of(file).and_then(|(place, _)| made["files"][place].as_str()).map(str::to_owned);
     let key = hash("master.jpg").ok_or_else(missing)?;
@@ -184,15 +187,15 @@ async fn stored(files: &[String], context: &Context) -> Result<Bytes, Failure> {
     let missing = || Failure::Refused("the picture is no longer kept".to_owned());
     let db = context.store.as_ref().ok_or_else(missing)?;
     for hash in files {
-        let file = db.file(hash).await.map_err(away)?.ok_or_else(missing)?;
+        let file = db.file(hash).await.map_err(|error| away(&error))?.ok_or_else(missing)?;
         if usize::try_from(file.length).is_ok_and(|length| length <= MOST_BYTES) {
-            return read(db, &file).await.map_err(away);
+            return read(db, &file).await.map_err(|error| away(&error));
         }
     }
     Err(missing())
 }
 
-fn away(error: store::Error) -> Failure {
+fn away(error: &store::Error) -> Failure {
     Failure::Other(PublishError::Notes(error.to_string()))
 }
 
