@@ -30,7 +30,7 @@ impl Answered<'_> {
                 Some(object) => Ok(Reply::Done(object)),
                 None => Err(unanswered(
                     request,
-                    format!("{} with a body that is not Stripe's: {}", self.status, self.shown()),
+                    &format!("{} with a body that is not Stripe's: {}", self.status, self.shown()),
                 )),
             };
         }
@@ -56,7 +56,7 @@ impl Answered<'_> {
             (true, _) if self.status == 429 || is_limit => {
                 Err(ProviderError::RateLimited { service: NAME, message, retry_after })
             }
-            _ if is_server && request.is_write() => Err(self.unknown(request, message)),
+            _ if is_server && request.is_write() => Err(self.unknown(request, &message)),
             (false, _) if is_server => Err(ProviderError::Unable { service: NAME, message }),
             (false, Some(refusal)) => Ok(Reply::Refused(refusal)),
             // A proxy in between, or not Stripe.
@@ -69,7 +69,7 @@ impl Answered<'_> {
     }
 
     /// A failure after the call was begun is stored, and answered to every try with the same key.
-    fn unknown(&self, request: &Request, message: String) -> ProviderError {
+    fn unknown(&self, request: &Request, message: &str) -> ProviderError {
         let is_stored = wait::header(self.headers, "idempotent-replayed") == Some("true");
         let key = request.idempotency_key.as_deref().unwrap_or_default();
         let message = if is_stored {
@@ -114,7 +114,7 @@ impl Answered<'_> {
 }
 
 /// Nobody knows what became of a write.
-pub(super) fn unanswered(request: &Request, how: String) -> ProviderError {
+pub(super) fn unanswered(request: &Request, how: &str) -> ProviderError {
     let message = format!("{}: {how}", request.words());
     match request.is_write() {
         false => ProviderError::Transient { service: NAME, message, retry_after: None },

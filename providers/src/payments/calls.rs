@@ -122,7 +122,7 @@ impl<'a> Calls<'a> {
     /// As [`Self::create_customer`].
     pub async fn customers_of(&self, tenant: &str) -> Result<Vec<Customer>, ProviderError> {
         let quoted = tenant.replace('\\', "\\\\").replace('\'', "\\'");
-        let form = Form::new().with("query", format!("metadata['tenant']:'{quoted}'")).with("limit", PAGE);
+        let form = Form::new().with("query", format!("metadata['tenant']:'{quoted}'").as_str()).with("limit", PAGE);
         let page = self.page(&Request::get("customers/search", form), Customer::read).await?;
         // It is not exact: case does not count.
         Ok(page.items.into_iter().filter(|customer| customer.tenant.as_deref() == Some(tenant)).collect())

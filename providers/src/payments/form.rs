@@ -2,6 +2,23 @@
 
 use url::form_urlencoded::Serializer;
 
+/// A value as it is written in a form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text(String);
+
+/// Values that are written as they are shown.
+macro_rules! texts {
+    ($($from:ty)*) => {
+        $(impl From<$from> for Text {
+            fn from(value: $from) -> Self {
+                Self(value.to_string())
+            }
+        })*
+    };
+}
+
+texts! { &str bool i32 i64 u32 }
+
 /// What goes with a call, in order. Absent values are left out: to Stripe an empty one means "clear it".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Form(Vec<(String, String)>);
@@ -15,14 +32,14 @@ impl Form {
 
     /// With a value, whose name may have brackets: `line_items[0][price]`.
     #[must_use]
-    pub fn with(mut self, name: impl Into<String>, value: impl ToString) -> Self {
-        self.0.push((name.into(), value.to_string()));
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<Text>) -> Self {
+        self.0.push((name.into(), value.into().0));
         self
     }
 
     /// With a value if there is one.
     #[must_use]
-    pub fn with_some(self, name: &str, value: Option<impl ToString>) -> Self {
+    pub fn with_some(self, name: &str, value: Option<impl Into<Text>>) -> Self {
         match value {
             Some(value) => self.with(name, value),
             None => self,
@@ -35,7 +52,10 @@ impl Form {
         if values.is_empty() {
             return self.with(name, "");
         }
-        values.iter().enumerate().fold(self, |form, (n, value)| form.with(format!("{name}[{n}]"), value.to_string()))
+        values
+            .iter()
+            .enumerate()
+            .fold(self, |form, (n, value)| form.with(format!("{name}[{n}]"), value.to_string().as_str()))
     }
 
     /// With pairs below a name, as `metadata`.

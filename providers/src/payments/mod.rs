@@ -23,7 +23,7 @@ mod words;
 
 pub use calls::{Calls, ChangePrice, MOST_EVENT_KINDS, Page, Proration, WhichEvents};
 pub use event::Event;
-pub use form::Form;
+pub use form::{Form, Text};
 pub use gateway::{Gateway, Method, Refusal, Reply, Request};
 pub use invoice::{Invoice, Preview, PreviewLine};
 pub use mock::{Mock, is_mock};

@@ -87,7 +87,7 @@ impl Stripe {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| failure(request, &error))? {
             if body.len() + chunk.len() > MOST_BYTES {
-                return Err(unanswered(request, format!("answered with over {MOST_BYTES} bytes")));
+                return Err(unanswered(request, &format!("answered with over {MOST_BYTES} bytes")));
             }
             body.extend_from_slice(&chunk);
         }
@@ -101,7 +101,7 @@ fn failure(request: &Request, error: &reqwest::Error) -> ProviderError {
         let message = format!("{}: Stripe cannot be reached; check the network and STRIPE_BASE_URL", request.words());
         return ProviderError::Transient { service: NAME, message, retry_after: None };
     }
-    unanswered(request, if error.is_timeout() { "no answer in time" } else { "the connection broke off" }.to_owned())
+    unanswered(request, if error.is_timeout() { "no answer in time" } else { "the connection broke off" })
 }
 
 impl Provider for Stripe {
