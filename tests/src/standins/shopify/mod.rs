@@ -87,7 +87,7 @@ impl Shopify {
 
     /// How often it answered `THROTTLED`.
     #[must_use]
-    pub fn n_throttled(&self) -> usize {
+    pub fn n_too_dear(&self) -> usize {
         lock(&self.shop.state).n_too_dear
     }
 

@@ -29,7 +29,7 @@ async fn processes_share_what_is_left_of_the_points_and_are_never_throttled() {
     for done in join_all(tills.iter().map(|till| till.carry_out("1", Action::Publish, &cup))).await {
         assert!(done.published, "{done:?}");
     }
-    assert_eq!(shop.n_throttled(), 0);
+    assert_eq!(shop.n_too_dear(), 0);
     assert!(before.elapsed() > Duration::from_millis(500), "they had to wait: {:?}", before.elapsed());
 }
 
@@ -56,5 +56,5 @@ async fn a_query_that_does_not_fit_for_long_is_not_sent_by_any_process() {
     assert!(wait.unwrap() > Duration::from_secs(2));
     let n_asked = shop.faults().n_requests();
     assert!(held(&tills[1]).await.is_some(), "the other process knows it, too");
-    assert_eq!((shop.faults().n_requests(), shop.n_throttled()), (n_asked, 0), "nothing was sent");
+    assert_eq!((shop.faults().n_requests(), shop.n_too_dear()), (n_asked, 0), "nothing was sent");
 }
