@@ -312,7 +312,7 @@ mod tests {
             failed(error.into(), &context, store, "L-1-OAK").await
         };
         let (hour, wait) = (Duration::from_secs(3600), Duration::from_secs(7));
-        for (age, retry_after, after) in [(0, Some(wait), wait), (hour * 23, None, THROTTLED)] {
+        for (age, retry_after, after) in [(Duration::ZERO, Some(wait), wait), (hour * 23, None, THROTTLED)] {
             match what_follows(age, retry_after).await {
                 JobError::Snooze { code: "rate_limited", after: found, .. } => assert_eq!(found, after),
                 other => panic!("{other:?}"),
