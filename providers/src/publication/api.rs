@@ -70,6 +70,9 @@ pub trait StoreApi: Send + Sync {
     /// taken as it is.
     fn rewrites(&self, field: &str) -> bool;
 
+    /// Fields besides prices of which the shop has none at a product with variants, but only at each of these.
+    fn of_variants(&self) -> &'static [&'static str];
+
     /// Finds the product: by the id in `listing` if there is one, otherwise by its SKU, by the shop's rules and by ours, hidden and trashed
     /// ones too.
     async fn find(&self, key: Key<'_>, listing: &Listing) -> Result<Found, ProviderError>;

@@ -13,7 +13,7 @@ use super::{
     error::PublishError,
     fault::{Fault, Wrong},
     fields::{Change, Fields, changes, hash},
-    listing::{ALL, Creating, Desk, Listing, Written},
+    listing::{ALL, Creating, Desk, Listing, MADE, Written},
     patch::{Field, Patch, Status},
     turns::{claim, not_superseded, priced, with_variants},
 };
@@ -50,8 +50,27 @@ async fn publish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> R
         None if order.keep_edits || desk.listing.is_superseded(ALL, order.job) => {
             return Ok(nothing(PublicationStatus::Unchanged));
         }
-        None => (create(api, order, (&said, &patch), &wanted, desk).await?, Fields::new()),
+        None => {
+            // A later job that has yet to come to its end may have set what it cannot be made without.
+            let whole = Patch {
+                title: patch.title.clone().or(&order.patch.title),
+                price: patch.price.clone().or(&order.patch.price),
+                ..patch.clone()
+            };
+            (create(api, order, (&said, &whole), &wanted, desk).await?, Fields::new())
+        }
     };
+    if seen.fields.get("variants").is_some_and(|variants| !variants.is_null())
+        && desk.listing.is_superseded("variants", order.job)
+    {
+        // What a later job says of variants goes before what this one says of all of them; of prices `with_variants` knows more.
+        let is_of_variants = |name: &String| api.of_variants().contains(&name.as_str());
+        wanted.retain(|field, _| !is_of_variants(field));
+        let without =
+            |patch: &Patch| patch.only(&patch.names().into_iter().filter(|name| !is_of_variants(name)).collect());
+        (said, patch) = (without(&said), without(&patch));
+        desk.listing.missing.retain(|name| !is_of_variants(name));
+    }
     if order.keep_edits {
         wanted.retain(|field, _| !is_edited(field, &seen, desk));
         let names = wanted.keys().cloned().collect();
@@ -149,7 +168,7 @@ async fn dry_run(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> R
 
 async fn unpublish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Result<Publication, PublishError> {
     let seen = find(api, order, desk).await?;
-    let is_superseded = desk.listing.is_superseded("status", order.job);
+    let is_superseded = ["status", MADE].iter().any(|name| desk.listing.is_superseded(name, order.job));
     if !is_superseded {
         // Also of a product that an earlier job has yet to make or to show.
         desk.listing.by.insert("status".to_owned(), order.job.to_owned());
@@ -303,6 +322,7 @@ pub(super) fn begin(within_ms: u64, order: Order<'_>, patch: &Patch, wanted: &Fi
     desk.listing.creating = Some(Creating { job: order.job.to_owned(), until_ms });
     desk.listing.own_prices.clear();
     desk.listing.missing = wanted.keys().filter(|name| *name != "status").cloned().collect();
+    desk.listing.by.insert(MADE.to_owned(), order.job.to_owned());
     let is_active = patch.status.set().copied().unwrap_or_default() == Status::Active;
     desk.listing.to_show = is_active && !desk.listing.is_superseded("status", order.job);
 }

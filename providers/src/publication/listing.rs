@@ -17,6 +17,8 @@ use crate::content::Price;
 
 /// In [`Listing::by`]: the job that deleted the product, which no earlier one may undo.
 pub(super) const ALL: &str = "*";
+/// In [`Listing::by`]: the job that made the product. What an earlier one hides is not that product.
+pub(super) const MADE: &str = "+";
 /// Of a value that is kept whole, in bytes of JSON; of a longer one only its hash is.
 const MOST_KEPT: usize = 1_024;
 
@@ -36,7 +38,8 @@ pub struct Listing {
     pub missing: BTreeSet<String>,
     /// What was written last, by field.
     pub written: BTreeMap<String, Written>,
-    /// The newest job that set a field, by field, also by `variants.SKU.FIELD`; `*` for one that deleted the product.
+    /// The newest job that set a field, by field, also by `variants.SKU.FIELD`; `*` for one that deleted the product, `+` for the one that
+    /// made it.
     pub by: BTreeMap<String, String>,
     /// The product's price and sale price as the newest job said them, by field: variants that come later cost that.
     pub prices: BTreeMap<String, Price>,

@@ -65,6 +65,10 @@ impl StoreApi for NoShop {
         false
     }
 
+    fn of_variants(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     async fn find(&self, key: Key<'_>, _listing: &Listing) -> Result<Found, ProviderError> {
         Ok(self.seen(key).map_or(Found::Nothing, |seen| Found::Product(Box::new(seen))))
     }

@@ -45,6 +45,15 @@ impl<T> Field<T> {
         }
     }
 
+    /// The other one, where this one stays as it is.
+    #[must_use]
+    pub fn or(self, other: &Self) -> Self
+    where
+        T: Clone,
+    {
+        if self.is_kept() { other.clone() } else { self }
+    }
+
     /// `None` when it stays, `Some(None)` when it is emptied.
     #[must_use]
     pub fn change(&self) -> Option<Option<&T>> {

@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::watch,
     task::{JoinHandle, JoinSet},
 };
 use tower::ServiceExt;
@@ -61,6 +62,8 @@ pub enum Fault {
     },
     /// Read, not carried out, never answered.
     Hang,
+    /// Carried out, never answered.
+    HangAfter,
     /// Carried out; half of the answer's body arrives, then the connection closes.
     HalfBody,
     /// The connection closes before the request's body is read; nothing is carried out.
@@ -134,6 +137,7 @@ struct State {
     last: VecDeque<Seen>,
     n_under_way: usize,
     most_at_once: usize,
+    n_hanging: watch::Sender<usize>,
 }
 
 /// A request that is under way.
@@ -192,6 +196,28 @@ impl Faults {
             Some(0) => {}
             Some(_) => state.next.push_back(order),
         }
+    }
+
+    /// Waits until a request hangs, as told; those that did so before this call do not count.
+    pub fn hangs(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut n_hanging = self.state().n_hanging.subscribe();
+        async move {
+            if n_hanging.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// How many requests hang or hung, as told.
+    #[must_use]
+    pub fn n_hanging(&self) -> usize {
+        *self.state().n_hanging.borrow()
+    }
+
+    /// A request was read, and carried out if it is to be; nobody will hear of it.
+    async fn hang(&self) -> ! {
+        self.state().n_hanging.send_modify(|n| *n += 1);
+        std::future::pending().await
     }
 
     /// Everything is answered well from now on. What hangs already goes on hanging.
@@ -370,7 +396,7 @@ async fn answer(request: Request<Body>, routes: Router, faults: &Faults) -> io::
     if matches!(fault, Some(Fault::Status { .. } | Fault::Hang)) {
         // A client that is still sending would take the answer for a reset.
         let _ = to_bytes(request.into_body(), MOST_BODY_BYTES).await;
-        let Some(Fault::Status { status, headers, body }) = fault else { return std::future::pending().await };
+        let Some(Fault::Status { status, headers, body }) = fault else { faults.hang().await };
         let response = told(status, &headers, body);
         faults.note(number, &response, true);
         return Ok(response);
@@ -381,6 +407,7 @@ async fn answer(request: Request<Body>, routes: Router, faults: &Faults) -> io::
     };
     let response = match &fault {
         Some(Fault::DropAfter) => return Err(dropped()),
+        Some(Fault::HangAfter) => faults.hang().await,
         Some(Fault::Delay { ms }) => {
             tokio::time::sleep(Duration::from_millis(*ms)).await;
             response
@@ -461,7 +488,7 @@ fn order(body: &[u8]) -> Result<Option<Order>, String> {
         return Ok(None);
     }
     let order: Order = serde_json::from_value(value).map_err(|error| {
-        let known = "status, delay, hang, half_body, drop_before, drop_after, wrong_type, none";
+        let known = "status, delay, hang, hang_after, half_body, drop_before, drop_after, wrong_type, none";
         format!("no fault: {error}; the field `fault` is one of {known}")
     })?;
     match order.fault {

@@ -1,8 +1,9 @@
 //! Stand-ins of the vendors: small servers on free ports that answer as the real ones are documented to, faults included.
 //!
-//! One file a vendor; `fault.rs` has what all share. Each checks what it is sent, remembers what it carried out, and ends when it
+//! One file a vendor; `fault.rs` has what all share, `any_shop.rs` what tests ask of whichever shop. Each checks what it is sent, remembers what it carried out, and ends when it
 //! is dropped. `tests/src/bin/standins.rs` starts them all for a person.
 
+pub mod any_shop;
 pub mod fal;
 pub mod fault;
 pub mod heartbeat;

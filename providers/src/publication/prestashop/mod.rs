@@ -66,6 +66,10 @@ impl StoreApi for Presta<'_> {
         field.ends_with("description_html") || field == "seo.slug"
     }
 
+    fn of_variants(&self) -> &'static [&'static str] {
+        &["stock"]
+    }
+
     async fn find(&self, key: Key<'_>, listing: &Listing) -> Result<Found, ProviderError> {
         self.look_up(key, listing).await
     }

@@ -66,6 +66,7 @@ impl Presta<'_> {
             let row = fields(product, wanted, self.webservice.settings().await?.grams());
             let is = match wanted.row.take() {
                 Some(is) => {
+                    self.reduce_before(product, wanted.variant, &is, &row).await?;
                     if !row.children.is_empty() {
                         self.webservice.change("combinations", is.id, &row, "variants").await?;
                     }
@@ -131,6 +132,26 @@ impl Presta<'_> {
             desk.save().await?;
         }
         Ok(())
+    }
+
+    /// The reduction of a variant whose price falls goes first, as the product's does: in between it is dearer, and never cheaper.
+    async fn reduce_before(
+        &self,
+        product: &mut Product,
+        variant: &Variant,
+        is: &Combination,
+        row: &Node,
+    ) -> Result<(), PublishError> {
+        let price = row.child("price").map(|price| money::read(&price.text)).filter(|price| *price < is.price);
+        let (Some(price), Some(sale)) = (price, variant.sale_price.change()) else { return Ok(()) };
+        if !product.reductions.iter().any(|reduction| [0, is.id].contains(&reduction.variant)) {
+            return Ok(());
+        }
+        let sale = sale.and_then(|sale| money::normal(&sale.amount));
+        product.variants.push(Combination { price, ..is.clone() });
+        let done = self.reduce(product, is.id, sale, "variants").await;
+        product.variants.pop();
+        done
     }
 
     /// A new variant's SKU is nobody else's in the shop.

@@ -157,14 +157,6 @@ impl Presta<'_> {
             .map_err(|error| PublishError::Notes(format!("what was read of the product is lost: {error}")))?;
         let settings = self.webservice.settings().await?;
         self.write_own(&mut product, patch, settings, desk).await?;
-        match patch.sale_price.change() {
-            Some(Some(sale)) => {
-                let sale = money::normal(&sale.amount).unwrap_or_default();
-                self.reduce(&mut product, 0, Some(sale), "sale_price").await?;
-            }
-            Some(None) => self.reduce(&mut product, 0, None, "sale_price").await?,
-            None => {}
-        }
         if let Some(pictures) = patch.images.change() {
             self.write_pictures(&mut product, pictures.map(Vec::as_slice).unwrap_or_default(), desk).await?;
         }
@@ -237,20 +229,42 @@ impl Presta<'_> {
                 pending.note(desk).await?;
             }
         }
-        if !row.children.is_empty() {
-            self.webservice.change("products", product.id, &row, "product").await?;
-        }
+        let before = product.price;
         if let Some(price) = row.child("price") {
             product.price = money::read(&price.text);
         }
         if let Some(weight) = row.child("weight") {
             product.weight = money::read(&weight.text);
         }
-        if let Some(kept) = pending.prices.take() {
-            self.restore(product, &kept).await?;
-            pending.note(desk).await?;
+        // What follows the price is kept as a difference to it. Between the two calls customers see the old one with the new other: that is
+        // to be dearer, and never cheaper, than both.
+        let falls = product.price < before;
+        if falls {
+            self.follow(product, pending.prices.as_ref(), patch).await?;
         }
-        Ok(())
+        if !row.children.is_empty() {
+            self.webservice.change("products", product.id, &row, "product").await?;
+        }
+        if !falls {
+            self.follow(product, pending.prices.as_ref(), patch).await?;
+        }
+        pending.prices = None;
+        pending.note(desk).await
+    }
+
+    /// What is kept as a difference to the product's own price and weight: what is to be as before, and the reduced price that is ordered.
+    async fn follow(&self, product: &mut Product, kept: Option<&Kept>, patch: &Patch) -> Result<(), PublishError> {
+        if let Some(kept) = kept {
+            let reduced = kept.reduced.filter(|_| patch.sale_price.is_kept());
+            self.restore(product, &Kept { reduced, ..kept.clone() }).await?;
+        }
+        match patch.sale_price.change() {
+            Some(sale) => {
+                let sale = sale.map(|sale| money::normal(&sale.amount).unwrap_or_default());
+                self.reduce(product, 0, sale, "sale_price").await
+            }
+            None => Ok(()),
+        }
     }
 
     /// All categories that the product is to be in, never none: the one that all are in stays, or is what is left.
@@ -321,7 +335,9 @@ impl Presta<'_> {
         match stock {
             None => sent = sent.with(Node::value("out_of_stock", 1)),
             // It was not counted; now it is, and what the shop does at 0 is what it does with all others.
-            Some(stock) if row.always && stock <= 0 => sent = sent.with(Node::value("out_of_stock", 2)),
+            Some(stock) if row.always && (stock <= 0 || row.shown().is_none()) => {
+                sent = sent.with(Node::value("out_of_stock", 2));
+            }
             Some(_) => {}
         }
         self.webservice.change("stock_availables", row.id, &sent, field).await

@@ -149,6 +149,10 @@ impl StoreApi for ShopifyStore<'_> {
         field.ends_with("description_html")
     }
 
+    fn of_variants(&self) -> &'static [&'static str] {
+        &["stock", "gtin", "weight_g"]
+    }
+
     async fn find(&self, key: Key<'_>, listing: &Listing) -> Result<Found, ProviderError> {
         find::find(&self.client, key, listing, &self.languages(listing)).await
     }

@@ -89,6 +89,10 @@ impl StoreApi for WooCommerce<'_> {
         matches!(field, "description_html" | "short_description_html" | "seo.slug" | "categories" | "tags" | "brand")
     }
 
+    fn of_variants(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     async fn find(&self, key: Key<'_>, listing: &Listing) -> Result<Found, ProviderError> {
         self.client.find(key, listing).await
     }

@@ -279,6 +279,8 @@ impl State {
             });
             Some((format!("{}{}", row.text("reference"), if row.text("default_on") == "1" { "*" } else { "" }), shown))
         });
+        let own_stock = self.stock(id, 0, 1).and_then(|id| self.row("stock_availables", id));
+        let sold_without_stock = own_stock.is_some_and(|row| row.text("out_of_stock") == "1");
         let nothing = Pictures::default();
         let pictures = self.pictures.get(&id).unwrap_or(&nothing);
         let mut rows: Vec<&Picture> = pictures.rows.iter().collect();
@@ -292,6 +294,7 @@ impl State {
             "visible": row.text("active") == "1" && row.text("state") == "1",
             "for_sale": row.text("available_for_order") == "1" && row.text("show_price") == "1",
             "price": number(row.text("price")), "reduction": reduction(0), "stock": stock(0), "weight": number(row.text("weight")),
+            "sold_without_stock": sold_without_stock,
             "name": self.text(row, "name"), "description": self.text(row, "description"),
             "description_short": self.text(row, "description_short"), "meta_title": self.text(row, "meta_title"),
             "meta_description": self.text(row, "meta_description"), "link_rewrite": self.text(row, "link_rewrite"),

@@ -2,6 +2,7 @@
 
 mod in_flight;
 mod prestashop;
+mod sequences;
 mod shopify;
 mod woocommerce;
 
@@ -89,8 +90,15 @@ impl Till {
         self.now_ms.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
+    /// What keeps it.
+    pub(crate) fn notes(&self) -> &dyn Notes {
+        &self.memory
+    }
+
     /// The store's interface, as one attempt has it.
-    pub(crate) fn api<'a>(&'a self, policy: Policy<'a>) -> Box<dyn StoreApi + 'a> {
+    fn api(&self) -> Box<dyn StoreApi + '_> {
+        let policy =
+            Policy { allow_fallback: false, last_attempt: false, tenant: "default", time: Duration::from_secs(60) };
         self.providers.publication.open(&self.store, policy).unwrap()
     }
 
@@ -102,21 +110,28 @@ impl Till {
         patch: &Patch,
         force: bool,
     ) -> Result<Publication, PublishError> {
-        let policy =
-            Policy { allow_fallback: false, last_attempt: false, tenant: "default", time: Duration::from_secs(60) };
-        let api = self.providers.publication.open(&self.store, policy)?;
+        self.run_noting(&self.memory, job, action, patch, force).await
+    }
+
+    /// The same with what is remembered kept by `notes`.
+    pub(crate) async fn run_noting(
+        &self,
+        notes: &dyn Notes,
+        job: &str,
+        action: Action,
+        patch: &Patch,
+        force: bool,
+    ) -> Result<Publication, PublishError> {
         let key = Key { sku: &self.sku, product_id: "p-12" };
         let now_ms = self.now_ms.load(Ordering::Relaxed);
         let order = Order { job, key, action, patch, force, keep_edits: false, now_ms };
-        let mut desk = Desk::new(self.listing(), &self.memory);
-        carry_out(&*api, order, &mut desk).await
+        let mut desk = Desk::new(self.listing(), notes);
+        carry_out(&*self.api(), order, &mut desk).await
     }
 
     /// Whether the store's credentials are good.
     pub(crate) async fn test(&self) -> Result<(), ProviderError> {
-        let policy =
-            Policy { allow_fallback: false, last_attempt: false, tenant: "default", time: Duration::from_secs(60) };
-        self.providers.publication.open(&self.store, policy)?.test().await
+        self.api().test().await
     }
 
     /// Runs the job until it is done or refused, as the queue would; waits pass at once.

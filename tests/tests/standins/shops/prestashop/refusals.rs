@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use providers::{
-    Policy, ProviderError,
+    ProviderError,
     publication::{Action, Field, Patch, PublishError, Texts},
 };
 use serde_json::json;
@@ -76,21 +76,17 @@ async fn what_is_needed_to_make_a_product_is_asked_for() {
     assert!(error.contains("title: is needed") && error.contains("price: is needed"), "{error}");
 }
 
-fn policy() -> Policy<'static> {
-    Policy { allow_fallback: false, last_attempt: false, tenant: "default", time: Duration::from_secs(60) }
-}
-
 #[tokio::test]
 async fn a_test_names_the_rights_that_are_missing_and_changes_nothing() {
     let shop = shop().await;
     let till = till(&shop);
-    till.api(policy()).test().await.unwrap();
+    till.test().await.unwrap();
     for (resource, method) in
         [("products", "delete"), ("images", "*"), ("combinations", "post"), ("combinations", "delete")]
     {
         shop.deny(resource, method);
     }
-    let error = till.api(policy()).test().await.unwrap_err();
+    let error = till.test().await.unwrap_err();
     assert!(matches!(error, ProviderError::Misconfigured { .. }));
     let rights = "products (delete), images (get, post, delete), combinations (post, delete)";
     assert!(error.to_string().contains(rights), "{error}");

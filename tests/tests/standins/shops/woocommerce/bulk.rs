@@ -83,6 +83,35 @@ async fn a_thousand_simple_products_take_thirty_calls() {
     assert_eq!(shop.all(), products);
 }
 
+/// What the calls of 100 are good for: prints calls and time of both ways. Both leave the same behind.
+#[tokio::test]
+#[ignore = "measures for two minutes"]
+async fn a_thousand_products_in_calls_of_a_hundred_beside_one_after_the_other() {
+    let (orders, memories) = many(1_000);
+    let mut left = Vec::new();
+    for is_bulk in [true, false] {
+        let (shop, till) = start().await;
+        shop.set(|settings| settings.slow_ms = 20);
+        let began = Instant::now();
+        if is_bulk {
+            let outcomes = run(&till, "1", 1_000_000, &orders, &memories).await;
+            assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+        } else {
+            for (sku, patch) in &orders {
+                super::till(&shop, sku).publish("1", patch).await;
+            }
+        }
+        let way = if is_bulk { "in calls of 100" } else { "one after the other" };
+        println!("1,000 products {way}: {} calls of 20 ms, {:.1?}", shop.faults().n_requests(), began.elapsed());
+        let of = |product: serde_json::Value| {
+            ["sku", "name", "regular_price", "stock_quantity", "status", "description"]
+                .map(|name| product[name].clone())
+        };
+        left.push(shop.all().into_iter().map(of).collect::<Vec<_>>());
+    }
+    assert!(left[0].len() == 1_000 && left[0] == left[1]);
+}
+
 /// W43: each item has its own outcome; what is not simple, or not new, goes alone.
 #[tokio::test]
 async fn each_of_many_has_its_own_outcome() {
