@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use fleet::{Admission, Begun, Call, Clock, Fleet, Mode, Permit, Reported, Reserved};
 use futures::future::{self, BoxFuture, FutureExt};
-use services::{Limit, Limits, Name, Secrets};
+use services::{Config, Limit, Limits, Name, Secrets};
 use tokio::{sync::OwnedMutexGuard, time::Instant};
 
 use crate::{
@@ -46,6 +46,13 @@ pub struct AllServices {
     pub spending_cap: Option<u64>,
     /// What no error may show.
     pub secrets: Secrets,
+}
+
+impl AllServices {
+    /// As the variables say, shared through `fleet`.
+    pub(crate) fn configured(config: &Config, fleet: &Fleet) -> Self {
+        Self { fleet: fleet.clone(), spending_cap: config.pace.spending_cap, secrets: config.secrets.clone() }
+    }
 }
 
 /// What every provider tells of itself.

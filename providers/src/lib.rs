@@ -22,6 +22,8 @@ pub use chain::{AllServices, Answer, Ask, Policy, Provider, Service, Turn, Usage
 pub use error::{Hold, ProviderError};
 pub use probe::probe;
 
+use std::sync::Arc;
+
 use async_recursion::async_recursion as boxed;
 use fleet::Fleet;
 use services::{Config, Limit, Links, Name, Ring};
@@ -41,6 +43,8 @@ pub struct Providers {
     pub scraping: Service<dyn scraping::Scraper>,
     /// Whether models read the pages in which nothing else finds a price.
     pub scrape_ai: bool,
+    /// Subscriptions.
+    pub payments: payments::Payments,
     /// Notifications.
     pub email: Service<dyn email::Mailer>,
     /// Products to shops.
@@ -59,11 +63,7 @@ impl Providers {
     /// # Errors
     /// [`ProviderError::Misconfigured`] when a client cannot be built from the configuration.
     pub fn from_config(config: &Config, fleet: &Fleet) -> Result<Self, ProviderError> {
-        let shared = AllServices {
-            fleet: fleet.clone(),
-            spending_cap: config.pace.spending_cap,
-            secrets: config.secrets.clone(),
-        };
+        let shared = AllServices::configured(config, fleet);
         Ok(Self {
             fleet: fleet.clone(),
             heal_per_min: config.pace.heal_per_min,
@@ -71,12 +71,26 @@ impl Providers {
             image: image::service(config)?.sharing(&shared, config.pace.limits(Name::Images)),
             scraping: scraping::service(config)?.sharing(&shared, config.pace.limits(Name::Scraping)),
             scrape_ai: config.value(Name::Scraping, "SCRAPE_AI").and_then(services::truth).unwrap_or(false),
+            payments: payments::Payments::from_config(config, &shared, Arc::new(payments::Memory::default()))?,
             email: email::service(config)?.sharing(&shared, email::limits(config)),
             publication: publication::Shops::from_config(config, &shared)?,
             rates: rates::RatesFile::configured(config)?,
             links: config.links.clone(),
             ring: config.ring.clone(),
         })
+    }
+
+    /// The same, whose mock of Stripe keeps what it knows on this shelf, which other processes share.
+    ///
+    /// # Errors
+    /// As [`Self::from_config`].
+    pub fn with_mock_payments_on(
+        self,
+        shelf: Arc<dyn payments::Shelf>,
+        config: &Config,
+    ) -> Result<Self, ProviderError> {
+        let shared = AllServices::configured(config, &self.fleet);
+        Ok(Self { payments: payments::Payments::from_config(config, &shared, shelf)?, ..self })
     }
 
     /// Whether the real providers of a service are to answer now.
@@ -86,6 +100,7 @@ impl Providers {
             Name::Ai => self.content.is_real(),
             Name::Images => self.image.is_real(),
             Name::Scraping => self.scraping.is_real(),
+            Name::Payments => self.payments.is_real(),
             Name::Email => self.email.is_real(),
             Name::Publication => self.publication.is_real(),
             _ => false,

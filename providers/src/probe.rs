@@ -12,7 +12,7 @@ use services::{Config, Name, OpenAi};
 use crate::{
     content, email,
     error::{Hold, ProviderError},
-    http,
+    http, payments,
     publication::Shops,
 };
 
@@ -32,6 +32,7 @@ pub async fn probe(config: &Config, service: Name, login: bool) -> Option<Result
     let result = match service {
         Name::Ai => within(TIMEOUT, openai(config.openai.as_ref()?, &content::usual_model(config))).await,
         Name::Email => within(MAIL_TIMEOUT, email::probe(config.smtp.as_ref()?, login)).await,
+        Name::Payments if config.is_configured(service) => within(TIMEOUT, payments::probe(config)).await,
         // Their own limits count what they are asked.
         Name::Publication if login => stores(config).await?,
         _ => return None,

@@ -262,6 +262,8 @@ mod tests {
         let expected = [
             "ai stays mock: OPENAI_API_KEY must begin with sk- and be one word",
             "images stays mock: FAL_KEY is not set",
+            "payments stays mock: STRIPE_API_KEY, STRIPE_WEBHOOK_SECRET, STRIPE_PRICE_ID_PRO, STRIPE_PRICE_ID_PREMIUM, \
+             STRIPE_PUBLISHABLE_KEY are not set",
             "publication stays mock: none of its accounts is set (SHOPIFY_STORE_URL, SHOPIFY_ACCESS_TOKEN, WOO_STORE_URL, \
              WOO_CONSUMER_KEY, WOO_CONSUMER_SECRET, PRESTA_STORE_URL, PRESTA_API_KEY)",
             "email stays mock: SMTP_PORT, SENDER_EMAIL are not set",

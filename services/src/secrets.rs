@@ -63,6 +63,10 @@ impl Secrets {
 /// What is secret of a value. Of an address not its beginning, which says nothing and is found in many texts: its password, and
 /// for those of monitoring also its user and path.
 fn parts(value: String) -> Vec<String> {
+    // Several of Stripe's, of which each is one.
+    if value.starts_with("whsec_") {
+        return value.split(',').map(|secret| secret.trim().to_owned()).collect();
+    }
     let Some(url) = Url::parse(&value).ok().filter(Url::has_host) else { return vec![value] };
     let mut parts: Vec<_> = url.password().map(str::to_owned).into_iter().collect();
     if matches!(url.scheme(), "http" | "https") {
@@ -107,6 +111,7 @@ mod tests {
                 "MONGO_URL" => "mongodb://anna:hush%40hush@db",
                 "MONITORING_ENDPOINT" => "https://beat.example/0123-4567",
                 "FAL_KEY" => "abc",
+                "STRIPE_WEBHOOK_SECRET" => "whsec_0123456789, whsec_9876543210",
                 _ => return None,
             };
             Some(value.to_owned())
@@ -120,6 +125,7 @@ mod tests {
         assert_eq!(redact("no primary at mongodb://anna:hush%40hush@db"), "no primary at mongodb://anna:[secret]@db");
         assert_eq!(redact("anna, hush@hush"), "anna, [secret]");
         assert_eq!(redact("https://beat.example/0123-4567 is gone"), "https://beat.example/[secret] is gone");
+        assert_eq!(redact("whsec_9876543210 and whsec_0123456789"), "[secret] and [secret]");
         assert_eq!(redact("nothing to hide"), "nothing to hide");
     }
 

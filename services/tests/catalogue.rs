@@ -144,6 +144,23 @@ fn test_keys_are_refused_in_production_and_live_keys_elsewhere() {
 }
 
 #[test]
+fn keys_of_stripe_are_of_one_mode_plans_have_prices_of_their_own_and_secrets_may_be_several() {
+    let publishable = |production, value| reason("payments", production, "STRIPE_PUBLISHABLE_KEY", value).unwrap();
+    assert!(publishable(true, "pk_test_1").contains("a test key, and STRIPE_API_KEY is a live key"));
+    assert!(
+        publishable(false, "pk_live_1").contains("is a live key, which moves money"),
+        "the secret one is live, too"
+    );
+    for good in ["whsec_a,whsec_b", " whsec_a , whsec_b\n", "whsec_a\n"] {
+        assert_eq!(reason("payments", true, "STRIPE_WEBHOOK_SECRET", good), None, "{good:?}");
+    }
+    for bad in ["whsec_a whsec_b", "whsec_a,", "whsec_a,wh_b", "whsec_"] {
+        assert!(reason("payments", true, "STRIPE_WEBHOOK_SECRET", bad).is_some(), "{bad}");
+    }
+    assert!(reason("payments", true, "STRIPE_PRICE_ID_PREMIUM", "price_1").unwrap().contains("each plan has its own"));
+}
+
+#[test]
 fn wrong_formats_are_found_and_never_quoted() {
     let wrong = [
         ("ai", "OPENAI_API_KEY", "pk-hushhush"),
@@ -153,6 +170,7 @@ fn wrong_formats_are_found_and_never_quoted() {
         ("payments", "STRIPE_API_KEY", "pk_live_hushhush"),
         ("payments", "STRIPE_API_KEY", "sk_live_"),
         ("payments", "STRIPE_WEBHOOK_SECRET", "hushhush"),
+        ("payments", "STRIPE_WEBHOOK_SECRET", "whsec_1,hushhush"),
         ("payments", "STRIPE_PRICE_ID_PRO", "prod_hushhush"),
         ("publication", "SHOPIFY_STORE_URL", "https://hushhush.example"),
         ("publication", "SHOPIFY_ACCESS_TOKEN", "hushhush"),

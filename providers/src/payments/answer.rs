@@ -34,7 +34,7 @@ impl Answered<'_> {
                 )),
             };
         }
-        let refusal = body.as_ref().and_then(|body| self.refusal(body));
+        let refusal = body.as_ref().and_then(|body| Refusal::read(self.status, body));
         if matches!(self.status, 401 | 403) {
             return Err(self.misconfigured(request, refusal.as_ref()));
         }
@@ -70,19 +70,6 @@ impl Answered<'_> {
             }),
             (false, None) => Err(ProviderError::Transient { service: NAME, message, retry_after }),
         }
-    }
-
-    fn refusal(&self, body: &Value) -> Option<Refusal> {
-        let error = body["error"].as_object()?;
-        let text = |name: &str| error.get(name).and_then(Value::as_str).map(str::to_owned);
-        Some(Refusal {
-            status: self.status,
-            kind: text("type").unwrap_or_default(),
-            code: text("code"),
-            decline_code: text("decline_code"),
-            param: text("param"),
-            message: text("message").unwrap_or_default().trim_end_matches('.').to_owned(),
-        })
     }
 
     /// A failure after the call was begun is stored, and answered to every try with the same key.

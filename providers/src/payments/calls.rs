@@ -409,3 +409,6 @@ fn read<T>(what: &str, object: &Value, reader: impl Fn(&Value) -> Option<T>) -> 
         ProviderError::Transient { service: NAME, message, retry_after: None }
     })
 }
+
+#[cfg(test)]
+mod tests;

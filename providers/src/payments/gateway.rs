@@ -102,6 +102,20 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// What Stripe's error says; `None` when it is none of its.
+    pub(super) fn read(status: u16, body: &Value) -> Option<Self> {
+        let error = body["error"].as_object()?;
+        let text = |name: &str| error.get(name).and_then(Value::as_str).map(str::to_owned);
+        Some(Self {
+            status,
+            kind: text("type").unwrap_or_default(),
+            code: text("code"),
+            decline_code: text("decline_code"),
+            param: text("param"),
+            message: text("message").unwrap_or_default().trim_end_matches('.').to_owned(),
+        })
+    }
+
     /// Whether the object that the path names does not exist, or no longer.
     #[must_use]
     pub fn is_missing(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Subscriptions, by Stripe.
 //!
 //! Order, lowest first: `money`, `form`, `read`, `words`, `subscription`, `invoice`, `session`, `event`, `gateway`, `answer`, `stripe`,
-//! `calls`, `webhook`.
+//! `calls`, `simulation`, `shelf`, `mock`, `webhook`, `service`.
 
 mod answer;
 mod calls;
@@ -9,9 +9,13 @@ mod event;
 mod form;
 mod gateway;
 mod invoice;
+mod mock;
 mod money;
 mod read;
+mod service;
 mod session;
+mod shelf;
+pub mod simulation;
 mod stripe;
 mod subscription;
 pub mod webhook;
@@ -22,8 +26,12 @@ pub use event::Event;
 pub use form::Form;
 pub use gateway::{Gateway, Method, Refusal, Reply, Request};
 pub use invoice::{Invoice, Preview, PreviewLine};
+pub use mock::{Mock, is_mock};
 pub use money::Money;
+pub(crate) use service::probe;
+pub use service::{Payments, PlanPrices};
 pub use session::{NewCustomer, NewSession, PortalSession, Session, Trial, WithoutCard};
+pub use shelf::{Memory, Shelf};
 pub use stripe::{API_VERSION, Stripe};
 pub use subscription::{Customer, Price, Subscription};
 pub use words::{InvoiceStatus, PauseReason, SessionStatus, Status};

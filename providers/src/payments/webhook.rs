@@ -117,3 +117,162 @@ fn lower_hex(text: &str) -> Option<[u8; 32]> {
     let is_lower = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     (text.len() == SIGNATURE_LETTERS && is_lower).then(|| hex::decode(text).ok()?.try_into().ok()).flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW_S: u64 = 1_790_000_000;
+    const BODY: &str = r#"{"id":"evt_1","object":"event","type":"invoice.paid","created":1790000000,"livemode":false,"data":{"object":{"id":"in_1","object":"invoice","customer":"cus_1"}}}"#;
+
+    /// What Stripe's own clients made and said: tests/vectors/stripe.
+    fn vectors() -> [Value; 2] {
+        let read = |text: &str| serde_json::from_str(text).unwrap();
+        [
+            read(include_str!("../../../tests/vectors/stripe/npm.json")),
+            read(include_str!("../../../tests/vectors/stripe/pypi.json")),
+        ]
+    }
+
+    fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+        value[name].as_str().unwrap()
+    }
+
+    fn sign(secret: &str, at: &str, body: &[u8]) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+        mac.update(&[at.as_bytes(), b".", body].concat());
+        format!("t={at},v1={}", hex::encode(mac.finalize().into_bytes()))
+    }
+
+    fn check(header: &str) -> Result<Event, BadDelivery> {
+        verify(header, BODY.as_bytes(), &secrets("whsec_a"), NOW_S)
+    }
+
+    #[test]
+    fn what_the_vendors_clients_sign_is_taken() {
+        let mut n_checked = 0;
+        for vectors in vectors() {
+            for case in vectors["signed"].as_array().unwrap() {
+                let (body, header) = (text(case, "body"), text(case, "header"));
+                let taken =
+                    verify(header, body.as_bytes(), &secrets(text(case, "secret")), case["at"].as_u64().unwrap());
+                // Its signature is good; that the body is no event comes after it.
+                assert!(matches!(taken, Err(BadDelivery::Body(_))), "{}: {body}: {taken:?}", vectors["by"]);
+                let other = verify(
+                    header,
+                    format!("{body} ").as_bytes(),
+                    &secrets(text(case, "secret")),
+                    case["at"].as_u64().unwrap(),
+                );
+                assert_eq!(other, Err(BadDelivery::Signature), "{body}");
+                n_checked += 1;
+            }
+        }
+        assert_eq!(n_checked, 12);
+    }
+
+    /// But for a time with letters behind it, where they do not agree.
+    #[test]
+    fn what_the_vendors_clients_refuse_is_refused_and_nothing_else() {
+        for vectors in vectors() {
+            let (body, secret) = (text(&vectors["signed"][0], "body"), text(&vectors["signed"][0], "secret"));
+            for case in vectors["verdicts"].as_array().unwrap() {
+                let verified =
+                    verify(text(case, "header"), body.as_bytes(), &secrets(secret), case["now"].as_u64().unwrap());
+                let taken = matches!(verified, Err(BadDelivery::Body(_)));
+                let expected = case["taken"] == true && case["what"] != "a time with letters behind";
+                assert_eq!(taken, expected, "{}: {}: {verified:?}", vectors["by"], case["what"]);
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_is_read_when_any_secret_has_signed_it() {
+        let at = NOW_S.to_string();
+        let both = secrets(" whsec_new , whsec_old\n");
+        assert_eq!(both.len(), 2);
+        for secret in ["whsec_old", "whsec_new"] {
+            let event = verify(&sign(secret, &at, BODY.as_bytes()), BODY.as_bytes(), &both, NOW_S).unwrap();
+            assert_eq!(
+                (event.id.as_str(), event.kind.as_str(), event.customer.as_deref()),
+                ("evt_1", "invoice.paid", Some("cus_1"))
+            );
+        }
+        let header = sign("whsec_a", &at, BODY.as_bytes());
+        assert_eq!(verify(&header, BODY.as_bytes(), &both, NOW_S), Err(BadDelivery::Signature));
+        assert_eq!(
+            verify(&header, BODY.as_bytes(), &[], NOW_S),
+            Err(BadDelivery::Signature),
+            "without a secret nothing is taken"
+        );
+        assert!(secrets("").is_empty() && secrets(" , \n").is_empty(), "nobody may sign with nothing");
+        let stranger = sign("whsec_x", &at, BODY.as_bytes()).replace("t=1790000000,", "");
+        assert!(
+            check(&format!("t={at},{stranger},{}", header.split_once(',').unwrap().1)).is_ok(),
+            "one of several is enough"
+        );
+    }
+
+    #[test]
+    fn five_minutes_are_let_pass_in_both_directions_and_no_more() {
+        for (at_s, told) in [
+            (NOW_S - 300, None),
+            (NOW_S + 300, None),
+            (NOW_S - 301, Some("301 s behind ours")),
+            (NOW_S + 301, Some("301 s ahead of ours")),
+            (0, Some("behind")),
+        ] {
+            let checked = check(&sign("whsec_a", &at_s.to_string(), BODY.as_bytes()));
+            match told {
+                None => assert!(checked.is_ok(), "{at_s}: {checked:?}"),
+                Some(told) => assert!(checked.unwrap_err().to_string().contains(told), "{at_s}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_must_have_its_form_whoever_signed() {
+        let good = sign("whsec_a", &NOW_S.to_string(), BODY.as_bytes());
+        let (t, v1) = good.split_once(',').unwrap();
+        for (header, told) in [
+            (String::new(), "is missing"),
+            ("nonsense".to_owned(), "of parts"),
+            (format!("{t},{t},{v1}"), "one t"),
+            (v1.to_owned(), "one t"),
+            (format!("t=,{v1}"), "a number"),
+            (format!("t=-1,{v1}"), "a number"),
+            (format!("t=+1790000000,{v1}"), "a number"),
+            (format!("t=99999999999999999999,{v1}"), "a number"),
+            (format!("{t}, {v1}"), "no v1"),
+            (format!("{t},v1="), "no v1"),
+            (format!("{t},v1={}", "z".repeat(64)), "no v1"),
+        ] {
+            let refused = check(&header);
+            assert!(
+                matches!(&refused, Err(BadDelivery::Header(what)) if what.contains(told)),
+                "{header:?}: {refused:?}"
+            );
+        }
+        // The digits that were signed count, not their value.
+        assert_eq!(check(&format!("t=0{},{v1}", NOW_S)), Err(BadDelivery::Signature));
+    }
+
+    #[test]
+    fn bodies_that_are_no_events_are_refused_though_they_are_signed() {
+        let thin = json!({ "id": "evt_1", "object": "v2.core.event", "type": "x", "created": "2026-11-01T00:00:00Z" })
+            .to_string();
+        for (body, told) in [
+            (&b"{\"a\":\"\xff\"}"[..], "UTF-8"),
+            (b"", "no JSON"),
+            (b"[]", "no event"),
+            (b"{\"object\":\"event\"}", "no event"),
+            (thin.as_bytes(), "thin event"),
+        ] {
+            let header = sign("whsec_a", &NOW_S.to_string(), body);
+            let refused = verify(&header, body, &secrets("whsec_a"), NOW_S);
+            assert!(matches!(&refused, Err(BadDelivery::Body(what)) if what.contains(told)), "{refused:?}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::{
     entry::{Accounts, Entry, Risk},
-    formats::{http_url, is_word, prefix},
+    formats::{http_url, is_word, must, prefix},
     variable::{Environment, Variable},
 };
 
@@ -11,7 +11,7 @@ pub(super) static ENTRY: Entry = Entry {
     risk: Risk::P0,
     lost: "subscriptions and payments impossible",
     switch: Some("MOCK_MODE_PAYMENTS"),
-    built: false,
+    built: true,
     requests_per_min: Some("PAYMENTS_REQUESTS_PER_MIN"),
     tokens_per_min: None,
     variables: &[
@@ -22,37 +22,61 @@ pub(super) static ENTRY: Entry = Entry {
         )
         .secret()
         .example("sk_live_hushhush"),
-        Variable::required("STRIPE_WEBHOOK_SECRET", "checks that an event is from Stripe", |value, _| {
-            prefix(value, "whsec_")
-        })
+        Variable::required(
+            "STRIPE_WEBHOOK_SECRET",
+            "checks that an event is from Stripe; several, separated by commas, while one takes the other's place",
+            webhook_secrets,
+        )
         .secret()
         .example("whsec_hushhush"),
         Variable::required("STRIPE_PRICE_ID_PRO", "the price of the plan Pro", |value, _| prefix(value, "price_"))
             .example("price_1"),
-        Variable::required("STRIPE_PRICE_ID_PREMIUM", "the price of the plan Premium", |value, _| {
-            prefix(value, "price_")
-        })
-        .example("price_2"),
+        Variable::required("STRIPE_PRICE_ID_PREMIUM", "the price of the plan Premium", premium).example("price_2"),
         Variable::required("STRIPE_PUBLISHABLE_KEY", "the key that browsers may see", publishable_key)
             .or("REACT_APP_STRIPE_PUBLISHABLE_KEY")
             .example("pk_live_1"),
-        Variable::optional("STRIPE_BASE_URL", "another end point in its place", http_url),
+        Variable::optional("STRIPE_BASE_URL", "another end point in the place of `https://api.stripe.com`", http_url),
     ],
     accounts: Accounts::None,
 };
 
+/// How secret and restricted keys begin.
+const SECRET: [&str; 2] = ["sk_", "rk_"];
+
 fn key(value: &str, environment: &Environment<'_>) -> Option<String> {
-    of_mode(value, &["sk_", "rk_"], environment)
+    of_mode(value, &SECRET, environment)
 }
 
 fn publishable_key(value: &str, environment: &Environment<'_>) -> Option<String> {
-    of_mode(value, &["pk_"], environment)
+    let fault = of_mode(value, &["pk_"], environment)?;
+    let secret = environment.get("STRIPE_API_KEY").unwrap_or_default();
+    match (mode(value, &["pk_"]), mode(&secret, &SECRET)) {
+        (Some(public), Some(secret)) if public != secret => {
+            Some(format!("is a {public} key, and STRIPE_API_KEY is a {secret} key: both must be of one mode"))
+        }
+        _ => Some(fault),
+    }
+}
+
+fn webhook_secrets(value: &str, _: &Environment<'_>) -> Option<String> {
+    let faults = value.split(',').map(|secret| prefix(secret.trim(), "whsec_"));
+    faults.flatten().next().map(|fault| format!("{fault}; several are separated by commas"))
+}
+
+fn premium(value: &str, environment: &Environment<'_>) -> Option<String> {
+    let is_both = environment.get("STRIPE_PRICE_ID_PRO").is_some_and(|pro| pro == value);
+    prefix(value, "price_").or_else(|| must(!is_both, "is the price of STRIPE_PRICE_ID_PRO too: each plan has its own"))
+}
+
+/// `live` or `test`, if the key has its form.
+fn mode<'v>(value: &'v str, kinds: &[&str]) -> Option<&'v str> {
+    let rest = kinds.iter().find_map(|kind| value.strip_prefix(kind))?;
+    let (mode, _) = rest.split_once('_').filter(|(_, id)| !id.is_empty() && is_word(id))?;
+    matches!(mode, "live" | "test").then_some(mode)
 }
 
 fn of_mode(value: &str, kinds: &[&str], environment: &Environment<'_>) -> Option<String> {
-    let rest = kinds.iter().find_map(|kind| value.strip_prefix(kind));
-    let mode = rest.and_then(|rest| rest.split_once('_')).filter(|(_, id)| !id.is_empty() && is_word(id));
-    match (mode.map(|(mode, _)| mode), environment.production) {
+    match (mode(value, kinds), environment.production) {
         (Some("live"), true) | (Some("test"), false) => None,
         (Some("test"), true) => Some("is a test key, which takes no money: production needs a live key".to_owned()),
         (Some("live"), false) => Some("is a live key, which moves money: outside production use a test key".to_owned()),

@@ -112,6 +112,8 @@ async fn start(name: &str, port: u16) -> anyhow::Result<Running> {
             let variables = vec![
                 ("STRIPE_API_KEY", key),
                 ("STRIPE_BASE_URL", url.clone()),
+                ("STRIPE_PUBLISHABLE_KEY", format!("pk_test_{KEY}")),
+                ("STRIPE_WEBHOOK_SECRET", format!("whsec_{KEY}")),
                 given("STRIPE_PRICE_ID_PRO", "price_pro"),
                 given("STRIPE_PRICE_ID_PREMIUM", "price_premium"),
             ];

@@ -1,4 +1,9 @@
-//! Stripe.
+//! Stripe: what it refuses and replays (here), what happens as time goes by (`life.rs`), what it delivers (`deliver.rs`), and our client
+//! against it (`client.rs`).
+
+mod client;
+mod deliver;
+mod life;
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -7,19 +12,19 @@ use tests::standins::{
     stripe::{Stripe, signature},
 };
 
-use crate::client;
+use crate::client as http;
 
-const KEY: &str = "sk_test_standin";
+pub(crate) const KEY: &str = "sk_test_standin";
 const CHECKOUT: &str = "mode=subscription&customer_email=a%40shop.example&client_reference_id=u1&line_items[0][price]=price_pro\
     &line_items[0][quantity]=1&subscription_data[trial_period_days]=14&subscription_data[metadata][user_id]=u1\
     &success_url=https%3A%2F%2Fapp.example%2Fok&cancel_url=https%3A%2F%2Fapp.example%2Fno";
 
 async fn stripe() -> Stripe {
-    Stripe::start(0, KEY, &["price_pro"]).await.unwrap()
+    Stripe::start(0, KEY, &["price_pro", "price_premium"]).await.unwrap()
 }
 
 fn call(stripe: &Stripe, method: Method, path: &str) -> RequestBuilder {
-    client()
+    http()
         .request(method, format!("{}/v1/{path}", stripe.url()))
         .bearer_auth(KEY)
         .header("Stripe-Version", "2026-10-28.endive")
@@ -90,9 +95,72 @@ async fn what_stripe_refuses_is_refused() {
     );
     assert_eq!(code(call(&stripe, Method::GET, "prices/price_x")).await, "resource_missing");
     assert_eq!(code(post(&stripe, "billing_portal/sessions", "k", "customer=cus_x")).await, "resource_missing");
-    let bare = client().get(format!("{}/v1/prices/price_pro", stripe.url()));
+    let bare = http().get(format!("{}/v1/prices/price_pro", stripe.url()));
     assert_eq!(answer(bare.try_clone().unwrap().bearer_auth("sk_live_other")).await.0, 401);
-    assert_eq!(code(bare.bearer_auth(KEY)).await, "version_missing");
+    assert_eq!(code(bare.try_clone().unwrap().bearer_auth(KEY)).await, "version_missing");
+    assert_eq!(code(bare.bearer_auth(KEY).header("Stripe-Version", "newest")).await, "version_invalid");
+    let parameter = async |form: &str| {
+        let refused = answer(post(&stripe, "checkout/sessions", "k", &format!("{CHECKOUT}&{form}"))).await.1;
+        refused["error"]["param"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(parameter("subscription_data[trial_perod]=1").await, "subscription_data[trial_perod]");
+    assert_eq!(parameter("payment_method_collection=never").await, "payment_method_collection");
+    assert_eq!(parameter("expires_at=5").await, "expires_at");
+    stripe.with(|simulation| simulation.withdraw_price("price_pro"));
+    let refused = answer(post(&stripe, "checkout/sessions", "k", CHECKOUT)).await.1;
+    assert!(refused["error"]["message"].as_str().unwrap().contains("inactive"), "{refused}");
+}
+
+/// What failed after it was begun is stored, and replayed for a day; what it made is there.
+#[tokio::test]
+async fn a_stored_failure_is_replayed_though_the_customer_was_made() {
+    let stripe = stripe().await;
+    stripe.with(|simulation| simulation.break_next(500));
+    for replayed in [false, true, true] {
+        let failed = post(&stripe, "customers", "k1", "email=a%40shop.example").send().await.unwrap();
+        assert_eq!((failed.status().as_u16(), failed.headers().contains_key("idempotent-replayed")), (500, replayed));
+    }
+    assert_eq!(stripe.objects("cus_").len(), 1);
+    let found = answer(call(&stripe, Method::GET, "customers?email=a%40shop.example")).await.1;
+    assert_eq!(found["data"].as_array().unwrap().len(), 1);
+    stripe.advance_days(2);
+    let again = answer(post(&stripe, "customers", "k1", "email=a%40shop.example")).await;
+    assert_eq!((again.0, stripe.objects("cus_").len()), (200, 2), "the key is forgotten after a day");
+}
+
+#[tokio::test]
+async fn lists_come_in_pages_newest_first() {
+    let stripe = stripe().await;
+    for n in 0..5 {
+        let form = format!("email=a{n}%40shop.example&metadata[tenant]=T{n}");
+        assert_eq!(answer(post(&stripe, "customers", &format!("k{n}"), &form)).await.0, 200);
+    }
+    let page = async |query: &str| {
+        let list = answer(call(&stripe, Method::GET, &format!("customers?{query}"))).await.1;
+        let emails: Vec<_> =
+            list["data"].as_array().unwrap().iter().map(|it| it["email"].as_str().unwrap()[..2].to_owned()).collect();
+        let last = list["data"].as_array().unwrap().last().map_or("", |it| it["id"].as_str().unwrap()).to_owned();
+        (emails, list["has_more"].as_bool().unwrap(), last)
+    };
+    let (first, more, last) = page("limit=3").await;
+    assert_eq!((first, more), (vec!["a4".to_owned(), "a3".to_owned(), "a2".to_owned()], true));
+    let (rest, more, _) = page(&format!("limit=3&starting_after={last}")).await;
+    assert_eq!((rest, more), (vec!["a1".to_owned(), "a0".to_owned()], false));
+    for bad in [
+        "customers?limit=101",
+        "customers?limit=0",
+        "customers?starting_after=cus_x",
+        "customers?tenant=x",
+        "events?delivery_success=maybe",
+    ] {
+        assert_eq!(answer(call(&stripe, Method::GET, bad)).await.0, 400, "{bad}");
+    }
+    let search = "customers/search?query=metadata%5B%27tenant%27%5D%3A%27t3%27";
+    let found = answer(call(&stripe, Method::GET, search)).await.1;
+    assert_eq!(
+        (found["data"][0]["metadata"]["tenant"].as_str(), found["object"].as_str()),
+        (Some("T3"), Some("search_result"))
+    );
 }
 
 /// The value was computed with Python's hmac.
