@@ -187,7 +187,7 @@ impl Store {
             async move { collection.aggregate(stages).max_time(MAX_TIME).await?.try_collect::<Vec<Document>>().await };
         let counted = run(format!("count {EVENTS}"), ANSWER_TIMEOUT, count).await?;
         let of = |state: &str| {
-            let row = counted.iter().find(|row| row.get_str("_id") == Ok(state));
+            let row = counted.iter().find(|row| row.get_str("_id").ok() == Some(state));
             row.and_then(|row| u64::try_from(row.get_i64("n").ok()?).ok()).unwrap_or_default()
         };
         Ok(EventCounts { new: of("new"), ignored: of("ignored"), refused: of("refused") })
