@@ -305,6 +305,7 @@ fn put_off(error: ProviderError) -> JobError {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what is left of the error is its words")]
 fn away(error: store::Error) -> JobError {
     JobError::Snooze { code: "away", message: error.to_string(), after: AGAIN_AFTER }
 }

@@ -94,7 +94,7 @@ mod tests {
         assert_eq!((becomes(&test, Some(false)), becomes(&live, Some(true))), ("new", "new"));
         assert_eq!((becomes(&test, Some(true)), becomes(&live, Some(false))), ("refused", "refused"));
         assert_eq!((becomes(&test, None), becomes(&live, None)), ("new", "refused"), "without a key");
-        let mock = event("invoice.paid", Some("cus_mock0123456789_1"), false);
+        let mock = event("invoice.paid", Some("cus_mock01234567891"), false);
         assert_eq!(becomes(&mock, Some(true)), "new", "the mock's, while a live key is there");
         let (_, reason) = judge(&test, Some(true));
         assert_eq!(reason.as_deref(), Some("it is a test event, and payments are in live mode"));

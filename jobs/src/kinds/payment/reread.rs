@@ -122,13 +122,13 @@ impl Work<'_> {
         Ok(Found { tenant, subscriptions, invoices })
     }
 
-    /// False when another was faster, and all is to be read again.
+    /// False when another was faster, and all is to be read again. What is the same is written, too: another one that has read something
+    /// older, and whose write is on its way, must not put it in the place of what was found to be right.
     async fn keep(&self, record: &StoredSubscription, before: Option<&StoredSubscription>) -> Result<bool, JobError> {
-        if before.is_some_and(|before| before.is_same(record)) {
-            return Ok(true);
-        }
-        let record = StoredSubscription { version: record.version + 1, updated_at: self.now(), ..record.clone() };
-        if let Some(unknown) = &record.unknown {
+        let is_same = before.is_some_and(|before| before.is_same(record));
+        let updated_at = if is_same { record.updated_at } else { self.now() };
+        let record = StoredSubscription { version: record.version + 1, updated_at, ..record.clone() };
+        if let Some(unknown) = record.unknown.as_ref().filter(|_| !is_same) {
             tracing::warn!(
                 tenant = record.tenant,
                 subscription = record.subscription,
