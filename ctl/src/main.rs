@@ -1,7 +1,7 @@
 //! `ecomctl`, the operator's command line: one file a noun, on top of the HTTP API (`client/`).
 //!
 //! Order, lowest first: `table`, `client`, `tell`, `options`, `global`, `token`, `job`, `enqueue`, `email`, `queue`, `mode`, `status`,
-//! `check_env`, `schedule`, `usage`, `keys`, `demo`, `selftest`.
+//! `check_env`, `schedule`, `usage`, `keys`, `payments`, `demo`, `selftest`.
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage.
 
@@ -15,6 +15,7 @@ mod job;
 mod keys;
 mod mode;
 mod options;
+mod payments;
 mod queue;
 mod schedule;
 mod selftest;
@@ -69,6 +70,9 @@ enum Noun {
     /// The keys of `ENCRYPTION_KEY`, under which the credentials of stores are kept: list, rotate
     #[command(subcommand)]
     Keys(keys::Verb),
+    /// What is kept of subscriptions, and what Stripe has: reconcile
+    #[command(subcommand)]
+    Payments(payments::Verb),
     /// Run the main job on a catalogue and show what came of it
     Demo(demo::Demo),
     Selftest(selftest::Selftest),
@@ -109,6 +113,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Noun::Schedule(verb) => schedule::run(&global, &verb).await,
         Noun::Usage(usage) => usage::run(&global.api()?, &usage, global.json).await,
         Noun::Keys(verb) => keys::run(&global.api()?, &verb, global.json).await,
+        Noun::Payments(verb) => payments::run(&global.api()?, &verb, global.json).await,
         Noun::Demo(demo) => demo::run(global.api()?, &demo, global.json).await,
         Noun::Selftest(selftest) => selftest::run(&selftest, global.json).await,
         Noun::SelftestWorker(worker) => selftest::run_worker(&worker).await,
@@ -184,6 +189,7 @@ mod tests {
             "schedule run prices --json",
             "keys list",
             "keys rotate --wait --json",
+            "payments reconcile --dry-run --json",
             "usage --from 2026-11-01 --to 2026-11-30 --tenant acme",
             "queue replay content 0199a1b2-0000-7000-8000-000000000001",
             "demo --catalogue c.csv --shops http://127.0.0.1:4000 --url http://127.0.0.1:8080",

@@ -15,7 +15,7 @@ use services::Name;
 use store::Store;
 use utoipa::ToSchema;
 
-use crate::kept::SoFar;
+use crate::{kept::SoFar, payments::Plans};
 
 /// The part of an attempt's time that outside services get; the rest is for storing what they answered.
 const TIME_TO_CALL: f64 = 0.9;
@@ -43,6 +43,8 @@ pub struct Context {
     pub healing: bool,
     /// The outside services.
     pub providers: Arc<Providers>,
+    /// What each plan allows.
+    pub plans: Arc<Plans>,
     /// MongoDB; `None` in tests that need none.
     pub store: Option<Store>,
     /// The queue; `None` in tests that need none.
@@ -66,6 +68,7 @@ impl Context {
             allow_fallback: J::ALLOW_FALLBACK,
             so_far: None,
             healing: false,
+            plans: Arc::new(Plans::built_in(&providers.payments.prices)),
             providers: Arc::new(providers),
             store: None,
             client: None,

@@ -1,7 +1,7 @@
 //! The job kinds, a file each, and their list.
 //!
-//! Order, lowest first: `shape`, `kept`, `handler`, `check`, `once`, `usage`, `kinds`, `republish`, `heal`, `stop`, `recurring`, `market`,
-//! `rotate`, `maintenance`.
+//! Order, lowest first: `shape`, `kept`, `payments`, `handler`, `check`, `once`, `usage`, `kinds`, `republish`, `heal`, `stop`, `recurring`,
+//! `reconcile`, `market`, `rotate`, `maintenance`.
 
 mod check;
 mod handler;
@@ -11,6 +11,8 @@ mod kinds;
 pub mod maintenance;
 pub mod market;
 mod once;
+pub mod payments;
+mod reconcile;
 pub mod recurring;
 mod republish;
 mod rotate;
@@ -26,6 +28,7 @@ pub use heal::{Healed, healable};
 pub use kept::{Kept, Maker, SoFar};
 pub use kinds::*;
 pub use once::{LookedUp, OnceError, Told};
+pub use reconcile::{Difference, Reconciled};
 pub use rotate::Rotated;
 pub use shape::{Schemas, Shape, schemas_of};
 

@@ -1,7 +1,5 @@
 //! What the system does for itself.
 
-use std::time::Duration;
-
 use api::FieldError;
 use queue::{Job, JobId, JobView, NewJob};
 use serde::{Deserialize, Serialize};
@@ -12,16 +10,12 @@ use utoipa::ToSchema;
 use crate::{
     handler::{Context, Done, Handler, JobError},
     heal::{Healed, heal, kinds_of},
-    market, recurring,
+    market,
+    reconcile::{self, Reconciled},
+    recurring,
     rotate::{Rotated, rotate_keys},
     stop::{run_elsewhere, stop_elsewhere},
 };
-
-/// What was pushed is pushed once, so a task that met an outage goes on from the last page that it wrote down.
-const AGAIN_AFTER: Duration = Duration::from_secs(5);
-
-/// A task that made room for others goes on so much later.
-const SOON: Duration = Duration::from_millis(100);
 
 /// One task of the system itself. Only operators may push it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -37,6 +31,10 @@ pub struct Maintenance {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "0199a1b2-0000-7000-8000-000000000000")]
     pub job: Option<String>,
+    /// Only tells what `payment_subscriptions` would do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(default = false)]
+    pub dry_run: bool,
 }
 
 /// What there is to do.
@@ -67,6 +65,10 @@ pub enum Task {
     PriceAlerts,
     /// Seals the credentials of stores anew that are not sealed with the newest key of `ENCRYPTION_KEY`.
     RotateKeys,
+    /// Fetches the events of the last 30 days that Stripe could not deliver: a `payment` job for each.
+    PaymentEvents,
+    /// Compares what is kept of subscriptions with Stripe: a `payment` job for each customer where that differs.
+    PaymentSubscriptions,
 }
 
 /// What was done.
@@ -80,6 +82,9 @@ pub struct MaintenanceResult {
     /// What `rotate_keys` did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotated: Option<Rotated>,
+    /// What `payment_subscriptions` found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reconciled: Option<Reconciled>,
     /// How many jobs the other tasks added, documents they deleted, rates they read, or products they compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
@@ -92,13 +97,20 @@ impl Maintenance {
     /// The job that heals the results of `service`.
     #[must_use]
     pub fn heal(service: Name) -> Self {
-        Self { task: Task::Heal, service: Some(service.as_str().to_owned()), job: None }
+        Self { task: Task::Heal, service: Some(service.as_str().to_owned()), job: None, dry_run: false }
     }
 
     /// The job that seals the credentials of stores anew.
     #[must_use]
     pub fn rotate_keys() -> NewJob {
-        let payload = Self { task: Task::RotateKeys, service: None, job: None };
+        let payload = Self { task: Task::RotateKeys, service: None, job: None, dry_run: false };
+        NewJob::new(Self::KIND, serde_json::to_string(&payload).unwrap_or_default())
+    }
+
+    /// The job that compares what is kept of subscriptions with Stripe; `dry_run`: and only tells what differs.
+    #[must_use]
+    pub fn reconcile(dry_run: bool) -> NewJob {
+        let payload = Self { task: Task::PaymentSubscriptions, service: None, job: None, dry_run };
         NewJob::new(Self::KIND, serde_json::to_string(&payload).unwrap_or_default())
     }
 
@@ -107,7 +119,8 @@ impl Maintenance {
     pub fn after_cancel(services: &Config) -> impl Fn(&JobView) -> Option<NewJob> + Send + Sync + use<> {
         let kinds = run_elsewhere(services);
         move |job| {
-            let payload = Self { task: Task::StopElsewhere, service: None, job: Some(job.id.to_string()) };
+            let payload =
+                Self { task: Task::StopElsewhere, service: None, job: Some(job.id.to_string()), dry_run: false };
             let task = || NewJob::new(Self::KIND, serde_json::to_string(&payload).unwrap_or_default());
             kinds.contains(&job.kind.as_str()).then(task)
         }
@@ -138,14 +151,17 @@ impl Handler for Maintenance {
             (Task::StopElsewhere, _) if self.stopped().is_none() => {
                 vec![FieldError::new("/job", "must be the id of a job")]
             }
+            (task, _) if self.dry_run && task != Task::PaymentSubscriptions => {
+                vec![FieldError::new("/dry_run", "is only of payment_subscriptions")]
+            }
             _ => Vec::new(),
         }
     }
 
     async fn run(self, context: &Context) -> Result<Done<MaintenanceResult>, JobError> {
         let stopped = self.stopped();
-        let Self { task, service, .. } = self;
-        let (mut note, mut rotated) = (None, None);
+        let Self { task, service, dry_run, .. } = self;
+        let (mut note, mut rotated, mut reconciled) = (None, None, None);
         let (healed, count) = match task {
             Task::StopElsewhere => match stopped {
                 Some(job) => (None, Some(stop_elsewhere(job, context).await?)),
@@ -159,6 +175,11 @@ impl Handler for Maintenance {
                 rotated = Some(rotate_keys(context).await?);
                 (None, None)
             }
+            Task::PaymentSubscriptions => {
+                reconciled = Some(reconcile::subscriptions(context, dry_run).await?);
+                (None, None)
+            }
+            Task::PaymentEvents => (None, Some(reconcile::events(context).await?)),
             Task::Heal => {
                 let healed = match service.as_deref().and_then(Name::named) {
                     Some(service) => heal(service, context).await?,
@@ -168,7 +189,7 @@ impl Handler for Maintenance {
             }
             task => (None, recur(task, context).await?),
         };
-        let result = MaintenanceResult { task, healed, rotated, count, note };
+        let result = MaintenanceResult { task, healed, rotated, reconciled, count, note };
         Ok(Done { result, provider: None, degraded_reason: None })
     }
 }
@@ -180,17 +201,22 @@ async fn recur(task: Task, context: &Context) -> Result<Option<u64>, JobError> {
     };
     let with = recurring::Task { store, client, job: context.job_id, time: context.time_for_a_task() };
     let done = match task {
-        Task::Heal | Task::Heartbeat | Task::StopElsewhere | Task::RotateKeys => return Ok(None),
+        Task::Heal
+        | Task::Heartbeat
+        | Task::StopElsewhere
+        | Task::RotateKeys
+        | Task::PaymentEvents
+        | Task::PaymentSubscriptions => return Ok(None),
         Task::Rates => return read_rates(context, store).await,
         Task::Prices => recurring::prices(with).await,
-        Task::TrialReminders => recurring::trial_reminders(with).await,
+        Task::TrialReminders => recurring::trial_reminders(with, context.providers.payments.is_real()).await,
         Task::WeeklySummary => recurring::weekly_summary(with).await,
         Task::Retention => recurring::retention(store, client.now_ms()).await,
         Task::UnusedFiles => recurring::unused_files(with).await,
         Task::UnifiedPrices => market::unified_prices(with).await,
         Task::PriceAlerts => market::price_alerts(with).await,
     };
-    done.map(Some).map_err(|error| put_off(&error))
+    done.map(Some).map_err(|error| error.put_off())
 }
 
 async fn read_rates(context: &Context, store: &Store) -> Result<Option<u64>, JobError> {
@@ -200,30 +226,12 @@ async fn read_rates(context: &Context, store: &Store) -> Result<Option<u64>, Job
     }
 }
 
-/// Neither is a fault of the task: no attempt is used.
-fn put_off(error: &recurring::Unfinished) -> JobError {
-    let (code, after) = match error {
-        recurring::Unfinished::TimeIsOver(_) => ("more_to_do", SOON),
-        recurring::Unfinished::Queue(_) | recurring::Unfinished::Store(_) => ("away", AGAIN_AFTER),
-    };
-    JobError::Snooze { code, message: error.to_string(), after }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::testing::{complaints, refused};
-
-    #[test]
-    fn a_task_whose_time_is_over_or_whose_servers_are_away_uses_no_attempt() {
-        let away = queue::Error::Unavailable("redis is away".to_owned());
-        for (error, expected) in [(recurring::Unfinished::TimeIsOver(7), "more_to_do"), (away.into(), "away")] {
-            let put_off = put_off(&error);
-            assert!(matches!(&put_off, JobError::Snooze { code, .. } if *code == expected), "{put_off:?}");
-        }
-    }
 
     #[test]
     fn a_task_that_cannot_be_done_is_refused() {
@@ -237,6 +245,7 @@ mod tests {
         for bad in [json!({ "task": "stop_elsewhere" }), json!({ "task": "stop_elsewhere", "job": "7" })] {
             assert_eq!(complaints::<Maintenance>(bad), ["/job"]);
         }
+        assert_eq!(complaints::<Maintenance>(json!({ "task": "prices", "dry_run": true })), ["/dry_run"]);
         for service in ["ai", "images", "scraping"] {
             assert!(complaints::<Maintenance>(json!({ "task": "heal", "service": service })).is_empty(), "{service}");
         }

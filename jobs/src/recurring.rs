@@ -4,22 +4,29 @@
 //! tenant and the day or week: whoever runs such a task once more sends nothing. A task writes down where it is, makes room for others
 //! when its time is over, and goes on from there.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc, Weekday};
 use futures::{StreamExt, stream};
 use providers::scraping::is_selector;
 use queue::{Client, JobId, NewJob};
 use serde_json::json;
-use store::{Cursor, Moment, Monitor, Store, TaskProgress, Tenant};
+use store::{Cursor, Moment, Monitor, Store, StoredSubscription, TaskProgress, Tenant};
 
-use crate::kinds::{
-    email::{
-        Email, PriceChange, Template, TrialEndingData, WeeklySummaryData,
-        tenant::{NotPushed, email, email_job, ms, push, push_emails, time, zone},
+use crate::{
+    handler::JobError,
+    kinds::{
+        email::{
+            Email, PriceChange, Template, TrialEndingData, WeeklySummaryData,
+            tenant::{NotPushed, email, email_job, ms, push, push_emails, time, zone},
+        },
+        image,
+        payment::trial_name,
+        scrape::alerts::price_changes,
     },
-    image,
-    scrape::alerts::price_changes,
 };
 
 /// Jobs that are pushed at a time.
@@ -33,6 +40,11 @@ const MORNING: u32 = 9;
 const WEEK: TimeDelta = TimeDelta::days(7);
 /// Results of `maintenance` jobs are kept for so long.
 const KEPT: TimeDelta = TimeDelta::days(30);
+
+/// What was pushed is pushed once, so a task that met an outage goes on from the last page that it wrote down.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// A task that made room for others goes on so much later.
+const SOON: Duration = Duration::from_millis(100);
 
 /// Why a task did not come to its end; what was pushed by then is there, and it may be repeated.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +66,17 @@ impl From<NotPushed> for Unfinished {
             NotPushed::Queue(error) => Self::Queue(error),
             NotPushed::Store(error) => Self::Store(error),
         }
+    }
+}
+
+impl Unfinished {
+    /// None of these is a fault of the task: no attempt is used.
+    pub(crate) fn put_off(&self) -> JobError {
+        let (code, after) = match self {
+            Self::TimeIsOver(_) => ("more_to_do", SOON),
+            Self::Queue(_) | Self::Store(_) => ("away", AGAIN_AFTER),
+        };
+        JobError::Snooze { code, message: self.to_string(), after }
     }
 }
 
@@ -146,30 +169,75 @@ pub async fn prices(task: Task<'_>) -> Result<u64, Unfinished> {
 }
 
 /// Pushes an `email` job for each tenant whose trial ends in three days or in one, by its own calendar and not before its morning;
-/// returns how many were added. A tenant gets one a day, however often this runs. Now is the client's.
+/// returns how many were added. A tenant gets one a day, however often this runs. Now is the client's. Of a tenant that has subscribed,
+/// the trial is the subscription's, whatever `tenants.trial_ends_at` says: `payments_are_real` tells which subscriptions count.
 ///
 /// # Errors
 /// [`Unfinished`].
-pub async fn trial_reminders(task: Task<'_>) -> Result<u64, Unfinished> {
+pub async fn trial_reminders(task: Task<'_>, payments_are_real: bool) -> Result<u64, Unfinished> {
     let mut walk = Walk::go_on(task).await?;
     let Task { store, client, .. } = task;
     let now_ms = client.now_ms();
     let now = time(now_ms);
-    let furthest = now + TimeDelta::days(5);
+    let furthest = ms(now + TimeDelta::days(5));
+    let counts = |kept: &StoredSubscription| kept.mock != payments_are_real && kept.subscription.is_some();
+    // They are few, and done again when the task goes on: each has its name.
+    let mut n_of_subscriptions =
+        if walk.after.is_none() { remind_subscribed(task, now_ms, furthest, counts).await? } else { 0 };
     loop {
-        let (tenants, next) = store.tenants(Some((now_ms, ms(furthest))), walk.after.clone(), BATCH).await?;
+        let (tenants, next) = store.tenants(Some((now_ms, furthest)), walk.after.clone(), BATCH).await?;
+        let ids: Vec<&str> = tenants.iter().map(|tenant| tenant.id.as_str()).collect();
+        let subscribed = store.subscriptions_of(&ids).await?.read;
+        let subscribed: HashSet<String> = subscribed.into_iter().filter(counts).map(|kept| kept.tenant).collect();
         let mut jobs = Vec::new();
-        for tenant in tenants {
-            let Some(reminder) = reminder(&tenant, now) else { continue };
-            let name = format!("trial reminder/{}/{}", tenant.id, reminder.day);
-            let id = client.fixed_id("email", &name, begin_ms(reminder.day)).await?;
-            jobs.push((id, email_job(tenant.id, &reminder.email)));
+        for tenant in tenants.into_iter().filter(|tenant| !subscribed.contains(&tenant.id)) {
+            jobs.extend(reminder_job(client, tenant, now).await?);
         }
-        let n_added = push_emails(task.store, task.client, jobs).await?;
+        let n_added = push_emails(store, client, jobs).await? + std::mem::take(&mut n_of_subscriptions);
         if let Some(n_added) = walk.turn_the_page(n_added, next).await? {
             return Ok(n_added);
         }
     }
+}
+
+/// The same for the trials of subscriptions. Who ends with the trial is not reminded of a payment.
+async fn remind_subscribed(
+    task: Task<'_>,
+    now_ms: u64,
+    furthest: u64,
+    counts: impl Fn(&StoredSubscription) -> bool,
+) -> Result<u64, Unfinished> {
+    let Task { store, client, .. } = task;
+    let (between, mut after, mut n_added) = ((Moment::from_ms(now_ms), Moment::from_ms(furthest)), None::<String>, 0);
+    loop {
+        let trials = store.trials_ending(between, after.as_deref(), BATCH).await?;
+        let n_found = trials.n();
+        let ids = trials.read.iter().map(|kept| &kept.tenant).chain(trials.unreadable.iter().map(|odd| &odd.id));
+        after = ids.max().cloned();
+        let mut jobs = Vec::new();
+        for kept in trials.read.into_iter().filter(|kept| counts(kept) && !kept.cancel_at_period_end) {
+            if let Some(tenant) = store.tenant(&kept.tenant).await? {
+                let tenant = Tenant { trial_ends_at: kept.trial_end, ..tenant };
+                jobs.extend(reminder_job(client, tenant, time(now_ms)).await?);
+            }
+        }
+        n_added += push_emails(store, client, jobs).await?;
+        if n_found < BATCH {
+            return Ok(n_added);
+        }
+    }
+}
+
+/// The reminder that is sent to a tenant today, if one is.
+async fn reminder_job(
+    client: &Client,
+    tenant: Tenant,
+    now: DateTime<Utc>,
+) -> Result<Option<(JobId, NewJob)>, Unfinished> {
+    let Some(reminder) = reminder(&tenant, now) else { return Ok(None) };
+    let name = trial_name(&tenant.id, reminder.day);
+    let id = client.fixed_id("email", &name, begin_ms(reminder.day)).await?;
+    Ok(Some((id, email_job(tenant.id, &reminder.email))))
 }
 
 /// Pushes an `email` job for each tenant that had jobs in the last seven days, which says how they ended; returns how many were
@@ -341,6 +409,15 @@ mod tests {
         let email = reminder(tenant, now.parse().unwrap())?.email;
         assert_eq!(email.check(), [], "it can be sent");
         email.data.unwrap()["days_left"].as_u64()
+    }
+
+    #[test]
+    fn a_task_whose_time_is_over_or_whose_servers_are_away_uses_no_attempt() {
+        let away = queue::Error::Unavailable("redis is away".to_owned());
+        for (error, expected) in [(Unfinished::TimeIsOver(7), "more_to_do"), (away.into(), "away")] {
+            let put_off = error.put_off();
+            assert!(matches!(&put_off, JobError::Snooze { code, .. } if *code == expected), "{put_off:?}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::{
     answer, observe, openapi, request,
     routes::{
         batch, catalogue, emails, events, health, images, jobs, keys, list, mode, prices, products, publish, queues,
-        rates, schedules, status, stores, usage, webhooks,
+        rates, reconcile, schedules, status, stores, usage, webhooks,
     },
     state::App,
 };
@@ -80,6 +80,7 @@ routes! {
     "/api/stores/{name}/test": post stores::test;
     "/api/keys": get keys::show;
     "/api/keys/rotate": post keys::rotate;
+    "/api/payments/reconcile": post reconcile::payments;
     "/api/usage": get usage::show;
     "/api/webhooks/fal": post webhooks::fal;
     "/api/health": get health::report;

@@ -2,7 +2,8 @@
 //! of stand-ins [`degraded`](Store::take_degraded) and [`stand_ins`](Store::stand_in), [`receipts`](Store::begin_receipt), [`deliveries`](Store::put_fal_delivery),
 //! [`history`](Store::record_jobs), [`schedules`](Store::due_schedules), [`flights`](Store::board), [`usage`](Store::count_usage),
 //! [`files`](Store::put_file), [`listings`](Store::keep_listing), [`batches`](Store::keep_part), [`pages`](Store::keep_pages),
-//! [`stores`](Store::tenant_stores), [`prices`](Store::write_offers)).
+//! [`stores`](Store::tenant_stores), [`prices`](Store::write_offers), [`outbox`](Store::put_outbox),
+//! [`payments`](Store::put_stripe_event)).
 //! Small writes that come together are gathered: `writer.rs`.
 //!
 //! The driver must not be dropped in the middle of a call. So every call runs in a task of its own (`call.rs`): a caller
@@ -10,7 +11,7 @@
 //!
 //! Order, lowest first: `error`, `json`, `moment`, `call`, `writer`, `connection`, `index`, `documents`, `history`, `degraded`,
 //! `results`, `stand_ins`, `emails`, `receipts`, `deliveries`, `flights`, `schedules`, `usage`, `files`, `pages`, `listings`, `batches`,
-//! `stores`, `prices`.
+//! `stores`, `prices`, `outbox`, `payments`.
 
 mod batches;
 mod call;
@@ -27,7 +28,9 @@ mod index;
 mod json;
 mod listings;
 mod moment;
+mod outbox;
 mod pages;
+mod payments;
 mod prices;
 mod receipts;
 mod results;
@@ -49,6 +52,8 @@ pub use flights::Flight;
 pub use history::{PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQuery, PastSnoozes, words};
 pub use listings::{FoundListing, ListingKey, StoredListing};
 pub use moment::Moment;
+pub use outbox::OutboxEntry;
+pub use payments::{EventCounts, StoredInvoice, StoredSubscription, StripeEvent, StripeEventState, SubscriptionState};
 pub use prices::{
     Alert, Money, OfProduct, Offer, OfferLine, PricePoint, Span, StoredRates, Unified, WriteOffer, offer_id,
 };
@@ -83,6 +88,8 @@ impl Store {
         self.prepare_stores().await?;
         self.prepare_usage().await?;
         self.prepare_prices().await?;
+        self.prepare_outbox().await?;
+        self.prepare_payments().await?;
         self.prepare_history().await
     }
 }

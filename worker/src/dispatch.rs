@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
-use jobs::{Context, Done, Handler, Kept, Registry, SoFar};
+use jobs::{Context, Done, Handler, Kept, Registry, SoFar, payments::Plans};
 use providers::Providers;
 use queue::{Claimed, Client, Failure, Kind, Outcome};
 use serde::Deserialize;
@@ -16,6 +16,7 @@ const STORE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub(crate) struct Services {
     pub(crate) providers: Arc<Providers>,
+    pub(crate) plans: Arc<Plans>,
     pub(crate) store: Store,
     pub(crate) client: Client,
 }
@@ -87,6 +88,7 @@ async fn call<J: Handler>(job: &Claimed, services: &Services, so_far: Option<SoF
         so_far: so_far.map(|earlier| earlier.so_far),
         healing: false,
         providers: services.providers.clone(),
+        plans: services.plans.clone(),
         store: Some(services.store.clone()),
         client: Some(services.client.clone()),
         keys: Some(job.keys()),

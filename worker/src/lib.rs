@@ -17,7 +17,7 @@ use async_recursion::async_recursion as boxed;
 use clap::Parser;
 use fleet::Fleet;
 use futures::FutureExt;
-use jobs::maintenance::Maintenance;
+use jobs::{maintenance::Maintenance, payment::MockShelf, payments::Plans};
 use process::Admin;
 use providers::Providers;
 use queue::{Client, Error, Outcome, Replica};
@@ -87,8 +87,12 @@ async fn run_on(
     let client = client.with_follow_up(Maintenance::after_cancel(&variables));
     let store = Store::open(config.mongo_url.expose_secret(), &config.db_name).await?;
     let fleet = Fleet::with_settings(redis, config.breakers());
+    let providers = Providers::from_config(&variables, &fleet)?;
+    let providers = providers.with_mock_payments_on(Arc::new(MockShelf(store.clone())), &variables)?;
+    let plans = Plans::from_config(&variables, &providers.payments.prices).map_err(anyhow::Error::msg)?;
     let services = Services {
-        providers: Arc::new(Providers::from_config(&variables, &fleet)?),
+        providers: Arc::new(providers),
+        plans: Arc::new(plans),
         store: store.clone(),
         client: client.clone(),
     };
@@ -108,6 +112,7 @@ async fn run_on(
         process::watch("redis", "no jobs are claimed until it is back", || redis_client.ping()).await;
     });
     tasks.spawn_until("ticker", &stop, schedules::Ticker::new(client.clone(), store.clone()).run());
+    tasks.spawn_until("outbox", &stop, schedules::Outbox::new(client.clone(), store.clone()).run());
     let email_retention_days = variables.email_retention_days;
     let collections = runners.iter().map(|runner| runner.collection).collect();
     let recorder = Recorder::new(client.clone(), store.clone(), &runners);

@@ -143,6 +143,12 @@ impl Api {
         self.call(self.request(Method::POST, "/api/keys/rotate")).await
     }
 
+    /// Has what is kept of subscriptions compared with Stripe; the job.
+    pub(crate) async fn reconcile_payments(&self, dry_run: bool) -> Result<Value, CallError> {
+        let request = self.request(Method::POST, "/api/payments/reconcile");
+        self.call(request.query(&[("dry_run", dry_run.to_string())])).await
+    }
+
     pub(crate) async fn queues(&self) -> Result<Value, CallError> {
         self.call(self.request(Method::GET, "/api/queues")).await
     }

@@ -4,6 +4,7 @@
 pub mod content;
 pub mod email;
 pub mod image;
+pub mod payment;
 pub mod product;
 pub mod publication;
 pub mod scrape;
@@ -21,4 +22,5 @@ pub(crate) fn of_services<R: Registry>(registry: R) -> R {
         .add::<publication::Publication>()
         .add::<publication::batch::PublicationBatch>()
         .add::<product::Product>()
+        .add::<payment::Payment>()
 }

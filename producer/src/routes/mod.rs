@@ -16,6 +16,7 @@ pub(crate) mod products;
 pub(crate) mod publish;
 pub(crate) mod queues;
 pub(crate) mod rates;
+pub(crate) mod reconcile;
 pub(crate) mod schedules;
 pub(crate) mod status;
 pub(crate) mod stores;

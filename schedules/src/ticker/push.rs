@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use queue::{Client, JobId, NewJob, Pushed};
+use queue::{Client, JobId};
 use serde::{Deserialize, Serialize};
-use store::{Moment, Store, Tick, TickOutcome, Unreadable};
+use store::{Store, Tick, TickOutcome, Unreadable};
 
 use super::{
     rows::BATCH,
@@ -14,15 +14,12 @@ use super::{
 use crate::{
     definition::{JobSpec, Overlap},
     error::Error,
+    relay::{Became, Parcel, Relay, again, is_of_one_queue},
     stored::time,
 };
 
 /// Ticks whose predecessors are looked at, at a time.
 const AT_ONCE: usize = 16;
-/// What was pushed is pushed once more so much later: a Redis that fails over loses at most the last second.
-const AGAIN_AFTER_MS: u64 = 10_000;
-/// A tick that waited longer may have been run and forgotten by Redis: the history is asked.
-const LONG_MS: u64 = 12 * 3600 * 1000;
 /// A tick whose job only a newer release can read is left to that for so long.
 const LEFT_TO_OTHERS_MS: u64 = 3600 * 1000;
 
@@ -147,80 +144,34 @@ impl Pusher {
     /// Pushes the jobs of ticks. Returns the ids of those that it left as they are.
     async fn push_now(&self, ticks: Vec<(Tick, Spec)>) -> Result<Vec<String>, Error> {
         let now_ms = self.client.now_ms();
-        let (mut waiting, mut jobs, mut settled) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut waiting, mut parcels, mut settled) = (Vec::new(), Vec::new(), Vec::new());
         for (tick, spec) in ticks {
-            match self.job(&tick, &spec, now_ms).await? {
+            match spec.job.to_job(&spec.tenant, &spec.name, time(tick.tick), now_ms) {
                 Ok(job) => {
+                    let (name, at_ms, since_ms) = (tick.schedule.clone(), tick.tick.ms(), tick.created_at.ms());
+                    parcels.push(Parcel { name, at_ms, since_ms, job });
                     waiting.push(tick);
-                    jobs.push(job);
                 }
-                Err(became) => settled.push(became),
+                Err(error) => settled.push(skipped(tick, format!("the job's options cannot be read: {error}"))),
             }
         }
-        // Those with a unique key may have to be pushed in the place of its holder.
-        let pushes: Vec<_> = jobs.iter().map(|(id, job)| (*id, job.unique.is_some().then(|| job.clone()))).collect();
         let (mut left, mut failure) = (Vec::new(), None);
-        for ((tick, (id, unique)), pushed) in waiting.into_iter().zip(pushes).zip(self.client.push_fixed(jobs).await) {
-            let pushed = match (pushed, unique) {
-                (Ok(Pushed::Existing(holder)), Some(job)) => self.push_over(holder, id, job).await?,
-                (pushed, _) => pushed,
-            };
-            match pushed {
-                Ok(pushed) if pushed.id() == id => settled.push(done(tick, pushed, now_ms)),
-                Ok(other) => settled.push(skipped(tick, format!("job {} holds the unique key", other.id()))),
-                // Nothing else than the job itself can make a tick void.
-                Err(error @ (queue::Error::Invalid(_) | queue::Error::Duplicate(_))) => {
-                    settled.push(skipped(tick, error.to_string()));
-                }
-                Err(error) if is_of_one_queue(&error) => {
+        let relay = Relay { client: self.client.clone(), store: self.store.clone() };
+        for (tick, became) in waiting.into_iter().zip(relay.push(parcels).await?) {
+            match became {
+                Became::Pushed(id) => settled.push(done(tick, id, now_ms)),
+                Became::Ended(id) => settled.push(Tick { spec: None, push_at: None, ..done(tick, id, now_ms) }),
+                Became::Void(reason) => settled.push(skipped(tick, reason)),
+                Became::Held(error) => {
                     self.told.held_up(&tick.schedule, &error);
                     left.push(tick.id);
                 }
-                Err(error) => failure = Some(error),
+                Became::Failed(error) => failure = Some(error),
             }
         }
         self.store.settle_ticks(&settled).await?;
         failure.map_or(Ok(left), |error| Err(error.into()))
     }
-
-    /// Pushes a job whose unique key another is said to hold, or it itself, if that one is neither in the queue nor in the history: it was
-    /// lost, and holds no key.
-    async fn push_over(&self, holder: JobId, id: JobId, job: NewJob) -> Result<Result<Pushed, queue::Error>, Error> {
-        let is_there = match self.client.find(holder).await {
-            Ok(found) => found.is_some(),
-            Err(error) => return Ok(Err(error)),
-        };
-        if is_there || !self.store.ended(&[holder.to_string()]).await?.is_empty() {
-            return Ok(Ok(Pushed::Existing(holder)));
-        }
-        tracing::warn!(job.id = %holder, "a job that holds a unique key is nowhere: it was lost");
-        Ok(match self.client.submit_over(holder, Some(id), job).await {
-            Err(queue::Error::Duplicate(holder)) => Ok(Pushed::Existing(holder)),
-            pushed => pushed,
-        })
-    }
-
-    /// The job of a tick and its id, or the tick as it is settled without a push.
-    async fn job(&self, tick: &Tick, spec: &Spec, now_ms: u64) -> Result<Result<(JobId, NewJob), Tick>, Error> {
-        let id = match self.client.fixed_id(&spec.job.kind, &tick.schedule, tick.tick.ms()).await {
-            Ok(id) => id,
-            Err(error @ queue::Error::Invalid(_)) => return Ok(Err(skipped(tick.clone(), error.to_string()))),
-            Err(error) => return Err(error.into()),
-        };
-        let waited_long = tick.created_at.ms() + LONG_MS < now_ms;
-        if waited_long && self.store.past_job(&id.to_string()).await?.is_some() {
-            return Ok(Err(Tick { spec: None, push_at: None, ..done(tick.clone(), Pushed::Existing(id), now_ms) }));
-        }
-        Ok(match spec.job.to_job(&spec.tenant, &spec.name, time(tick.tick), now_ms) {
-            Ok(job) => Ok((id, job)),
-            Err(error) => Err(skipped(tick.clone(), format!("the job's options cannot be read: {error}"))),
-        })
-    }
-}
-
-/// Whether jobs of other queues, or with other keys, may be pushed all the same: not so if Redis is away or full.
-fn is_of_one_queue(error: &queue::Error) -> bool {
-    matches!(error, queue::Error::Redis(_) | queue::Error::Corrupt(_) | queue::Error::Contended(_))
 }
 
 fn skipped(tick: Tick, reason: String) -> Tick {
@@ -229,13 +180,13 @@ fn skipped(tick: Tick, reason: String) -> Tick {
 }
 
 /// The first time it is pushed once more later; then it is over.
-fn done(tick: Tick, pushed: Pushed, now_ms: u64) -> Tick {
-    let again = tick.outcome == TickOutcome::New;
+fn done(tick: Tick, job: JobId, now_ms: u64) -> Tick {
+    let push_at = again(tick.outcome == TickOutcome::New, now_ms);
     Tick {
         outcome: TickOutcome::Pushed,
-        job: Some(pushed.id().to_string()),
-        push_at: again.then(|| Moment::from_ms(now_ms + AGAIN_AFTER_MS)),
-        spec: tick.spec.filter(|_| again),
+        job: Some(job.to_string()),
+        spec: tick.spec.filter(|_| push_at.is_some()),
+        push_at,
         ..tick
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     entry::{Accounts, Entry, Risk},
-    formats::{http_url, is_word, must, prefix},
+    formats::{anything, http_url, is_word, must, prefix},
     variable::{Environment, Variable},
 };
 
@@ -36,9 +36,23 @@ pub(super) static ENTRY: Entry = Entry {
             .or("REACT_APP_STRIPE_PUBLISHABLE_KEY")
             .example("pk_live_1"),
         Variable::optional("STRIPE_BASE_URL", "another end point in the place of `https://api.stripe.com`", http_url),
+        Variable::optional(
+            "PLANS_FILE",
+            "a table (TOML) of what each plan allows, in the place of the one built in",
+            anything,
+        ),
+        Variable::optional(
+            "PAYMENTS_GRACE_DAYS",
+            "days that a tenant may go on while a payment is due; 7 if absent",
+            grace_days,
+        ),
     ],
     accounts: Accounts::None,
 };
+
+fn grace_days(value: &str, _: &Environment<'_>) -> Option<String> {
+    must(value.parse::<u32>().is_ok_and(|days| days <= 365), "be a whole number of days, at most 365")
+}
 
 /// How secret and restricted keys begin.
 const SECRET: [&str; 2] = ["sk_", "rk_"];

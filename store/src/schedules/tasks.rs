@@ -59,6 +59,20 @@ pub struct TaskProgress {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cursor(Bson);
 
+impl Cursor {
+    /// A place in what is no collection of the database.
+    #[must_use]
+    pub fn text(place: String) -> Self {
+        Self(Bson::String(place))
+    }
+
+    /// The same; `None` of one of a collection with other ids.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        self.0.as_str()
+    }
+}
+
 impl Store {
     /// Pages to watch, in the order of their ids, behind the page that `after` ended. Returns also where the next page begins;
     /// absent on the last. A document that cannot be understood is left out.

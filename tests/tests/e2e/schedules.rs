@@ -482,7 +482,7 @@ async fn reminders_arrive_once_a_tenant_and_day_in_its_language_and_zone() {
         let reminders = claimed.iter().any(|job| job.payload().unwrap() == br#"{"task":"trial_reminders"}"#);
         assert!(reminders, "the timetable asks for reminders each hour");
         let task = world.task(world.job("default/trial-reminders").await);
-        let (first, second) = tokio::join!(trial_reminders(task), trial_reminders(task));
+        let (first, second) = tokio::join!(trial_reminders(task, false), trial_reminders(task, false));
         first.unwrap();
         second.unwrap();
         for job in session.claim("email", 10).await.unwrap().jobs {

@@ -460,4 +460,12 @@ async fn keys_are_told_with_what_is_sealed_with_them() {
     assert_eq!(keys, json!({ "newest": "k2", "keys": all, "left": 2 }));
     let rotate = world.send(Method::POST, "/api/keys/rotate", "acme", &[Scope::Admin], None).await;
     assert_eq!((rotate.status, &rotate.body["payload"]), (202, &json!({ "task": "rotate_keys" })));
+    world
+        .send(Method::POST, "/api/payments/reconcile", "acme", &[Scope::JobsWrite], None)
+        .await
+        .refused(403, "forbidden");
+    let reconcile =
+        world.send(Method::POST, "/api/payments/reconcile?dry_run=true", "acme", &[Scope::Admin], None).await;
+    let payload = json!({ "task": "payment_subscriptions", "dry_run": true });
+    assert_eq!((reconcile.status, &reconcile.body["payload"]), (202, &payload));
 }

@@ -1,0 +1,17 @@
+//! Payments without the calls: what Stripe's words mean here, what is kept of a subscription, and what a tenant may use.
+//!
+//! Stripe is the truth: what is kept of a subscription is made of what Stripe says of it now ([`kept`]), never of what an event said.
+//!
+//! Order, lowest first: `plans`, `state`, `entitlements`, `event`, `record`.
+
+mod entitlements;
+mod event;
+mod plans;
+mod record;
+mod state;
+
+pub use entitlements::{Entitlements, PlanRequired, entitlements, is_exempt};
+pub use event::{EVENT_KINDS, stored_event};
+pub use plans::{Plan, Plans};
+pub use record::{AtStripe, kept};
+pub use state::{rank, state_of};

@@ -1,0 +1,8 @@
+//! Subscriptions against the stand-in of Stripe, on a real MongoDB and Redis, without the programs: what handles events, pushes and
+//! reconciles is called here, and killed in between.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions included")]
+
+mod any_order;
+mod steps;
+mod world;
