@@ -11,8 +11,8 @@ mod shelf;
 use std::time::Duration;
 
 use api::FieldError;
-use providers::{Providers, payments::is_mock};
-use queue::{Client, Job};
+use providers::payments::is_mock;
+use queue::{Client, ConcurrencyKey, Job};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use services::Name;
@@ -108,8 +108,9 @@ impl Handler for Payment {
         }
     }
 
-    fn concurrency_key(&self, _providers: &Providers) -> Option<String> {
-        self.customer.as_ref().map(|customer| format!("payment/{customer}"))
+    async fn concurrency_key(&self, _context: &Context) -> Result<Option<ConcurrencyKey>, JobError> {
+        // Whoever's job it is: the customer is one.
+        Ok(self.customer.as_ref().map(|customer| ConcurrencyKey::of_all(format!("payment/{customer}"))))
     }
 
     async fn run(self, context: &Context) -> Result<Done<PaymentResult>, JobError> {
@@ -235,7 +236,7 @@ fn away(error: store::Error) -> JobError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{complaints, mocks, refused, stored};
+    use crate::testing::{complaints, context, mocks, refused, stored};
 
     #[test]
     fn a_payload_names_one_thing() {
@@ -249,11 +250,13 @@ mod tests {
         assert_eq!(refused::<Payment>(&json!({ "event": 7, "x": 1 })), ["/event", "/x"]);
     }
 
-    #[test]
-    fn jobs_of_one_customer_run_one_after_the_other() {
-        let key = |payload| stored::<Payment>(payload).concurrency_key(&mocks());
-        let event = key(json!({ "event": "evt_1", "customer": "cus_1" }));
-        assert_eq!((event.as_deref(), key(json!({ "customer": "cus_1" }))), (Some("payment/cus_1"), event.clone()));
-        assert_eq!(key(json!({ "tenant": "acme" })), None);
+    #[tokio::test]
+    async fn jobs_of_one_customer_run_one_after_the_other() {
+        let context = context::<Payment>(mocks());
+        let key = async |payload| stored::<Payment>(payload).concurrency_key(&context).await.unwrap();
+        let event = key(json!({ "event": "evt_1", "customer": "cus_1" })).await;
+        assert_eq!(event, Some(ConcurrencyKey::of_all("payment/cus_1")));
+        assert_eq!(key(json!({ "customer": "cus_1" })).await, event);
+        assert_eq!(key(json!({ "tenant": "acme" })).await, None);
     }
 }

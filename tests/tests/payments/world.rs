@@ -89,6 +89,7 @@ impl World {
             providers: Arc::new(providers),
             store: Some(store.clone()),
             client: Some(client.clone()),
+            keys: None,
             progress: queue::Reporter::nobody(),
         };
         let world = Self {
