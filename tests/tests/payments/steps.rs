@@ -15,6 +15,7 @@ fn events(world: &World) -> Vec<String> {
 #[tokio::test]
 async fn events_of_one_customer_that_wait_are_one_reading() {
     let mut world = World::new().await;
+    world.at_once = 1;
     let (_, subscription) = world.subscribe("one", Some(14), Card::Good).await;
     let events = events(&world);
     assert!(events.len() >= 2, "{events:?}");

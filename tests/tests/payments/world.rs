@@ -43,6 +43,8 @@ pub(crate) struct World {
     /// How often the job of each e-mail was run, and its payload.
     pub(crate) mails: BTreeMap<JobId, (usize, Value)>,
     n_tasks: u64,
+    /// Jobs that run side by side; a worker runs those of one customer one after the other.
+    pub(crate) at_once: usize,
 }
 
 fn config(url: &str) -> Config {
@@ -103,6 +105,7 @@ impl World {
             context,
             mails: BTreeMap::new(),
             n_tasks: 0,
+            at_once: 20,
         };
         let tenant = doc! { "_id": TENANT, "email": "a@shop.example", "name": "Acmé", "language": "fr", "time_zone": "Europe/Paris" };
         world.raw("tenants").await.insert_one(tenant).await.unwrap();
@@ -186,7 +189,7 @@ impl World {
 
     /// Claims the jobs of a kind that are to be run.
     async fn claim(&self, queue: &str) -> Vec<Claimed> {
-        self.session.claim(queue, 20).await.unwrap().jobs
+        self.session.claim(queue, self.at_once).await.unwrap().jobs
     }
 
     /// Runs the `payment` jobs that wait, side by side; `kill_after`: for each, when its worker dies, if it does. Returns how many ran.
