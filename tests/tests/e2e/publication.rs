@@ -1,13 +1,27 @@
 //! Products in stores, in the whole system, against stand-ins of the three shops.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod kills;
+mod life;
+mod many;
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Cursor,
+};
+
+use axum::Router;
+use bytes::Bytes;
+use image::{ImageFormat, Rgb, RgbImage};
+use providers::publication::Shop;
 use reqwest::{Method, header};
 use serde_json::{Value, json};
 use servers::wait_until;
 use tests::{
     Answer, JOB_PATIENCE, Options, System,
-    standins::{Fault, openai::OpenAi, prestashop::PrestaShop, shopify::Shopify, woocommerce::WooCommerce},
+    standins::{
+        Fault, any_shop::AnyShop, fault::Front, openai::OpenAi, prestashop::PrestaShop, shopify::Shopify,
+        woocommerce::WooCommerce,
+    },
 };
 
 use crate::{attempts, n_snoozes};
@@ -48,6 +62,115 @@ async fn done(system: &System, payload: Value) -> Value {
     let job = system.wait_job(&id).await;
     assert_eq!(job["state"], "succeeded", "{job}");
     job["result"].clone()
+}
+
+const RING: &str = "k1:aHVzaGh1c2hodXNoaHVzaGh1c2hodXNoaHVzaGh1c2g=";
+
+/// Tenants' stores on loopback, in real mode.
+fn with_stores() -> Options {
+    Options::default()
+        .env("MOCK_MODE_PUBLICATION", "false")
+        .env("BREAKER_OPEN_S", "1")
+        .env("STORE_ALLOW_HOSTS", "127.0.0.1")
+        .env("ENCRYPTION_KEY", RING)
+}
+
+/// A store as it is put; with WooCommerce it speaks French, the others say what they speak.
+fn store_at(shop: &AnyShop, credentials: &Value) -> Value {
+    let languages = if shop.shop() == Shop::Woocommerce { json!(["fr"]) } else { json!([]) };
+    json!({ "shop": shop.shop(), "url": shop.url(), "allow_http": shop.shop() == Shop::Woocommerce, "credentials": credentials, "languages": languages,
+        "currency": "EUR" })
+}
+
+async fn put_store(system: &System, name: &str, store: &Value) {
+    let put = Answer::to(system.request(Method::PUT, &format!("/api/stores/{name}")).json(store)).await.unwrap();
+    assert!([200, 201].contains(&put.status), "{name}: {}", put.body);
+}
+
+/// A picture of one colour at whatever address.
+async fn pictures() -> Front {
+    let mut jpg = Cursor::new(Vec::new());
+    RgbImage::from_pixel(64, 48, Rgb([180, 60, 40])).write_to(&mut jpg, ImageFormat::Jpeg).unwrap();
+    let jpg = Bytes::from(jpg.into_inner());
+    Front::start(0, Router::new().fallback(async move || ([(header::CONTENT_TYPE, "image/jpeg")], jpg.clone())))
+        .await
+        .unwrap()
+}
+
+/// A cup that comes in colours, in two languages, reduced.
+fn coloured(pictures: &Front, sku: &str, variants: &Value) -> Value {
+    let values: Vec<&Value> =
+        variants.as_array().unwrap().iter().map(|variant| &variant["options"]["Colour"]).collect();
+    json!({ "product_id": sku, "sku": sku, "title": "Cup", "description_html": "<p>Red or blue.</p>",
+        "translations": { "fr": { "title": "Tasse", "description_html": "<p>Rouge ou bleue.</p>" } },
+        "price": eur("30.00"), "sale_price": eur("25.00"), "images": images(pictures, &["front", "back"]),
+        "options": [{ "name": "Colour", "values": values }], "variants": variants,
+        "categories": ["Cups", "Gifts"], "tags": ["clay"], "brand": "Potter" })
+}
+
+fn variant(sku: &str, colour: &str, price: &str, stock: i64) -> Value {
+    json!({ "sku": sku, "options": { "Colour": colour }, "price": eur(price), "sale_price": eur("25.00"), "stock": stock })
+}
+
+fn eur(amount: &str) -> Value {
+    json!({ "amount": amount, "currency": "EUR" })
+}
+
+fn images(pictures: &Front, names: &[&str]) -> Value {
+    names
+        .iter()
+        .map(|name| json!({ "url": format!("{}/{name}.jpg", pictures.url()), "alt": format!("The {name}") }))
+        .collect()
+}
+
+/// Fails unless the shop has this one product, and shows all that the payload says of it.
+#[track_caller]
+fn assert_holds(shop: &AnyShop, payload: &Value, about: &str) {
+    let products = shop.products();
+    assert_eq!(products.len(), 1, "{about}: {products:?}");
+    for (name, ought) in said(shop.shop(), payload) {
+        assert_eq!(products[0].get(&name).unwrap_or(&Value::Null), &ought, "{about}: {name} of {products:?}");
+    }
+}
+
+/// What a payload says, as [`AnyShop::products`] tells it.
+fn said(shop: Shop, payload: &Value) -> BTreeMap<String, Value> {
+    let mut said = BTreeMap::new();
+    let money = |price: &Value| {
+        let amount: f64 = price["amount"].as_str()?.parse().unwrap();
+        Some(json!(amount.to_string()))
+    };
+    let french = &payload["translations"]["fr"];
+    for name in ["title", "description_html"] {
+        let own = if shop == Shop::Woocommerce && !french[name].is_null() { &french[name] } else { &payload[name] };
+        if !own.is_null() {
+            said.insert(name.to_owned(), own.clone());
+        }
+    }
+    if shop != Shop::Woocommerce && !french["title"].is_null() {
+        said.insert("translations.fr.title".to_owned(), french["title"].clone());
+    }
+    for name in ["categories", "tags", "brand", "status"] {
+        if let Some(value) = payload.get(name) {
+            said.insert(name.to_owned(), value.clone());
+        }
+    }
+    // PrestaShop is sent files whose names say nothing.
+    if let Some(images) = payload["images"].as_array().filter(|_| shop != Shop::Prestashop) {
+        let key = |image: &Value| image["url"].as_str()?.rsplit('/').next()?.strip_suffix(".jpg").map(str::to_owned);
+        said.insert("images".to_owned(), images.iter().map(key).collect());
+    }
+    if let Some(variants) = payload["variants"].as_array() {
+        let variants = variants.iter().map(|variant| {
+            let (price, sale) = (money(&variant["price"]), money(&variant["sale_price"]));
+            (
+                variant["sku"].as_str().unwrap().to_owned(),
+                json!({ "price": price, "sale_price": sale, "stock": variant["stock"] }),
+            )
+        });
+        said.insert("variants".to_owned(), Value::Object(variants.collect()));
+    }
+    said
 }
 
 /// Why a job died.
