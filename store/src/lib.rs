@@ -77,9 +77,9 @@ impl Store {
         self.prepare_pages().await?;
         self.prepare_listings().await?;
         self.prepare_batches().await?;
-        self.prepare_stores().await?;
         self.prepare_usage().await?;
         self.prepare_prices().await?;
-        self.prepare_history().await
+        self.prepare_history().await?;
+        self.prepare_stores().await
     }
 }

@@ -26,7 +26,7 @@ use std::time::Duration;
 pub use order::{ProductImage, Publication, PublicationResult, Seo};
 
 use crate::{
-    handler::{Context, Done, Handler, JobError},
+    handler::{Context, Done, Handler, JobError, NamedStore},
     kinds::stores,
 };
 
@@ -39,6 +39,10 @@ impl Handler for Publication {
 
     fn check(&self) -> Vec<FieldError> {
         payload::check(self)
+    }
+
+    fn store(&self) -> Option<NamedStore> {
+        stores::named("/store", self.store.as_deref())
     }
 
     fn concurrency_key(&self, providers: &Providers) -> Option<String> {
