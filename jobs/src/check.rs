@@ -1,4 +1,4 @@
-//! What the API asks of every kind: its defaults, its schema, and whether a payload is good.
+//! What the API asks of every kind: its defaults, its schema, whether a payload is good, and which store it needs.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use queue::Kind;
 use serde_json::Value;
 
 use crate::{
-    handler::{Handler, Registry},
+    handler::{Handler, NamedStore, Registry},
     shape::{Schemas, Shape, deserialize, schemas_of},
 };
 
@@ -42,7 +42,7 @@ pub struct Checks {
     entries: Vec<Entry>,
 }
 
-type Check = Box<dyn Fn(&Value) -> Vec<FieldError> + Send + Sync>;
+type Check = Box<dyn Fn(&Value) -> Result<Option<NamedStore>, Vec<FieldError>> + Send + Sync>;
 
 struct Entry {
     schema: KindSchema,
@@ -53,14 +53,13 @@ struct Entry {
 }
 
 impl Checks {
-    /// Checks the payload of a job of `kind`.
+    /// Checks the payload of a job of `kind`. The tenant's store that it needs, if it names one, was not looked for.
     ///
     /// # Errors
     /// [`PayloadError`], with all bad fields at once.
-    pub fn check(&self, kind: &str, payload: &Value) -> Result<(), PayloadError> {
+    pub fn check(&self, kind: &str, payload: &Value) -> Result<Option<NamedStore>, PayloadError> {
         let entry = self.entry(kind).ok_or_else(|| PayloadError::UnknownKind { known: self.names() })?;
-        let errors = (entry.check)(payload);
-        if errors.is_empty() { Ok(()) } else { Err(PayloadError::Invalid(errors)) }
+        (entry.check)(payload).map_err(PayloadError::Invalid)
     }
 
     /// The defaults of all kinds.
@@ -130,18 +129,20 @@ impl fmt::Debug for Checks {
 
 /// The schema first. What it lets through is decoded as a worker would; a payload that decodes is asked for its own rules
 /// even when the schema had something to say, so that a caller learns everything at once.
-fn check<J: Handler>(shape: &Shape<J>, payload: &Value) -> Vec<FieldError> {
+fn check<J: Handler>(shape: &Shape<J>, payload: &Value) -> Result<Option<NamedStore>, Vec<FieldError>> {
     let mut errors = shape.errors(payload);
+    let mut store = None;
     match deserialize::<J>(payload) {
         Ok(job) => {
             let own = job.check().into_iter();
             let new: Vec<_> = own.filter(|own| errors.iter().all(|error| error.pointer != own.pointer)).collect();
             errors.extend(new);
+            store = job.store();
         }
         Err(error) if errors.is_empty() => errors.push(error),
         Err(_) => {}
     }
-    errors
+    if errors.is_empty() { Ok(store) } else { Err(errors) }
 }
 
 #[cfg(test)]
@@ -205,7 +206,7 @@ mod tests {
         let checks = Checks::all();
         for entry in &checks.entries {
             let kind = &entry.schema.kind.name;
-            let errors = (entry.check)(&json!({ "no such field": 1 }));
+            let errors = (entry.check)(&json!({ "no such field": 1 })).unwrap_err();
             assert!(errors.iter().any(|error| error.pointer == "/no such field"), "{kind}: {errors:?}");
         }
         let results: BTreeSet<_> = checks.entries.iter().map(|entry| &entry.schema.result).collect();
@@ -290,5 +291,32 @@ mod tests {
         };
         let pointers: BTreeSet<_> = errors.iter().map(|error| error.pointer.as_str()).collect();
         assert_eq!(pointers, BTreeSet::from(["/features/1", "/name"]), "{errors:?}");
+    }
+
+    #[test]
+    fn a_payload_tells_the_tenants_store_that_it_needs() {
+        let checks = Checks::all();
+        let publication = |name: Option<&str>| {
+            let mut payload = json!({ "product_id": "1", "sku": "S", "stock": 1 });
+            if let Some(name) = name {
+                payload["store"] = json!(name);
+            }
+            payload
+        };
+        let named = |pointer, name: &str| Some(NamedStore { pointer, name: name.to_owned() });
+        let batch = |name: &str| json!({ "store": name, "batch": "b", "n": 1 });
+        let product = |name| json!({ "product_id": "1", "publication": publication(name) });
+        for (kind, payload, expected) in [
+            ("publication", publication(Some("main")), named("/store", "main")),
+            ("publication", publication(Some("default")), None),
+            ("publication", publication(None), None),
+            ("publication-batch", batch("main"), named("/store", "main")),
+            ("publication-batch", batch("default"), None),
+            ("product", product(Some("main")), named("/publication/store", "main")),
+            ("product", product(None), None),
+            ("maintenance", json!({ "task": "rotate_keys" }), None),
+        ] {
+            assert_eq!(checks.check(kind, &payload), Ok(expected), "{kind}: {payload}");
+        }
     }
 }

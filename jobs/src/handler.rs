@@ -111,6 +111,15 @@ impl<T> From<Answer<T>> for Done<T> {
     }
 }
 
+/// A store of a tenant, as a payload names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedStore {
+    /// Where in the payload.
+    pub pointer: &'static str,
+    /// Its name.
+    pub name: String,
+}
+
 /// Runs the jobs of one kind.
 pub trait Handler: Job + ToSchema {
     /// What it makes.
@@ -133,6 +142,11 @@ pub trait Handler: Job + ToSchema {
     /// Rules that the schema cannot express. Empty when the payload is good.
     fn check(&self) -> Vec<FieldError> {
         Vec::new()
+    }
+
+    /// The store of its tenant that it goes to, if it names one. A job for a store that is not there is refused when it comes.
+    fn store(&self) -> Option<NamedStore> {
+        None
     }
 
     /// Of the jobs with the same key, whatever their kinds, one runs at a time over all replicas; those that wait are run in the order of

@@ -23,7 +23,7 @@ mod testing;
 mod usage;
 
 pub use check::{Checks, KindSchema, PayloadError};
-pub use handler::{Context, Done, Handler, JobError, Registry};
+pub use handler::{Context, Done, Handler, JobError, NamedStore, Registry};
 pub use heal::{Healed, healable};
 pub use kept::{Kept, Maker, SoFar};
 pub use kinds::*;

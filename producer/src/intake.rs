@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api::FieldError;
 use chrono::{DateTime, Months, Utc};
-use jobs::{Checks, PayloadError, Shape};
+use jobs::{Checks, NamedStore, PayloadError, Shape};
 use queue::{Json, NewJob, Unique};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value};
@@ -21,6 +21,13 @@ const METADATA_LIMIT: usize = 16 << 10;
 /// What is asked for, but for what comes back as it was given: that is taken from the request itself.
 type JobRequest = api::JobRequest<IgnoredAny>;
 type JobOptions = api::JobOptions<IgnoredAny>;
+
+/// A job to push, and the store that it needs, which nobody has looked for.
+#[derive(Debug, Clone)]
+pub(crate) struct AskedJob {
+    pub(crate) job: NewJob,
+    pub(crate) store: Option<NamedStore>,
+}
 
 /// Checks requests for jobs.
 pub(crate) struct Intake {
@@ -46,8 +53,8 @@ impl Intake {
     }
 
     /// The job that `request` asks for.
-    pub(crate) fn read(&self, request: &Json, caller: &Caller, now: DateTime<Utc>) -> Result<NewJob, Problem> {
-        let mut errors = self.payload_errors(request)?;
+    pub(crate) fn read(&self, request: &Json, caller: &Caller, now: DateTime<Utc>) -> Result<AskedJob, Problem> {
+        let (mut errors, store) = self.payload_errors(request)?;
         let read = match self.shape.read(request) {
             Ok(read) => read,
             Err(envelope) => {
@@ -69,21 +76,21 @@ impl Intake {
         if given.payload.len() > request::JOB_LIMIT {
             return Err(Problem::new(Type::TooLarge, "the payload is larger than 1 MB"));
         }
-        Ok(new_job(read.kind, options, given, &caller.tenant, now))
+        Ok(AskedJob { job: new_job(read.kind, options, given, &caller.tenant, now), store })
     }
 
-    /// What the kind says of its payload. Nothing if either is missing, because the request's own schema tells that.
-    fn payload_errors(&self, request: &Value) -> Result<Vec<FieldError>, Problem> {
+    /// What the kind says of its payload, and which store it needs. Nothing if either is missing, because the request's own schema tells that.
+    fn payload_errors(&self, request: &Value) -> Result<(Vec<FieldError>, Option<NamedStore>), Problem> {
         let kind = request.get("kind").and_then(Value::as_str);
         let (Some(kind), Some(payload)) = (kind, request.get("payload").or(Some(&Value::Null))) else {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), None));
         };
         match self.checks.check(kind, payload) {
-            Ok(()) => Ok(Vec::new()),
+            Ok(store) => Ok((Vec::new(), store)),
             Err(PayloadError::UnknownKind { known }) => Err(Problem::unknown_kind(kind, &known)),
-            Err(PayloadError::Invalid(_)) if request.get("payload").is_none() => Ok(Vec::new()),
+            Err(PayloadError::Invalid(_)) if request.get("payload").is_none() => Ok((Vec::new(), None)),
             Err(PayloadError::Invalid(errors)) => {
-                Ok(errors.into_iter().map(|error| under("/payload", error)).collect())
+                Ok((errors.into_iter().map(|error| under("/payload", error)).collect(), None))
             }
         }
     }

@@ -4,7 +4,7 @@
 //! resource; `answer` is what comes back, and every answer that is not a success.
 //!
 //! Order, lowest first: `config`, `metrics`, `addresses`, `answer`, `request`, `jwt`, `auth`, `probe`, `intake`, `board`, `ping`, `together`,
-//! `shops`, `state`, `watch`, `find`, `push`, `observe`, `routes`, `openapi`, `router`, `listen`, `serve`.
+//! `shops`, `state`, `known`, `watch`, `find`, `push`, `keyed`, `observe`, `routes`, `openapi`, `router`, `listen`, `serve`.
 
 mod addresses;
 mod answer;
@@ -14,6 +14,8 @@ mod config;
 mod find;
 mod intake;
 mod jwt;
+mod keyed;
+mod known;
 mod listen;
 mod metrics;
 mod observe;

@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document: the routes from their handlers, the payloads and results from the job kinds.
 
 mod operations;
+mod parts;
 mod schemas;
 
 use axum::{
@@ -35,12 +36,14 @@ pub(crate) fn build(routes: OpenApi, checks: &Checks) -> Bytes {
         schemas.extend(checks.schemas());
         add_kinds(schemas, &checks.kind_schemas());
         schemas::write_out(schemas);
+        parts::add(schemas, &checks.kind_schemas());
         add_events(schemas);
     }
     schemas::tell_defaults(&mut components["schemas"]);
     components["responses"] = operations::responses().into();
     components["securitySchemes"] = json!({ "token": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" } });
     type_stream(&mut document["paths"]["/api/jobs/{id}/events"]["get"]);
+    parts::type_lines(&mut document["paths"]["/api/stores/{name}/products"]["post"]);
     operations::complete(&mut document["paths"]);
     Bytes::from(document.to_string())
 }

@@ -761,6 +761,55 @@ async fn the_document_has_the_payload_of_each_kind() {
     }
 }
 
+#[tokio::test]
+async fn the_document_has_every_field_of_what_is_published() {
+    let document = send(Request::get("/api/openapi.json").body(Body::empty()).unwrap()).await.body;
+    let schemas = &document["components"]["schemas"];
+    let fields = |name: &str| schemas[name]["properties"].as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    let required = |name: &str| schemas[name]["required"].clone();
+    let of_publication = fields("Publication");
+    assert!(of_publication.contains("variants"), "{of_publication:?}");
+    assert_eq!(fields("PublishRequest-publication"), of_publication);
+    assert_eq!(required("PublishRequest-publication"), json!(["sku"]));
+    assert!(fields("PublishRequest-content").contains("language") && fields("PublishRequest-image").contains("name"));
+    let publish = &schemas["PublishRequest"];
+    assert_eq!(publish["properties"]["publication"]["$ref"], "#/components/schemas/PublishRequest-publication");
+    assert_eq!(publish["properties"]["options"]["oneOf"][1]["$ref"], "#/components/schemas/JobOptions");
+    assert_eq!(publish["required"], json!(["publication"]));
+    let mut of_line = fields("CatalogueProduct");
+    of_line.extend(["store".to_owned(), "shop".to_owned()]);
+    assert_eq!(of_line, of_publication);
+    assert!(!fields("CatalogueProduct").contains("store"));
+    let products = &document["paths"]["/api/stores/{name}/products"]["post"]["requestBody"]["content"];
+    assert_eq!(products["application/x-ndjson"]["schema"]["$ref"], "#/components/schemas/CatalogueProduct");
+    let items = &schemas["CatalogueRequest"]["properties"]["products"]["items"];
+    assert_eq!(items["$ref"], "#/components/schemas/CatalogueProduct");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_product_to_publish_is_named_where_it_stands() {
+    let publish = async |path: &str, body: Value| {
+        send(post(path, &[Scope::JobsWrite], "application/json", body.to_string())).await
+    };
+    let body = json!({ "publication": { "sku": "", "price": { "amount": 1, "currency": "EUR" } }, "content": { "language": "de" },
+        "image": { "count": 9 }, "options": { "max_attempts": 0 } });
+    let answer = publish("/api/products/1/publish", body).await;
+    answer.assert_problem(422, "invalid-payload");
+    let pointers = answer.pointers();
+    for pointer in
+        ["/publication/sku", "/publication/price/amount", "/content/language", "/image/count", "/options/max_attempts"]
+    {
+        assert!(pointers.contains(pointer), "{pointer} in {pointers:?}");
+    }
+    let other = json!({ "publication": { "product_id": "2", "sku": "S", "stock": 1 } });
+    assert_eq!(publish("/api/products/1/publish", other).await.pointers(), BTreeSet::from(["/publication/product_id"]));
+    let nothing = publish("/api/products/1/publish", json!({ "publications": {} })).await;
+    assert_eq!(nothing.pointers(), BTreeSet::from(["/publication", "/publications"]));
+    let good = json!({ "publication": { "sku": "S", "stock": 1 } });
+    let long = format!("/api/products/{}/publish", "x".repeat(101));
+    assert_eq!(publish(&long, good).await.pointers(), BTreeSet::from(["/path/id"]));
+}
+
 fn documented(document: &Value) -> BTreeSet<(String, String)> {
     let paths = document["paths"].as_object().unwrap().iter();
     paths

@@ -90,6 +90,18 @@ impl Store {
         run(what, ANSWER_TIMEOUT, write).await.map(drop)
     }
 
+    /// Deletes a tenant's batch: no job goes through it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later (and may have happened in part).
+    #[boxed]
+    pub async fn drop_batch(&self, batch: &str, tenant: &str) -> Result<(), Error> {
+        let collection = self.collection(COLLECTION);
+        let filter = doc! { "batch": batch, "tenant": tenant };
+        let delete = async move { collection.delete_many(filter).await };
+        run(format!("delete batch {batch}"), ANSWER_TIMEOUT, delete).await.map(drop)
+    }
+
     pub(crate) async fn prepare_batches(&self) -> Result<(), Error> {
         let options = IndexOptions::builder().expire_after(Duration::ZERO).build();
         let by_time = index_with("expires_at", doc! { "expires_at": 1 }, options);

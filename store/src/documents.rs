@@ -6,7 +6,7 @@ use futures::TryStreamExt;
 use mongodb::bson::{self, Bson, DateTime, Document, doc};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{ANSWER_TIMEOUT, Error, MAJORITY_TIMEOUT, MAX_TIME, Moment, Store, run};
+use crate::{ANSWER_TIMEOUT, Error, MAJORITY_TIMEOUT, MAX_TIME, Moment, Store, error::is_duplicate_key, run};
 
 /// Documents, in order, and those among them that cannot be read.
 #[derive(Debug)]
@@ -110,6 +110,40 @@ impl Store {
         Ok(at.map(|at| u64::try_from(at.timestamp_millis()).unwrap_or(0)))
     }
 
+    /// Writes a document in the place of the one that is still as it was `seen`, or, if none was, as a new one. False when another one is in
+    /// its place, or has what only one may have.
+    pub(crate) async fn put_seen<T: Serialize + Sync>(
+        &self,
+        collection: &'static str,
+        id: &str,
+        document: &T,
+        seen: Option<Document>,
+    ) -> Result<bool, Error> {
+        let what = format!("write {id} of {collection}");
+        let document = to_document(&what, document)?;
+        let collection = self.collection(collection);
+        let filter = seen.map(|seen| as_seen(id, seen));
+        let write = async move {
+            let written = match filter {
+                None => collection.insert_one(document).await.map(|_| true),
+                Some(filter) => collection.replace_one(filter, document).await.map(|done| done.matched_count == 1),
+            };
+            match written {
+                Err(error) if is_duplicate_key(&error) => Ok(false),
+                written => written,
+            }
+        };
+        run(what, ANSWER_TIMEOUT, write).await
+    }
+
+    /// Deletes a document if it is still as it was `seen`. False when it is not.
+    pub(crate) async fn delete_seen(&self, collection: &'static str, id: &str, seen: Document) -> Result<bool, Error> {
+        let (what, filter) = (format!("delete {id} of {collection}"), as_seen(id, seen));
+        let collection = self.collection(collection);
+        let delete = async move { Ok(collection.delete_one(filter).await?.deleted_count == 1) };
+        run(what, ANSWER_TIMEOUT, delete).await
+    }
+
     /// Small updates in one command, each of one document.
     pub(crate) async fn update(
         &self,
@@ -164,6 +198,11 @@ impl Changes {
         let given = both.into_iter().filter(|(_, changes)| !changes.is_empty());
         given.map(|(name, changes)| (name.to_owned(), Bson::from(changes))).collect()
     }
+}
+
+fn as_seen(id: &str, mut seen: Document) -> Document {
+    seen.insert("_id", id);
+    seen
 }
 
 /// The `_id` as text: the back end may use texts or object ids.

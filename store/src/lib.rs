@@ -85,11 +85,11 @@ impl Store {
         self.prepare_pages().await?;
         self.prepare_listings().await?;
         self.prepare_batches().await?;
-        self.prepare_stores().await?;
         self.prepare_usage().await?;
         self.prepare_prices().await?;
         self.prepare_outbox().await?;
         self.prepare_payments().await?;
-        self.prepare_history().await
+        self.prepare_history().await?;
+        self.prepare_stores().await
     }
 }

@@ -2,18 +2,20 @@
 //!
 //! `version` is of what people set. What the system finds out (`parked`, `tested_at`) and how the credentials are sealed is changed beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_recursion::async_recursion as boxed;
 use futures::TryStreamExt;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::{
+    bson::{Bson, Document, doc},
+    options::IndexOptions,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store,
     documents::{Documents, to_document},
-    error::is_duplicate_key,
-    index::index,
+    index::{index, index_with},
     run,
 };
 
@@ -35,6 +37,9 @@ pub struct StoredStore {
     pub shop: String,
     /// Where it is.
     pub url: String,
+    /// Where it is, however its `url` is written: of a tenant's stores of one shop each has another. Absent where an older release wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
     /// Whether it may be asked over plain HTTP.
     pub allow_http: bool,
     /// The languages in which it shows products.
@@ -70,6 +75,12 @@ pub struct Parked {
     pub look_at: Moment,
 }
 
+#[derive(Deserialize)]
+struct IdOfStore {
+    #[serde(rename = "_id")]
+    id: String,
+}
+
 impl StoredStore {
     /// The id of a store.
     #[must_use]
@@ -103,6 +114,42 @@ impl Store {
         self.find_readable(STORES, behind(of_tenant(tenant), after), doc! { "_id": 1 }, limit).await
     }
 
+    /// The name of a tenant's store that is at this address of a shop, other than the one named `name`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
+    pub async fn neighbour_of_store(
+        &self,
+        tenant: &str,
+        name: &str,
+        shop: &str,
+        address: &str,
+    ) -> Result<Option<String>, Error> {
+        // Older releases wrote it only into `url`.
+        let urls = ["https", "http"].map(|scheme| format!("{scheme}://{address}"));
+        let there =
+            doc! { "$or": [{ "address": address }, { "address": Bson::Null, "url": { "$in": urls.to_vec() } }] };
+        let other = doc! { "_id": { "$ne": StoredStore::id_of(tenant, name) }, "shop": shop };
+        let filter = doc! { "$and": [of_tenant(Some(tenant)), other, there] };
+        let only_id = doc! { "_id": 1 };
+        let found: Documents<IdOfStore> = self.find_projected(STORES, filter, only_id.clone(), 1, only_id).await?;
+        let name = |store: IdOfStore| store.id.split_once('/').map(|(_, name)| name.to_owned());
+        Ok(found.read.into_iter().next().and_then(name))
+    }
+
+    /// Which of these ids are those of stores, also of stores that cannot be read.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
+    pub async fn stores_among(&self, ids: &[String]) -> Result<BTreeSet<String>, Error> {
+        let (filter, only_id) = (doc! { "_id": { "$in": ids } }, doc! { "_id": 1 });
+        let found: Documents<IdOfStore> =
+            self.find_projected(STORES, filter, only_id.clone(), ids.len(), only_id).await?;
+        Ok(found.read.into_iter().map(|store| store.id).collect())
+    }
+
     /// How many stores there are, of one tenant or of all, and the ids of those that are parked, in order, at most `limit`.
     ///
     /// # Errors
@@ -122,26 +169,14 @@ impl Store {
         Ok((total, ids))
     }
 
-    /// Writes a store in the place of the one with `version`, or as a new one. False when there is another in its place.
+    /// Writes a store in the place of the one with `version`, or as a new one. False when there is another in its place, or at its address.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it may work later (and may have happened).
     #[boxed]
     pub async fn put_tenant_store(&self, store: &StoredStore, version: Option<i64>) -> Result<bool, Error> {
-        let what = format!("write the store {}", store.id);
-        let document = to_document(&what, store)?;
-        let collection = self.collection(STORES);
-        let filter = version.map(|version| doc! { "_id": &store.id, "version": version });
-        let write = async move {
-            let Some(filter) = filter else {
-                return match collection.insert_one(document).await {
-                    Err(error) if is_duplicate_key(&error) => Ok(false),
-                    inserted => inserted.map(|_| true),
-                };
-            };
-            Ok(collection.replace_one(filter, document).await?.matched_count == 1)
-        };
-        run(what, ANSWER_TIMEOUT, write).await
+        let seen = version.map(|version| doc! { "version": version });
+        self.put_seen(STORES, &store.id, store, seen).await
     }
 
     /// Deletes the store with this version. False when it is not there.
@@ -150,10 +185,7 @@ impl Store {
     /// [`Error::Unavailable`] when it may work later (and may have happened).
     #[boxed]
     pub async fn delete_tenant_store(&self, id: &str, version: i64) -> Result<bool, Error> {
-        let collection = self.collection(STORES);
-        let filter = doc! { "_id": id, "version": version };
-        let delete = async move { Ok(collection.delete_one(filter).await?.deleted_count == 1) };
-        run(format!("delete the store {id}"), ANSWER_TIMEOUT, delete).await
+        self.delete_seen(STORES, id, doc! { "version": version }).await
     }
 
     /// Parks the store with this version, unless it is parked already. False when nothing was changed.
@@ -245,7 +277,10 @@ impl Store {
     }
 
     pub(crate) async fn prepare_stores(&self) -> Result<(), Error> {
-        self.create_indexes(STORES, [index("by_key", doc! { "key": 1, "_id": 1 })]).await
+        let has_address = doc! { "address": { "$exists": true } };
+        let one = IndexOptions::builder().unique(true).partial_filter_expression(has_address).build();
+        let by_address = index_with("by_address", doc! { "tenant": 1, "shop": 1, "address": 1 }, one);
+        self.create_indexes(STORES, [index("by_key", doc! { "key": 1, "_id": 1 }), by_address]).await
     }
 }
 

@@ -18,4 +18,10 @@ async fn a_part_is_its_tenants_and_keeps_what_came_of_each_item() {
     store.note_outcomes("b", 3, &[]).await.unwrap();
     let part = store.part("b", "shop", 3).await.unwrap().unwrap();
     assert_eq!((&part[0], part[1].outcome.as_deref()), (&items[0], Some("\"done\"")));
+    store.keep_part("other", "shop", 0, &items).await.unwrap();
+    store.drop_batch("b", "other").await.unwrap();
+    assert!(store.part("b", "shop", 3).await.unwrap().is_some(), "it is another tenant's");
+    store.drop_batch("b", "shop").await.unwrap();
+    assert_eq!(store.part("b", "shop", 3).await.unwrap(), None);
+    assert!(store.part("other", "shop", 0).await.unwrap().is_some());
 }

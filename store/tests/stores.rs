@@ -24,6 +24,7 @@ fn shop(tenant: &str, name: &str) -> StoredStore {
         name: name.to_owned(),
         shop: "woocommerce".to_owned(),
         url: "https://shop.example".to_owned(),
+        address: None,
         allow_http: false,
         languages: vec!["fr".to_owned()],
         currency: Some("EUR".to_owned()),
@@ -131,4 +132,39 @@ async fn credentials_are_sealed_anew_only_if_they_are_the_same_still() {
     assert_eq!((seen.sealed.as_str(), seen.key.as_str(), seen.version), ("ec1.k2.CCCC", "k2", 1));
     let counts = BTreeMap::from([("k0".to_owned(), 1), ("k2".to_owned(), 2)]);
     assert_eq!(store.stores_by_key().await.unwrap(), counts);
+}
+
+#[tokio::test]
+async fn of_a_tenants_stores_of_one_shop_each_has_another_address() {
+    let (store, _database) = store().await;
+    let at = |tenant: &str, name: &str, address: &str| StoredStore {
+        url: format!("https://{address}"),
+        address: Some(address.to_owned()),
+        ..shop(tenant, name)
+    };
+    let neighbour = async |name: &str, shop: &str, address: &str| {
+        store.neighbour_of_store("acme", name, shop, address).await.unwrap()
+    };
+    let first = at("acme", "a", "shop.example");
+    assert_eq!(neighbour("a", "woocommerce", "shop.example").await, None);
+    assert!(store.put_tenant_store(&first, None).await.unwrap());
+    assert_eq!(neighbour("a", "woocommerce", "shop.example").await, None, "itself is none");
+    assert_eq!(neighbour("b", "woocommerce", "shop.example").await.as_deref(), Some("a"));
+    assert_eq!(neighbour("b", "prestashop", "shop.example").await, None);
+    assert_eq!(neighbour("b", "woocommerce", "shop.example/boutique").await, None);
+    let same = at("acme", "b", "shop.example");
+    assert!(!store.put_tenant_store(&same, None).await.unwrap(), "also when both come at once");
+    let other = at("acme", "b", "shop.example/boutique");
+    assert!(store.put_tenant_store(&other, None).await.unwrap());
+    assert!(!store.put_tenant_store(&StoredStore { version: 2, ..same.clone() }, Some(1)).await.unwrap());
+    assert!(store.put_tenant_store(&at("bolt", "a", "shop.example"), None).await.unwrap(), "another tenant's");
+    let of_another_shop = StoredStore { shop: "prestashop".to_owned(), ..at("acme", "c", "shop.example") };
+    assert!(store.put_tenant_store(&of_another_shop, None).await.unwrap());
+    // As an older release wrote them.
+    for name in ["old", "old-2"] {
+        let old = StoredStore { url: "http://old.example".to_owned(), ..shop("acme", name) };
+        assert!(store.put_tenant_store(&old, None).await.unwrap());
+    }
+    assert_eq!(neighbour("new", "woocommerce", "old.example").await.as_deref(), Some("old"));
+    assert_eq!(neighbour("old", "woocommerce", "old.example").await.as_deref(), Some("old-2"));
 }

@@ -21,7 +21,7 @@ use super::{
     image::Image,
     publication::{ProductImage, Publication, PublicationResult, Seo, made_of::text_for},
 };
-use crate::handler::{Context, Done, Handler, JobError};
+use crate::handler::{Context, Done, Handler, JobError, NamedStore};
 
 /// Between two looks at what is being made.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -101,6 +101,10 @@ impl Handler for Product {
             of("/image", image.check());
         }
         errors
+    }
+
+    fn store(&self) -> Option<NamedStore> {
+        self.publication.store().map(|named| NamedStore { pointer: "/publication/store", ..named })
     }
 
     async fn run(self, context: &Context) -> Result<Done<ProductResult>, JobError> {

@@ -31,7 +31,7 @@ use healed::StandIns;
 pub use order::{ProductImage, Publication, PublicationResult, Seo};
 
 use crate::{
-    handler::{Context, Done, Handler, JobError},
+    handler::{Context, Done, Handler, JobError, NamedStore},
     kinds::stores,
 };
 
@@ -49,6 +49,10 @@ impl Handler for Publication {
 
     fn check(&self) -> Vec<FieldError> {
         payload::check(self)
+    }
+
+    fn store(&self) -> Option<NamedStore> {
+        stores::named("/store", self.store.as_deref())
     }
 
     async fn concurrency_key(&self, context: &Context) -> Result<Option<ConcurrencyKey>, JobError> {

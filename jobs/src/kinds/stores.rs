@@ -14,7 +14,7 @@ use store::StoredStore;
 pub use credentials::{as_given, credentials, described, opened, place_of, seal, shop_of};
 pub use parking::park;
 
-use crate::handler::{Context, JobError};
+use crate::handler::{Context, JobError, NamedStore};
 
 /// When a job is looked at again whose store is not configured, cannot be opened or is parked: so that it goes on soon once that is mended.
 const MENDED_WITHIN: Duration = Duration::from_secs(60);
@@ -31,6 +31,11 @@ pub async fn open(context: &Context, name: Option<&str>, shop: Option<Shop>) -> 
         Some(name) => of_tenant(context, name).await,
         None => of_environment(context.providers.publication.stores(), shop),
     }
+}
+
+/// The store of its tenant that a payload names; `None` for those of the environment.
+pub(super) fn named(pointer: &'static str, name: Option<&str>) -> Option<NamedStore> {
+    name.filter(|name| *name != DEFAULT_STORE).map(|name| NamedStore { pointer, name: name.to_owned() })
 }
 
 /// What becomes of a job whose call to a store failed. A store that does not take its credentials is parked; whatever waits for it looks again

@@ -180,7 +180,7 @@ impl Problem {
                 error.pointer = inner.to_owned();
             }
         }
-        if let [only] = self.errors.as_slice() {
+        if let (Type::InvalidPayload, [only]) = (self.kind, self.errors.as_slice()) {
             self.detail = in_words(only);
         }
         self
@@ -237,6 +237,14 @@ impl Problem {
         let mut detail = format!("no job kind is named {kind:?}");
         clip(&mut detail);
         Self { errors: vec![error], n_errors: 1, ..Self::new(Type::UnknownKind, detail) }
+    }
+
+    /// `pointer` is where the store is named.
+    pub(crate) fn unknown_store(pointer: impl Into<String>, name: &str) -> Self {
+        let error = FieldError::new(pointer, format!("must be a store of the tenant's: there is no {name:?}"));
+        let mut detail = format!("there is no store {name:?}; PUT /api/stores/{name} adds it");
+        clip(&mut detail);
+        Self { errors: vec![error], n_errors: 1, ..Self::new(Type::UnknownStore, detail) }
     }
 
     pub(crate) fn no_such_job(id: &str) -> Self {

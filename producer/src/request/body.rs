@@ -20,7 +20,7 @@ use async_compression::{
 use axum::{
     body::{Body, HttpBody},
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -164,7 +164,7 @@ pub(crate) async fn guard(State(budget): State<Arc<Budget>>, request: Request, n
         Ok(coding) => coding,
         Err(problem) => return ([(header::ACCEPT_ENCODING, CODINGS)], problem).into_response(),
     };
-    let is_stream = headers::format(&parts.headers) == Some(Format::NdJson) && !has_idempotency_key(&parts.headers);
+    let is_stream = is_stream(&parts);
     let mut body = Body::new(Timed::new(body, is_stream));
     let mut announced = announced_length(&parts.headers);
     if let Some(coding) = coding {
@@ -184,6 +184,12 @@ pub(crate) async fn guard(State(budget): State<Arc<Budget>>, request: Request, n
     // Held until here, because what was made of the body takes memory too. A stream has its own share in its body.
     drop(hold);
     response
+}
+
+/// Whether the body is answered while it is read. Lines of products are read whole.
+fn is_stream(parts: &Parts) -> bool {
+    let is_lines = headers::format(&parts.headers) == Some(Format::NdJson);
+    is_lines && !has_idempotency_key(&parts.headers) && !parts.uri.path().ends_with("/products")
 }
 
 /// What a body is packed in.
@@ -491,6 +497,16 @@ mod tests {
         let mut reading = std::pin::pin!(api(budget.clone(), open()).oneshot(request.unwrap()));
         assert!(futures::poll!(reading.as_mut()).is_pending());
         assert_eq!(budget.used.load(Ordering::Relaxed), STREAM + (8 << 20));
+    }
+
+    #[test]
+    fn lines_of_products_are_no_stream() {
+        let is_stream = |path: &str, kind: &str| {
+            is_stream(&Request::post(path).header(header::CONTENT_TYPE, kind).body(()).unwrap().into_parts().0)
+        };
+        assert!(is_stream("/api/jobs/batch", "application/x-ndjson"));
+        assert!(!is_stream("/api/jobs/batch", "application/json"));
+        assert!(!is_stream("/api/stores/main/products", "application/x-ndjson"));
     }
 
     #[tokio::test]

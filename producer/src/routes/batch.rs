@@ -23,6 +23,9 @@ use tokio::sync::mpsc;
 use crate::{
     answer::{Json, Problem, Type, id_of},
     auth::{Caller, Scope},
+    find,
+    intake::AskedJob,
+    known::Known,
     observe::RequestId,
     push::{self, REPLAYED, Submitted},
     request::{self, BATCH_LIMIT, Format, JOB_LIMIT, Memory},
@@ -56,7 +59,7 @@ type Line = BatchLine<Problem>;
         ("Idempotency-Key" = Option<String>, Header, description = "The same key and jobs again give the same jobs, for 24 h; those that could not be taken are tried again"),
         ("traceparent" = Option<String>, Header, description = "W3C trace context; kept with each job"),
     ),
-    responses((status = 200, description = "What became of each job", content(
+    responses((status = 200, description = "What became of each job; one whose store is not there has the problem `unknown-store`", content(
         (BatchAnswer = "application/json"),
         (BatchLine = "application/x-ndjson"),
     ), headers(("Idempotency-Replayed" = bool, description = "true: an earlier request with this key was answered"))))
@@ -84,6 +87,7 @@ pub(crate) async fn create(
         told: 0,
         _memory: memory.map(|Extension(memory)| memory),
         queue_away: None,
+        known: Known::default(),
     };
     if format == Format::NdJson && key.is_none() {
         if request::announces_more_than(BATCH_LIMIT, &headers) {
@@ -266,6 +270,8 @@ fn too_many() -> Problem {
 /// jobs that went in and adds those that did not.
 struct BatchKey {
     taken: KeyTaken,
+    /// Whether nobody came with it before.
+    is_new: bool,
     /// Whether an earlier request was answered.
     is_replayed: bool,
     /// The answer: jobs that were there before the first request, by the place of the line that named them.
@@ -275,12 +281,11 @@ struct BatchKey {
 impl BatchKey {
     async fn take(app: &App, tenant: &str, key: &str, fingerprint: &Fingerprint) -> Result<Self, Problem> {
         match app.client.idempotency_take_many(tenant, key, fingerprint).await? {
-            Idempotency::New(taken) | Idempotency::Again(taken) => {
-                Ok(Self { taken, is_replayed: false, others: BTreeMap::new() })
-            }
+            Idempotency::New(taken) => Ok(Self { taken, is_new: true, is_replayed: false, others: BTreeMap::new() }),
+            Idempotency::Again(taken) => Ok(Self { taken, is_new: false, is_replayed: false, others: BTreeMap::new() }),
             Idempotency::Replay(answer, taken) => {
                 let others = serde_json::from_str(&answer).unwrap_or_default();
-                Ok(Self { taken, is_replayed: true, others })
+                Ok(Self { taken, is_new: false, is_replayed: true, others })
             }
             Idempotency::InProgress => Err(push::in_progress()),
             // No key of a batch was taken together with a job.
@@ -319,6 +324,8 @@ struct Batch {
     /// Set when the queue took nothing of a whole chunk; the rest is then refused without asking again, because each asking
     /// may take seconds.
     queue_away: Option<Problem>,
+    /// Which of the stores are there that the jobs need.
+    known: Known,
 }
 
 /// A job, and whether this request made it.
@@ -347,34 +354,41 @@ impl Batch {
     /// Pushes what is good of `requests` and gives one line for each.
     async fn push(&mut self, requests: Vec<Request>) -> Vec<Line> {
         let (mut jobs, mut lines) = (Vec::new(), Vec::with_capacity(requests.len()));
-        for read in self.read(requests).await {
+        let read = self.read(requests).await;
+        self.known.look(&self.app, read.iter().flatten()).await;
+        for read in read {
             let index = self.taken;
             self.taken += 1;
             let read = if index < JOBS_AT_MOST { read } else { Err(too_many()) };
-            let problem = match (read, &self.queue_away) {
-                (Ok(job), None) => {
-                    jobs.push((index, job));
-                    None
-                }
-                (Ok(_), Some(away)) => Some(away.clone()),
-                (Err(problem), _) => Some(self.shortened(problem).with_request_id(&self.request_id)),
-            };
-            lines.push(Line { index, id: None, created: None, problem });
+            let mut line = Line { index, id: None, created: None, problem: None };
+            match (read, &self.queue_away) {
+                (Ok(asked), None) => match self.known.refusal(&asked) {
+                    None => jobs.push((index, asked.job)),
+                    Some(problem) => match self.taken_before(index, &asked.job.kind).await {
+                        Ok(Some(id)) => (line.id, line.created) = (Some(id_of(id)), Some(false)),
+                        Ok(None) => line.problem = Some(problem.with_request_id(&self.request_id)),
+                        Err(problem) => line.problem = Some(problem.with_request_id(&self.request_id)),
+                    },
+                },
+                (Ok(_), Some(away)) => line.problem = Some(away.clone()),
+                (Err(problem), _) => line.problem = Some(self.shortened(problem).with_request_id(&self.request_id)),
+            }
+            lines.push(line);
         }
         self.push_good(jobs, &mut lines).await;
         lines
     }
 
     /// Aside, because what is made to be hard to read holds up whoever reads it.
-    async fn read(&self, requests: Vec<Request>) -> Vec<Result<NewJob, Problem>> {
+    async fn read(&self, requests: Vec<Request>) -> Vec<Result<AskedJob, Problem>> {
         let length = requests.iter().flatten().map(Bytes::len).sum();
         let n_requests = requests.len();
         let (intake, caller, traceparent) = (self.app.intake.clone(), self.caller.clone(), self.traceparent.clone());
         let now = self.once.as_ref().map_or_else(Utc::now, BatchKey::began);
         let read = move |request: Request| {
-            let mut job = intake.read(&request::parse(&request?)?, &caller, now)?;
-            job.traceparent.clone_from(&traceparent);
-            Ok(job)
+            let mut asked = intake.read(&request::parse(&request?)?, &caller, now)?;
+            asked.job.traceparent.clone_from(&traceparent);
+            Ok(asked)
         };
         let all = request::aside(length, move || Ok(requests.into_iter().map(read).collect())).await;
         all.unwrap_or_else(|problem| vec![Err(problem); n_requests])
@@ -384,6 +398,16 @@ impl Batch {
     fn shortened(&mut self, problem: Problem) -> Problem {
         self.told += problem.errors_length();
         if self.told > ERRORS_LIMIT { problem.in_short() } else { problem }
+    }
+
+    /// The job of a line that went in when the batch came first, before its store was deleted.
+    async fn taken_before(&self, index: usize, kind: &str) -> Result<Option<JobId>, Problem> {
+        let Some(once) = self.once.as_ref().filter(|once| !once.is_new) else { return Ok(None) };
+        if let Some(other) = once.others.get(&index) {
+            return Ok(Some(*other));
+        }
+        let id = once.id(&self.app, kind, index).await?;
+        Ok(find::anywhere(&self.app, id).await?.map(|_| id))
     }
 
     /// One result a job, in their order: those with a unique key one by one, the others together.

@@ -5,27 +5,28 @@ use std::collections::BTreeMap;
 use api::{BatchLine, FieldError};
 use axum::{
     body::Body,
-    extract::State,
-    http::{HeaderMap, StatusCode, header},
+    extract::{Extension, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use jobs::{
-    PayloadError,
+    Checks, PayloadError,
     publication::batch::{PART, PublicationBatch},
 };
 use providers::publication::folded;
-use queue::{Job as _, NewJob};
+use queue::{Fingerprint, Job as _, NewJob};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 use store::BatchItem;
 use utoipa::ToSchema;
 
 use crate::{
-    answer::{Job, Json, Problem, Type},
+    answer::{self, Json, Problem, Type},
     auth::{Caller, Scope},
-    push::push,
-    request::{self, BATCH_LIMIT, Format, PathPart},
-    routes::stores,
+    keyed::{self, Begun, Keyed},
+    known,
+    push::{self, REPLAYED},
+    request::{self, BATCH_LIMIT, Format, Memory, PathPart},
     state::App,
 };
 
@@ -56,28 +57,32 @@ pub(crate) struct CatalogueAnswer {
     results: Vec<BatchLine<Problem>>,
     /// The job; `null` when every line was refused.
     #[schema(value_type = Option<api::Job>)]
-    job: Option<Job>,
+    job: Option<Box<RawValue>>,
 }
 
 /// Brings up to 10,000 products into a store as one job, which tells its progress and goes on after a kill where it was.
 ///
 /// A product is a payload of the kind `publication` without `store` and `shop`: one a line as NDJSON, or all in one JSON document. A bad one is
-/// reported, the others go in.
+/// reported, the others go in. A body that did not come whole leaves nothing.
 #[utoipa::path(
     post, path = "/api/stores/{name}/products", tag = "stores", operation_id = "stores_products",
     request_body(content((CatalogueRequest = "application/json"), (Object = "application/x-ndjson"))),
     params(
         ("name" = String, Path, description = "The store"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and products again give the same job, for 24 h"),
         ("traceparent" = Option<String>, Header, description = "W3C trace context; kept with the job"),
     ),
     responses(
         (status = 202, description = "Taken", body = CatalogueAnswer, headers(("Location" = String, description = "The job"))),
-        (status = 200, description = "Every line was refused", body = CatalogueAnswer),
-        (status = 422, description = "`unknown-store`: there is no such store; `invalid-payload`"),
+        (status = 200, description = "Every line was refused; or taken before: the job is the one that the first request with this Idempotency-Key made",
+         body = CatalogueAnswer, headers(("Location" = String, description = "The job"), ("Idempotency-Replayed" = bool, description = "true"))),
+        (status = 409, description = "`idempotency-in-progress`: the first request with this key is still under way"),
+        (status = 422, description = "`unknown-store`: there is no such store; `invalid-payload`; `idempotency-mismatch`: the key came with other products"),
     )
 )]
 pub(crate) async fn create(
     State(app): State<App>,
+    memory: Option<Extension<Memory>>,
     caller: Caller,
     PathPart(name): PathPart,
     headers: HeaderMap,
@@ -87,39 +92,146 @@ pub(crate) async fn create(
     let Some(format) = request::format(&headers) else {
         return Err(request::unsupported("application/x-ndjson or application/json"));
     };
+    let key = request::idempotency_key(&headers)?;
     let body = request::read(&headers, body, BATCH_LIMIT).await?;
-    let (intake, at) = (app.intake.clone(), name.clone());
-    let read = request::aside(body.len(), move || {
-        let CatalogueRequest { products } = match format {
-            Format::NdJson => return Ok(Lines::read(body.split(|byte| *byte == b'\n'), &at, intake.checks())),
-            Format::Json => serde_json::from_slice(request::without_bom(&body)).map_err(|error| {
-                let is_json = error.classify() == serde_json::error::Category::Data;
-                let kind = if is_json { Type::InvalidPayload } else { Type::Malformed };
-                Problem::new(kind, format!("the body must be {{\"products\": [{{…}}, …]}}: {error}"))
-            })?,
-        };
-        Ok(Lines::read(products.iter().map(|product| product.get().as_bytes()), &at, intake.checks()))
-    });
-    let Lines { items, refused, rejected } = read.await?;
-    let mut answer = CatalogueAnswer { accepted: items.len(), rejected, results: refused, job: None };
+    let (checks, at, has_key) = (app.intake.clone(), name.clone(), key.is_some());
+    let read = request::aside(body.len(), move || read(&body, format, &at, checks.checks(), has_key));
+    let (Lines { items, refused, rejected }, fingerprint) = read.await?;
+    let answer = CatalogueAnswer { accepted: items.len(), rejected, results: refused, job: None };
     if items.is_empty() {
         return Ok(Json(answer).into_response());
     }
-    stores::require(&app, &caller.tenant, &name).await?;
-    let store = app.open_store()?;
-    let batch = uuid::Uuid::new_v4().to_string();
-    for (part, items) in parts(&items).enumerate() {
-        let part = u32::try_from(part).unwrap_or(u32::MAX);
-        store.keep_part(&batch, &caller.tenant, part, items).await.map_err(Problem::store_away)?;
+    let upload = Upload { tenant: caller.tenant, store: name, items, traceparent: request::traceparent(&headers), app };
+    keyed::whole(async move {
+        // As long as there is something of the body.
+        let _memory = memory;
+        let keyed = match key.zip(fingerprint) {
+            None => None,
+            Some((key, fingerprint)) => {
+                let kind = PublicationBatch::KIND;
+                match keyed::begin(&upload.app, &upload.tenant, &key, &fingerprint, kind).await? {
+                    Begun::There(job) => {
+                        return answered(StatusCode::OK, answer, job);
+                    }
+                    Begun::Ours(keyed) => Some(keyed),
+                }
+            }
+        };
+        let (status, job) = upload.push(keyed).await?;
+        answered(status, answer, job)
+    })
+    .await
+}
+
+/// What was taken, with the job as text: 200 if another request has pushed it.
+fn answered(status: StatusCode, answer: CatalogueAnswer, job: String) -> Result<Response, Problem> {
+    let location = keyed::location_of(&job)?;
+    let job = RawValue::from_string(job).map_err(|error| Problem::new(Type::Internal, error.to_string()))?;
+    let answer = Json(CatalogueAnswer { job: Some(job), ..answer });
+    let mut response = (status, [(header::LOCATION, location)], answer).into_response();
+    if status == StatusCode::OK {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
-    let n = u32::try_from(items.len()).unwrap_or(u32::MAX);
-    let payload = json!(PublicationBatch { store: name, batch, n }).to_string();
-    let mut job = NewJob { tenant: caller.tenant.clone(), ..NewJob::new(PublicationBatch::KIND, payload) };
-    job.traceparent = request::traceparent(&headers);
-    let (_, job) = push(&app, job, None).await?;
-    let location = job.links.itself.clone();
-    answer.job = Some(job);
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(answer)).into_response())
+    Ok(response)
+}
+
+/// The lines of a body, and what tells it from another, if that is asked for.
+fn read(
+    body: &[u8],
+    format: Format,
+    store: &str,
+    checks: &Checks,
+    has_key: bool,
+) -> Result<(Lines, Option<Fingerprint>), Problem> {
+    let fingerprint = |said: &mut dyn Iterator<Item = String>| {
+        has_key.then(|| push::fingerprint(&format!("products\n{store}\n"), body, said.take(PRODUCTS_AT_MOST)))
+    };
+    match format {
+        Format::NdJson => {
+            let lines = body.split(|byte| *byte == b'\n');
+            let mut said = lines.clone().filter(|line| !line.trim_ascii().is_empty()).map(said);
+            Ok((Lines::read(lines, store, checks), fingerprint(&mut said)))
+        }
+        Format::Json => {
+            let asked: CatalogueRequest = serde_json::from_slice(request::without_bom(body)).map_err(|error| {
+                let is_json = error.classify() == serde_json::error::Category::Data;
+                let kind = if is_json { Type::InvalidPayload } else { Type::Malformed };
+                Problem::new(kind, format!("the body must be {{\"products\": [{{…}}, …]}}: {error}"))
+            })?;
+            let products = asked.products.iter().map(|product| product.get().as_bytes());
+            Ok((Lines::read(products.clone(), store, checks), fingerprint(&mut products.map(said))))
+        }
+    }
+}
+
+/// The same JSON is the same product, in whatever order its members are.
+fn said(text: &[u8]) -> String {
+    request::parse(text).map_or_else(|_| String::from_utf8_lossy(text).into_owned(), |parsed| parsed.to_string())
+}
+
+/// Products that are kept before the job is pushed that goes through them: all of them with their job, or none.
+struct Upload {
+    app: App,
+    tenant: String,
+    store: String,
+    items: Vec<BatchItem>,
+    traceparent: Option<String>,
+}
+
+impl Upload {
+    /// The job, as text.
+    async fn push(self, keyed: Option<Keyed>) -> Result<(StatusCode, String), Problem> {
+        let batch = uuid::Uuid::new_v4().to_string();
+        if let Err(problem) = self.keep(&batch).await {
+            if let Some(keyed) = keyed {
+                keyed.give_back(&problem).await;
+            }
+            return Err(problem);
+        }
+        let n = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
+        let payload = json!(PublicationBatch { store: self.store.clone(), batch: batch.clone(), n }).to_string();
+        let mut job = NewJob { tenant: self.tenant.clone(), ..NewJob::new(PublicationBatch::KIND, payload) };
+        job.traceparent.clone_from(&self.traceparent);
+        let pushed = match keyed {
+            Some(keyed) => keyed.push(job).await,
+            None => push::push(&self.app, job, None).await.map(|(status, job)| {
+                let text = answer::text(&job);
+                (status, job, text)
+            }),
+        };
+        let is_used = match &pushed {
+            // Another request with the same key may have been first, with a batch of its own.
+            Ok((_, job, _)) => job.payload.get("batch").and_then(Value::as_str) == Some(batch.as_str()),
+            // What came of the push may be unknown.
+            Err(problem) => !problem.is_refusal(),
+        };
+        if !is_used {
+            self.drop_batch(&batch).await;
+        }
+        pushed.map(|(status, _, text)| (status, text))
+    }
+
+    async fn keep(&self, batch: &str) -> Result<(), Problem> {
+        known::require_of_path(&self.app, &self.tenant, &self.store).await?;
+        let store = self.app.open_store()?;
+        for (part, items) in parts(&self.items).enumerate() {
+            let part = u32::try_from(part).unwrap_or(u32::MAX);
+            if let Err(error) = store.keep_part(batch, &self.tenant, part, items).await {
+                if part > 0 {
+                    self.drop_batch(batch).await;
+                }
+                return Err(Problem::store_away(error));
+            }
+        }
+        Ok(())
+    }
+
+    async fn drop_batch(&self, batch: &str) {
+        let Some(store) = self.app.store() else { return };
+        if let Err(error) = store.drop_batch(batch, &self.tenant).await {
+            tracing::debug!(%error, "products without a job stay until they expire");
+        }
+    }
 }
 
 /// What the lines of a body say.
@@ -130,7 +242,7 @@ struct Lines {
 }
 
 impl Lines {
-    fn read<'a>(texts: impl Iterator<Item = &'a [u8]>, store: &str, checks: &jobs::Checks) -> Self {
+    fn read<'a>(texts: impl Iterator<Item = &'a [u8]>, store: &str, checks: &Checks) -> Self {
         let mut lines = Self { items: Vec::new(), refused: Vec::new(), rejected: 0 };
         let mut skus = BTreeMap::new();
         let texts = texts.enumerate().filter(|(_, text)| !text.trim_ascii().is_empty());
@@ -167,7 +279,7 @@ impl Lines {
 }
 
 /// The SKU and the payload of one line.
-fn product(text: &[u8], store: &str, checks: &jobs::Checks) -> Result<(String, String), Problem> {
+fn product(text: &[u8], store: &str, checks: &Checks) -> Result<(String, String), Problem> {
     if text.len() > request::JOB_LIMIT {
         return Err(request::too_large(request::JOB_LIMIT));
     }
@@ -184,7 +296,7 @@ fn product(text: &[u8], store: &str, checks: &jobs::Checks) -> Result<(String, S
     }
     fields.insert("store".to_owned(), json!(store));
     match checks.check("publication", &payload) {
-        Ok(()) => Ok((folded(payload["sku"].as_str().unwrap_or_default()), payload.to_string())),
+        Ok(_) => Ok((folded(payload["sku"].as_str().unwrap_or_default()), payload.to_string())),
         Err(PayloadError::Invalid(errors)) => Err(Problem::invalid(errors)),
         Err(error) => Err(Problem::new(Type::UnknownKind, error.to_string())),
     }
@@ -211,7 +323,7 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Lines {
-        Lines::read(body.as_bytes().split(|byte| *byte == b'\n'), "main", &jobs::Checks::all())
+        Lines::read(body.as_bytes().split(|byte| *byte == b'\n'), "main", &Checks::all())
     }
 
     #[test]

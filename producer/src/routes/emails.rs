@@ -94,7 +94,7 @@ pub(crate) async fn preview(
     caller.require(Scope::JobsRead)?;
     let preview = request::json(&headers, body, move |payload| {
         match app.intake.checks().check(email::Email::KIND, payload) {
-            Ok(()) => {}
+            Ok(_) => {}
             Err(PayloadError::Invalid(errors)) => return Err(Problem::invalid(errors)),
             Err(error) => return Err(Problem::new(Type::Internal, error.to_string())),
         }

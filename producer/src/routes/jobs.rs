@@ -1,23 +1,25 @@
 //! One job: enqueue, look, wait, cancel, retry, run now.
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, StatusCode},
+    response::Response,
 };
 use bytes::Bytes;
 use chrono::Utc;
-use queue::{Answered, Fingerprint, Idempotency, JobId, KeyTaken, NewJob};
+use queue::{Answered, Fingerprint, NewJob};
 use serde::Deserialize;
 
 use crate::{
     answer::{self, Job, Json, Problem, Type, live},
     auth::{Caller, Scope},
     find,
-    push::{REPLAYED, fingerprint, in_progress, mismatch, new_job, push, taken, taken_as},
+    keyed::{self, Begun, replayed},
+    known,
+    push::{fingerprint, new_job, push, taken, taken_as},
     request::{self, Parameters, PathPart},
     state::App,
 };
@@ -42,6 +44,7 @@ pub(crate) struct ShowQuery {
         (status = 200, description = "Taken before: the job that holds the unique key, or the one that the first request with this Idempotency-Key made", body = api::Job,
          headers(("Location" = String, description = "The job"), ("Idempotency-Replayed" = bool, description = "true"))),
         (status = 409, description = "`conflict`: `on_conflict` does not allow it; `idempotency-in-progress`: the first request is still under way"),
+        (status = 422, description = "`invalid-payload`, `unknown-kind`; `unknown-store`: the payload names a store that the tenant does not have, not while publication is mock; `idempotency-mismatch`"),
     )
 )]
 pub(crate) async fn create(
@@ -71,12 +74,16 @@ pub(super) async fn create_of(
         let fingerprint = has_key.then(|| fingerprint("", &body, [parsed.to_string()]));
         Ok((intake.read(&parsed, &reader, Utc::now()), fingerprint))
     });
-    let (job, fingerprint) = read.await?;
+    let (asked, fingerprint) = read.await?;
     let once = key.zip(fingerprint);
+    let job = match asked {
+        Ok(asked) => known::require(&app, asked).await,
+        Err(problem) => Err(problem),
+    };
     let mut job = match (job, &once) {
         (Ok(job), _) => job,
         (Err(problem), None) => return Err(problem),
-        // What was good when it came first may be bad by now, because its times have passed.
+        // What was good when it came first may be bad by now, because its times have passed or its store was deleted.
         (Err(problem), Some((key, fingerprint))) => {
             let answered = app.client.idempotency_answer(&caller.tenant, key, fingerprint).await;
             return match answered.ok().flatten() {
@@ -217,126 +224,11 @@ async fn push_once(
         app.accepted.count(&job.kind, 1);
         return Ok(taken(StatusCode::ACCEPTED, &new_job(&app, id, &job)));
     }
-    // In a task of its own: a client that hangs up in the middle must not leave the key taken and unanswered.
-    let task = tokio::spawn(async move {
-        match app.client.idempotency_take(&tenant, &key, &fingerprint, &job.kind).await? {
-            Idempotency::New(taken) => KeyedJob { app, taken }.push(job).await,
-            Idempotency::Again(taken) => KeyedJob { app, taken }.push_again(job).await,
-            Idempotency::InProgress => Err(in_progress()),
-            Idempotency::Mismatch => Err(mismatch()),
-            Idempotency::Replay(answer, taken) => KeyedJob { app, taken }.replay(answer, job).await,
-            Idempotency::Pushed(taken) => KeyedJob { app, taken }.show(job).await,
+    keyed::whole(async move {
+        match keyed::begin(&app, &tenant, &key, &fingerprint, &job.kind).await? {
+            Begun::There(answer) => replayed(answer),
+            Begun::Ours(keyed) => keyed.push(job).await.map(|(status, answer, text)| taken_as(status, answer, text)),
         }
-    });
-    task.await.unwrap_or_else(|error| {
-        tracing::error!(%error, "a request with an idempotency key was not answered");
-        Err(Problem::new(Type::Internal, "the request could not be answered; the log has the reason"))
     })
-}
-
-/// A request whose idempotency key is taken.
-struct KeyedJob {
-    app: App,
-    taken: KeyTaken,
-}
-
-impl KeyedJob {
-    async fn push(self, job: NewJob) -> Result<Response, Problem> {
-        match push(&self.app, job, Some(self.taken.id)).await {
-            Ok((status, answer)) => {
-                let text = self.keep(&answer).await;
-                Ok(taken_as(status, answer, text))
-            }
-            Err(problem) => {
-                self.give_back(&problem).await;
-                Err(problem)
-            }
-        }
-    }
-
-    /// After a request that had this id and did not come as far as its answer.
-    async fn push_again(self, job: NewJob) -> Result<Response, Problem> {
-        match find::anywhere(&self.app, self.taken.id).await {
-            Ok(None) => self.push(job).await,
-            Ok(Some(there)) => replayed(self.keep(&there).await),
-            Err(problem) => {
-                self.give_back(&problem).await;
-                Err(problem)
-            }
-        }
-    }
-
-    /// After a request that was answered, as it was.
-    async fn replay(self, answer: String, job: NewJob) -> Result<Response, Problem> {
-        #[derive(Deserialize)]
-        struct Answer {
-            id: JobId,
-        }
-        match serde_json::from_str(&answer) {
-            Ok(Answer { id }) if find::anywhere(&self.app, id).await?.is_none() => self.push_lost(job).await,
-            _ => replayed(answer),
-        }
-    }
-
-    /// After a request whose job was pushed together with the key: the job, as it is now.
-    async fn show(self, job: NewJob) -> Result<Response, Problem> {
-        match find::anywhere(&self.app, self.taken.id).await? {
-            Some(there) => replayed(answer::text(&find::with_result(&self.app, there).await?)),
-            None => self.push_lost(job).await,
-        }
-    }
-
-    /// A job that is nowhere any more was lost with a Redis that failed, and is pushed again.
-    async fn push_lost(self, job: NewJob) -> Result<Response, Problem> {
-        let Some(taken) = self.app.client.idempotency_reopen(&self.taken).await? else { return Err(in_progress()) };
-        tracing::warn!(job.id = %taken.id, "a job that was answered under an idempotency key was lost; it is pushed again");
-        Self { taken, ..self }.push(job).await
-    }
-
-    /// Keeps the answer under the key, and returns its text.
-    async fn keep(&self, answer: &Job) -> String {
-        let text = answer::text(answer);
-        if let Err(error) = self.app.client.idempotency_store(&self.taken, &text).await {
-            // The job is in the queue, so the caller is told so.
-            tracing::warn!(%error, "the answer to an idempotency key could not be kept");
-        }
-        text
-    }
-
-    async fn give_back(&self, problem: &Problem) {
-        let client = &self.app.client;
-        let given_back = if problem.is_refusal() {
-            client.idempotency_forget(&self.taken).await
-        } else {
-            client.idempotency_release(&self.taken).await
-        };
-        if let Err(error) = given_back {
-            tracing::debug!(%error, "an idempotency key could not be given back; it can be taken over in two seconds");
-        }
-    }
-}
-
-fn replayed(answer: String) -> Result<Response, Problem> {
-    // No more of it is read: it may have numbers that no value holds.
-    #[derive(Deserialize)]
-    struct Stored<'a> {
-        #[serde(borrow)]
-        links: StoredLinks<'a>,
-    }
-    #[derive(Deserialize)]
-    struct StoredLinks<'a> {
-        #[serde(rename = "self", borrow)]
-        itself: Cow<'a, str>,
-    }
-    let stored = serde_json::from_str::<Stored<'_>>(&answer).map_err(|error| {
-        tracing::error!(%error, "the stored answer to an idempotency key cannot be read");
-        Problem::new(Type::Internal, "the first answer to this key cannot be read")
-    })?;
-    let location = stored.links.itself.into_owned();
-    let headers = [
-        (header::LOCATION.as_str(), location.as_str()),
-        (header::CONTENT_TYPE.as_str(), "application/json"),
-        (REPLAYED, "true"),
-    ];
-    Ok((headers, answer).into_response())
+    .await
 }

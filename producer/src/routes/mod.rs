@@ -21,4 +21,5 @@ pub(crate) mod schedules;
 pub(crate) mod status;
 pub(crate) mod stores;
 pub(crate) mod usage;
+pub(crate) mod versions;
 pub(crate) mod webhooks;

@@ -1,5 +1,6 @@
 //! A product to a store in one call: what is missing of it is made first.
 
+use api::FieldError;
 use axum::{body::Body, extract::State, http::HeaderMap, response::Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -12,6 +13,9 @@ use crate::{
     request::{self, PathPart},
     state::App,
 };
+
+/// As the payloads have it.
+const ID_AT_MOST: usize = 100;
 
 /// What to publish, and what to make before. Each part is a payload of that kind without its `product_id`, which stands in the path.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -47,6 +51,7 @@ pub(crate) struct PublishRequest {
         (status = 200, description = "Taken before, as with `POST /api/jobs`", body = api::Job,
          headers(("Location" = String, description = "The job"), ("Idempotency-Replayed" = bool, description = "true"))),
         (status = 409, description = "As with `POST /api/jobs`"),
+        (status = 422, description = "`invalid-payload`; `unknown-store`: `publication` names a store that the tenant does not have, not while publication is mock; `idempotency-mismatch`"),
     )
 )]
 pub(crate) async fn publish(
@@ -58,6 +63,9 @@ pub(crate) async fn publish(
 ) -> Result<Response, Problem> {
     caller.require(Scope::JobsWrite)?;
     let key = request::idempotency_key(&headers)?;
+    if !(1..=ID_AT_MOST).contains(&id.chars().count()) {
+        return Err(Problem::invalid(vec![FieldError::new("/path/id", "must have 1 to 100 characters")]));
+    }
     let asked: PublishRequest = request::json(&headers, body, |asked| {
         jobs::Shape::<PublishRequest>::new().read(asked).map_err(Problem::invalid)
     })

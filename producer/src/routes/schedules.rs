@@ -15,22 +15,30 @@ use queue::{JobId, Json as Exact};
 use schedules::Definition;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::{Documents, Moment, Store, StoredSchedule, Tick, TickOutcome};
+use store::{Documents, Moment, Store, StoredSchedule, Tick, TickOutcome, Unreadable};
 use utoipa::{IntoParams, IntoResponses};
 
+use super::versions::{Condition, ListQuery, Page, TenantQuery, check_conditions, etag, page};
 use crate::{
     answer::{Problem, Type},
     auth::{Caller, Scope},
     find,
-    intake::Intake,
-    push::{push, taken},
+    intake::{AskedJob, Intake},
+    keyed::{self, Begun, replayed},
+    known,
+    push::{fingerprint, push, taken, taken_as},
     request::{self, Parameters, PathPart},
     state::App,
 };
 
+#[cfg(test)]
+mod tests;
+
 const NEXTS: usize = 10;
 const NEXTS_AT_MOST: usize = 1000;
 const NAME_AT_MOST: usize = 100;
+/// What a schedule is called in problems.
+const SCHEDULE: &str = "schedule";
 /// How often a change without `If-Match` tries again when others change the schedule too.
 const TRIES: u32 = 5;
 
@@ -38,19 +46,6 @@ const TRIES: u32 = 5;
 pub(crate) type Schedule = api::Schedule<Definition>;
 /// A page of schedules.
 pub(crate) type SchedulePage = api::SchedulePage<Definition>;
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ListQuery {
-    /// Only of this tenant; others than the token's own need `admin`
-    tenant: Option<String>,
-    /// `next_cursor` of the page before
-    cursor: Option<String>,
-    /// Entries of a page; 50 if absent
-    #[param(minimum = 1, maximum = 200)]
-    limit: Option<usize>,
-}
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -75,24 +70,6 @@ pub(crate) struct RunsQuery {
     /// Entries of a page; 50 if absent
     #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct TenantQuery {
-    /// Whose schedule; another than the token's own needs `admin`
-    tenant: Option<String>,
-}
-
-/// On what a change depends.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "for the OpenAPI document")]
-struct Condition {
-    /// Only if this is its `ETag`; otherwise 412
-    #[param(rename = "If-Match")]
-    if_match: Option<String>,
 }
 
 /// Why a schedule was not changed.
@@ -123,22 +100,11 @@ pub(crate) async fn list(
     let store = app.open_store()?;
     let tenant = caller.tenants_of(query.tenant)?;
     let found = store.schedules(tenant.as_deref(), query.cursor.as_deref(), limit + 1).await;
-    let Documents { mut read, unreadable } = found.map_err(Problem::store_away)?;
-    let mut unreadable: Vec<String> = unreadable.into_iter().map(|unreadable| unreadable.id).collect();
-    read.retain(|schedule| {
-        let is_readable = schedules::read(schedule).is_ok();
-        if !is_readable {
-            unreadable.push(schedule.id.clone());
-        }
-        is_readable
-    });
-    let mut ids: Vec<String> = read.iter().map(|schedule| &schedule.id).chain(&unreadable).cloned().collect();
-    ids.sort_unstable();
-    let next_cursor = (ids.len() > limit).then(|| ids.swap_remove(limit - 1));
-    if let Some(last) = &next_cursor {
-        read.retain(|schedule| schedule.id <= *last);
-        unreadable.retain(|id| id <= last);
-    }
+    let mut found = found.map_err(Problem::store_away)?;
+    let (read, newer): (Vec<_>, Vec<_>) = found.read.into_iter().partition(|one| schedules::read(one).is_ok());
+    let reason = || "its definition cannot be read".to_owned();
+    found.unreadable.extend(newer.into_iter().map(|one| Unreadable { id: one.id, reason: reason() }));
+    let Page { read, unreadable, next_cursor } = page(Documents { read, ..found }, limit);
     Ok(Json(SchedulePage { items: answers(store, read).await?, unreadable, next_cursor }))
 }
 
@@ -171,6 +137,7 @@ pub(crate) async fn show(
     responses(
         (status = 200, description = "Replaced", body = Schedule, headers(("ETag" = String, description = "Its revision"))),
         (status = 201, description = "Added", body = Schedule, headers(("ETag" = String, description = "Its revision"))),
+        (status = 422, description = "`invalid-payload`, `unknown-kind`; `unknown-store`: its job names a store that the tenant does not have, not while publication is mock"),
         NotChanged,
     )
 )]
@@ -185,8 +152,11 @@ pub(crate) async fn put(
     caller.require(Scope::SchedulesWrite)?;
     let tenant = caller.tenant_of(query.tenant)?;
     check_name(&name)?;
-    let (intake, reader) = (app.intake.clone(), caller.clone());
-    let definition = request::json(&headers, body, move |body| read(&intake, &reader, body)).await?;
+    // Its jobs are those of this tenant, whoever asks.
+    let (intake, mut reader) = (app.intake.clone(), caller.clone());
+    reader.tenant.clone_from(&tenant);
+    let (definition, job) = request::json(&headers, body, move |body| read(&intake, &reader, body)).await?;
+    known::require(&app, job).await.map_err(|problem| problem.under("/job", Vec::new()))?;
     let store = app.open_store()?;
     for _ in 0..TRIES {
         let id = schedules::schedule_id(&tenant, &name);
@@ -195,7 +165,7 @@ pub(crate) async fn put(
             Some(found) => require_for(&app, &caller, found)?,
             None => refuse_reserved(&caller, &id, &name)?,
         }
-        check_conditions(&headers, found.as_ref())?;
+        check_conditions(&headers, found.as_ref(), SCHEDULE)?;
         if let Some(found) = &found {
             refuse_built_in(found)?;
         }
@@ -230,7 +200,7 @@ pub(crate) async fn delete(
     for _ in 0..TRIES {
         let found = stored(&app, &tenant, &name).await?;
         require_for(&app, &caller, &found)?;
-        check_conditions(&headers, Some(&found))?;
+        check_conditions(&headers, Some(&found), SCHEDULE)?;
         refuse_built_in(&found)?;
         let deleted = app.open_store()?.delete_schedule(&found.id, found.revision).await;
         if deleted.map_err(Problem::store_away)? {
@@ -243,11 +213,17 @@ pub(crate) async fn delete(
 /// Enqueues the schedule's job now, beside its times, also while it is paused.
 #[utoipa::path(
     post, path = "/api/schedules/{name}/run", tag = "schedules",
-    params(("name" = String, Path, description = "The schedule"), TenantQuery),
+    params(
+        ("name" = String, Path, description = "The schedule"),
+        TenantQuery,
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key again gives the same job, for 24 h"),
+    ),
     responses(
         (status = 202, description = "Taken", body = api::Job, headers(("Location" = String, description = "The job"))),
-        (status = 200, description = "The job that holds its unique key", body = api::Job, headers(("Location" = String, description = "The job"))),
-        (status = 409, description = "`conflict`: another job holds its unique key"),
+        (status = 200, description = "The job that holds its unique key, or the one that the first request with this Idempotency-Key made", body = api::Job,
+         headers(("Location" = String, description = "The job"), ("Idempotency-Replayed" = bool, description = "true"))),
+        (status = 409, description = "`conflict`: another job holds its unique key; `idempotency-in-progress`: the first request is still under way"),
+        (status = 422, description = "`idempotency-mismatch`: the key came with another request"),
     )
 )]
 pub(crate) async fn run(
@@ -255,8 +231,10 @@ pub(crate) async fn run(
     caller: Caller,
     PathPart(name): PathPart,
     Parameters(query): Parameters<TenantQuery>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.require(Scope::SchedulesWrite)?;
+    let key = request::idempotency_key(&headers)?;
     let schedule = stored(&app, &caller.tenant_of(query.tenant)?, &name).await?;
     require_for(&app, &caller, &schedule)?;
     let (definition, _) = schedules::read(&schedule).map_err(|reason| unreadable(&schedule, &reason))?;
@@ -264,12 +242,35 @@ pub(crate) async fn run(
     let now = DateTime::from_timestamp_millis(i64::try_from(now_ms).unwrap_or_default()).unwrap_or_default();
     let job = definition.job.to_job(&schedule.tenant, &schedule.name, now, now_ms);
     let job = job.map_err(|error| unreadable(&schedule, &error.to_string()))?;
-    let (status, answer) = push(&app, job, None).await?;
-    let tick = by_hand(&schedule, Moment::from_ms(now_ms), answer.id);
-    if let Err(error) = app.open_store()?.insert_ticks(&[tick]).await {
+    let now = Moment::from_ms(now_ms);
+    let Some(key) = key else {
+        let (status, answer) = push(&app, job, None).await?;
+        note_run(&app, &schedule, now, answer.id).await;
+        return Ok(taken(status, &answer));
+    };
+    let fingerprint = fingerprint(&format!("run\n{}\n", schedule.id), &[], []);
+    keyed::whole(async move {
+        match keyed::begin(&app, &caller.tenant, &key, &fingerprint, &job.kind).await? {
+            Begun::There(answer) => replayed(answer),
+            Begun::Ours(keyed) => {
+                let (status, answer, text) = keyed.push(job).await?;
+                note_run(&app, &schedule, now, answer.id).await;
+                Ok(taken_as(status, answer, text))
+            }
+        }
+    })
+    .await
+}
+
+/// Adds a run by hand to the schedule's history.
+async fn note_run(app: &App, schedule: &StoredSchedule, now: Moment, job: api::JobId) {
+    let noted = match app.open_store() {
+        Ok(store) => store.insert_ticks(&[by_hand(schedule, now, job)]).await.map_err(|error| error.to_string()),
+        Err(_) => Err("MongoDB's address cannot be looked up".to_owned()),
+    };
+    if let Err(error) = noted {
         tracing::warn!(schedule = schedule.id, %error, "a run by hand is not in the schedule's history");
     }
-    Ok(taken(status, &answer))
 }
 
 /// Lets a schedule be due at no time until it is resumed.
@@ -390,7 +391,7 @@ async fn switch(
     for _ in 0..TRIES {
         let found = stored(app, &tenant, name).await?;
         require_for(app, caller, &found)?;
-        check_conditions(headers, Some(&found))?;
+        check_conditions(headers, Some(&found), SCHEDULE)?;
         if found.paused == paused {
             return answer(app, StatusCode::OK, found).await;
         }
@@ -410,11 +411,11 @@ async fn switch(
     Err(busy())
 }
 
-/// The definition in a request's body, with everything that is wrong with it.
-fn read(intake: &Intake, caller: &Caller, body: &Exact) -> Result<Definition, Problem> {
+/// The definition in a request's body and a job of it, with everything that is wrong with it.
+fn read(intake: &Intake, caller: &Caller, body: &Exact) -> Result<(Definition, AskedJob), Problem> {
     let job = body.member("job").filter(|job| job.is_object());
     let given = job.clone();
-    let job = job.map_or(Ok(()), |job| intake.read(&job, caller, Utc::now()).map(drop));
+    let job = job.map(|job| intake.read(&job, caller, Utc::now())).transpose();
     let definition = Shape::<Definition>::new().read(body).map(|mut definition| {
         // With every digit.
         if let Some(given) = &given {
@@ -433,8 +434,8 @@ fn read(intake: &Intake, caller: &Caller, body: &Exact) -> Result<Definition, Pr
     }
     match (job, definition) {
         (Err(problem), _) => Err(problem.under("/job", errors)),
-        (Ok(()), Ok(definition)) if errors.is_empty() => Ok(definition.with_defaults()),
-        (Ok(()), _) => Err(Problem::invalid(errors)),
+        (Ok(Some(job)), Ok(definition)) if errors.is_empty() => Ok((definition.with_defaults(), job)),
+        (Ok(_), _) => Err(Problem::invalid(errors)),
     }
 }
 
@@ -531,15 +532,6 @@ async fn answer(app: &App, status: StatusCode, schedule: StoredSchedule) -> Resu
     let etag = etag(&schedule);
     let answer = answers(app.open_store()?, vec![schedule]).await?.pop();
     Ok((status, [(header::ETAG, etag)], Json(answer)).into_response())
-}
-
-fn etag(schedule: &StoredSchedule) -> String {
-    format!("\"{}\"", schedule.revision)
-}
-
-/// `If-Match` and `If-None-Match`.
-fn check_conditions(headers: &HeaderMap, found: Option<&StoredSchedule>) -> Result<(), Problem> {
-    request::check_conditions(headers, found.map(etag).as_deref(), "schedule")
 }
 
 fn check_name(name: &str) -> Result<(), Problem> {

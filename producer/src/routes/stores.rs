@@ -15,9 +15,10 @@ use providers::{
 };
 use serde::Deserialize;
 use services::Name;
-use store::{Documents, Moment, StoredStore};
+use store::{Moment, StoredStore};
 use utoipa::{IntoParams, IntoResponses};
 
+use super::versions::{Condition, ListQuery, Page, TenantQuery, check_conditions, etag, page};
 use crate::{
     answer::{Problem, Type},
     auth::{Caller, Scope},
@@ -27,24 +28,11 @@ use crate::{
 
 mod check;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
-use check::check;
+use check::{address_of, check};
 
 const NAME_AT_MOST: usize = 40;
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ListQuery {
-    /// Only of this tenant; others than the token's own need `admin`, who sees all if absent
-    tenant: Option<String>,
-    /// `next_cursor` of the page before
-    cursor: Option<String>,
-    /// Entries of a page; 50 if absent
-    #[param(minimum = 1, maximum = 200)]
-    limit: Option<usize>,
-}
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -57,29 +45,11 @@ pub(crate) struct OneQuery {
     shop: Option<String>,
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct TenantQuery {
-    /// Whose store; another than the token's own needs `admin`
-    tenant: Option<String>,
-}
-
-/// On what a change depends.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "for the OpenAPI document")]
-struct Condition {
-    /// Only if this is its `ETag`; otherwise 412
-    #[param(rename = "If-Match")]
-    if_match: Option<String>,
-}
-
 /// Why a store was not changed.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "for the OpenAPI document")]
 enum NotChanged {
-    /// `conflict`: it is one of the environment, or others change it at the same time; `not-configured`: `ENCRYPTION_KEY` is not set
+    /// `conflict`: it is one of the environment, the tenant has another one at its address, or others change it at the same time; `not-configured`: `ENCRYPTION_KEY` is not set
     #[response(status = 409)]
     Conflict,
     /// `precondition-failed`: it is not what the header names
@@ -114,15 +84,7 @@ pub(crate) async fn list(
     let limit = request::page_size(query.limit)?;
     let tenant = caller.tenants_of(query.tenant)?;
     let found = app.open_store()?.tenant_stores(tenant.as_deref(), query.cursor.as_deref(), limit + 1).await;
-    let Documents { mut read, unreadable } = found.map_err(Problem::store_away)?;
-    let mut unreadable: Vec<String> = unreadable.into_iter().map(|unreadable| unreadable.id).collect();
-    let mut ids: Vec<String> = read.iter().map(|stored| &stored.id).chain(&unreadable).cloned().collect();
-    ids.sort_unstable();
-    let next_cursor = (ids.len() > limit).then(|| ids.swap_remove(limit - 1));
-    if let Some(last) = &next_cursor {
-        read.retain(|stored| stored.id <= *last);
-        unreadable.retain(|id| id <= last);
-    }
+    let Page { read, unreadable, next_cursor } = page(found.map_err(Problem::store_away)?, limit);
     let of_environment = app.shops()?.of_environment().iter().filter(|_| query.cursor.is_none()).map(of_environment);
     let items = of_environment.chain(read.into_iter().filter_map(shown)).collect();
     Ok(Json(StorePage { items, unreadable, next_cursor }))
@@ -182,8 +144,10 @@ pub(crate) async fn put(
     let ring = app.services.ring.as_ref().ok_or_else(no_key)?;
     let mongo = app.open_store()?;
     let found = mongo.tenant_store(&tenant, &name).await.map_err(Problem::store_away)?;
-    request::check_conditions(&headers, found.as_ref().map(etag).as_deref(), "store")?;
+    check_conditions(&headers, found.as_ref(), "store")?;
     let new = check(app.shops()?, ring, &tenant, &name, &asked, found.as_ref()).map_err(Problem::invalid)?;
+    let address = address_of(&new.url);
+    refuse_neighbour(mongo, &new, &address).await?;
     let tested_at = test_first(&app, &new).await?;
     let now = app.client.now_ms();
     let sealed = stores::seal(ring, &new);
@@ -191,6 +155,7 @@ pub(crate) async fn put(
         id: StoredStore::id_of(&tenant, &name),
         shop: new.shop().name().to_owned(),
         url: new.url.as_str().trim_end_matches('/').to_owned(),
+        address: Some(address.clone()),
         allow_http: new.allow_http,
         languages: new.languages.clone(),
         currency: new.currency.clone(),
@@ -207,6 +172,8 @@ pub(crate) async fn put(
     };
     let version = found.as_ref().map(|found| found.version);
     if !mongo.put_tenant_store(&document, version).await.map_err(Problem::store_away)? {
+        // Two that come at once may both have seen no other.
+        refuse_neighbour(mongo, &new, &address).await?;
         return Err(Problem::new(Type::Conflict, "others change this store at the same time; try again"));
     }
     release(&app, &new).await;
@@ -243,7 +210,7 @@ pub(crate) async fn delete(
     let tenant = caller.tenant_of(query.tenant)?;
     refuse_default(&name)?;
     let found = stored(&app, &tenant, &name).await?;
-    request::check_conditions(&headers, Some(etag(&found).as_str()), "store")?;
+    check_conditions(&headers, Some(&found), "store")?;
     let deleted = app.open_store()?.delete_tenant_store(&found.id, found.version).await;
     if !deleted.map_err(Problem::store_away)? {
         return Err(Problem::new(Type::Conflict, "others change this store at the same time; try again"));
@@ -293,17 +260,6 @@ pub(crate) async fn test(
     (found.tested_at, found.parked) = (Some(tested_at), None);
     tracing::info!(by = caller.subject, store = found.id, "a store was tested");
     answer(StatusCode::OK, found)
-}
-
-/// Refuses products for a store that is not there. In mock mode, where nothing goes to any, each name will do.
-pub(crate) async fn require(app: &App, tenant: &str, name: &str) -> Result<(), Problem> {
-    if name == DEFAULT_STORE || !app.shops()?.is_real() {
-        return Ok(());
-    }
-    let found = app.open_store()?.tenant_store(tenant, name).await.map_err(Problem::store_away)?;
-    let unknown =
-        || Problem::new(Type::UnknownStore, format!("there is no store {name:?}; PUT /api/stores/{name} adds it"));
-    found.map(drop).ok_or_else(unknown)
 }
 
 /// When it was seen that the store takes its credentials; `None` in mock mode. It has a breaker of its own for this: a bad guess must not stop the
@@ -363,6 +319,15 @@ fn default(app: &App, shop: Option<String>) -> Result<&Store, Problem> {
 async fn stored(app: &App, tenant: &str, name: &str) -> Result<StoredStore, Problem> {
     let found = app.open_store()?.tenant_store(tenant, name).await.map_err(Problem::store_away)?;
     found.ok_or_else(|| Problem::new(Type::NotFound, format!("there is no store {name:?}")))
+}
+
+/// Refuses a second store at one address: jobs of one SKU that name the one and the other would not wait for each other, and each would take
+/// what the other made for a stranger's.
+async fn refuse_neighbour(mongo: &store::Store, new: &Store, address: &str) -> Result<(), Problem> {
+    let found = mongo.neighbour_of_store(&new.tenant, &new.name, new.shop().name(), address).await;
+    let Some(other) = found.map_err(Problem::store_away)? else { return Ok(()) };
+    let detail = format!("the store {other:?} is at {address} already: let jobs name that one, or delete it");
+    Err(Problem::new(Type::Conflict, detail))
 }
 
 fn refuse_default(name: &str) -> Result<(), Problem> {
@@ -425,8 +390,4 @@ fn answer(status: StatusCode, stored: StoredStore) -> Result<Response, Problem> 
     let (tag, id) = (etag(&stored), stored.id.clone());
     let newer = || Problem::new(Type::Internal, format!("the store {id} was written by a newer release"));
     Ok((status, [(header::ETAG, tag)], Json(shown(stored).ok_or_else(newer)?)).into_response())
-}
-
-fn etag(stored: &StoredStore) -> String {
-    format!("\"{}\"", stored.version)
 }

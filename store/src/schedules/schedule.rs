@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ANSWER_TIMEOUT, Error, Moment, Store,
     documents::{Changes, Documents, at_most, to_document},
-    error::is_duplicate_key,
     run,
 };
 
@@ -157,20 +156,8 @@ impl Store {
     /// [`Error::Unavailable`] when it may work later (and may have happened), [`Error::Refused`] when it is too large.
     #[boxed]
     pub async fn replace_schedule(&self, schedule: &StoredSchedule, revision: Option<i64>) -> Result<bool, Error> {
-        let what = format!("write the schedule {}", schedule.id);
-        let document = to_document(&what, schedule)?;
-        let collection = self.collection(SCHEDULES);
-        let filter = revision.map(|revision| doc! { "_id": &schedule.id, "revision": revision });
-        let write = async move {
-            let Some(filter) = filter else {
-                return match collection.insert_one(document).await {
-                    Err(error) if is_duplicate_key(&error) => Ok(false),
-                    inserted => inserted.map(|_| true),
-                };
-            };
-            Ok(collection.replace_one(filter, document).await?.matched_count == 1)
-        };
-        run(what, ANSWER_TIMEOUT, write).await
+        let seen = revision.map(|revision| doc! { "revision": revision });
+        self.put_seen(SCHEDULES, &schedule.id, schedule, seen).await
     }
 
     /// Adds new schedules, many at a time.
@@ -191,10 +178,7 @@ impl Store {
     /// [`Error::Unavailable`] when it may work later (and may have happened).
     #[boxed]
     pub async fn delete_schedule(&self, id: &str, revision: i64) -> Result<bool, Error> {
-        let collection = self.collection(SCHEDULES);
-        let filter = doc! { "_id": id, "revision": revision };
-        let delete = async move { Ok(collection.delete_one(filter).await?.deleted_count == 1) };
-        run(format!("delete the schedule {id}"), ANSWER_TIMEOUT, delete).await
+        self.delete_seen(SCHEDULES, id, doc! { "revision": revision }).await
     }
 
     /// Deletes the rows of the timetable that are not among `ids`, but none that a later version than `timetable` has.

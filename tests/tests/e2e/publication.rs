@@ -318,9 +318,10 @@ async fn what_a_shop_cannot_hold_is_refused_by_field_in_words() {
         assert!(last_error(&job).contains(words), "{words} in {}", last_error(&job));
     }
     assert_eq!(shop.products("CAFÉ9")[0]["name"], "Café", "another product stays as it is");
-    let unknown = system.post_job("publication", with(&cup("CUP-1"), &json!({ "store": "nowhere" }))).await;
-    let unknown = system.wait_job(&unknown).await;
-    assert_eq!(attempts(&unknown)[0]["error"]["code"], "unknown_store", "{unknown}");
+    let nowhere = json!({ "kind": "publication", "payload": with(&cup("CUP-1"), &json!({ "store": "nowhere" })) });
+    let unknown = Answer::to(system.request(Method::POST, "/api/jobs").json(&nowhere)).await.unwrap();
+    unknown.assert_problem(422, "unknown-store");
+    assert_eq!(unknown.body["errors"][0]["pointer"], "/payload/store");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,6 +79,7 @@ async fn credentials_are_sealed_anew_with_the_newest_key_and_are_shown_nowhere()
             name,
             sealed: sealed.text,
             key: sealed.key,
+            address: None,
             ..new.clone()
         };
         assert!(mongo.put_tenant_store(&store, None).await.unwrap());

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use api::FieldError;
 use futures::{StreamExt, future, stream};
 use providers::publication::{Item, PublicationStatus, PublishError, Shop, Store};
 use queue::{Busy, ConcurrencyKey, HasKey, Job};
@@ -16,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::{Publication, PublicationResult, failed, key_of, left, missing, notes::STORE_AGAIN_AFTER};
 use crate::{
-    handler::{Context, Done, Handler, JobError},
+    handler::{Context, Done, Handler, JobError, NamedStore},
     kinds::stores,
 };
 
@@ -111,8 +110,8 @@ impl Handler for PublicationBatch {
     const SERVICE: Option<Name> = Some(Name::Publication);
     const ONE_ACCOUNT: bool = false;
 
-    fn check(&self) -> Vec<FieldError> {
-        Vec::new()
+    fn store(&self) -> Option<NamedStore> {
+        stores::named("/store", Some(&self.store))
     }
 
     async fn run(self, context: &Context) -> Result<Done<BatchResult>, JobError> {

@@ -247,6 +247,7 @@ mod tests {
             name: "main".to_owned(),
             shop: "prestashop".to_owned(),
             url: store.url.to_string(),
+            address: None,
             allow_http: false,
             languages: store.languages.clone(),
             currency: store.currency.clone(),

@@ -83,6 +83,13 @@ fn address(shops: &dyn AskStores, shop: Shop, text: &str) -> Result<Url, String>
     Ok(url)
 }
 
+/// Where it is, however that is written: without scheme, default port and the slash at the end. Upper case in a host is none any more in a [`Url`].
+pub(super) fn address_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{host}{port}{}", url.path().trim_end_matches('/'))
+}
+
 fn is_language(code: &str) -> bool {
     let mut parts = code.split(['-', '_']);
     let is_first = |part: &str| (2..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_lowercase());
@@ -103,4 +110,27 @@ fn kept(ring: &Ring, found: &StoredStore, shop: Shop, url: Option<&Url>) -> Resu
         return Err(again("the store moves to another host"));
     }
     Ok(old.credentials)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_the_same_however_it_is_written() {
+        let of = |text: &str| address_of(&Url::parse(text).unwrap());
+        for same in
+            ["https://shop.example", "HTTPS://Shop.Example:443/", "http://shop.example:80", "https://shop.example./"]
+        {
+            assert_eq!(of(same), "shop.example", "{same}");
+        }
+        for (text, address) in [
+            ("https://shop.example:8443/", "shop.example:8443"),
+            ("https://shop.example/Boutique/", "shop.example/Boutique"),
+            ("https://www.shop.example", "www.shop.example"),
+            ("http://[::1]:4002/a", "[::1]:4002/a"),
+        ] {
+            assert_eq!(of(text), address, "{text}");
+        }
+    }
 }

@@ -1,6 +1,10 @@
 //! Stores with MongoDB and Redis, where the shops are planted.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -20,7 +24,13 @@ use tower::ServiceExt;
 
 use crate::{App, Scope, auth::sign_until, router, shops::AskStores};
 
+mod addresses;
+mod batches;
+mod named;
+
 const SECRET: &str = "a secret of the tests, long enough";
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
 const KEYS: &str = "k2:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,k1:aHVzaGh1c2hodXNoaHVzaGh1c2hodXNoaHVzaGh1c2g=";
 
 /// What planted shops say, and what they were asked.
@@ -74,23 +84,27 @@ impl AskStores for Shops {
     }
 }
 
-struct World {
+/// The API of a tenant, with planted shops.
+pub(in crate::routes) struct World {
     app: App,
     router: Router,
     shops: Arc<Shops>,
     mongo: store::Store,
-    _database: MongoDatabase,
+    database: MongoDatabase,
 }
 
-struct Answer {
-    status: u16,
+pub(in crate::routes) struct Answer {
+    pub(in crate::routes) status: u16,
     etag: Option<String>,
-    body: Value,
+    pub(in crate::routes) is_replayed: bool,
+    pub(in crate::routes) body: Value,
+    /// Of NDJSON.
+    lines: Vec<Value>,
 }
 
 impl Answer {
     #[track_caller]
-    fn refused(&self, status: u16, slug: &str) -> &str {
+    pub(in crate::routes) fn refused(&self, status: u16, slug: &str) -> &str {
         assert_eq!(self.status, status, "{}", self.body);
         assert!(self.body["type"].as_str().unwrap().ends_with(&format!("/{slug}")), "{}", self.body);
         assert!(!self.body.to_string().contains("hush"), "{}", self.body);
@@ -107,22 +121,43 @@ impl Answer {
 impl World {
     async fn new(shops: Shops, keys: Option<&str>) -> Self {
         let name = MongoDatabase::new();
+        let mongo = store::Store::open(servers::mongo(), &name).await.unwrap();
+        let prefix = servers::prefix();
+        Self::of(shops, keys, &prefix, Some(mongo.clone()), (mongo, name))
+    }
+
+    /// The API at `prefix` in Redis, and at this MongoDB, if any.
+    fn of(
+        shops: Shops,
+        keys: Option<&str>,
+        prefix: &str,
+        asked: Option<store::Store>,
+        (mongo, database): (store::Store, MongoDatabase),
+    ) -> Self {
         let url = servers::redis(RedisKind::Valkey).unwrap();
-        let redis = fleet::Redis::open(url, &servers::prefix()).unwrap();
+        let redis = fleet::Redis::open(url, prefix).unwrap();
         let keys = keys.map(str::to_owned);
         let config = services::Config::from_vars(|name| keys.clone().filter(|_| name == "ENCRYPTION_KEY"));
         let shops = Arc::new(shops);
         let app = App::asking(&redis, &SECRET.into(), config, Some(shops.clone()));
-        let mongo = store::Store::open(servers::mongo(), &name).await.unwrap();
-        app.set_store(mongo.clone());
-        Self { router: router(app.clone()), app, shops, mongo, _database: name }
+        if let Some(store) = asked {
+            app.set_store(store);
+        }
+        Self { router: router(app.clone()), app, shops, mongo, database }
     }
 
-    async fn real() -> Self {
+    pub(in crate::routes) async fn real() -> Self {
         Self::new(Shops { real: true, ..Shops::default() }, Some(KEYS)).await
     }
 
-    async fn send(&self, method: Method, path: &str, tenant: &str, scopes: &[Scope], body: Option<&Value>) -> Answer {
+    pub(in crate::routes) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        tenant: &str,
+        scopes: &[Scope],
+        body: Option<&Value>,
+    ) -> Answer {
         let token = sign_until(&SECRET.into(), "zoe", Some(tenant), scopes, i64::MAX / 2).unwrap();
         let request =
             Request::builder().method(method).uri(path).header(header::AUTHORIZATION, format!("Bearer {token}"));
@@ -135,18 +170,38 @@ impl World {
 
     async fn answered(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
-        let (status, etag) = (response.status().as_u16(), response.headers().get(header::ETAG).cloned());
-        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let status = response.status().as_u16();
+        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let (etag, replayed) = (header("etag"), header("idempotency-replayed"));
+        let text = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let body: Value = serde_json::from_slice(&text).unwrap_or_default();
         assert!(!body.to_string().contains("hush") && body.get("credentials").is_none(), "{body}");
-        Answer { status, etag: etag.map(|etag| etag.to_str().unwrap().to_owned()), body }
+        let lines = text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+        Answer { status, etag, is_replayed: replayed.as_deref() == Some("true"), body, lines }
+    }
+
+    /// Posts as the tenant `acme` with the scopes of jobs and schedules, under an idempotency key if one is given.
+    pub(in crate::routes) async fn post(
+        &self,
+        path: &str,
+        key: Option<&str>,
+        kind: &str,
+        body: impl Into<Body>,
+    ) -> Answer {
+        let scopes = [Scope::JobsWrite, Scope::SchedulesWrite];
+        let token = sign_until(&SECRET.into(), "zoe", Some("acme"), &scopes, i64::MAX / 2).unwrap();
+        let mut request = Request::post(path).header(header::AUTHORIZATION, format!("Bearer {token}"));
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        self.answered(request.header(header::CONTENT_TYPE, kind).body(body.into()).unwrap()).await
     }
 
     async fn put(&self, name: &str, body: &Value) -> Answer {
         self.send(Method::PUT, &format!("/api/stores/{name}"), "acme", &[Scope::StoresWrite], Some(body)).await
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(in crate::routes) async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, "acme", &[Scope::JobsRead], None).await
     }
 
@@ -316,14 +371,12 @@ async fn bad_fields_are_named_and_no_secret_is_quoted() {
 async fn products_go_to_no_store_that_is_not_there_unless_nothing_goes_out() {
     let (real, mock) = (World::real().await, World::new(Shops::default(), Some(KEYS)).await);
     let post = async |world: &World, name: &str| {
-        let token = sign_until(&SECRET.into(), "zoe", Some("acme"), &[Scope::JobsWrite], i64::MAX / 2).unwrap();
-        let request =
-            Request::post(format!("/api/stores/{name}/products")).header("content-type", "application/x-ndjson");
-        let request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         let line = json!({ "product_id": "1", "sku": "S-1", "stock": 7 }).to_string();
-        world.answered(request.body(line.into()).unwrap()).await
+        world.post(&format!("/api/stores/{name}/products"), None, NDJSON, line).await
     };
-    post(&real, "main").await.refused(422, "unknown-store");
+    let unknown = post(&real, "main").await;
+    unknown.refused(422, "unknown-store");
+    assert_eq!(unknown.body["errors"][0]["pointer"], "/path/name");
     assert_eq!(real.put("main", &presta("https://shop.example")).await.status, 201);
     for (world, name) in [(&real, "main"), (&real, "default"), (&mock, "main")] {
         let answer = post(world, name).await;
@@ -378,7 +431,7 @@ async fn the_environments_store_is_default_and_cannot_be_changed() {
     world.test("default").await.refused(422, "store-refused");
     world.shops.say(None);
     for name in ["b", "a"] {
-        assert_eq!(world.put(name, &presta("https://shop.example")).await.status, 201);
+        assert_eq!(world.put(name, &presta(&format!("https://{name}.example"))).await.status, 201);
     }
     let names = |page: &Value| -> Vec<String> {
         page["items"].as_array().unwrap().iter().map(|store| store["name"].as_str().unwrap().to_owned()).collect()
@@ -448,6 +501,7 @@ async fn keys_are_told_with_what_is_sealed_with_them() {
         let old = store::StoredStore {
             id: format!("acme/{name}"),
             name: name.to_owned(),
+            address: None,
             key: key.to_owned(),
             ..stored.clone()
         };
