@@ -120,11 +120,11 @@ async fn of_writers_that_read_the_same_subscription_one_writes() {
     assert_eq!(store.subscription_of_customer("cus_1").await.unwrap().as_ref(), Some(&trialing));
     assert_eq!(store.subscription("other").await.unwrap(), None);
     let until = |s: u64| (Moment::from_ms(NOW), Moment::from_ms(NOW + s * 1000));
-    assert_eq!(store.trials_ending(until(5), None, 10).await.unwrap().read, [trialing.clone()]);
+    assert_eq!(store.trials_ending(until(5), None, 10).await.unwrap().read, std::slice::from_ref(&trialing));
     assert_eq!(store.trials_ending(until(4), None, 10).await.unwrap().n(), 0);
     assert_eq!(store.trials_ending(until(5), Some("acme"), 10).await.unwrap().n(), 0);
-    assert_eq!(store.subscriptions_of(&["acme", "other"]).await.unwrap().read, [trialing.clone()]);
-    assert_eq!(store.subscriptions(None, 10).await.unwrap().read, [trialing.clone()]);
+    assert_eq!(store.subscriptions_of(&["acme", "other"]).await.unwrap().read, std::slice::from_ref(&trialing));
+    assert_eq!(store.subscriptions(None, 10).await.unwrap().read, std::slice::from_ref(&trialing));
     let later = StoredSubscription { updated_at: Moment::from_ms(NOW + 1), version: 9, ..trialing.clone() };
     assert!(trialing.is_same(&later) && !trialing.is_same(&first));
 }

@@ -323,6 +323,10 @@ pub(super) fn begin(within_ms: u64, order: Order<'_>, patch: &Patch, wanted: &Fi
     desk.listing.own_prices.clear();
     desk.listing.missing = wanted.keys().filter(|name| *name != "status").cloned().collect();
     desk.listing.by.insert(MADE.to_owned(), order.job.to_owned());
+    if !desk.listing.is_superseded("status", order.job) {
+        // Who was to hide what was not there yet hides nothing, and goes before nobody.
+        desk.listing.by.remove("status");
+    }
     let is_active = patch.status.set().copied().unwrap_or_default() == Status::Active;
     desk.listing.to_show = is_active && !desk.listing.is_superseded("status", order.job);
 }

@@ -118,7 +118,7 @@ pub struct StoredSubscription {
     pub mock: bool,
     /// When it was changed last.
     pub updated_at: Moment,
-    /// Grows with each change.
+    /// Grows each time that Stripe was read.
     pub version: i64,
 }
 

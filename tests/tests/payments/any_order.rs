@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeSet,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use jobs::maintenance::Task;
@@ -15,6 +15,8 @@ use serde_json::Value;
 
 use crate::world::World;
 
+/// Of the first life; `SEED` tells one of its own.
+const FIRST_SEED: u64 = 1;
 /// Lives, unless time is over earlier.
 const LIVES: u64 = 12;
 const MOST_TIME: Duration = Duration::from_secs(45);
@@ -180,8 +182,7 @@ async fn live(seed: u64) {
 #[tokio::test]
 async fn our_copy_is_stripes_and_no_mail_goes_twice() {
     let given = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
-    let first: u64 = given.unwrap_or(u64::try_from(now % u128::from(u64::MAX)).unwrap() | 1);
+    let first: u64 = given.unwrap_or(FIRST_SEED);
     let begun = Instant::now();
     for n in 0..if given.is_some() { 1 } else { LIVES } {
         let seed = first.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1;

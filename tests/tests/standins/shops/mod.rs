@@ -96,7 +96,7 @@ impl Till {
     }
 
     /// The store's interface, as one attempt has it.
-    fn api(&self) -> Box<dyn StoreApi + '_> {
+    pub(crate) fn api(&self) -> Box<dyn StoreApi + '_> {
         let policy =
             Policy { allow_fallback: false, last_attempt: false, tenant: "default", time: Duration::from_secs(60) };
         self.providers.publication.open(&self.store, policy).unwrap()

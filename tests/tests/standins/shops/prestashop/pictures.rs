@@ -1,21 +1,15 @@
 //! Pictures, which the shop only adds.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
-use providers::{
-    Policy,
-    publication::{
-        Action, Brought, Desk, Field, Key, Order, Original, Originals, Patch, Picture, PublicationStatus, PublishError,
-        carry_out,
-    },
+use providers::publication::{
+    Action, Brought, Desk, Field, Key, Order, Original, Originals, Patch, Picture, PublicationStatus, PublishError,
+    carry_out,
 };
 use serde_json::json;
 use tests::standins::{Fault, prestashop::PrestaShop};
@@ -204,9 +198,7 @@ async fn pictures_are_fetched_one_at_a_time_and_only_those_that_the_shop_does_no
     ] {
         let images = Field::Set(keys.iter().map(on_demand).collect());
         let patch = Patch { images, ..cup() };
-        let policy =
-            Policy { allow_fallback: false, last_attempt: false, tenant: "default", time: Duration::from_secs(60) };
-        let api = till.api(policy);
+        let api = till.api();
         let key = Key { sku: SKU, product_id: "p-12" };
         let order =
             Order { job, key, action: Action::Publish, patch: &patch, force: false, keep_edits: false, now_ms: 1 };

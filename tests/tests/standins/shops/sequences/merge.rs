@@ -51,7 +51,7 @@ fn sale_may_be<'s>(is: &Value, said: impl Iterator<Item = &'s Value>) -> bool {
     amount(is).is_none_or(|is| is >= least)
 }
 
-fn variants_may_be(is: &Value, said: Vec<&Value>) -> bool {
+fn variants_may_be(is: &Value, said: &[&Value]) -> bool {
     let all = is.as_object().into_iter().flatten();
     all.into_iter().all(|(sku, is)| {
         let said: Vec<&Value> = said.iter().filter_map(|said| said.get(sku)).collect();
@@ -69,7 +69,7 @@ pub(super) fn may_be_shown(is: &Said, made: &Said, all: &[&Said], first: bool) -
             _ if first => was_said().any(|said| said == is),
             // Lists change piece by piece under the eyes of customers.
             "images" | "tags" | "categories" => !is.is_null() || was_said().any(Value::is_null),
-            "variants" => variants_may_be(is, was_said().collect()),
+            "variants" => variants_may_be(is, &was_said().collect::<Vec<_>>()),
             "sale_price" => sale_may_be(is, was_said()),
             // What is counted from now on is sold out for a moment at Shopify, and never sold more often than was said.
             "stock" => *is == 0 || was_said().any(|said| said == is),

@@ -135,13 +135,13 @@ impl Course<'_> {
             }
         }
         for job in self.in_any_order((0..self.sequence.jobs.len()).collect()) {
-            self.to_its_end(job).await?;
+            self.finish(job).await?;
         }
         self.look().map_err(|fault| format!("{fault}\nmemory: {:#?}", self.till.listing()))?;
         // A worker that died right after the end of its job has it run again.
         let before = self.standin.products();
         for job in self.in_any_order(self.merge.ids()) {
-            self.to_its_end(job).await?;
+            self.finish(job).await?;
         }
         match self.standin.products() {
             after if after == before => Ok(()),
@@ -154,7 +154,7 @@ impl Course<'_> {
         jobs
     }
 
-    async fn to_its_end(&mut self, job: usize) -> Result<(), String> {
+    async fn finish(&mut self, job: usize) -> Result<(), String> {
         for _ in 0..MOST_RUNS {
             if self.refused.contains(&job) {
                 return Ok(());
@@ -205,10 +205,10 @@ impl Course<'_> {
     fn note(&mut self, job: usize, outcome: Option<Outcome>) -> Result<(), String> {
         let is_there = self.maker.is_some();
         match outcome {
-            None => {}
             Some(Ok(_)) => self.merge.accept(job, &self.sequence.jobs[job]),
             Some(Err(PublishError::Provider(ProviderError::Held { retry_in, .. }))) => self.till.pass(retry_in),
-            Some(Err(PublishError::Provider(
+            None
+            | Some(Err(PublishError::Provider(
                 ProviderError::Transient { .. }
                 | ProviderError::UnknownOutcome { .. }
                 | ProviderError::RateLimited { .. },

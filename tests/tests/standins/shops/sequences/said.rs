@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::{option::weighted, prelude::*, sample::select, sample::subsequence};
-use providers::publication::{Field, Patch, Picture, ProductOption, Shop, Status, Texts, Variant};
+use providers::publication::{Field, Original, Patch, Picture, ProductOption, Shop, Status, Texts, Variant};
 use serde_json::{Value, json};
 
 /// Fields by name. Money is text without zeros that say nothing, pictures are their keys, variants are by SKU.
@@ -124,7 +124,7 @@ fn picture(key: &str, shop: Shop) -> Picture {
     Picture {
         key: key.to_owned(),
         url: (!is_sent).then(|| format!("https://cdn.example/{key}.jpg")),
-        bytes: is_sent.then(|| bytes.into()),
+        bytes: if is_sent { Original::Here(bytes.into()) } else { Original::Nowhere },
         file_name: format!("{key}.jpg"),
         alt: format!("The {key}"),
     }
