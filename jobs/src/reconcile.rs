@@ -89,7 +89,7 @@ pub(crate) async fn events(context: &Context) -> Result<u64, JobError> {
         let page = payments.calls(context.policy()).events(which, after.as_deref()).await.map_err(put_off)?;
         let mut n_new = 0;
         for event in page.items {
-            let event = stored_event(event, payments, Moment::from_ms(task.client.now_ms()));
+            let event = stored_event(event, payments.livemode, Moment::from_ms(task.client.now_ms()));
             if task.store.put_stripe_event(&event).await.map_err(away)? {
                 n_new += 1;
             }

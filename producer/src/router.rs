@@ -11,7 +11,7 @@ use crate::{
     answer, observe, openapi, request,
     routes::{
         batch, catalogue, emails, events, health, images, jobs, keys, list, mode, prices, products, publish, queues,
-        rates, reconcile, schedules, status, stores, usage, webhooks,
+        rates, reconcile, schedules, status, stores, stripe, usage, webhooks,
     },
     state::App,
 };
@@ -83,6 +83,7 @@ routes! {
     "/api/payments/reconcile": post reconcile::payments;
     "/api/usage": get usage::show;
     "/api/webhooks/fal": post webhooks::fal;
+    "/api/webhooks/stripe": post stripe::webhook;
     "/api/health": get health::report;
     "/api/health/live": get health::live;
     "/api/health/ready": get health::ready;

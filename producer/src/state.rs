@@ -8,7 +8,7 @@ use std::{
 use axum::extract::FromRef;
 use fleet::Fleet;
 use jobs::{Checks, maintenance::Maintenance};
-use providers::{image::FalWebhooks, publication::Shops};
+use providers::{image::FalWebhooks, payments::webhook::Webhooks as StripeWebhooks, publication::Shops};
 use queue::Client;
 use secrecy::SecretString;
 use store::Store;
@@ -39,6 +39,8 @@ pub struct Shared {
     pub(crate) services: services::Config,
     /// Tells what fal delivers from what others do.
     pub(crate) fal: FalWebhooks,
+    /// The same of Stripe's.
+    pub(crate) stripe: StripeWebhooks,
     pub(crate) board: Board,
     /// Asks stores; `None` when that cannot be done at all.
     pub(crate) shops: Option<Arc<dyn AskStores>>,
@@ -91,6 +93,7 @@ impl App {
             fleet,
             shops,
             fal: FalWebhooks::new(&services),
+            stripe: StripeWebhooks::new(&services),
             services,
             board: Board::default(),
             lists: Together::default(),

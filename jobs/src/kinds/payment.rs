@@ -196,7 +196,7 @@ impl Work<'_> {
         let payments = &self.context.providers.payments;
         let found = payments.calls(self.context.policy()).event(id).await?;
         let unknown = || JobError::Fatal { code: "unknown_event", message: format!("stripe knows no event {id:?}") };
-        let event = stored_event(found.ok_or_else(unknown)?, payments, self.now());
+        let event = stored_event(found.ok_or_else(unknown)?, payments.livemode, self.now());
         self.store.put_stripe_event(&event).await.map_err(away)?;
         Ok(event)
     }

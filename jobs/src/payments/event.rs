@@ -1,6 +1,6 @@
 //! Which events of Stripe tell anything that is kept, and how they are stored.
 
-use providers::payments::{Event, MOST_EVENT_KINDS, Payments, is_mock};
+use providers::payments::{Event, MOST_EVENT_KINDS, is_mock};
 use store::{Moment, StripeEvent, StripeEventState};
 
 /// The types of events that tell anything: for each, what its customer has is read from Stripe again. The end point of the webhook needs
@@ -28,11 +28,11 @@ pub const EVENT_KINDS: [&str; 17] = [
 // They are asked for in one call.
 const _: () = assert!(EVENT_KINDS.len() <= MOST_EVENT_KINDS);
 
-/// An event as it is stored for [`store::Store::put_stripe_event`], with what becomes of it: `new` for one that a job is to handle,
+/// An event as it is stored, where the key is for this mode (`None` without a key), for [`store::Store::put_stripe_event`], with what becomes of it: `new` for one that a job is to handle,
 /// `refused` for one of the other mode than the key, `ignored` for one that tells nothing that is kept.
 #[must_use]
-pub fn stored_event(event: Event, payments: &Payments, now: Moment) -> StripeEvent {
-    let (state, reason) = judge(&event, payments.livemode);
+pub fn stored_event(event: Event, livemode: Option<bool>, now: Moment) -> StripeEvent {
+    let (state, reason) = judge(&event, livemode);
     let ms = u64::try_from(event.created.timestamp_millis()).unwrap_or(0);
     StripeEvent {
         id: event.id,
@@ -108,8 +108,7 @@ mod tests {
 
     #[test]
     fn an_event_is_stored_as_it_came_with_the_mock() {
-        let providers = crate::testing::mocks();
-        let stored = stored_event(event("invoice.paid", Some("cus_1"), false), &providers.payments, Moment::from_ms(9));
+        let stored = stored_event(event("invoice.paid", Some("cus_1"), false), None, Moment::from_ms(9));
         assert_eq!((stored.created.ms(), stored.at.ms(), stored.state), (7_000, 9, StripeEventState::New));
         assert_eq!((stored.object.as_deref(), stored.customer.as_deref()), (Some("in_1"), Some("cus_1")));
     }

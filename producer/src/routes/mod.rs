@@ -20,6 +20,7 @@ pub(crate) mod reconcile;
 pub(crate) mod schedules;
 pub(crate) mod status;
 pub(crate) mod stores;
+pub(crate) mod stripe;
 pub(crate) mod usage;
 pub(crate) mod versions;
 pub(crate) mod webhooks;

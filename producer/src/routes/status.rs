@@ -105,8 +105,12 @@ fn mode(app: &App, service: Name) -> &'static str {
 }
 
 async fn status(app: &App, service: Name, caller: &Caller) -> ServiceStatus {
-    let (health, degraded_waiting, stores) =
-        tokio::join!(health(app, service), degraded(app, service), stores(app, service, caller));
+    let (health, degraded_waiting, stores, refused) = tokio::join!(
+        health(app, service),
+        degraded(app, service),
+        stores(app, service, caller),
+        refused_events(app, service)
+    );
     let malformed = app.services.malformed(service);
     let mode = mode(app, service);
     let breaker = health.as_ref().map(|health| &health.breaker);
@@ -116,7 +120,12 @@ async fn status(app: &App, service: Name, caller: &Caller) -> ServiceStatus {
         configured: app.services.is_configured(service),
         missing: app.services.missing(service).iter().copied().map(Into::into).collect(),
         malformed: malformed.iter().map(|malformed| malformed.variable.into()).collect(),
-        hints: malformed.iter().map(ToString::to_string).chain(app.services.note(service).map(str::to_owned)).collect(),
+        hints: malformed
+            .iter()
+            .map(ToString::to_string)
+            .chain(app.services.note(service).map(str::to_owned))
+            .chain(refused)
+            .collect(),
         risk: service.entry().risk.name().into(),
         risk_text: service.entry().lost.into(),
         probe: app.board.last(service).filter(|_| mode == "real"),
@@ -163,6 +172,19 @@ async fn degraded(app: &App, service: Name) -> Option<u64> {
     let store = app.store()?;
     let counts = join_all(collections.into_iter().map(|collection| store.n_degraded(collection)));
     timeout(LOOK_UP, counts).await.ok()?.into_iter().sum::<Result<u64, _>>().ok()
+}
+
+/// Webhooks of the other mode than the key's, which only somebody at Stripe's dashboard can set right.
+async fn refused_events(app: &App, service: Name) -> Option<String> {
+    let store = app.store().filter(|_| service == Name::Payments)?;
+    let counts = timeout(LOOK_UP, store.stripe_event_counts()).await.ok()?.ok()?;
+    (counts.refused > 0).then(|| {
+        format!(
+            "{} events of Stripe were refused in the last 90 days: they are of the other mode (test, live) than STRIPE_API_KEY; \
+             see the end points of webhooks in Stripe's dashboard",
+            counts.refused
+        )
+    })
 }
 
 async fn stores(app: &App, service: Name, caller: &Caller) -> Option<StoresOf> {

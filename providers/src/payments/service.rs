@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use fleet::Clock;
-use secrecy::SecretString;
 use services::{Config, Name};
 
 use super::{
@@ -14,7 +13,6 @@ use super::{
     shelf::Shelf,
     stripe,
     subscription::Price,
-    webhook,
 };
 use crate::{
     chain::{AllServices, Policy, Service},
@@ -45,8 +43,6 @@ pub struct Payments {
     pub prices: PlanPrices,
     /// What browsers may see of the account.
     pub publishable_key: Option<String>,
-    /// What webhooks are signed with; several while one is replaced.
-    pub webhook_secrets: Vec<SecretString>,
     /// Whether the key is for real money; `None` without a key.
     pub livemode: Option<bool>,
 }
@@ -91,8 +87,7 @@ impl Payments {
             mock,
             prices,
             publishable_key: value("STRIPE_PUBLISHABLE_KEY").map(str::to_owned),
-            webhook_secrets: webhook::secrets(value("STRIPE_WEBHOOK_SECRET").unwrap_or_default()),
-            livemode: value("STRIPE_API_KEY").map(is_live),
+            livemode: stripe::livemode(config),
         })
     }
 
@@ -115,15 +110,11 @@ impl Payments {
     }
 }
 
-fn is_live(key: &str) -> bool {
-    key.split('_').nth(1) == Some("live")
-}
-
 /// Reads both prices, which costs nothing and proves key, mode and prices.
 pub(crate) async fn probe(config: &Config) -> Result<(), String> {
     let stripe = stripe::configured(config).map_err(|error| error.to_string())?;
     let Some(stripe) = stripe else { return Err("it is not configured".to_owned()) };
-    let live = config.value(Name::Payments, "STRIPE_API_KEY").is_some_and(is_live);
+    let live = stripe::livemode(config) == Some(true);
     for variable in ["STRIPE_PRICE_ID_PRO", "STRIPE_PRICE_ID_PREMIUM"] {
         let id = config.value(Name::Payments, variable).unwrap_or_default();
         let answered = stripe.send(&Request::get(format!("prices/{id}"), Form::new())).await;

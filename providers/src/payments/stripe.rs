@@ -41,6 +41,11 @@ pub(super) fn configured(config: &Config) -> Result<Option<Stripe>, ProviderErro
     Stripe::new(key, value("STRIPE_BASE_URL").unwrap_or(BASE_URL)).map(Some)
 }
 
+/// Whether the key is for real money; `None` without a key.
+pub(super) fn livemode(config: &Config) -> Option<bool> {
+    config.value(Name::Payments, "STRIPE_API_KEY").map(|key| key.split('_').nth(1) == Some("live"))
+}
+
 impl Stripe {
     /// With a secret or restricted key, at this address.
     ///

@@ -3,9 +3,10 @@
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use services::{Config, Name};
 use sha2::Sha256;
 
-use super::event::Event;
+use super::{event::Event, stripe::livemode};
 
 /// A delivery may be so much older, or newer, than now.
 pub const DRIFT_S: u64 = 300;
@@ -27,6 +28,31 @@ pub enum BadDelivery {
     /// The body is no event.
     #[error("the body {0}")]
     Body(String),
+}
+
+/// Takes Stripe's deliveries, as the variables say.
+#[derive(Debug, Clone)]
+pub struct Webhooks {
+    secrets: Vec<SecretString>,
+    /// Whether the key is for real money; `None` without a key.
+    pub livemode: Option<bool>,
+}
+
+impl Webhooks {
+    /// With the secrets of `STRIPE_WEBHOOK_SECRET`. Without any no delivery is taken.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let variable = config.value(Name::Payments, "STRIPE_WEBHOOK_SECRET").unwrap_or_default();
+        Self { secrets: secrets(variable), livemode: livemode(config) }
+    }
+
+    /// The event of a delivery: see [`verify`].
+    ///
+    /// # Errors
+    /// As [`verify`].
+    pub fn check(&self, header: &str, body: &[u8], now_s: u64) -> Result<Event, BadDelivery> {
+        verify(header, body, &self.secrets, now_s)
+    }
 }
 
 /// The secrets of `STRIPE_WEBHOOK_SECRET`: several while one is replaced, separated by commas. A line end that was copied along is not

@@ -34,6 +34,7 @@ mod openai;
 mod openapi;
 mod outage;
 mod packaging;
+mod payments;
 mod poison;
 mod prices;
 mod publication;

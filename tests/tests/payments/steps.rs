@@ -83,7 +83,7 @@ async fn a_customer_of_no_tenant_is_told_and_left_alone() {
     let event = json!({ "id": "evt_nobody", "object": "event", "type": "invoice.paid", "created": 1_790_000_000, "livemode": false,
         "data": { "object": { "object": "invoice", "id": "in_x", "customer": customer } } });
     let event = providers::payments::Event::read(&event).unwrap();
-    let stored = jobs::payments::stored_event(event, world.payments(), world.now());
+    let stored = jobs::payments::stored_event(event, world.payments().livemode, world.now());
     world.store.put_stripe_event(&stored).await.unwrap();
     world.drain().await;
     let settled = world.store.stripe_event("evt_nobody").await.unwrap().unwrap();

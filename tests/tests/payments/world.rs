@@ -151,7 +151,7 @@ impl World {
     /// What a webhook does with an event, before it answers.
     pub(crate) fn deliver(&self, id: &str) -> impl Future<Output = Result<bool, store::Error>> + use<> {
         let event = self.stripe.with(|simulation| simulation.object(id).cloned()).unwrap();
-        let event = stored_event(Event::read(&event).unwrap(), &self.context.providers.payments, self.now());
+        let event = stored_event(Event::read(&event).unwrap(), self.payments().livemode, self.now());
         let store = self.store.clone();
         async move { store.put_stripe_event(&event).await }
     }

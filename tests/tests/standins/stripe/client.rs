@@ -62,7 +62,7 @@ fn session(customer: &str, trial: Option<Trial>) -> NewSession<'_> {
 async fn all_calls_work_from_the_first_customer_to_the_last_invoice() {
     let stripe = stripe().await;
     let Providers { payments, .. } = providers(&stripe);
-    assert!(payments.is_real() && payments.livemode == Some(false) && payments.webhook_secrets.len() == 1);
+    assert!(payments.is_real() && payments.livemode == Some(false));
     let calls = calls(&payments);
     let customer = calls.create_customer("k1", &NEW).await.unwrap();
     assert_eq!(calls.create_customer("k1", &NEW).await.unwrap().id, customer.id, "one key makes one customer");
