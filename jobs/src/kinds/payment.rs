@@ -7,32 +7,26 @@
 mod mails;
 mod reread;
 mod shelf;
-
-use std::time::Duration;
+mod work;
 
 use api::FieldError;
-use providers::payments::is_mock;
-use queue::{Client, ConcurrencyKey, Job};
+use queue::{ConcurrencyKey, Job};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use services::Name;
-use store::{Moment, OutboxEntry, Store, StripeEvent, StripeEventState};
+use store::{Moment, OutboxEntry, StripeEvent, StripeEventState};
 use utoipa::ToSchema;
 
 pub(crate) use mails::trial_name;
-pub use reread::Change;
 pub(crate) use reread::changes;
 pub use shelf::MockShelf;
+pub use work::{Change, PaymentResult};
+use work::{Work, away};
 
 use crate::{
     handler::{Context, Done, Handler, JobError},
     payments::stored_event,
 };
-
-/// MongoDB being away is no fault of the job.
-const AWAY: Duration = Duration::from_secs(5);
-/// What came from Stripe is looked at again so much later while payments are switched to the mock.
-const WHILE_MOCK: Duration = Duration::from_secs(300);
 
 /// What shall be brought up to date. Only operators may push it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -50,28 +44,6 @@ pub struct Payment {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 100, example = "acme")]
     pub tenant: Option<String>,
-}
-
-/// What was brought up to date.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
-pub struct PaymentResult {
-    /// Whose subscription it is; `null` when nobody's.
-    pub tenant: Option<String>,
-    /// Stripe's id of the customer.
-    pub customer: Option<String>,
-    /// The state of the subscription now.
-    pub state: Option<String>,
-    /// The plan now.
-    pub plan: Option<String>,
-    /// What is kept otherwise than before.
-    pub changes: Vec<Change>,
-    /// How many events were done with it.
-    pub events: u64,
-    /// How many e-mails were ordered.
-    pub mails: u64,
-    /// Why nothing was done, or what is to be looked at.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
 }
 
 impl Payment {
@@ -129,19 +101,7 @@ impl Handler for Payment {
     }
 }
 
-/// What a run works with.
-#[derive(Clone, Copy)]
-struct Work<'a> {
-    context: &'a Context,
-    store: &'a Store,
-    client: &'a Client,
-}
-
 impl Work<'_> {
-    fn now(&self) -> Moment {
-        Moment::from_ms(self.client.now_ms())
-    }
-
     async fn event(&self, id: &str) -> Result<PaymentResult, JobError> {
         let event = match self.store.stripe_event(id).await.map_err(away)? {
             Some(event) => event,
@@ -200,37 +160,6 @@ impl Work<'_> {
         self.store.put_stripe_event(&event).await.map_err(away)?;
         Ok(event)
     }
-
-    /// Nobody but Stripe can tell of what is Stripe's, and nobody but the mock of what is its own.
-    fn check_mode(&self, id: &str) -> Result<(), JobError> {
-        let is_real = self.context.providers.payments.is_real();
-        match (is_real, is_mock(id)) {
-            (true, false) | (false, true) => Ok(()),
-            (true, true) => {
-                let message = format!("{id} is the mock's, and payments are real");
-                Err(JobError::Fatal { code: "mock_object", message })
-            }
-            (false, false) => {
-                let message = format!("{id} is stripe's, and payments are mock: it waits until they are real again");
-                Err(JobError::Snooze { code: "mock_mode", message, after: WHILE_MOCK })
-            }
-        }
-    }
-
-    async fn settle(
-        &self,
-        events: &[StripeEvent],
-        state: StripeEventState,
-        reason: Option<&str>,
-    ) -> Result<(), JobError> {
-        let ids: Vec<String> = events.iter().map(|event| event.id.clone()).collect();
-        self.store.settle_stripe_events(&ids, state, reason, self.now()).await.map_err(away)
-    }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "what is left of the error is its words")]
-fn away(error: store::Error) -> JobError {
-    JobError::Snooze { code: "away", message: error.to_string(), after: AWAY }
 }
 
 #[cfg(test)]

@@ -51,16 +51,15 @@ async fn publish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> R
             return Ok(nothing(PublicationStatus::Unchanged));
         }
         None => {
-            // A later job that has yet to come to its end may have set what it cannot be made without.
-            let whole = Patch {
-                title: patch.title.clone().or(&order.patch.title),
-                price: patch.price.clone().or(&order.patch.price),
-                ..patch.clone()
-            };
-            (create(api, order, (&said, &whole), &wanted, desk).await?, Fields::new())
+            // It is made as this job says, also of what a later one has claimed: that has yet to come to its end, and what customers see
+            // until then is whole. But what hides it counts at once.
+            patch = priced(Patch { status: said.status.clone(), ..order.patch.clone() }, &Listing::default());
+            wanted = api.normal(order.key, &patch).await?;
+            (create(api, order, (&said, &patch), &wanted, desk).await?, Fields::new())
         }
     };
-    if seen.fields.get("variants").is_some_and(|variants| !variants.is_null())
+    if !before.is_empty()
+        && seen.fields.get("variants").is_some_and(|variants| !variants.is_null())
         && desk.listing.is_superseded("variants", order.job)
     {
         // What a later job says of variants goes before what this one says of all of them; of prices `with_variants` knows more.

@@ -155,6 +155,16 @@ pub(super) fn with_variants(
             "some of its variants have no SKU, and others what they do not share: say all of its variants".to_owned();
         return Err(Fault::new("variants", Wrong::Said { message }));
     }
+    let options: Vec<ProductOption> =
+        seen.fields.get("options").and_then(|options| serde_json::from_value(options.clone()).ok()).unwrap_or_default();
+    let fits = |shown: &Value| {
+        let of = |option: &ProductOption| shown["options"][&option.name].as_str().map(str::to_owned);
+        options.iter().all(|option| of(option).is_some_and(|value| option.values.contains(&value)))
+    };
+    if !there.values().all(fits) {
+        // A later job is changing them: it has yet to come to its end, and gives them their prices.
+        return Ok(Some(Patch { price: Field::Keep, sale_price: Field::Keep, ..patch }));
+    }
     let variants = there.iter().map(|(sku, shown)| {
         let mut variant = left.get(sku.as_str()).map_or_else(|| nothing_of(sku), |variant| (*variant).clone());
         variant.options = serde_json::from_value(shown["options"].clone()).unwrap_or_default();
@@ -164,8 +174,6 @@ pub(super) fn with_variants(
         variant
     });
     let variants = Field::Set(variants.collect());
-    let options: Vec<ProductOption> =
-        seen.fields.get("options").and_then(|options| serde_json::from_value(options.clone()).ok()).unwrap_or_default();
     Ok(Some(Patch { variants, options: Field::Set(options), ..patch }))
 }
 

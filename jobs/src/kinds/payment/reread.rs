@@ -1,12 +1,13 @@
 //! Reads from Stripe what a customer has now, and keeps it.
 
 use providers::payments::{Customer, Invoice, Subscription};
-use serde::Serialize;
 use serde_json::{Map, Value};
 use store::{StoredSubscription, StripeEvent, StripeEventState};
-use utoipa::ToSchema;
 
-use super::{PaymentResult, Work, away, mails};
+use super::{
+    mails,
+    work::{Change, PaymentResult, Work, away},
+};
 use crate::{
     handler::JobError,
     payments::{AtStripe, kept},
@@ -18,17 +19,6 @@ const MOST_EVENTS: usize = 500;
 const TRIES: u32 = 20;
 /// What is kept of the writing itself.
 const BESIDE: [&str; 3] = ["_id", "updated_at", "version"];
-
-/// A field that is kept otherwise than before.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Change {
-    /// Its name.
-    pub field: String,
-    /// What it was.
-    pub was: Value,
-    /// What it becomes.
-    pub becomes: Value,
-}
 
 /// What Stripe has.
 struct Found {
