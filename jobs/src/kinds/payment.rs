@@ -47,7 +47,7 @@ pub struct Payment {
 }
 
 impl Payment {
-    /// The job that reads a customer again, for [`Store::put_outbox`]. `why` and `at` are the same for the same occasion: one job is
+    /// The job that reads a customer again, for [`store::Store::put_outbox`]. `why` and `at` are the same for the same occasion: one job is
     /// pushed for it.
     #[must_use]
     pub fn reread(customer: &str, why: &str, at: Moment, now: Moment) -> OutboxEntry {
