@@ -4,10 +4,11 @@
 //! faithfully has no BSON form here: whole numbers over 2⁶³−1, keys that begin with `$` or hold a zero byte, and anything deeper
 //! than [`MAX_DEPTH`]. A dot in a key is kept; such a field can be read, but not named in a query.
 
-use std::io;
+use std::{collections::BTreeMap, io};
 
-use mongodb::bson::{Bson, RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, raw::CStr};
-use serde_json::{Map, Number, Value};
+use mongodb::bson::{Bson, RawBson, RawBsonRef, RawDocumentBuf};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// MongoDB takes 100 levels, but the driver recurses with large frames: reading 95 levels overflowed a thread's stack of 2 MiB in a
 /// debug build, which ends the process.
@@ -20,7 +21,14 @@ pub(crate) fn to_bson(value: &Value) -> Option<Bson> {
 
 /// The BSON form as bytes, if there is a faithful one.
 pub(crate) fn to_raw(value: &Value) -> Option<RawBson> {
-    convert(value, MAX_DEPTH)
+    if !has_form(value, MAX_DEPTH) {
+        return None;
+    }
+    if value.is_object() {
+        return document(value).map(RawBson::Document);
+    }
+    let around = document(&BTreeMap::from([("value", value)]))?;
+    around.get("value").ok()?.map(RawBson::from)
 }
 
 /// How many bytes its text has.
@@ -45,45 +53,25 @@ pub(crate) fn length(value: &Value) -> usize {
     counter.0
 }
 
-fn convert(value: &Value, depth: usize) -> Option<RawBson> {
-    let below = depth.checked_sub(1)?;
-    Some(match value {
-        Value::Null => RawBson::Null,
-        Value::Bool(bool) => RawBson::Boolean(*bool),
-        Value::String(text) => RawBson::String(text.clone()),
-        Value::Number(number) => convert_number(number)?,
-        Value::Array(items) => {
-            let mut array = RawArrayBuf::new();
-            for item in items {
-                match item {
-                    Value::String(text) => array.push(text.as_str()),
-                    item => array.push(convert(item, below)?),
-                }
-            }
-            RawBson::Array(array)
-        }
-        Value::Object(fields) => {
-            let mut document = RawDocumentBuf::new();
-            for (key, field) in fields {
-                if key.starts_with('$') {
-                    return None;
-                }
-                let key: &CStr = key.as_str().try_into().ok()?;
-                match field {
-                    Value::String(text) => document.append(key, text.as_str()),
-                    field => document.append(key, convert(field, below)?),
-                }
-            }
-            RawBson::Document(document)
-        }
-    })
+/// Whether BSON and MongoDB hold it faithfully.
+fn has_form(value: &Value, depth: usize) -> bool {
+    let Some(below) = depth.checked_sub(1) else { return false };
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
+        Value::Number(number) => number.is_i64() || number.is_f64(),
+        Value::Array(items) => items.iter().all(|item| has_form(item, below)),
+        Value::Object(fields) => fields
+            .iter()
+            .all(|(key, field)| !key.starts_with('$') && !key.as_bytes().contains(&0) && has_form(field, below)),
+    }
 }
 
-fn convert_number(number: &Number) -> Option<RawBson> {
-    if let Some(whole) = number.as_i64() {
-        return Some(RawBson::Int64(whole));
-    }
-    number.is_f64().then(|| number.as_f64().map(RawBson::Double)).flatten()
+/// One buffer for the whole document, however deep it is.
+fn document(of: &impl Serialize) -> Option<RawDocumentBuf> {
+    let mut bytes = Vec::with_capacity(512);
+    mongodb::bson::serialize_to_buffer(of, &mut bytes).ok()?;
+    bytes.shrink_to_fit();
+    RawDocumentBuf::from_bytes(bytes).ok()
 }
 
 /// The JSON form. Types that JSON lacks, which only other programs write, become MongoDB's extended JSON (`{"$date": …}`).

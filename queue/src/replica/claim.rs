@@ -129,7 +129,8 @@ impl Session {
         }
     }
 
-    /// The second half of a claim: its jobs, most urgent first. What this release cannot run is put aside.
+    /// The second half of a claim: its jobs, most urgent first. What this release cannot run is put aside, and suspects among ordinary
+    /// jobs wait with the other suspects.
     pub(super) async fn read(&self, mut taken: Taken<'_>) -> Result<Vec<Claimed>, Error> {
         let read = self.read_taken(&mut taken).await;
         let Taken { partition, claim, now_ms, .. } = &taken;
@@ -171,6 +172,8 @@ impl Session {
             let to = match job.record.take() {
                 None => To::Gone,
                 Some(record) if Record::is_newer(&record) => To::Held,
+                // One that failed or snoozed came back with the ordinary ones, and must run by itself all the same.
+                Some(_) if !claims.suspect && is_suspect(&job) => To::Suspect,
                 Some(record) => {
                     jobs.push((job, record));
                     continue;
@@ -304,11 +307,15 @@ impl Session {
 
 /// Back to where it was claimed from, as if it had not been begun.
 fn back(job: &ClaimedJob, claim: &Arc<str>) -> Release {
-    let suspect = History::decode(job.history.as_deref()).is_suspect();
+    let suspect = is_suspect(job);
     let to = match &job.record {
         None => To::Gone,
         Some(_) if suspect => To::Suspect,
         Some(_) => To::Ready,
     };
     Release { id: job.id, claim: claim.clone(), to, history: None }
+}
+
+fn is_suspect(job: &ClaimedJob) -> bool {
+    job.history.as_deref().is_some_and(|history| History::decode(Some(history)).is_suspect())
 }

@@ -123,6 +123,10 @@ impl Session {
         let mut suspects: HashMap<ReplicaId, Option<String>> = HashMap::new();
         let mut releases = Vec::with_capacity(abandoned.len());
         let ids: Vec<JobId> = abandoned.iter().map(|job| job.id).collect();
+        let mut by_claim: HashMap<String, usize> = HashMap::new();
+        for job in &abandoned {
+            *by_claim.entry(job.claim.clone()).or_default() += 1;
+        }
         let reports = kept(&self.client.redis.connection(), partition, &ids).await?;
         for (job, reports) in abandoned.into_iter().zip(reports) {
             let (replica, worker, started_ms) = match job.claim.parse::<ClaimName>() {
@@ -137,9 +141,13 @@ impl Session {
                     suspect
                 }
             };
-            // While a replica ran a suspect, the suspect alone is blamed for its death.
-            let counted = suspect.is_none_or(|suspect| suspect == job.id.to_string());
             let mut history = History::decode(job.history.as_deref());
+            // While a replica ran a suspect, the suspect alone is blamed for its death. A suspect that it had just claimed among
+            // ordinary jobs, and had not put aside yet, was not run.
+            let counted = match suspect {
+                Some(suspect) => suspect == job.id.to_string(),
+                None => !history.is_suspect() || by_claim[&job.claim] == 1,
+            };
             history.reports = reports.or(history.reports);
             let (to, history) = settle::crashed(history, &job.claim, &worker, started_ms, now_ms, counted)?;
             tracing::warn!(job.id = %job.id, job.kind = partition.queue, worker, to = ?to, "a worker died or lost its lease");

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use queue::{JobId, Session, State, Verdict};
+use queue::{Failure, JobId, Outcome, Session, State, Verdict};
 
 use crate::{
     on_both_servers,
-    world::{QUEUE, World, claim, claim_one, done, settle},
+    world::{QUEUE, World, claim, claim_one, done, failed, settle},
 };
 
 const LEASE: Duration = Duration::from_secs(12);
@@ -103,6 +103,44 @@ async fn no_suspect_is_claimed_beside_other_jobs(world: World) {
     assert_eq!(claim_one(&worker).await.id(), suspect);
 }
 
+async fn a_suspect_that_failed_or_snoozed_runs_by_itself_again(world: World) {
+    let suspect = world.push().await;
+    let survivor = world.session("survivor");
+    for n in 0..2 {
+        let victim = world.session(&format!("victim-{n}"));
+        claim_one(&victim).await;
+        dies(&world, victim, &survivor).await;
+    }
+    let error = Failure::new("busy", "the scale is busy");
+    let snoozed = Verdict::Ran(Outcome::Snooze { error, after: Duration::from_secs(1), draft: None });
+    for (n, verdict) in [failed(), snoozed].into_iter().enumerate() {
+        let taken = claim_one(&survivor).await;
+        assert_eq!(taken.id(), suspect);
+        assert!(settle(&survivor, &taken, verdict).await);
+        world.advance(Duration::from_secs(3600));
+        // It comes back with ordinary jobs, one of which takes the worker down.
+        let killer = world.push().await;
+        let victim = world.session(&format!("another-{n}"));
+        let report = victim.claim(QUEUE, 10).await.unwrap();
+        assert_eq!(
+            report.jobs.iter().map(queue::Claimed::id).collect::<Vec<_>>(),
+            [killer],
+            "the suspect is put aside"
+        );
+        assert_eq!(world.count("suspects").await, 1);
+        drop(report);
+        dies(&world, victim, &survivor).await;
+        assert_eq!((world.view(suspect).await.crashes, world.view(killer).await.crashes), (2, 1));
+        let taken = claim_one(&survivor).await;
+        assert_eq!(taken.id(), suspect, "it comes by itself");
+        assert!(settle(&survivor, &taken, Verdict::HandedBack { started: false }).await);
+        assert!(world.client.cancel(killer).await.is_ok());
+    }
+    let taken = claim_one(&survivor).await;
+    assert!(settle(&survivor, &taken, done()).await);
+    assert_eq!(world.state(suspect).await, State::Succeeded);
+}
+
 async fn a_crash_uses_no_attempt(world: World) {
     let id = world.push().await;
     let victim = world.session("victim");
@@ -131,6 +169,7 @@ on_both_servers!(
     a_job_that_took_its_worker_down_three_times_is_dead_and_no_innocent_is,
     a_suspect_runs_by_itself_and_is_alone_blamed,
     no_suspect_is_claimed_beside_other_jobs,
+    a_suspect_that_failed_or_snoozed_runs_by_itself_again,
     a_crash_uses_no_attempt,
     a_replayed_quarantined_job_starts_with_a_clean_slate,
 );

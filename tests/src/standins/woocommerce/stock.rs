@@ -106,9 +106,8 @@ impl Stock {
         if matches!(sku, "" | "0") || sku.chars().count() > SKU_COLUMN {
             return None;
         }
-        let sku = forms::collated(sku);
         let mut owners =
-            self.rows.iter().filter(|(id, row)| Some(**id) != but && forms::collated(text(row, "sku")) == sku);
+            self.rows.iter().filter(|(id, row)| Some(**id) != but && forms::is_same(text(row, "sku"), sku));
         owners.next().map(|(id, _)| *id)
     }
 
