@@ -70,7 +70,6 @@ fn has_form(value: &Value, depth: usize) -> bool {
 fn document(of: &impl Serialize) -> Option<RawDocumentBuf> {
     let mut bytes = Vec::with_capacity(512);
     mongodb::bson::serialize_to_buffer(of, &mut bytes).ok()?;
-    bytes.shrink_to_fit();
     RawDocumentBuf::from_bytes(bytes).ok()
 }
 

@@ -16,8 +16,7 @@ use providers::{
     Policy, ProviderError,
     content::Language,
     publication::{
-        Action, Desk, Key, Listing, Order, Patch, Publication as Published, PublishError, Shop, Store, carry_out,
-        folded,
+        Action, Desk, Key, Listing, Order, Patch, Publication as Published, PublishError, Store, carry_out, folded,
     },
 };
 use queue::ConcurrencyKey;
@@ -76,7 +75,8 @@ impl Handler for Publication {
             Err(error) => return Err(self.failed(error, context, &store).await),
         };
         context.progress.set(90, format!("seen at {}", store.name));
-        let result = self.result(Some(shop), &store.name, done, Some(Timestamp::from(Utc::now())));
+        let verified_at = Some(Timestamp::from(Utc::now()));
+        let result = PublicationResult::of(self.sku, (self.action, Some(shop)), store.name.clone(), done, verified_at);
         Ok(Done { result, provider: Some(shop.name()), degraded_reason: None })
     }
 }
@@ -139,29 +139,6 @@ impl Publication {
         let key = Key { sku: &self.sku, product_id: &self.product_id };
         let (force, keep_edits, now_ms) = (self.force, self.keep_edits, now_ms());
         Order { job, key, action: self.action, patch, force, keep_edits, now_ms }
-    }
-
-    fn result(
-        &self,
-        shop: Option<Shop>,
-        store: &str,
-        done: Published,
-        verified_at: Option<Timestamp>,
-    ) -> PublicationResult {
-        let Published { status, external_id, url, published, changes } = done;
-        let (sku, store) = (self.sku.clone(), store.to_owned());
-        PublicationResult {
-            sku,
-            store,
-            shop,
-            action: self.action,
-            status,
-            external_id,
-            url,
-            published,
-            changes,
-            verified_at,
-        }
     }
 }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use api::Timestamp;
 use providers::{
     content::Price,
-    publication::{Action, Change, Field, ProductOption, PublicationStatus, Shop, Status, Texts, Variant},
+    publication::{
+        Action, Change, Field, ProductOption, Publication as Published, PublicationStatus, Shop, Status, Texts, Variant,
+    },
 };
 use queue::Job;
 use serde::{Deserialize, Serialize};
@@ -177,6 +179,20 @@ pub struct PublicationResult {
     pub changes: Vec<Change>,
     /// When the shop was last seen to have it so; `null` in mock mode.
     pub verified_at: Option<Timestamp>,
+}
+
+impl PublicationResult {
+    /// What was done for a job; `shop` and `store` are where.
+    pub(super) fn of(
+        sku: String,
+        (action, shop): (Action, Option<Shop>),
+        store: String,
+        done: Published,
+        verified_at: Option<Timestamp>,
+    ) -> Self {
+        let Published { status, external_id, url, published, changes } = done;
+        Self { sku, store, shop, action, status, external_id, url, published, changes, verified_at }
+    }
 }
 
 impl Job for Publication {

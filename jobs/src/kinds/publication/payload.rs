@@ -166,31 +166,36 @@ impl Errors {
 impl Publication {
     /// As the shops' interfaces take it, with these pictures.
     pub(super) fn patch(&self, images: Field<Vec<Picture>>) -> Patch {
-        let seo = match &self.seo {
+        self.clone().into_patch(images)
+    }
+
+    /// The same, of a job that is not needed any more.
+    pub(super) fn into_patch(self, images: Field<Vec<Picture>>) -> Patch {
+        let seo = match self.seo {
             Field::Keep => Seo::default(),
             Field::Clear => Seo { title: Field::Clear, description: Field::Clear, slug: Field::Keep },
-            Field::Set(seo) => seo.clone(),
+            Field::Set(seo) => seo,
         };
         Patch {
-            title: self.title.clone(),
-            description_html: self.description_html.clone(),
-            short_description_html: self.short_description_html.clone(),
+            title: self.title,
+            description_html: self.description_html,
+            short_description_html: self.short_description_html,
             seo_title: seo.title,
             seo_description: seo.description,
             slug: seo.slug,
-            price: self.price.clone(),
-            sale_price: self.sale_price.clone(),
-            stock: self.stock.clone(),
+            price: self.price,
+            sale_price: self.sale_price,
+            stock: self.stock,
             images,
-            options: self.options.clone(),
-            variants: self.variants.clone(),
-            categories: self.categories.clone(),
-            tags: self.tags.clone(),
-            brand: self.brand.clone(),
-            gtin: self.gtin.clone(),
-            weight_g: self.weight_g.clone(),
-            status: self.status.clone(),
-            translations: self.translations.clone(),
+            options: self.options,
+            variants: self.variants,
+            categories: self.categories,
+            tags: self.tags,
+            brand: self.brand,
+            gtin: self.gtin,
+            weight_g: self.weight_g,
+            status: self.status,
+            translations: self.translations,
         }
     }
 }

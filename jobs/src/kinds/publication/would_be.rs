@@ -27,12 +27,14 @@ impl Notes for Nothing {
 pub(super) async fn run(job: Publication, context: &Context) -> Result<Done<PublicationResult>, JobError> {
     let store = name_of(&job);
     let account = job.shop.map_or_else(|| store.clone(), |shop: Shop| shop.to_string());
+    let (sku, action, shop) = (job.sku.clone(), job.action, job.shop);
     let published = match job.action {
         // What there was before is not looked for: the result says what would be there now.
         Action::Publish => {
-            let patch = job.patch(pictures::named(&job));
-            let changes = plain(&patch).into_iter().map(|(field, becomes)| Change { field, was: Value::Null, becomes });
-            nothing_published(Some(mock_id(&account, &job.sku)), changes.collect())
+            let images = pictures::named(&job);
+            let fields = plain(&job.into_patch(images));
+            let changes = fields.into_iter().map(|(field, becomes)| Change { field, was: Value::Null, becomes });
+            nothing_published(Some(mock_id(&account, &sku)), changes.collect())
         }
         _ => {
             let before = fields_before(&job, context).await?;
@@ -55,7 +57,7 @@ pub(super) async fn run(job: Publication, context: &Context) -> Result<Done<Publ
             nothing_published(done.external_id, done.changes)
         }
     };
-    let result = job.result(job.shop, &store, published, None);
+    let result = PublicationResult::of(sku, (action, shop), store, published, None);
     Ok(Done { result, provider: Some("mock"), degraded_reason: None })
 }
 
