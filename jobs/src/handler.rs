@@ -136,8 +136,11 @@ pub trait Handler: Job + ToSchema {
     const HEAL_WITHIN: Option<Duration> = None;
     /// Whether only operators may push it.
     const FOR_OPERATORS: bool = false;
-    /// Whether its payload has a `product_id` by which its results are looked for.
-    const OF_PRODUCT: bool = false;
+
+    /// The product that it is about, by which its results are looked for.
+    fn product_id(&self) -> Option<&str> {
+        None
+    }
 
     /// Rules that the schema cannot express. Empty when the payload is good.
     fn check(&self) -> Vec<FieldError> {

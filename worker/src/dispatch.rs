@@ -6,7 +6,6 @@ use futures::{FutureExt, future::BoxFuture};
 use jobs::{Context, Done, Handler, Kept, Registry, SoFar, payments::Plans};
 use providers::Providers;
 use queue::{Claimed, Client, Failure, Kind, Outcome};
-use serde::Deserialize;
 use store::{NewResult, Store};
 
 /// When a result cannot be stored, the next try comes after this time, give or take a half.
@@ -63,21 +62,34 @@ impl Registry for Runners {
 
 async fn run<J: Handler>(job: Claimed, services: Services) -> Outcome {
     let draft = job.draft();
-    let kept = match draft.as_ref().and_then(Kept::read) {
+    let (kept, product_id) = match draft.as_ref().and_then(Kept::read) {
         // The work is done; only storing it failed.
-        Some(draft) => draft,
+        Some(draft) => (draft, payload::<J>(&job).ok().and_then(|payload| payload.product_id().map(str::to_owned))),
         None => match call::<J>(&job, &services, draft.as_ref().and_then(SoFar::read)).await {
-            Ok(kept) => kept,
+            Ok(made) => made,
             Err(outcome) => return outcome,
         },
     };
-    keep::<J>(&job, &services.store, kept).await
+    keep::<J>(&job, &services.store, kept, product_id).await
 }
 
-async fn call<J: Handler>(job: &Claimed, services: &Services, so_far: Option<SoFar>) -> Result<Kept, Outcome> {
-    let dead = |code: &str, message: String| Outcome::Dead(Failure::new(code, message));
+fn payload<J: Handler>(job: &Claimed) -> Result<J, Outcome> {
     let payload = job.payload().map_err(|error| dead("corrupt_record", error.to_string()))?;
-    let payload: J = decode(payload).map_err(|reason| dead("invalid_payload", reason))?;
+    decode(payload).map_err(|reason| dead("invalid_payload", reason))
+}
+
+fn dead(code: &str, message: String) -> Outcome {
+    Outcome::Dead(Failure::new(code, message))
+}
+
+/// What came of it, and the product that it is about.
+async fn call<J: Handler>(
+    job: &Claimed,
+    services: &Services,
+    so_far: Option<SoFar>,
+) -> Result<(Kept, Option<String>), Outcome> {
+    let payload: J = payload(job)?;
+    let product_id = payload.product_id().map(str::to_owned);
     let context = Context {
         job_id: job.id(),
         tenant: job.tenant().to_owned(),
@@ -103,13 +115,14 @@ async fn call<J: Handler>(job: &Claimed, services: &Services, so_far: Option<SoF
     let done: Done<J::Output> = done.map_err(|error| spread_out(error.into(), job))?;
     let result = serde_json::to_value(done.result)
         .map_err(|error| dead("unstorable", format!("the result is no JSON: {error}")))?;
-    Ok(Kept {
+    let kept = Kept {
         result,
         stored_in: None,
         provider: done.provider.map(str::to_owned),
         degraded: done.degraded_reason.is_some(),
         degraded_reason: done.degraded_reason,
-    })
+    };
+    Ok((kept, product_id))
 }
 
 /// The payload and nothing after it, or what is wrong where.
@@ -126,12 +139,12 @@ fn decode<J: Handler>(payload: &[u8]) -> Result<J, String> {
 
 /// Stores the result before the job is acknowledged. When MongoDB is away, the job is put off with its result as a draft, so
 /// that what was done (and paid for) is not done again.
-async fn keep<J: Handler>(job: &Claimed, store: &Store, mut kept: Kept) -> Outcome {
+async fn keep<J: Handler>(job: &Claimed, store: &Store, mut kept: Kept, product_id: Option<String>) -> Outcome {
     let result = NewResult {
         job_id: job.id().to_string(),
         tenant: job.tenant().to_owned(),
         kind: job.kind().to_owned(),
-        product_id: J::OF_PRODUCT.then(|| product_of(job)).flatten(),
+        product_id,
         provider: kept.provider.clone(),
         degraded: kept.degraded,
         degraded_reason: kept.degraded_reason.clone(),
@@ -159,16 +172,6 @@ async fn keep<J: Handler>(job: &Claimed, store: &Store, mut kept: Kept) -> Outco
         }
         Err(error) => Outcome::Dead(Failure::new("unstorable", error.to_string())),
     }
-}
-
-/// The product that a job is about.
-fn product_of(job: &Claimed) -> Option<String> {
-    #[derive(Deserialize)]
-    struct About {
-        product_id: String,
-    }
-    let about: About = serde_json::from_slice(job.payload().ok()?).ok()?;
-    Some(about.product_id)
 }
 
 /// Puts a job off for up to a fifth longer, so that those that wait for the same do not come back at the same moment.

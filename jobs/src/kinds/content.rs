@@ -47,7 +47,10 @@ impl Handler for Content {
     type Output = ContentText;
     const COLLECTION: &'static str = "contents";
     const SERVICE: Option<Name> = Some(Name::Ai);
-    const OF_PRODUCT: bool = true;
+
+    fn product_id(&self) -> Option<&str> {
+        Some(&self.0.product_id)
+    }
 
     fn check(&self) -> Vec<FieldError> {
         let problems = self.0.problems().into_iter();

@@ -202,7 +202,10 @@ impl Handler for Image {
     const COLLECTION: &'static str = "images";
     const SERVICE: Option<Name> = Some(Name::Images);
     const RUNS_ELSEWHERE: bool = true;
-    const OF_PRODUCT: bool = true;
+
+    fn product_id(&self) -> Option<&str> {
+        Some(&self.product_id)
+    }
 
     fn check(&self) -> Vec<FieldError> {
         let blank =

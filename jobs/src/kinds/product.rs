@@ -69,7 +69,10 @@ impl Handler for Product {
     const COLLECTION: &'static str = "product_jobs";
     const SERVICE: Option<Name> = Some(Name::Publication);
     const ONE_ACCOUNT: bool = false;
-    const OF_PRODUCT: bool = true;
+
+    fn product_id(&self) -> Option<&str> {
+        Some(&self.publication.product_id)
+    }
 
     fn check(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();

@@ -44,7 +44,10 @@ impl Handler for Publication {
     const COLLECTION: &'static str = "publications";
     const SERVICE: Option<Name> = Some(Name::Publication);
     const ONE_ACCOUNT: bool = false;
-    const OF_PRODUCT: bool = true;
+
+    fn product_id(&self) -> Option<&str> {
+        Some(&self.product_id)
+    }
 
     fn check(&self) -> Vec<FieldError> {
         payload::check(self)
@@ -222,7 +225,10 @@ fn is_young(context: &Context) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use providers::{Providers, publication::Field};
+    use providers::{
+        Providers,
+        publication::{Field, Shop},
+    };
     use serde_json::{Value, json};
 
     use super::*;
