@@ -3,13 +3,14 @@
 //! What a kind takes and makes is told by its own crate, and so is what a schedule is: types that hold such a part are generic over it
 //! (`R`, `D`). So are those with JSON that callers give and get back (`G`), because some keep every digit of it and some do not look at it.
 //!
-//! Order, lowest first: `time`, `problem`, `job`, `text`, `request`, `event`, `queue`, `schedule`, `email`, `usage`, `price`, `store`, `mode`, `status`, `health`.
+//! Order, lowest first: `time`, `problem`, `job`, `text`, `request`, `event`, `queue`, `schedule`, `email`, `usage`, `payment`, `price`, `store`, `mode`, `status`, `health`.
 
 mod email;
 mod event;
 mod health;
 mod job;
 mod mode;
+mod payment;
 mod price;
 mod problem;
 mod queue;
@@ -28,6 +29,10 @@ pub use job::{
     Attempt, AttemptError, AttemptOutcome, DeadPage, Job, JobId, JobPage, Links, Priority, Progress, Snoozes, State,
 };
 pub use mode::{Change, Mode, ModeReport, ModeRequest, ServiceMode, Switchable};
+pub use payment::{
+    CancelRequest, ChangeAnswer, ChangePreview, ChangeRequest, Checkout, CheckoutRequest, Invoice, InvoicePage, Money,
+    PaymentsConfig, PlanOffer, Portal, PortalRequest, PreviewLine, Subscription,
+};
 pub use price::{
     CompareRequest, MadeOfProduct, NotWatched, OwnPrice, PriceSeries, Product, ProductAtStore, ProductLinks,
     ProductOffer, Rates, RatesRequest, SeriesPoint,

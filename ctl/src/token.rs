@@ -16,7 +16,7 @@ const DAYS_AT_MOST: u64 = 3_650;
 /// Make a token for the API with the secret in `JWT_SECRET`, which must be the producer's
 #[derive(Debug, Args)]
 pub(crate) struct Token {
-    /// What it allows, separated by spaces: jobs:write jobs:read queues:admin schedules:write mode:write stores:write, or admin for all
+    /// What it allows, separated by spaces: jobs:write jobs:read queues:admin schedules:write mode:write stores:write payments:read payments:write, or admin for all
     #[arg(long, required = true, value_delimiter = ' ')]
     scope: Vec<Scope>,
     /// Whose jobs it can see and make [default: the tenant named default]

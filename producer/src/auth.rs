@@ -47,19 +47,25 @@ pub enum Scope {
     ModeWrite,
     /// Change and test stores.
     StoresWrite,
+    /// Look at subscriptions and invoices.
+    PaymentsRead,
+    /// Subscribe, change and cancel.
+    PaymentsWrite,
     /// Everything, for every tenant.
     Admin,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::JobsWrite,
         Self::JobsRead,
         Self::QueuesAdmin,
         Self::SchedulesWrite,
         Self::ModeWrite,
         Self::StoresWrite,
+        Self::PaymentsRead,
+        Self::PaymentsWrite,
         Self::Admin,
     ];
 
@@ -73,6 +79,8 @@ impl Scope {
             Self::SchedulesWrite => "schedules:write",
             Self::ModeWrite => "mode:write",
             Self::StoresWrite => "stores:write",
+            Self::PaymentsRead => "payments:read",
+            Self::PaymentsWrite => "payments:write",
             Self::Admin => "admin",
         }
     }
@@ -87,7 +95,8 @@ impl fmt::Display for Scope {
 /// A text that names no [`Scope`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "no scope is named {0:?}; known: jobs:write, jobs:read, queues:admin, schedules:write, mode:write, stores:write, admin"
+    "no scope is named {0:?}; known: jobs:write, jobs:read, queues:admin, schedules:write, mode:write, stores:write, payments:read, \
+     payments:write, admin"
 )]
 pub struct UnknownScope(String);
 

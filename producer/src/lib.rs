@@ -4,7 +4,7 @@
 //! resource; `answer` is what comes back, and every answer that is not a success.
 //!
 //! Order, lowest first: `config`, `metrics`, `addresses`, `answer`, `request`, `jwt`, `auth`, `probe`, `intake`, `board`, `ping`, `together`,
-//! `shops`, `state`, `known`, `watch`, `find`, `push`, `keyed`, `observe`, `routes`, `openapi`, `router`, `listen`, `serve`.
+//! `shops`, `payments`, `state`, `known`, `watch`, `find`, `push`, `keyed`, `observe`, `routes`, `openapi`, `router`, `listen`, `serve`.
 
 mod addresses;
 mod answer;
@@ -20,6 +20,7 @@ mod listen;
 mod metrics;
 mod observe;
 mod openapi;
+mod payments;
 mod ping;
 mod probe;
 mod push;

@@ -20,6 +20,7 @@ use crate::{
     board::Board,
     intake::Intake,
     metrics::Accepted,
+    payments::Desk,
     shops::AskStores,
     together::{Question, Together},
 };
@@ -44,12 +45,14 @@ pub struct Shared {
     pub(crate) board: Board,
     /// Asks stores; `None` when that cannot be done at all.
     pub(crate) shops: Option<Arc<dyn AskStores>>,
+    /// Payments; `None` when their variables cannot be used at all.
+    desk: Option<Desk>,
     /// Lists of jobs that are being made.
     pub(crate) lists: Together<Question, Result<Page, Problem>>,
     /// Cancelled when the process shall end: whoever waits for a job stops waiting.
     pub(crate) closing: CancellationToken,
     /// Empty until MongoDB's address could be looked up.
-    store: OnceLock<Store>,
+    store: Arc<OnceLock<Store>>,
 }
 
 impl Deref for App {
@@ -87,11 +90,15 @@ impl App {
                 None
             }
         });
+        let store = Arc::new(OnceLock::new());
+        let desk = Desk::new(&services, &fleet, store.clone());
+        let desk = desk.inspect_err(|error| tracing::error!(%error, "nobody can subscribe")).ok();
         Self(Arc::new(Shared {
             accepted: Accepted::new(&kinds),
             client: Client::new(redis, kinds).with_follow_up(Maintenance::after_cancel(&services)),
             fleet,
             shops,
+            desk,
             fal: FalWebhooks::new(&services),
             stripe: StripeWebhooks::new(&services),
             services,
@@ -100,7 +107,7 @@ impl App {
             intake: Arc::new(Intake::new(checks)),
             auth: Arc::new(Auth::new(secret)),
             closing: CancellationToken::new(),
-            store: OnceLock::new(),
+            store,
         }))
     }
 
@@ -117,6 +124,12 @@ impl App {
     pub(crate) fn shops(&self) -> Result<&dyn AskStores, Problem> {
         let detail = "no store can be asked; the log has the reason";
         self.shops.as_deref().ok_or_else(|| Problem::new(Type::Internal, detail))
+    }
+
+    /// Payments.
+    pub(crate) fn desk(&self) -> Result<&Desk, Problem> {
+        let detail = "payments are not set up as they must be; the log has the reason";
+        self.desk.as_ref().ok_or_else(|| Problem::new(Type::Internal, detail))
     }
 
     /// The store, or the answer that it is away.

@@ -29,6 +29,8 @@ pub struct Config {
     pub smtp: Option<Smtp>,
     /// `PUBLIC_URL` without a slash at its end: where the API is reached from outside.
     pub public_url: Option<String>,
+    /// Whether it is `APP_ENV=production`.
+    pub production: bool,
     /// Signed addresses under it; `None` of them without `JWT_SECRET`.
     pub links: Links,
     /// `EMAIL_RETENTION_DAYS`: how long e-mails are kept.
@@ -141,6 +143,7 @@ impl Config {
             smtp: configured(Name::Email).and_then(Smtp::read),
             links: Links::new(public_url.clone(), secret),
             public_url,
+            production,
             email_retention_days: environment
                 .get("EMAIL_RETENTION_DAYS")
                 .and_then(|days| retention_days(&days))

@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 
 pub(crate) use mails::trial_name;
 pub(crate) use reread::changes;
+pub use reread::{KeptNow, Read, ReadError, Reading};
 pub use shelf::MockShelf;
 pub use work::{Change, PaymentResult};
 use work::{Work, away};

@@ -45,12 +45,13 @@ pub(crate) enum Type {
     VendorUnavailable,
     StoreRefused,
     UnknownStore,
+    PaymentFailed,
     Internal,
 }
 
 impl Type {
     /// All of them.
-    pub(crate) const ALL: [Self; 26] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::InvalidPayload,
         Self::UnknownKind,
         Self::Malformed,
@@ -76,6 +77,7 @@ impl Type {
         Self::VendorUnavailable,
         Self::StoreRefused,
         Self::UnknownStore,
+        Self::PaymentFailed,
         Self::Internal,
     ];
 
@@ -109,6 +111,7 @@ impl Type {
             Self::VendorUnavailable => ("vendor-unavailable", 503, "An outside service does not answer"),
             Self::StoreRefused => ("store-refused", 422, "The shop refuses the store's credentials"),
             Self::UnknownStore => ("unknown-store", 422, "There is no such store"),
+            Self::PaymentFailed => ("payment-failed", 402, "The payment was not made"),
             Self::Internal => ("internal", 500, "Something went wrong on our side"),
         }
     }

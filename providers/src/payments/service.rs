@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use fleet::Clock;
+use fleet::{Clock, Fleet};
 use services::{Config, Name};
 
 use super::{
@@ -48,6 +48,14 @@ pub struct Payments {
 }
 
 impl Payments {
+    /// As the variables say, sharing what `fleet` holds with all other replicas. `shelf`: where the mock keeps what it knows.
+    ///
+    /// # Errors
+    /// As [`Self::from_config`].
+    pub fn new(config: &Config, fleet: &Fleet, shelf: Arc<dyn Shelf>) -> Result<Self, ProviderError> {
+        Self::from_config(config, &AllServices::configured(config, fleet), shelf)
+    }
+
     /// As the variables say. `shelf`: where the mock keeps what it knows.
     ///
     /// # Errors

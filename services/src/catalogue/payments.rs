@@ -2,7 +2,7 @@
 
 use crate::{
     entry::{Accounts, Entry, Risk},
-    formats::{anything, http_url, is_word, must, prefix},
+    formats::{anything, host, http_url, is_word, must, prefix},
     variable::{Environment, Variable},
 };
 
@@ -46,12 +46,32 @@ pub(super) static ENTRY: Entry = Entry {
             "days that a tenant may go on while a payment is due; 7 if absent",
             grace_days,
         ),
+        Variable::optional(
+            "PAYMENTS_TRIAL_DAYS",
+            "days of the trial that a tenant may have once; 14 if absent, 0: there is none",
+            trial_days,
+        ),
+        Variable::optional(
+            "PAYMENTS_RETURN_HOSTS",
+            "hosts, separated by commas, to which Stripe's pages send customers back, beside that of `PUBLIC_URL`",
+            hosts,
+        )
+        .example("app.ecomsimply.example"),
     ],
     accounts: Accounts::None,
 };
 
 fn grace_days(value: &str, _: &Environment<'_>) -> Option<String> {
     must(value.parse::<u32>().is_ok_and(|days| days <= 365), "be a whole number of days, at most 365")
+}
+
+fn trial_days(value: &str, _: &Environment<'_>) -> Option<String> {
+    must(value.parse::<u32>().is_ok_and(|days| days <= 730), "be a whole number of days, at most 730")
+}
+
+fn hosts(value: &str, environment: &Environment<'_>) -> Option<String> {
+    let faults = value.split(',').map(|name| host(name.trim(), environment));
+    faults.flatten().next().map(|fault| format!("{fault}; several are separated by commas"))
 }
 
 /// How secret and restricted keys begin.

@@ -1,8 +1,11 @@
 //! Reads from Stripe what a customer has now, and keeps it.
 
-use providers::payments::{Customer, Invoice, Subscription};
+use providers::{
+    Policy, ProviderError,
+    payments::{Customer, Invoice, Payments, Subscription},
+};
 use serde_json::{Map, Value};
-use store::{StoredSubscription, StripeEvent, StripeEventState};
+use store::{Moment, Store, StoredSubscription, StripeEvent, StripeEventState};
 
 use super::{
     mails,
@@ -10,7 +13,7 @@ use super::{
 };
 use crate::{
     handler::JobError,
-    payments::{AtStripe, kept},
+    payments::{AtStripe, Plans, kept},
 };
 
 /// Events of one customer that one reading answers.
@@ -19,6 +22,69 @@ const MOST_EVENTS: usize = 500;
 const TRIES: u32 = 20;
 /// What is kept of the writing itself.
 const BESIDE: [&str; 3] = ["_id", "updated_at", "version"];
+
+/// Reads from Stripe what a customer has now, and keeps it. The one way by which anything comes into `subscriptions`.
+#[derive(Clone, Copy)]
+pub struct Reading<'a> {
+    /// Who is asked.
+    pub payments: &'a Payments,
+    /// By which prices plans are paid.
+    pub plans: &'a Plans,
+    /// Where it is kept.
+    pub store: &'a Store,
+    /// How long a call may take.
+    pub policy: Policy<'a>,
+    /// When it is kept.
+    pub now: Moment,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Read {
+    /// It is kept.
+    Kept(Box<KeptNow>),
+    /// Neither the customer nor its subscription names a tenant; nothing is kept.
+    Nobodys,
+    /// This tenant has a subscription at Stripe, which the mock does not replace; nothing is kept anew.
+    Stripes(String),
+}
+
+/// What is kept now, and what it was made of.
+#[derive(Debug)]
+pub struct KeptNow {
+    /// What was kept before.
+    pub before: Option<StoredSubscription>,
+    /// What is kept now.
+    pub record: StoredSubscription,
+    /// All subscriptions of the tenant's customers.
+    pub subscriptions: Vec<Subscription>,
+    /// The invoices of the customer whose subscription counts.
+    pub invoices: Vec<Invoice>,
+}
+
+/// Why it was not read, or not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Stripe did not say.
+    #[error(transparent)]
+    Stripe(#[from] ProviderError),
+    /// MongoDB is away.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// Others write the same all the time.
+    #[error("others write the subscription of {0} all the time")]
+    Contended(String),
+}
+
+impl From<ReadError> for JobError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Stripe(error) => error.into(),
+            ReadError::Store(error) => away(error),
+            ReadError::Contended(_) => Self::Retry { code: "contended", message: error.to_string(), after: None },
+        }
+    }
+}
 
 /// What Stripe has.
 struct Found {
@@ -29,23 +95,18 @@ struct Found {
     invoices: Vec<Invoice>,
 }
 
-impl Work<'_> {
-    /// Reads what a customer has now and keeps it, which answers `event` and all others of this customer that wait.
-    pub(super) async fn read_again(
-        &self,
-        customer: &str,
-        event: Option<StripeEvent>,
-    ) -> Result<PaymentResult, JobError> {
-        self.check_mode(customer)?;
-        // Before Stripe is asked: what comes meanwhile may tell of something newer.
-        let mut events = self.store.new_stripe_events(customer, MOST_EVENTS).await.map_err(away)?;
-        events.extend(event.filter(|event| events.iter().all(|other| other.id != event.id)));
-        let known = self.store.subscription_of_customer(customer).await.map_err(away)?;
+impl Reading<'_> {
+    /// Reads what this customer has now and keeps it.
+    ///
+    /// # Errors
+    /// [`ReadError`]; it can be repeated.
+    pub async fn of(&self, customer: &str) -> Result<Read, ReadError> {
+        let known = self.store.subscription_of_customer(customer).await?;
         let mut tenant = known.map(|known| known.tenant);
         for _ in 0..TRIES {
-            // Before Stripe is asked, too: whoever writes meanwhile has read something newer, or is to be read again.
+            // Before Stripe is asked: whoever writes meanwhile has read something newer, or is to be read again.
             let before = match &tenant {
-                Some(tenant) => self.store.subscription(tenant).await.map_err(away)?,
+                Some(tenant) => self.store.subscription(tenant).await?,
                 None => None,
             };
             let found = self.find(customer, before.as_ref()).await?;
@@ -53,43 +114,25 @@ impl Work<'_> {
                 tenant = found.tenant;
                 continue;
             }
-            let Some(tenant) = &tenant else { return self.nobodys(customer, &events).await };
-            let mock = !self.context.providers.payments.is_real();
+            let Some(tenant) = &tenant else { return Ok(Read::Nobodys) };
+            let mock = !self.payments.is_real();
             if mock && before.as_ref().is_some_and(|before| !before.mock && before.subscription.is_some()) {
-                let why = "the tenant has a subscription at stripe, which the mock does not replace";
-                self.settle(&events, StripeEventState::Ignored, Some(why)).await?;
-                return Ok(PaymentResult {
-                    tenant: Some(tenant.clone()),
-                    note: Some(why.to_owned()),
-                    ..PaymentResult::default()
-                });
+                return Ok(Read::Stripes(tenant.clone()));
             }
-            let at = AtStripe { customer, subscriptions: &found.subscriptions, invoices: &found.invoices, mock };
-            let record = kept(tenant, before.as_ref(), &at, &self.context.plans, self.now());
-            if !self.keep(&record, before.as_ref()).await? {
-                continue;
+            let Found { subscriptions, invoices, .. } = found;
+            let at = AtStripe { customer, subscriptions: &subscriptions, invoices: &invoices, mock };
+            let record = kept(tenant, before.as_ref(), &at, self.plans, self.now);
+            if self.keep(&record, before.as_ref()).await? {
+                return Ok(Read::Kept(Box::new(KeptNow { before, record, subscriptions, invoices })));
             }
-            let mails = self.mail(tenant, &events, &found.subscriptions, &found.invoices).await?;
-            self.settle(&events, StripeEventState::Done, None).await?;
-            return Ok(PaymentResult {
-                tenant: Some(tenant.clone()),
-                customer: record.customer.clone(),
-                state: Some(record.state.as_str().to_owned()),
-                plan: record.plan.clone(),
-                changes: changes(before.as_ref(), &record),
-                events: u64::try_from(events.len()).unwrap_or(u64::MAX),
-                mails,
-                note: record.unknown.map(|unknown| format!("{unknown} is not known: see docs/payments.md")),
-            });
         }
-        let message = format!("others write the subscription of {customer} all the time");
-        Err(JobError::Retry { code: "contended", message, after: None })
+        Err(ReadError::Contended(customer.to_owned()))
     }
 
     /// What the customer has, and the one that the tenant had before.
-    async fn find(&self, customer: &str, before: Option<&StoredSubscription>) -> Result<Found, JobError> {
-        let calls = self.context.providers.payments.calls(self.context.policy());
-        let is_mock = !self.context.providers.payments.is_real();
+    async fn find(&self, customer: &str, before: Option<&StoredSubscription>) -> Result<Found, ProviderError> {
+        let calls = self.payments.calls(self.policy);
+        let is_mock = !self.payments.is_real();
         let before = before.filter(|before| before.mock == is_mock);
         let mut subscriptions = calls.subscriptions(Some(customer), None).await?.items;
         let other = before.and_then(|before| before.customer.as_deref()).filter(|other| *other != customer);
@@ -114,9 +157,13 @@ impl Work<'_> {
 
     /// False when another was faster, and all is to be read again. What is the same is written, too: another one that has read something
     /// older, and whose write is on its way, must not put it in the place of what was found to be right.
-    async fn keep(&self, record: &StoredSubscription, before: Option<&StoredSubscription>) -> Result<bool, JobError> {
+    async fn keep(
+        &self,
+        record: &StoredSubscription,
+        before: Option<&StoredSubscription>,
+    ) -> Result<bool, store::Error> {
         let is_same = before.is_some_and(|before| before.is_same(record));
-        let updated_at = if is_same { record.updated_at } else { self.now() };
+        let updated_at = if is_same { record.updated_at } else { self.now };
         let record = StoredSubscription { version: record.version + 1, updated_at, ..record.clone() };
         if let Some(unknown) = record.unknown.as_ref().filter(|_| !is_same) {
             tracing::warn!(
@@ -126,7 +173,50 @@ impl Work<'_> {
                 "a subscription has what is not known here, which changes nothing"
             );
         }
-        self.store.put_subscription(&record, before.map(|before| before.version)).await.map_err(away)
+        self.store.put_subscription(&record, before.map(|before| before.version)).await
+    }
+}
+
+impl Work<'_> {
+    /// Reads what a customer has now and keeps it, which answers `event` and all others of this customer that wait.
+    pub(super) async fn read_again(
+        &self,
+        customer: &str,
+        event: Option<StripeEvent>,
+    ) -> Result<PaymentResult, JobError> {
+        self.check_mode(customer)?;
+        // Before Stripe is asked: what comes meanwhile may tell of something newer.
+        let mut events = self.store.new_stripe_events(customer, MOST_EVENTS).await.map_err(away)?;
+        events.extend(event.filter(|event| events.iter().all(|other| other.id != event.id)));
+        let reading = Reading {
+            payments: &self.context.providers.payments,
+            plans: &self.context.plans,
+            store: self.store,
+            policy: self.context.policy(),
+            now: self.now(),
+        };
+        let KeptNow { before, record, subscriptions, invoices } = match reading.of(customer).await? {
+            Read::Kept(kept) => *kept,
+            Read::Nobodys => return self.nobodys(customer, &events).await,
+            Read::Stripes(tenant) => {
+                let why = "the tenant has a subscription at stripe, which the mock does not replace";
+                self.settle(&events, StripeEventState::Ignored, Some(why)).await?;
+                let (tenant, note) = (Some(tenant), Some(why.to_owned()));
+                return Ok(PaymentResult { tenant, note, ..PaymentResult::default() });
+            }
+        };
+        let mails = self.mail(&record.tenant, &events, &subscriptions, &invoices).await?;
+        self.settle(&events, StripeEventState::Done, None).await?;
+        Ok(PaymentResult {
+            customer: record.customer.clone(),
+            state: Some(record.state.as_str().to_owned()),
+            plan: record.plan.clone(),
+            changes: changes(before.as_ref(), &record),
+            events: u64::try_from(events.len()).unwrap_or(u64::MAX),
+            mails,
+            note: record.unknown.map(|unknown| format!("{unknown} is not known: see docs/payments.md")),
+            tenant: Some(record.tenant),
+        })
     }
 
     async fn nobodys(&self, customer: &str, events: &[StripeEvent]) -> Result<PaymentResult, JobError> {

@@ -1,0 +1,278 @@
+//! Where a tenant subscribes.
+
+use std::collections::BTreeMap;
+
+use api::FieldError;
+use jobs::payments::state_of;
+use providers::payments::{NewSession, Session, SessionStatus, Subscription, Trial, WithoutCard};
+use store::{StoredSubscription, SubscriptionState};
+
+use super::{
+    customer::{carry_out, key},
+    desk::{Desk, Offer},
+    refusal::{conflict, problem},
+};
+use crate::answer::Problem;
+
+/// When others open and close checkouts of the same tenant at the same time.
+const TRIES: u32 = 5;
+
+/// A checkout that somebody asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Ask<'a> {
+    /// Who subscribes.
+    pub(crate) tenant: &'a str,
+    /// The name of an offer.
+    pub(crate) plan: &'a str,
+    /// Before the first payment.
+    pub(crate) trial_days: Option<u32>,
+    /// Whether the trial begins without a payment method.
+    pub(crate) without_card: bool,
+    /// Where the customer comes back to with a subscription.
+    pub(crate) success_url: String,
+    /// And without.
+    pub(crate) cancel_url: String,
+}
+
+impl Ask<'_> {
+    fn trial(&self) -> Option<Trial> {
+        let without_card = self.without_card.then_some(WithoutCard::Pause);
+        self.trial_days.map(|days| Trial { days, without_card })
+    }
+
+    /// What tells one checkout from another, beside its addresses.
+    fn metadata<'m>(&self, offer: &'m Offer, days: &'m str) -> BTreeMap<&'m str, &'m str> {
+        let without_card = if self.without_card { "true" } else { "false" };
+        BTreeMap::from([
+            ("plan", offer.plan.as_str()),
+            ("price", offer.price.id.as_str()),
+            ("trial_days", days),
+            ("without_card", without_card),
+        ])
+    }
+}
+
+/// An open checkout.
+pub(crate) struct Opened {
+    pub(crate) session: Session,
+    /// Whether it was not open before.
+    pub(crate) is_new: bool,
+}
+
+impl Desk {
+    /// Opens a checkout, or finds the one that is open. A tenant has one open at a time: those for something else are closed.
+    ///
+    /// # Errors
+    /// What is wrong with what is asked for; that the tenant has subscribed already; that Stripe or MongoDB is away.
+    pub(crate) async fn checkout(&self, ask: &Ask<'_>) -> Result<Opened, Problem> {
+        let errors = self.faults(ask);
+        if !errors.is_empty() {
+            return Err(Problem::invalid(errors));
+        }
+        let offer = self.offer(ask.plan).await?;
+        let kept = self.kept(ask.tenant).await?;
+        let customer = self.customer(ask.tenant, kept.as_ref()).await?;
+        let calls = self.calls(ask.tenant);
+        let days = ask.trial_days.map(|days| days.to_string()).unwrap_or_default();
+        let new = NewSession {
+            customer: &customer,
+            tenant: ask.tenant,
+            price: &offer.price.id,
+            trial: ask.trial(),
+            success_url: &ask.success_url,
+            cancel_url: &ask.cancel_url,
+            locale: None,
+            expires_at: None,
+            metadata: ask.metadata(&offer, &days),
+        };
+        let sessions = async || calls.sessions(&customer).await;
+        for _ in 0..TRIES {
+            // Before the subscriptions: one that is completed meanwhile is among those.
+            let before = sessions().await.map_err(|error| problem(&error))?;
+            let subscriptions = calls.subscriptions(Some(&customer), None).await.map_err(|error| problem(&error))?;
+            refuse_subscribed(&subscriptions.items)?;
+            refuse_second_trial(ask, kept.as_ref(), &subscriptions.items)?;
+            if let Some(session) = before.iter().find(|session| is_for(session, &new)) {
+                self.close_others(ask.tenant, session, &before).await?;
+                return Ok(Opened { session: session.clone(), is_new: false });
+            }
+            // Whoever asks for the same at the same time sees the same last one, and gets the same new one.
+            let last = before.first().map(|session| session.id.as_str()).unwrap_or_default();
+            let parts = [&customer, &offer.price.id, &days, new.metadata["without_card"], &ask.success_url];
+            let key = key(&[&["checkout", ask.tenant, &ask.cancel_url, last], &parts[..]].concat());
+            let made = carry_out(&key, async |key| calls.create_session(key, &new).await, async || {
+                Ok(sessions().await?.into_iter().find(|session| is_for(session, &new)))
+            });
+            let made = made.await.map_err(|error| problem(&error))?;
+            let after = sessions().await.map_err(|error| problem(&error))?;
+            // What is answered for a key is as it was then, and may be closed by now.
+            if let Some(at) = after.iter().position(|session| session.id == made.id && is_for(session, &new)) {
+                // Of several that are opened at the same time, the newest stays.
+                self.close_others(ask.tenant, &made, &after[at..]).await?;
+                tracing::info!(tenant = ask.tenant, plan = ask.plan, session = made.id, "a checkout is open");
+                return Ok(Opened { session: after[at].clone(), is_new: true });
+            }
+        }
+        Err(conflict("others open and close checkouts of this tenant at the same time; try again"))
+    }
+
+    /// What can be told to be wrong without asking anybody.
+    fn faults(&self, ask: &Ask<'_>) -> Vec<FieldError> {
+        let days = match (ask.trial_days, self.trial_days) {
+            (Some(_), None) => Some("must be absent: there are no trials".to_owned()),
+            (Some(days), Some(most)) if !(1..=most).contains(&days) => Some(format!("must be from 1 to {most}")),
+            _ => None,
+        };
+        let days = days.map(|message| FieldError::new("/trial_days", message));
+        let without_card = (ask.without_card && ask.trial_days.is_none())
+            .then(|| FieldError::new("/without_card", "needs trial_days: what is paid at once needs a payment method"));
+        let addresses = [("/success_url", &ask.success_url), ("/cancel_url", &ask.cancel_url)];
+        let addresses = addresses.into_iter().filter_map(|(pointer, address)| self.hosts.check(pointer, address));
+        days.into_iter().chain(without_card).chain(addresses).collect()
+    }
+
+    /// Closes the tenant's open checkouts among these but for one: somebody could subscribe twice.
+    async fn close_others(&self, tenant: &str, session: &Session, sessions: &[Session]) -> Result<(), Problem> {
+        let is_ours = |other: &&Session| other.client_reference_id.as_deref() == Some(tenant);
+        let open = sessions.iter().filter(|other| other.status == SessionStatus::Open && other.id != session.id);
+        for other in open.filter(is_ours) {
+            let calls = self.calls(tenant);
+            let closed = carry_out(
+                &key(&["close", &other.id]),
+                async |key| calls.expire_session(key, &other.id).await,
+                async || Ok(None),
+            );
+            closed.await.map_err(|error| problem(&error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether it is open, and for the same as the new one would be.
+fn is_for(session: &Session, new: &NewSession<'_>) -> bool {
+    let is_same = |(name, value): (&&str, &&str)| session.metadata.get(*name).map(String::as_str) == Some(*value);
+    session.status == SessionStatus::Open
+        && session.url.is_some()
+        && session.client_reference_id.as_deref() == Some(new.tenant)
+        && session.success_url.as_deref() == Some(new.success_url)
+        && session.cancel_url.as_deref() == Some(new.cancel_url)
+        && new.metadata.iter().all(is_same)
+}
+
+/// A second subscription would be paid beside the first.
+fn refuse_subscribed(subscriptions: &[Subscription]) -> Result<(), Problem> {
+    let goes_on = |subscription: &&Subscription| {
+        let ended = [SubscriptionState::Canceled, SubscriptionState::Incomplete];
+        // One whose state is a new word of Stripe's may go on.
+        state_of(&subscription.status).is_none_or(|state| !ended.contains(&state))
+    };
+    let Some(found) = subscriptions.iter().find(goes_on) else { return Ok(()) };
+    let status = found.status.as_str();
+    Err(conflict(format!(
+        "the tenant has a subscription already, which is {status}: POST /api/payments/change changes its plan, /api/payments/resume lets one \
+         that is cancelled or paused go on, and /api/payments/portal is where open invoices are paid"
+    )))
+}
+
+fn refuse_second_trial(
+    ask: &Ask<'_>,
+    kept: Option<&StoredSubscription>,
+    subscriptions: &[Subscription],
+) -> Result<(), Problem> {
+    let had_one = kept.is_some_and(|kept| kept.trial_used || kept.subscription.is_some()) || !subscriptions.is_empty();
+    if ask.trial_days.is_none() || !had_one {
+        return Ok(());
+    }
+    let message = "must be absent: a tenant has one trial, and this one has subscribed before";
+    Err(Problem::invalid(vec![FieldError::new("/trial_days", message)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use providers::payments::Subscription;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn subscription(status: &str) -> Subscription {
+        Subscription::read(&json!({ "id": "sub_1", "customer": "cus_1", "status": status })).unwrap()
+    }
+
+    fn told(problem: Problem) -> Value {
+        serde_json::to_value(problem).unwrap()
+    }
+
+    #[test]
+    fn who_has_a_subscription_that_goes_on_gets_no_second_one() {
+        for status in ["trialing", "active", "past_due", "unpaid", "paused", "hibernating"] {
+            let problem = told(refuse_subscribed(&[subscription("canceled"), subscription(status)]).unwrap_err());
+            assert_eq!(problem["status"], 409, "{status}");
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.contains(status) && detail.contains("/api/payments/change"), "{detail}");
+        }
+        for status in ["canceled", "incomplete", "incomplete_expired"] {
+            assert!(refuse_subscribed(&[subscription(status)]).is_ok(), "{status}");
+        }
+    }
+
+    fn ask(trial_days: Option<u32>) -> Ask<'static> {
+        Ask {
+            tenant: "acme",
+            plan: "pro",
+            trial_days,
+            without_card: false,
+            success_url: "https://app.example/ok".to_owned(),
+            cancel_url: "https://app.example/no".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_tenant_has_one_trial() {
+        let none = StoredSubscription::none("acme", store::Moment::from_ms(1));
+        let used = StoredSubscription { trial_used: true, ..none.clone() };
+        let ended = StoredSubscription { subscription: Some("sub_1".to_owned()), ..none.clone() };
+        assert!(refuse_second_trial(&ask(Some(14)), None, &[]).is_ok());
+        assert!(refuse_second_trial(&ask(Some(14)), Some(&none), &[]).is_ok());
+        for kept in [&used, &ended] {
+            let problem = told(refuse_second_trial(&ask(Some(14)), Some(kept), &[]).unwrap_err());
+            assert_eq!((&problem["status"], &problem["errors"][0]["pointer"]), (&json!(422), &json!("/trial_days")));
+            assert!(refuse_second_trial(&ask(None), Some(kept), &[]).is_ok());
+        }
+        assert!(refuse_second_trial(&ask(Some(14)), None, &[subscription("canceled")]).is_err());
+    }
+
+    #[test]
+    fn an_open_checkout_is_found_again_by_what_it_is_for() {
+        let ask = ask(Some(14));
+        let price = json!({ "id": "price_pro", "active": true, "currency": "eur", "unit_amount": 2900 });
+        let offer = Offer { plan: "pro".to_owned(), price: providers::payments::Price::read(&price).unwrap() };
+        let new = NewSession {
+            customer: "cus_1",
+            tenant: "acme",
+            price: "price_pro",
+            trial: ask.trial(),
+            success_url: &ask.success_url,
+            cancel_url: &ask.cancel_url,
+            locale: None,
+            expires_at: None,
+            metadata: ask.metadata(&offer, "14"),
+        };
+        let open = json!({ "id": "cs_1", "status": "open", "url": "https://stripe.example/c", "client_reference_id": "acme",
+            "success_url": "https://app.example/ok", "cancel_url": "https://app.example/no",
+            "metadata": { "tenant": "acme", "plan": "pro", "price": "price_pro", "trial_days": "14", "without_card": "false" } });
+        assert!(is_for(&Session::read(&open).unwrap(), &new));
+        for (pointer, value) in [
+            ("/status", "expired"),
+            ("/client_reference_id", "bolt"),
+            ("/success_url", "https://app.example/other"),
+            ("/metadata/plan", "premium"),
+            ("/metadata/price", "price_old"),
+            ("/metadata/trial_days", ""),
+            ("/metadata/without_card", "true"),
+        ] {
+            let mut other = open.clone();
+            *other.pointer_mut(pointer).unwrap() = json!(value);
+            assert!(!is_for(&Session::read(&other).unwrap(), &new), "{pointer}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What is answered when Stripe does not do what it is asked.
+
+use providers::{ProviderError, payments::Declined};
+
+use crate::answer::{Problem, Type};
+
+/// What an error of Stripe, or of the mock, means for whoever asked.
+pub(super) fn problem(error: &ProviderError) -> Problem {
+    match error {
+        ProviderError::Rejected { message, .. } | ProviderError::Forbidden { message, .. } => {
+            Problem::new(Type::Conflict, format!("stripe refuses it: {message}"))
+        }
+        // What is wrong with our account is told to operators, not to whoever asked.
+        ProviderError::Misconfigured { .. } | ProviderError::Unable { .. } => {
+            tracing::error!(%error, "stripe does not answer as it is set up");
+            Problem::new(Type::VendorUnavailable, "payments are not set up as they must be; the log has the reason")
+        }
+        ProviderError::UnknownOutcome { .. } => {
+            tracing::warn!(%error, "what became of a call to stripe is not known");
+            let detail = "stripe did not say whether it was done: send this again with the same Idempotency-Key, and nothing is done twice";
+            Problem::new(Type::VendorUnavailable, detail)
+        }
+        error => {
+            tracing::warn!(%error, "stripe cannot be asked");
+            Problem::new(Type::VendorUnavailable, "stripe does not answer at the moment; nothing was changed")
+        }
+    }
+}
+
+/// The bank has said no.
+pub(super) fn declined(declined: &Declined) -> Problem {
+    let detail = format!(
+        "the payment was declined ({}), and nothing was changed: POST /api/payments/portal gives a page for another payment method",
+        declined.code
+    );
+    Problem::new(Type::PaymentFailed, detail)
+}
+
+pub(super) fn conflict(detail: impl Into<String>) -> Problem {
+    Problem::new(Type::Conflict, detail)
+}
