@@ -10,8 +10,8 @@ use utoipa::OpenApi;
 use crate::{
     answer, observe, openapi, request,
     routes::{
-        batch, catalogue, emails, events, health, images, jobs, keys, list, mode, prices, products, publish, queues,
-        rates, reconcile, schedules, status, stores, stripe, usage, webhooks,
+        batch, catalogue, emails, events, health, images, jobs, keys, list, mock, mode, prices, products, publish,
+        queues, rates, reconcile, schedules, status, stores, stripe, subscribe, usage, webhooks,
     },
     state::App,
 };
@@ -81,6 +81,13 @@ routes! {
     "/api/keys": get keys::show;
     "/api/keys/rotate": post keys::rotate;
     "/api/payments/reconcile": post reconcile::payments;
+    "/api/payments/subscribe-link": post subscribe::link;
+    "/subscribe": get subscribe::show, post subscribe::begin;
+    "/subscribe/portal": post subscribe::manage;
+    "/subscribe/done": get subscribe::done;
+    "/mock/checkout/{id}": get mock::checkout, post mock::complete;
+    "/mock/portal/{id}": get mock::portal, post mock::manage;
+    "/mock/invoice/{id}": get mock::invoice, post mock::pay;
     "/api/usage": get usage::show;
     "/api/webhooks/fal": post webhooks::fal;
     "/api/webhooks/stripe": post stripe::webhook;

@@ -114,6 +114,19 @@ impl Mock {
         .await
     }
 
+    /// The same, on to a time in Unix seconds; never back.
+    ///
+    /// # Errors
+    /// As [`Self::advance`].
+    pub async fn advance_to(&self, customer: &str, to_s: i64) -> Result<(), ProviderError> {
+        let place = place(customer).ok_or_else(|| unknown("moving the clock", customer))?;
+        self.with(place, |kept| {
+            kept.ahead_s += (to_s - kept.simulation.now_s()).max(0);
+            kept.simulation.advance_to(to_s);
+        })
+        .await
+    }
+
     /// An object as it is now, as Stripe's JSON: what the mock's pages are made of.
     ///
     /// # Errors
@@ -411,6 +424,7 @@ mod tests {
         assert_eq!(calls.price(&price).await.unwrap().unwrap().product_name.as_deref(), Some("ECOMSIMPLY Premium"));
         assert_eq!(calls.price("price_x").await, Ok(None));
         world.payments.mock().advance(&ids[0], 40 * i64::try_from(DAY_S).unwrap()).await.unwrap();
+        world.payments.mock().advance_to(&ids[0], 1_790_000_000).await.unwrap();
         assert!(world.payments.mock().object(&ids[0]).await.unwrap().is_some());
     }
 }
