@@ -13,6 +13,7 @@ pub(crate) mod list;
 pub(crate) mod mock;
 pub(crate) mod mode;
 mod page;
+pub(crate) mod payments;
 mod plans;
 pub(crate) mod prices;
 pub(crate) mod products;

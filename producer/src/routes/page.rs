@@ -9,7 +9,6 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use minijinja::{Environment, Error, State, UndefinedBehavior, Value, context};
 use providers::content::Language;
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 use url::Url;
 
@@ -64,12 +63,12 @@ pub(super) struct Page<'a> {
 
 impl Page<'_> {
     /// The page with these values.
-    pub(super) fn answer(&self, values: impl Serialize) -> Response {
+    pub(super) fn answer(&self, values: Value) -> Response {
         let css = Value::from_safe_string(CSS.to_owned());
         let beside = context! { css => css, language => word(self.language) };
         let filled = ENVIRONMENT
             .get_template(self.template)
-            .and_then(|template| template.render(context! { ..beside, ..Value::from_serialize(values) }));
+            .and_then(|template| template.render(context! { ..beside, ..values }));
         match filled {
             Ok(html) => self.whole(html),
             Err(error) => {

@@ -70,7 +70,7 @@ pub(super) fn name(plan: &str) -> String {
 }
 
 /// An offer as the page of plans shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct ShownOffer {
     plan: String,
     name: String,
@@ -102,7 +102,7 @@ impl ShownOffer {
 }
 
 /// A subscription that goes on, as the page of plans shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Current {
     plan: Option<String>,
     name: String,

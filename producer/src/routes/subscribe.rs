@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use jobs::Shape;
-use minijinja::context;
+use minijinja::{Value, context, value::Serde};
 use providers::content::Language;
 use serde::Deserialize;
 use services::Name;
@@ -221,7 +221,7 @@ impl Visit {
         let name = tenant.as_ref().map(|tenant| tenant.name.as_str()).filter(|name| !name.is_empty());
         let shown = offers.iter().map(|offer| {
             let (_, allows) = desk.plans().plan(Some(&offer.plan));
-            ShownOffer::new(offer, allows, &reader)
+            Value::from(Serde(ShownOffer::new(offer, allows, &reader)))
         });
         let other = match self.language {
             Language::Fr => Language::En,
@@ -232,7 +232,7 @@ impl Visit {
             account => name.unwrap_or(&self.tenant),
             mock => !desk.is_real(),
             trial_days => desk.trial_days.filter(|_| may_try(kept.as_ref())),
-            current => Current::of(kept.as_ref(), &reader),
+            current => Current::of(kept.as_ref(), &reader).map(|current| Value::from(Serde(current))),
             offers => shown.collect::<Vec<_>>(),
             other_language => parameters(&self.t, other),
         };

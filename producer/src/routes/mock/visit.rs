@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 use chrono::{DateTime, Utc};
-use minijinja::context;
+use minijinja::{Value, context, value::Serde};
 use providers::{
     Policy, ProviderError,
     content::Language,
@@ -17,7 +17,7 @@ use providers::{
     },
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::Value as Json;
 use store::Moment;
 use uuid::Uuid;
 
@@ -54,7 +54,7 @@ impl From<ProviderError> for NoPage {
 pub(super) type Shown = Result<Response, NoPage>;
 
 /// An invoice in the portal.
-#[derive(Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct ShownInvoice {
     day: String,
     amount: String,
@@ -81,12 +81,12 @@ impl<'a> Visit<'a> {
     }
 
     /// An object of the mock's of this type.
-    async fn object(&self, kind: &str, id: &str) -> Result<Value, NoPage> {
+    async fn object(&self, kind: &str, id: &str) -> Result<Json, NoPage> {
         let object = self.mock()?.object(id).await?;
         object.filter(|object| object["object"] == kind).ok_or(NoPage::NotThere)
     }
 
-    async fn open_session(&self, id: &str) -> Result<(Session, Value), NoPage> {
+    async fn open_session(&self, id: &str) -> Result<(Session, Json), NoPage> {
         let object = self.object("checkout.session", id).await?;
         let session = Session::read(&object).filter(|session| session.status == SessionStatus::Open);
         session.map(|session| (session, object)).ok_or(NoPage::NotThere)
@@ -95,7 +95,7 @@ impl<'a> Visit<'a> {
     pub(super) async fn checkout(&self, id: &str, declined: Option<StatusCode>) -> Shown {
         let (session, object) = self.open_session(id).await?;
         // What Stripe keeps to itself until the session is complete.
-        let begins = self.mock()?.object(&format!("begins_{id}")).await?.map_or(Value::Null, |kept| kept["begins"].clone());
+        let begins = self.mock()?.object(&format!("begins_{id}")).await?.map_or(Json::Null, |kept| kept["begins"].clone());
         let price = self.calls().price(begins["price"].as_str().unwrap_or_default()).await?.ok_or(NoPage::NotThere)?;
         let back = [session.success_url, session.cancel_url];
         let forms_to: Vec<String> = back.iter().flatten().filter_map(|address| origin(address)).collect();
@@ -107,9 +107,9 @@ impl<'a> Visit<'a> {
         };
         let trial_days = begins["trial_days"].as_i64();
         Ok(page.answer(context! {
-            product => price.product_name,
             price => self.reader.price(&price),
             every => self.reader.every(&price),
+            product => price.product_name,
             trial_days => trial_days,
             without_card => trial_days.is_some() && object["payment_method_collection"] == "if_required",
             declined => declined.is_some(),
@@ -172,7 +172,7 @@ impl<'a> Visit<'a> {
                 period_end => one.current_period_end.map(day),
             }),
             others => others.collect::<Vec<_>>(),
-            invoices => invoices.iter().map(|invoice| self.shown(invoice)).collect::<Vec<_>>(),
+            invoices => invoices.iter().map(|invoice| Value::from(Serde(self.shown(invoice)))).collect::<Vec<_>>(),
         }))
     }
 
