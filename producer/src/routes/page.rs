@@ -202,19 +202,18 @@ mod tests {
     #[test]
     fn a_page_allows_its_own_style_and_its_forms_alone_and_escapes_what_is_shown() {
         let forms_to = ["https://checkout.stripe.com".to_owned()];
-        let page = Page {
-            template: "message.html",
-            language: Language::Fr,
-            status: StatusCode::OK,
-            forms_to: &forms_to,
-        };
+        let page =
+            Page { template: "message.html", language: Language::Fr, status: StatusCode::OK, forms_to: &forms_to };
         let response = page.answer(context! { title => "<b>&\"'", text => "x", link => () });
         let header = |name| response.headers()[name].to_str().unwrap().to_owned();
         let policy = header(header::CONTENT_SECURITY_POLICY);
         assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
         assert!(policy.contains("; form-action 'self' https://checkout.stripe.com;"), "{policy}");
         assert!(!policy.contains("unsafe") && !policy.contains("script-src"), "{policy}");
-        assert_eq!((header(header::CACHE_CONTROL), header(header::REFERRER_POLICY)), ("no-store".into(), "no-referrer".into()));
+        assert_eq!(
+            (header(header::CACHE_CONTROL), header(header::REFERRER_POLICY)),
+            ("no-store".into(), "no-referrer".into())
+        );
         let html = ENVIRONMENT
             .get_template("message.html")
             .unwrap()
@@ -223,7 +222,11 @@ mod tests {
         assert!(html.contains("&lt;b&gt;&amp;&quot;&#x27;") && !html.contains("<b>"), "{html}");
         assert!(html.contains("<html lang=\"fr\">") && !html.contains("<script"), "{html}");
         let style = html.split_once("<style>").unwrap().1.split_once("</style>").unwrap().0;
-        assert_eq!(format!("'sha256-{}'", STANDARD.encode(Sha256::digest(style))), *STYLE, "the hash is of what stands there");
+        assert_eq!(
+            format!("'sha256-{}'", STANDARD.encode(Sha256::digest(style))),
+            *STYLE,
+            "the hash is of what stands there"
+        );
     }
 
     #[test]

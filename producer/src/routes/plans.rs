@@ -39,10 +39,10 @@ impl Reader {
 
     /// What is paid each time.
     pub(super) fn price(&self, price: &Price) -> String {
-        price.unit_amount.as_ref().map_or_else(
-            || self.say("Selon la quantité", "Depends on how much").to_owned(),
-            |money| self.money(money),
-        )
+        price
+            .unit_amount
+            .as_ref()
+            .map_or_else(|| self.say("Selon la quantité", "Depends on how much").to_owned(), |money| self.money(money))
     }
 
     /// How often it is paid.

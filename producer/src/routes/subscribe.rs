@@ -97,7 +97,7 @@ pub(crate) struct ManageForm {
 pub(crate) async fn show(State(app): State<App>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let visit = match Visit::new(&app, query.as_deref().unwrap_or_default().as_bytes(), &headers, "subscribe") {
         Ok(visit) => visit,
-        Err(refused) => return refused,
+        Err(refused) => return refused.page(),
     };
     visit.plans(&app).await.unwrap_or_else(|problem| visit.refusal(&problem))
 }
@@ -119,7 +119,7 @@ pub(crate) async fn begin(State(app): State<App>, headers: HeaderMap, body: Body
     let form = read(&headers, body).await?;
     let visit = match Visit::new(&app, &form, &headers, "subscribe") {
         Ok(visit) => visit,
-        Err(refused) => return Ok(refused),
+        Err(refused) => return Ok(refused.page()),
     };
     let plan = field(&form, "plan").unwrap_or_default();
     Ok(visit.begin(&app, &plan).await.unwrap_or_else(|problem| visit.refusal(&problem)))
@@ -142,7 +142,7 @@ pub(crate) async fn manage(State(app): State<App>, headers: HeaderMap, body: Bod
     let form = read(&headers, body).await?;
     let visit = match Visit::new(&app, &form, &headers, "../subscribe") {
         Ok(visit) => visit,
-        Err(refused) => return Ok(refused),
+        Err(refused) => return Ok(refused.page()),
     };
     Ok(visit.manage(&app).await.unwrap_or_else(|problem| visit.refusal(&problem)))
 }
@@ -192,20 +192,27 @@ struct Visit {
     base: Option<String>,
 }
 
+/// Somebody who came without one.
+struct NoLink(Language);
+
+impl NoLink {
+    fn page(&self) -> Response {
+        let title = say(self.0, "Ce lien n’est plus valable", "This link is no longer good");
+        let text = say(
+            self.0,
+            "Il est incomplet, ou plus d’une heure a passé. Demandez-en un nouveau là où vous l’avez trouvé.",
+            "It is not complete, or more than an hour has passed. Ask for a new one where you found it.",
+        );
+        message(self.0, StatusCode::FORBIDDEN, (title, text), None)
+    }
+}
+
 impl Visit {
-    /// Or the page that says that the link is not good: nothing is told and nothing done without the signature.
-    fn new(app: &App, fields: &[u8], headers: &HeaderMap, plans: &'static str) -> Result<Self, Response> {
+    /// Nothing is told and nothing done without the signature.
+    fn new(app: &App, fields: &[u8], headers: &HeaderMap, plans: &'static str) -> Result<Self, NoLink> {
         let language = page::language(field(fields, "lang").as_deref(), headers);
         let t = field(fields, "t").unwrap_or_default();
-        let Some(tenant) = app.services.links.is_subscribe(&t, now_s(app)) else {
-            let title = say(language, "Ce lien n’est plus valable", "This link is no longer good");
-            let text = say(
-                language,
-                "Il est incomplet, ou plus d’une heure a passé. Demandez-en un nouveau là où vous l’avez trouvé.",
-                "It is not complete, or more than an hour has passed. Ask for a new one where you found it.",
-            );
-            return Err(message(language, StatusCode::FORBIDDEN, (title, text), None));
-        };
+        let tenant = app.services.links.is_subscribe(&t, now_s(app)).ok_or(NoLink(language))?;
         let public = app.services.links.public_url().map(str::to_owned);
         // On one's own machine it can do without: other hosts are not taken for return addresses.
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
@@ -228,7 +235,7 @@ impl Visit {
             Language::En => Language::Fr,
         };
         let values = context! {
-            t => self.t,
+            t => self.t.clone(),
             account => name.unwrap_or(&self.tenant),
             mock => !desk.is_real(),
             trial_days => desk.trial_days.filter(|_| may_try(kept.as_ref())),
@@ -305,7 +312,10 @@ impl Visit {
             Type::Conflict => (
                 StatusCode::CONFLICT,
                 say("Vous êtes déjà abonné", "You have subscribed already"),
-                say("La page des formules vous mène à votre abonnement.", "The page of plans leads to your subscription."),
+                say(
+                    "La page des formules vous mène à votre abonnement.",
+                    "The page of plans leads to your subscription.",
+                ),
             ),
             Type::NotFound => (
                 StatusCode::NOT_FOUND,

@@ -12,8 +12,8 @@ use providers::{
     Policy, ProviderError,
     content::Language,
     payments::{
-        Calls, ChangePrice, Event, Invoice, InvoiceStatus, Mock, PortalSession, Proration, Session, SessionStatus, Status,
-        Subscription, simulation::Card,
+        Calls, ChangePrice, Event, Invoice, InvoiceStatus, Mock, PortalSession, Proration, Session, SessionStatus,
+        Status, Subscription, simulation::Card,
     },
 };
 use serde::Serialize;
@@ -42,12 +42,17 @@ pub(super) struct Visit<'a> {
 /// Why there is no page.
 pub(super) enum NoPage {
     NotThere,
+    /// It cannot be done as things are; for people.
+    Refused(String),
     Away(ProviderError),
 }
 
 impl From<ProviderError> for NoPage {
     fn from(error: ProviderError) -> Self {
-        Self::Away(error)
+        match error {
+            ProviderError::Rejected { message, .. } => Self::Refused(message),
+            error => Self::Away(error),
+        }
     }
 }
 
@@ -95,7 +100,8 @@ impl<'a> Visit<'a> {
     pub(super) async fn checkout(&self, id: &str, declined: Option<StatusCode>) -> Shown {
         let (session, object) = self.open_session(id).await?;
         // What Stripe keeps to itself until the session is complete.
-        let begins = self.mock()?.object(&format!("begins_{id}")).await?.map_or(Json::Null, |kept| kept["begins"].clone());
+        let begins =
+            self.mock()?.object(&format!("begins_{id}")).await?.map_or(Json::Null, |kept| kept["begins"].clone());
         let price = self.calls().price(begins["price"].as_str().unwrap_or_default()).await?.ok_or(NoPage::NotThere)?;
         let back = [session.success_url, session.cancel_url];
         let forms_to: Vec<String> = back.iter().flatten().filter_map(|address| origin(address)).collect();
@@ -156,7 +162,7 @@ impl<'a> Visit<'a> {
         let product = product.map(|offer| offer.price.product_name.clone().unwrap_or_else(|| name(&offer.plan)));
         let others = offers.iter().filter(|offer| Some(offer.price.id.as_str()) != now).map(|offer| {
             let price = format!("{} {}", self.reader.price(&offer.price), self.reader.every(&offer.price));
-            context! { plan => offer.plan, name => name(&offer.plan), price => price }
+            context! { plan => offer.plan.clone(), name => name(&offer.plan), price => price }
         });
         let invoices = self.calls().invoices(customer, None).await?.items;
         let status = if failed.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
@@ -199,7 +205,7 @@ impl<'a> Visit<'a> {
         deliver(app, self.mock()?, customer).await;
         match done {
             Ok(()) => Ok(self.again(&session.id)),
-            Err(NoPage::Away(ProviderError::Rejected { message, .. })) => self.portal(id, Some(&message)).await,
+            Err(NoPage::Refused(why)) => self.portal(id, Some(&why)).await,
             Err(error) => Err(error),
         }
     }
@@ -208,7 +214,7 @@ impl<'a> Visit<'a> {
         let (mock, calls, key) = (self.mock()?, self.calls(), Uuid::new_v4().to_string());
         let period_end = subscription.current_period_end.map_or(0, |end| end.timestamp() + BEHIND_S);
         match action {
-            "cancel" => calls.cancel_at_period_end(&key, &subscription.id).await.map(drop)?,
+            "cancel" => calls.cancel_at_period_end(&key, &subscription.id, None).await.map(drop)?,
             "resume" => calls.resume(&key, &subscription.id).await.map(drop)?,
             "next" => mock.advance_to(customer, period_end).await?,
             "fail" => {
@@ -237,7 +243,7 @@ impl<'a> Visit<'a> {
                     },
                     proration_date: None,
                 };
-                calls.change_price(&key, &change).await.map(drop)?;
+                calls.change_price(&key, &change).await?.map_err(|declined| NoPage::Refused(declined.to_string()))?;
             }
         }
         Ok(())
@@ -279,7 +285,7 @@ impl<'a> Visit<'a> {
     pub(super) fn refusal(&self, why: &NoPage) -> Response {
         let language = self.language();
         let (status, text) = match why {
-            NoPage::NotThere => {
+            NoPage::NotThere | NoPage::Refused(_) => {
                 let title = say(language, "Cette page n’existe pas, ou plus", "This page is not there, or no longer");
                 (StatusCode::NOT_FOUND, (title, ""))
             }
