@@ -235,7 +235,7 @@ async fn what_the_mock_has_counts_for_nothing_once_payments_are_real_and_its_pag
     let at_stripe = browser.post("/subscribe", &pro).await.leads_to().to_owned();
     assert!(at_stripe.starts_with(&stripe.url()), "{at_stripe}");
     let session = at_stripe.rsplit_once('/').unwrap().1;
-    stripe.complete(session);
+    assert!(stripe.complete(session).starts_with("sub_"));
     // No webhook has told of it, yet nobody subscribes twice.
     browser.post("/subscribe", &pro).await.says(409, "fr", &["Vous êtes déjà abonné"]);
 
