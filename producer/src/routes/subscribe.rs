@@ -133,8 +133,7 @@ pub(crate) async fn begin(State(app): State<App>, headers: HeaderMap, body: Body
         (status = 200, description = "A page with the link to the portal, where that has an address of its own", body = String, content_type = "text/html"),
         (status = 303, description = "To the portal"),
         (status = 403, description = "The link is not one that we signed, or no longer good", body = String, content_type = "text/html"),
-        (status = 404, description = "The tenant has never subscribed", body = String, content_type = "text/html"),
-        (status = 409, description = "Stripe refuses it", body = String, content_type = "text/html"),
+        (status = 409, description = "The tenant has never subscribed, or Stripe refuses it", body = String, content_type = "text/html"),
         (status = 503, description = "Stripe does not answer", body = String, content_type = "text/html"),
     )
 )]
@@ -318,7 +317,7 @@ impl Visit {
                 ),
             ),
             Type::NotFound => (
-                StatusCode::NOT_FOUND,
+                StatusCode::CONFLICT,
                 say("Vous n’êtes pas encore abonné", "You have not subscribed yet"),
                 say("Choisissez d’abord une formule.", "Choose a plan first."),
             ),

@@ -230,7 +230,7 @@ async fn what_the_mock_has_counts_for_nothing_once_payments_are_real_and_its_pag
     for origin in ["https://checkout.stripe.com", "https://billing.stripe.com", stripe.url().as_str()] {
         assert!(policy.contains(origin), "{policy}");
     }
-    browser.post("/subscribe/portal", &[("t", t)]).await.says(404, "fr", &["pas encore abonné"]);
+    browser.post("/subscribe/portal", &[("t", t)]).await.says(409, "fr", &["pas encore abonné"]);
     browser.post("/subscribe", &[("t", t), ("plan", "gold")]).await.says(422, "fr", &["Cette formule n’existe pas"]);
     let at_stripe = browser.post("/subscribe", &pro).await.leads_to().to_owned();
     assert!(at_stripe.starts_with(&stripe.url()), "{at_stripe}");
