@@ -264,7 +264,7 @@ impl Visit {
         };
         let opened = desk.checkout(&ask).await?;
         let no_address = || Problem::new(Type::VendorUnavailable, "the checkout has no address");
-        self.go_on(app, &opened.session.url.ok_or_else(no_address)?)
+        self.go_on(app, opened.session.url.ok_or_else(no_address)?)
     }
 
     async fn manage(&self, app: &App) -> Result<Response, Problem> {
@@ -274,12 +274,16 @@ impl Visit {
         // Each is good for minutes, so none is given twice.
         let key = key(&["page", "portal", &self.tenant, &Uuid::new_v4().to_string()]);
         let portal = desk.portal(&self.tenant, &back, &key).await?;
-        self.go_on(app, &portal.url)
+        self.go_on(app, portal.url)
     }
 
     /// To a page of Stripe's, or of the mock's. Browsers let a form lead only to where the policy of its page allows; an account whose
     /// checkout has an address of its own is reached by a link.
-    fn go_on(&self, app: &App, address: &str) -> Result<Response, Problem> {
+    fn go_on(&self, app: &App, address: String) -> Result<Response, Problem> {
+        // The mock's pages have both languages, too.
+        let is_mock = !app.desk()?.is_real();
+        let address = if is_mock { format!("{address}?lang={}", word(self.language)) } else { address };
+        let address = address.as_str();
         let is_allowed = origin(address).map_or(address.starts_with('/'), |origin| forms_to(app).contains(&origin));
         if let Some(redirect) = page::go_to(address).filter(|_| is_allowed) {
             return Ok(redirect);

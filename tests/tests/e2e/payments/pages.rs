@@ -146,8 +146,10 @@ async fn a_tenant_subscribes_changes_and_recovers_on_the_pages_of_the_mock() {
     let fields = [("t", t), ("lang", "fr"), ("plan", "pro")];
     let begun = browser.post("/subscribe", &fields).await;
     let checkout = begun.leads_to().to_owned();
-    assert!(checkout.starts_with("/mock/checkout/cs_mock"), "{checkout}");
-    browser.get(&checkout).await.says(200, "en", &["Mock", "€29.00", "Start the trial", "14 days of free trial"]);
+    assert!(checkout.starts_with("/mock/checkout/cs_mock") && checkout.ends_with("?lang=fr"), "{checkout}");
+    browser.get(&checkout).await.says(200, "fr", &["Simulation", "29,00\u{a0}€", "Commencer l’essai"]);
+    let bare = checkout.split('?').next().unwrap();
+    browser.get(bare).await.says(200, "en", &["Mock", "€29.00", "Start the trial", "14 days of free trial"]);
     let back = browser.click(&checkout, "cancel").await.leads_to().to_owned();
     browser.get(&back).await.says(200, "fr", &["Rien n’a changé", "Voir les formules"]);
     assert_eq!(browser.post("/subscribe", &fields).await.leads_to(), checkout, "it is still open");
@@ -159,7 +161,7 @@ async fn a_tenant_subscribes_changes_and_recovers_on_the_pages_of_the_mock() {
     .await;
     let trialing = kept(&system).await.unwrap();
     assert_eq!((trialing.get_str("plan").unwrap(), trialing.get_str("state").unwrap()), ("pro", "trialing"));
-    browser.get(&checkout).await.says(404, "en", &["not there"]);
+    browser.get(bare).await.says(404, "en", &["not there"]);
     let events = collection(&system, "stripe_events").await;
     assert!(events.count_documents(doc! { "kind": "checkout.session.completed" }).await.unwrap() == 1);
 
