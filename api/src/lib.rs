@@ -3,7 +3,7 @@
 //! What a kind takes and makes is told by its own crate, and so is what a schedule is: types that hold such a part are generic over it
 //! (`R`, `D`). So are those with JSON that callers give and get back (`G`), because some keep every digit of it and some do not look at it.
 //!
-//! Order, lowest first: `time`, `problem`, `job`, `text`, `request`, `event`, `queue`, `schedule`, `email`, `usage`, `payment`, `price`, `store`, `mode`, `status`, `health`.
+//! Order, lowest first: `time`, `problem`, `job`, `text`, `request`, `event`, `queue`, `schedule`, `email`, `usage`, `payment`, `subscribe`, `price`, `store`, `mode`, `status`, `health`.
 
 mod email;
 mod event;
@@ -18,6 +18,7 @@ mod request;
 mod schedule;
 mod status;
 mod store;
+mod subscribe;
 mod text;
 mod time;
 mod usage;
@@ -45,5 +46,6 @@ pub use status::{Probe, ServiceStatus, StatusReport};
 pub use store::{
     KeyUse, KeysReport, ParkedStore, StoreCredentials, StorePage, StoreRequest, StoreShop, StoresOf, TenantStore,
 };
+pub use subscribe::{PageLanguage, SubscribeLink, SubscribeLinkRequest};
 pub use time::Timestamp;
 pub use usage::{Usage, UsageCost, UsageItem, UsageSum, UsageTokens};

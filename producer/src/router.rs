@@ -10,8 +10,8 @@ use utoipa::OpenApi;
 use crate::{
     answer, observe, openapi, request,
     routes::{
-        batch, catalogue, emails, events, health, images, jobs, keys, list, mode, payments, prices, products, publish,
-        queues, rates, reconcile, schedules, status, stores, stripe, usage, webhooks,
+        batch, catalogue, emails, events, health, images, jobs, keys, list, mock, mode, payments, prices, products,
+        publish, queues, rates, reconcile, schedules, status, stores, stripe, subscribe, usage, webhooks,
     },
     state::App,
 };
@@ -88,6 +88,13 @@ routes! {
     "/api/payments/resume": post payments::resume;
     "/api/payments/invoices": get payments::invoices;
     "/api/payments/reconcile": post reconcile::payments;
+    "/api/payments/subscribe-link": post subscribe::link;
+    "/subscribe": get subscribe::show, post subscribe::begin;
+    "/subscribe/portal": post subscribe::manage;
+    "/subscribe/done": get subscribe::done;
+    "/mock/checkout/{id}": get mock::checkout, post mock::complete;
+    "/mock/portal/{id}": get mock::portal, post mock::manage;
+    "/mock/invoice/{id}": get mock::invoice, post mock::pay;
     "/api/usage": get usage::show;
     "/api/webhooks/fal": post webhooks::fal;
     "/api/webhooks/stripe": post stripe::webhook;

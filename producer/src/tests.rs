@@ -746,7 +746,21 @@ async fn every_documented_route_answers() {
         let open = ["/api/health", "/api/images/"].iter().any(|begin| path.starts_with(begin));
         let open =
             open || path == "/api/openapi.json" || path.ends_with("/unsubscribe") || path.starts_with("/api/webhooks/");
+        let open = open || path.starts_with("/subscribe") || path.starts_with("/mock/");
         assert_eq!(answer.status == 401, !open, "{method} {path}: {}", answer.status);
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_refused_without_its_signature_before_anything_is_looked_up() {
+    for query in ["", "?t=", "?t=YWNtZQ.9999999999.c2ln&lang=fr", "?lang=fr&t=%ff"] {
+        let request = Request::get(format!("/subscribe{query}")).body(Body::empty()).unwrap();
+        let answer = send(request).await;
+        assert_eq!(answer.status, 403, "{query}: {}", answer.body);
+        assert_eq!(answer.headers[header::CONTENT_TYPE], "text/html; charset=utf-8");
+        let title =
+            if query.contains("lang=fr") { "Ce lien n’est plus valable" } else { "This link is no longer good" };
+        assert!(answer.body.as_str().unwrap().contains(title), "{}", answer.body);
     }
 }
 

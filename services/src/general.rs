@@ -41,7 +41,7 @@ pub static GENERAL: &[Group] = &[
             Variable::optional(
                 "PUBLIC_URL",
                 "where this API is reached from outside: pictures' addresses begin with it, and links to unsubscribe in reminders, which need \
-                 `JWT_SECRET` too",
+                 `JWT_SECRET` too; the page of plans leads back to it",
                 http_url,
             ),
             Variable::optional(

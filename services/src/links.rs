@@ -12,6 +12,9 @@ use sha2::Sha256;
 const UNSUBSCRIBE: &[u8] = b"ecomsimply/unsubscribe/v1";
 const IMAGE: &[u8] = b"ecomsimply/image/v1";
 const FAL_WEBHOOK: &[u8] = b"ecomsimply/fal-webhook/v1";
+const SUBSCRIBE: &[u8] = b"ecomsimply/subscribe/v1";
+/// So long the page of plans is open to whoever has its address.
+const SUBSCRIBE_S: u64 = 3600;
 /// An address of a picture is good for at least so long.
 const IMAGE_DAYS: u64 = 30;
 const DAY_S: u64 = 24 * 3600;
@@ -102,6 +105,35 @@ impl Links {
         mac.verify_slice(&sig).is_ok()
     }
 
+    /// Where the API is reached from outside, without a slash at its end, if that is known.
+    #[must_use]
+    pub fn public_url(&self) -> Option<&str> {
+        self.public_url.as_deref()
+    }
+
+    /// Where this tenant subscribes to a plan, and until when that is good, in Unix seconds: an hour. Without `PUBLIC_URL` the address
+    /// begins with its path.
+    #[must_use]
+    pub fn subscribe(&self, tenant: &str, now_s: u64) -> Option<(String, u64)> {
+        let exp = now_s + SUBSCRIBE_S;
+        let signature = self.mac(SUBSCRIBE, &format!("{exp}.{tenant}"))?.finalize().into_bytes();
+        let (tenant, signature) = (URL_SAFE_NO_PAD.encode(tenant), URL_SAFE_NO_PAD.encode(signature));
+        let base = self.public_url.as_deref().unwrap_or_default();
+        Some((format!("{base}/subscribe?t={tenant}.{exp}.{signature}"), exp))
+    }
+
+    /// The tenant for whom [`Self::subscribe`] has made an address with this `t`, if its hour has not passed.
+    #[must_use]
+    pub fn is_subscribe(&self, t: &str, now_s: u64) -> Option<String> {
+        let (named, signature) = t.rsplit_once('.')?;
+        let (tenant, exp) = named.split_once('.')?;
+        let tenant = String::from_utf8(URL_SAFE_NO_PAD.decode(tenant).ok()?).ok()?;
+        let mac = self.mac(SUBSCRIBE, &format!("{exp}.{tenant}"))?;
+        // In constant time.
+        mac.verify_slice(&URL_SAFE_NO_PAD.decode(signature).ok()?).ok()?;
+        (now_s < exp.parse().ok()?).then_some(tenant)
+    }
+
     fn mac(&self, purpose: &[u8], text: &str) -> Option<Hmac<Sha256>> {
         let mut key = [0; 32];
         let secret = self.secret.as_ref()?.expose_secret().as_bytes();
@@ -190,6 +222,40 @@ mod tests {
         assert!(!ours.is_unsubscribe(JOB, sig) && !ours.is_fal_webhook(JOB, &self::sig(&ours, JOB)));
         let plain = Links::new(Some("http://jobs.example".to_owned()), Some("x".into()));
         assert_eq!(plain.fal_webhook(JOB), None, "fal calls https alone");
+    }
+
+    #[test]
+    fn the_page_of_plans_is_open_to_its_own_tenant_for_an_hour() {
+        const NOW: u64 = 1_800_000_123;
+        let ours = links("a secret that is long enough for all");
+        let (address, exp) = ours.subscribe("acme", NOW).unwrap();
+        let t = address.strip_prefix("https://jobs.example/subscribe?t=").unwrap();
+        assert_eq!((exp, ours.is_subscribe(t, exp - 1).as_deref()), (NOW + 3600, Some("acme")));
+        assert_eq!(ours.is_subscribe(t, exp), None);
+        let parts: Vec<&str> = t.split('.').collect();
+        let other = URL_SAFE_NO_PAD.encode("acme2");
+        let later = (exp + 1).to_string();
+        let (bolt, _) = ours.subscribe("bolt", NOW).unwrap();
+        let of_bolt = bolt.rsplit_once('.').unwrap().1;
+        let made = |tenant: &str, exp: &str, signature: &str| format!("{tenant}.{exp}.{signature}");
+        for bad in [
+            String::new(),
+            "..".to_owned(),
+            made(&other, parts[1], parts[2]),
+            made(parts[0], &later, parts[2]),
+            made(parts[0], parts[1], of_bolt),
+            made(parts[0], parts[1], &parts[2][1..]),
+            made(parts[0], parts[1], ""),
+            made("é", parts[1], parts[2]),
+        ] {
+            assert_eq!(ours.is_subscribe(&bad, NOW), None, "{bad}");
+        }
+        assert_eq!(links("another secret that is long enough").is_subscribe(t, NOW), None);
+        assert_eq!(Links::default().is_subscribe(t, NOW), None);
+        // What is signed for one purpose is worth nothing for another.
+        assert!(!ours.is_unsubscribe(&format!("{exp}.acme"), parts[2]));
+        let relative = Links::new(None, Some("x".into())).subscribe("acme", NOW).unwrap().0;
+        assert!(relative.starts_with("/subscribe?t="), "{relative}");
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub use data::{
     JobFailedData, PaymentFailedData, PriceAlertData, PriceChange, StoreParkedData, Template, TemplateName,
     TrialEndingData, WeeklySummaryData, WelcomeData,
 };
-use locale::Locale;
+pub use locale::Locale;
 use render::{Rendered, render};
 
 use crate::{

@@ -230,6 +230,10 @@ impl Problem {
         if self.kind == Type::InvalidPayload { Self::of_many(self.errors, self.n_errors) } else { self }
     }
 
+    pub(crate) fn kind(&self) -> Type {
+        self.kind
+    }
+
     /// Whether it says what is wrong with this field.
     pub(crate) fn tells_of(&self, pointer: &str) -> bool {
         self.errors.iter().any(|error| error.pointer == pointer)

@@ -5,16 +5,19 @@ use axum::{
     Json,
     body::Body,
     extract::{RawQuery, State},
-    http::{HeaderMap, HeaderValue, header},
-    response::{Html, IntoResponse, Response},
+    http::{HeaderMap, StatusCode},
+    response::Response,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jobs::{JobError, PayloadError, email};
+use minijinja::context;
+use providers::content::Language;
 use queue::{Job, JobId};
 use serde::Deserialize;
 use store::{EmailQuery, Store, StoredEmail};
 use url::form_urlencoded;
 
+use super::page::Page;
 use crate::{
     answer::{Problem, Type},
     auth::{Caller, Scope},
@@ -132,9 +135,9 @@ pub(crate) async fn ask_to_unsubscribe(
 ) -> Result<Response, Problem> {
     let (_, reminder) = reminder(&app, &id, query.as_deref()).await?;
     Ok(if reminder.is_french() {
-        page("fr", "Ne plus recevoir de rappels", Some("Ne plus recevoir de rappels à cette adresse"))
+        page(Language::Fr, "Ne plus recevoir de rappels", Some("Ne plus recevoir de rappels à cette adresse"))
     } else {
-        page("en", "No more reminders", Some("Send no more reminders to this address"))
+        page(Language::En, "No more reminders", Some("Send no more reminders to this address"))
     })
 }
 
@@ -158,9 +161,9 @@ pub(crate) async fn unsubscribe(
     let (email, reminder) = reminder(&app, &id, query.as_deref()).await?;
     app.open_store()?.unsubscribe(&email.tenant, &reminder.to).await.map_err(Problem::store_away)?;
     Ok(if reminder.is_french() {
-        page("fr", "C’est noté : vous ne recevrez plus de rappels.", None)
+        page(Language::Fr, "C’est noté : vous ne recevrez plus de rappels.", None)
     } else {
-        page("en", "Done: you will get no more reminders.", None)
+        page(Language::En, "Done: you will get no more reminders.", None)
     })
 }
 
@@ -219,15 +222,7 @@ fn read_cursor(text: &str) -> Result<String, Problem> {
     id.map(|id| id.to_string()).ok_or_else(bad)
 }
 
-fn page(language: &str, title: &str, button: Option<&str>) -> Response {
-    let button =
-        button.map(|label| format!("<form method=\"post\"><button>{label}</button></form>")).unwrap_or_default();
-    let html = format!(
-        "<!doctype html><html lang=\"{language}\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <meta name=\"robots\" content=\"noindex\"><title>{title}</title><body style=\"font-family:sans-serif;margin:3em auto;\
-         max-width:32em\"><h1>{title}</h1>{button}</body></html>"
-    );
-    let mut response = Html(html).into_response();
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+fn page(language: Language, title: &str, button: Option<&str>) -> Response {
+    let page = Page { template: "unsubscribe.html", language, status: StatusCode::OK, forms_to: &[] };
+    page.answer(context! { title => title, button => button })
 }

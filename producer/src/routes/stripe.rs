@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use jobs::payments::stored_event;
-use providers::payments::webhook::BadDelivery;
+use providers::payments::{Event, webhook::BadDelivery};
 use store::{Moment, StripeEventState};
 
 use crate::{
@@ -40,7 +40,13 @@ pub(crate) async fn webhook(State(app): State<App>, headers: HeaderMap, body: Bo
     let body = request::read(&headers, body, request::JOB_LIMIT).await?;
     let now_ms = app.client.now_ms();
     let event = app.stripe.check(signature, &body, now_ms / 1000).map_err(|bad| refused(&bad))?;
-    let event = stored_event(event, app.stripe.livemode, Moment::from_ms(now_ms));
+    keep(&app, event).await?;
+    Ok(StatusCode::OK)
+}
+
+/// Stores an event, whoever has told of it.
+pub(super) async fn keep(app: &App, event: Event) -> Result<(), Problem> {
+    let event = stored_event(event, app.stripe.livemode, Moment::from_ms(app.client.now_ms()));
     let is_new = app.open_store()?.put_stripe_event(&event).await.map_err(|error| match error {
         store::Error::Refused { .. } => Problem::new(Type::Malformed, error.to_string()),
         error => Problem::store_away(error),
@@ -49,7 +55,7 @@ pub(crate) async fn webhook(State(app): State<App>, headers: HeaderMap, body: Bo
         let reason = event.reason.as_deref().unwrap_or_default();
         tracing::warn!(stripe.event = event.id, reason, "an event of stripe was refused");
     }
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 fn refused(bad: &BadDelivery) -> Problem {

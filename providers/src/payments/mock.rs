@@ -25,7 +25,7 @@ const LISTS: [&str; 6] = ["customers", "customers/search", "checkout/sessions", 
 /// When others changed the same customer at the same time.
 const TRIES: usize = 20;
 /// Below the public address of the API.
-const PAGES: &str = "/api/payments/mock";
+const PAGES: &str = "/mock";
 
 /// Whether an object is the mock's.
 #[must_use]
@@ -114,6 +114,19 @@ impl Mock {
         .await
     }
 
+    /// The same, on to a time in Unix seconds; never back.
+    ///
+    /// # Errors
+    /// As [`Self::advance`].
+    pub async fn advance_to(&self, customer: &str, to_s: i64) -> Result<(), ProviderError> {
+        let place = place(customer).ok_or_else(|| unknown("moving the clock", customer))?;
+        self.with(place, |kept| {
+            kept.ahead_s += (to_s - kept.simulation.now_s()).max(0);
+            kept.simulation.advance_to(to_s);
+        })
+        .await
+    }
+
     /// An object as it is now, as Stripe's JSON: what the mock's pages are made of.
     ///
     /// # Errors
@@ -121,6 +134,24 @@ impl Mock {
     pub async fn object(&self, id: &str) -> Result<Option<Value>, ProviderError> {
         let Some(place) = place(id) else { return Ok(None) };
         self.with(place, |kept| kept.simulation.object(id).cloned()).await
+    }
+
+    /// The events of the customer that an object belongs to which nobody has [taken](Self::set_taken), oldest first, as Stripe's JSON.
+    ///
+    /// # Errors
+    /// [`ProviderError::Transient`] when nobody can tell.
+    pub async fn untaken_events(&self, id: &str) -> Result<Vec<Value>, ProviderError> {
+        let Some(place) = place(id) else { return Ok(Vec::new()) };
+        self.with(place, |kept| kept.simulation.undelivered()).await
+    }
+
+    /// Events of that customer were taken: they are no longer among those that were not delivered.
+    ///
+    /// # Errors
+    /// [`ProviderError::Transient`] when it cannot be kept.
+    pub async fn set_taken(&self, id: &str, events: &[String]) -> Result<(), ProviderError> {
+        let Some(place) = place(id) else { return Ok(()) };
+        self.with(place, |kept| events.iter().for_each(|event| kept.simulation.set_delivered(event))).await
     }
 
     async fn act<T>(
@@ -315,7 +346,7 @@ mod tests {
                 metadata: BTreeMap::new(),
             };
             let session = self.calls().create_session(&format!("{tenant}:session"), &session).await.unwrap();
-            assert!(session.url.unwrap().ends_with(&format!("/api/payments/mock/c/pay/{}", session.id)));
+            assert!(session.url.unwrap().ends_with(&format!("/mock/checkout/{}", session.id)));
             (customer, session.id)
         }
     }
@@ -349,6 +380,12 @@ mod tests {
         let told = world.calls().events(which, None).await.unwrap().items;
         let told: Vec<_> = told.iter().map(|event| event.kind.as_str()).collect();
         assert_eq!(told, ["invoice.payment_failed"], "the other is older than 30 days");
+        let untaken = world.payments.mock().untaken_events(&session).await.unwrap();
+        let ids: Vec<_> = untaken.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
+        assert!(ids.len() > 5 && ids.is_sorted(), "{ids:?}");
+        world.payments.mock().set_taken(&customer, &ids).await.unwrap();
+        assert!(world.payments.mock().untaken_events(&id).await.unwrap().is_empty());
+        assert!(world.calls().events(which, None).await.unwrap().items.is_empty());
         let again = world.payments.mock().complete(&session, Card::Good).await.unwrap_err();
         assert!(again.to_string().contains("no longer open"), "{again}");
     }
@@ -387,6 +424,7 @@ mod tests {
         assert_eq!(calls.price(&price).await.unwrap().unwrap().product_name.as_deref(), Some("ECOMSIMPLY Premium"));
         assert_eq!(calls.price("price_x").await, Ok(None));
         world.payments.mock().advance(&ids[0], 40 * i64::try_from(DAY_S).unwrap()).await.unwrap();
+        world.payments.mock().advance_to(&ids[0], 1_790_000_000).await.unwrap();
         assert!(world.payments.mock().object(&ids[0]).await.unwrap().is_some());
     }
 }

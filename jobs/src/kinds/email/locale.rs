@@ -33,16 +33,23 @@ const MONTHS: [(&str, &str); 12] = [
     ("décembre", "December"),
 ];
 
-/// Where the recipient is, and what they read.
+/// Where the reader is, and what they read.
 #[derive(Debug, Clone)]
-pub(crate) struct Locale {
+pub struct Locale {
     pub(crate) language: Language,
     pub(crate) time_zone: Zone,
 }
 
 impl Locale {
+    /// Of a reader in this time zone; UTC, if there is none of that name.
+    #[must_use]
+    pub fn new(language: Language, time_zone: &str) -> Self {
+        Self { language, time_zone: time_zone.parse().unwrap_or(Zone::UTC) }
+    }
+
     /// The name in its language: `fr`, `en`.
-    pub(crate) fn language_name(&self) -> &'static str {
+    #[must_use]
+    pub fn language_name(&self) -> &'static str {
         match self.language {
             Language::Fr => "fr",
             Language::En => "en",
@@ -57,7 +64,8 @@ impl Locale {
     }
 
     /// The day, the time and the zone of an RFC 3339 time.
-    pub(crate) fn moment(&self, text: &str) -> Option<String> {
+    #[must_use]
+    pub fn moment(&self, text: &str) -> Option<String> {
         let at = self.time_zone.local(DateTime::parse_from_rfc3339(text).ok()?.to_utc());
         let (day, zone) = (self.day_of(at.date_naive()), self.time_zone.name());
         Some(match self.language {
@@ -69,7 +77,8 @@ impl Locale {
     }
 
     /// The day of an RFC 3339 time where the recipient is, or of a plain date.
-    pub(crate) fn day(&self, text: &str) -> Option<String> {
+    #[must_use]
+    pub fn day(&self, text: &str) -> Option<String> {
         let date = match text.parse::<NaiveDate>() {
             Ok(date) => date,
             Err(_) => self.time_zone.local(DateTime::parse_from_rfc3339(text).ok()?.to_utc()).date_naive(),
@@ -86,7 +95,8 @@ impl Locale {
     }
 
     /// An amount like `1299.5` of a currency.
-    pub(crate) fn money(&self, amount: &str, currency: &str) -> String {
+    #[must_use]
+    pub fn money(&self, amount: &str, currency: &str) -> String {
         let (whole, fraction) = amount.split_once('.').unwrap_or((amount, ""));
         let whole = self.grouped(whole);
         let sign = match currency {
@@ -107,7 +117,8 @@ impl Locale {
     }
 
     /// A whole number.
-    pub(crate) fn number(&self, number: u64) -> String {
+    #[must_use]
+    pub fn number(&self, number: u64) -> String {
         self.grouped(&number.to_string())
     }
 

@@ -135,7 +135,7 @@ impl Simulation {
         let id = self.next_id("cs");
         let session = json!({
             "id": id, "object": "checkout.session", "mode": "subscription", "status": "open", "payment_status": "unpaid",
-            "url": format!("{}/c/pay/{id}", self.settings.pages), "customer": customer, "ui_mode": "hosted_page",
+            "url": format!("{}/checkout/{id}", self.settings.pages), "customer": customer, "ui_mode": "hosted_page",
             "customer_email": params.json("customer_email"), "client_reference_id": params.json("client_reference_id"),
             "subscription": null, "metadata": params.below("metadata"), "created": self.now_s, "expires_at": expires_at,
             "livemode": self.settings.livemode, "success_url": params.json("success_url"), "cancel_url": params.json("cancel_url"),
@@ -250,7 +250,7 @@ impl Simulation {
         let id = self.next_id("bps");
         let session = json!({
             "id": id, "object": "billing_portal.session", "created": self.now_s, "customer": customer, "livemode": self.settings.livemode,
-            "url": format!("{}/p/session/{id}", self.settings.pages), "return_url": params.json("return_url"), "locale": params.json("locale"),
+            "url": format!("{}/portal/{id}", self.settings.pages), "return_url": params.json("return_url"), "locale": params.json("locale"),
         });
         Ok(self.keep(session))
     }

@@ -75,7 +75,7 @@ impl Simulation {
         let left = if total + balance < 0 { total + balance } else { 0 };
         self.change(&customer, |customer| customer["balance"] = json!(left));
         let period = lines.first().map_or(Value::Null, |line| line["period"].clone());
-        let page = format!("{}/i/{id}", self.settings.pages);
+        let page = format!("{}/invoice/{id}", self.settings.pages);
         let invoice = json!({
             "id": id, "object": "invoice", "customer": customer, "created": self.now_s, "livemode": self.settings.livemode,
             "status": "open", "currency": owner["currency"], "total": total, "subtotal": total, "amount_due": due, "amount_paid": 0,

@@ -199,6 +199,13 @@ impl Simulation {
         self.delivered.insert(event.to_owned());
     }
 
+    /// The events that were not, oldest first.
+    #[must_use]
+    pub fn undelivered(&self) -> Vec<Value> {
+        let is_delivered = |event: &&Value| event["id"].as_str().is_some_and(|id| self.delivered.contains(id));
+        self.all("evt_").filter(|event| !is_delivered(event)).cloned().collect()
+    }
+
     /// The next write is carried out, yet answered with this status, and that answer is stored for its key.
     pub fn break_next(&mut self, status: u16) {
         self.break_next = Some(status);

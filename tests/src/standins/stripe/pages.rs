@@ -23,10 +23,10 @@ use super::{Account, deliver::Mode, last_event, pairs};
 
 pub(super) fn routes() -> Router<Arc<Account>> {
     Router::new()
-        .route("/c/pay/{id}", get(checkout).post(complete))
-        .route("/p/session/{id}", get(portal).post(manage))
-        .route("/i/{id}", get(invoice).post(pay))
-        .route("/i/{id}/pdf", get(pdf))
+        .route("/checkout/{id}", get(checkout).post(complete))
+        .route("/portal/{id}", get(portal).post(manage))
+        .route("/invoice/{id}", get(invoice).post(pay))
+        .route("/invoice/{id}/pdf", get(pdf))
         .route("/_clock", post(move_clock))
         .route("/_webhook", post(set_webhook))
 }
@@ -133,7 +133,7 @@ async fn invoice(State(account): State<Arc<Account>>, Path(id): Path<String>) ->
 
 async fn pay(State(account): State<Arc<Account>>, Path(id): Path<String>) -> Response {
     match account.with(|simulation| simulation.pay(&id)) {
-        Ok(()) => Redirect::to(&format!("/i/{id}")).into_response(),
+        Ok(()) => Redirect::to(&format!("/invoice/{id}")).into_response(),
         Err(refused) => told(&refused),
     }
 }
