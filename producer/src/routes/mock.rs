@@ -12,6 +12,8 @@ use axum::{
     response::Response,
 };
 use providers::payments::simulation::Card;
+use serde::Deserialize;
+use utoipa::ToSchema;
 
 use self::visit::{Visit, card};
 use super::subscribe::field;
@@ -20,6 +22,16 @@ use crate::{
     request::{self, PathPart},
     state::App,
 };
+
+/// What a button of such a page sends.
+#[derive(Debug, Deserialize, ToSchema)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+pub(crate) struct MockForm {
+    /// What to do.
+    #[serde(rename = "do")]
+    #[schema(example = "good")]
+    action: String,
+}
 
 /// The mock's checkout.
 #[utoipa::path(
@@ -45,7 +57,7 @@ pub(crate) async fn checkout(
 #[utoipa::path(
     post, path = "/mock/checkout/{id}", tag = "payments", operation_id = "payments_mock_complete", security(()),
     params(("id" = String, Path, description = "The checkout"), ("lang" = Option<String>, Query, description = "`fr` or `en`")),
-    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    request_body(content = MockForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 303, description = "Back to the success or the cancel address of the checkout"),
         (status = 402, description = "The card was declined; the page again", body = String, content_type = "text/html"),
@@ -91,7 +103,7 @@ pub(crate) async fn portal(
 #[utoipa::path(
     post, path = "/mock/portal/{id}", tag = "payments", operation_id = "payments_mock_manage", security(()),
     params(("id" = String, Path, description = "The portal"), ("lang" = Option<String>, Query, description = "`fr` or `en`")),
-    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    request_body(content = MockForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 303, description = "To the page as it is now"),
         (status = 404, description = "It is not there, or payments are real", body = String, content_type = "text/html"),
@@ -136,7 +148,7 @@ pub(crate) async fn invoice(
 #[utoipa::path(
     post, path = "/mock/invoice/{id}", tag = "payments", operation_id = "payments_mock_pay", security(()),
     params(("id" = String, Path, description = "The invoice"), ("lang" = Option<String>, Query, description = "`fr` or `en`")),
-    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    request_body(content = MockForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 303, description = "To the page as it is now"),
         (status = 402, description = "The card was declined; the page again", body = String, content_type = "text/html"),
