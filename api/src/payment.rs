@@ -31,7 +31,11 @@ pub struct CheckoutRequest {
     #[serde(default)]
     pub without_card: bool,
     /// Where the customer comes back to with a subscription; `{CHECKOUT_SESSION_ID}` in it becomes the checkout's id.
-    #[schema(min_length = 1, max_length = 2000, example = "https://app.example/welcome?checkout={CHECKOUT_SESSION_ID}")]
+    #[schema(
+        min_length = 1,
+        max_length = 2000,
+        example = "https://app.example/welcome?checkout={CHECKOUT_SESSION_ID}"
+    )]
     pub success_url: String,
     /// Where the customer comes back to without one.
     #[schema(min_length = 1, max_length = 2000, example = "https://app.example/plans")]

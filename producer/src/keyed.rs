@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use queue::{Fingerprint, Idempotency, JobId, KeyTaken, NewJob};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     answer::{self, Job, Problem, Type},
@@ -136,6 +136,48 @@ impl Keyed {
         }
         text
     }
+}
+
+/// Does `work`, which pushes no job, and answers with what it makes: once for an idempotency key, which a request that is sent again is
+/// answered for with what the first one made. A request that died is done again, so `work` must be one that may be.
+pub(crate) async fn once<T: Serialize + Send>(
+    app: App,
+    tenant: String,
+    key: Option<String>,
+    fingerprint: Fingerprint,
+    work: impl Future<Output = Result<(StatusCode, T), Problem>> + Send + 'static,
+) -> Result<Response, Problem> {
+    whole(async move {
+        let Some(key) = key else {
+            let (status, answer) = work.await?;
+            return Ok((status, answer::Json(answer)).into_response());
+        };
+        let taken = match app.client.idempotency_take_many(&tenant, &key, &fingerprint).await? {
+            Idempotency::New(taken) | Idempotency::Again(taken) => taken,
+            Idempotency::InProgress | Idempotency::Pushed(_) => return Err(in_progress()),
+            Idempotency::Mismatch => return Err(mismatch()),
+            Idempotency::Replay(answer, _) => {
+                let headers = [(header::CONTENT_TYPE.as_str(), "application/json"), (REPLAYED, "true")];
+                return Ok((headers, answer).into_response());
+            }
+        };
+        let keyed = Keyed { app, taken };
+        match work.await {
+            Ok((status, answer)) => {
+                let text =
+                    serde_json::to_string(&answer).map_err(|error| Problem::new(Type::Internal, error.to_string()))?;
+                if let Err(error) = keyed.app.client.idempotency_store(&keyed.taken, &text).await {
+                    tracing::warn!(%error, "the answer to an idempotency key could not be kept");
+                }
+                Ok((status, answer::json(Ok(text))).into_response())
+            }
+            Err(problem) => {
+                keyed.give_back(&problem).await;
+                Err(problem)
+            }
+        }
+    })
+    .await
 }
 
 /// The answer of an earlier request.

@@ -10,8 +10,8 @@ use utoipa::OpenApi;
 use crate::{
     answer, observe, openapi, request,
     routes::{
-        batch, catalogue, emails, events, health, images, jobs, keys, list, mode, prices, products, publish, queues,
-        rates, reconcile, schedules, status, stores, stripe, usage, webhooks,
+        batch, catalogue, emails, events, health, images, jobs, keys, list, mode, payments, prices, products, publish,
+        queues, rates, reconcile, schedules, status, stores, stripe, usage, webhooks,
     },
     state::App,
 };
@@ -80,6 +80,13 @@ routes! {
     "/api/stores/{name}/test": post stores::test;
     "/api/keys": get keys::show;
     "/api/keys/rotate": post keys::rotate;
+    "/api/payments/config": get payments::config;
+    "/api/payments/checkout": post payments::checkout;
+    "/api/payments/portal": post payments::portal;
+    "/api/payments/change": post payments::change;
+    "/api/payments/cancel": post payments::cancel;
+    "/api/payments/resume": post payments::resume;
+    "/api/payments/invoices": get payments::invoices;
     "/api/payments/reconcile": post reconcile::payments;
     "/api/usage": get usage::show;
     "/api/webhooks/fal": post webhooks::fal;

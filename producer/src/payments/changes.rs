@@ -1,12 +1,14 @@
 //! What is done to a subscription.
 
 use jobs::{
-    payment::{Read, ReadError, Reading},
+    payment::{Read, ReadError},
     payments::{AtStripe, kept},
 };
 use providers::{
     ProviderError,
-    payments::{ChangePrice, Invoice, Money, PortalSession, Preview as AtStripePreview, Price, Proration, Status, Subscription},
+    payments::{
+        ChangePrice, Invoice, Money, PortalSession, Preview as AtStripePreview, Price, Proration, Status, Subscription,
+    },
 };
 use store::{StoredSubscription, SubscriptionState};
 
@@ -65,9 +67,9 @@ impl Desk {
         let kept = self.kept(tenant).await?;
         let customer = Self::known_customer(kept.as_ref())?;
         let calls = self.calls(tenant);
-        let write = async |key: &str| calls.create_portal_session(key, customer, return_url, None).await;
+        let write = |key: String| async move { calls.create_portal_session(&key, customer, return_url, None).await };
         // One that nobody knows of does no harm.
-        carry_out(key, write, async || Ok(None)).await.map_err(|error| problem(&error))
+        carry_out(key, write, || async { Ok(None) }).await.map_err(|error| problem(&error))
     }
 
     /// What a change of plan would cost.
@@ -84,11 +86,11 @@ impl Desk {
     /// Changes the plan.
     pub(crate) async fn change(&self, tenant: &str, plan: &str, key: &str) -> Result<Changed, Problem> {
         let change = self.change_to(tenant, plan).await?;
-        let calls = self.calls(tenant);
-        let write = async |key: &str| calls.change_price(key, &change.asked()).await;
-        let look = async || {
-            let found = calls.subscription(&change.subscription).await?;
-            Ok(found.filter(|found| found.price.as_ref() == Some(&change.price.id)).map(Ok))
+        let (calls, asked) = (self.calls(tenant), &change.asked());
+        let write = |key: String| async move { calls.change_price(&key, asked).await };
+        let look = || async move {
+            let found = calls.subscription(asked.subscription).await?;
+            Ok(found.filter(|found| found.price.as_deref() == Some(asked.price)).map(Ok))
         };
         let changed = carry_out(key, write, look).await.map_err(|error| problem(&error))?;
         let changed = changed.map_err(|refused| declined(&refused))?;
@@ -125,18 +127,18 @@ impl Desk {
         if at_period_end && record.cancel_at_period_end {
             return Ok(Changed { record, recorded: true });
         }
-        let calls = self.calls(tenant);
-        let write = async |key: &str| {
+        let (calls, id) = (self.calls(tenant), &id);
+        let write = |key: String| async move {
             if at_period_end {
-                return calls.cancel_at_period_end(key, &id, reason).await.map(Some);
+                return calls.cancel_at_period_end(&key, id, reason).await.map(Some);
             }
-            calls.cancel_now(&id, reason).await
+            calls.cancel_now(id, reason).await
         };
-        let is_done = |found: &Subscription| match at_period_end {
+        let is_done = move |found: &Subscription| match at_period_end {
             true => found.cancel_at_period_end,
             false => found.status == Status::Canceled,
         };
-        let look = async || Ok(calls.subscription(&id).await?.filter(is_done).map(Some));
+        let look = || async move { Ok(calls.subscription(id).await?.filter(is_done).map(Some)) };
         let ended = carry_out(key, write, look).await.map_err(|error| problem(&error))?;
         tracing::info!(tenant, subscription = id, at_period_end, "the subscription was cancelled");
         match ended {
@@ -155,16 +157,18 @@ impl Desk {
             let state = record.state.as_str();
             return Err(conflict(format!("the subscription is {state}, and is neither paused nor cancelled")));
         }
-        let calls = self.calls(tenant);
-        let write = async |key: &str| match is_paused {
-            true => calls.resume_paused(key, &id).await,
-            false => calls.resume(key, &id).await,
+        let (calls, id) = (self.calls(tenant), &id);
+        let write = |key: String| async move {
+            match is_paused {
+                true => calls.resume_paused(&key, id).await,
+                false => calls.resume(&key, id).await,
+            }
         };
-        let is_done = |found: &Subscription| match is_paused {
+        let is_done = move |found: &Subscription| match is_paused {
             true => found.status != Status::Paused,
             false => !found.cancel_at_period_end,
         };
-        let look = async || Ok(calls.subscription(&id).await?.filter(is_done));
+        let look = || async move { Ok(calls.subscription(id).await?.filter(is_done)) };
         let resumed = carry_out(key, write, look).await.map_err(|error| problem(&error))?;
         let changed = self.changed(record, resumed).await;
         if is_paused && changed.record.state == SubscriptionState::Paused {
@@ -261,9 +265,12 @@ fn proration(state: SubscriptionState, now: Option<&Price>, new: &Price) -> Pror
         return Proration::None;
     }
     let comparable = |now: &&Price| {
-        (now.interval.as_ref(), now.interval_count, &now.currency) == (new.interval.as_ref(), new.interval_count, &new.currency)
+        (now.interval.as_ref(), now.interval_count, &now.currency)
+            == (new.interval.as_ref(), new.interval_count, &new.currency)
     };
-    let amounts = now.filter(comparable).and_then(|now| Some((&now.unit_amount.as_ref()?.amount, &new.unit_amount.as_ref()?.amount)));
+    let amounts = now
+        .filter(comparable)
+        .and_then(|now| Some((&now.unit_amount.as_ref()?.amount, &new.unit_amount.as_ref()?.amount)));
     match amounts {
         Some((now, new)) if new < now => Proration::CreateProrations,
         _ => Proration::AlwaysInvoice,

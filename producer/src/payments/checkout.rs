@@ -85,28 +85,28 @@ impl Desk {
             expires_at: None,
             metadata: ask.metadata(&offer, &days),
         };
-        let sessions = async || calls.sessions(&customer).await;
+        let (new, customer) = (&new, &customer);
         for _ in 0..TRIES {
             // Before the subscriptions: one that is completed meanwhile is among those.
-            let before = sessions().await.map_err(|error| problem(&error))?;
-            let subscriptions = calls.subscriptions(Some(&customer), None).await.map_err(|error| problem(&error))?;
+            let before = calls.sessions(customer).await.map_err(|error| problem(&error))?;
+            let subscriptions = calls.subscriptions(Some(customer), None).await.map_err(|error| problem(&error))?;
             refuse_subscribed(&subscriptions.items)?;
             refuse_second_trial(ask, kept.as_ref(), &subscriptions.items)?;
-            if let Some(session) = before.iter().find(|session| is_for(session, &new)) {
+            if let Some(session) = before.iter().find(|session| is_for(session, new)) {
                 self.close_others(ask.tenant, session, &before).await?;
                 return Ok(Opened { session: session.clone(), is_new: false });
             }
             // Whoever asks for the same at the same time sees the same last one, and gets the same new one.
             let last = before.first().map(|session| session.id.as_str()).unwrap_or_default();
-            let parts = [&customer, &offer.price.id, &days, new.metadata["without_card"], &ask.success_url];
+            let parts = [customer, &offer.price.id, &days, new.metadata["without_card"], &ask.success_url];
             let key = key(&[&["checkout", ask.tenant, &ask.cancel_url, last], &parts[..]].concat());
-            let made = carry_out(&key, async |key| calls.create_session(key, &new).await, async || {
-                Ok(sessions().await?.into_iter().find(|session| is_for(session, &new)))
-            });
-            let made = made.await.map_err(|error| problem(&error))?;
-            let after = sessions().await.map_err(|error| problem(&error))?;
+            let write = |key: String| async move { calls.create_session(&key, new).await };
+            let look =
+                || async move { Ok(calls.sessions(customer).await?.into_iter().find(|session| is_for(session, new))) };
+            let made = carry_out(&key, write, look).await.map_err(|error| problem(&error))?;
+            let after = calls.sessions(customer).await.map_err(|error| problem(&error))?;
             // What is answered for a key is as it was then, and may be closed by now.
-            if let Some(at) = after.iter().position(|session| session.id == made.id && is_for(session, &new)) {
+            if let Some(at) = after.iter().position(|session| session.id == made.id && is_for(session, new)) {
                 // Of several that are opened at the same time, the newest stays.
                 self.close_others(ask.tenant, &made, &after[at..]).await?;
                 tracing::info!(tenant = ask.tenant, plan = ask.plan, session = made.id, "a checkout is open");
@@ -136,13 +136,10 @@ impl Desk {
         let is_ours = |other: &&Session| other.client_reference_id.as_deref() == Some(tenant);
         let open = sessions.iter().filter(|other| other.status == SessionStatus::Open && other.id != session.id);
         for other in open.filter(is_ours) {
-            let calls = self.calls(tenant);
-            let closed = carry_out(
-                &key(&["close", &other.id]),
-                async |key| calls.expire_session(key, &other.id).await,
-                async || Ok(None),
-            );
-            closed.await.map_err(|error| problem(&error))?;
+            let (calls, id) = (self.calls(tenant), &other.id);
+            let write = |key: String| async move { calls.expire_session(&key, id).await };
+            let closed = carry_out(&key(&["close", id]), write, || async { Ok(None) }).await;
+            closed.map_err(|error| problem(&error))?;
         }
         Ok(())
     }

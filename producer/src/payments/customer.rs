@@ -18,7 +18,7 @@ const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A key towards Stripe: of the same parts it is the same, whatever is in them.
-pub(super) fn key(parts: &[&str]) -> String {
+pub(crate) fn key(parts: &[&str]) -> String {
     let digest = parts.iter().fold(Sha256::new(), |digest, part| {
         let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
         digest.chain_update(length.to_le_bytes()).chain_update(part)
@@ -28,11 +28,15 @@ pub(super) fn key(parts: &[&str]) -> String {
 
 /// Carries out a write until it is known what became of it: repeated with the same key, it is done once. When it stays unknown, `look` tells
 /// whether it was done; if it was not, Stripe has stored a failure for the key, and another one is taken.
-pub(super) async fn carry_out<T>(
+pub(super) async fn carry_out<T, W, L>(
     key: &str,
-    write: impl AsyncFn(&str) -> Result<T, ProviderError>,
-    look: impl AsyncFn() -> Result<Option<T>, ProviderError>,
-) -> Result<T, ProviderError> {
+    write: impl Fn(String) -> W,
+    look: impl FnOnce() -> L,
+) -> Result<T, ProviderError>
+where
+    W: Future<Output = Result<T, ProviderError>>,
+    L: Future<Output = Result<Option<T>, ProviderError>>,
+{
     match repeat(key, &write).await {
         Err(ProviderError::UnknownOutcome { .. }) => {}
         known => return known,
@@ -43,13 +47,13 @@ pub(super) async fn carry_out<T>(
     }
 }
 
-async fn repeat<T>(
-    key: &str,
-    write: &impl AsyncFn(&str) -> Result<T, ProviderError>,
-) -> Result<T, ProviderError> {
+async fn repeat<T, W>(key: &str, write: impl Fn(String) -> W) -> Result<T, ProviderError>
+where
+    W: Future<Output = Result<T, ProviderError>>,
+{
     let (mut pause, mut n_tries) = (PAUSE, 1);
     loop {
-        match write(key).await {
+        match write(key.to_owned()).await {
             Err(ProviderError::UnknownOutcome { .. } | ProviderError::Deferred { .. }) if n_tries < TRIES => {}
             known => return known,
         }
@@ -71,9 +75,8 @@ impl Desk {
     pub(super) async fn customer(&self, tenant: &str, kept: Option<&StoredSubscription>) -> Result<String, Problem> {
         let known = kept.and_then(|kept| kept.customer.as_deref());
         let calls = self.calls(tenant);
-        let unless_deleted = async |id: &str| calls.customer(id).await.map_err(|error| problem(&error));
         if let Some(id) = known
-            && unless_deleted(id).await?.is_some()
+            && calls.customer(id).await.map_err(|error| problem(&error))?.is_some()
         {
             return Ok(id.to_owned());
         }
@@ -114,11 +117,10 @@ impl Desk {
         // Not of the request: whoever else asks at the same time asks for the same.
         let parts = [email.as_deref(), name.as_deref(), deleted].map(Option::unwrap_or_default);
         let key = key(&["customer", tenant, parts[0], parts[1], parts[2]]);
-        let calls = self.calls(tenant);
-        let made = carry_out(&key, async |key| calls.create_customer(key, &new).await, async || {
-            self.look_for_customer(tenant).await
-        });
-        let made = made.await.map_err(|error| problem(&error))?;
+        let (calls, new) = (self.calls(tenant), &new);
+        let write = |key: String| async move { calls.create_customer(&key, new).await };
+        let made = carry_out(&key, write, || self.look_for_customer(tenant)).await;
+        let made = made.map_err(|error| problem(&error))?;
         tracing::info!(tenant, customer = made.id, "the tenant has a customer at stripe now");
         Ok(made.id)
     }
@@ -140,11 +142,11 @@ mod tests {
         found: Result<Option<u8>, ProviderError>,
     ) -> (Vec<String>, Result<u8, ProviderError>) {
         let (answers, keys) = (Mutex::new(answers.into_iter()), Mutex::new(Vec::new()));
-        let write = async |key: &str| {
-            keys.lock().unwrap().push(key.to_owned());
-            answers.lock().unwrap().next().unwrap()
+        let write = |key: String| {
+            keys.lock().unwrap().push(key);
+            std::future::ready(answers.lock().unwrap().next().unwrap())
         };
-        let done = carry_out("k", write, async || found.clone()).await;
+        let done = carry_out("k", write, || std::future::ready(found)).await;
         (keys.into_inner().unwrap(), done)
     }
 

@@ -17,11 +17,7 @@ use providers::{
 use services::{Config, Name};
 use store::{Moment, Store, StoredSubscription};
 
-use super::{
-    addresses::Hosts,
-    refusal::problem,
-    shelf::LateShelf,
-};
+use super::{addresses::Hosts, refusal::problem, shelf::LateShelf};
 use crate::answer::Problem;
 
 /// Somebody waits for the answer.
@@ -148,7 +144,11 @@ impl Desk {
             let Some(plan) = self.plans.of_price(id) else { continue };
             match calls.price(id).await?.filter(|price| price.active) {
                 Some(price) => offers.push(Offer { plan: plan.to_owned(), price }),
-                None => tracing::warn!(plan, price = id, "the price of a plan is archived or not there, so nobody can subscribe to it"),
+                None => tracing::warn!(
+                    plan,
+                    price = id,
+                    "the price of a plan is archived or not there, so nobody can subscribe to it"
+                ),
             }
         }
         Ok(offers)

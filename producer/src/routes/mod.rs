@@ -11,6 +11,7 @@ pub(crate) mod keys;
 pub(crate) mod least;
 pub(crate) mod list;
 pub(crate) mod mode;
+pub(crate) mod payments;
 pub(crate) mod prices;
 pub(crate) mod products;
 pub(crate) mod publish;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     event::Event,
     form::Form,
-    gateway::{Gateway, NAME, Reply, Request},
+    gateway::{Gateway, NAME, Refusal, Reply, Request},
     invoice::{Invoice, Preview},
     session::{NewCustomer, NewSession, PortalSession, Session},
     subscription::{Customer, Price, Subscription},
@@ -75,6 +75,16 @@ pub struct ChangePrice<'a> {
     pub proration: Proration,
     /// As of when it is reckoned: that of a preview, so that what was shown is what is paid.
     pub proration_date: Option<DateTime<Utc>>,
+}
+
+/// The bank has said no: nothing was paid, and nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the payment was declined ({code}): {message}; another payment method is needed")]
+pub struct Declined {
+    /// Stripe's word for why.
+    pub code: String,
+    /// For people.
+    pub message: String,
 }
 
 /// Which events are asked for.
@@ -189,12 +199,12 @@ impl<'a> Calls<'a> {
         }
     }
 
-    /// The open sessions of a customer.
+    /// The sessions of a customer in any state, newest first.
     ///
     /// # Errors
     /// As [`Self::create_customer`].
-    pub async fn open_sessions(&self, customer: &str) -> Result<Vec<Session>, ProviderError> {
-        let form = paged(None).with("customer", customer).with("status", "open");
+    pub async fn sessions(&self, customer: &str) -> Result<Vec<Session>, ProviderError> {
+        let form = paged(None).with("customer", customer);
         Ok(self.page(&Request::get("checkout/sessions", form), Session::read).await?.items)
     }
 
@@ -234,11 +244,15 @@ impl<'a> Calls<'a> {
         self.page(&Request::get("subscriptions", form), Subscription::read).await
     }
 
-    /// Changes the price of a subscription.
+    /// Changes the price of a subscription; [`Declined`] when the difference is to be paid at once and was not.
     ///
     /// # Errors
-    /// As [`Self::create_customer`]; `Rejected` when the difference is to be paid at once and was not.
-    pub async fn change_price(&self, key: &str, change: &ChangePrice<'_>) -> Result<Subscription, ProviderError> {
+    /// As [`Self::create_customer`].
+    pub async fn change_price(
+        &self,
+        key: &str,
+        change: &ChangePrice<'_>,
+    ) -> Result<Result<Subscription, Declined>, ProviderError> {
         let mut form = Form::new()
             .with("items[0][id]", change.item)
             .with("items[0][price]", change.price)
@@ -248,15 +262,27 @@ impl<'a> Calls<'a> {
             // Otherwise the plan changes though nobody has paid.
             form = form.with("payment_behavior", "error_if_incomplete");
         }
-        self.update(key, change.subscription, form).await
+        let request = Request::post(of_subscription(change.subscription), form, key);
+        match self.reply(&request).await? {
+            Reply::Done(object) => read("subscription", &object, Subscription::read).map(Ok),
+            Reply::Refused(Refusal { status: 402, code, decline_code, message, .. }) => {
+                Ok(Err(Declined { code: decline_code.or(code).unwrap_or_default(), message }))
+            }
+            Reply::Refused(refusal) => Err(refusal.rejected(&request)),
+        }
     }
 
-    /// Has a subscription end with its period.
+    /// Has a subscription end with its period; `why` is shown in the dashboard.
     ///
     /// # Errors
     /// As [`Self::create_customer`].
-    pub async fn cancel_at_period_end(&self, key: &str, subscription: &str) -> Result<Subscription, ProviderError> {
-        self.update(key, subscription, Form::new().with("cancel_at_period_end", true)).await
+    pub async fn cancel_at_period_end(
+        &self,
+        key: &str,
+        subscription: &str,
+        why: Option<&str>,
+    ) -> Result<Subscription, ProviderError> {
+        self.update(key, subscription, because(why).with("cancel_at_period_end", true)).await
     }
 
     /// Takes that back, while the period lasts.
@@ -267,12 +293,25 @@ impl<'a> Calls<'a> {
         self.update(key, subscription, Form::new().with("cancel_at_period_end", false)).await
     }
 
+    /// Lets a paused subscription go on, with a new period that begins now; it stays paused while that is not paid.
+    ///
+    /// # Errors
+    /// As [`Self::create_customer`].
+    pub async fn resume_paused(&self, key: &str, subscription: &str) -> Result<Subscription, ProviderError> {
+        let request = Request::post(format!("{}/resume", of_subscription(subscription)), Form::new(), key);
+        self.made(&request, Subscription::read).await
+    }
+
     /// Ends a subscription now; nothing is given back. `None`: it had ended, or never was.
     ///
     /// # Errors
     /// As [`Self::create_customer`].
-    pub async fn cancel_now(&self, subscription: &str) -> Result<Option<Subscription>, ProviderError> {
-        let request = Request::delete(format!("subscriptions/{}", segment(subscription)));
+    pub async fn cancel_now(
+        &self,
+        subscription: &str,
+        why: Option<&str>,
+    ) -> Result<Option<Subscription>, ProviderError> {
+        let request = Request { params: because(why), ..Request::delete(of_subscription(subscription)) };
         self.object(&request).await?.map(|object| read("subscription", &object, Subscription::read)).transpose()
     }
 
@@ -342,7 +381,7 @@ impl<'a> Calls<'a> {
     }
 
     async fn update(&self, key: &str, subscription: &str, form: Form) -> Result<Subscription, ProviderError> {
-        let request = Request::post(format!("subscriptions/{}", segment(subscription)), form, key);
+        let request = Request::post(of_subscription(subscription), form, key);
         self.made(&request, Subscription::read).await
     }
 
@@ -394,6 +433,15 @@ impl<'a> Calls<'a> {
 
 fn paged(after: Option<&str>) -> Form {
     Form::new().with("limit", PAGE).with_some("starting_after", after)
+}
+
+/// Why somebody cancels, if it is known.
+fn because(why: Option<&str>) -> Form {
+    Form::new().with_some("cancellation_details[comment]", why)
+}
+
+fn of_subscription(id: &str) -> String {
+    format!("subscriptions/{}", segment(id))
 }
 
 /// An id as a part of a path: those of Stripe are words, and another one must lead nowhere else.

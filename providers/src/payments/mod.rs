@@ -21,7 +21,7 @@ mod subscription;
 pub mod webhook;
 mod words;
 
-pub use calls::{Calls, ChangePrice, MOST_EVENT_KINDS, Page, Proration, WhichEvents};
+pub use calls::{Calls, ChangePrice, Declined, MOST_EVENT_KINDS, Page, Proration, WhichEvents};
 pub use event::Event;
 pub use form::{Form, Text};
 pub use gateway::{Gateway, Method, Refusal, Reply, Request};

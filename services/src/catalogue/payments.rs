@@ -62,11 +62,11 @@ pub(super) static ENTRY: Entry = Entry {
 };
 
 fn grace_days(value: &str, _: &Environment<'_>) -> Option<String> {
-    must(value.parse::<u32>().is_ok_and(|days| days <= 365), "be a whole number of days, at most 365")
+    must(value.parse::<u32>().is_ok_and(|days| days <= 365), "must be a whole number of days, at most 365")
 }
 
 fn trial_days(value: &str, _: &Environment<'_>) -> Option<String> {
-    must(value.parse::<u32>().is_ok_and(|days| days <= 730), "be a whole number of days, at most 730")
+    must(value.parse::<u32>().is_ok_and(|days| days <= 730), "must be a whole number of days, at most 730")
 }
 
 fn hosts(value: &str, environment: &Environment<'_>) -> Option<String> {

@@ -308,7 +308,7 @@ async fn mails_are_kept_for_as_long_as_the_variable_of_the_workers_says() {
 }
 
 /// A zone in which it is noon or just after.
-fn zone_at_noon() -> String {
+pub(crate) fn zone_at_noon() -> String {
     match 12 - i64::from(chrono::Timelike::hour(&chrono::Utc::now())) {
         // Their signs are the other way round.
         ahead @ 1.. => format!("Etc/GMT-{ahead}"),

@@ -1,5 +1,7 @@
 //! Payments on the whole system: what Stripe delivers is stored once, and what is kept of a tenant is what Stripe has.
 
+mod calls;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use fleet::Fleet;

@@ -66,10 +66,10 @@ async fn happen(world: &World, random: &mut Random, step: u64, customer: &str, s
                 let _ = world.stripe.pay(invoice);
             }
         }
-        6 => drop(calls.cancel_at_period_end(&key, subscription).await),
+        6 => drop(calls.cancel_at_period_end(&key, subscription, None).await),
         9 => drop(world.cut_trial(subscription, random.of(&[1, 2, 5]))),
         7 => drop(calls.resume(&key, subscription).await),
-        _ if random.one_in(5) => drop(calls.cancel_now(subscription).await),
+        _ if random.one_in(5) => drop(calls.cancel_now(subscription, None).await),
         _ => {
             let item = calls.subscription(subscription).await.unwrap().and_then(|found| found.item).unwrap();
             let change = ChangePrice {

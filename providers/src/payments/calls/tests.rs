@@ -79,7 +79,7 @@ async fn calls_send_what_stripes_own_client_sends() {
     drop(calls.create_session("k2", &session).await);
     drop(calls.change_price("k3", &CHANGE).await);
     drop(calls.resume("k4", "sub_1").await);
-    drop(calls.cancel_now("sub_1").await);
+    drop(calls.cancel_now("sub_1", None).await);
     let preview =
         ChangePrice { proration: Proration::AlwaysInvoice, proration_date: DateTime::from_timestamp(7, 0), ..CHANGE };
     drop(calls.preview(&preview).await);
@@ -129,7 +129,7 @@ async fn what_is_not_there_is_none_and_other_refusals_are_errors() {
     let (_, missing) = recorder(refusal(404, Some("resource_missing"), Some("id")));
     let gone = calls(&missing);
     assert_eq!(gone.subscription("sub_1").await, Ok(None));
-    assert_eq!(gone.cancel_now("sub_1").await, Ok(None));
+    assert_eq!(gone.cancel_now("sub_1", None).await, Ok(None));
     assert_eq!(gone.customer("cus_1").await, Ok(None));
     assert_eq!(gone.expire_session("k", "cs_1").await, Ok(None));
     assert_eq!(gone.resume("k", "sub_1").await.unwrap_err().code(), "provider_rejected");
@@ -138,6 +138,40 @@ async fn what_is_not_there_is_none_and_other_refusals_are_errors() {
     assert_eq!(calls(&closed).subscription("sub_1").await.unwrap_err().code(), "provider_rejected");
     let (_, bad) = recorder(refusal(400, Some("parameter_unknown"), Some("x")));
     assert_eq!(calls(&bad).expire_session("k", "cs_1").await.unwrap_err().code(), "provider_rejected");
+}
+
+#[tokio::test]
+async fn who_cancels_can_say_why_and_a_pause_has_a_call_of_its_own() {
+    let (recorder, service) = recorder(Reply::Done(json!({ "id": "sub_1", "customer": "cus_1", "status": "active" })));
+    let calls = calls(&service);
+    calls.cancel_at_period_end("k1", "sub_1", Some("too expensive")).await.unwrap();
+    calls.cancel_now("sub_1", Some("gone")).await.unwrap();
+    calls.resume_paused("k2", "sub_1").await.unwrap();
+    let sent = recorder.sent.lock().unwrap();
+    let said: Vec<_> = sent.iter().map(|request| format!("{} {}", request.words(), request.params.encoded())).collect();
+    let expected = [
+        "POST /v1/subscriptions/sub_1 cancellation_details%5Bcomment%5D=too+expensive&cancel_at_period_end=true",
+        "DELETE /v1/subscriptions/sub_1 cancellation_details%5Bcomment%5D=gone",
+        "POST /v1/subscriptions/sub_1/resume ",
+    ];
+    assert_eq!(said, expected);
+}
+
+#[tokio::test]
+async fn a_card_that_is_declined_is_told_apart_from_what_is_asked_wrongly() {
+    let refusal = |status: u16| Refusal {
+        status,
+        kind: "card_error".to_owned(),
+        code: Some("card_declined".to_owned()),
+        decline_code: Some("insufficient_funds".to_owned()),
+        param: None,
+        message: "no".to_owned(),
+    };
+    let (_, declined) = recorder(Reply::Refused(refusal(402)));
+    let said = calls(&declined).change_price("k", &CHANGE).await.unwrap().unwrap_err();
+    assert_eq!((said.code.as_str(), said.message.as_str()), ("insufficient_funds", "no"));
+    let (_, wrong) = recorder(Reply::Refused(refusal(400)));
+    assert_eq!(calls(&wrong).change_price("k", &CHANGE).await.unwrap_err().code(), "provider_rejected");
 }
 
 #[tokio::test]

@@ -31,6 +31,7 @@ impl Simulation {
             "cancel_at",
             "metadata[*]",
             "trial_end",
+            "cancellation_details[*]",
         ])?;
         let before = self.living(id)?;
         params.word(
@@ -52,11 +53,13 @@ impl Simulation {
                     subscription["cancel_at_period_end"] = json!(true);
                     subscription["cancel_at"] = subscription["items"]["data"][0]["current_period_end"].clone();
                     subscription["canceled_at"] = json!(now_s);
+                    subscription["cancellation_details"] = details(params);
                 }
                 Some(false) => {
                     subscription["cancel_at_period_end"] = json!(false);
                     subscription["cancel_at"] = Value::Null;
                     subscription["canceled_at"] = Value::Null;
+                    subscription["cancellation_details"] = Value::Null;
                 }
                 None => {}
             }
@@ -173,8 +176,9 @@ impl Simulation {
     }
 
     pub(super) fn cancel_subscription(&mut self, id: &str, params: &Params) -> Outcome {
-        params.only(&["invoice_now", "prorate"])?;
+        params.only(&["invoice_now", "prorate", "cancellation_details[*]"])?;
         self.living(id)?;
+        self.change(id, |subscription| subscription["cancellation_details"] = details(params));
         self.end(id);
         self.named("subscription", "sub_", id)
     }
@@ -246,4 +250,11 @@ impl Simulation {
             "parent": { "type": "subscription_details", "subscription_details": { "subscription": id, "metadata": subscription["metadata"] } },
         }))
     }
+}
+
+/// Why it ends: what the customer says.
+fn details(params: &Params) -> Value {
+    let mut details = Value::Object(params.below("cancellation_details"));
+    details["reason"] = json!("cancellation_requested");
+    details
 }
