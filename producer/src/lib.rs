@@ -4,13 +4,14 @@
 //! resource; `answer` is what comes back, and every answer that is not a success.
 //!
 //! Order, lowest first: `config`, `metrics`, `addresses`, `answer`, `request`, `jwt`, `auth`, `probe`, `intake`, `board`, `ping`, `together`,
-//! `shops`, `payments`, `state`, `known`, `watch`, `find`, `push`, `keyed`, `observe`, `routes`, `openapi`, `router`, `listen`, `serve`.
+//! `shops`, `payments`, `state`, `entitled`, `known`, `watch`, `find`, `push`, `keyed`, `observe`, `routes`, `openapi`, `router`, `listen`, `serve`.
 
 mod addresses;
 mod answer;
 mod auth;
 mod board;
 mod config;
+mod entitled;
 mod find;
 mod intake;
 mod jwt;

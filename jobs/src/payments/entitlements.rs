@@ -129,7 +129,7 @@ impl Entitlements {
         }
         match asked_tier(payload) {
             Some(tier) if !plan.allows_tier(tier) => {
-                refuse(format!("the plan {} has no texts of tier {}", self.plan, word(tier)), how)
+                refuse(format!("the plan {} has no texts of tier {}", self.plan, tier_word(tier)), how)
             }
             _ => Ok(()),
         }
@@ -142,7 +142,9 @@ fn asked_tier(payload: &Value) -> Option<Tier> {
     serde_json::from_value(tier.clone()).ok()
 }
 
-fn word(tier: Tier) -> &'static str {
+/// As it is written.
+#[must_use]
+pub fn tier_word(tier: Tier) -> &'static str {
     match tier {
         Tier::Basic => "basic",
         Tier::Standard => "standard",

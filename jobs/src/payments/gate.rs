@@ -158,7 +158,10 @@ impl Gate {
     fn say_away(&self, error: &str) {
         *lock(&self.away_until) = Some(Instant::now() + ASK_AGAIN);
         if !self.is_away.swap(true, Ordering::Relaxed) {
-            tracing::warn!(error, "subscriptions cannot be read: what was known last holds, and who is not known may enqueue everything");
+            tracing::warn!(
+                error,
+                "subscriptions cannot be read: what was known last holds, and who is not known may enqueue everything"
+            );
         }
     }
 }
@@ -186,7 +189,7 @@ impl Entitlements {
     /// [`queue::Error::Unavailable`].
     pub async fn take(&self, client: &Client, tenant: &str, n: u64) -> Result<Option<Taken>, queue::Error> {
         match self.jobs_per_day {
-            Some(most) => client.take(tenant, n, most).await.map(Some),
+            Some(most) => client.take_quota(tenant, n, most).await.map(Some),
             None => Ok(None),
         }
     }

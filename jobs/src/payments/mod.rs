@@ -11,7 +11,7 @@ mod plans;
 mod record;
 mod state;
 
-pub use entitlements::{Entitlements, PlanRequired, entitlements, is_exempt};
+pub use entitlements::{Entitlements, PlanRequired, entitlements, is_exempt, tier_word};
 pub use event::{EVENT_KINDS, stored_event};
 pub use gate::{By, Gate, NotLetIn, OverQuota};
 pub use plans::{Plan, Plans};

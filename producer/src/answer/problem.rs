@@ -137,7 +137,7 @@ impl Type {
 
     /// Whether the same request may be answered better after a while, so that the answer says after which.
     pub(crate) fn is_temporary(self) -> bool {
-        self.status() == 503 || self == Self::IdempotencyInProgress
+        self.status() == 503 || matches!(self, Self::IdempotencyInProgress | Self::OverQuota)
     }
 }
 

@@ -33,7 +33,7 @@ impl Client {
     /// # Errors
     /// [`Error::Unavailable`].
     #[boxed]
-    pub async fn take(&self, tenant: &str, n: u64, most: u64) -> Result<Taken, Error> {
+    pub async fn take_quota(&self, tenant: &str, n: u64, most: u64) -> Result<Taken, Error> {
         let key = keys::quota(self.redis.prefix(), tenant, self.clock.now_ms() / DAY_MS);
         let taken = quota(&self.redis.connection(), &key, i64::try_from(n).unwrap_or(i64::MAX), most).await?;
         Ok(Taken { key, n: u64::try_from(taken).unwrap_or(0) })
