@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -57,10 +57,13 @@ pub enum NotLetIn {
     Queue(#[from] queue::Error),
 }
 
+/// What is kept of a tenant, if anything.
+type Kept = Option<Arc<StoredSubscription>>;
+
 /// What is known of a tenant.
 #[derive(Debug, Clone)]
 struct Known {
-    kept: Option<StoredSubscription>,
+    kept: Kept,
     /// When it was read, or believed because MongoDB was away.
     read: Instant,
     /// When somebody began to read it last.
@@ -92,11 +95,11 @@ impl Gate {
     /// whoever is not known may use everything.
     pub async fn entitlements(&self, tenant: &str, by: By<'_>, now: DateTime<Utc>) -> Entitlements {
         let kept = self.kept(tenant, by.store).await;
-        entitlements(kept.as_ref(), by.is_real, by.plans, now)
+        entitlements(kept.as_deref(), by.is_real, by.plans, now)
     }
 
     /// What is kept of a tenant's subscription, at most some seconds ago.
-    pub async fn kept(&self, tenant: &str, store: Option<&Store>) -> Option<StoredSubscription> {
+    pub async fn kept(&self, tenant: &str, store: Option<&Store>) -> Option<Arc<StoredSubscription>> {
         let before = match self.known_now(tenant, Instant::now()) {
             Ok(known) => return known.kept,
             Err(before) => before,
@@ -111,6 +114,7 @@ impl Gate {
         };
         match read {
             Ok(Ok(kept)) => {
+                let kept = kept.map(Arc::new);
                 if self.is_away.swap(false, Ordering::Relaxed) {
                     tracing::info!("subscriptions are read again");
                 }
@@ -129,7 +133,7 @@ impl Gate {
     }
 
     /// What is known, or, if it is to be read now, what was known before.
-    fn known_now(&self, tenant: &str, now: Instant) -> Result<Known, Option<StoredSubscription>> {
+    fn known_now(&self, tenant: &str, now: Instant) -> Result<Known, Kept> {
         let mut all = lock(&self.known);
         let Some(known) = all.get_mut(tenant) else { return Err(None) };
         let age = |since: Instant| now.saturating_duration_since(since);
@@ -140,7 +144,7 @@ impl Gate {
         Err(known.kept.clone())
     }
 
-    fn remember(&self, tenant: &str, kept: Option<StoredSubscription>, now: Instant) {
+    fn remember(&self, tenant: &str, kept: Kept, now: Instant) {
         let mut all = lock(&self.known);
         if all.len() >= MOST && !all.contains_key(tenant) {
             all.retain(|_, known| now.saturating_duration_since(known.read) < KEPT);
@@ -254,11 +258,12 @@ mod tests {
         let (gate, now) = (Gate::default(), Instant::now());
         let after = |seconds| now + Duration::from_secs(seconds);
         assert!(gate.known_now("acme", now).is_err(), "nobody has asked");
-        gate.remember("acme", Some(pro()), now);
-        assert_eq!(gate.known_now("acme", after(4)).unwrap().kept, Some(pro()));
-        assert_eq!(gate.known_now("acme", after(5)).unwrap_err(), Some(pro()), "this one reads");
+        let kept = Some(Arc::new(pro()));
+        gate.remember("acme", kept.clone(), now);
+        assert_eq!(gate.known_now("acme", after(4)).unwrap().kept, kept);
+        assert_eq!(gate.known_now("acme", after(5)).unwrap_err(), kept, "this one reads");
         assert!(gate.known_now("acme", after(6)).is_ok(), "the others do not wait for it");
-        assert_eq!(gate.known_now("acme", after(10)).unwrap_err(), Some(pro()));
+        assert_eq!(gate.known_now("acme", after(10)).unwrap_err(), kept);
         assert!(gate.known_now("acme", after(10)).is_err(), "older than that it is used by nobody who can read");
     }
 
@@ -277,7 +282,7 @@ mod tests {
         let (gate, plans) = (Gate::default(), plans());
         let by = By { plans: &plans, is_real: true, store: None };
         let long_ago = Instant::now().checked_sub(2 * KEPT).unwrap();
-        gate.remember("acme", Some(pro()), long_ago);
+        gate.remember("acme", Some(Arc::new(pro())), long_ago);
         assert_eq!(gate.entitlements("acme", by, Utc::now()).await.plan, "pro");
         let unknown = gate.entitlements("other", by, Utc::now()).await;
         assert_eq!((unknown.plan.as_str(), unknown.may_enqueue), ("default", true));

@@ -141,6 +141,15 @@ impl Type {
     }
 }
 
+/// What a tenant's plan has to do with it.
+#[derive(Debug, Clone)]
+struct OfPlan {
+    /// Those that would allow it.
+    plans: Vec<String>,
+    /// After how many seconds it is allowed again.
+    retry_after_s: Option<u64>,
+}
+
 /// A problem that becomes the answer, or one line of a batch's answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
@@ -150,10 +159,7 @@ pub(crate) struct Problem {
     /// How many bad fields there are, of which `errors` has the first.
     n_errors: usize,
     missing: Vec<&'static str>,
-    /// Those that would allow it.
-    plans: Vec<String>,
-    /// After how many seconds it may be answered better, where that is known.
-    retry_after_s: Option<u64>,
+    of_plan: Option<Box<OfPlan>>,
     request_id: Option<String>,
 }
 
@@ -165,8 +171,7 @@ impl Problem {
             errors: Vec::new(),
             n_errors: 0,
             missing: Vec::new(),
-            plans: Vec::new(),
-            retry_after_s: None,
+            of_plan: None,
             request_id: None,
         }
     }
@@ -264,14 +269,16 @@ impl Problem {
 
     /// What the tenant's plan does not allow, and which plans would.
     pub(crate) fn plan_required(required: PlanRequired) -> Self {
-        Self { plans: required.plans, ..Self::new(Type::PlanRequired, required.reason) }
+        let of_plan = OfPlan { plans: required.plans, retry_after_s: None };
+        Self { of_plan: Some(Box::new(of_plan)), ..Self::new(Type::PlanRequired, required.reason) }
     }
 
     /// The jobs of a day are used up.
     pub(crate) fn over_quota(over: &OverQuota) -> Self {
         // Not a moment before midnight.
         let retry_after_s = over.wait.as_secs() + u64::from(over.wait.subsec_nanos() > 0);
-        Self { retry_after_s: Some(retry_after_s), ..Self::new(Type::OverQuota, over.to_string()) }
+        let of_plan = OfPlan { plans: Vec::new(), retry_after_s: Some(retry_after_s) };
+        Self { of_plan: Some(Box::new(of_plan)), ..Self::new(Type::OverQuota, over.to_string()) }
     }
 
     /// `pointer` is where the store is named.
@@ -323,7 +330,7 @@ impl Problem {
             errors: self.errors.as_slice().into(),
             error_count: (self.n_errors > self.errors.len()).then_some(self.n_errors),
             missing: self.missing.iter().copied().map(Cow::Borrowed).collect(),
-            plans: self.plans.as_slice().into(),
+            plans: self.of_plan.as_ref().map_or(&[][..], |of_plan| &of_plan.plans).into(),
             request_id: self.request_id.as_deref().map(Cow::Borrowed),
         }
     }
@@ -343,7 +350,7 @@ impl IntoResponse for Problem {
             .unwrap_or(axum::http::StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(after_s) = self.retry_after_s {
+        if let Some(after_s) = self.of_plan.as_ref().and_then(|of_plan| of_plan.retry_after_s) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(after_s));
         } else if self.kind.is_temporary() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));

@@ -31,7 +31,7 @@ pub(crate) async fn show(
     let (allowed, is_real) = (entitled::entitlements(&app, desk, &tenant).await, desk.is_real());
     let kept = app.gate.kept(&tenant, app.store()).await.filter(|kept| kept.mock != is_real);
     let jobs_today = app.client.n_taken(&tenant).await?;
-    Ok(Json(answer(&allowed, kept.as_ref(), is_real, jobs_today, desk.plans())))
+    Ok(Json(answer(&allowed, kept.as_deref(), is_real, jobs_today, desk.plans())))
 }
 
 fn answer(

@@ -14,7 +14,7 @@ use queue::{Fingerprint, NewJob};
 use serde::Deserialize;
 
 use crate::{
-    answer::{self, Job, Json, Problem, Type, live},
+    answer::{Job, Json, Problem, Type, live},
     auth::{Caller, Scope},
     entitled::{self, Ticket},
     find,
