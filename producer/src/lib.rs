@@ -38,7 +38,7 @@ pub use auth::{Scope, SignError, UnknownScope, sign};
 pub use config::{AppEnv, Config};
 pub use probe::probe;
 pub use router::router;
-pub use routes::least::{LEAST, least};
+pub use routes::least::{LEAST, LEAST_OPEN, least};
 pub use serve::{run, run_with};
 pub use state::App;
 
