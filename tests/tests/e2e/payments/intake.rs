@@ -93,7 +93,7 @@ fn content(n: usize, tier: Option<&str>) -> Value {
 }
 
 fn image() -> Value {
-    json!({ "kind": "image", "payload": { "product_id": "P-1", "description": "A lamp" } })
+    json!({ "kind": "image", "payload": { "product_id": "P-1", "name": "Lamp" } })
 }
 
 #[track_caller]
@@ -130,7 +130,8 @@ async fn what_a_plan_does_not_have_is_refused_at_every_door_with_the_plans_that_
         assert_eq!(line["id"].is_string(), !is_refused, "{line}");
     }
 
-    let publish = json!({ "publication": { "sku": "S", "title": "Lamp", "price": "1.00" } });
+    let publish =
+        json!({ "publication": { "sku": "S", "title": "Lamp", "price": { "amount": "1.00", "currency": "EUR" } } });
     assert_needs(&world.post("acme", "/api/products/P-1/publish", &publish).await, &["premium"], "kind product");
     let products = world.request("acme", Method::POST, "/api/stores/default/products");
     let products = products.header("content-type", "application/x-ndjson");
