@@ -31,8 +31,8 @@ pub use job::{
 };
 pub use mode::{Change, Mode, ModeReport, ModeRequest, ServiceMode, Switchable};
 pub use payment::{
-    CancelRequest, ChangeAnswer, ChangePreview, ChangeRequest, Checkout, CheckoutRequest, Invoice, InvoicePage, Money,
-    PaymentsConfig, PlanOffer, Portal, PortalRequest, PreviewLine, Subscription,
+    CancelRequest, ChangeAnswer, ChangePreview, ChangeRequest, Checkout, CheckoutRequest, Entitlements, Invoice,
+    InvoicePage, Money, PaymentsConfig, PlanOffer, Portal, PortalRequest, PreviewLine, Subscription,
 };
 pub use price::{
     CompareRequest, MadeOfProduct, NotWatched, OwnPrice, PriceSeries, Product, ProductAtStore, ProductLinks,

@@ -249,3 +249,43 @@ pub struct Invoice {
     /// The same as a file.
     pub pdf: Option<String>,
 }
+
+/// What a tenant may use now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Entitlements {
+    /// The plan; `default` without a subscription.
+    #[schema(example = "pro")]
+    pub plan: String,
+    /// `none`, `trialing`, `active`, `past_due`, `unpaid`, `canceled`, `incomplete` or `paused`.
+    #[schema(example = "active")]
+    pub state: String,
+    /// Whether it is minded when jobs come: only while payments are real.
+    pub enforced: bool,
+    /// Whether jobs may be enqueued; what is there can always be read.
+    pub may_enqueue: bool,
+    /// Why not, and what would help.
+    pub reason: Option<String>,
+    /// The kinds of jobs that may be enqueued; `null`: all.
+    pub kinds: Option<Vec<String>>,
+    /// The best tier of texts: `basic`, `standard`, `premium`.
+    #[schema(example = "standard")]
+    pub tier: String,
+    /// Jobs that may be enqueued on a UTC day; `null`: the plan has no limit.
+    #[schema(example = 2000)]
+    pub jobs_per_day: Option<u64>,
+    /// How many were enqueued on this day, where that is counted: while the plan has a limit and is minded.
+    pub jobs_today: u64,
+    /// US dollars that models may cost on a UTC day; `null`: the plan has no cap.
+    #[schema(example = "10")]
+    pub spending_cap_per_day: Option<String>,
+    /// When the trial ends, or ended.
+    pub trial_ends_at: Option<Timestamp>,
+    /// Until when it is paid, or tried.
+    pub period_ends_at: Option<Timestamp>,
+    /// Whether it ends with its period.
+    pub cancel_at_period_end: bool,
+    /// Until when jobs may be enqueued although a payment is due.
+    pub grace_ends_at: Option<Timestamp>,
+    /// Whether no money moves, because payments are mock.
+    pub mock: bool,
+}

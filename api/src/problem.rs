@@ -50,6 +50,10 @@ pub struct Problem<'a> {
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub missing: Vec<Cow<'a, str>>,
+    /// The plans that would allow what this one does not.
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub plans: Cow<'a, [String]>,
     /// The same as in the header `x-request-id` and in the logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

@@ -23,7 +23,9 @@ use crate::{
 const SECRET: &str = "the benchmark signs its tokens with this";
 /// Longer than anything that is measured.
 const TOKEN_LASTS: Duration = Duration::from_secs(3600);
-const CONNECTIONS: usize = 64;
+/// What signs deliveries of Stripe.
+pub(crate) const WEBHOOK_SECRET: &str = "whsec_the_benchmark_signs_with_this";
+pub(crate) const CONNECTIONS: usize = 64;
 /// Jobs of one batch.
 const BATCH: usize = 1_000;
 const BATCHES_AT_A_TIME: usize = 4;
@@ -45,21 +47,22 @@ pub(crate) async fn serve() -> anyhow::Result<ExitCode> {
 }
 
 /// An API process.
-struct Api {
+pub(crate) struct Api {
     process: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     token: String,
 }
 
 impl Api {
     /// Starts `program` with these arguments, and waits until it is ready.
-    async fn start(place: &Place<'_>, program: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+    pub(crate) async fn start(place: &Place<'_>, program: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let mut command = tokio::process::Command::from(mortal(program));
         command.args(arguments.iter().map(OsStr::new));
         command.env("HTTP_ADDR", address.to_string()).env("ADMIN_ADDR", "127.0.0.1:0").env("JWT_SECRET", SECRET);
         command.env("REDIS_URL", place.server.url()).env("REDIS_PREFIX", DATABASE);
         command.env("MONGO_URL", place.mongod.url()).env("DB_NAME", DATABASE).env("MOCK_MODE", "true");
+        command.env("STRIPE_WEBHOOK_SECRET", WEBHOOK_SECRET);
         // It writes its log, a line a request, as always; nobody keeps it.
         command.env("RUST_LOG", "info").stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
         let process = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
@@ -72,6 +75,16 @@ impl Api {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         Ok(api)
+    }
+
+    /// Has a job run by workers that were started before: then they have prepared all that is stored.
+    pub(crate) async fn until_a_job_has_ended(&self, place: &Place<'_>) -> anyhow::Result<()> {
+        let work = &WORKS[0];
+        let job = format!(r#"{{"kind":"{}","payload":{}}}"#, work.kind, (work.payload)(0));
+        let (status, answer) =
+            self.ask(&self.request("POST /api/jobs", &["content-type: application/json"], &job)).await?;
+        ensure!(status == 202, "a job is not taken: {answer}");
+        place.written(work, 1).await
     }
 
     fn request(&self, what: &str, headers: &[&str], body: &str) -> Request {

@@ -23,11 +23,12 @@ pub(crate) enum Measure {
     WholeWayEmail,
     WholeWayLone,
     Http,
+    Webhook,
     Extract,
 }
 
 impl Measure {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::PushOne,
         Self::Push64,
         Self::PushBulk,
@@ -46,6 +47,7 @@ impl Measure {
         Self::WholeWayEmail,
         Self::WholeWayLone,
         Self::Http,
+        Self::Webhook,
         Self::Extract,
     ];
 
@@ -82,6 +84,7 @@ impl Measure {
                 &["whole_way_email", "whole_way_email_workers", "whole_way_email_mongod", "whole_way_email_redis"]
             }
             Self::Extract => &["extract_pages", "extract_f1", "extract_wrong"],
+            Self::Webhook => &["webhook", "webhook_least", "webhook_vs_constant"],
             Self::Http => &[
                 "http_live",
                 "http_post",
@@ -109,6 +112,7 @@ impl Measure {
                 | Self::WholeWayEmail
                 | Self::WholeWayLone
                 | Self::Http
+                | Self::Webhook
                 | Self::Extract
         )
     }
@@ -125,7 +129,7 @@ impl Measure {
 }
 
 /// Unit and meaning of every figure, in the order of the reports.
-pub(crate) const FIGURES: [(&str, &str, &str); 49] = [
+pub(crate) const FIGURES: [(&str, &str, &str); 52] = [
     ("push_one", "jobs/s", "push, one client that waits for each"),
     ("push_64", "jobs/s", "push, 64 clients that wait for each"),
     ("push_bulk", "jobs/s", "push in bulk"),
@@ -172,6 +176,13 @@ pub(crate) const FIGURES: [(&str, &str, &str); 49] = [
     ("http_batch_json", "jobs/s", "batches of 1,000 jobs as JSON, four clients"),
     ("http_batch_ndjson_one", "jobs/s", "batches of 1,000 jobs as NDJSON, one client"),
     ("http_batch_ndjson", "jobs/s", "batches of 1,000 jobs as NDJSON, four clients"),
+    (
+        "webhook",
+        "events/s",
+        "`POST /api/webhooks/stripe` with events that are stored, 64 clients that wait for each answer, no workers",
+    ),
+    ("webhook_least", "answers/s", "a route that reads the same requests and answers a constant, likewise"),
+    ("webhook_vs_constant", "×", "the first by the second"),
     ("extract_pages", "pages/s", "prices read from pages of 150 and 600 KB, half of them visible only, one core"),
     ("extract_f1", "F1", "prices of `examples/pages`"),
     ("extract_wrong", "prices", "those that are wrong"),

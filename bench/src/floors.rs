@@ -15,6 +15,8 @@ enum Asks {
     Of(f64, &'static str),
     /// Below that value.
     Below(f64),
+    /// At least that value.
+    AtLeast(f64),
     /// At most that value.
     AtMost(f64),
     /// Below each other system's value.
@@ -24,7 +26,7 @@ enum Asks {
 }
 
 /// `bytes` is what a waiting job may take on this server.
-fn floors(bytes: f64) -> [Floor; 16] {
+fn floors(bytes: f64) -> [Floor; 17] {
     [
         Floor { figure: "drain_kept", asks: Asks::Times(0.7, "bare-redis") },
         Floor { figure: "drain_kept", asks: Asks::Times(8.8, "bullmq") },
@@ -41,6 +43,7 @@ fn floors(bytes: f64) -> [Floor; 16] {
         Floor { figure: "http_post_keyed", asks: Asks::Of(0.5, "http_least") },
         Floor { figure: "http_list", asks: Asks::Times(5.0, "before") },
         Floor { figure: "http_batch_ndjson", asks: Asks::NoSlowerThan("http_batch_json") },
+        Floor { figure: "webhook_vs_constant", asks: Asks::AtLeast(0.3) },
         Floor { figure: "extract_pages", asks: Asks::Times(5.0, "extruct") },
     ]
 }
@@ -64,6 +67,7 @@ fn line(floor: &Floor, values: &Values) -> Option<String> {
             (ratio >= *least, format!("at least {least} × {other}: {ratio:.2}"))
         }
         Asks::Below(limit) => (ours < *limit, format!("below {limit} {}: {ours:.3}", unit(figure))),
+        Asks::AtLeast(least) => (ours >= *least, format!("at least {least} {}: {ours:.2}", unit(figure))),
         Asks::AtMost(limit) => (ours <= *limit, format!("at most {limit} {}: {ours:.0}", unit(figure))),
         Asks::BelowAll => {
             let others = values.systems.iter().filter(|system| *system != "ours");

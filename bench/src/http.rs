@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -181,6 +181,39 @@ pub(crate) async fn rate(
         asked??;
     }
     Ok(n_answers.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64())
+}
+
+/// Answers a second, when so many connections send all these requests, each once. All answers have to have this status.
+pub(crate) async fn rate_of_all(
+    address: SocketAddr,
+    connections: usize,
+    requests: Vec<Request>,
+    status: u16,
+) -> anyhow::Result<f64> {
+    let mut opened = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        opened.push(Connection::open(address).await?);
+    }
+    let n_requests = requests.len();
+    let next = Arc::new((AtomicUsize::new(0), requests));
+    let (began, mut asking) = (Instant::now(), JoinSet::new());
+    for mut connection in opened {
+        let next = next.clone();
+        asking.spawn(async move {
+            let (next, requests) = &*next;
+            while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let answer = connection.ask(request).await?;
+                if answer.status != status {
+                    bail!("{} instead of {status}: {:.300}", answer.status, String::from_utf8_lossy(answer.body));
+                }
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(asked) = asking.join_next().await {
+        asked??;
+    }
+    Ok(n_requests as f64 / began.elapsed().as_secs_f64())
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Measures the queue beside bare Redis and other job systems, in turn on the same server, and reports medians of several rounds.
 //!
 //! Reading order: `figures.rs` (what), `system.rs` (of whom), `run.rs` (how), one file a system, `report.rs` and `chart.rs`. `api.rs` measures
-//! the HTTP API, with the client of `http.rs`; `before.rs` is another release's. `extract.rs` reads prices from pages, beside `extruct.rs`.
+//! the HTTP API, with the client of `http.rs`, `webhook.rs` deliveries of Stripe; `before.rs` is another release's. `extract.rs` reads prices from pages, beside `extruct.rs`.
 //!
 //! Order, lowest first: `payload`, `samples`, `progress`, `server`, `http`, `proxy`, `mongod`, `arguments`, `figures`, `report`, `chart`,
 //! `floors`, `whole_way`, `big_pages`, `extract`, `system`, `recovery`, `bare`, `before`, `python`, `extruct`, `bullmq`, `apalis_redis`,
-//! `rusty_sidekiq`, `ours`, `soak`, `peers`, `api`, `run`.
+//! `rusty_sidekiq`, `ours`, `soak`, `peers`, `api`, `webhook`, `run`.
 
 mod apalis_redis;
 mod api;
@@ -36,6 +36,7 @@ mod samples;
 mod server;
 mod soak;
 mod system;
+mod webhook;
 mod whole_way;
 
 use std::{

@@ -19,6 +19,7 @@ use crate::{
     server::{self, Server},
     soak,
     system::System,
+    webhook,
     whole_way::{self, Place},
 };
 
@@ -39,6 +40,7 @@ pub(crate) struct Scale {
     soak_time: Duration,
     pub(crate) whole_way_jobs: usize,
     http_time: Duration,
+    webhook_events: usize,
     extract_time: Duration,
 }
 
@@ -58,6 +60,7 @@ impl Scale {
         soak_time: Duration::from_secs(30),
         whole_way_jobs: 20_000,
         http_time: Duration::from_secs(1),
+        webhook_events: 5_000,
         extract_time: Duration::from_secs(5),
     };
 
@@ -73,6 +76,7 @@ impl Scale {
         soak_time: Duration::from_secs(15 * 60),
         whole_way_jobs: 100_000,
         http_time: Duration::from_secs(3),
+        webhook_events: 20_000,
         ..Self::QUICK
     };
 }
@@ -138,7 +142,12 @@ pub(crate) async fn measure(
         )
         .await;
     }
-    if measure == Measure::Http || system.only().is_some_and(|only| only != measure) {
+    if let (Measure::Webhook, Some(None)) = (measure, system.api()) {
+        let mongod = way.mongod.get_or_try_init(|| Mongod::start(&way.mongod_binary)).await?;
+        let mut place = Place { server, mongod, worker: &way.worker, handlers: way.handlers };
+        return webhook::measure(&mut place, scale.webhook_events).await;
+    }
+    if matches!(measure, Measure::Http | Measure::Webhook) || system.only().is_some_and(|only| only != measure) {
         return Ok(Vec::new());
     }
     if measure == Measure::Extract {
@@ -203,7 +212,7 @@ pub(crate) async fn measure(
             let took = whole_way::lone(&mut place).await?;
             Ok([50.0, 99.0].iter().filter_map(|percent| samples::percentile(&took, *percent)).collect())
         }
-        Measure::Http | Measure::Extract => Ok(Vec::new()),
+        Measure::Http | Measure::Webhook | Measure::Extract => Ok(Vec::new()),
         Measure::Recovery => Ok(recovery::measure(system, &url, scale.recovery_patience).await?.into_iter().collect()),
     }
 }

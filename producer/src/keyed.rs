@@ -6,7 +6,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use queue::{Fingerprint, Idempotency, JobId, KeyTaken, NewJob};
+use queue::{Answered, Fingerprint, Idempotency, JobId, KeyTaken, NewJob};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -178,6 +178,25 @@ pub(crate) async fn once<T: Serialize + Send>(
         }
     })
     .await
+}
+
+/// Answers a request that is refused by now with the answer of the earlier one that it repeats, if there is one.
+pub(crate) async fn earlier(
+    app: &App,
+    tenant: &str,
+    key: &str,
+    fingerprint: &Fingerprint,
+    refused: Problem,
+) -> Result<Response, Problem> {
+    let answered = app.client.idempotency_answer(tenant, key, fingerprint).await;
+    match answered.ok().flatten() {
+        Some(Answered::Text(answer)) => replayed(answer),
+        Some(Answered::Job(id)) => match find::anywhere(app, id).await? {
+            Some(there) => replayed(answer::text(&find::with_result(app, there).await?)),
+            None => Err(refused),
+        },
+        None => Err(refused),
+    }
 }
 
 /// The answer of an earlier request.

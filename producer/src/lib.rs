@@ -4,13 +4,14 @@
 //! resource; `answer` is what comes back, and every answer that is not a success.
 //!
 //! Order, lowest first: `config`, `metrics`, `addresses`, `answer`, `request`, `jwt`, `auth`, `probe`, `intake`, `board`, `ping`, `together`,
-//! `shops`, `payments`, `state`, `known`, `watch`, `find`, `push`, `keyed`, `observe`, `routes`, `openapi`, `router`, `listen`, `serve`.
+//! `shops`, `payments`, `state`, `entitled`, `known`, `watch`, `find`, `push`, `keyed`, `observe`, `routes`, `openapi`, `router`, `listen`, `serve`.
 
 mod addresses;
 mod answer;
 mod auth;
 mod board;
 mod config;
+mod entitled;
 mod find;
 mod intake;
 mod jwt;
@@ -37,7 +38,7 @@ pub use auth::{Scope, SignError, UnknownScope, sign};
 pub use config::{AppEnv, Config};
 pub use probe::probe;
 pub use router::router;
-pub use routes::least::{LEAST, least};
+pub use routes::least::{LEAST, LEAST_OPEN, least};
 pub use serve::{run, run_with};
 pub use state::App;
 

@@ -10,8 +10,8 @@ use utoipa::OpenApi;
 use crate::{
     answer, observe, openapi, request,
     routes::{
-        batch, catalogue, emails, events, health, images, jobs, keys, list, mock, mode, payments, prices, products,
-        publish, queues, rates, reconcile, schedules, status, stores, stripe, subscribe, usage, webhooks,
+        batch, catalogue, emails, entitlements, events, health, images, jobs, keys, list, mock, mode, payments, prices,
+        products, publish, queues, rates, reconcile, schedules, status, stores, stripe, subscribe, usage, webhooks,
     },
     state::App,
 };
@@ -81,6 +81,7 @@ routes! {
     "/api/keys": get keys::show;
     "/api/keys/rotate": post keys::rotate;
     "/api/payments/config": get payments::config;
+    "/api/payments/entitlements": get entitlements::show;
     "/api/payments/checkout": post payments::checkout;
     "/api/payments/portal": post payments::portal;
     "/api/payments/change": post payments::change;

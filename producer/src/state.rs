@@ -7,7 +7,7 @@ use std::{
 
 use axum::extract::FromRef;
 use fleet::Fleet;
-use jobs::{Checks, maintenance::Maintenance};
+use jobs::{Checks, maintenance::Maintenance, payments::Gate};
 use providers::{image::FalWebhooks, payments::webhook::Webhooks as StripeWebhooks, publication::Shops};
 use queue::Client;
 use secrecy::SecretString;
@@ -45,6 +45,8 @@ pub struct Shared {
     pub(crate) board: Board,
     /// Asks stores; `None` when that cannot be done at all.
     pub(crate) shops: Option<Arc<dyn AskStores>>,
+    /// What tenants may enqueue.
+    pub(crate) gate: Gate,
     /// Payments; `None` when their variables cannot be used at all.
     desk: Option<Desk>,
     /// Lists of jobs that are being made.
@@ -98,6 +100,7 @@ impl App {
             client: Client::new(redis, kinds).with_follow_up(Maintenance::after_cancel(&services)),
             fleet,
             shops,
+            gate: Gate::default(),
             desk,
             fal: FalWebhooks::new(&services),
             stripe: StripeWebhooks::new(&services),

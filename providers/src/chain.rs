@@ -4,7 +4,11 @@
 //! What all replicas must agree on (the mode switched at run time, breakers, limits, spending) is in [`Fleet`]: it is asked once before
 //! a call and told afterwards.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    fmt::Debug,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use fleet::{Admission, Begun, Call, Clock, Fleet, InFlight, Level, Mode, Permit, Reported, Reserved};
 use futures::future::{self, BoxFuture, FutureExt};
@@ -44,6 +48,32 @@ pub struct Service<P: ?Sized> {
     shared: AllServices,
 }
 
+/// What tenants' plans let them spend.
+pub trait PlanCaps: Debug + Send + Sync {
+    /// What a tenant may spend in a UTC day, in millionths of a US dollar; `None`: its plan does not say.
+    fn of<'a>(&'a self, tenant: &'a str) -> BoxFuture<'a, Option<u64>>;
+}
+
+/// Where a process says what tenants' plans let them spend, once it knows.
+#[derive(Debug, Clone, Default)]
+pub struct Caps(Arc<OnceLock<Arc<dyn PlanCaps>>>);
+
+impl Caps {
+    /// Says it; the first one stays.
+    pub fn set(&self, caps: Arc<dyn PlanCaps>) {
+        self.0.get_or_init(|| caps);
+    }
+
+    /// The lower of what all tenants may spend and what this one's plan says.
+    async fn lowest(&self, of_all: Option<u64>, tenant: &str) -> Option<u64> {
+        let of_plan = match self.0.get() {
+            Some(caps) => caps.of(tenant).await,
+            None => None,
+        };
+        [of_all, of_plan].into_iter().flatten().min()
+    }
+}
+
 /// What all services of a process share.
 #[derive(Debug, Clone)]
 pub struct AllServices {
@@ -51,6 +81,8 @@ pub struct AllServices {
     pub fleet: Fleet,
     /// What a tenant may spend in a UTC day, in millionths of a US dollar; `None`: as much as it takes.
     pub spending_cap: Option<u64>,
+    /// What its plan lets it spend.
+    pub plan_caps: Caps,
     /// What no error may show.
     pub secrets: Secrets,
 }
@@ -58,7 +90,12 @@ pub struct AllServices {
 impl AllServices {
     /// As the variables say, shared through `fleet`.
     pub(crate) fn configured(config: &Config, fleet: &Fleet) -> Self {
-        Self { fleet: fleet.clone(), spending_cap: config.pace.spending_cap, secrets: config.secrets.clone() }
+        Self {
+            fleet: fleet.clone(),
+            spending_cap: config.pace.spending_cap,
+            plan_caps: Caps::default(),
+            secrets: config.secrets.clone(),
+        }
     }
 }
 
@@ -202,7 +239,12 @@ impl<P: Provider + ?Sized> Service<P> {
     /// The service `name`. `real_by_variables`: what the variables ask for. `reals`: those that are
     /// configured, whatever the mode.
     pub fn new(name: Name, real_by_variables: bool, reals: Vec<Arc<P>>, mock: Arc<P>, timeout: Duration) -> Self {
-        let shared = AllServices { fleet: Fleet::alone(), spending_cap: None, secrets: Secrets::default() };
+        let shared = AllServices {
+            fleet: Fleet::alone(),
+            spending_cap: None,
+            plan_caps: Caps::default(),
+            secrets: Secrets::default(),
+        };
         let stand_in = Arc::clone(&mock);
         Self { name, real_by_variables, reals, mock, stand_in, timeout, limits: Limits::default(), shared }
     }
@@ -427,7 +469,9 @@ impl<P: Provider + ?Sized> Service<P> {
     async fn reserve(&self, tenant: &str, estimate: Usage) -> Result<Reservation<'_>, ProviderError> {
         let fleet = &self.shared.fleet;
         let nothing = Reservation { fleet, reserved: None };
-        let (Some(cap), Some(micro_usd)) = (self.shared.spending_cap, estimate.micro_usd) else { return Ok(nothing) };
+        let Some(micro_usd) = estimate.micro_usd else { return Ok(nothing) };
+        let cap = self.shared.plan_caps.lowest(self.shared.spending_cap, tenant).await;
+        let Some(cap) = cap else { return Ok(nothing) };
         match fleet.reserve(tenant, micro_usd, cap).await {
             Ok(reserved) => Ok(Reservation { fleet, reserved: Some(reserved) }),
             Err(fleet::Error::OverCap { .. }) => Err(ProviderError::Held {

@@ -18,7 +18,7 @@ pub mod rates;
 pub mod scraping;
 mod wait;
 
-pub use chain::{AllServices, Answer, Ask, Policy, Provider, Service, Turn, Usage};
+pub use chain::{AllServices, Answer, Ask, Caps, PlanCaps, Policy, Provider, Service, Turn, Usage};
 pub use error::{Hold, ProviderError};
 pub use probe::probe;
 
@@ -33,6 +33,8 @@ use services::{Config, Limit, Links, Name, Ring};
 pub struct Providers {
     /// What all replicas share.
     pub fleet: Fleet,
+    /// What tenants' plans let them spend.
+    pub plan_caps: Caps,
     /// How many results of stand-ins are replaced in a minute, for each service.
     pub heal_per_min: u32,
     /// Product texts.
@@ -66,6 +68,7 @@ impl Providers {
         let shared = AllServices::configured(config, fleet);
         Ok(Self {
             fleet: fleet.clone(),
+            plan_caps: shared.plan_caps.clone(),
             heal_per_min: config.pace.heal_per_min,
             content: content::service(config)?.sharing(&shared, config.pace.limits(Name::Ai)),
             image: image::service(config)?.sharing(&shared, config.pace.limits(Name::Images)),

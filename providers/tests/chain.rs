@@ -10,7 +10,9 @@ use std::{
 
 use fleet::{Fleet, Mode, Redis, Settings};
 use futures::{FutureExt, future::BoxFuture};
-use providers::{AllServices, Answer, Ask, Hold, Policy, Provider, ProviderError, Providers, Service, Turn, Usage};
+use providers::{
+    AllServices, Answer, Ask, Caps, Hold, Policy, Provider, ProviderError, Providers, Service, Turn, Usage,
+};
 use servers::RedisKind;
 use services::{Config, Limit, Limits, Name, Secrets};
 
@@ -134,7 +136,8 @@ fn limited(
     let first = Scripted::new("first", answers);
     let (second, mock) = (Scripted::new("second", []), Scripted::new("mock", []));
     let reals = vec![first.clone(), second.clone()];
-    let shared = AllServices { fleet: fleet.clone(), spending_cap, secrets: Secrets::default() };
+    let shared =
+        AllServices { fleet: fleet.clone(), spending_cap, plan_caps: Caps::default(), secrets: Secrets::default() };
     let service = Service::new(Name::Ai, true, reals, mock.clone(), Duration::from_secs(10)).sharing(&shared, limits);
     World { fleet, first, second, mock, service }
 }
@@ -261,7 +264,12 @@ async fn a_switch_takes_effect_at_the_next_call_and_a_mock_by_mode_is_not_degrad
 #[tokio::test]
 async fn what_is_switched_to_real_without_its_variables_is_degraded_or_waits() {
     let fleet = fleet();
-    let shared = AllServices { fleet: fleet.clone(), spending_cap: None, secrets: Secrets::default() };
+    let shared = AllServices {
+        fleet: fleet.clone(),
+        spending_cap: None,
+        plan_caps: Caps::default(),
+        secrets: Secrets::default(),
+    };
     let mock = Scripted::new("mock", []);
     let service = Service::new(Name::Images, true, Vec::new(), mock, Duration::from_secs(10));
     let service: Service<Scripted> = service.sharing(&shared, Limits::default());
@@ -334,7 +342,7 @@ async fn the_reason_names_all_who_were_asked_before_the_one_that_answered_or_the
 async fn a_secret_that_a_vendor_quotes_is_in_no_error_and_in_no_reason() {
     let secret = "sk-proj-0123456789abcdef";
     let secrets = Config::from_vars(|name| (name == "OPENAI_API_KEY").then(|| secret.to_owned())).secrets;
-    let shared = AllServices { fleet: Fleet::alone(), spending_cap: None, secrets };
+    let shared = AllServices { fleet: Fleet::alone(), spending_cap: None, plan_caps: Caps::default(), secrets };
     let quoting = || Err(ProviderError::Unable { service: "first", message: format!("you sent {secret}") });
     let reals = vec![Scripted::new("first", [quoting(), quoting()])];
     let service = Service::new(Name::Ai, true, reals, Scripted::new("mock", []), Duration::from_secs(10))

@@ -110,6 +110,11 @@ pub(crate) fn idempotency(prefix: &str, tenant: &str, key: &str) -> String {
     format!("{prefix}:{{idempotency}}:{tenant}:{key}")
 }
 
+/// String: how many jobs of a tenant count on a UTC day (since 1970), where that is limited, 2 days.
+pub(crate) fn quota(prefix: &str, tenant: &str, day: u64) -> String {
+    format!("{prefix}:{{quota.{tenant}}}:{day}")
+}
+
 /// String: the job that has a tenant's unique key, as a bid or confirmed (see `unique.rs`). Hashed, because keys are the callers' words; in
 /// a slot of its own.
 pub(crate) fn unique(prefix: &str, tenant: &str, key: &str) -> String {

@@ -17,6 +17,7 @@ pub use client::{
     idempotency::{Answered, Fingerprint, Idempotency, KeyTaken},
     list::{ListFilter, ListPage, Position, UsedQueues},
     push::MOST_PAYLOAD,
+    quota::Taken,
     unique::Pushed,
     unrecorded::Unrecorded,
 };

@@ -5,9 +5,10 @@
 //! `outbox.rs` pushes what others have put into the outbox, with the same `relay.rs` as the ticker.
 //! What the timetable's jobs do is in `jobs/src/maintenance.rs`.
 //!
-//! Order, lowest first: `error`, `expression`, `clocktime`, `definition`, `due`, `timetable`, `stored`, `relay`, `ticker`,
-//! `outbox`.
+//! Order, lowest first: `error`, `expression`, `clocktime`, `definition`, `due`, `timetable`, `stored`, `admission`, `relay`,
+//! `ticker`, `outbox`.
 
+mod admission;
 mod clocktime;
 mod definition;
 mod due;
@@ -19,6 +20,7 @@ mod stored;
 mod ticker;
 mod timetable;
 
+pub use admission::{Admission, Admitted};
 pub use clocktime::next_instant;
 pub use definition::{Definition, JobSpec, Missed, Overlap, Plan, schedule_id};
 pub use error::Error;

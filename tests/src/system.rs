@@ -97,6 +97,8 @@ struct App {
 /// A running system. When its test fails, the ends of all logs are printed; when it is dropped, all processes are killed.
 pub struct System {
     producer: App,
+    /// Producers beside the first.
+    producers: Vec<App>,
     workers: Vec<App>,
     worker_program: &'static str,
     variables: Vec<(String, String)>,
@@ -142,6 +144,7 @@ impl System {
         let client = crate::client();
         let mut system = Self {
             producer: start_app("producer", directory.path().join("producer.log"), &variables, options.open_files),
+            producers: Vec::new(),
             workers: Vec::new(),
             worker_program: options.worker_program,
             variables,
@@ -263,6 +266,36 @@ impl System {
         self.producer =
             start_app("producer", self.directory.path().join("producer-again.log"), &self.variables, self.open_files);
         self.wait_until_it_listens().await;
+    }
+
+    /// Starts a producer at the address of the one that was killed, and waits until it listens.
+    ///
+    /// # Panics
+    /// When the first has not ended, or the second does not listen.
+    pub async fn revive_producer(&mut self) {
+        self.producer_end().await;
+        self.producer =
+            start_app("producer", self.directory.path().join("producer-revived.log"), &self.variables, self.open_files);
+        self.wait_until_it_listens().await;
+    }
+
+    /// Starts one more producer, and waits until it is ready; its address.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    pub async fn start_producer(&mut self) -> String {
+        let (address, number) = (format!("127.0.0.1:{}", free_port()), self.producers.len() + 2);
+        let mut variables = self.variables.clone();
+        variables.push(("HTTP_ADDR".to_owned(), address.clone()));
+        let log = self.directory.path().join(format!("producer-{number}.log"));
+        self.producers.push(start_app("producer", log, &variables, self.open_files));
+        let url = format!("http://{address}");
+        wait_until("the other producer is ready", PATIENCE, async || {
+            let answer = Answer::to(self.client.get(format!("{url}/api/health/ready"))).await;
+            answer.is_ok_and(|answer| answer.status == 200)
+        })
+        .await;
+        url
     }
 
     /// The process ids of the producer and of the workers, and that they run.
@@ -488,7 +521,7 @@ impl Drop for System {
         if !std::thread::panicking() {
             return;
         }
-        for app in std::iter::once(&self.producer).chain(&self.workers) {
+        for app in std::iter::once(&self.producer).chain(&self.producers).chain(&self.workers) {
             println!("---- the end of {}:\n{}", app.log.display(), tail(&app.log));
         }
     }

@@ -1,10 +1,11 @@
 //! Runs jobs and upkeep; any number of replicas. [`process()`] is the whole process, [`run`] what it does; `dispatch.rs` is the way
 //! of one job.
 //!
-//! Order, lowest first: `config`, `dispatch`, `heal`, `health`, `record`.
+//! Order, lowest first: `config`, `dispatch`, `entitled`, `heal`, `health`, `record`.
 
 mod config;
 mod dispatch;
+mod entitled;
 mod heal;
 mod health;
 mod record;
@@ -17,7 +18,11 @@ use async_recursion::async_recursion as boxed;
 use clap::Parser;
 use fleet::Fleet;
 use futures::FutureExt;
-use jobs::{maintenance::Maintenance, payment::MockShelf, payments::Plans};
+use jobs::{
+    maintenance::Maintenance,
+    payment::MockShelf,
+    payments::{Gate, Plans},
+};
 use process::Admin;
 use providers::Providers;
 use queue::{Client, Error, Outcome, Replica};
@@ -31,6 +36,7 @@ pub use dispatch::Runners;
 
 use crate::{
     dispatch::{Runner, Services},
+    entitled::Entitled,
     heal::Healer,
     health::Health,
     record::Recorder,
@@ -96,6 +102,14 @@ async fn run_on(
         store: store.clone(),
         client: client.clone(),
     };
+    let entitled = Arc::new(Entitled {
+        gate: Gate::default(),
+        plans: services.plans.clone(),
+        providers: Arc::downgrade(&services.providers),
+        client: client.clone(),
+        store: store.clone(),
+    });
+    services.providers.plan_caps.set(entitled.clone());
 
     let admin = Admin::start(config.admin_addr, &BUCKETS).await?;
     let admin_addr = admin.addr();
@@ -111,7 +125,11 @@ async fn run_on(
     tasks.spawn_until("watch of redis", &stop, async move {
         process::watch("redis", "no jobs are claimed until it is back", || redis_client.ping()).await;
     });
-    tasks.spawn_until("ticker", &stop, schedules::Ticker::new(client.clone(), store.clone()).run());
+    tasks.spawn_until(
+        "ticker",
+        &stop,
+        schedules::Ticker::new(client.clone(), store.clone()).with_admission(entitled).run(),
+    );
     tasks.spawn_until("outbox", &stop, schedules::Outbox::new(client.clone(), store.clone()).run());
     let email_retention_days = variables.email_retention_days;
     let collections = runners.iter().map(|runner| runner.collection).collect();

@@ -12,6 +12,13 @@ use super::plans::Plans;
 /// Kinds of the system itself: no plan says anything of them.
 const EXEMPT: [&str; 4] = ["maintenance", "payment", "backup", "callback"];
 
+/// What a tenant without a subscription does.
+const SUBSCRIBE: &str = "subscribe by POST /api/payments/checkout or at /subscribe";
+/// What one does whose money is awaited.
+const PAY: &str = "pay the open invoice by POST /api/payments/portal, or subscribe anew by POST /api/payments/checkout or at /subscribe";
+/// What one does whose plan is too small.
+const CHANGE: &str = "change the plan by POST /api/payments/change";
+
 /// Whether jobs of this kind are the system's own, which no plan restricts.
 #[must_use]
 pub fn is_exempt(kind: &str) -> bool {
@@ -100,24 +107,29 @@ impl Entitlements {
             return Ok(());
         }
         let tier = asked_tier(payload).unwrap_or_default();
-        let refuse = |reason: String| Err(PlanRequired { reason, plans: plans.that_allow(kind, tier) });
+        let refuse = |why: String, how: &str| {
+            let plans = plans.that_allow(kind, tier);
+            let those = if plans.is_empty() { String::new() } else { format!(" (plans: {})", plans.join(", ")) };
+            Err(PlanRequired { reason: format!("{why}; {how}{those}"), plans })
+        };
         let (_, plan) = plans.plan(Some(&self.plan));
         if !self.may_enqueue {
-            let why = match self.state.as_str() {
-                "past_due" => "a payment is due, and the days of grace are over",
-                "unpaid" => "payments have failed",
-                "canceled" => "the subscription has ended",
-                "incomplete" => "the first payment is awaited",
-                _ => "the subscription is paused",
+            let (why, how) = match self.state.as_str() {
+                "past_due" => ("a payment is due, and the days of grace are over", PAY),
+                "unpaid" => ("payments have failed", PAY),
+                "canceled" => ("the subscription has ended", SUBSCRIBE),
+                "incomplete" => ("the first payment is awaited", SUBSCRIBE),
+                _ => ("the subscription is paused", PAY),
             };
-            return refuse(format!("{why}: what is there can be read, and nothing new be enqueued"));
+            return refuse(format!("{why}: what is there can be read, and nothing new be enqueued"), how);
         }
+        let how = if self.state == "none" { SUBSCRIBE } else { CHANGE };
         if !plan.allows_kind(kind) {
-            return refuse(format!("the plan {} has no jobs of kind {kind}", self.plan));
+            return refuse(format!("the plan {} has no jobs of kind {kind}", self.plan), how);
         }
         match asked_tier(payload) {
             Some(tier) if !plan.allows_tier(tier) => {
-                refuse(format!("the plan {} has no texts of tier {}", self.plan, word(tier)))
+                refuse(format!("the plan {} has no texts of tier {}", self.plan, tier_word(tier)), how)
             }
             _ => Ok(()),
         }
@@ -130,7 +142,9 @@ fn asked_tier(payload: &Value) -> Option<Tier> {
     serde_json::from_value(tier.clone()).ok()
 }
 
-fn word(tier: Tier) -> &'static str {
+/// As it is written.
+#[must_use]
+pub fn tier_word(tier: Tier) -> &'static str {
     match tier {
         Tier::Basic => "basic",
         Tier::Standard => "standard",

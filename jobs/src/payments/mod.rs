@@ -2,16 +2,18 @@
 //!
 //! Stripe is the truth: what is kept of a subscription is made of what Stripe says of it now ([`kept`]), never of what an event said.
 //!
-//! Order, lowest first: `plans`, `state`, `entitlements`, `event`, `record`.
+//! Order, lowest first: `plans`, `state`, `entitlements`, `gate`, `event`, `record`.
 
 mod entitlements;
 mod event;
+mod gate;
 mod plans;
 mod record;
 mod state;
 
-pub use entitlements::{Entitlements, PlanRequired, entitlements, is_exempt};
+pub use entitlements::{Entitlements, PlanRequired, entitlements, is_exempt, tier_word};
 pub use event::{EVENT_KINDS, stored_event};
+pub use gate::{By, Gate, NotLetIn, OverQuota};
 pub use plans::{Plan, Plans};
 pub use record::{AtStripe, kept};
 pub use state::{rank, state_of};

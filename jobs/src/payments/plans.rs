@@ -139,10 +139,16 @@ impl Plans {
 }
 
 impl Plan {
-    /// Whether jobs of this kind may be enqueued.
+    /// Whether jobs of this kind may be enqueued. Many products at once are `publication`, too.
     #[must_use]
     pub fn allows_kind(&self, kind: &str) -> bool {
+        let kind = if kind == "publication-batch" { "publication" } else { kind };
         self.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|allowed| allowed == kind))
+    }
+
+    /// Whether texts of every tier may be asked for.
+    pub(super) fn has_every_tier(&self) -> bool {
+        self.tier == best()
     }
 
     /// Whether texts of this tier may be asked for.
@@ -192,6 +198,7 @@ mod tests {
         let plans = Plans::read(text, &prices()).unwrap();
         assert_eq!(plans.of_price("price_2024"), Some("pro"));
         assert!(!plans.plan(Some("pro")).1.allows_kind("image"));
+        assert!(!plans.plan(Some("pro")).1.allows_kind("publication-batch"));
         assert_eq!(plans.plan(Some("gift")).1.jobs_per_day, Some(5));
         assert_eq!(plans.plan(Some("gone")).0, "default");
         assert_eq!(plans.that_allow("image", Tier::Basic), Vec::<String>::new(), "a gift is not paid for");

@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderValue, Method, Uri, header},
     response::{IntoResponse, Response},
 };
+use jobs::payments::{OverQuota, PlanRequired};
 use serde::{Serialize, Serializer};
 
 const TYPE_PREFIX: &str = "https://ecomsimply.example/problems/";
@@ -46,12 +47,14 @@ pub(crate) enum Type {
     StoreRefused,
     UnknownStore,
     PaymentFailed,
+    PlanRequired,
+    OverQuota,
     Internal,
 }
 
 impl Type {
     /// All of them.
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::InvalidPayload,
         Self::UnknownKind,
         Self::Malformed,
@@ -78,6 +81,8 @@ impl Type {
         Self::StoreRefused,
         Self::UnknownStore,
         Self::PaymentFailed,
+        Self::PlanRequired,
+        Self::OverQuota,
         Self::Internal,
     ];
 
@@ -112,6 +117,8 @@ impl Type {
             Self::StoreRefused => ("store-refused", 422, "The shop refuses the store's credentials"),
             Self::UnknownStore => ("unknown-store", 422, "There is no such store"),
             Self::PaymentFailed => ("payment-failed", 402, "The payment was not made"),
+            Self::PlanRequired => ("plan-required", 402, "The plan does not allow it"),
+            Self::OverQuota => ("over-quota", 429, "The plan's jobs of this day are used up"),
             Self::Internal => ("internal", 500, "Something went wrong on our side"),
         }
     }
@@ -130,8 +137,17 @@ impl Type {
 
     /// Whether the same request may be answered better after a while, so that the answer says after which.
     pub(crate) fn is_temporary(self) -> bool {
-        self.status() == 503 || self == Self::IdempotencyInProgress
+        self.status() == 503 || matches!(self, Self::IdempotencyInProgress | Self::OverQuota)
     }
+}
+
+/// What a tenant's plan has to do with it.
+#[derive(Debug, Clone)]
+struct OfPlan {
+    /// Those that would allow it.
+    plans: Vec<String>,
+    /// After how many seconds it is allowed again.
+    retry_after_s: Option<u64>,
 }
 
 /// A problem that becomes the answer, or one line of a batch's answer.
@@ -143,12 +159,21 @@ pub(crate) struct Problem {
     /// How many bad fields there are, of which `errors` has the first.
     n_errors: usize,
     missing: Vec<&'static str>,
+    of_plan: Option<Box<OfPlan>>,
     request_id: Option<String>,
 }
 
 impl Problem {
     pub(crate) fn new(kind: Type, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new(), n_errors: 0, missing: Vec::new(), request_id: None }
+        Self {
+            kind,
+            detail: detail.into(),
+            errors: Vec::new(),
+            n_errors: 0,
+            missing: Vec::new(),
+            of_plan: None,
+            request_id: None,
+        }
     }
 
     /// Bad fields, all of them; the pointers begin at the request's body.
@@ -246,6 +271,20 @@ impl Problem {
         Self { errors: vec![error], n_errors: 1, ..Self::new(Type::UnknownKind, detail) }
     }
 
+    /// What the tenant's plan does not allow, and which plans would.
+    pub(crate) fn plan_required(required: PlanRequired) -> Self {
+        let of_plan = OfPlan { plans: required.plans, retry_after_s: None };
+        Self { of_plan: Some(Box::new(of_plan)), ..Self::new(Type::PlanRequired, required.reason) }
+    }
+
+    /// The jobs of a day are used up.
+    pub(crate) fn over_quota(over: &OverQuota) -> Self {
+        // Not a moment before midnight.
+        let retry_after_s = over.wait.as_secs() + u64::from(over.wait.subsec_nanos() > 0);
+        let of_plan = OfPlan { plans: Vec::new(), retry_after_s: Some(retry_after_s) };
+        Self { of_plan: Some(Box::new(of_plan)), ..Self::new(Type::OverQuota, over.to_string()) }
+    }
+
     /// `pointer` is where the store is named.
     pub(crate) fn unknown_store(pointer: impl Into<String>, name: &str) -> Self {
         let error = FieldError::new(pointer, format!("must be a store of the tenant's: there is no {name:?}"));
@@ -295,6 +334,7 @@ impl Problem {
             errors: self.errors.as_slice().into(),
             error_count: (self.n_errors > self.errors.len()).then_some(self.n_errors),
             missing: self.missing.iter().copied().map(Cow::Borrowed).collect(),
+            plans: self.of_plan.as_ref().map_or(&[][..], |of_plan| &of_plan.plans).into(),
             request_id: self.request_id.as_deref().map(Cow::Borrowed),
         }
     }
@@ -314,7 +354,9 @@ impl IntoResponse for Problem {
             .unwrap_or(axum::http::StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.kind.is_temporary() {
+        if let Some(after_s) = self.of_plan.as_ref().and_then(|of_plan| of_plan.retry_after_s) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(after_s));
+        } else if self.kind.is_temporary() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
         }
         if self.kind.status() == 401 {

@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use crate::{
     answer::{Json, Problem, Type, id_of},
     auth::{Caller, Scope},
+    entitled::Door,
     find,
     intake::AskedJob,
     known::Known,
@@ -59,7 +60,7 @@ type Line = BatchLine<Problem>;
         ("Idempotency-Key" = Option<String>, Header, description = "The same key and jobs again give the same jobs, for 24 h; those that could not be taken are tried again"),
         ("traceparent" = Option<String>, Header, description = "W3C trace context; kept with each job"),
     ),
-    responses((status = 200, description = "What became of each job; one whose store is not there has the problem `unknown-store`", content(
+    responses((status = 200, description = "What became of each job; one whose store is not there has the problem `unknown-store`, one that the tenant's plan does not allow `plan-required`, and those beyond the plan's jobs of this UTC day `over-quota`", content(
         (BatchAnswer = "application/json"),
         (BatchLine = "application/x-ndjson"),
     ), headers(("Idempotency-Replayed" = bool, description = "true: an earlier request with this key was answered"))))
@@ -88,6 +89,7 @@ pub(crate) async fn create(
         _memory: memory.map(|Extension(memory)| memory),
         queue_away: None,
         known: Known::default(),
+        door: None,
     };
     if format == Format::NdJson && key.is_none() {
         if request::announces_more_than(BATCH_LIMIT, &headers) {
@@ -326,6 +328,8 @@ struct Batch {
     queue_away: Option<Problem>,
     /// Which of the stores are there that the jobs need.
     known: Known,
+    /// What the tenant's plan lets in; `None`: everything.
+    door: Option<Door>,
 }
 
 /// A job, and whether this request made it.
@@ -356,13 +360,15 @@ impl Batch {
         let (mut jobs, mut lines) = (Vec::new(), Vec::with_capacity(requests.len()));
         let read = self.read(requests).await;
         self.known.look(&self.app, read.iter().flatten()).await;
+        // For each chunk, because a long batch outlasts what is known of a tenant.
+        self.door = Door::of(&self.app, &self.caller).await;
         for read in read {
             let index = self.taken;
             self.taken += 1;
             let read = if index < JOBS_AT_MOST { read } else { Err(too_many()) };
             let mut line = Line { index, id: None, created: None, problem: None };
             match (read, &self.queue_away) {
-                (Ok(asked), None) => match self.known.refusal(&asked) {
+                (Ok(asked), None) => match self.refusal(&asked) {
                     None => jobs.push((index, asked.job)),
                     Some(problem) => match self.taken_before(index, &asked.job.kind).await {
                         Ok(Some(id)) => (line.id, line.created) = (Some(id_of(id)), Some(false)),
@@ -377,6 +383,12 @@ impl Batch {
         }
         self.push_good(jobs, &mut lines).await;
         lines
+    }
+
+    /// Why this job is refused, though it is a good one.
+    fn refusal(&self, asked: &AskedJob) -> Option<Problem> {
+        let of_plan = || self.door.as_ref()?.allow(&asked.job.kind, &asked.job.payload).err();
+        self.known.refusal(asked).or_else(of_plan)
     }
 
     /// Aside, because what is made to be hard to read holds up whoever reads it.
@@ -400,7 +412,7 @@ impl Batch {
         if self.told > ERRORS_LIMIT { problem.in_short() } else { problem }
     }
 
-    /// The job of a line that went in when the batch came first, before its store was deleted.
+    /// The job of a line that went in when the batch came first, before its store was deleted, or the day's jobs were used up.
     async fn taken_before(&self, index: usize, kind: &str) -> Result<Option<JobId>, Problem> {
         let Some(once) = self.once.as_ref().filter(|once| !once.is_new) else { return Ok(None) };
         if let Some(other) = once.others.get(&index) {
@@ -408,6 +420,46 @@ impl Batch {
         }
         let id = once.id(&self.app, kind, index).await?;
         Ok(find::anywhere(&self.app, id).await?.map(|_| id))
+    }
+
+    /// One result a job, in their order: as many as the tenant's plan lets in, and of those that it does not, the jobs that went in before.
+    /// What was there before does not count, so that others may come in its place.
+    async fn submit_counted(&mut self, mut jobs: Vec<(usize, NewJob)>) -> Vec<Became> {
+        let mut results = Vec::with_capacity(jobs.len());
+        while !jobs.is_empty() {
+            let ticket = match &self.door {
+                Some(door) => door.take(jobs.len()).await,
+                None => Ok(None),
+            };
+            let ticket = match ticket {
+                Ok(Some(ticket)) => ticket,
+                Ok(None) => {
+                    results.extend(self.submit(jobs).await);
+                    break;
+                }
+                Err(problem) => {
+                    results.extend(jobs.iter().map(|_| Err(problem.clone())));
+                    break;
+                }
+            };
+            let n = usize::try_from(ticket.n()).unwrap_or(usize::MAX).min(jobs.len());
+            let rest = jobs.split_off(n);
+            let became = if n > 0 { self.submit(jobs).await } else { Vec::new() };
+            let n_created = became.iter().filter(|became| matches!(became, Ok((_, true)))).count();
+            ticket.pushed(n_created as u64).await;
+            let away =
+                became.iter().find_map(|became| became.as_ref().err().filter(|error| error.is_queue_unavailable()));
+            let end = if n_created == n { self.door.as_ref().map(Door::over_quota) } else { away.cloned() };
+            results.extend(became);
+            jobs = rest;
+            if let Some(problem) = end {
+                for (index, job) in std::mem::take(&mut jobs) {
+                    let before = self.taken_before(index, &job.kind).await;
+                    results.push(before.and_then(|before| before.map(|id| (id, false)).ok_or_else(|| problem.clone())));
+                }
+            }
+        }
+        results
     }
 
     /// One result a job, in their order: those with a unique key one by one, the others together.
@@ -471,7 +523,7 @@ impl Batch {
     async fn push_good(&mut self, jobs: Vec<(usize, NewJob)>, lines: &mut [Line]) {
         let (Some(first), false) = (lines.first().map(|line| line.index), jobs.is_empty()) else { return };
         let pushed: Vec<_> = jobs.iter().map(|(index, job)| (index - first, job.kind.clone())).collect();
-        let results = self.submit(jobs).await;
+        let results = self.submit_counted(jobs).await;
         let mut n_pushed = 0;
         for ((position, kind), result) in pushed.into_iter().zip(results) {
             match result {

@@ -23,6 +23,7 @@ use utoipa::ToSchema;
 use crate::{
     answer::{self, Json, Problem, Type},
     auth::{Caller, Scope},
+    entitled,
     keyed::{self, Begun, Keyed},
     known,
     push::{self, REPLAYED},
@@ -76,6 +77,8 @@ pub(crate) struct CatalogueAnswer {
         (status = 202, description = "Taken", body = CatalogueAnswer, headers(("Location" = String, description = "The job"))),
         (status = 200, description = "Every line was refused; or taken before: the job is the one that the first request with this Idempotency-Key made",
          body = CatalogueAnswer, headers(("Location" = String, description = "The job"), ("Idempotency-Replayed" = bool, description = "true"))),
+        (status = 402, description = "`plan-required`: the tenant's plan has no publication"),
+        (status = 429, description = "`over-quota`: the plan's jobs of this UTC day are used up"),
         (status = 409, description = "`idempotency-in-progress`: the first request with this key is still under way"),
         (status = 422, description = "`unknown-store`: there is no such store; `invalid-payload`; `idempotency-mismatch`: the key came with other products"),
     )
@@ -101,7 +104,7 @@ pub(crate) async fn create(
     if items.is_empty() {
         return Ok(Json(answer).into_response());
     }
-    let upload = Upload { tenant: caller.tenant, store: name, items, traceparent: request::traceparent(&headers), app };
+    let upload = Upload { caller, store: name, items, traceparent: request::traceparent(&headers), app };
     keyed::whole(async move {
         // As long as there is something of the body.
         let _memory = memory;
@@ -109,7 +112,7 @@ pub(crate) async fn create(
             None => None,
             Some((key, fingerprint)) => {
                 let kind = PublicationBatch::KIND;
-                match keyed::begin(&upload.app, &upload.tenant, &key, &fingerprint, kind).await? {
+                match keyed::begin(&upload.app, &upload.caller.tenant, &key, &fingerprint, kind).await? {
                     Begun::There(job) => {
                         return answered(StatusCode::OK, answer, job);
                     }
@@ -172,7 +175,7 @@ fn said(text: &[u8]) -> String {
 /// Products that are kept before the job is pushed that goes through them: all of them with their job, or none.
 struct Upload {
     app: App,
-    tenant: String,
+    caller: Caller,
     store: String,
     items: Vec<BatchItem>,
     traceparent: Option<String>,
@@ -182,16 +185,31 @@ impl Upload {
     /// The job, as text.
     async fn push(self, keyed: Option<Keyed>) -> Result<(StatusCode, String), Problem> {
         let batch = uuid::Uuid::new_v4().to_string();
-        if let Err(problem) = self.keep(&batch).await {
-            if let Some(keyed) = keyed {
-                keyed.give_back(&problem).await;
-            }
-            return Err(problem);
-        }
         let n = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
         let payload = json!(PublicationBatch { store: self.store.clone(), batch: batch.clone(), n }).to_string();
-        let mut job = NewJob { tenant: self.tenant.clone(), ..NewJob::new(PublicationBatch::KIND, payload) };
+        let mut job = NewJob { tenant: self.caller.tenant.clone(), ..NewJob::new(PublicationBatch::KIND, payload) };
         job.traceparent.clone_from(&self.traceparent);
+        let ready = match entitled::let_in(&self.app, &self.caller, &job).await {
+            Ok(ticket) => match self.keep(&batch).await {
+                Ok(()) => Ok(ticket),
+                Err(problem) => {
+                    if let Some(ticket) = ticket {
+                        ticket.pushed(0).await;
+                    }
+                    Err(problem)
+                }
+            },
+            Err(problem) => Err(problem),
+        };
+        let ticket = match ready {
+            Ok(ticket) => ticket,
+            Err(problem) => {
+                if let Some(keyed) = keyed {
+                    keyed.give_back(&problem).await;
+                }
+                return Err(problem);
+            }
+        };
         let pushed = match keyed {
             Some(keyed) => keyed.push(job).await,
             None => push::push(&self.app, job, None).await.map(|(status, job)| {
@@ -208,15 +226,19 @@ impl Upload {
         if !is_used {
             self.drop_batch(&batch).await;
         }
+        if let Some(ticket) = ticket {
+            let is_new = matches!(&pushed, Ok((StatusCode::ACCEPTED, ..)));
+            ticket.pushed(u64::from(is_new)).await;
+        }
         pushed.map(|(status, _, text)| (status, text))
     }
 
     async fn keep(&self, batch: &str) -> Result<(), Problem> {
-        known::require_of_path(&self.app, &self.tenant, &self.store).await?;
+        known::require_of_path(&self.app, &self.caller.tenant, &self.store).await?;
         let store = self.app.open_store()?;
         for (part, items) in parts(&self.items).enumerate() {
             let part = u32::try_from(part).unwrap_or(u32::MAX);
-            if let Err(error) = store.keep_part(batch, &self.tenant, part, items).await {
+            if let Err(error) = store.keep_part(batch, &self.caller.tenant, part, items).await {
                 if part > 0 {
                     self.drop_batch(batch).await;
                 }
@@ -228,7 +250,7 @@ impl Upload {
 
     async fn drop_batch(&self, batch: &str) {
         let Some(store) = self.app.store() else { return };
-        if let Err(error) = store.drop_batch(batch, &self.tenant).await {
+        if let Err(error) = store.drop_batch(batch, &self.caller.tenant).await {
             tracing::debug!(%error, "products without a job stay until they expire");
         }
     }

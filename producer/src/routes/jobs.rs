@@ -10,12 +10,13 @@ use axum::{
 };
 use bytes::Bytes;
 use chrono::Utc;
-use queue::{Answered, Fingerprint, NewJob};
+use queue::{Fingerprint, NewJob};
 use serde::Deserialize;
 
 use crate::{
-    answer::{self, Job, Json, Problem, Type, live},
+    answer::{Job, Json, Problem, Type, live},
     auth::{Caller, Scope},
+    entitled::{self, Ticket},
     find,
     keyed::{self, Begun, replayed},
     known,
@@ -43,6 +44,8 @@ pub(crate) struct ShowQuery {
         (status = 202, description = "Taken", body = api::Job, headers(("Location" = String, description = "The job"))),
         (status = 200, description = "Taken before: the job that holds the unique key, or the one that the first request with this Idempotency-Key made", body = api::Job,
          headers(("Location" = String, description = "The job"), ("Idempotency-Replayed" = bool, description = "true"))),
+        (status = 402, description = "`plan-required`: the tenant's plan does not allow it; `plans` are those that would"),
+        (status = 429, description = "`over-quota`: the plan's jobs of this UTC day are used up"),
         (status = 409, description = "`conflict`: `on_conflict` does not allow it; `idempotency-in-progress`: the first request is still under way"),
         (status = 422, description = "`invalid-payload`, `unknown-kind`; `unknown-store`: the payload names a store that the tenant does not have, not while publication is mock; `idempotency-mismatch`"),
     )
@@ -80,30 +83,45 @@ pub(super) async fn create_of(
         Ok(asked) => known::require(&app, asked).await,
         Err(problem) => Err(problem),
     };
-    let mut job = match (job, &once) {
+    // Last: what is refused for another reason is not counted.
+    let job = match job {
+        Ok(job) => entitled::let_in(&app, &caller, &job).await.map(|ticket| (job, ticket)),
+        Err(problem) => Err(problem),
+    };
+    let (mut job, ticket) = match (job, &once) {
         (Ok(job), _) => job,
         (Err(problem), None) => return Err(problem),
-        // What was good when it came first may be bad by now, because its times have passed or its store was deleted.
+        // What was good when it came first may be bad by now, because its times have passed, its store was deleted, or the day's jobs are
+        // used up.
         (Err(problem), Some((key, fingerprint))) => {
-            let answered = app.client.idempotency_answer(&caller.tenant, key, fingerprint).await;
-            return match answered.ok().flatten() {
-                Some(Answered::Text(answer)) => replayed(answer),
-                Some(Answered::Job(id)) => match find::anywhere(&app, id).await? {
-                    Some(there) => replayed(answer::text(&find::with_result(&app, there).await?)),
-                    None => Err(problem),
-                },
-                None => Err(problem),
-            };
+            return keyed::earlier(&app, &caller.tenant, key, fingerprint, problem).await;
         }
     };
     job.traceparent = request::traceparent(headers);
-    match once {
-        None => {
-            let (status, answer) = push(&app, job, None).await?;
-            Ok(taken(status, &answer))
+    let push = async move {
+        match once {
+            None => {
+                let (status, answer) = push(&app, job, None).await?;
+                Ok(taken(status, &answer))
+            }
+            Some((key, fingerprint)) => push_once(app, caller.tenant, key, fingerprint, job).await,
         }
-        Some((key, fingerprint)) => push_once(app, caller.tenant, key, fingerprint, job).await,
+    };
+    match ticket {
+        None => push.await,
+        Some(ticket) => keyed::whole(counted(ticket, push)).await,
     }
+}
+
+/// Pushes a job that was counted, and gives back what is counted if it makes none.
+pub(super) async fn counted(
+    ticket: Ticket,
+    push: impl Future<Output = Result<Response, Problem>> + Send,
+) -> Result<Response, Problem> {
+    let pushed = push.await;
+    let is_new = pushed.as_ref().is_ok_and(|answer| answer.status() == StatusCode::ACCEPTED);
+    ticket.pushed(u64::from(is_new)).await;
+    pushed
 }
 
 /// Shows a job; with `?wait=` as soon as it is finished.
@@ -168,6 +186,7 @@ pub(crate) async fn cancel(
     params(("id" = String, Path, description = "The job")),
     responses(
         (status = 200, description = "The job", body = api::Job),
+        (status = 402, description = "`plan-required`: the tenant's plan does not allow such a job any more"),
         (status = 409, description = "`conflict`: its state does not allow it, or another job has its unique key by now"),
     )
 )]
@@ -179,6 +198,7 @@ pub(crate) async fn retry(
     caller.require(Scope::JobsWrite)?;
     let job = find::job(&app, &caller, &id).await?;
     app.intake.require_for_kind(&job.kind, &caller)?;
+    entitled::require_again(&app, &caller, &job.kind, &job.payload).await?;
     Ok(Json(live(app.client.retry(job.id.0.into()).await.map_err(refused)?)))
 }
 

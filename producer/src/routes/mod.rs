@@ -3,6 +3,7 @@
 pub(crate) mod batch;
 pub(crate) mod catalogue;
 pub(crate) mod emails;
+pub(crate) mod entitlements;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod images;

@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    fn price(units: Value, currency: &str, interval: &str, count: u32) -> Price {
+    fn price(units: &Value, currency: &str, interval: &str, count: u32) -> Price {
         Price::read(&json!({ "id": "price_1", "active": true, "currency": currency, "unit_amount": units,
             "recurring": { "interval": interval, "interval_count": count } }))
         .unwrap()

@@ -50,6 +50,8 @@ pub(crate) struct PublishRequest {
         (status = 202, description = "Taken", body = api::Job, headers(("Location" = String, description = "The job"))),
         (status = 200, description = "Taken before, as with `POST /api/jobs`", body = api::Job,
          headers(("Location" = String, description = "The job"), ("Idempotency-Replayed" = bool, description = "true"))),
+        (status = 402, description = "As with `POST /api/jobs`"),
+        (status = 429, description = "As with `POST /api/jobs`"),
         (status = 409, description = "As with `POST /api/jobs`"),
         (status = 422, description = "`invalid-payload`; `unknown-store`: `publication` names a store that the tenant does not have, not while publication is mock; `idempotency-mismatch`"),
     )

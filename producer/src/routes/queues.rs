@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::{
     answer::{Problem, live},
     auth::{Caller, Scope},
+    entitled::Door,
     request::{self, Parameters, PathPart},
     state::App,
 };
@@ -71,7 +72,10 @@ pub(crate) async fn dead(
     post, path = "/api/queues/{queue}/dead/replay", tag = "queues",
     request_body = Option<api::Selection>,
     params(("queue" = String, Path, description = "The queue, named like the kind")),
-    responses((status = 200, description = "How many are ready again", body = Changed))
+    responses(
+        (status = 200, description = "How many are ready again: of those that the tenant's plan still allows", body = Changed),
+        (status = 402, description = "`plan-required`: the plan allows none of them any more"),
+    )
 )]
 pub(crate) async fn replay_dead(
     State(app): State<App>,
@@ -82,7 +86,8 @@ pub(crate) async fn replay_dead(
 ) -> Result<Json<Changed>, Problem> {
     caller.require(Scope::QueuesAdmin)?;
     app.intake.require_for_kind(&queue, &caller)?;
-    let ids = selected(&app, &caller, &queue, &headers, body).await?;
+    let door = Door::of(&app, &caller).await;
+    let ids = selected(&app, &caller, &queue, &headers, body, door.as_ref()).await?;
     Ok(Json(Changed { count: app.client.replay_dead(&queue, ids.as_deref()).await? }))
 }
 
@@ -102,7 +107,7 @@ pub(crate) async fn delete_dead(
 ) -> Result<Json<Changed>, Problem> {
     caller.require(Scope::QueuesAdmin)?;
     app.intake.require_for_kind(&queue, &caller)?;
-    let ids = selected(&app, &caller, &queue, &headers, body).await?;
+    let ids = selected(&app, &caller, &queue, &headers, body, None).await?;
     Ok(Json(Changed { count: app.client.delete_dead(&queue, ids.as_deref()).await? }))
 }
 
@@ -156,17 +161,18 @@ fn of_queue(queue: &str, tenant: Option<&str>) -> ListFilter {
     ListFilter { queue: Some(queue.to_owned()), tenant: tenant.map(str::to_owned), ..ListFilter::default() }
 }
 
-/// The jobs that the body names, as far as they are the caller's; `None` is all of them.
+/// The jobs that the body names, as far as they are the caller's and let in at the door; `None` is all of them.
 async fn selected(
     app: &App,
     caller: &Caller,
     queue: &str,
     headers: &HeaderMap,
     body: Body,
+    door: Option<&Door>,
 ) -> Result<Option<Vec<JobId>>, Problem> {
     let named = named(headers, body).await?;
     let Some(tenant) = tenant_filter(caller) else { return Ok(named) };
-    let own = own_dead(app, tenant, queue).await?;
+    let own = own_dead(app, tenant, queue, door).await?;
     Ok(Some(match named {
         None => own,
         Some(named) => {
@@ -188,15 +194,20 @@ async fn named(headers: &HeaderMap, body: Body) -> Result<Option<Vec<JobId>>, Pr
     Ok(request::aside(length, read).await?.ids)
 }
 
-/// All dead jobs of a tenant in a queue; a queue keeps 10,000 at most.
-async fn own_dead(app: &App, tenant: &str, queue: &str) -> Result<Vec<JobId>, Problem> {
-    let (mut ids, mut after) = (Vec::new(), None);
+/// All dead jobs of a tenant in a queue, a queue keeps 10,000 at most: those that are let in, or why none is.
+async fn own_dead(app: &App, tenant: &str, queue: &str, door: Option<&Door>) -> Result<Vec<JobId>, Problem> {
+    let (mut ids, mut after, mut refused) = (Vec::new(), None, None);
     loop {
         let page = app.client.list(queue::State::Dead, &of_queue(queue, Some(tenant)), after.as_ref(), CHUNK).await?;
-        ids.extend(page.items.iter().map(|job| job.id));
+        for job in &page.items {
+            match door.map_or(Ok(()), |door| door.allow_again(&job.kind, &job.payload)) {
+                Ok(()) => ids.push(job.id),
+                Err(problem) => refused = Some(problem),
+            }
+        }
         after = page.next;
         if after.is_none() {
-            return Ok(ids);
+            return refused.filter(|_| ids.is_empty()).map_or(Ok(ids), Err);
         }
     }
 }

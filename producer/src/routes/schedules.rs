@@ -18,11 +18,14 @@ use serde_json::{Value, json};
 use store::{Documents, Moment, Store, StoredSchedule, Tick, TickOutcome, Unreadable};
 use utoipa::{IntoParams, IntoResponses};
 
-use super::versions::{Condition, ListQuery, Page, TenantQuery, check_conditions, etag, page};
+use super::{
+    jobs::counted,
+    versions::{Condition, ListQuery, Page, TenantQuery, check_conditions, etag, page},
+};
 use crate::{
     answer::{Problem, Type},
     auth::{Caller, Scope},
-    find,
+    entitled, find,
     intake::{AskedJob, Intake},
     keyed::{self, Begun, replayed},
     known,
@@ -137,6 +140,7 @@ pub(crate) async fn show(
     responses(
         (status = 200, description = "Replaced", body = Schedule, headers(("ETag" = String, description = "Its revision"))),
         (status = 201, description = "Added", body = Schedule, headers(("ETag" = String, description = "Its revision"))),
+        (status = 402, description = "`plan-required`: the tenant's plan does not allow its job"),
         (status = 422, description = "`invalid-payload`, `unknown-kind`; `unknown-store`: its job names a store that the tenant does not have, not while publication is mock"),
         NotChanged,
     )
@@ -156,7 +160,8 @@ pub(crate) async fn put(
     let (intake, mut reader) = (app.intake.clone(), caller.clone());
     reader.tenant.clone_from(&tenant);
     let (definition, job) = request::json(&headers, body, move |body| read(&intake, &reader, body)).await?;
-    known::require(&app, job).await.map_err(|problem| problem.under("/job", Vec::new()))?;
+    let job = known::require(&app, job).await.map_err(|problem| problem.under("/job", Vec::new()))?;
+    entitled::require(&app, &caller, &job).await?;
     let store = app.open_store()?;
     for _ in 0..TRIES {
         let id = schedules::schedule_id(&tenant, &name);
@@ -222,6 +227,8 @@ pub(crate) async fn delete(
         (status = 202, description = "Taken", body = api::Job, headers(("Location" = String, description = "The job"))),
         (status = 200, description = "The job that holds its unique key, or the one that the first request with this Idempotency-Key made", body = api::Job,
          headers(("Location" = String, description = "The job"), ("Idempotency-Replayed" = bool, description = "true"))),
+        (status = 402, description = "`plan-required`: the tenant's plan does not allow its job"),
+        (status = 429, description = "`over-quota`: the plan's jobs of this UTC day are used up"),
         (status = 409, description = "`conflict`: another job holds its unique key; `idempotency-in-progress`: the first request is still under way"),
         (status = 422, description = "`idempotency-mismatch`: the key came with another request"),
     )
@@ -243,13 +250,20 @@ pub(crate) async fn run(
     let job = definition.job.to_job(&schedule.tenant, &schedule.name, now, now_ms);
     let job = job.map_err(|error| unreadable(&schedule, &error.to_string()))?;
     let now = Moment::from_ms(now_ms);
-    let Some(key) = key else {
-        let (status, answer) = push(&app, job, None).await?;
-        note_run(&app, &schedule, now, answer.id).await;
-        return Ok(taken(status, &answer));
+    let once = key.map(|key| (key, fingerprint(&format!("run\n{}\n", schedule.id), &[], [])));
+    let ticket = match (entitled::let_in(&app, &caller, &job).await, &once) {
+        (Ok(ticket), _) => ticket,
+        (Err(problem), None) => return Err(problem),
+        (Err(problem), Some((key, fingerprint))) => {
+            return keyed::earlier(&app, &caller.tenant, key, fingerprint, problem).await;
+        }
     };
-    let fingerprint = fingerprint(&format!("run\n{}\n", schedule.id), &[], []);
-    keyed::whole(async move {
+    let push = async move {
+        let Some((key, fingerprint)) = once else {
+            let (status, answer) = push(&app, job, None).await?;
+            note_run(&app, &schedule, now, answer.id).await;
+            return Ok(taken(status, &answer));
+        };
         match keyed::begin(&app, &caller.tenant, &key, &fingerprint, &job.kind).await? {
             Begun::There(answer) => replayed(answer),
             Begun::Ours(keyed) => {
@@ -258,8 +272,11 @@ pub(crate) async fn run(
                 Ok(taken_as(status, answer, text))
             }
         }
-    })
-    .await
+    };
+    match ticket {
+        None => keyed::whole(push).await,
+        Some(ticket) => keyed::whole(counted(ticket, push)).await,
+    }
 }
 
 /// Adds a run by hand to the schedule's history.

@@ -44,7 +44,7 @@ pub use store::{Credentials, DEFAULT_STORE, Store};
 pub use woocommerce::Item;
 
 use crate::{
-    chain::{AllServices, Policy, Provider, Service},
+    chain::{AllServices, Caps, Policy, Provider, Service},
     error::{Hold, ProviderError},
 };
 
@@ -102,7 +102,10 @@ impl Shops {
     /// [`ProviderError::Misconfigured`] when no client can be built.
     pub fn new(config: &Config, fleet: &Fleet) -> Result<Self, ProviderError> {
         let (fleet, secrets) = (fleet.clone(), config.secrets.clone());
-        Self::from_config(config, &AllServices { fleet, spending_cap: config.pace.spending_cap, secrets })
+        Self::from_config(
+            config,
+            &AllServices { fleet, spending_cap: config.pace.spending_cap, plan_caps: Caps::default(), secrets },
+        )
     }
 
     /// Whether products go to real stores: as switched at run time, else as the variables say.

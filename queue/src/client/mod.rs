@@ -1,6 +1,6 @@
 //! The client: pushes jobs, finds them, waits for them, cancels and retries them.
 //!
-//! Order, lowest first: `directory`, `pusher`, `events`, `follow_up`, `server`, `look`, `watch`, `follow`, `index`, `push`, `cancel`, `unique`,
+//! Order, lowest first: `directory`, `pusher`, `events`, `follow_up`, `server`, `quota`, `look`, `watch`, `follow`, `index`, `push`, `cancel`, `unique`,
 //! `fixed`, `idempotency`, `retry`, `replace`, `list`, `queues`, `dead`, `unrecorded`.
 
 pub(crate) mod cancel;
@@ -17,6 +17,7 @@ pub(crate) mod look;
 pub(crate) mod push;
 pub(crate) mod pusher;
 pub(crate) mod queues;
+pub(crate) mod quota;
 pub(crate) mod replace;
 pub(crate) mod retry;
 pub(crate) mod server;

@@ -19,6 +19,7 @@ pub(crate) mod progress;
 pub(crate) mod push;
 pub(crate) mod push_absent;
 pub(crate) mod push_once;
+pub(crate) mod quota;
 pub(crate) mod recorded;
 pub(crate) mod release;
 pub(crate) mod renew;

@@ -18,6 +18,7 @@ mod lists;
 mod planted;
 mod progress;
 mod pushing;
+mod quotas;
 mod records;
 mod replacing;
 mod replica;

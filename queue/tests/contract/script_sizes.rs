@@ -248,6 +248,7 @@ async fn work(world: &World) {
     for pushed in futures::future::join_all(pushes).await {
         assert!(pushed.unwrap().is_some());
     }
+    assert_eq!(client.take_quota("t", 1, 1).await.unwrap().n(), 1);
     client.pause(QUEUE).await.unwrap();
     d.beat(&[QUEUE.to_owned()]).await.unwrap();
     assert!(client.delete_dead(QUEUE, None).await.unwrap() >= MANY as u64);

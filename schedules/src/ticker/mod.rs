@@ -30,6 +30,7 @@ use queue::Client;
 use store::{Advance, Moment, Store, StoredSchedule, Tick, TickOutcome, Unreadable};
 
 use crate::{
+    admission::Admission,
     due::{Due, due},
     error::Error,
     stored::{moment, read, text, tick_id, time},
@@ -71,8 +72,15 @@ impl Ticker {
     #[must_use]
     pub fn with_timetable(client: Client, store: Store, version: i64, timetable: Vec<Row>) -> Self {
         let told = Told::default();
-        let pusher = Pusher { client: client.clone(), store: store.clone(), told: told.clone() };
+        let pusher = Pusher { client: client.clone(), store: store.clone(), told: told.clone(), admission: None };
         Self { client, store, timetable, version, told, pusher }
+    }
+
+    /// The same, which asks about each job whether it may be enqueued. A time whose job may not is noted with the reason.
+    #[must_use]
+    pub fn with_admission(mut self, admission: Arc<dyn Admission>) -> Self {
+        self.pusher.admission = Some(admission);
+        self
     }
 
     /// Runs until it is dropped; an outage only delays it.

@@ -1,9 +1,9 @@
 //! Pushes the jobs of ticks, and writes what became of these.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use queue::{Client, JobId};
+use queue::{Client, JobId, NewJob};
 use serde::{Deserialize, Serialize};
 use store::{Store, Tick, TickOutcome, Unreadable};
 
@@ -12,6 +12,7 @@ use super::{
     told::{Told, ids},
 };
 use crate::{
+    admission::{Admission, Admitted},
     definition::{JobSpec, Overlap},
     error::Error,
     relay::{Became, Parcel, Relay, again, is_of_one_queue},
@@ -38,6 +39,8 @@ pub(super) struct Pusher {
     pub(super) client: Client,
     pub(super) store: Store,
     pub(super) told: Told,
+    /// Who says whether a job may be enqueued; `None`: each may.
+    pub(super) admission: Option<Arc<dyn Admission>>,
 }
 
 impl Pusher {
@@ -147,17 +150,33 @@ impl Pusher {
         let (mut waiting, mut parcels, mut settled) = (Vec::new(), Vec::new(), Vec::new());
         for (tick, spec) in ticks {
             match spec.job.to_job(&spec.tenant, &spec.name, time(tick.tick), now_ms) {
-                Ok(job) => {
-                    let (name, at_ms, since_ms) = (tick.schedule.clone(), tick.tick.ms(), tick.created_at.ms());
-                    parcels.push(Parcel { name, at_ms, since_ms, job });
-                    waiting.push(tick);
-                }
+                Ok(job) => match self.admit(&tick, &job).await? {
+                    Admitted::Yes(taken) => {
+                        let (name, at_ms, since_ms) = (tick.schedule.clone(), tick.tick.ms(), tick.created_at.ms());
+                        parcels.push(Parcel { name, at_ms, since_ms, job });
+                        waiting.push((tick, taken));
+                    }
+                    Admitted::No(reason) => settled.push(skipped(tick, reason)),
+                },
                 Err(error) => settled.push(skipped(tick, format!("the job's options cannot be read: {error}"))),
             }
         }
         let (mut left, mut failure) = (Vec::new(), None);
         let relay = Relay { client: self.client.clone(), store: self.store.clone() };
-        for (tick, became) in waiting.into_iter().zip(relay.push(parcels).await?) {
+        let became = match relay.push(parcels).await {
+            Ok(became) => became,
+            Err(error) => {
+                // They are pushed at another look, and counted then.
+                for taken in waiting.iter().filter_map(|(_, taken)| taken.as_ref()) {
+                    self.client.give_back(taken, taken.n()).await;
+                }
+                return Err(error);
+            }
+        };
+        for ((tick, taken), became) in waiting.into_iter().zip(became) {
+            if let (Some(taken), false) = (taken, matches!(became, Became::Pushed(_))) {
+                self.client.give_back(&taken, taken.n()).await;
+            }
             match became {
                 Became::Pushed(id) => settled.push(done(tick, id, now_ms)),
                 Became::Ended(id) => settled.push(Tick { spec: None, push_at: None, ..done(tick, id, now_ms) }),
@@ -171,6 +190,24 @@ impl Pusher {
         }
         self.store.settle_ticks(&settled).await?;
         failure.map_or(Ok(left), |error| Err(error.into()))
+    }
+}
+
+impl Pusher {
+    /// Whether the job of a tick may be enqueued. One that was pushed before a kill, or is only pushed once more, is not asked about: it is
+    /// there, or was.
+    async fn admit(&self, tick: &Tick, job: &NewJob) -> Result<Admitted, Error> {
+        let Some(admission) = self.admission.as_ref().filter(|_| tick.outcome == TickOutcome::New) else {
+            return Ok(Admitted::Yes(None));
+        };
+        let admitted = admission.admit(job).await?;
+        if let Admitted::No(_) = admitted {
+            let own = self.client.fixed_id(&job.kind, &tick.schedule, tick.tick.ms()).await?;
+            if self.client.find(own).await?.is_some() {
+                return Ok(Admitted::Yes(None));
+            }
+        }
+        Ok(admitted)
     }
 }
 

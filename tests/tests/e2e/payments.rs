@@ -1,6 +1,8 @@
 //! Payments on the whole system: what Stripe delivers is stored once, and what is kept of a tenant is what Stripe has.
 
 mod calls;
+mod intake;
+mod outages;
 mod pages;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -1,0 +1,168 @@
+//! Payments while something is away or is killed: no event that was answered is lost, and none is handled twice.
+
+use chrono::Utc;
+use futures::future::join_all;
+use mongodb::bson::{Document, doc};
+use providers::payments::simulation::Card;
+use serde_json::json;
+use servers::{MongoServer, RedisKind, RedisServer, wait_until};
+use tests::{
+    JOB_PATIENCE, Options, PATIENCE, System,
+    standins::{
+        fault::Fault,
+        stripe::{Mode, Order, Stripe, signature},
+    },
+};
+
+use super::{KEY, SECRET, collection, kept, post, start, subscribe, until_state, variables};
+
+const CONNECTIONS: usize = 64;
+
+async fn stripe() -> Stripe {
+    Stripe::start(0, KEY, &["price_pro", "price_premium"]).await.unwrap()
+}
+
+fn options(stripe: &Stripe) -> Options {
+    let options = Options::default().workers(1);
+    variables(stripe).into_iter().fold(options, |options, (name, value)| options.env(name, value))
+}
+
+/// An event, of a customer whom Stripe does not have.
+fn event(id: &str) -> String {
+    json!({ "id": id, "object": "event", "type": "customer.subscription.updated", "created": Utc::now().timestamp(),
+        "livemode": false, "data": { "object": { "object": "subscription", "id": "sub_1", "customer": "cus_nobody" } } })
+    .to_string()
+}
+
+async fn deliver(system: &System, id: &str) -> u16 {
+    let body = event(id);
+    post(system, &signature(SECRET, Utc::now().timestamp(), &body), body.clone()).await.0
+}
+
+async fn n_events(system: &System, filter: Document) -> u64 {
+    collection(system, "stripe_events").await.count_documents(filter).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_event_that_was_answered_before_the_api_was_killed_is_stored_and_handled() {
+    let stripe = stripe().await;
+    let mut system = start(&stripe).await;
+    let client = system.client().clone();
+    let url = format!("{}/api/webhooks/stripe", system.url());
+    let senders = (0..CONNECTIONS).map(|sender| {
+        let (client, url) = (client.clone(), url.clone());
+        tokio::spawn(async move {
+            let mut answered = Vec::new();
+            for n in 0.. {
+                let id = format!("evt_{sender}_{n}");
+                let body = event(&id);
+                let header = signature(SECRET, Utc::now().timestamp(), &body);
+                match client.post(&url).header("stripe-signature", header).body(body).send().await {
+                    Ok(answer) if answer.status() == 200 => answered.push(id),
+                    Ok(answer) => panic!("{}", answer.status()),
+                    // It was killed.
+                    Err(_) => break,
+                }
+            }
+            answered
+        })
+    });
+    let senders: Vec<_> = senders.collect();
+    wait_until("deliveries are under way", PATIENCE, async || n_events(&system, doc! {}).await > 200).await;
+    system.signal_producer("KILL");
+    let answered: Vec<String> = join_all(senders).await.into_iter().flat_map(Result::unwrap).collect();
+    assert!(answered.len() > 100, "{}", answered.len());
+    let stored = n_events(&system, doc! { "_id": { "$in": &answered } }).await;
+    assert_eq!(stored, answered.len() as u64, "each that was answered is stored");
+    system.revive_producer().await;
+    let waiting = doc! { "_id": { "$in": &answered }, "state": "new" };
+    wait_until("each is handled", JOB_PATIENCE, async || n_events(&system, waiting.clone()).await == 0).await;
+    // Stripe repeats what was not answered; what was is known.
+    assert_eq!(deliver(&system, &answered[0]).await, 200);
+    let orders = collection(&system, "outbox").await;
+    let name = format!("payment/{}", answered[0]);
+    assert_eq!(orders.count_documents(doc! { "_id": name }).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_mongodb_is_away_events_are_refused_and_repeated_later_they_are_handled_once() {
+    let (stripe, mongo) = (stripe().await, MongoServer::start());
+    let system = System::start(Options { mongo_url: Some(mongo.url()), ..options(&stripe) }).await;
+    stripe.deliver_to(&format!("{}/api/webhooks/stripe", system.url()), &[SECRET], Mode::Held);
+    subscribe(&stripe).await;
+    mongo.stop();
+    let body = event("evt_away");
+    let (status, problem) = post(&system, &signature(SECRET, Utc::now().timestamp(), &body), body.clone()).await;
+    assert_eq!(status, 503, "{problem}");
+    assert!(problem["type"].as_str().unwrap().ends_with("store-unavailable"), "{problem}");
+    let held = stripe.release(Order::AsMade).await;
+    assert!(held.iter().all(|delivered| delivered.status == Some(503)), "{held:?}");
+    mongo.restart();
+    for delivered in &held {
+        let is_taken = async || stripe.deliver(&delivered.event, None).await == Some(200);
+        wait_until("it is taken", PATIENCE, is_taken).await;
+        assert_eq!(stripe.deliver(&delivered.event, None).await, Some(200));
+    }
+    until_state(&system, "trialing").await;
+    assert_eq!(n_events(&system, doc! {}).await, held.len() as u64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_come_while_redis_is_away_are_taken_and_handled_afterwards() {
+    let (stripe, redis) = (stripe().await, RedisServer::start(RedisKind::Valkey));
+    let system = System::start(Options { redis_url: Some(redis.url()), ..options(&stripe) }).await;
+    stripe.deliver_to(&format!("{}/api/webhooks/stripe", system.url()), &[SECRET], Mode::Held);
+    subscribe(&stripe).await;
+    redis.stop();
+    let held = stripe.release(Order::Reversed).await;
+    assert!(held.iter().all(|delivered| delivered.status == Some(200)), "{held:?}");
+    assert_eq!(n_events(&system, doc! { "state": "done" }).await, 0);
+    redis.restart();
+    until_state(&system, "trialing").await;
+    let is_handled = async || n_events(&system, doc! { "state": "new" }).await == 0;
+    wait_until("all are handled", JOB_PATIENCE, is_handled).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_stripe_fails_jobs_are_tried_again_and_end_right_and_no_secret_is_told() {
+    let stripe = stripe().await;
+    let system = start(&stripe).await;
+    stripe.deliver_to(&format!("{}/api/webhooks/stripe", system.url()), &[SECRET], Mode::Held);
+    let (customer, _) = subscribe(&stripe).await;
+    stripe.release(Order::AsMade).await;
+    until_state(&system, "trialing").await;
+    stripe.advance_days(15);
+    stripe.set_card(&customer, Card::Good);
+    for fault in [Fault::status(500), Fault::HalfBody, Fault::retry_after(429, 1)] {
+        stripe.faults().always(fault);
+        stripe.release(Order::AsMade).await;
+        let asked = stripe.faults().n_requests();
+        // A breaker may be open by now, and nobody asked; the status of what is kept tells nothing either way.
+        wait_until("stripe was asked or is left alone", PATIENCE, async || {
+            stripe.faults().n_requests() > asked || n_events(&system, doc! { "state": "new" }).await > 0
+        })
+        .await;
+        assert_eq!(kept(&system).await.unwrap().get_str("state").unwrap(), "trialing", "nothing is believed");
+    }
+    stripe.faults().recover();
+    until_state(&system, "active").await;
+    let is_handled = async || n_events(&system, doc! { "state": "new" }).await == 0;
+    wait_until("all are handled", JOB_PATIENCE, is_handled).await;
+
+    let database = mongodb::Client::with_uri_str(&system.mongo_url).await.unwrap().database(&system.name);
+    let mut said = format!("{}{}", system.producer_log(), system.worker_log(0));
+    for name in database.list_collection_names().await.unwrap() {
+        let mut found = database.collection::<Document>(&name).find(doc! {}).await.unwrap();
+        while found.advance().await.unwrap() {
+            said += &found.deserialize_current().unwrap().to_string();
+        }
+    }
+    for (key, value) in crate::redis_keys(&system).await {
+        said += &format!("{}{}", String::from_utf8_lossy(&key), String::from_utf8_lossy(&value));
+    }
+    for path in ["/api/status/payments", "/api/jobs?kind=payment", "/api/payments/config"] {
+        said += &system.get(path).await.body.to_string();
+    }
+    assert!(said.contains("price_pro"), "there is something to look at");
+    assert!(!said.contains(KEY) && !said.contains(SECRET));
+}
