@@ -17,12 +17,15 @@ pub(super) fn problem(error: &ProviderError) -> Problem {
         }
         ProviderError::UnknownOutcome { .. } => {
             tracing::warn!(%error, "what became of a call to stripe is not known");
-            let detail = "stripe did not say whether it was done: send this again with the same Idempotency-Key, and nothing is done twice";
+            let detail = "stripe did not say whether it was done: send this again with the same Idempotency-Key, if it has one, and nothing is done twice";
             Problem::new(Type::VendorUnavailable, detail)
         }
         error => {
             tracing::warn!(%error, "stripe cannot be asked");
-            Problem::new(Type::VendorUnavailable, "stripe does not answer at the moment; nothing was changed")
+            Problem::new(
+                Type::VendorUnavailable,
+                "stripe does not answer at the moment: send this again after a while, and nothing is done twice",
+            )
         }
     }
 }
