@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    fn price(units: Value, currency: &str, interval: &str, count: u32) -> Price {
+    fn price(units: &Value, currency: &str, interval: &str, count: u32) -> Price {
         Price::read(&json!({ "id": "price_1", "active": true, "currency": currency, "unit_amount": units,
             "recurring": { "interval": interval, "interval_count": count } }))
         .unwrap()
@@ -160,12 +160,12 @@ mod tests {
             (123_450, "jpy", "123\u{202f}450\u{a0}JPY", "123,450\u{a0}JPY"),
             (5_120, "kwd", "5,120\u{a0}KWD", "5.120\u{a0}KWD"),
         ] {
-            let price = price(json!(units), currency, "month", 1);
+            let price = price(&json!(units), currency, "month", 1);
             assert_eq!((fr.price(&price).as_str(), en.price(&price).as_str()), (french, english));
         }
-        assert_eq!(en.price(&price(Value::Null, "eur", "month", 1)), "Depends on how much");
+        assert_eq!(en.price(&price(&Value::Null, "eur", "month", 1)), "Depends on how much");
         let every = |interval: &str, count: u32| {
-            let price = price(json!(1), "eur", interval, count);
+            let price = price(&json!(1), "eur", interval, count);
             (fr.every(&price), en.every(&price))
         };
         assert_eq!(every("month", 1), ("par mois".to_owned(), "a month".to_owned()));
