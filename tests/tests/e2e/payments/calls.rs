@@ -10,7 +10,7 @@ use providers::payments::simulation::Card;
 use reqwest::{Method, RequestBuilder};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use servers::wait_until;
+use servers::{MongoServer, wait_until};
 use tests::{
     Answer, JOB_PATIENCE, Options, PATIENCE, System,
     standins::{
@@ -33,8 +33,14 @@ struct World {
 
 impl World {
     async fn start(workers: usize) -> Self {
+        Self::start_on(None, workers).await
+    }
+
+    /// `mongo_url`: a MongoDB of its own.
+    async fn start_on(mongo_url: Option<String>, workers: usize) -> Self {
         let stripe = Stripe::start(0, KEY, &["price_pro", "price_premium"]).await.unwrap();
-        let options = Options::default().workers(workers).env("PAYMENTS_RETURN_HOSTS", "app.example, shop.example");
+        let options = Options { mongo_url, ..Options::default() };
+        let options = options.workers(workers).env("PAYMENTS_RETURN_HOSTS", "app.example, shop.example");
         let options = variables(&stripe).into_iter().fold(options, |options, (name, value)| options.env(name, value));
         let system = System::start(options).await;
         stripe.deliver_to(&format!("{}/api/webhooks/stripe", system.url()), &[SECRET], Mode::Held);
@@ -232,12 +238,12 @@ async fn a_tenant_subscribes_pays_fails_recovers_upgrades_and_cancels() {
     // Cancelled, resumed, and cancelled for good.
     let cancelled = world.post("acme", "cancel", &json!({ "reason": "too expensive" })).await;
     assert_eq!((cancelled.status, &cancelled.body["cancel_at_period_end"]), (200, &json!(true)), "{}", cancelled.body);
-    assert_eq!(world.kept("acme").await.unwrap().get_bool("cancel_at_period_end").unwrap(), true);
+    assert!(world.kept("acme").await.unwrap().get_bool("cancel_at_period_end").unwrap());
     assert_eq!(world.at_stripe(&subscription)["cancellation_details"]["comment"], "too expensive");
     assert_eq!(world.post("acme", "cancel", &json!({})).await.body["cancel_at_period_end"], true, "once more");
     let resumed = world.post("acme", "resume", &json!({})).await;
     assert_eq!((resumed.status, &resumed.body["cancel_at_period_end"]), (200, &json!(false)));
-    assert_eq!(world.kept("acme").await.unwrap().get_bool("cancel_at_period_end").unwrap(), false);
+    assert!(!world.kept("acme").await.unwrap().get_bool("cancel_at_period_end").unwrap());
     world.post("acme", "resume", &json!({})).await.assert_problem(409, "conflict");
     let ended = world.post("acme", "cancel", &json!({ "at_period_end": false })).await;
     assert_eq!((ended.status, &ended.body["state"]), (200, &json!("canceled")), "{}", ended.body);
@@ -458,4 +464,33 @@ async fn while_stripe_is_away_nothing_is_doubled() {
     wait_until("stripe is asked again", PATIENCE, back).await;
     assert_eq!(stripe.objects("sub_").len(), 1);
     world.assert_no_secret_in_logs(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_counts_although_mongodb_goes_away_and_a_webhook_brings_it() {
+    let mongo = MongoServer::start();
+    let world = World::start_on(Some(mongo.url()), 1).await;
+    let subscription = world.subscribe("acme", &checkout("pro")).await;
+    let is_cancelled = async || world.at_stripe(&subscription)["cancel_at_period_end"] == true;
+    // It is carried out at once. While its answer is on the way, MongoDB goes away.
+    world.stripe.faults().on("/v1/subscriptions/", Some(1), Fault::Delay { ms: 3_000 });
+    let nothing = json!({});
+    let stop = async {
+        wait_until("it is cancelled at stripe", PATIENCE, is_cancelled).await;
+        mongo.stop();
+    };
+    let (answer, ()) = tokio::join!(world.post("acme", "cancel", &nothing), stop);
+    let expected = (200, &json!(true), &json!(false), &json!("pro"));
+    let told = (answer.status, &answer.body["cancel_at_period_end"], &answer.body["recorded"], &answer.body["plan"]);
+    assert_eq!(told, expected, "{}", answer.body);
+    // Where nothing is known of a tenant, nothing is done.
+    world.post("acme", "resume", &nothing).await.assert_problem(503, "store-unavailable");
+    assert!(is_cancelled().await);
+    mongo.restart();
+    let answers = async || world.system.get("/api/health/ready").await.status == 200;
+    wait_until("mongodb answers", PATIENCE, answers).await;
+    world.stripe.release(Order::AsMade).await;
+    let is_kept =
+        async || world.kept("acme").await.is_some_and(|kept| kept.get_bool("cancel_at_period_end").ok() == Some(true));
+    wait_until("it is kept", JOB_PATIENCE, is_kept).await;
 }
