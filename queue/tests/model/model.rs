@@ -139,19 +139,22 @@ impl Model {
             // One that was cancelled is only dropped from its list.
             if let Some(job) = self.jobs.get_mut(&number).filter(|job| job.is_waiting()) {
                 job.place = Place::Running { by: ClaimedBy::NewClaimOf(worker.to_owned()), stop: false };
-                if job.newer { &mut taken.aside } else { &mut taken.jobs }.push(number);
+                // A suspect that failed or was snoozed is not run beside others.
+                let aside = job.newer || suspect.is_none() && job.is_suspect();
+                if aside { &mut taken.aside } else { &mut taken.jobs }.push(number);
             }
         }
         taken.suspect = suspect.is_some() && taken.jobs.first() == suspect.as_ref();
         taken
     }
 
-    /// Puts aside what was claimed and cannot be run.
+    /// Puts aside what was claimed and cannot be run, or not so.
     pub(crate) fn hold(&mut self, aside: &[Number]) {
         for number in aside {
             if let Some(job) = self.jobs.get_mut(number) {
-                job.place = Place::Listed(HELD);
-                self.lists[HELD].push_back(*number);
+                let list = if job.newer { HELD } else { SUSPECTS };
+                job.place = Place::Listed(list);
+                self.lists[list].push_back(*number);
             }
         }
     }
@@ -160,7 +163,7 @@ impl Model {
     pub(crate) fn give_back(&mut self, claim: &str, jobs: &[Number], now_ms: u64) {
         for number in jobs.iter().rev() {
             let Some(job) = self.jobs.get(number).filter(|job| job.is_held_by(claim)) else { continue };
-            let suspect = job.past.is_some_and(|past| past.crashes >= 2);
+            let suspect = job.is_suspect();
             if self.end_if_cancelled(*number, now_ms) {
                 continue;
             }
@@ -307,8 +310,12 @@ impl Model {
             .filter(|(_, claim)| expired.contains(claim))
             .collect();
         for (number, claim) in &abandoned {
-            // While a worker ran a suspect, the suspect alone is blamed for its death.
-            let blamed = self.marks.get(worker_of(claim)).is_none_or(|suspect| suspect == number);
+            // While a worker ran a suspect, the suspect alone is blamed for its death. One that it had claimed with others was not run.
+            let is_alone = || abandoned.iter().filter(|(_, other)| other == claim).count() == 1;
+            let blamed = match self.marks.get(worker_of(claim)) {
+                Some(suspect) => suspect == number,
+                None => !self.jobs[number].is_suspect() || is_alone(),
+            };
             self.crash(*number, blamed, now_ms);
         }
         abandoned.len()
@@ -457,6 +464,10 @@ impl Job {
     /// Past its retention it may be gone.
     pub(crate) fn may_be_gone(&self, now_ms: u64) -> bool {
         matches!(self.place, Place::Finished(_)) && self.finished_ms + RETENTION_MS <= now_ms
+    }
+
+    fn is_suspect(&self) -> bool {
+        self.past.is_some_and(|past| past.crashes >= 2)
     }
 
     fn is_waiting(&self) -> bool {
