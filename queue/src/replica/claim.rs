@@ -185,7 +185,7 @@ impl Session {
             let ids: Vec<JobId> = aside.iter().map(|release| release.id).collect();
             self.held().sealed(claim, ids.len());
             self.release(partition, *now_ms, aside).await?;
-            self.let_go(claim, &ids);
+            self.give_up(claim, &ids);
         }
         if claims.suspect
             && let Some((job, _)) = jobs.first().filter(|(job, _)| Some(job.id) == first)
@@ -238,16 +238,7 @@ impl Session {
         }
     }
 
-    /// These jobs of a claim are not held any more.
-    fn let_go(&self, claim: &Arc<str>, ids: &[JobId]) {
-        let mut held = self.held();
-        for id in ids {
-            held.let_go(*id, claim);
-        }
-        held.settled(claim, ids.len());
-    }
-
-    /// A claim whose jobs could not be read holds nothing any more.
+    /// A claim does not hold these jobs, which were not begun, any more.
     fn give_up(&self, claim: &Arc<str>, ids: &[JobId]) {
         let mut held = self.held();
         for id in ids {
