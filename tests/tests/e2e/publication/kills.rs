@@ -101,7 +101,8 @@ impl Killing {
         let mut job = Value::Null;
         let about = format!("{} {about}", self.shop);
         wait_until(&format!("{about}: the job goes on"), JOB_PATIENCE, async || {
-            job = self.system.job(id).await;
+            // An API that has to refuse meanwhile is asked again.
+            job = self.system.get(&format!("/api/jobs/{id}")).await.body;
             is_finished(&job) || (job["state"] == "scheduled" && n_snoozes(&job) > 0)
         })
         .await;
