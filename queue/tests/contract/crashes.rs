@@ -18,6 +18,17 @@ async fn dies(world: &World, session: Session, survivor: &Session) {
     survivor.upkeep(QUEUE, true).await.unwrap();
 }
 
+/// A job that two workers died with.
+async fn suspect(world: &World, survivor: &Session) -> JobId {
+    let suspect = world.push().await;
+    for n in 0..2 {
+        let victim = world.session(&format!("victim-{n}"));
+        claim_one(&victim).await;
+        dies(world, victim, survivor).await;
+    }
+    suspect
+}
+
 async fn a_job_that_took_its_worker_down_three_times_is_dead_and_no_innocent_is(world: World) {
     let killer = world.push().await;
     let innocents: Vec<JobId> =
@@ -59,13 +70,8 @@ async fn a_job_that_took_its_worker_down_three_times_is_dead_and_no_innocent_is(
 }
 
 async fn a_suspect_runs_by_itself_and_is_alone_blamed(world: World) {
-    let suspect = world.push().await;
     let survivor = world.session("survivor");
-    for n in 0..2 {
-        let victim = world.session(&format!("victim-{n}"));
-        claim(&victim, 1).await;
-        dies(&world, victim, &survivor).await;
-    }
+    let suspect = suspect(&world, &survivor).await;
     let other = world.push().await;
     let busy = world.session("busy");
     let victim = world.session("victim-2");
@@ -82,13 +88,8 @@ async fn a_suspect_runs_by_itself_and_is_alone_blamed(world: World) {
 }
 
 async fn no_suspect_is_claimed_beside_other_jobs(world: World) {
-    let suspect = world.push().await;
     let survivor = world.session("survivor");
-    for n in 0..2 {
-        let victim = world.session(&format!("victim-{n}"));
-        claim_one(&victim).await;
-        dies(&world, victim, &survivor).await;
-    }
+    let suspect = suspect(&world, &survivor).await;
     let ordinary = world.push().await;
     let taken = claim_one(&survivor).await;
     assert_eq!(taken.id(), suspect);
@@ -104,13 +105,8 @@ async fn no_suspect_is_claimed_beside_other_jobs(world: World) {
 }
 
 async fn a_suspect_that_failed_or_snoozed_runs_by_itself_again(world: World) {
-    let suspect = world.push().await;
     let survivor = world.session("survivor");
-    for n in 0..2 {
-        let victim = world.session(&format!("victim-{n}"));
-        claim_one(&victim).await;
-        dies(&world, victim, &survivor).await;
-    }
+    let suspect = suspect(&world, &survivor).await;
     let error = Failure::new("busy", "the scale is busy");
     let snoozed = Verdict::Ran(Outcome::Snooze { error, after: Duration::from_secs(1), draft: None });
     for (n, verdict) in [failed(), snoozed].into_iter().enumerate() {

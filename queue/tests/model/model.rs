@@ -272,10 +272,7 @@ impl Model {
                 if started {
                     job.attempted();
                 }
-                match job.past {
-                    Some(past) if past.crashes >= 2 => self.suspect(number),
-                    _ => self.list(number, End::Front),
-                }
+                if job.is_suspect() { self.suspect(number) } else { self.list(number, End::Front) }
             }
         }
         true
