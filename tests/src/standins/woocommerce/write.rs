@@ -181,7 +181,7 @@ impl Stock {
         if !text(row, "slug").is_empty() {
             let (id, wanted) = (row["id"].clone(), text(row, "slug").to_owned());
             let is_taken = |slug: &str| {
-                self.rows.values().any(|other| other["id"] != id && other.get("slug").is_some_and(|s| s == slug))
+                self.rows.values().any(|other| other.get("slug").is_some_and(|s| s == slug) && other["id"] != id)
             };
             let free = std::iter::once(wanted.clone())
                 .chain((2..).map(|n| format!("{wanted}-{n}")))
