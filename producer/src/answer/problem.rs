@@ -95,7 +95,7 @@ impl Type {
             Self::BadSignature => ("bad-signature", 400, "The request is not signed as it must be"),
             Self::TooLarge => ("too-large", 413, "The request is too large"),
             Self::UnsupportedFormat => ("unsupported-media-type", 415, "The content type is not understood here"),
-            Self::Conflict => ("conflict", 409, "The job's state does not allow it"),
+            Self::Conflict => ("conflict", 409, "The present state does not allow it"),
             Self::PreconditionFailed => ("precondition-failed", 412, "It was changed meanwhile"),
             Self::IdempotencyMismatch => ("idempotency-mismatch", 422, "The idempotency key came with another body"),
             Self::IdempotencyInProgress => {
