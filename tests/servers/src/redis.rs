@@ -75,7 +75,7 @@ impl RedisServer {
     /// # Panics
     /// As [`Self::start`], and when there is no C compiler.
     pub fn start_with_clock(kind: RedisKind) -> Self {
-        Self::launch(kind, true, &[], Some(Arc::new(MovedClock::new())))
+        Self::launch(kind, true, &[], Some(&Arc::new(MovedClock::new())))
     }
 
     /// The same with further arguments.
@@ -86,11 +86,11 @@ impl RedisServer {
         Self::launch(kind, true, arguments, None)
     }
 
-    fn launch(kind: RedisKind, append_only: bool, arguments: &[&str], clock: Option<Arc<MovedClock>>) -> Self {
+    fn launch(kind: RedisKind, append_only: bool, arguments: &[&str], clock: Option<&Arc<MovedClock>>) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         // Somebody else may take the port between the choice and the start.
         for _ in 0..5 {
-            let (process, arguments, clock) = (Process::new(), arguments.clone(), clock.clone());
+            let (process, arguments, clock) = (Process::new(), arguments.clone(), clock.cloned());
             let server =
                 Self { process, kind, append_only, arguments, clock, directory: temp_dir(), port: free_port() };
             if server.run() {

@@ -224,7 +224,8 @@ async fn a_price_is_written_once_although_its_worker_is_stopped_and_another_take
 async fn repeated_after_a_kill(world: &mut World, call: &str, body: &Value, done: impl Fn(&World) -> bool) -> Value {
     let request = |world: &World| {
         let request = world.request("acme", &PAYMENTS, Method::POST, call);
-        request.header("Idempotency-Key", format!("once {call} {body}")).json(body)
+        let plan = body["plan"].as_str().unwrap_or_default();
+        request.header("Idempotency-Key", format!("once-{call}-{plan}")).json(body)
     };
     let first = tokio::spawn(request(world).send());
     wait_until(&format!("stripe has done it: {call}"), PATIENCE, async || done(world)).await;

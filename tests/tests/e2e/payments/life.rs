@@ -110,7 +110,12 @@ async fn a_tenant_tries_pays_fails_lives_on_grace_recovers_upgrades_and_cancels(
     assert_eq!(states, ["open", "paid", "paid"], "{invoices}");
     let open = &invoices["items"][0];
     assert_eq!((&open["amount"], &open["currency"]), (&json!("29.00"), &json!("EUR")));
-    assert!(open["hosted_url"].is_string() && open["created"].as_str().unwrap().ends_with(".000Z"), "{open}");
+    assert!(
+        open["hosted_url"].is_string()
+            && open["pdf"].is_string()
+            && open["created"].as_str().unwrap().ends_with(".000Z"),
+        "{open}"
+    );
     let (mut paged, mut path) = (Vec::new(), "invoices?limit=1".to_owned());
     loop {
         let page = world.get("acme", &path).await.body;
@@ -258,6 +263,11 @@ async fn a_tenant_lives_through_the_same_on_the_pages_of_the_mock_without_a_key(
 
     browser.click(&portal, "good").await.leads_to();
     until("active", true, "").await;
+    let invoices = read(&system, "acme", "/api/payments/invoices").await.body;
+    for invoice in invoices["items"].as_array().unwrap() {
+        let page = invoice["hosted_url"].as_str().unwrap();
+        assert!(browser.get(page).await.status == 200 && invoice["pdf"].is_null(), "{invoice}");
+    }
     let preview = call("change", json!({ "plan": "premium", "preview": true })).await;
     assert!(amount(&preview.body["due_now"]) > 0.0, "{}", preview.body);
     let changed = call("change", json!({ "plan": "premium" })).await;
