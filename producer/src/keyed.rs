@@ -149,8 +149,8 @@ pub(crate) async fn once<T, F>(
     work: impl FnOnce(bool) -> F + Send + 'static,
 ) -> Result<Response, Problem>
 where
-    T: Serialize + Send,
-    F: Future<Output = Result<(StatusCode, T), Problem>> + Send,
+    T: Serialize + Send + 'static,
+    F: Future<Output = Result<(StatusCode, T), Problem>> + Send + 'static,
 {
     whole(async move {
         let Some(key) = key else {

@@ -158,17 +158,18 @@ impl Desk {
 
     /// Closes the tenant's open checkouts among these but for one: somebody could subscribe twice.
     async fn close_others(&self, tenant: &str, session: &Session, sessions: &[Session]) -> Result<(), Problem> {
-        self.close(tenant, sessions.iter().filter(|other| other.id != session.id)).await
+        self.close(tenant, sessions.iter().filter(|other| other.id != session.id).collect()).await
     }
 
     /// The same for those of its other customers.
     async fn close_those_of_others(&self, tenant: &str, customer: &str, sessions: &[Session]) -> Result<(), Problem> {
-        self.close(tenant, sessions.iter().filter(|other| other.customer.as_deref() != Some(customer))).await
+        let others = sessions.iter().filter(|other| other.customer.as_deref() != Some(customer));
+        self.close(tenant, others.collect()).await
     }
 
-    async fn close(&self, tenant: &str, sessions: impl Iterator<Item = &Session>) -> Result<(), Problem> {
+    async fn close(&self, tenant: &str, sessions: Vec<&Session>) -> Result<(), Problem> {
         let is_ours = |other: &&Session| other.client_reference_id.as_deref() == Some(tenant);
-        for other in sessions.filter(|other| other.status == SessionStatus::Open).filter(is_ours) {
+        for other in sessions.into_iter().filter(|other| other.status == SessionStatus::Open).filter(is_ours) {
             let (calls, id) = (self.calls(tenant), &other.id);
             let write = |key: String| async move { calls.expire_session(&key, id).await };
             let closed = carry_out(&key(&["close", id]), write, || async { Ok(None) }).await;

@@ -143,8 +143,8 @@ impl Desk {
         let parts = [new.email, new.name, deleted].map(Option::unwrap_or_default);
         let key = key(&["customer", new.tenant, parts[0], parts[1], parts[2]]);
         let calls = self.calls(new.tenant);
-        let write = |key: String| async move { Ok(calls.create_customer(&key, new).await?.id) };
-        let look = || async move { Ok(self.look_for_customers(new, None).await?.into_iter().next()) };
+        let write = |key: String| async move { calls.create_customer(&key, new).await.map(|made| made.id) };
+        let look = || async move { self.look_for_customers(new, None).await.map(|found| found.into_iter().next()) };
         let made = carry_out(&key, write, look).await.map_err(|error| problem(&error))?;
         tracing::info!(tenant = new.tenant, customer = made, "the tenant has a customer at stripe now");
         Ok(made)

@@ -1,6 +1,7 @@
 //! A subscription's whole life, with clocks that are moved on: Stripe's, and that of the whole system, which is its Redis's.
 
 use providers::payments::simulation::Card;
+use reqwest::Method;
 use serde_json::{Value, json};
 use servers::wait_until;
 use tests::{Answer, JOB_PATIENCE, Options, PATIENCE, System};
@@ -138,6 +139,7 @@ async fn a_tenant_tries_pays_fails_lives_on_grace_recovers_upgrades_and_cancels(
     // A second try has failed by then, of which is told, too.
     wait_until("the customer is told again", JOB_PATIENCE, async || world.n_mails("payment_failed").await == 2).await;
     pass(3, "past_due").await;
+    wait_until("and of the third", JOB_PATIENCE, async || world.n_mails("payment_failed").await == 3).await;
     assert_refused(system, "the days of grace are over").await;
 
     // Recovered.
@@ -189,7 +191,7 @@ async fn a_tenant_tries_pays_fails_lives_on_grace_recovers_upgrades_and_cancels(
         world.post("acme", call, &json!({})).await.assert_problem(409, "conflict");
     }
     // Without a body it is the same as with an empty one.
-    let bare = request(system, "acme", &super::world::PAYMENTS, reqwest::Method::POST, "/api/payments/cancel");
+    let bare = request(system, "acme", &PAYMENTS, Method::POST, "/api/payments/cancel");
     World::answer(bare).await.assert_problem(409, "conflict");
 
     // Once more, but not with a trial; and this time it ends at once.
@@ -214,7 +216,7 @@ async fn a_tenant_lives_through_the_same_on_the_pages_of_the_mock_without_a_key(
     let browser = Browser::new(&system, "en");
     let call = async |call: &str, body: Value| {
         let path = format!("/api/payments/{call}");
-        let asked = request(&system, "acme", &super::world::PAYMENTS, reqwest::Method::POST, &path);
+        let asked = request(&system, "acme", &PAYMENTS, Method::POST, &path);
         Answer::to(asked.json(&body)).await.unwrap()
     };
     // Whatever is said of plans, nothing is refused.
