@@ -9,7 +9,10 @@ use tests::{Answer, JOB_PATIENCE, Options, PATIENCE, System};
 use super::{
     browser::Browser,
     kept, until_state,
-    world::{World, add_tenants, checkout, enqueue, n_mails, pass_days, read, redis_with_clock, remind, request, with},
+    world::{
+        PAYMENTS, World, add_tenants, checkout, enqueue, n_mails, pass_days, read, redis_with_clock, remind, request,
+        with,
+    },
 };
 use crate::time;
 
