@@ -369,7 +369,8 @@ async fn an_outage_of_stripe_is_waited_out_and_nothing_is_believed_but_what_stri
         stripe.faults().on("/v1/subscriptions", Some(2), fault.clone());
         ends = !ends;
         set_end(&world, &subscription, ends);
-        let [event] = &stripe.release(Order::AsMade).await[..] else { panic!("one event a change") };
+        let released = stripe.release(Order::AsMade).await;
+        let [event] = &released[..] else { panic!("one event a change: {released:?}") };
         assert_eq!(event.status, Some(200), "it is taken, whether stripe can be asked or not");
         let job = system.wait_job(&job_of_event(system, &event.event).await).await;
         assert_eq!(
@@ -396,7 +397,8 @@ async fn an_outage_of_stripe_is_waited_out_and_nothing_is_believed_but_what_stri
     stripe.faults().always(Fault::status(500));
     ends = !ends;
     set_end(&world, &subscription, ends);
-    let [event] = &stripe.release(Order::AsMade).await[..] else { panic!("one event a change") };
+    let released = stripe.release(Order::AsMade).await;
+    let [event] = &released[..] else { panic!("one event a change: {released:?}") };
     let id = job_of_event(system, &event.event).await;
     let has_waited = async || {
         let job = system.job(&id).await;
