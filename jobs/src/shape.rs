@@ -11,7 +11,7 @@ use jsonschema::{
     error::{TypeKind, ValidationErrorKind as Broken},
 };
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use serde_path_to_error::{Path, Segment};
 use utoipa::ToSchema;
 
@@ -102,7 +102,7 @@ impl Rules {
             // What has no fields at all is told so, and not with the name of the first.
             Broken::FalseSchema if whole.pointer(pointer).is_some_and(Value::is_object) => {
                 let object = whole.pointer(pointer).and_then(Value::as_object);
-                add_unknown(pointer, object.into_iter().flat_map(|object| object.keys()), "none", errors);
+                add_unknown(pointer, object.into_iter().flat_map(Map::keys), "none", errors);
             }
             Broken::OneOfNotValid { context } | Broken::AnyOf { context } => {
                 self.describe_choice(whole, error, context, errors);

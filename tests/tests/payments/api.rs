@@ -7,7 +7,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Method, Request, header},
 };
-use mongodb::bson::doc;
+use mongodb::bson::{Document, doc};
 use producer::{App, Scope, sign};
 use providers::payments::{
     self,
@@ -61,7 +61,7 @@ impl Api {
         let app = App::new(&redis, &SECRET.into(), config(&stripe.url()));
         app.set_store(store.clone());
         let tenants = mongodb::Client::with_uri_str(servers::mongo()).await.unwrap();
-        let tenants = tenants.database(&database).collection("tenants");
+        let tenants = tenants.database(&database).collection::<Document>("tenants");
         for (id, name, email) in
             [("acme", "Acmé", "a@shop.example"), ("odd", "x".repeat(5_000).as_str(), "no address of ours")]
         {

@@ -55,7 +55,7 @@ async fn what_was_done_and_not_told_is_answered_when_it_is_sent_again() {
     ] {
         let key = format!("{call} {body}");
         let path = format!("/api/payments/{call}");
-        let send = || api.ask("acme", Method::POST, &path, &body, Some(&key));
+        let send = || api.ask("acme", Method::POST, &path, &body, Some(key.as_str()));
         api.stripe.faults().on("/v1/subscriptions/", None, Fault::DropAfter);
         send().await.detail(503);
         api.stripe.faults().recover();
