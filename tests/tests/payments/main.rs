@@ -4,5 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions included")]
 
 mod any_order;
+mod not_ours;
 mod steps;
 mod world;
