@@ -1,6 +1,6 @@
 //! What is answered when Stripe does not do what it is asked.
 
-use providers::{ProviderError, payments::Declined};
+use providers::{Hold, ProviderError, payments::Declined};
 
 use crate::answer::{Problem, Type};
 
@@ -11,13 +11,18 @@ pub(super) fn problem(error: &ProviderError) -> Problem {
             Problem::new(Type::Conflict, format!("stripe refuses it: {message}"))
         }
         // What is wrong with our account is told to operators, not to whoever asked.
-        ProviderError::Misconfigured { .. } | ProviderError::Unable { .. } => {
+        ProviderError::Misconfigured { .. } | ProviderError::NoRight { .. } | ProviderError::Unable { .. } => {
             tracing::error!(%error, "stripe does not answer as it is set up");
             Problem::new(Type::VendorUnavailable, "payments are not set up as they must be; the log has the reason")
         }
         ProviderError::UnknownOutcome { .. } => {
             tracing::warn!(%error, "what became of a call to stripe is not known");
             let detail = "stripe did not say whether it was done: send this again with the same Idempotency-Key, if it has one, and nothing is done twice";
+            Problem::new(Type::VendorUnavailable, detail)
+        }
+        ProviderError::RateLimited { .. } | ProviderError::Held { hold: Hold::Limit | Hold::Turn, .. } => {
+            tracing::warn!(%error, "stripe is asked as often as may be");
+            let detail = "stripe is asked as often as may be for the moment: send this again after a while, and nothing is done twice";
             Problem::new(Type::VendorUnavailable, detail)
         }
         error => {
@@ -41,4 +46,32 @@ pub(super) fn declined(declined: &Declined) -> Problem {
 
 pub(super) fn conflict(detail: impl Into<String>) -> Problem {
     Problem::new(Type::Conflict, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn that_we_ask_too_often_is_not_told_as_an_outage_of_stripe() {
+        let (service, message) = ("stripe", String::new());
+        let held = |hold| {
+            let (message, retry_in) = (message.clone(), Duration::ZERO);
+            problem(&ProviderError::Held { service, hold, message, retry_in })
+        };
+        let limited = problem(&ProviderError::RateLimited { service, message: message.clone(), retry_after: None });
+        let no_right = problem(&ProviderError::NoRight { service, message: message.clone() });
+        for (problem, says) in [
+            (held(Hold::Limit), "as often as may be"),
+            (limited, "as often as may be"),
+            (held(Hold::BreakerOpen), "does not answer"),
+            (no_right, "not set up as they must be"),
+        ] {
+            let told = serde_json::to_value(&problem).unwrap();
+            assert_eq!(told["status"], 503);
+            assert!(told["detail"].as_str().unwrap().contains(says), "{told}");
+        }
+    }
 }
