@@ -2,6 +2,7 @@
 
 mod calls;
 mod intake;
+mod often;
 mod outages;
 mod pages;
 
