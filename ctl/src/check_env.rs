@@ -10,7 +10,7 @@ use std::{
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use services::{Accounts, Config, Environment, Name, Risk, SERVICES, State, general_faults, truth};
+use services::{Accounts, Config, Environment, Malformed, Name, Risk, SERVICES, State, general_faults, truth};
 
 use crate::table::{Align, Table, one_line, output_width};
 
@@ -102,7 +102,13 @@ async fn examine(check: &CheckEnv, var: &(dyn Fn(&str) -> Option<String> + Sync)
     };
     let mut services = Vec::new();
     for service in SERVICES.iter().copied() {
-        let state = service.entry().state(&environment);
+        let mut state = service.entry().state(&environment);
+        if service == Name::Payments
+            && let Some(reason) = producer::plans_fault(&config)
+        {
+            state.malformed.push(Malformed { variable: "PLANS_FILE", reason });
+            state.configured = false;
+        }
         let probe = probes(service, &state).await;
         let mut row = Row::new(service, state, probe, production, config.is_real(service));
         row.hints.extend(config.note(service).map(str::to_owned));
@@ -326,6 +332,36 @@ mod tests {
         assert!(!text.contains("hushhush") && !json.contains("hushhush"), "{text}{json}");
         let reverse = check(Purpose::Development, false, &full()).await;
         assert!(!reverse.ok && row(&reverse, "payments").hints[0].contains("live key"));
+    }
+
+    #[tokio::test]
+    async fn a_table_of_plans_that_cannot_be_used_is_critical() {
+        let file = env::temp_dir().join(format!("plans-{}.toml", uuid::Uuid::new_v4()));
+        let plan = |name: &str, more: &str| {
+            format!("[plans.{name}]\nprice = \"STRIPE_PRICE_ID_{}\"\n{more}\n", name.to_uppercase())
+        };
+        let plans = [("PLANS_FILE", file.to_str().unwrap())];
+        let vars = [&full()[..], &plans].concat();
+        for (table, says) in [
+            (None, "PLANS_FILE cannot be used: No such file"),
+            (Some("[plans.pro".to_owned()), "PLANS_FILE cannot be used: TOML"),
+            (Some(plan("pro", "tier = \"gold\"")), "gold"),
+            (Some(plan("pro", "kinds = [\"contnt\"]")), "plan pro: kinds: there is no kind \"contnt\""),
+            (Some(plan("pro", "prices = [\"price_2\"]") + &plan("premium", "")), "both have the price price_2"),
+            (Some(plan("pro", "")), "no plan has price = \"STRIPE_PRICE_ID_PREMIUM\""),
+        ] {
+            if let Some(table) = table {
+                std::fs::write(&file, table).unwrap();
+            }
+            let report = check(Purpose::Production, false, &vars).await;
+            let text = report.render(200, false);
+            assert!(!report.ok && row(&report, "payments").critical && text.contains(says), "{says}: {text}");
+            assert_eq!(row(&report, "payments").malformed, ["PLANS_FILE"]);
+        }
+        std::fs::write(&file, plan("pro", "") + &plan("premium", "")).unwrap();
+        let report = check(Purpose::Production, true, &vars).await;
+        assert!(report.ok, "{}", report.render(200, false));
+        std::fs::remove_file(&file).unwrap();
     }
 
     #[tokio::test]

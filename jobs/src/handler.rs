@@ -261,7 +261,9 @@ impl From<ProviderError> for JobError {
             ProviderError::Transient { retry_after: after, .. }
             | ProviderError::RateLimited { retry_after: after, .. } => Self::Retry { code, message, after },
             // Its breaker is open from now on; the next attempt hears for how long.
-            ProviderError::Misconfigured { .. } => Self::Snooze { code, message, after: PARKED },
+            ProviderError::Misconfigured { .. } | ProviderError::NoRight { .. } => {
+                Self::Snooze { code, message, after: PARKED }
+            }
             ProviderError::Held { retry_in, .. } => Self::Snooze { code, message, after: retry_in },
             ProviderError::Rejected { .. } | ProviderError::Forbidden { .. } => Self::Fatal { code, message },
             _ => Self::Retry { code, message, after: None },

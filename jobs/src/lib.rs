@@ -1,7 +1,7 @@
 //! The job kinds, a file each, and their list.
 //!
 //! Order, lowest first: `shape`, `kept`, `payments`, `handler`, `check`, `once`, `usage`, `kinds`, `republish`, `heal`, `stop`, `recurring`,
-//! `reconcile`, `market`, `rotate`, `maintenance`.
+//! `watched`, `reconcile`, `market`, `rotate`, `maintenance`.
 
 mod check;
 mod handler;
@@ -21,6 +21,7 @@ mod stop;
 #[cfg(test)]
 mod testing;
 mod usage;
+pub mod watched;
 
 pub use check::{Checks, KindSchema, PayloadError};
 pub use handler::{Context, Done, Handler, JobError, NamedStore, Registry};

@@ -15,6 +15,7 @@ use crate::{
     recurring,
     rotate::{Rotated, rotate_keys},
     stop::{run_elsewhere, stop_elsewhere},
+    watched,
 };
 
 /// One task of the system itself. Only operators may push it.
@@ -208,8 +209,8 @@ async fn recur(task: Task, context: &Context) -> Result<Option<u64>, JobError> {
         | Task::PaymentEvents
         | Task::PaymentSubscriptions => return Ok(None),
         Task::Rates => return read_rates(context, store).await,
-        Task::Prices => recurring::prices(with).await,
-        Task::TrialReminders => recurring::trial_reminders(with, context.providers.payments.is_real()).await,
+        Task::Prices => watched::prices(with, &context.plans, context.providers.payments.mode()).await,
+        Task::TrialReminders => recurring::trial_reminders(with, context.providers.payments.mode()).await,
         Task::WeeklySummary => recurring::weekly_summary(with).await,
         Task::Retention => recurring::retention(store, client.now_ms()).await,
         Task::UnusedFiles => recurring::unused_files(with).await,

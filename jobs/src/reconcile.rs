@@ -12,20 +12,20 @@ use std::{
 use chrono::TimeDelta;
 use providers::{
     ProviderError,
-    payments::{Subscription, WhichEvents},
+    payments::{PaymentsMode, Subscription, WhichEvents},
 };
 use serde::Serialize;
 use serde_json::Value;
-use store::{Cursor, Moment, StoredSubscription, SubscriptionState};
+use store::{Cursor, Moment, OutboxEntry, StoredSubscription, SubscriptionState};
 use utoipa::ToSchema;
 
 use crate::{
     handler::{Context, JobError},
     kinds::{
         email::tenant::{ms, time},
-        payment::{Payment, changes},
+        payment::{Payment, changes, readable},
     },
-    payments::{AtStripe, EVENT_KINDS, goes_on, kept, rank, state_of, stored_event},
+    payments::{AtStripe, EVENT_KINDS, goes_on, kept, mode_of, rank, state_of, stored_event},
     recurring::{Task, Walk},
 };
 
@@ -69,7 +69,8 @@ pub struct Difference {
     pub customer: String,
     /// Stripe's id of the subscription.
     pub subscription: String,
-    /// The field; `subscription` where nothing is kept of it, `second_subscription` where it is paid beside the one that is kept.
+    /// The field; `subscription` where nothing is kept of it, `record` where that cannot be read, `second_subscription` where it is paid
+    /// beside the one that is kept.
     pub field: String,
     /// What is kept.
     #[schema(value_type = Object)]
@@ -111,7 +112,7 @@ pub(crate) async fn subscriptions(context: &Context, dry_run: bool) -> Result<Re
     let mut comparing = Comparing {
         context,
         task,
-        is_mock: !context.providers.payments.is_real(),
+        mode: context.providers.payments.mode(),
         seen: HashSet::new(),
         found: Reconciled { dry_run, ..Reconciled::default() },
     };
@@ -138,7 +139,7 @@ pub(crate) async fn subscriptions(context: &Context, dry_run: bool) -> Result<Re
 struct Comparing<'a> {
     context: &'a Context,
     task: Task<'a>,
-    is_mock: bool,
+    mode: PaymentsMode,
     /// Tenants whose subscription was found in Stripe's list by this run.
     seen: HashSet<String>,
     found: Reconciled,
@@ -164,7 +165,7 @@ impl Comparing<'_> {
             let customer = &subscription.customer;
             let tenant = match &subscription.tenant {
                 Some(tenant) => Some(tenant.clone()),
-                None => match self.task.store.subscription_of_customer(customer).await.map_err(away)? {
+                None => match readable(self.task.store.subscription_of_customer(customer).await).map_err(away)? {
                     Some(known) => Some(known.tenant),
                     None => calls.customer(customer).await.map_err(put_off)?.and_then(|customer| customer.tenant),
                 },
@@ -173,7 +174,7 @@ impl Comparing<'_> {
                 self.found.unowned += 1;
                 continue;
             };
-            let known = self.task.store.subscription(&tenant).await.map_err(away)?;
+            let known = readable(self.task.store.subscription(&tenant).await).map_err(away)?;
             if known.as_ref().is_some_and(|known| known.subscription.as_ref() == Some(&subscription.id)) {
                 self.seen.insert(tenant.clone());
             }
@@ -188,9 +189,12 @@ impl Comparing<'_> {
         let page = self.task.store.subscriptions(Some(after), BATCH).await.map_err(away)?;
         let ids = page.read.iter().map(|known| &known.tenant).chain(page.unreadable.iter().map(|odd| &odd.id));
         let next = ids.max().filter(|_| page.n() == BATCH).map(|last| format!("{OURS}{last}"));
+        for odd in page.unreadable {
+            self.rebuild(&odd.id, &odd.reason).await?;
+        }
         for known in page.read {
             let is_over = known.state == SubscriptionState::Canceled || self.seen.contains(&known.tenant);
-            let Some(id) = known.subscription.clone().filter(|_| known.mock == self.is_mock && !is_over) else {
+            let Some(id) = known.subscription.clone().filter(|_| mode_of(&known) == self.mode && !is_over) else {
                 continue;
             };
             match calls.subscription(&id).await.map_err(put_off)? {
@@ -218,7 +222,7 @@ impl Comparing<'_> {
         known: Option<&StoredSubscription>,
         subscription: &Subscription,
     ) -> Result<(), JobError> {
-        let known = known.filter(|known| known.mock == self.is_mock);
+        let known = known.filter(|known| mode_of(known) == self.mode);
         let differences = self.differences(tenant, known, subscription);
         // What it owes is not in the list of subscriptions.
         let is_owed = known.and_then(|known| known.invoice.as_ref()).is_some_and(|last| last.status == "open");
@@ -264,7 +268,7 @@ impl Comparing<'_> {
             customer: &subscription.customer,
             subscriptions: std::slice::from_ref(subscription),
             invoices: &[],
-            mock: self.is_mock,
+            mode: self.mode,
         };
         let becomes = kept(tenant, Some(known), &at, &self.context.plans, known.updated_at);
         let mut differences: Vec<Difference> = changes(Some(known), &becomes)
@@ -280,14 +284,46 @@ impl Comparing<'_> {
         differences
     }
 
+    /// What cannot be read is made anew, whoever its customer is.
+    async fn rebuild(&mut self, tenant: &str, reason: &str) -> Result<(), JobError> {
+        tracing::error!(
+            tenant,
+            reason,
+            "what is kept of a subscription cannot be read: it is made anew of what stripe has"
+        );
+        self.found.differing += 1;
+        self.tell(vec![Difference {
+            tenant: tenant.to_owned(),
+            customer: String::new(),
+            subscription: String::new(),
+            field: "record".to_owned(),
+            ours: format!("cannot be read: {reason}").into(),
+            stripes: Value::Null,
+        }]);
+        let (at, now) = self.times();
+        self.order(&Payment::reread_tenant(tenant, &self.task.job.to_string(), at, now)).await
+    }
+
     async fn differ(&mut self, customer: &str, differences: Vec<Difference>) -> Result<(), JobError> {
         self.found.differing += 1;
+        self.tell(differences);
+        let (at, now) = self.times();
+        self.order(&Payment::reread(customer, &self.task.job.to_string(), at, now)).await
+    }
+
+    fn tell(&mut self, differences: Vec<Difference>) {
         let room = MOST_TOLD.saturating_sub(self.found.differences.len());
         self.found.differences.extend(differences.into_iter().take(room));
+    }
+
+    /// When the task was made, and now.
+    fn times(&self) -> (Moment, Moment) {
+        (Moment::from_ms(self.task.job.created_ms()), Moment::from_ms(self.task.client.now_ms()))
+    }
+
+    async fn order(&self, job: &OutboxEntry) -> Result<(), JobError> {
         if !self.found.dry_run {
-            let (at, now) = (Moment::from_ms(self.task.job.created_ms()), Moment::from_ms(self.task.client.now_ms()));
-            let job = Payment::reread(customer, &self.task.job.to_string(), at, now);
-            self.task.store.put_outbox(&job).await.map_err(away)?;
+            self.task.store.put_outbox(job).await.map_err(away)?;
         }
         Ok(())
     }
@@ -312,5 +348,9 @@ fn put_off(error: ProviderError) -> JobError {
 
 #[expect(clippy::needless_pass_by_value, reason = "what is left of the error is its words")]
 fn away(error: store::Error) -> JobError {
-    JobError::Snooze { code: "away", message: error.to_string(), after: AGAIN_AFTER }
+    let message = error.to_string();
+    match error.is_unreadable() {
+        true => JobError::Retry { code: "unreadable", message, after: None },
+        false => JobError::Snooze { code: "away", message, after: AGAIN_AFTER },
+    }
 }

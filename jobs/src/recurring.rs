@@ -1,4 +1,4 @@
-//! What the timetable's `maintenance` jobs do that makes further jobs: one for each page to watch, or for each tenant.
+//! What the timetable's `maintenance` jobs do that makes further jobs: one for each tenant.
 //!
 //! All these jobs have fixed ids, so a task that was killed in the middle is run again without doubling any. E-mails have theirs of the
 //! tenant and the day or week: whoever runs such a task once more sends nothing. A task writes down where it is, makes room for others
@@ -11,22 +11,22 @@ use std::{
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc, Weekday};
 use futures::{StreamExt, stream};
-use providers::scraping::is_selector;
+use providers::payments::PaymentsMode;
 use queue::{Client, JobId, NewJob};
-use serde_json::json;
-use store::{Cursor, Moment, Monitor, Store, StoredSubscription, TaskProgress, Tenant};
+use store::{Cursor, Moment, Store, StoredSubscription, TaskProgress, Tenant};
 
 use crate::{
     handler::JobError,
     kinds::{
         email::{
             Email, PriceChange, Template, TrialEndingData, WeeklySummaryData,
-            tenant::{NotPushed, email, email_job, ms, push, push_emails, time, zone},
+            tenant::{NotPushed, email, email_job, ms, push_emails, time, zone},
         },
         image,
         payment::trial_name,
         scrape::alerts::price_changes,
     },
+    payments::mode_of,
 };
 
 /// Jobs that are pushed at a time.
@@ -130,57 +130,19 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Why a page of `monitors` is not watched: another price than the one that is meant would be read.
-#[must_use]
-pub fn not_watched(monitor: &Monitor) -> Option<&'static str> {
-    let bad = monitor.has_no_text_as_selector || monitor.selector.as_deref().is_some_and(|css| !is_selector(css));
-    bad.then_some("selector is no CSS selector of at most 500 characters")
-}
-
-/// Pushes a `scrape` job for each page of `monitors`, in its tenant's name; returns how many were added. A second run of the same job
-/// pushes the same ones. One that is [not watched](not_watched) is told in the log, and the others go on.
-///
-/// # Errors
-/// [`Unfinished`].
-pub async fn prices(task: Task<'_>) -> Result<u64, Unfinished> {
-    let mut walk = Walk::go_on(task).await?;
-    let Task { store, client, job, .. } = task;
-    loop {
-        let (monitors, next) = store.monitors(walk.after.clone(), BATCH).await?;
-        let mut jobs = Vec::with_capacity(monitors.len());
-        for monitor in monitors {
-            if let Some(reason) = not_watched(&monitor) {
-                let Monitor { id, tenant, product_id, url, .. } = monitor;
-                tracing::warn!(monitor.id = id, tenant, product_id, url, reason, "a page is not watched");
-                continue;
-            }
-            let id = client.fixed_id("scrape", &format!("{job}/{}", monitor.id), job.created_ms()).await?;
-            let mut payload = json!({ "product_id": monitor.product_id, "urls": [monitor.url] });
-            if let Some(selector) = monitor.selector {
-                payload["selector"] = json!(selector);
-            }
-            jobs.push((id, NewJob { tenant: monitor.tenant, ..NewJob::new("scrape", payload.to_string()) }));
-        }
-        let n_added = push(client, jobs).await?;
-        if let Some(n_added) = walk.turn_the_page(n_added, next).await? {
-            return Ok(n_added);
-        }
-    }
-}
-
 /// Pushes an `email` job for each tenant whose trial ends in three days or in one, by its own calendar and not before its morning;
 /// returns how many were added. A tenant gets one a day, however often this runs. Now is the client's. Of a tenant that has subscribed,
-/// the trial is the subscription's, whatever `tenants.trial_ends_at` says: `payments_are_real` tells which subscriptions count.
+/// the trial is the subscription's, whatever `tenants.trial_ends_at` says: `mode` tells which subscriptions count.
 ///
 /// # Errors
 /// [`Unfinished`].
-pub async fn trial_reminders(task: Task<'_>, payments_are_real: bool) -> Result<u64, Unfinished> {
+pub async fn trial_reminders(task: Task<'_>, mode: PaymentsMode) -> Result<u64, Unfinished> {
     let mut walk = Walk::go_on(task).await?;
     let Task { store, client, .. } = task;
     let now_ms = client.now_ms();
     let now = time(now_ms);
     let furthest = ms(now + TimeDelta::days(5));
-    let counts = |kept: &StoredSubscription| kept.mock != payments_are_real && kept.subscription.is_some();
+    let counts = |kept: &StoredSubscription| mode_of(kept) == mode && kept.subscription.is_some();
     // They are few, and done again when the task goes on: each has its name.
     let mut n_of_subscriptions =
         if walk.after.is_none() { remind_subscribed(task, now_ms, furthest, counts).await? } else { 0 };
@@ -387,6 +349,7 @@ fn summary(
 #[cfg(test)]
 mod tests {
     use providers::content::Language;
+    use serde_json::json;
 
     use super::*;
     use crate::handler::Handler;
@@ -439,22 +402,6 @@ mod tests {
         let lost = trial("fr-CA", "Atlantis", "2026-06-10T10:30:00Z");
         let email = reminder(&lost, "2026-06-09T09:00:00Z".parse().unwrap()).unwrap().email;
         assert_eq!((email.language, email.time_zone.as_deref()), (Some(Language::Fr), Some("UTC")));
-    }
-
-    #[test]
-    fn a_page_whose_selector_is_none_is_not_watched() {
-        let monitor = |selector: Option<&str>, has_no_text_as_selector| Monitor {
-            id: "m".to_owned(),
-            tenant: "acme".to_owned(),
-            product_id: "L-1".to_owned(),
-            url: "https://shop.example/".to_owned(),
-            selector: selector.map(str::to_owned),
-            has_no_text_as_selector,
-        };
-        let is_watched = |selector, has_no_text| not_watched(&monitor(selector, has_no_text)).is_none();
-        assert!(is_watched(None, false) && is_watched(Some(".product .price"), false));
-        assert!(!is_watched(Some("..price"), false) && !is_watched(None, true));
-        assert!(!is_watched(Some(&"a".repeat(501)), false));
     }
 
     #[test]

@@ -117,7 +117,7 @@ pub(crate) async fn require_again(app: &App, caller: &Caller, kind: &str, payloa
 
 /// What a tenant may use now.
 pub(crate) async fn entitlements(app: &App, desk: &Desk, tenant: &str) -> Entitlements {
-    let by = By { plans: desk.plans(), is_real: desk.is_real(), store: app.store() };
+    let by = By { plans: desk.plans(), mode: desk.payments().mode(), store: app.store() };
     app.gate.entitlements(tenant, by, now(app)).await
 }
 

@@ -36,7 +36,7 @@ mod watch;
 
 pub use auth::{Scope, SignError, UnknownScope, sign};
 pub use config::{AppEnv, Config};
-pub use probe::probe;
+pub use probe::{plans_fault, probe};
 pub use router::router;
 pub use routes::least::{LEAST, LEAST_OPEN, least};
 pub use serve::{run, run_with};

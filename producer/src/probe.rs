@@ -2,7 +2,9 @@
 
 use std::{fmt::Display, time::Duration};
 
-use services::Name;
+use jobs::payments::Plans;
+use providers::payments::PlanPrices;
+use services::{Config, Name};
 use store::Store;
 use tokio::time::timeout;
 
@@ -29,6 +31,16 @@ pub async fn probe(service: Name, var: impl Fn(&str) -> Option<String>) -> Optio
         _ => return None,
     };
     Some(asked.unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs()))))
+}
+
+/// What is wrong with the table of plans that `PLANS_FILE` names; completes "`PLANS_FILE` …".
+#[must_use]
+pub fn plans_fault(config: &Config) -> Option<String> {
+    config.value(Name::Payments, "PLANS_FILE")?;
+    let fault = Plans::from_config(config, &PlanPrices::from_config(config)).err()?;
+    // Behind the file's name.
+    let fault = fault.split_once(": ").map_or(fault.as_str(), |(_, fault)| fault);
+    Some(format!("cannot be used: {fault}"))
 }
 
 async fn redis(url: String) -> Result<Duration, String> {

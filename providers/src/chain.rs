@@ -104,6 +104,12 @@ pub trait Provider: Send + Sync {
     /// The name that results carry: `openai`, `smtp`, `mock`, …
     fn name(&self) -> &'static str;
 
+    /// Which of the vendor's accounts it uses, for one whose credentials may differ between replicas while they are replaced: those that are
+    /// refused must not stop the others.
+    fn account(&self) -> Option<&str> {
+        None
+    }
+
     /// For how long the headers of its last answer say that nothing is left; told once.
     fn take_pause(&self) -> Option<Duration> {
         None
@@ -492,10 +498,8 @@ impl<P: Provider + ?Sized> Service<P> {
 
 /// Whose breaker and limits hold.
 fn account<P: Provider + ?Sized, A: Ask<P>>(real: &P, what: &A) -> String {
-    match what.account() {
-        Some(part) => format!("{}/{part}", real.name()),
-        None => real.name().to_owned(),
-    }
+    let parts = [Some(real.name()), real.account(), what.account()];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("/")
 }
 
 /// How long the calls of one attempt may take.
@@ -648,9 +652,12 @@ fn reported(error: Option<&ProviderError>, units: Option<u64>, pause: Option<Dur
     match error {
         None => Reported::Answered { units, pause },
         Some(ProviderError::Forbidden { .. }) => Reported::Unused,
-        Some(ProviderError::Rejected { .. } | ProviderError::Deferred { .. } | ProviderError::Held { .. }) => {
-            Reported::Answered { units: None, pause }
-        }
+        Some(
+            ProviderError::Rejected { .. }
+            | ProviderError::Deferred { .. }
+            | ProviderError::NoRight { .. }
+            | ProviderError::Held { .. },
+        ) => Reported::Answered { units: None, pause },
         Some(ProviderError::RateLimited { retry_after, .. }) => {
             Reported::Limited { pause: retry_after.or(pause).unwrap_or(LONGEST_WAIT), reason: reason() }
         }

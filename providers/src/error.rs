@@ -70,6 +70,14 @@ pub enum ProviderError {
         /// What is wrong with the account.
         message: String,
     },
+    /// The account lacks the right to this one thing, and may do others: nothing of this kind works until someone gives it the right.
+    #[error("{service}: {message}")]
+    NoRight {
+        /// Who refused.
+        service: &'static str,
+        /// Which right is missing.
+        message: String,
+    },
     /// Nothing was asked, and nothing is wrong with the input: it shall wait.
     #[error("{service}: {message}")]
     Held {
@@ -168,6 +176,7 @@ impl ProviderError {
         | Self::Forbidden { message, .. }
         | Self::Unable { message, .. }
         | Self::Misconfigured { message, .. }
+        | Self::NoRight { message, .. }
         | Self::UnknownOutcome { message, .. }
         | Self::StoredFailure { message, .. }
         | Self::Held { message, .. }) = self;
@@ -183,7 +192,7 @@ impl ProviderError {
             Self::RateLimited { .. } => "rate_limited",
             Self::Rejected { .. } | Self::Forbidden { .. } => "provider_rejected",
             Self::Unable { .. } => "provider_unable",
-            Self::Misconfigured { .. } => "provider_misconfigured",
+            Self::Misconfigured { .. } | Self::NoRight { .. } => "provider_misconfigured",
             Self::UnknownOutcome { .. } | Self::StoredFailure { .. } => "unknown_outcome",
             Self::Held { hold, .. } => hold.code(),
         }
@@ -223,7 +232,7 @@ impl ProviderError {
             | Self::UnknownOutcome { .. }
             | Self::StoredFailure { .. }
             | Self::Held { hold: Hold::Limit | Hold::Turn, .. } => false,
-            Self::Misconfigured { .. } | Self::Unable { .. } | Self::Held { .. } => true,
+            Self::Misconfigured { .. } | Self::NoRight { .. } | Self::Unable { .. } | Self::Held { .. } => true,
             Self::Transient { .. } | Self::Deferred { .. } | Self::RateLimited { .. } => last_attempt,
         }
     }

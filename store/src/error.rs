@@ -50,6 +50,12 @@ impl Error {
         matches!(self, Self::Unavailable { .. })
     }
 
+    /// Whether a document could be fetched and not be read: a newer release has written it, or someone has damaged it.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
     pub(crate) fn from_driver(what: String, error: &DriverError) -> Self {
         let reason = error.kind.to_string();
         match class(error) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use chrono::{DateTime, Utc};
 use futures::future::{BoxFuture, FutureExt};
 use jobs::payments::{By, Entitlements, Gate, NotLetIn, Plans};
-use providers::{PlanCaps, Providers};
+use providers::{PlanCaps, Providers, payments::PaymentsMode};
 use queue::{Client, NewJob};
 use schedules::{Admission, Admitted};
 use store::Store;
@@ -24,11 +24,11 @@ pub(crate) struct Entitled {
 impl Entitled {
     /// What a tenant may use now; `None` while payments are mock: then no plan is minded.
     async fn of(&self, tenant: &str) -> Option<Entitlements> {
-        let is_real = self.providers.upgrade().is_some_and(|providers| providers.payments.is_real());
-        if !is_real {
+        let mode = self.providers.upgrade().map_or(PaymentsMode::Mock, |providers| providers.payments.mode());
+        if mode == PaymentsMode::Mock {
             return None;
         }
-        let by = By { plans: &self.plans, is_real, store: Some(&self.store) };
+        let by = By { plans: &self.plans, mode, store: Some(&self.store) };
         Some(self.gate.entitlements(tenant, by, self.now()).await)
     }
 

@@ -18,15 +18,15 @@ use store::{Moment, OutboxEntry, StripeEvent, StripeEventState};
 use utoipa::ToSchema;
 
 pub(crate) use mails::trial_name;
-pub(crate) use reread::changes;
 pub use reread::{KeptNow, Read, ReadError, Reading};
+pub(crate) use reread::{changes, readable};
 pub use shelf::MockShelf;
 pub use work::{Change, PaymentResult};
 use work::{Work, away};
 
 use crate::{
     handler::{Context, Done, Handler, JobError},
-    payments::stored_event,
+    payments::{mode_of, stored_event},
 };
 
 /// What shall be brought up to date. Only operators may push it.
@@ -54,6 +54,14 @@ impl Payment {
     pub fn reread(customer: &str, why: &str, at: Moment, now: Moment) -> OutboxEntry {
         let payload = json!({ "customer": customer }).to_string();
         let name = format!("payment/reread/{customer}/{why}");
+        OutboxEntry::new(name, Self::KIND, queue::DEFAULT_TENANT, payload, at, now)
+    }
+
+    /// The same by the tenant's name, for what is kept and cannot be read.
+    #[must_use]
+    pub fn reread_tenant(tenant: &str, why: &str, at: Moment, now: Moment) -> OutboxEntry {
+        let payload = json!({ "tenant": tenant }).to_string();
+        let name = format!("payment/reread_tenant/{tenant}/{why}");
         OutboxEntry::new(name, Self::KIND, queue::DEFAULT_TENANT, payload, at, now)
     }
 }
@@ -142,8 +150,18 @@ impl Work<'_> {
     }
 
     async fn tenant(&self, tenant: &str) -> Result<PaymentResult, JobError> {
-        let kept = self.store.subscription(tenant).await.map_err(away)?;
-        match kept.and_then(|kept| kept.customer) {
+        let mode = self.context.providers.payments.mode();
+        let kept = readable(self.store.subscription(tenant).await).map_err(away)?;
+        let customer = match kept.filter(|kept| mode_of(kept) == mode).and_then(|kept| kept.customer) {
+            Some(customer) => Some(customer),
+            // What is kept may be lost.
+            None => {
+                let calls = self.context.providers.payments.calls(self.context.policy());
+                let found = calls.customers_of(tenant).await?;
+                found.into_iter().min_by_key(|customer| customer.created).map(|customer| customer.id)
+            }
+        };
+        match customer {
             Some(customer) => self.read_again(&customer, None).await,
             None => {
                 let message = format!("the tenant {tenant:?} has never had a customer at stripe");

@@ -1,13 +1,16 @@
 //! What a tenant may use now.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use providers::content::Tier;
+use providers::{content::Tier, payments::PaymentsMode};
 use serde::Serialize;
 use serde_json::Value;
 use store::{Moment, StoredSubscription, SubscriptionState};
 use utoipa::ToSchema;
 
-use super::{plans::Plans, state::way_on};
+use super::{
+    plans::Plans,
+    state::{mode_of, way_on},
+};
 
 /// Kinds of the system itself: no plan says anything of them.
 const EXEMPT: [&str; 4] = ["maintenance", "payment", "backup", "callback"];
@@ -55,16 +58,16 @@ pub struct PlanRequired {
     pub plans: Vec<String>,
 }
 
-/// What a tenant may use at `now`, by what is kept of its subscription. Without one, and where only the mock knows of one although payments
-/// are real, that is what the plan `default` allows.
+/// What a tenant may use at `now`, by what is kept of its subscription. Without one, and where only the mock or the test mode knows of one
+/// although payments are live, that is what the plan `default` allows.
 #[must_use]
 pub fn entitlements(
     kept: Option<&StoredSubscription>,
-    is_real: bool,
+    mode: PaymentsMode,
     plans: &Plans,
     now: DateTime<Utc>,
 ) -> Entitlements {
-    let kept = kept.filter(|kept| kept.mock != is_real && kept.state != SubscriptionState::None);
+    let kept = kept.filter(|kept| mode_of(kept) == mode && kept.state != SubscriptionState::None);
     let state = kept.map_or(SubscriptionState::None, |kept| kept.state);
     let (name, plan) = plans.plan(kept.and_then(|kept| kept.plan.as_deref()));
     let grace = TimeDelta::days(i64::from(plans.grace_days));
@@ -102,9 +105,9 @@ impl Entitlements {
         if is_exempt(kind) {
             return Ok(());
         }
-        let tier = asked_tier(payload).unwrap_or_default();
+        let (kinds, tier) = (kinds_in(kind, payload), asked_tier(kind, payload));
         let refuse = |why: String, how: &str| {
-            let plans = plans.that_allow(kind, tier);
+            let plans = plans.that_allow(&kinds, tier);
             let those = if plans.is_empty() { String::new() } else { format!(" (plans: {})", plans.join(", ")) };
             Err(PlanRequired { reason: format!("{why}; {how}{those}"), plans })
         };
@@ -120,10 +123,11 @@ impl Entitlements {
             return refuse(format!("{why}: what is there can be read, and nothing new be enqueued"), way_on(state));
         }
         let how = if self.state == "none" { way_on(SubscriptionState::None) } else { CHANGE };
-        if !plan.allows_kind(kind) {
-            return refuse(format!("the plan {} has no jobs of kind {kind}", self.plan), how);
+        if let Some(missing) = kinds.iter().find(|kind| !plan.allows_kind(kind)) {
+            let part = if *missing == kind { String::new() } else { format!(", which a {kind} like this one makes") };
+            return refuse(format!("the plan {} has no jobs of kind {missing}{part}", self.plan), how);
         }
-        match asked_tier(payload) {
+        match tier {
             Some(tier) if !plan.allows_tier(tier) => {
                 refuse(format!("the plan {} has no texts of tier {}", self.plan, tier_word(tier)), how)
             }
@@ -132,10 +136,30 @@ impl Entitlements {
     }
 }
 
-/// The tier that a payload asks for: its own, or that of the texts in it.
-fn asked_tier(payload: &Value) -> Option<Tier> {
-    let tier = [&payload["tier"], &payload["content"]["tier"]].into_iter().find(|tier| tier.is_string())?;
-    serde_json::from_value(tier.clone()).ok()
+/// The kinds that must be allowed: the job's own, and those of the jobs that a product makes, or may have to make.
+fn kinds_in<'k>(kind: &'k str, payload: &Value) -> Vec<&'k str> {
+    let mut kinds = vec![kind];
+    if kind == "product" {
+        let publication = &payload["publication"];
+        kinds.push("publication");
+        if payload["content"].is_object() {
+            kinds.push("content");
+        }
+        if publication.get("images").is_none() && publication["image_url"].is_null() {
+            kinds.push("image");
+        }
+    }
+    kinds
+}
+
+/// The tier of the texts that a job makes, if it makes any: the one that it names, or the usual one.
+fn asked_tier(kind: &str, payload: &Value) -> Option<Tier> {
+    let texts = match kind {
+        "content" => payload,
+        "product" => payload.get("content").filter(|content| content.is_object())?,
+        _ => return None,
+    };
+    Some(serde_json::from_value(texts["tier"].clone()).unwrap_or_default())
 }
 
 /// As it is written.
@@ -173,14 +197,14 @@ mod tests {
     }
 
     fn at(kept: &StoredSubscription, now_ms: u64) -> Entitlements {
-        entitlements(Some(kept), true, &plans(), time(Moment::from_ms(now_ms)))
+        entitlements(Some(kept), PaymentsMode::Test, &plans(), time(Moment::from_ms(now_ms)))
     }
 
     #[test]
     fn without_a_subscription_everything_is_allowed() {
         let customer = record("pro", SubscriptionState::None);
         for kept in [None, Some(&customer)] {
-            let all = entitlements(kept, true, &plans(), time(Moment::from_ms(NOW)));
+            let all = entitlements(kept, PaymentsMode::Test, &plans(), time(Moment::from_ms(NOW)));
             assert_eq!((all.plan.as_str(), all.state.as_str(), all.may_enqueue), ("default", "none", true));
             assert_eq!((all.kinds.as_ref(), all.jobs_per_day), (None, None));
             assert_eq!(all.allow(&plans(), "content", &json!({ "tier": "premium" })), Ok(()));
@@ -192,13 +216,66 @@ mod tests {
         let pro = at(&record("pro", SubscriptionState::Active), NOW);
         assert_eq!((pro.jobs_per_day, pro.spending_cap_per_day.as_deref()), (Some(2_000), Some("10")));
         assert_eq!(pro.allow(&plans(), "content", &json!({ "tier": "standard" })), Ok(()));
-        for payload in [json!({ "tier": "premium" }), json!({ "content": { "tier": "premium" } })] {
-            let refused = pro.allow(&plans(), "content", &payload).unwrap_err();
+        for (kind, payload) in
+            [("content", json!({ "tier": "premium" })), ("product", json!({ "content": { "tier": "premium" } }))]
+        {
+            let refused = pro.allow(&plans(), kind, &payload).unwrap_err();
             assert_eq!(refused.plans, ["premium"]);
             assert!(refused.reason.contains("tier premium"), "{refused}");
         }
         let premium = at(&record("premium", SubscriptionState::Trialing), NOW);
         assert_eq!(premium.allow(&plans(), "content", &json!({ "tier": "premium" })), Ok(()));
+    }
+
+    /// A plan `pro` with these lines, beside a `premium` that has everything.
+    fn plans_with(pro: &str) -> Plans {
+        let table = format!(
+            "[plans.pro]\nprice = \"STRIPE_PRICE_ID_PRO\"\n{pro}\n[plans.premium]\nprice = \"STRIPE_PRICE_ID_PREMIUM\""
+        );
+        Plans::read(&table, &PlanPrices { pro: "price_pro".to_owned(), premium: "price_premium".to_owned() }).unwrap()
+    }
+
+    #[test]
+    fn who_names_no_tier_asks_for_the_usual_one() {
+        let plans = plans_with("tier = \"basic\"");
+        let active = record("pro", SubscriptionState::Active);
+        let basic = entitlements(Some(&active), PaymentsMode::Test, &plans, time(Moment::from_ms(NOW)));
+        for (kind, payload) in [("content", json!({})), ("product", json!({ "content": { "name": "Lamp" } }))] {
+            let refused = basic.allow(&plans, kind, &payload).unwrap_err();
+            assert!(refused.reason.contains("tier standard") && refused.plans == ["premium"], "{kind}: {refused:?}");
+            assert!(basic.allow_text(&plans, kind, payload.to_string().as_bytes()).is_err(), "{kind}");
+        }
+        for (kind, payload) in [
+            ("content", json!({ "tier": "basic" })),
+            ("product", json!({ "content": { "tier": "basic" } })),
+            ("product", json!({ "content": null })),
+            ("image", json!({})),
+        ] {
+            assert_eq!(basic.allow(&plans, kind, &payload), Ok(()), "{kind} {payload} makes no better text");
+        }
+    }
+
+    #[test]
+    fn a_product_needs_the_kinds_of_what_it_makes() {
+        let plans = plans_with("kinds = [\"content\", \"product\", \"publication\"]");
+        let active = record("pro", SubscriptionState::Active);
+        let allowed = entitlements(Some(&active), PaymentsMode::Test, &plans, time(Moment::from_ms(NOW)));
+        let (with, without) = (json!({ "images": [] }), json!({ "title": "Lamp" }));
+        let with_content = json!({ "content": { "name": "Lamp" }, "publication": with });
+        assert_eq!(allowed.allow(&plans, "product", &with_content), Ok(()));
+        for payload in
+            [json!({ "publication": without, "image": { "name": "Lamp" } }), json!({ "publication": without })]
+        {
+            let refused = allowed.allow_text(&plans, "product", payload.to_string().as_bytes()).unwrap_err();
+            assert!(refused.reason.contains("kind image, which a product like this one makes"), "{refused}");
+            assert_eq!(refused.plans, ["premium"]);
+        }
+        let small = plans_with("kinds = [\"product\", \"publication\"]");
+        let refused = allowed.allow(&small, "product", &with_content).unwrap_err();
+        assert!(refused.reason.contains("kind content"), "{refused}");
+        let smaller = plans_with("kinds = [\"content\", \"product\"]");
+        let refused = allowed.allow(&smaller, "product", &with_content).unwrap_err();
+        assert!(refused.reason.contains("kind publication"), "{refused}");
     }
 
     #[test]
@@ -227,13 +304,21 @@ mod tests {
     }
 
     #[test]
-    fn what_the_mock_says_counts_only_where_payments_are_mock_and_the_reverse() {
+    fn a_subscription_counts_only_in_its_own_mode() {
         let mock = StoredSubscription { mock: true, ..record("pro", SubscriptionState::Canceled) };
         assert_eq!(at(&mock, NOW).plan, "default");
-        let there = entitlements(Some(&mock), false, &plans(), time(Moment::from_ms(NOW)));
+        let there = entitlements(Some(&mock), PaymentsMode::Mock, &plans(), time(Moment::from_ms(NOW)));
         assert_eq!((there.plan.as_str(), there.may_enqueue), ("pro", false));
         let real = record("pro", SubscriptionState::Active);
-        assert_eq!(entitlements(Some(&real), false, &plans(), time(Moment::from_ms(NOW))).plan, "default");
+        assert_eq!(entitlements(Some(&real), PaymentsMode::Mock, &plans(), time(Moment::from_ms(NOW))).plan, "default");
+        let live = StoredSubscription { livemode: true, ..real.clone() };
+        for (kept, mode, plan) in [
+            (&real, PaymentsMode::Live, "default"),
+            (&live, PaymentsMode::Live, "pro"),
+            (&live, PaymentsMode::Test, "default"),
+        ] {
+            assert_eq!(entitlements(Some(kept), mode, &plans(), time(Moment::from_ms(NOW))).plan, plan, "{mode:?}");
+        }
     }
 
     #[test]

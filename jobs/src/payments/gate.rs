@@ -10,6 +10,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use providers::payments::PaymentsMode;
 use queue::{Client, Taken};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde_json::Value;
@@ -84,8 +85,8 @@ pub struct Gate {
 pub struct By<'a> {
     /// What each plan allows.
     pub plans: &'a Plans,
-    /// Whether payments are real.
-    pub is_real: bool,
+    /// Who answers what tenants have subscribed to.
+    pub mode: PaymentsMode,
     /// Where subscriptions are kept; `None` while its address is not known.
     pub store: Option<&'a Store>,
 }
@@ -95,7 +96,7 @@ impl Gate {
     /// whoever is not known may use everything.
     pub async fn entitlements(&self, tenant: &str, by: By<'_>, now: DateTime<Utc>) -> Entitlements {
         let kept = self.kept(tenant, by.store).await;
-        entitlements(kept.as_deref(), by.is_real, by.plans, now)
+        entitlements(kept.as_deref(), by.mode, by.plans, now)
     }
 
     /// What is kept of a tenant's subscription, at most some seconds ago.
@@ -120,6 +121,12 @@ impl Gate {
                 }
                 self.remember(tenant, kept.clone(), Instant::now());
                 kept
+            }
+            // That says nothing of the other tenants, and reconciliation makes it anew.
+            Ok(Err(error)) if error.is_unreadable() => {
+                tracing::error!(tenant, %error, "what is kept of a subscription cannot be read: what was known last holds, or the plan default");
+                self.remember(tenant, before.clone(), Instant::now());
+                before
             }
             Ok(Err(error)) => {
                 self.say_away(&error.to_string());
@@ -177,8 +184,7 @@ impl Entitlements {
     /// [`PlanRequired`].
     pub fn allow_text(&self, plans: &Plans, kind: &str, payload: &[u8]) -> Result<(), PlanRequired> {
         let (_, plan) = plans.plan(Some(&self.plan));
-        // Only the tier is in the payload.
-        let payload = if plan.has_every_tier() || is_exempt(kind) {
+        let payload = if plan.allows_every_payload() || is_exempt(kind) {
             Value::Null
         } else {
             serde_json::from_slice(payload).unwrap_or_default()
@@ -280,7 +286,7 @@ mod tests {
     #[tokio::test]
     async fn while_nothing_can_be_read_what_was_known_last_holds_and_others_may_use_everything() {
         let (gate, plans) = (Gate::default(), plans());
-        let by = By { plans: &plans, is_real: true, store: None };
+        let by = By { plans: &plans, mode: PaymentsMode::Test, store: None };
         let long_ago = Instant::now().checked_sub(2 * KEPT).unwrap();
         gate.remember("acme", Some(Arc::new(pro())), long_ago);
         assert_eq!(gate.entitlements("acme", by, Utc::now()).await.plan, "pro");
@@ -290,9 +296,9 @@ mod tests {
 
     #[test]
     fn caps_are_counted_in_millionths() {
-        let of = |kept: &StoredSubscription| entitlements(Some(kept), true, &plans(), Utc::now());
+        let of = |kept: &StoredSubscription| entitlements(Some(kept), PaymentsMode::Test, &plans(), Utc::now());
         assert_eq!(of(&pro()).spending_cap_micro_usd(), Some(10_000_000));
-        assert_eq!(entitlements(None, true, &plans(), Utc::now()).spending_cap_micro_usd(), None);
+        assert_eq!(entitlements(None, PaymentsMode::Test, &plans(), Utc::now()).spending_cap_micro_usd(), None);
         let refused = of(&pro()).allow_text(&plans(), "content", br#"{"tier":"premium"}"#).unwrap_err();
         assert_eq!(refused.plans, ["premium"]);
         assert!(of(&pro()).allow_text(&plans(), "content", br#"{"tier":"basic"}"#).is_ok());

@@ -13,6 +13,8 @@ const BUILT_IN: &str = include_str!("../../plans.toml");
 const DEFAULT: &str = "default";
 /// Days that a tenant may go on while a payment is due.
 const GRACE_DAYS: u32 = 7;
+/// The kinds that a plan may name.
+const KINDS: [&str; 6] = ["content", "image", "scrape", "email", "publication", "product"];
 
 /// What a plan allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -94,6 +96,9 @@ impl Plans {
     pub fn read(text: &str, prices: &PlanPrices) -> Result<Self, String> {
         let Table { mut plans } = toml::from_str(text).map_err(|error| error.to_string())?;
         let default = plans.remove(DEFAULT).unwrap_or_else(everything);
+        for (name, plan) in plans.iter().chain([(&DEFAULT.to_owned(), &default)]) {
+            plan.fault().map_or(Ok(()), |fault| Err(format!("plan {name}: {fault}")))?;
+        }
         let mut of_price = BTreeMap::new();
         for (name, plan) in &plans {
             let by_variable = match plan.price.as_deref() {
@@ -112,6 +117,11 @@ impl Plans {
                 }
             }
         }
+        for (variable, price) in [("STRIPE_PRICE_ID_PRO", &prices.pro), ("STRIPE_PRICE_ID_PREMIUM", &prices.premium)] {
+            if !of_price.contains_key(price) {
+                return Err(format!("no plan has price = {variable:?}: whoever pays that price might use everything"));
+            }
+        }
         Ok(Self { plans, default, of_price, grace_days: GRACE_DAYS })
     }
 
@@ -128,17 +138,26 @@ impl Plans {
         named.map_or((DEFAULT, &self.default), |(name, plan)| (name, plan))
     }
 
-    /// The names of plans that can be paid for and allow jobs of this kind and tier.
+    /// The names of plans that can be paid for and allow jobs of all these kinds, and texts of this tier.
     #[must_use]
-    pub fn that_allow(&self, kind: &str, tier: Tier) -> Vec<String> {
+    pub fn that_allow(&self, kinds: &[&str], tier: Option<Tier>) -> Vec<String> {
         let paid = self.plans.iter().filter(|(_, plan)| plan.price.is_some());
-        paid.filter(|(_, plan)| plan.allows_kind(kind) && plan.allows_tier(tier))
-            .map(|(name, _)| name.clone())
-            .collect()
+        let allows = |plan: &Plan| {
+            kinds.iter().all(|kind| plan.allows_kind(kind)) && tier.is_none_or(|tier| plan.allows_tier(tier))
+        };
+        paid.filter(|(_, plan)| allows(plan)).map(|(name, _)| name.clone()).collect()
     }
 }
 
 impl Plan {
+    /// What would count in nobody's sense.
+    fn fault(&self) -> Option<String> {
+        let unknown = self.kinds.iter().flatten().find(|kind| !KINDS.contains(&kind.as_str()));
+        let of_kinds = unknown.map(|kind| format!("kinds: there is no kind {kind:?}, only {}", KINDS.join(", ")));
+        let negative = self.spending_cap_per_day.filter(Decimal::is_sign_negative);
+        of_kinds.or_else(|| negative.map(|cap| format!("spending_cap_per_day = \"{cap}\": must not be negative")))
+    }
+
     /// Whether jobs of this kind may be enqueued. Many products at once are `publication`, too.
     #[must_use]
     pub fn allows_kind(&self, kind: &str) -> bool {
@@ -146,9 +165,9 @@ impl Plan {
         self.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|allowed| allowed == kind))
     }
 
-    /// Whether texts of every tier may be asked for.
-    pub(super) fn has_every_tier(&self) -> bool {
-        self.tier == best()
+    /// Whether no payload can ask for too much.
+    pub(super) fn allows_every_payload(&self) -> bool {
+        self.tier == best() && self.kinds.is_none()
     }
 
     /// Whether texts of this tier may be asked for.
@@ -180,9 +199,20 @@ mod tests {
         assert_eq!((name, default), ("default", &everything()), "whoever has no subscription may use everything");
         let (_, pro) = plans.plan(Some("pro"));
         assert!(pro.allows_kind("content") && pro.allows_tier(Tier::Standard) && !pro.allows_tier(Tier::Premium));
-        assert_eq!(plans.that_allow("content", Tier::Premium), ["premium"]);
-        assert_eq!(plans.that_allow("content", Tier::Basic), ["premium", "pro"]);
+        assert_eq!(plans.that_allow(&["content"], Some(Tier::Premium)), ["premium"]);
+        assert_eq!(plans.that_allow(&["content"], Some(Tier::Basic)), ["premium", "pro"]);
         assert_eq!((Plans::built_in(&prices()), plans.grace_days), (plans.clone(), 7));
+    }
+
+    #[test]
+    fn a_plan_may_name_the_kinds_that_tenants_may_push() {
+        let kinds = crate::Checks::all().kinds();
+        let mut kinds: Vec<_> = kinds.iter().map(|kind| kind.name.as_str()).collect();
+        kinds.retain(|kind| !crate::payments::is_exempt(kind) && *kind != "publication-batch");
+        let mut known = KINDS.to_vec();
+        kinds.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(kinds, known);
     }
 
     #[test]
@@ -192,6 +222,9 @@ mod tests {
             price = "STRIPE_PRICE_ID_PRO"
             prices = ["price_2024"]
             kinds = ["content"]
+            [plans.premium]
+            price = "STRIPE_PRICE_ID_PREMIUM"
+            kinds = ["content", "publication"]
             [plans.gift]
             jobs_per_day = 5
         "#;
@@ -201,7 +234,7 @@ mod tests {
         assert!(!plans.plan(Some("pro")).1.allows_kind("publication-batch"));
         assert_eq!(plans.plan(Some("gift")).1.jobs_per_day, Some(5));
         assert_eq!(plans.plan(Some("gone")).0, "default");
-        assert_eq!(plans.that_allow("image", Tier::Basic), Vec::<String>::new(), "a gift is not paid for");
+        assert_eq!(plans.that_allow(&["image"], None), Vec::<String>::new(), "a gift is not paid for");
     }
 
     #[test]
@@ -211,6 +244,12 @@ mod tests {
             ("[plans.pro]\nprice = \"PRICE\"", "STRIPE_PRICE_ID_PRO"),
             ("[plans.pro]\nprices = [\"a\"]\n[plans.gift]\nprices = [\"a\"]", "both have the price a"),
             ("[plans.pro]\njobs = 3", "jobs"),
+            ("[plans.pro]\njobs_per_day = -1", "jobs_per_day"),
+            ("[plans.pro]\nkinds = [\"contnt\"]", "plan pro: kinds: there is no kind \"contnt\""),
+            ("[plans.default]\nkinds = [\"payment\"]", "plan default: kinds"),
+            ("[plans.pro]\nspending_cap_per_day = \"-5\"", "must not be negative"),
+            ("[plans.pro]\nprice = \"STRIPE_PRICE_ID_PRO\"", "no plan has price = \"STRIPE_PRICE_ID_PREMIUM\""),
+            ("[plans]", "no plan has price = \"STRIPE_PRICE_ID_PRO\""),
         ] {
             let fault = Plans::read(text, &prices()).unwrap_err();
             assert!(fault.contains(named), "{fault}");

@@ -1,12 +1,12 @@
 //! What is kept of a tenant's subscription, made of what Stripe has now.
 
 use chrono::{DateTime, Utc};
-use providers::payments::{Invoice, InvoiceStatus, Subscription};
+use providers::payments::{Invoice, InvoiceStatus, PaymentsMode, Subscription};
 use store::{Moment, StoredInvoice, StoredSubscription, SubscriptionState};
 
 use super::{
     plans::Plans,
-    state::{rank, state_of},
+    state::{mode_of, rank, state_of},
 };
 
 /// What Stripe, or the mock, has of a tenant.
@@ -18,8 +18,8 @@ pub struct AtStripe<'a> {
     pub subscriptions: &'a [Subscription],
     /// The invoices of the customer of the one that [counts](AtStripe::counts).
     pub invoices: &'a [Invoice],
-    /// Whether it was the mock that said so.
-    pub mock: bool,
+    /// Who said so.
+    pub mode: PaymentsMode,
 }
 
 impl AtStripe<'_> {
@@ -38,7 +38,7 @@ impl AtStripe<'_> {
     }
 }
 
-/// What is to be kept of a tenant, in the place of `before`, which [`AtStripe::mock`] or Stripe itself had said. Its version and time are
+/// What is to be kept of a tenant, in the place of `before`, which tells nothing if it is of another [mode](AtStripe::mode). Its version and time are
 /// those of `before`.
 #[must_use]
 pub fn kept(
@@ -49,7 +49,7 @@ pub fn kept(
     now: Moment,
 ) -> StoredSubscription {
     let (version, updated_at) = before.map_or((0, now), |before| (before.version, before.updated_at));
-    let before = before.filter(|before| before.mock == found.mock);
+    let before = before.filter(|before| mode_of(before) == found.mode);
     let counts = AtStripe::counts(found.subscriptions, before);
     let same = before.filter(|before| {
         before.subscription.is_some() && before.subscription.as_deref() == counts.map(|counts| counts.id.as_str())
@@ -58,7 +58,8 @@ pub fn kept(
         || found.subscriptions.iter().any(|subscription| subscription.trial_end.is_some());
     let base = StoredSubscription {
         customer: Some(found.customer.to_owned()),
-        mock: found.mock,
+        mock: found.mode == PaymentsMode::Mock,
+        livemode: found.mode == PaymentsMode::Live,
         trial_used,
         version,
         updated_at,
@@ -100,7 +101,6 @@ pub fn kept(
         invoice: last.map(stored_invoice),
         past_due_since: is(SubscriptionState::PastDue).then(|| due_since(counts, found.invoices)).flatten().map(moment),
         paused: counts.paused.as_ref().filter(|_| is(SubscriptionState::Paused)).map(|why| why.as_str().to_owned()),
-        livemode: counts.livemode,
         ..base
     }
 }
@@ -159,7 +159,7 @@ mod tests {
         subscriptions: &[Subscription],
         invoices: &[Invoice],
     ) -> StoredSubscription {
-        let found = AtStripe { customer: "cus_1", subscriptions, invoices, mock: false };
+        let found = AtStripe { customer: "cus_1", subscriptions, invoices, mode: PaymentsMode::Test };
         kept("acme", before, &found, &plans(), Moment::from_ms(5))
     }
 
@@ -229,5 +229,16 @@ mod tests {
             (SubscriptionState::None, false, 4),
             "a mock leaves nothing"
         );
+    }
+
+    #[test]
+    fn test_mode_leaves_nothing_in_live_mode() {
+        let trial = subscription("sub_1", "trialing", &json!({ "trial_end": 150 }));
+        let test = StoredSubscription { version: 4, ..made(None, &[trial], &[]) };
+        assert!(test.trial_used && !test.livemode);
+        let found = AtStripe { customer: "cus_2", subscriptions: &[], invoices: &[], mode: PaymentsMode::Live };
+        let live = kept("acme", Some(&test), &found, &plans(), Moment::from_ms(5));
+        assert_eq!((live.state, live.trial_used, live.livemode), (SubscriptionState::None, false, true));
+        assert_eq!((live.customer.as_deref(), live.version), (Some("cus_2"), 4));
     }
 }

@@ -1,7 +1,17 @@
 //! What a status of Stripe's means here.
 
-use providers::payments::{Status, Subscription};
-use store::SubscriptionState;
+use providers::payments::{PaymentsMode, Status, Subscription};
+use store::{StoredSubscription, SubscriptionState};
+
+/// Who said what is kept: it counts only where the same one is asked now.
+#[must_use]
+pub fn mode_of(kept: &StoredSubscription) -> PaymentsMode {
+    match (kept.mock, kept.livemode) {
+        (true, _) => PaymentsMode::Mock,
+        (false, true) => PaymentsMode::Live,
+        (false, false) => PaymentsMode::Test,
+    }
+}
 
 /// The state that a status means; `None`: Stripe has added a word, which changes nothing until it is known here.
 #[must_use]

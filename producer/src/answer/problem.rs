@@ -1,6 +1,6 @@
 //! Every answer that is not a success: `application/problem+json` (RFC 9457).
 
-use std::{any::Any, borrow::Cow, fmt};
+use std::{any::Any, borrow::Cow, fmt, time::Duration};
 
 use api::FieldError;
 use axum::{
@@ -118,7 +118,7 @@ impl Type {
             Self::UnknownStore => ("unknown-store", 422, "There is no such store"),
             Self::PaymentFailed => ("payment-failed", 402, "The payment was not made"),
             Self::PlanRequired => ("plan-required", 402, "The plan does not allow it"),
-            Self::OverQuota => ("over-quota", 429, "The plan's jobs of this day are used up"),
+            Self::OverQuota => ("over-quota", 429, "What the tenant may use is used up for now"),
             Self::Internal => ("internal", 500, "Something went wrong on our side"),
         }
     }
@@ -279,10 +279,15 @@ impl Problem {
 
     /// The jobs of a day are used up.
     pub(crate) fn over_quota(over: &OverQuota) -> Self {
-        // Not a moment before midnight.
-        let retry_after_s = over.wait.as_secs() + u64::from(over.wait.subsec_nanos() > 0);
+        Self::too_often(over.to_string(), over.wait)
+    }
+
+    /// A tenant asks for something more often than it may; `wait`: until it may again.
+    pub(crate) fn too_often(detail: String, wait: Duration) -> Self {
+        // Not a moment before.
+        let retry_after_s = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         let of_plan = OfPlan { plans: Vec::new(), retry_after_s: Some(retry_after_s) };
-        Self { of_plan: Some(Box::new(of_plan)), ..Self::new(Type::OverQuota, over.to_string()) }
+        Self { of_plan: Some(Box::new(of_plan)), ..Self::new(Type::OverQuota, detail) }
     }
 
     /// `pointer` is where the store is named.

@@ -215,7 +215,7 @@ impl Desk {
         let (mut invoices, mut after) = (Vec::new(), after.map(str::to_owned));
         while invoices.len() < n {
             let page = self.calls(tenant).invoices(&customer, after.as_deref()).await.map_err(|error| match error {
-                ProviderError::Rejected { .. } => {
+                ProviderError::Rejected { .. } if after.is_some() => {
                     crate::request::bad_parameter("cursor", "must be a next_cursor of this list")
                 }
                 error => problem(&error),
@@ -274,8 +274,8 @@ impl Desk {
         if let Some(record) = self.read_again(&before.tenant, &after.customer).await {
             return Changed { record, recorded: true };
         }
-        let (customer, mock) = (after.customer.clone(), !self.is_real());
-        let at = AtStripe { customer: &customer, subscriptions: &[after], invoices: &[], mock };
+        let (customer, mode) = (after.customer.clone(), self.payments().mode());
+        let at = AtStripe { customer: &customer, subscriptions: &[after], invoices: &[], mode };
         let record = kept(&before.tenant, Some(&before), &at, self.plans(), self.now());
         Changed { record, recorded: false }
     }

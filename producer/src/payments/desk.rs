@@ -9,7 +9,7 @@ use api::FieldError;
 use fleet::{Clock, Fleet};
 use jobs::{
     payment::{Read, Reading},
-    payments::Plans,
+    payments::{Plans, mode_of},
 };
 use providers::{
     Policy, ProviderError,
@@ -18,7 +18,7 @@ use providers::{
 use services::{Config, Name};
 use store::{Moment, Store, StoredSubscription};
 
-use super::{addresses::Hosts, refusal::problem, shelf::LateShelf};
+use super::{addresses::Hosts, limit::Limit, refusal::problem, shelf::LateShelf};
 use crate::answer::Problem;
 
 /// Of one call: somebody waits for the answer.
@@ -62,6 +62,7 @@ pub(crate) struct Desk {
     known: Mutex<Option<Known>>,
     /// Held while Stripe is asked for prices; how that failed last, and when.
     asking: tokio::sync::Mutex<Option<(Instant, ProviderError)>>,
+    limit: Limit,
     store: Arc<OnceLock<Store>>,
     clock: Clock,
 }
@@ -83,6 +84,7 @@ impl Desk {
             payments,
             known: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
+            limit: Limit::new(config, fleet),
             store,
             clock: Clock::default(),
         })
@@ -91,6 +93,11 @@ impl Desk {
     /// Whether Stripe is to answer now.
     pub(crate) fn is_real(&self) -> bool {
         self.payments.is_real()
+    }
+
+    /// Lets a tenant ask for something of Stripe, unless it does so too often.
+    pub(crate) async fn admit(&self, tenant: &str) -> Result<(), Problem> {
+        if self.is_real() { self.limit.admit(tenant).await } else { Ok(()) }
     }
 
     /// Stripe, or the mock.
@@ -183,8 +190,20 @@ impl Desk {
 
     /// What is kept of a tenant's subscription, if that was said by who answers now.
     pub(crate) async fn kept(&self, tenant: &str) -> Result<Option<StoredSubscription>, Problem> {
-        let kept = self.store()?.subscription(tenant).await.map_err(Problem::store_away)?;
-        Ok(kept.filter(|kept| kept.mock != self.is_real()))
+        let kept = match self.store()?.subscription(tenant).await {
+            Err(error) if error.is_unreadable() => self.make_anew(tenant).await?,
+            found => found.map_err(Problem::store_away)?,
+        };
+        Ok(kept.filter(|kept| mode_of(kept) == self.payments.mode()))
+    }
+
+    /// What cannot be read is made anew of what Stripe has.
+    async fn make_anew(&self, tenant: &str) -> Result<Option<StoredSubscription>, Problem> {
+        let found = self.calls(tenant).customers_of(tenant).await.map_err(|error| problem(&error))?;
+        match found.into_iter().min_by_key(|customer| customer.created) {
+            Some(customer) => Ok(self.read_again(tenant, &customer.id).await),
+            None => Ok(None),
+        }
     }
 
     /// Who reads from Stripe what a customer has now, and keeps it: the same as jobs have.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use providers::{ProviderError, payments::Declined};
+use providers::{Hold, ProviderError, payments::Declined};
 
 use crate::answer::{Problem, Type};
 
@@ -26,13 +26,18 @@ pub(super) fn problem(error: &ProviderError) -> Problem {
             Problem::new(Type::Conflict, format!("stripe refuses it: {message}"))
         }
         // What is wrong with our account is told to operators, not to whoever asked.
-        ProviderError::Misconfigured { .. } | ProviderError::Unable { .. } => {
+        ProviderError::Misconfigured { .. } | ProviderError::NoRight { .. } | ProviderError::Unable { .. } => {
             tracing::error!(%error, "stripe does not answer as it is set up");
             Problem::new(Type::VendorUnavailable, "payments are not set up as they must be; the log has the reason")
         }
         ProviderError::UnknownOutcome { .. } | ProviderError::StoredFailure { .. } => {
             tracing::warn!(%error, "what became of a call to stripe is not known");
             let detail = "stripe did not say whether it was done: send this again with the same Idempotency-Key, if it has one, and nothing is done twice";
+            Problem::new(Type::VendorUnavailable, detail)
+        }
+        ProviderError::RateLimited { .. } | ProviderError::Held { hold: Hold::Limit | Hold::Turn, .. } => {
+            tracing::warn!(%error, "stripe is asked as often as may be");
+            let detail = "stripe is asked as often as may be for the moment: send this again after a while, and nothing is done twice";
             Problem::new(Type::VendorUnavailable, detail)
         }
         error => {
@@ -69,5 +74,26 @@ mod tests {
         assert_eq!((late.kind(), began.elapsed()), (Type::VendorUnavailable, TIME));
         assert!(!late.is_refusal(), "it may have been done");
         assert_eq!(in_time(async { Ok(7) }).await.ok(), Some(7));
+    }
+
+    #[test]
+    fn that_we_ask_too_often_is_not_told_as_an_outage_of_stripe() {
+        let (service, message) = ("stripe", String::new());
+        let held = |hold| {
+            let (message, retry_in) = (message.clone(), Duration::ZERO);
+            problem(&ProviderError::Held { service, hold, message, retry_in })
+        };
+        let limited = problem(&ProviderError::RateLimited { service, message: message.clone(), retry_after: None });
+        let no_right = problem(&ProviderError::NoRight { service, message: message.clone() });
+        for (problem, says) in [
+            (held(Hold::Limit), "as often as may be"),
+            (limited, "as often as may be"),
+            (held(Hold::BreakerOpen), "does not answer"),
+            (no_right, "not set up as they must be"),
+        ] {
+            let told = serde_json::to_value(&problem).unwrap();
+            assert_eq!(told["status"], 503);
+            assert!(told["detail"].as_str().unwrap().contains(says), "{told}");
+        }
     }
 }

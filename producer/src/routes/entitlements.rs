@@ -2,7 +2,7 @@
 
 use api::{Entitlements, Money, Timestamp};
 use axum::{Json, extract::State};
-use jobs::payments::{self, Plans, tier_word};
+use jobs::payments::{self, Plans, mode_of, tier_word};
 use store::{Moment, StoredSubscription};
 
 use super::versions::TenantQuery;
@@ -29,7 +29,7 @@ pub(crate) async fn show(
     let tenant = caller.tenant_of(query.tenant)?;
     let desk = app.desk()?;
     let (allowed, is_real) = (entitled::entitlements(&app, desk, &tenant).await, desk.is_real());
-    let kept = app.gate.kept(&tenant, app.store()).await.filter(|kept| kept.mock != is_real);
+    let kept = app.gate.kept(&tenant, app.store()).await.filter(|kept| mode_of(kept) == desk.payments().mode());
     let jobs_today = app.client.n_taken(&tenant).await?;
     Ok(Json(answer(&allowed, kept.as_deref(), is_real, jobs_today, desk.plans())))
 }

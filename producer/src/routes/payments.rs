@@ -46,6 +46,9 @@ enum NotChanged {
     /// `conflict`: the subscription's state does not allow it, as `detail` says; `idempotency-in-progress`: the first request is still under way
     #[response(status = 409)]
     Conflict,
+    /// `over-quota`: the tenant has asked too often; see `Retry-After`
+    #[response(status = 429)]
+    TooOften,
     /// `vendor-unavailable`: Stripe does not answer; `store-unavailable`: MongoDB does not, and nothing was done
     #[response(status = 503)]
     Away,
@@ -64,6 +67,7 @@ struct Asked<T> {
 
 impl<T: ToSchema + DeserializeOwned + Send + 'static> Asked<T> {
     async fn read(
+        app: &App,
         call: &'static str,
         caller: &Caller,
         query: TenantQuery,
@@ -72,6 +76,7 @@ impl<T: ToSchema + DeserializeOwned + Send + 'static> Asked<T> {
     ) -> Result<Self, Problem> {
         caller.require(Scope::PaymentsWrite)?;
         let tenant = caller.tenant_of(query.tenant)?;
+        admit(app, caller, &tenant).await?;
         let key = request::idempotency_key(headers)?;
         let mut bytes = request::read(headers, body, request::JOB_LIMIT).await?;
         if bytes.is_empty() {
@@ -89,6 +94,11 @@ impl<T: ToSchema + DeserializeOwned + Send + 'static> Asked<T> {
     }
 }
 
+/// Lets a tenant ask Stripe for something, unless it does so too often. Operators are not counted.
+async fn admit(app: &App, caller: &Caller, tenant: &str) -> Result<(), Problem> {
+    if caller.is_admin() { Ok(()) } else { app.desk()?.admit(tenant).await }
+}
+
 /// Opens a page of Stripe's where the tenant subscribes, and where payment methods are asked for; or finds the one that is open for the same plan,
 /// trial and addresses. One for something else is closed. A tenant has one trial.
 #[utoipa::path(
@@ -99,6 +109,7 @@ impl<T: ToSchema + DeserializeOwned + Send + 'static> Asked<T> {
         (status = 201, description = "A new page", body = Checkout),
         (status = 409, description = "`conflict`: the tenant has a subscription already; `idempotency-in-progress`: the first request is still under way"),
         (status = 422, description = "`invalid-payload`: a field is bad, or the tenant has had its trial; `idempotency-mismatch`: the key came with another request"),
+        (status = 429, description = "`over-quota`: the tenant has asked too often; see `Retry-After`"),
         (status = 503, description = "`vendor-unavailable`: Stripe does not answer; `store-unavailable`: MongoDB does not"),
     )
 )]
@@ -109,7 +120,7 @@ pub(crate) async fn checkout(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let asked = Asked::<CheckoutRequest>::read("checkout", &caller, query, &headers, body).await?;
+    let asked = Asked::<CheckoutRequest>::read(&app, "checkout", &caller, query, &headers, body).await?;
     let (desk_of, tenant, body) = (app.clone(), asked.tenant.clone(), asked.body);
     keyed::once(app, asked.tenant, asked.key, asked.fingerprint, move |_| async move {
         let ask = Ask {
@@ -148,7 +159,7 @@ pub(crate) async fn portal(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let asked = Asked::<PortalRequest>::read("portal", &caller, query, &headers, body).await?;
+    let asked = Asked::<PortalRequest>::read(&app, "portal", &caller, query, &headers, body).await?;
     let (desk_of, tenant, body, key) = (app.clone(), asked.tenant.clone(), asked.body, asked.stripe_key);
     keyed::once(app, asked.tenant, asked.key, asked.fingerprint, move |_| async move {
         let portal = in_time(desk_of.desk()?.portal(&tenant, &body.return_url, &key)).await?;
@@ -176,7 +187,7 @@ pub(crate) async fn change(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let asked = Asked::<ChangeRequest>::read("change", &caller, query, &headers, body).await?;
+    let asked = Asked::<ChangeRequest>::read(&app, "change", &caller, query, &headers, body).await?;
     if asked.body.preview {
         let preview = in_time(app.desk()?.preview(&asked.tenant, &asked.body.plan)).await?;
         return Ok(Json(ChangeAnswer::Preview(previewed(preview, asked.body.plan))).into_response());
@@ -202,7 +213,7 @@ pub(crate) async fn cancel(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let asked = Asked::<CancelRequest>::read("cancel", &caller, query, &headers, body).await?;
+    let asked = Asked::<CancelRequest>::read(&app, "cancel", &caller, query, &headers, body).await?;
     let (desk_of, tenant, body, key) = (app.clone(), asked.tenant.clone(), asked.body, asked.stripe_key);
     keyed::once(app, asked.tenant, asked.key, asked.fingerprint, move |is_again| async move {
         let cancel = Cancel { at_period_end: body.at_period_end, reason: body.reason.as_deref() };
@@ -229,7 +240,7 @@ pub(crate) async fn resume(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let asked = Asked::<ResumeRequest>::read("resume", &caller, query, &headers, body).await?;
+    let asked = Asked::<ResumeRequest>::read(&app, "resume", &caller, query, &headers, body).await?;
     let (desk_of, tenant, key) = (app.clone(), asked.tenant.clone(), asked.stripe_key);
     keyed::once(app, asked.tenant, asked.key, asked.fingerprint, move |is_again| async move {
         let resumed = in_time(desk_of.desk()?.resume(&tenant, &key, is_again)).await?;
@@ -250,15 +261,9 @@ pub(crate) async fn resume(
 pub(crate) async fn config(State(app): State<App>) -> Result<Response, Problem> {
     let desk = app.desk()?;
     let plans = in_time(desk.offers()).await?.into_iter().map(offered).collect();
-    let is_real = desk.is_real();
-    let mode = match (is_real, desk.payments().livemode) {
-        (false, _) => "mock",
-        (true, Some(true)) => "live",
-        (true, _) => "test",
-    };
     let config = PaymentsConfig {
-        mode: mode.to_owned(),
-        publishable_key: desk.payments().publishable_key.clone().filter(|_| is_real),
+        mode: desk.payments().mode().as_str().to_owned(),
+        publishable_key: desk.payments().publishable_key.clone().filter(|_| desk.is_real()),
         plans,
         trial_days: desk.trial_days,
     };
@@ -273,7 +278,11 @@ pub(crate) async fn config(State(app): State<App>) -> Result<Response, Problem> 
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
         ("limit" = Option<usize>, Query, minimum = 1, maximum = 200, description = "Entries of a page; 50 if absent"),
     ),
-    responses((status = 200, description = "A page", body = InvoicePage), (status = 503, description = "`vendor-unavailable`: Stripe does not answer"))
+    responses(
+        (status = 200, description = "A page", body = InvoicePage),
+        (status = 429, description = "`over-quota`: the tenant has asked too often; see `Retry-After`"),
+        (status = 503, description = "`vendor-unavailable`: Stripe does not answer"),
+    )
 )]
 pub(crate) async fn invoices(
     State(app): State<App>,
@@ -284,6 +293,7 @@ pub(crate) async fn invoices(
     let limit = request::page_size(query.limit)?;
     let tenant = caller.tenant_of(query.tenant)?;
     let after = query.cursor.as_deref().map(read_cursor).transpose()?;
+    admit(&app, &caller, &tenant).await?;
     let mut found = in_time(app.desk()?.invoices(&tenant, after.as_deref(), limit + 1)).await?;
     let has_more = found.len() > limit;
     found.truncate(limit);

@@ -5,8 +5,8 @@ use api::{
 };
 use axum::{Json, body::Body, extract::State, http::HeaderMap};
 use jobs::{
-    Handler, Shape, content::Content, image::Image, market::MOST_OFFERS, publication::Publication,
-    recurring::not_watched, scrape,
+    Handler, Shape, content::Content, image::Image, market::MOST_OFFERS, publication::Publication, scrape,
+    watched::not_watched,
 };
 use prices::{Asked, Comparison};
 use providers::publication::Listing;

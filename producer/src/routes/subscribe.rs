@@ -272,6 +272,7 @@ impl Visit {
 
     async fn begin(&self, app: &App, plan: &str) -> Result<Response, Problem> {
         let desk = app.desk()?;
+        desk.admit(&self.tenant).await?;
         let kept = desk.kept(&self.tenant).await?;
         if self.current(kept.as_ref()).is_some() {
             return Err(Problem::new(Type::Conflict, "the tenant has a subscription"));
@@ -301,6 +302,7 @@ impl Visit {
         let base = self.base()?;
         let back = format!("{base}/subscribe?{}", parameters(&self.t, self.language));
         let desk: &Desk = app.desk()?;
+        desk.admit(&self.tenant).await?;
         // Each is good for minutes, so none is given twice.
         let key = key(&["page", "portal", &self.tenant, &Uuid::new_v4().to_string()]);
         let portal = desk.portal(&self.tenant, &back, &key).await.map_err(not_for_the_reader)?;

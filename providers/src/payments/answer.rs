@@ -36,7 +36,7 @@ impl Answered<'_> {
         }
         let refusal = body.as_ref().and_then(|body| Refusal::read(self.status, body));
         if matches!(self.status, 401 | 403) {
-            return Err(self.misconfigured(request, refusal.as_ref()));
+            return Err(self.not_allowed(request, refusal.as_ref()));
         }
         let code = refusal.as_ref().and_then(|refusal| refusal.code.as_deref());
         let (is_limit, is_lock) = (code == Some("rate_limit"), code == Some("lock_timeout"));
@@ -82,16 +82,17 @@ impl Answered<'_> {
         ProviderError::UnknownOutcome { service: NAME, message }
     }
 
-    fn misconfigured(&self, request: &Request, refusal: Option<&Refusal>) -> ProviderError {
-        let what = match self.status {
-            401 => "STRIPE_API_KEY is refused: put the secret key of the dashboard there".to_owned(),
-            _ => format!(
-                "STRIPE_API_KEY may not do {}: give a restricted key this right, or use the secret key",
-                request.words()
-            ),
-        };
-        let message = format!("{what}; Stripe says: {}", self.said(refusal));
-        ProviderError::Misconfigured { service: NAME, message }
+    fn not_allowed(&self, request: &Request, refusal: Option<&Refusal>) -> ProviderError {
+        let said = self.said(refusal);
+        if self.status == 401 {
+            let what = "STRIPE_API_KEY is refused: put the secret key of the dashboard there";
+            return ProviderError::Misconfigured { service: NAME, message: format!("{what}; Stripe says: {said}") };
+        }
+        let what = format!(
+            "STRIPE_API_KEY may not do {}: give a restricted key this right, or use the secret key",
+            request.words()
+        );
+        ProviderError::NoRight { service: NAME, message: format!("{what}; Stripe says: {said}") }
     }
 
     /// What it says, without what may be secret: Stripe itself shortens the keys that it quotes.

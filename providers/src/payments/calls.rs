@@ -244,6 +244,23 @@ impl<'a> Calls<'a> {
         self.page(&Request::get("subscriptions", form), Subscription::read).await
     }
 
+    /// The subscriptions of a customer in any state, none for one that was deleted. `None`: the key's account and mode have never had this
+    /// customer.
+    ///
+    /// # Errors
+    /// As [`Self::create_customer`].
+    pub async fn subscriptions_of(&self, customer: &str) -> Result<Option<Vec<Subscription>>, ProviderError> {
+        let request = Request::get("subscriptions", paged(None).with("status", "all").with("customer", customer));
+        match self.reply(&request).await? {
+            Reply::Done(object) => Ok(Some(listed(&request, &object, Subscription::read)?.items)),
+            Reply::Refused(refusal) if refusal.names_nothing("customer") => {
+                let itself = Request::get(format!("customers/{}", segment(customer)), Form::new());
+                Ok(self.object(&itself).await?.map(|_| Vec::new()))
+            }
+            Reply::Refused(refusal) => Err(refusal.rejected(&request)),
+        }
+    }
+
     /// Changes the price of a subscription; [`Declined`] when the difference is to be paid at once and was not.
     ///
     /// # Errors
@@ -424,19 +441,24 @@ impl<'a> Calls<'a> {
     }
 
     async fn page<T>(&self, request: &Request, reader: impl Fn(&Value) -> Option<T>) -> Result<Page<T>, ProviderError> {
-        let reply = self.made(request, |object| object["data"].is_array().then(|| object.clone())).await?;
-        let objects = reply["data"].as_array().map_or(&[][..], Vec::as_slice);
-        let last = objects.last().and_then(|object| object["id"].as_str());
-        let next = last.filter(|_| reply["has_more"] == true).map(str::to_owned);
-        let read = |object: &Value| {
-            let read = reader(object);
-            if read.is_none() {
-                tracing::warn!(id = object["id"].as_str(), of = request.words(), "an object of Stripe cannot be read");
-            }
-            read
-        };
-        Ok(Page { items: objects.iter().filter_map(read).collect(), next })
+        let reply = self.made(request, |object| Some(object.clone())).await?;
+        listed(request, &reply, reader)
     }
+}
+
+/// What is on a page that was answered.
+fn listed<T>(request: &Request, reply: &Value, reader: impl Fn(&Value) -> Option<T>) -> Result<Page<T>, ProviderError> {
+    let objects = read(&request.words(), reply, |reply| reply["data"].as_array().cloned())?;
+    let last = objects.last().and_then(|object| object["id"].as_str());
+    let next = last.filter(|_| reply["has_more"] == true).map(str::to_owned);
+    let read = |object: &Value| {
+        let read = reader(object);
+        if read.is_none() {
+            tracing::warn!(id = object["id"].as_str(), of = request.words(), "an object of Stripe cannot be read");
+        }
+        read
+    };
+    Ok(Page { items: objects.iter().filter_map(read).collect(), next })
 }
 
 fn paged(after: Option<&str>) -> Form {

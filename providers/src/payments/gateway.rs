@@ -138,6 +138,12 @@ impl Refusal {
         self.status == 404 && self.code.as_deref() == Some("resource_missing")
     }
 
+    /// Whether what a parameter names does not exist.
+    #[must_use]
+    pub fn names_nothing(&self, param: &str) -> bool {
+        self.code.as_deref() == Some("resource_missing") && self.param.as_deref() == Some(param)
+    }
+
     /// What failed, and what to do.
     #[must_use]
     pub fn rejected(&self, request: &Request) -> ProviderError {

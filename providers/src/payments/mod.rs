@@ -29,7 +29,7 @@ pub use invoice::{Invoice, Preview, PreviewLine};
 pub use mock::{Mock, is_mock};
 pub use money::Money;
 pub(crate) use service::probe;
-pub use service::{Payments, PlanPrices};
+pub use service::{Payments, PaymentsMode, PlanPrices};
 pub use session::{NewCustomer, NewSession, PortalSession, Session, Trial, WithoutCard};
 pub use shelf::{Memory, Shelf};
 pub use stripe::{API_VERSION, Stripe};

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use fleet::{Clock, Fleet};
+use futures::future::join_all;
 use services::{Config, Name};
 
 use super::{
@@ -21,6 +22,8 @@ use crate::{
 
 /// The client's own time is shorter: only it knows whether a call may have been carried out.
 const TIMEOUT: Duration = Duration::from_secs(32);
+/// What is read beside prices.
+const READ: [&str; 5] = ["customers", "checkout/sessions", "subscriptions", "invoices", "events"];
 /// What the mock asks for the plans, in cents of a euro a month.
 const MOCK_PRO: i64 = 2_900;
 const MOCK_PREMIUM: i64 = 9_900;
@@ -32,6 +35,41 @@ pub struct PlanPrices {
     pub pro: String,
     /// `STRIPE_PRICE_ID_PREMIUM`; the same.
     pub premium: String,
+}
+
+impl PlanPrices {
+    /// As the variables say.
+    #[must_use]
+    pub fn from_config(config: &Config) -> Self {
+        let price = |variable, else_mock: &str| config.value(Name::Payments, variable).unwrap_or(else_mock).to_owned();
+        Self {
+            pro: price("STRIPE_PRICE_ID_PRO", "price_mock_pro"),
+            premium: price("STRIPE_PRICE_ID_PREMIUM", "price_mock_premium"),
+        }
+    }
+}
+
+/// Whose word counts: what one of them says of a subscription says nothing where another one is asked. The later ones are worth more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PaymentsMode {
+    /// The mock.
+    Mock,
+    /// Stripe, without real money.
+    Test,
+    /// Stripe.
+    Live,
+}
+
+impl PaymentsMode {
+    /// As it is shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mock => "mock",
+            Self::Test => "test",
+            Self::Live => "live",
+        }
+    }
 }
 
 /// Subscriptions: Stripe, or the mock.
@@ -75,11 +113,7 @@ impl Payments {
         clock: Clock,
     ) -> Result<Self, ProviderError> {
         let value = |variable| config.value(Name::Payments, variable);
-        let price = |variable, else_mock: &str| value(variable).unwrap_or(else_mock).to_owned();
-        let prices = PlanPrices {
-            pro: price("STRIPE_PRICE_ID_PRO", "price_mock_pro"),
-            premium: price("STRIPE_PRICE_ID_PREMIUM", "price_mock_premium"),
-        };
+        let prices = PlanPrices::from_config(config);
         let offers = vec![
             (prices.pro.clone(), "ECOMSIMPLY Pro", MOCK_PRO),
             (prices.premium.clone(), "ECOMSIMPLY Premium", MOCK_PREMIUM),
@@ -103,6 +137,16 @@ impl Payments {
     #[must_use]
     pub fn is_real(&self) -> bool {
         self.service.is_real()
+    }
+
+    /// Who answers now.
+    #[must_use]
+    pub fn mode(&self) -> PaymentsMode {
+        match (self.is_real(), self.livemode) {
+            (false, _) => PaymentsMode::Mock,
+            (true, Some(true)) => PaymentsMode::Live,
+            (true, _) => PaymentsMode::Test,
+        }
     }
 
     /// Calls with one policy.
@@ -148,5 +192,19 @@ pub(crate) async fn probe(config: &Config) -> Result<(), String> {
             return Err(format!("{variable}: {id} is of the other mode than STRIPE_API_KEY"));
         }
     }
-    Ok(())
+    let is_restricted = config.value(Name::Payments, "STRIPE_API_KEY").is_some_and(|key| key.starts_with("rk_"));
+    if is_restricted { rights(&stripe).await } else { Ok(()) }
+}
+
+/// Reads one of everything that is read elsewhere: a restricted key may lack a right to it. Whether it may write, only writing would tell.
+async fn rights(stripe: &stripe::Stripe) -> Result<(), String> {
+    let read = READ.map(|path| async move {
+        match stripe.send(&Request::get(path, Form::new().with("limit", 1))).await {
+            Ok(Reply::Refused(refusal)) => Some(format!("GET /v1/{path}: {}", refusal.message)),
+            Ok(Reply::Done(_)) => None,
+            Err(error) => Some(error.to_string()),
+        }
+    });
+    let faults: Vec<String> = join_all(read).await.into_iter().flatten().collect();
+    if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
 }

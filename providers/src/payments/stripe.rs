@@ -10,6 +10,7 @@ use reqwest::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use services::{Config, Name};
+use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::{
@@ -31,6 +32,8 @@ const MOST_BYTES: usize = 16 * 1024 * 1024;
 pub struct Stripe {
     client: Client,
     key: SecretString,
+    /// Tells this key from others, and not what it is.
+    account: String,
     base_url: Url,
 }
 
@@ -64,7 +67,8 @@ impl Stripe {
             .redirect(redirect::Policy::none())
             .build()
             .map_err(|error| misconfigured(format!("no HTTP client can be built: {error}")))?;
-        Ok(Self { client, key: key.into(), base_url })
+        let account = hex::encode(&Sha256::digest(key)[..4]);
+        Ok(Self { client, key: key.into(), account, base_url })
     }
 
     async fn carry_out(&self, request: &Request) -> Result<Reply, ProviderError> {
@@ -112,6 +116,10 @@ fn failure(request: &Request, error: &reqwest::Error) -> ProviderError {
 impl Provider for Stripe {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn account(&self) -> Option<&str> {
+        Some(&self.account)
     }
 }
 
@@ -276,6 +284,10 @@ mod tests {
             words.contains("stored for the idempotency key \"job:1:customer\"") && words.contains("req_7"),
             "{words}"
         );
+        let no_right = sent(&reads(), answer(403)).await.unwrap_err();
+        assert!(matches!(no_right, ProviderError::NoRight { .. }), "{no_right:?}");
+        let words = no_right.to_string();
+        assert!(words.contains("may not do GET /v1/customers/cus_1: give a restricted key this right"), "{words}");
         let words = sent(&write(), answer(401)).await.unwrap_err().to_string();
         assert!(words.contains("STRIPE_API_KEY is refused"), "{words}");
         let limited = sent(&reads(), answer(429).insert_header("retry-after", "7")).await.unwrap_err();

@@ -1,17 +1,14 @@
 //! The tenants' subscriptions: the collection `subscriptions`, a document each, which is what Stripe said when it was read last.
 
 use async_recursion::async_recursion as boxed;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    ANSWER_TIMEOUT, Error, Moment, Store,
-    documents::{Documents, to_document},
-    error::is_duplicate_key,
-    run,
-};
+use crate::{Error, Moment, Store, documents::Documents};
 
 pub(super) const SUBSCRIPTIONS: &str = "subscriptions";
+/// What versions are.
+const WHOLE: [&str; 2] = ["int", "long"];
 
 /// The state of a tenant's subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -228,20 +225,27 @@ impl Store {
         subscription: &StoredSubscription,
         version: Option<i64>,
     ) -> Result<bool, Error> {
-        let what = format!("write the subscription of tenant {}", subscription.tenant);
-        let document = to_document(&what, subscription)?;
-        let collection = self.collection(SUBSCRIPTIONS);
-        let filter = version.map(|version| doc! { "_id": &subscription.tenant, "version": version });
-        let write = async move {
-            let Some(filter) = filter else {
-                return match collection.insert_one(document).await {
-                    Err(error) if is_duplicate_key(&error) => Ok(false),
-                    inserted => inserted.map(|_| true),
-                };
-            };
-            Ok(collection.replace_one(filter, document).await?.matched_count == 1)
-        };
-        run(what, ANSWER_TIMEOUT, write).await
+        let seen = version.map(|version| match version {
+            // Or none that is a number.
+            0 => doc! { "$or": [{ "version": 0 }, { "version": { "$not": { "$type": WHOLE } } }] },
+            version => doc! { "version": version },
+        });
+        self.put_seen(SUBSCRIPTIONS, &subscription.tenant, subscription, seen).await
+    }
+
+    /// The version of what is kept of a tenant, for one that cannot be read and is to be written anew; 0 if it has none.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it may work later.
+    #[boxed]
+    pub async fn subscription_version(&self, tenant: &str) -> Result<Option<i64>, Error> {
+        let (filter, sort, only) = (doc! { "_id": tenant }, doc! { "_id": 1 }, doc! { "version": 1 });
+        let found = self.find_projected::<Document>(SUBSCRIPTIONS, filter, sort, 1, only).await?;
+        Ok(found.read.first().map(|document| match document.get("version") {
+            Some(Bson::Int64(version)) => *version,
+            Some(Bson::Int32(version)) => i64::from(*version),
+            _ => 0,
+        }))
     }
 }
 

@@ -5,6 +5,7 @@ mod browser;
 mod calls;
 pub(crate) mod intake;
 mod life;
+mod often;
 mod outages;
 mod pages;
 pub(crate) mod world;

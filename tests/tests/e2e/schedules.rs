@@ -2,9 +2,14 @@
 
 use std::{collections::BTreeSet, fs, time::Duration};
 
-use ::jobs::recurring::{Task, Unfinished, prices, trial_reminders, weekly_summary};
+use ::jobs::{
+    payments::Plans,
+    recurring::{Task, Unfinished, trial_reminders, weekly_summary},
+    watched,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use mongodb::bson::{self, Document, doc};
+use providers::payments::{PaymentsMode, PlanPrices};
 use queue::{Client, Clock, JobId, State};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -471,7 +476,7 @@ async fn reminders_arrive_once_a_tenant_and_day_in_its_language_and_zone() {
             vec![doc! { "_id": "broken", "trial_ends_at": bson::DateTime::from_millis(1_781_000_000_000) }],
         )
         .await;
-    let ticker = schedules::Ticker::new(world.client.clone(), world.store.clone());
+    let (ticker, mock) = (schedules::Ticker::new(world.client.clone(), world.store.clone()), PaymentsMode::Mock);
     ticker.prepare().await.unwrap();
     let session = queue::Session::new(world.client.clone(), "host", 1, queue::Timing::default());
     let mut sent = Vec::new();
@@ -482,7 +487,7 @@ async fn reminders_arrive_once_a_tenant_and_day_in_its_language_and_zone() {
         let reminders = claimed.iter().any(|job| job.payload().unwrap() == br#"{"task":"trial_reminders"}"#);
         assert!(reminders, "the timetable asks for reminders each hour");
         let task = world.task(world.job("default/trial-reminders").await);
-        let (first, second) = tokio::join!(trial_reminders(task, false), trial_reminders(task, false));
+        let (first, second) = tokio::join!(trial_reminders(task, mock), trial_reminders(task, mock));
         first.unwrap();
         second.unwrap();
         for job in session.claim("email", 10).await.unwrap().jobs {
@@ -511,6 +516,12 @@ async fn settle(session: &queue::Session, job: &queue::Claimed) {
     let outcome = queue::Outcome::Done(queue::Success::default());
     let mut settlements = vec![session.verdict(job, queue::Verdict::Ran(outcome), 0).unwrap()];
     assert_eq!(session.settle(&mut settlements).await.unwrap(), 0);
+}
+
+/// While no plan is minded.
+async fn prices(task: Task<'_>) -> Result<u64, Unfinished> {
+    let prices = PlanPrices { pro: "price_pro".to_owned(), premium: "price_premium".to_owned() };
+    watched::prices(task, &Plans::built_in(&prices), PaymentsMode::Mock).await
 }
 
 #[tokio::test]

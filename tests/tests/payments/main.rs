@@ -6,6 +6,7 @@
 mod any_order;
 mod api;
 mod calls;
+mod not_ours;
 mod pages;
 mod steps;
 mod world;

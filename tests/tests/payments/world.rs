@@ -9,12 +9,13 @@ use jobs::{
     maintenance::{Maintenance, Task},
     payment::Payment,
     payments::{AtStripe, Plans, kept, stored_event},
+    scrape::Scrape,
 };
 use mongodb::bson::{Document, doc};
 use providers::{
     Policy, Providers,
     payments::{
-        Calls, Event, Method, NewCustomer, NewSession, Payments, Trial, WithoutCard,
+        Calls, Event, Method, NewCustomer, NewSession, Payments, PaymentsMode, Trial, WithoutCard,
         simulation::{Card, Params},
     },
 };
@@ -23,7 +24,7 @@ use schedules::Outbox;
 use serde_json::{Value, json};
 use servers::{MongoDatabase, RedisKind};
 use services::Config;
-use store::{Moment, Store, StoredSubscription};
+use store::{Moment, Store, StoredSubscription, SubscriptionState};
 use tests::standins::stripe::Stripe;
 
 pub(crate) const KEY: &str = "sk_test_standin";
@@ -74,7 +75,7 @@ impl World {
         let database = MongoDatabase::new();
         let redis = fleet::Redis::open_within(servers::redis(RedisKind::Valkey).unwrap(), &database, servers::PATIENCE);
         let clock = Clock::simulated(u64::try_from(stripe.with(|simulation| simulation.now_s())).unwrap() * 1000);
-        let kinds = vec![kind::<Payment>(), kind::<Email>(), kind::<Maintenance>()];
+        let kinds = vec![kind::<Payment>(), kind::<Email>(), kind::<Maintenance>(), kind::<Scrape>()];
         let client = Client::with_clock(&redis.unwrap(), kinds, clock.clone());
         let store = Store::open(servers::mongo(), &database).await.unwrap();
         store.prepare(&[]).await.unwrap();
@@ -155,6 +156,22 @@ impl World {
         let event = stored_event(Event::read(&event).unwrap(), self.payments().livemode, self.now());
         let store = self.store.clone();
         async move { store.put_stripe_event(&event).await }
+    }
+
+    pub(crate) fn plans(&self) -> &Plans {
+        &self.context.plans
+    }
+
+    /// What is kept of a tenant with a subscription to Pro.
+    pub(crate) fn record(&self, tenant: &str, state: SubscriptionState) -> StoredSubscription {
+        StoredSubscription {
+            plan: Some("pro".to_owned()),
+            state,
+            customer: Some(format!("cus_of_{tenant}")),
+            subscription: Some(format!("sub_of_{tenant}")),
+            version: 1,
+            ..StoredSubscription::none(tenant, self.now())
+        }
     }
 
     pub(crate) fn now(&self) -> Moment {
@@ -260,7 +277,7 @@ impl World {
     pub(crate) async fn both(&self, customer: &str) -> (Option<StoredSubscription>, StoredSubscription) {
         let subscriptions = self.calls().subscriptions(Some(customer), None).await.unwrap().items;
         let invoices = self.calls().invoices(customer, None).await.unwrap().items;
-        let found = AtStripe { customer, subscriptions: &subscriptions, invoices: &invoices, mock: false };
+        let found = AtStripe { customer, subscriptions: &subscriptions, invoices: &invoices, mode: PaymentsMode::Test };
         let fresh = kept(TENANT, None, &found, &self.context.plans, self.now());
         (self.store.subscription(TENANT).await.unwrap(), fresh)
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     handler::JobError,
-    payments::{AtStripe, Plans, goes_on, kept},
+    payments::{AtStripe, Plans, goes_on, kept, mode_of},
 };
 
 /// Events of one customer that one reading answers.
@@ -45,8 +45,10 @@ pub enum Read {
     Kept(Box<KeptNow>),
     /// Neither the customer nor its subscription names a tenant; nothing is kept.
     Nobodys,
-    /// This tenant has a subscription at Stripe, which the mock does not replace; nothing is kept anew.
+    /// This tenant has a subscription at Stripe, which the mock does not replace, or a live one, which no test does; nothing is kept anew.
     Stripes(String),
+    /// The key's account and mode have no such customer, and never had: it says nothing of what is kept.
+    Elsewhere,
 }
 
 /// What is kept now, and what it was made of.
@@ -86,6 +88,12 @@ impl From<ReadError> for JobError {
     }
 }
 
+/// What was kept, and the version in whose place is written.
+struct Before {
+    record: Option<StoredSubscription>,
+    version: Option<i64>,
+}
+
 /// What Stripe has.
 struct Found {
     /// Whose it is.
@@ -101,28 +109,28 @@ impl Reading<'_> {
     /// # Errors
     /// [`ReadError`]; it can be repeated.
     pub async fn of(&self, customer: &str) -> Result<Read, ReadError> {
-        let known = self.store.subscription_of_customer(customer).await?;
+        let known = readable(self.store.subscription_of_customer(customer).await)?;
         let mut tenant = known.map(|known| known.tenant);
         for _ in 0..TRIES {
             // Before Stripe is asked: whoever writes meanwhile has read something newer, or is to be read again.
-            let before = match &tenant {
-                Some(tenant) => self.store.subscription(tenant).await?,
-                None => None,
+            let Before { record: before, version } = match &tenant {
+                Some(tenant) => self.before(tenant).await?,
+                None => Before { record: None, version: None },
             };
-            let found = self.find(customer, before.as_ref()).await?;
+            let Some(found) = self.find(customer, before.as_ref()).await? else { return Ok(Read::Elsewhere) };
             if found.tenant.is_some() && found.tenant != tenant {
                 tenant = found.tenant;
                 continue;
             }
             let Some(tenant) = &tenant else { return Ok(Read::Nobodys) };
-            let mock = !self.payments.is_real();
-            if mock && before.as_ref().is_some_and(|before| !before.mock && before.subscription.is_some()) {
+            let mode = self.payments.mode();
+            if before.as_ref().is_some_and(|before| mode_of(before) > mode && before.subscription.is_some()) {
                 return Ok(Read::Stripes(tenant.clone()));
             }
             let Found { subscriptions, invoices, .. } = found;
-            let at = AtStripe { customer, subscriptions: &subscriptions, invoices: &invoices, mock };
+            let at = AtStripe { customer, subscriptions: &subscriptions, invoices: &invoices, mode };
             let record = kept(tenant, before.as_ref(), &at, self.plans, self.now);
-            if self.keep(&record, before.as_ref()).await? {
+            if self.keep(&record, before.as_ref(), version).await? {
                 if let Some(several) = several(&subscriptions) {
                     tracing::error!(tenant, several, "a tenant pays for more than one subscription: end one at stripe");
                 }
@@ -132,15 +140,27 @@ impl Reading<'_> {
         Err(ReadError::Contended(customer.to_owned()))
     }
 
-    /// What the customer has, and the one that the tenant had before.
-    async fn find(&self, customer: &str, before: Option<&StoredSubscription>) -> Result<Found, ProviderError> {
+    /// What is kept. What cannot be read is made anew of what Stripe has, as if it had been lost.
+    async fn before(&self, tenant: &str) -> Result<Before, store::Error> {
+        let found = self.store.subscription(tenant).await;
+        let is_unreadable = found.is_err();
+        let record = readable(found)?;
+        let version = match &record {
+            Some(record) => Some(record.version),
+            None if is_unreadable => self.store.subscription_version(tenant).await?,
+            None => None,
+        };
+        Ok(Before { record, version })
+    }
+
+    /// What the customer has, and the one that the tenant had before; `None`: it is not there, and never was.
+    async fn find(&self, customer: &str, before: Option<&StoredSubscription>) -> Result<Option<Found>, ProviderError> {
         let calls = self.payments.calls(self.policy);
-        let is_mock = !self.payments.is_real();
-        let before = before.filter(|before| before.mock == is_mock);
-        let mut subscriptions = calls.subscriptions(Some(customer), None).await?.items;
+        let before = before.filter(|before| mode_of(before) == self.payments.mode());
+        let Some(mut subscriptions) = calls.subscriptions_of(customer).await? else { return Ok(None) };
         let other = before.and_then(|before| before.customer.as_deref()).filter(|other| *other != customer);
         if let Some(other) = other {
-            subscriptions.extend(calls.subscriptions(Some(other), None).await?.items);
+            subscriptions.extend(calls.subscriptions_of(other).await?.unwrap_or_default());
         }
         let counts = AtStripe::counts(&subscriptions, before);
         let invoices = match counts {
@@ -155,7 +175,7 @@ impl Reading<'_> {
             // It was known before somebody deleted it, or took its name off.
             tenant = before.map(|before| before.tenant.clone());
         }
-        Ok(Found { tenant, subscriptions, invoices })
+        Ok(Some(Found { tenant, subscriptions, invoices }))
     }
 
     /// False when another was faster, and all is to be read again. What is the same is written, too: another one that has read something
@@ -164,10 +184,11 @@ impl Reading<'_> {
         &self,
         record: &StoredSubscription,
         before: Option<&StoredSubscription>,
+        version: Option<i64>,
     ) -> Result<bool, store::Error> {
         let is_same = before.is_some_and(|before| before.is_same(record));
         let updated_at = if is_same { record.updated_at } else { self.now };
-        let record = StoredSubscription { version: record.version + 1, updated_at, ..record.clone() };
+        let record = StoredSubscription { version: version.unwrap_or(0) + 1, updated_at, ..record.clone() };
         if let Some(unknown) = record.unknown.as_ref().filter(|_| !is_same) {
             tracing::warn!(
                 tenant = record.tenant,
@@ -176,7 +197,7 @@ impl Reading<'_> {
                 "a subscription has what is not known here, which changes nothing"
             );
         }
-        self.store.put_subscription(&record, before.map(|before| before.version)).await
+        self.store.put_subscription(&record, version).await
     }
 }
 
@@ -200,9 +221,16 @@ impl Work<'_> {
         };
         let KeptNow { before, record, subscriptions, invoices } = match reading.of(customer).await? {
             Read::Kept(kept) => *kept,
-            Read::Nobodys => return self.nobodys(customer, &events).await,
+            Read::Nobodys => {
+                let note = "neither the customer nor its subscription names a tenant in metadata[tenant]";
+                return self.left_alone(customer, &events, note).await;
+            }
+            Read::Elsewhere => {
+                let note = "the account and mode of STRIPE_API_KEY have no such customer, and never had: what is kept of it stays";
+                return self.left_alone(customer, &events, note).await;
+            }
             Read::Stripes(tenant) => {
-                let why = "the tenant has a subscription at stripe, which the mock does not replace";
+                let why = "the tenant has a subscription at stripe, or a live one, which the mock, or a test, does not replace";
                 self.settle(&events, StripeEventState::Ignored, Some(why)).await?;
                 let (tenant, note) = (Some(tenant), Some(why.to_owned()));
                 return Ok(PaymentResult { tenant, note, ..PaymentResult::default() });
@@ -222,9 +250,8 @@ impl Work<'_> {
         })
     }
 
-    async fn nobodys(&self, customer: &str, events: &[StripeEvent]) -> Result<PaymentResult, JobError> {
-        let note = "neither the customer nor its subscription names a tenant in metadata[tenant]";
-        tracing::warn!(customer, "stripe has a customer of no tenant");
+    async fn left_alone(&self, customer: &str, events: &[StripeEvent], note: &str) -> Result<PaymentResult, JobError> {
+        tracing::warn!(customer, note, "what a customer has is not kept");
         self.settle(events, StripeEventState::Ignored, Some(note)).await?;
         let customer = Some(customer.to_owned());
         Ok(PaymentResult { customer, note: Some(note.to_owned()), ..PaymentResult::default() })
@@ -272,6 +299,19 @@ fn note(unknown: Option<&str>, several: Option<&str>) -> Option<String> {
         several.map(|ids| format!("the tenant pays for more than one subscription: {ids}; end one at Stripe"));
     let notes: Vec<_> = several.into_iter().chain(unknown).collect();
     (!notes.is_empty()).then(|| notes.join("; "))
+}
+
+/// What is kept, if it can be read: what a newer release has written, or someone has damaged, is told, and as if it were not there.
+pub(crate) fn readable(
+    found: Result<Option<StoredSubscription>, store::Error>,
+) -> Result<Option<StoredSubscription>, store::Error> {
+    match found {
+        Err(error) if error.is_unreadable() => {
+            tracing::error!(%error, "what is kept of a subscription cannot be read: it is made anew of what stripe has");
+            Ok(None)
+        }
+        found => found,
+    }
 }
 
 /// What differs between two records of a subscription, or between nothing and one.

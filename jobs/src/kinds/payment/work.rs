@@ -89,7 +89,12 @@ impl Work<'_> {
     }
 }
 
+/// What cannot be read stays so until somebody looks at it; MongoDB comes back.
 #[expect(clippy::needless_pass_by_value, reason = "what is left of the error is its words")]
 pub(super) fn away(error: store::Error) -> JobError {
-    JobError::Snooze { code: "away", message: error.to_string(), after: AWAY }
+    let message = error.to_string();
+    match error.is_unreadable() {
+        true => JobError::Retry { code: "unreadable", message, after: None },
+        false => JobError::Snooze { code: "away", message, after: AWAY },
+    }
 }

@@ -29,6 +29,10 @@ impl Simulation {
 
     fn listed(&self, prefix: &str, path: &str, params: &Params, filters: &[&str]) -> Outcome {
         params.only(&[filters, &["limit", "starting_after", "ending_before"]].concat())?;
+        // Those that were deleted are known.
+        if let Some(customer) = params.get("customer").filter(|customer| !self.objects.contains_key(*customer)) {
+            return Err(invalid("resource_missing", "customer", &format!("No such customer: '{customer}'")));
+        }
         let fits = |object: &&Value| {
             let is = |name: &str| match (name, params.get(name)) {
                 // Stripe leaves the ended ones out unless it is told otherwise.

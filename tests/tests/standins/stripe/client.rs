@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use fleet::Fleet;
+use fleet::{BreakerState, Fleet, Settings};
 use providers::{
     Policy, ProviderError, Providers,
     payments::{
@@ -11,6 +11,7 @@ use providers::{
     },
     probe,
 };
+use servers::{PATIENCE, RedisKind, wait_until};
 use services::{Config, Name};
 use tests::standins::{Fault, stripe::Stripe};
 
@@ -205,6 +206,50 @@ async fn the_probe_finds_what_is_wrong_with_key_mode_and_prices() {
     }
     stripe.with(|simulation| simulation.withdraw_price("price_pro"));
     assert!(probed(&[]).await.unwrap().unwrap_err().contains("price_pro is archived"));
+}
+
+/// What replicas share.
+fn shared() -> Fleet {
+    let url = servers::redis(RedisKind::Valkey).unwrap();
+    let redis = fleet::Redis::open_within(url, &servers::prefix(), servers::PATIENCE).unwrap();
+    Fleet::with_settings(&redis, Settings { answer_within: Duration::from_secs(20), ..Settings::default() })
+}
+
+#[tokio::test]
+async fn a_right_that_is_missing_fails_one_call_and_stops_no_other() {
+    let stripe = Stripe::start(0, "rk_test_standin", &["price_pro", "price_premium"]).await.unwrap();
+    let (fleet, config) = (shared(), config(&stripe, &[("STRIPE_API_KEY", "rk_test_standin")]));
+    let Providers { payments, .. } = Providers::from_config(&config, &fleet).unwrap();
+    assert!(probe(&config, Name::Payments, false).await.unwrap().is_ok());
+    stripe.faults().on("/v1/events", None, Fault::status(403));
+    let calls = calls(&payments);
+    for _ in 0..20 {
+        let error = calls.events(WhichEvents::default(), None).await.unwrap_err();
+        assert!(matches!(error, ProviderError::NoRight { .. }), "{error:?}");
+        assert!(error.to_string().contains("may not do GET /v1/events: give a restricted key this right"), "{error}");
+    }
+    wait_until("the calls are counted", PATIENCE, async || fleet.health("payments").await.unwrap().calls_1h >= 20)
+        .await;
+    assert_eq!(fleet.health("payments").await.unwrap().breaker, BreakerState::Closed);
+    assert!(calls.price("price_pro").await.unwrap().is_some());
+    let said = probe(&config, Name::Payments, false).await.unwrap().unwrap_err();
+    assert!(said.contains("STRIPE_API_KEY may not do GET /v1/events"), "the status tells it: {said}");
+}
+
+#[tokio::test]
+async fn a_replica_with_a_key_of_yesterday_stops_no_other() {
+    let stripe = stripe().await;
+    let fleet = shared();
+    let with = |key| Providers::from_config(&config(&stripe, &[("STRIPE_API_KEY", key)]), &fleet).unwrap();
+    let (old, new) = (with("sk_test_yesterday"), with(KEY));
+    assert_eq!(calls(&old.payments).price("price_pro").await.unwrap_err().code(), "provider_misconfigured");
+    let is_parked = async || calls(&old.payments).price("price_pro").await.unwrap_err().code() == "breaker_open";
+    wait_until("it is parked", PATIENCE, is_parked).await;
+    assert!(calls(&new.payments).price("price_pro").await.unwrap().is_some());
+    let BreakerState::Open { reason, .. } = fleet.health("payments").await.unwrap().breaker else {
+        panic!("the status shows that one of them is refused")
+    };
+    assert!(reason.contains("STRIPE_API_KEY is refused") && !reason.contains("yesterday"), "{reason}");
 }
 
 #[tokio::test]
