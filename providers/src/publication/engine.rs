@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 use super::{
     action::{Action, Order, Publication, PublicationStatus},
     api::{Found, Seen, StoreApi},
+    claims::{claim, settle},
     error::PublishError,
     fault::{Fault, Wrong},
     fields::{Change, Fields, changes, hash},
     listing::{ALL, Creating, Desk, Listing, MADE, Written},
     patch::{Field, Patch, Status},
-    turns::{claim, not_superseded, priced, settle, with_variants},
+    turns::{not_superseded, priced, with_variants},
 };
 use crate::error::{Hold, ProviderError};
 

@@ -16,7 +16,7 @@ use super::{
         fields::Fields,
         listing::{Desk, Listing, Written},
         patch::{Field, Patch},
-        turns::{claim, not_superseded},
+        turns::not_superseded,
     },
     WooCommerce,
     at_once::{Answer, Limits, MOST, checked},
