@@ -60,9 +60,10 @@ pub(super) async fn claim(
     }
     let says_price = !(said.price.is_kept() && said.sale_price.is_kept());
     if seen.is_some() && said.variants.is_kept() && says_price {
-        let listed: Vec<&str> = listed(&before).collect();
+        let listed: BTreeSet<&str> = listed(&before).collect();
         // Who makes them gives those that are there the price, too: this job may not be able to while they change.
-        if !listed.is_empty() && !listed.iter().eq(there.keys()) {
+        let are_there = listed.len() == there.len() && listed.iter().all(|sku| there.contains_key(*sku));
+        if !are_there {
             making.extend(listed.into_iter().map(str::to_owned));
         }
     }

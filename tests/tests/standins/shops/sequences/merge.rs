@@ -67,10 +67,12 @@ pub(super) fn is_held(name: &str, is: &Value, ought: &Value) -> bool {
     let (Some(is), Some(ought)) = (is.as_object(), ought.as_object().filter(|_| name == "variants")) else {
         return is == ought;
     };
-    is.keys().eq(ought.keys())
-        && is.iter().zip(ought.values()).all(|((_, is), ought)| {
-            (&is["price"], &is["sale_price"]) == (&ought["price"], &ought["sale_price"])
-                && ought.get("stock").is_none_or(|stock| is["stock"] == *stock)
+    is.len() == ought.len()
+        && ought.iter().all(|(sku, ought)| {
+            is.get(sku).is_some_and(|is| {
+                (&is["price"], &is["sale_price"]) == (&ought["price"], &ought["sale_price"])
+                    && ought.get("stock").is_none_or(|stock| is["stock"] == *stock)
+            })
         })
 }
 
@@ -84,7 +86,10 @@ fn sale_may_be<'s>(is: &Value, said: impl Iterator<Item = &'s Value>) -> bool {
 /// `all`: what was said of the product, `lists` of its variants, those of the job that made it first. `first`: they are seen for the first time.
 fn variants_may_be(is: &Value, lists: &[&Value], all: &[&Said], first: bool) -> bool {
     let Some(is) = is.as_object() else { return false };
-    let is_whole = !first || lists.iter().any(|list| list.as_object().is_some_and(|list| list.keys().eq(is.keys())));
+    let is_list = |list: &&Value| {
+        list.as_object().is_some_and(|list| list.len() == is.len() && list.keys().all(|sku| is.contains_key(sku)))
+    };
+    let is_whole = !first || lists.iter().any(is_list);
     let of_all = || all.iter().filter_map(|said| said.get("price"));
     is_whole
         && is.iter().all(|(sku, is)| {
