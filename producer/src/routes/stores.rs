@@ -22,6 +22,7 @@ use super::versions::{Condition, ListQuery, Page, TenantQuery, check_conditions,
 use crate::{
     answer::{Problem, Type},
     auth::{Caller, Scope},
+    known,
     request::{self, Parameters, PathPart},
     state::App,
 };
@@ -300,11 +301,7 @@ async fn release(app: &App, store: &Store) {
 
 /// The environment's store, of this shop if it has several.
 fn default(app: &App, shop: Option<String>) -> Result<&Store, Problem> {
-    let shop = shop.map(|name| {
-        let unknown = || request::bad_parameter("shop", "one of shopify, woocommerce, prestashop");
-        Shop::ALL.into_iter().find(|shop| shop.name() == name).ok_or_else(unknown)
-    });
-    let shop = shop.transpose()?;
+    let shop = known::shop_named(shop.as_deref())?;
     let is_meant = |store: &&Store| shop.is_none_or(|shop| store.shop() == shop);
     let mut found = app.shops()?.of_environment().iter().filter(is_meant);
     match (found.next(), found.next()) {

@@ -3,11 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{
-    forms,
-    refusal::Refusal,
-    stock::{Row, Stock},
-};
+use super::{forms, refusal::Refusal, rows::Row, stock::Stock};
 
 impl Stock {
     /// A new term, or who has its name already (W52).

@@ -150,3 +150,62 @@ async fn a_client_that_hangs_up_leaves_all_of_its_products_and_their_job_or_noth
     })
     .await;
 }
+
+const OF_DEFAULT: &str = "/api/stores/default/products";
+
+#[tokio::test]
+async fn products_for_the_environments_stores_say_which_where_there_are_several() {
+    let woo =
+        [("WOO_STORE_URL", "https://woo.example"), ("WOO_CONSUMER_KEY", "ck_1"), ("WOO_CONSUMER_SECRET", "cs_hush")];
+    let environment = environment(&[&OF_PRESTA[..], &woo[..]].concat());
+    let world = World::new(Shops { real: true, environment, ..Shops::default() }, Some(KEYS)).await;
+    let refused = world.post(OF_DEFAULT, None, NDJSON, lines(0..2)).await;
+    assert_eq!(refused.pointers(), ["/query/shop"]);
+    let words = refused.body["errors"][0]["message"].as_str().unwrap();
+    assert!(words.contains("say ?shop= and one of woocommerce, prestashop"), "{words}");
+    let of = |shop: &str| format!("{OF_DEFAULT}?shop={shop}");
+    assert_eq!(world.post(&of("amazon"), None, NDJSON, lines(0..2)).await.pointers(), ["/query/shop"]);
+    assert_eq!((world.batches_of_jobs().await.len(), world.n_parts()), (0, 0));
+
+    let taken = world.post(&of("prestashop"), Some("k"), NDJSON, lines(0..2)).await;
+    assert_eq!((taken.status, &taken.body["accepted"]), (202, &json!(2)), "{}", taken.body);
+    let payload = &taken.body["job"]["payload"];
+    assert_eq!((&payload["store"], &payload["shop"]), (&json!("default"), &json!("prestashop")));
+    let batch = payload["batch"].as_str().unwrap();
+    let part = world.mongo.part(batch, "acme", 0).await.unwrap().unwrap();
+    let product: Value = serde_json::from_str(&part[0].text).unwrap();
+    assert_eq!((&product["store"], &product["shop"]), (&json!("default"), &json!("prestashop")));
+    world.post(&of("woocommerce"), Some("k"), NDJSON, lines(0..2)).await.refused(422, "idempotency-mismatch");
+
+    // A tenant's store is one of one shop.
+    assert_eq!(world.put("main", &presta("https://other.example")).await.status, 201);
+    let beside = world.post(&format!("{PRODUCTS}?shop=prestashop"), None, NDJSON, lines(0..2)).await;
+    assert_eq!(beside.pointers(), ["/query/shop"]);
+}
+
+#[tokio::test]
+async fn where_the_environment_has_one_store_or_nothing_is_real_no_shop_is_asked_for() {
+    let one = World::new(Shops { real: true, environment: environment(&OF_PRESTA), ..Shops::default() }, None).await;
+    let taken = one.post(OF_DEFAULT, None, NDJSON, lines(0..2)).await;
+    assert_eq!((taken.status, taken.body["job"]["payload"].get("shop")), (202, None), "{}", taken.body);
+    let mock = World::new(Shops::default(), None).await;
+    assert_eq!(mock.post(OF_DEFAULT, None, NDJSON, lines(0..2)).await.status, 202);
+}
+
+#[tokio::test]
+async fn too_much_at_once_is_told_and_leaves_nothing() {
+    let world = World::with_main().await;
+    // 32 MiB and a bit.
+    let line = product(1) + &" ".repeat(1_000) + "\n";
+    let long = line.repeat((32 << 20) / line.len() + 1);
+    world.post(PRODUCTS, None, NDJSON, long).await.refused(413, "too-large");
+    let products: Vec<String> = (0..10_001).map(product).collect();
+    let document = format!("{{\"products\": [{}]}}", products.join(","));
+    world.post(PRODUCTS, Some("k"), JSON, document).await.refused(413, "too-large");
+    assert_eq!((world.batches_of_jobs().await.len(), world.n_parts()), (0, 0));
+
+    let taken = world.post(PRODUCTS, None, NDJSON, products.join("\n")).await;
+    let problem = &taken.body["results"][0]["problem"];
+    assert_eq!((taken.status, &taken.body["accepted"], &taken.body["rejected"]), (202, &json!(10_000), &json!(1)));
+    assert_eq!((&taken.body["results"][0]["index"], &problem["status"]), (&json!(10_000), &json!(413)), "{problem}");
+}

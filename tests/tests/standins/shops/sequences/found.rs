@@ -99,3 +99,42 @@ async fn what_a_later_job_says_of_variants_goes_before_an_earlier_price_for_all_
         }
     }
 }
+
+/// What the earlier job says of it was lost when the later one, which lists it, had not made it yet.
+#[tokio::test]
+async fn what_an_earlier_job_says_of_a_variant_that_a_later_one_has_yet_to_make_is_not_lost() {
+    let cup = |variants: Value| json!({ "title": "Cup", "price": "30", "variants": variants });
+    let first = cup(json!({ "V-B": { "stock": 2 } }));
+    let earlier = cup(json!({ "V-B": {}, "V-R": { "price": "40", "sale_price": "25.5", "stock": 5 } }));
+    let later = cup(json!({ "V-B": {}, "V-G": { "stock": 1 }, "V-R": {} }));
+    let jobs = [first, earlier, later].map(|said| job(&said));
+    for shop in Shop::ALL {
+        let cuts: [fn(usize) -> Cut; 2] =
+            [|nth| Cut::Fault(nth, Fault::DropBefore), |nth| Cut::Killed(nth, Fault::HangAfter)];
+        for cut in cuts {
+            for nth in 1..=16 {
+                let never = |job| Run { job, cut: Cut::Never };
+                let runs = vec![never(0), Run { job: 2, cut: cut(nth) }, never(1)];
+                let sequence = Sequence { jobs: jobs.to_vec(), runs, rest: vec![0; 3] };
+                let (_, fault) = run::run(shop, &sequence, true).await;
+                assert_eq!(fault, None, "{shop}, at {nth}");
+            }
+        }
+    }
+}
+
+/// A list that lacks a variant ends what earlier jobs said of it, also when it comes after these and after the job that lists it again.
+#[tokio::test]
+async fn what_was_said_of_a_variant_ends_with_the_list_that_lacks_it() {
+    let cup = |price: &str, variants: Value| json!({ "title": "Cup", "price": price, "variants": variants });
+    let jobs = [
+        cup("28", json!({ "V-B": { "stock": 1 }, "V-R": { "price": "40", "sale_price": "25.5", "stock": 5 } })),
+        cup("30", json!({ "V-B": {} })),
+        cup("28", json!({ "V-B": {}, "V-R": {} })),
+    ];
+    for shop in Shop::ALL {
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            in_order(shop, &order, &jobs).await;
+        }
+    }
+}
