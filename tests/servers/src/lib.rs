@@ -7,6 +7,7 @@
 //! Reading order: `binaries.rs` (where they are found), `process.rs` (start, signals, death), then one file a server.
 
 mod binaries;
+mod clock;
 mod mongo;
 mod process;
 mod redis;

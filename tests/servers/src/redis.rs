@@ -5,10 +5,11 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::binaries::{external, missing, redis_binary};
+use crate::clock::MovedClock;
 use crate::process::{Process, mortal, tail};
 use crate::temp::remove_at_exit;
 use crate::{RedisKind, TempDir, free_port, temp_dir};
@@ -35,7 +36,7 @@ fn shared(kind: RedisKind) -> Option<String> {
         return None;
     }
     say(&format!("tests of this program run on {}", crate::version(kind)));
-    let server = RedisServer::launch(kind, false, &[]);
+    let server = RedisServer::launch(kind, false, &[], None);
     let url = server.url();
     // Kept for good: the directory's shell waits for the end of this process, and the server dies with it too.
     Box::leak(Box::new((remove_at_exit(server.directory.path()), server)));
@@ -54,6 +55,7 @@ pub struct RedisServer {
     kind: RedisKind,
     append_only: bool,
     arguments: Vec<String>,
+    clock: Option<Arc<MovedClock>>,
     directory: TempDir,
     /// The loopback port; a restart keeps it.
     pub port: u16,
@@ -65,7 +67,15 @@ impl RedisServer {
     /// # Panics
     /// When there is no such server on this machine ([`crate::available`] tells) or it does not start.
     pub fn start(kind: RedisKind) -> Self {
-        Self::launch(kind, true, &[])
+        Self::launch(kind, true, &[], None)
+    }
+
+    /// The same with a clock that can be [moved on](Self::move_clock): the clock of all that follow their Redis.
+    ///
+    /// # Panics
+    /// As [`Self::start`], and when there is no C compiler.
+    pub fn start_with_clock(kind: RedisKind) -> Self {
+        Self::launch(kind, true, &[], Some(&Arc::new(MovedClock::new())))
     }
 
     /// The same with further arguments.
@@ -73,15 +83,16 @@ impl RedisServer {
     /// # Panics
     /// As [`Self::start`].
     pub fn start_with(kind: RedisKind, arguments: &[&str]) -> Self {
-        Self::launch(kind, true, arguments)
+        Self::launch(kind, true, arguments, None)
     }
 
-    fn launch(kind: RedisKind, append_only: bool, arguments: &[&str]) -> Self {
+    fn launch(kind: RedisKind, append_only: bool, arguments: &[&str], clock: Option<&Arc<MovedClock>>) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         // Somebody else may take the port between the choice and the start.
         for _ in 0..5 {
-            let (process, arguments) = (Process::new(), arguments.clone());
-            let server = Self { process, kind, append_only, arguments, directory: temp_dir(), port: free_port() };
+            let (process, arguments, clock) = (Process::new(), arguments.clone(), clock.cloned());
+            let server =
+                Self { process, kind, append_only, arguments, clock, directory: temp_dir(), port: free_port() };
             if server.run() {
                 return server;
             }
@@ -110,6 +121,9 @@ impl RedisServer {
         command.args(["--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction"]);
         command.args(["--port", &self.port.to_string(), "--appendonly", if self.append_only { "yes" } else { "no" }]);
         command.arg("--dir").arg(self.directory.path()).args(&self.arguments);
+        if let Some(clock) = &self.clock {
+            clock.give_to(&mut command);
+        }
         command
     }
 
@@ -157,6 +171,14 @@ impl RedisServer {
     pub(crate) fn restart_slowly(&self, arguments: &[&str]) {
         self.stop();
         assert!(self.run_until(arguments, "\nloading:1\r\n"), "it did not start:\n{}", tail(&self.log()));
+    }
+
+    /// Moves its clock on; what it keeps for a time is forgotten as if that time had passed.
+    ///
+    /// # Panics
+    /// When it was not started [with such a clock](Self::start_with_clock).
+    pub fn move_clock(&self, by: Duration) {
+        self.clock.as_ref().expect("it was started with a clock").move_on(by);
     }
 
     /// SIGSTOP: connections stay open, and nothing is answered from the return of this call on.
@@ -230,6 +252,24 @@ mod tests {
             server.restart();
             assert!(ask(port, "GET shop").contains("boutique"));
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_moved_on_shows_it_also_after_a_restart() {
+        let server = RedisServer::start_with_clock(RedisKind::Valkey);
+        let time = || {
+            let answer = ask(server.port, "TIME");
+            answer.lines().nth(2).unwrap().parse::<u64>().unwrap()
+        };
+        let (before, day) = (time(), Duration::from_secs(24 * 3600));
+        ask(server.port, "SET shop boutique EX 100000");
+        server.move_clock(day);
+        assert!((86_400..86_460).contains(&(time() - before)));
+        assert!(ask(server.port, "GET shop").contains("boutique"));
+        server.move_clock(day);
+        assert!(!ask(server.port, "GET shop").contains("boutique"), "its time is over");
+        server.restart();
+        assert!((172_800..172_920).contains(&(time() - before)));
     }
 
     #[test]
