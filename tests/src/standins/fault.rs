@@ -2,7 +2,7 @@
 //!
 //! A fault is set in process with [`Faults`], or from outside:
 //! - `PUT /_fault` with `{"fault": "status", "status": 429, "headers": {"retry-after": "2"}}`, and optionally `"times": 3` (the next
-//!   three requests; absent: until told otherwise) and `"path": "/v1/responses"` (only paths that begin so);
+//!   three requests; absent: until told otherwise) and `"path": "/v1/responses"` (only paths that begin so; a method may stand before, `"POST /v1"`);
 //! - `DELETE /_fault` makes it whole again, `GET /_fault` tells what is in force;
 //! - `GET /_requests` tells what was asked how often, and the last requests.
 
@@ -97,7 +97,7 @@ struct Order {
     /// For so many requests; absent: until told otherwise.
     #[serde(default)]
     times: Option<usize>,
-    /// Only for paths that begin so.
+    /// Only for paths that begin so; a method may stand before.
     #[serde(default)]
     path: Option<String>,
     /// So many requests that it is meant for pass before.
@@ -173,7 +173,8 @@ impl Faults {
         self.order(Order { fault, times: None, path: None, skip: 0 });
     }
 
-    /// Fails the next `n` requests whose path begins with `path`; `None`: all until told otherwise.
+    /// Fails the next `n` requests whose path begins with `path`, which may have a method before it, as in `POST /v1/customers`; `None`: all
+    /// until told otherwise.
     pub fn on(&self, path: &str, n: Option<usize>, fault: Fault) {
         self.order(Order { fault, times: n, path: Some(path.to_owned()), skip: 0 });
     }
@@ -267,8 +268,12 @@ impl Faults {
     fn take(&self, method: &Method, path: &str, query: Option<&str>) -> (usize, Option<Fault>) {
         let mut state = self.state();
         state.n_requests += 1;
-        *state.counts.entry(format!("{method} {path}")).or_default() += 1;
-        let is_meant = |order: &Order| order.path.as_deref().is_none_or(|prefix| path.starts_with(prefix));
+        let with_method = format!("{method} {path}");
+        *state.counts.entry(with_method.clone()).or_default() += 1;
+        let is_meant = |order: &Order| {
+            let begins = |prefix: &str| path.starts_with(prefix) || with_method.starts_with(prefix);
+            order.path.as_deref().is_none_or(begins)
+        };
         let fault = match state.next.iter().position(is_meant) {
             Some(index) if state.next[index].skip > 0 => {
                 state.next[index].skip -= 1;

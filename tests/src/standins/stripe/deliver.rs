@@ -1,7 +1,10 @@
 //! Signs events and delivers them: at once, twice, when told and in any order, or never.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -54,6 +57,8 @@ pub struct Delivered {
 pub(super) struct Deliveries {
     end_point: Mutex<Option<EndPoint>>,
     delivered: Mutex<Vec<Delivered>>,
+    /// How far the time that is signed with is ahead of the machine's.
+    ahead_s: AtomicI64,
     client: reqwest::Client,
 }
 
@@ -83,7 +88,13 @@ fn digest(secret: &str, timestamp: i64, body: &str) -> String {
 
 impl Deliveries {
     pub(super) fn new() -> Self {
-        Self { end_point: Mutex::default(), delivered: Mutex::default(), client: crate::client() }
+        let ahead_s = AtomicI64::new(0);
+        Self { end_point: Mutex::default(), delivered: Mutex::default(), ahead_s, client: crate::client() }
+    }
+
+    /// Signs so much further ahead of the machine's clock from now on.
+    pub(super) fn sign_ahead(&self, by_s: i64) {
+        self.ahead_s.fetch_add(by_s, Ordering::Relaxed);
     }
 
     pub(super) fn to(&self, address: &str, secrets: &[&str], mode: Mode, last: String) {
@@ -132,7 +143,7 @@ impl Deliveries {
 
     pub(super) async fn deliver(&self, account: &Arc<Account>, event: &str, at_s: Option<i64>) -> Option<u16> {
         let body = account.simulation().object(event)?.to_string();
-        let at_s = at_s.unwrap_or_else(|| Utc::now().timestamp());
+        let at_s = at_s.unwrap_or_else(|| Utc::now().timestamp() + self.ahead_s.load(Ordering::Relaxed));
         let (address, header) = {
             let end_point = lock(&self.end_point);
             let EndPoint { address, secrets, .. } = end_point.as_ref()?;

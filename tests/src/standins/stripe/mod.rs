@@ -138,6 +138,12 @@ impl Stripe {
         self.with(|simulation| simulation.advance_days(days));
     }
 
+    /// The same; what it delivers from now on is signed as many days ahead of the machine's clock, for whoever's clock is moved, too.
+    pub fn pass_days(&self, days: i64) {
+        self.account.deliveries.sign_ahead(days * 24 * 3600);
+        self.advance_days(days);
+    }
+
     /// What a customer pays with from now on.
     pub fn set_card(&self, customer: &str, card: Card) {
         self.with(|simulation| simulation.set_card(customer, card));
