@@ -435,7 +435,9 @@ impl<P: Provider + ?Sized> Service<P> {
             Ok(_) => used.unwrap_or(estimate).micro_usd,
             Err(ProviderError::Rejected { .. }) => estimate.micro_usd,
             // It may have been done.
-            Err(ProviderError::UnknownOutcome { .. }) if what.is_write() => estimate.micro_usd,
+            Err(ProviderError::UnknownOutcome { .. } | ProviderError::StoredFailure { .. }) if what.is_write() => {
+                estimate.micro_usd
+            }
             Err(_) => None,
         };
         let spent = spent.unwrap_or(0);
@@ -656,9 +658,12 @@ fn reported(error: Option<&ProviderError>, units: Option<u64>, pause: Option<Dur
         Some(ProviderError::Transient { retry_after: Some(wait), .. }) => {
             Reported::Limited { pause: *wait, reason: reason() }
         }
-        Some(ProviderError::Transient { .. } | ProviderError::Unable { .. } | ProviderError::UnknownOutcome { .. }) => {
-            Reported::Failed { reason: reason() }
-        }
+        Some(
+            ProviderError::Transient { .. }
+            | ProviderError::Unable { .. }
+            | ProviderError::UnknownOutcome { .. }
+            | ProviderError::StoredFailure { .. },
+        ) => Reported::Failed { reason: reason() },
     }
 }
 

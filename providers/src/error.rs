@@ -90,6 +90,15 @@ pub enum ProviderError {
         /// What was under way.
         message: String,
     },
+    /// The same, and the service answers every repetition as it did: it is no longer under way. Look it up; what was not done is done under
+    /// another name.
+    #[error("{service}: {message}")]
+    StoredFailure {
+        /// Who.
+        service: &'static str,
+        /// What was under way.
+        message: String,
+    },
 }
 
 /// Why nothing was asked.
@@ -160,6 +169,7 @@ impl ProviderError {
         | Self::Unable { message, .. }
         | Self::Misconfigured { message, .. }
         | Self::UnknownOutcome { message, .. }
+        | Self::StoredFailure { message, .. }
         | Self::Held { message, .. }) = self;
         message
     }
@@ -174,7 +184,7 @@ impl ProviderError {
             Self::Rejected { .. } | Self::Forbidden { .. } => "provider_rejected",
             Self::Unable { .. } => "provider_unable",
             Self::Misconfigured { .. } => "provider_misconfigured",
-            Self::UnknownOutcome { .. } => "unknown_outcome",
+            Self::UnknownOutcome { .. } | Self::StoredFailure { .. } => "unknown_outcome",
             Self::Held { hold, .. } => hold.code(),
         }
     }
@@ -211,6 +221,7 @@ impl ProviderError {
             Self::Rejected { .. }
             | Self::Forbidden { .. }
             | Self::UnknownOutcome { .. }
+            | Self::StoredFailure { .. }
             | Self::Held { hold: Hold::Limit | Hold::Turn, .. } => false,
             Self::Misconfigured { .. } | Self::Unable { .. } | Self::Held { .. } => true,
             Self::Transient { .. } | Self::Deferred { .. } | Self::RateLimited { .. } => last_attempt,

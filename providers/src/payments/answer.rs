@@ -72,13 +72,13 @@ impl Answered<'_> {
     fn unknown(&self, request: &Request, message: &str) -> ProviderError {
         let is_stored = wait::header(self.headers, "idempotent-replayed") == Some("true");
         let key = request.idempotency_key.as_deref().unwrap_or_default();
-        let message = if is_stored {
-            format!(
+        if is_stored {
+            let message = format!(
                 "{message}; this answer is stored for the idempotency key {key:?}: look up what was made before another key is used"
-            )
-        } else {
-            format!("{message}; it may have been carried out: look it up, or repeat it with the same key")
-        };
+            );
+            return ProviderError::StoredFailure { service: NAME, message };
+        }
+        let message = format!("{message}; it may have been carried out: look it up, or repeat it with the same key");
         ProviderError::UnknownOutcome { service: NAME, message }
     }
 
