@@ -5,8 +5,14 @@
 use chrono::{DateTime, Utc};
 use jobs::payments::{By, Entitlements, NotLetIn, is_exempt};
 use queue::{Client, Json, NewJob, Taken};
+use services::Name;
 
-use crate::{answer::Problem, auth::Caller, payments::Desk, state::App};
+use crate::{
+    answer::{Problem, Type},
+    auth::Caller,
+    payments::Desk,
+    state::App,
+};
 
 /// A door for the jobs of one caller.
 pub(crate) struct Door {
@@ -35,11 +41,23 @@ impl Ticket {
 }
 
 impl Door {
-    /// The door that a caller comes through; `None`: it is open for everything.
-    pub(crate) async fn of(app: &App, caller: &Caller) -> Option<Self> {
-        let desk = app.desk().ok().filter(|desk| desk.is_real() && !caller.is_admin())?;
+    /// The door that a caller comes through; `None`: it is open for everything. Where nobody can say what plans allow, it is shut: that may be
+    /// mended in minutes, and what was used for nothing is not given back.
+    pub(crate) async fn of(app: &App, caller: &Caller) -> Result<Option<Self>, Problem> {
+        if caller.is_admin() {
+            return Ok(None);
+        }
+        let desk = match app.desk() {
+            Ok(desk) => Some(desk).filter(|desk| desk.is_real()),
+            Err(_) if app.is_real(Name::Payments) => {
+                let detail = "what plans allow cannot be told, because payments are not set up as they must be: the status has the reason";
+                return Err(Problem::new(Type::VendorUnavailable, detail));
+            }
+            Err(_) => None,
+        };
+        let Some(desk) = desk else { return Ok(None) };
         let entitlements = entitlements(app, desk, &caller.tenant).await;
-        Some(Self { app: app.clone(), tenant: caller.tenant.clone(), entitlements })
+        Ok(Some(Self { app: app.clone(), tenant: caller.tenant.clone(), entitlements }))
     }
 
     /// Refuses a job that the plan does not allow. Does not count it.
@@ -68,7 +86,10 @@ impl Door {
 
 /// Lets one job in, if it is allowed, and counts it; `None`: it need not be counted.
 pub(crate) async fn let_in(app: &App, caller: &Caller, job: &NewJob) -> Result<Option<Ticket>, Problem> {
-    let Some(door) = Door::of(app, caller).await else { return Ok(None) };
+    if is_exempt(&job.kind) {
+        return Ok(None);
+    }
+    let Some(door) = Door::of(app, caller).await? else { return Ok(None) };
     let by = (&app.client, app.desk()?.plans());
     match door.entitlements.let_in(by, &job.tenant, &job.kind, &job.payload).await {
         Ok(taken) => Ok(taken.map(|taken| Ticket { client: app.client.clone(), taken })),
@@ -80,18 +101,18 @@ pub(crate) async fn let_in(app: &App, caller: &Caller, job: &NewJob) -> Result<O
 
 /// Refuses a job that is only kept for later, if it would not be let in now. Does not count it.
 pub(crate) async fn require(app: &App, caller: &Caller, job: &NewJob) -> Result<(), Problem> {
-    match Door::of(app, caller).await {
-        Some(door) => door.allow(&job.kind, &job.payload),
-        None => Ok(()),
+    if is_exempt(&job.kind) {
+        return Ok(());
     }
+    Door::of(app, caller).await?.map_or(Ok(()), |door| door.allow(&job.kind, &job.payload))
 }
 
 /// The same for a job that has ended and is to run again, which was counted when it came.
 pub(crate) async fn require_again(app: &App, caller: &Caller, kind: &str, payload: &Json) -> Result<(), Problem> {
-    match Door::of(app, caller).await {
-        Some(door) if !is_exempt(kind) => door.allow_again(kind, payload),
-        _ => Ok(()),
+    if is_exempt(kind) {
+        return Ok(());
     }
+    Door::of(app, caller).await?.map_or(Ok(()), |door| door.allow_again(kind, payload))
 }
 
 /// What a tenant may use now.

@@ -4,7 +4,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use queue::{Fingerprint, JobId, NewJob, Pushed};
+use queue::{Fingerprint, JobId, NewJob, OnConflict, Pushed};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -54,6 +54,18 @@ pub(crate) async fn submit(app: &App, job: &NewJob, id: Option<JobId>) -> Result
         }
     }
     Err(Problem::new(Type::Overloaded, "the jobs that hold the unique key come and go"))
+}
+
+/// The job that a push would be answered with in the place of a new one, because it holds the unique key.
+pub(crate) async fn holder(app: &App, job: &NewJob) -> Result<Option<Job>, Problem> {
+    let Some(unique) = &job.unique else { return Ok(None) };
+    if unique.on_conflict != OnConflict::ReturnExisting {
+        return Ok(None);
+    }
+    match app.client.held(&job.tenant, &unique.key).await? {
+        Some(holder) => find::anywhere(app, holder).await,
+        None => Ok(None),
+    }
 }
 
 /// What a push gives: 202 and the new job, or 200 and the one that holds its unique key. `id`: push under this one.

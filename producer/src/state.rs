@@ -6,11 +6,12 @@ use std::{
 };
 
 use axum::extract::FromRef;
-use fleet::Fleet;
+use fleet::{Fleet, Mode};
 use jobs::{Checks, maintenance::Maintenance, payments::Gate};
 use providers::{image::FalWebhooks, payments::webhook::Webhooks as StripeWebhooks, publication::Shops};
 use queue::Client;
 use secrecy::SecretString;
+use services::Name;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
@@ -47,8 +48,8 @@ pub struct Shared {
     pub(crate) shops: Option<Arc<dyn AskStores>>,
     /// What tenants may enqueue.
     pub(crate) gate: Gate,
-    /// Payments; `None` when their variables cannot be used at all.
-    desk: Option<Desk>,
+    /// Payments, or why their variables cannot be used at all.
+    desk: Result<Desk, String>,
     /// Lists of jobs that are being made.
     pub(crate) lists: Together<Question, Result<Page, Problem>>,
     /// Cancelled when the process shall end: whoever waits for a job stops waiting.
@@ -94,7 +95,13 @@ impl App {
         });
         let store = Arc::new(OnceLock::new());
         let desk = Desk::new(&services, &fleet, store.clone());
-        let desk = desk.inspect_err(|error| tracing::error!(%error, "nobody can subscribe")).ok();
+        if let Err(error) = &desk {
+            let error = services.secrets.redact(error.clone());
+            tracing::error!(
+                error,
+                "payments cannot be used: nobody can subscribe, and while they are real, no job of a tenant is taken"
+            );
+        }
         Self(Arc::new(Shared {
             accepted: Accepted::new(&kinds),
             client: Client::new(redis, kinds).with_follow_up(Maintenance::after_cancel(&services)),
@@ -132,7 +139,18 @@ impl App {
     /// Payments.
     pub(crate) fn desk(&self) -> Result<&Desk, Problem> {
         let detail = "payments are not set up as they must be; the log has the reason";
-        self.desk.as_ref().ok_or_else(|| Problem::new(Type::Internal, detail))
+        self.desk.as_ref().map_err(|_| Problem::new(Type::Internal, detail))
+    }
+
+    /// Why payments cannot be used at all, for operators.
+    pub(crate) fn desk_fault(&self) -> Option<&str> {
+        self.desk.as_ref().err().map(String::as_str)
+    }
+
+    /// Whether a service is to be real: as it was switched, or else as the variables say.
+    pub(crate) fn is_real(&self, service: Name) -> bool {
+        let switched = service.entry().switch.and_then(|_| self.fleet.mode(service.as_str()));
+        switched.map_or_else(|| self.services.is_real(service), |mode| mode == Mode::Real)
     }
 
     /// The store, or the answer that it is away.

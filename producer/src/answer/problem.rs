@@ -306,6 +306,11 @@ impl Problem {
         self.kind == Type::QueueUnavailable
     }
 
+    /// Whether only the jobs of a day are used up.
+    pub(crate) fn is_over_quota(&self) -> bool {
+        self.kind == Type::OverQuota
+    }
+
     /// Whether it is certain that nothing was done.
     pub(crate) fn is_refusal(&self) -> bool {
         self.kind.status() < 500

@@ -26,6 +26,7 @@ use crate::{
     entitled::Door,
     find,
     intake::AskedJob,
+    keyed,
     known::Known,
     observe::RequestId,
     push::{self, REPLAYED, Submitted},
@@ -106,7 +107,8 @@ pub(crate) async fn create(
     }
     let is_replayed = batch.once.as_ref().is_some_and(|once| once.is_replayed);
     let mut response = match format {
-        Format::Json => Json(batch.all(asked.requests).await?).into_response(),
+        // To its end, as lines are: what was counted for a plan is then pushed, too.
+        Format::Json => Json(keyed::whole(batch.all(asked.requests)).await?).into_response(),
         Format::NdJson => answer_lines(|answers| async move { push_all(batch, asked, &answers).await }),
     };
     if is_replayed {
@@ -361,14 +363,16 @@ impl Batch {
         let read = self.read(requests).await;
         self.known.look(&self.app, read.iter().flatten()).await;
         // For each chunk, because a long batch outlasts what is known of a tenant.
-        self.door = Door::of(&self.app, &self.caller).await;
+        let door = Door::of(&self.app, &self.caller).await;
+        let shut = door.as_ref().err().cloned();
+        self.door = door.ok().flatten();
         for read in read {
             let index = self.taken;
             self.taken += 1;
             let read = if index < JOBS_AT_MOST { read } else { Err(too_many()) };
             let mut line = Line { index, id: None, created: None, problem: None };
             match (read, &self.queue_away) {
-                (Ok(asked), None) => match self.refusal(&asked) {
+                (Ok(asked), None) => match self.refusal(&asked).or_else(|| shut.clone()) {
                     None => jobs.push((index, asked.job)),
                     Some(problem) => match self.taken_before(index, &asked.job.kind).await {
                         Ok(Some(id)) => (line.id, line.created) = (Some(id_of(id)), Some(false)),
@@ -422,6 +426,20 @@ impl Batch {
         Ok(find::anywhere(&self.app, id).await?.map(|_| id))
     }
 
+    /// The job that a line is answered with although it is refused: its own of the first time, or, where only the day's jobs are used up, the
+    /// one that holds its unique key.
+    async fn there(&mut self, index: usize, job: &NewJob, refused: &Problem) -> Result<Option<JobId>, Problem> {
+        let before = self.taken_before(index, &job.kind).await?;
+        if before.is_some() || !refused.is_over_quota() {
+            return Ok(before);
+        }
+        let holder = push::holder(&self.app, job).await?.map(|holder| JobId::from(holder.id.0));
+        if let (Some(once), Some(holder)) = (&mut self.once, holder) {
+            once.others.insert(index, holder);
+        }
+        Ok(holder)
+    }
+
     /// One result a job, in their order: as many as the tenant's plan lets in, and of those that it does not, the jobs that went in before.
     /// What was there before does not count, so that others may come in its place.
     async fn submit_counted(&mut self, mut jobs: Vec<(usize, NewJob)>) -> Vec<Became> {
@@ -454,7 +472,7 @@ impl Batch {
             jobs = rest;
             if let Some(problem) = end {
                 for (index, job) in std::mem::take(&mut jobs) {
-                    let before = self.taken_before(index, &job.kind).await;
+                    let before = self.there(index, &job, &problem).await;
                     results.push(before.and_then(|before| before.map(|id| (id, false)).ok_or_else(|| problem.clone())));
                 }
             }

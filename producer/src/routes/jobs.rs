@@ -20,7 +20,7 @@ use crate::{
     find,
     keyed::{self, Begun, replayed},
     known,
-    push::{fingerprint, new_job, push, taken, taken_as},
+    push::{fingerprint, holder, new_job, push, taken, taken_as},
     request::{self, Parameters, PathPart},
     state::App,
 };
@@ -84,18 +84,12 @@ pub(super) async fn create_of(
         Err(problem) => Err(problem),
     };
     // Last: what is refused for another reason is not counted.
-    let job = match job {
-        Ok(job) => entitled::let_in(&app, &caller, &job).await.map(|ticket| (job, ticket)),
-        Err(problem) => Err(problem),
-    };
-    let (mut job, ticket) = match (job, &once) {
-        (Ok(job), _) => job,
-        (Err(problem), None) => return Err(problem),
-        // What was good when it came first may be bad by now, because its times have passed, its store was deleted, or the day's jobs are
-        // used up.
-        (Err(problem), Some((key, fingerprint))) => {
-            return keyed::earlier(&app, &caller.tenant, key, fingerprint, problem).await;
-        }
+    let (mut job, ticket) = match job {
+        Ok(job) => match entitled::let_in(&app, &caller, &job).await {
+            Ok(ticket) => (job, ticket),
+            Err(problem) => return refuse(&app, &caller.tenant, once.as_ref(), Some(&job), problem).await,
+        },
+        Err(problem) => return refuse(&app, &caller.tenant, once.as_ref(), None, problem).await,
     };
     job.traceparent = request::traceparent(headers);
     let push = async move {
@@ -111,6 +105,29 @@ pub(super) async fn create_of(
         None => push.await,
         Some(ticket) => keyed::whole(counted(ticket, push)).await,
     }
+}
+
+/// Refuses a request, unless it repeats one that was answered: what was good when it came first may be bad by now, because its times have
+/// passed, its store was deleted, or the day's jobs are used up. Nor does it need a job of this day where another has its unique key.
+async fn refuse(
+    app: &App,
+    tenant: &str,
+    once: Option<&(String, Fingerprint)>,
+    job: Option<&NewJob>,
+    problem: Problem,
+) -> Result<Response, Problem> {
+    let problem = match once {
+        Some((key, fingerprint)) => match keyed::earlier(app, tenant, key, fingerprint, problem).await {
+            Err(problem) => problem,
+            answered => return answered,
+        },
+        None => problem,
+    };
+    let holder = match job.filter(|_| problem.is_over_quota()) {
+        Some(job) => holder(app, job).await?,
+        None => None,
+    };
+    holder.map_or(Err(problem), |holder| Ok(taken(StatusCode::OK, &holder)))
 }
 
 /// Pushes a job that was counted, and gives back what is counted if it makes none.

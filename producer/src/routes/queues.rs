@@ -86,7 +86,7 @@ pub(crate) async fn replay_dead(
 ) -> Result<Json<Changed>, Problem> {
     caller.require(Scope::QueuesAdmin)?;
     app.intake.require_for_kind(&queue, &caller)?;
-    let door = Door::of(&app, &caller).await;
+    let door = Door::of(&app, &caller).await?;
     let ids = selected(&app, &caller, &queue, &headers, body, door.as_ref()).await?;
     Ok(Json(Changed { count: app.client.replay_dead(&queue, ids.as_deref()).await? }))
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use api::{Probe, ServiceStatus, StatusReport, StoresOf, Timestamp};
 use axum::{Json, extract::State};
-use fleet::{BreakerState, Health, Mode};
+use fleet::{BreakerState, Health};
 use futures::future::join_all;
 use queue::Clock;
 use services::{Name, SERVICES};
@@ -99,9 +99,7 @@ async fn probe(app: &App, service: Name) -> Option<Probe> {
 }
 
 fn mode(app: &App, service: Name) -> &'static str {
-    let switched = service.entry().switch.and_then(|_| app.fleet.mode(service.as_str()));
-    let real = switched.map_or_else(|| app.services.is_real(service), |mode| mode == Mode::Real);
-    if real { "real" } else { "mock" }
+    if app.is_real(service) { "real" } else { "mock" }
 }
 
 async fn status(app: &App, service: Name, caller: &Caller) -> ServiceStatus {
@@ -124,6 +122,7 @@ async fn status(app: &App, service: Name, caller: &Caller) -> ServiceStatus {
             .iter()
             .map(ToString::to_string)
             .chain(app.services.note(service).map(str::to_owned))
+            .chain(unusable(app, service))
             .chain(refused)
             .collect(),
         risk: service.entry().risk.name().into(),
@@ -172,6 +171,13 @@ async fn degraded(app: &App, service: Name) -> Option<u64> {
     let store = app.store()?;
     let counts = join_all(collections.into_iter().map(|collection| store.n_degraded(collection)));
     timeout(LOOK_UP, counts).await.ok()?.into_iter().sum::<Result<u64, _>>().ok()
+}
+
+/// Payments whose table of plans cannot be read, say.
+fn unusable(app: &App, service: Name) -> Option<String> {
+    let fault = app.desk_fault().filter(|_| service == Name::Payments)?;
+    let fault = app.services.secrets.redact(fault.to_owned());
+    Some(format!("{fault}: nobody can subscribe, and while payments are real, no job of a tenant is taken"))
 }
 
 /// Webhooks of the other mode than the key's, which only somebody at Stripe's dashboard can set right.

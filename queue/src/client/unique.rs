@@ -367,6 +367,19 @@ impl Client {
         Ok(holder.and_then(Holder::read).map(|holder| holder.id))
     }
 
+    /// The job that holds a tenant's unique key now. One that is only on its way does not count.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    #[boxed]
+    pub async fn held(&self, tenant: &str, key: &str) -> Result<Option<JobId>, Error> {
+        let key = keys::unique(self.redis.prefix(), tenant, key);
+        let text: Option<String> = self.redis.connection().get(&key).await?;
+        let Some(holder) = text.and_then(Holder::read) else { return Ok(None) };
+        let held = self.held_by(&key, &holder, None, Duration::ZERO).await?;
+        Ok(matches!(held, KeyState::HeldBy(_) | KeyState::HeldByGone).then_some(holder.id))
+    }
+
     /// Whether a holder, which was met so long ago, still holds its key. A bid that is taken for dead is barred.
     async fn held_by(
         &self,
