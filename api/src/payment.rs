@@ -275,9 +275,8 @@ pub struct Entitlements {
     pub jobs_per_day: Option<u64>,
     /// How many were enqueued on this day, where that is counted: while the plan has a limit and is minded.
     pub jobs_today: u64,
-    /// US dollars that models may cost on a UTC day; `null`: the plan has no cap.
-    #[schema(example = "10")]
-    pub spending_cap_per_day: Option<String>,
+    /// What models may cost on a UTC day; `null`: the plan has no cap.
+    pub spending_cap_per_day: Option<Money>,
     /// When the trial ends, or ended.
     pub trial_ends_at: Option<Timestamp>,
     /// Until when it is paid, or tried.

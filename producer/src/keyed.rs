@@ -139,21 +139,27 @@ impl Keyed {
 }
 
 /// Does `work`, which pushes no job, and answers with what it makes: once for an idempotency key, which a request that is sent again is
-/// answered for with what the first one made. A request that died is done again, so `work` must be one that may be.
-pub(crate) async fn once<T: Serialize + Send>(
+/// answered for with what the first one made. A request that died, or did not come to its answer, is done again, so `work` must be one that may
+/// be; it is told so.
+pub(crate) async fn once<T, F>(
     app: App,
     tenant: String,
     key: Option<String>,
     fingerprint: Fingerprint,
-    work: impl Future<Output = Result<(StatusCode, T), Problem>> + Send + 'static,
-) -> Result<Response, Problem> {
+    work: impl FnOnce(bool) -> F + Send + 'static,
+) -> Result<Response, Problem>
+where
+    T: Serialize + Send + 'static,
+    F: Future<Output = Result<(StatusCode, T), Problem>> + Send + 'static,
+{
     whole(async move {
         let Some(key) = key else {
-            let (status, answer) = work.await?;
+            let (status, answer) = work(false).await?;
             return Ok((status, answer::Json(answer)).into_response());
         };
-        let taken = match app.client.idempotency_take_many(&tenant, &key, &fingerprint).await? {
-            Idempotency::New(taken) | Idempotency::Again(taken) => taken,
+        let (taken, is_again) = match app.client.idempotency_take_many(&tenant, &key, &fingerprint).await? {
+            Idempotency::New(taken) => (taken, false),
+            Idempotency::Again(taken) => (taken, true),
             Idempotency::InProgress | Idempotency::Pushed(_) => return Err(in_progress()),
             Idempotency::Mismatch => return Err(mismatch()),
             Idempotency::Replay(answer, _) => {
@@ -162,7 +168,7 @@ pub(crate) async fn once<T: Serialize + Send>(
             }
         };
         let keyed = Keyed { app, taken };
-        match work.await {
+        match work(is_again).await {
             Ok((status, answer)) => {
                 let text =
                     serde_json::to_string(&answer).map_err(|error| Problem::new(Type::Internal, error.to_string()))?;

@@ -37,6 +37,14 @@ pub(crate) struct Preview {
     pub(crate) due_now: Money,
 }
 
+/// How a subscription shall end.
+pub(crate) struct Cancel<'a> {
+    /// With the period that is paid, or now.
+    pub(crate) at_period_end: bool,
+    /// Why.
+    pub(crate) reason: Option<&'a str>,
+}
+
 /// A change that is possible.
 struct Change {
     record: StoredSubscription,
@@ -83,8 +91,12 @@ impl Desk {
         Ok(Preview { from: change.record.plan, invoice, due_now })
     }
 
-    /// Changes the plan.
-    pub(crate) async fn change(&self, tenant: &str, plan: &str, key: &str) -> Result<Changed, Problem> {
+    /// Changes the plan. `is_again`: the same was asked before, and nobody knows whether it was done; so it is with all calls. What is so by
+    /// now was then done, and is not refused because it is so.
+    pub(crate) async fn change(&self, tenant: &str, plan: &str, key: &str, is_again: bool) -> Result<Changed, Problem> {
+        if is_again && let Some(record) = self.is_so(tenant, |record| has_plan(record, plan)).await? {
+            return Ok(Changed { record, recorded: true });
+        }
         let change = self.change_to(tenant, plan).await?;
         let (calls, asked) = (self.calls(tenant), &change.asked());
         let write = |key: String| async move { calls.change_price(&key, asked).await };
@@ -118,10 +130,14 @@ impl Desk {
     pub(crate) async fn cancel(
         &self,
         tenant: &str,
-        at_period_end: bool,
-        reason: Option<&str>,
+        &Cancel { at_period_end, reason }: &Cancel<'_>,
         key: &str,
+        is_again: bool,
     ) -> Result<Changed, Problem> {
+        let has_ended = |record: &StoredSubscription| !at_period_end && record.state == SubscriptionState::Canceled;
+        if is_again && let Some(record) = self.is_so(tenant, has_ended).await? {
+            return Ok(Changed { record, recorded: true });
+        }
         let record = self.fresh(tenant).await?;
         let id = living(&record)?.to_owned();
         if at_period_end && record.cancel_at_period_end {
@@ -149,7 +165,10 @@ impl Desk {
     }
 
     /// Takes back that a subscription ends with its period, or lets one that is paused go on.
-    pub(crate) async fn resume(&self, tenant: &str, key: &str) -> Result<Changed, Problem> {
+    pub(crate) async fn resume(&self, tenant: &str, key: &str, is_again: bool) -> Result<Changed, Problem> {
+        if is_again && let Some(record) = self.is_so(tenant, goes_on).await? {
+            return Ok(Changed { record, recorded: true });
+        }
         let record = self.fresh(tenant).await?;
         let id = living(&record)?.to_owned();
         let is_paused = record.state == SubscriptionState::Paused;
@@ -201,6 +220,15 @@ impl Desk {
         Ok(invoices)
     }
 
+    /// What Stripe has of a tenant now, if that is so.
+    async fn is_so(
+        &self,
+        tenant: &str,
+        is: impl Fn(&StoredSubscription) -> bool,
+    ) -> Result<Option<StoredSubscription>, Problem> {
+        Ok(Some(self.fresh(tenant).await?).filter(is))
+    }
+
     /// What Stripe has of a tenant now, which is kept at the same time.
     async fn fresh(&self, tenant: &str) -> Result<StoredSubscription, Problem> {
         let kept = self.kept(tenant).await?;
@@ -225,6 +253,18 @@ impl Desk {
         let record = kept(&before.tenant, Some(&before), &at, self.plans(), self.now());
         Changed { record, recorded: false }
     }
+}
+
+fn has_plan(record: &StoredSubscription, plan: &str) -> bool {
+    record.plan.as_deref() == Some(plan) && is_used(record)
+}
+
+fn goes_on(record: &StoredSubscription) -> bool {
+    is_used(record) && !record.cancel_at_period_end
+}
+
+fn is_used(record: &StoredSubscription) -> bool {
+    matches!(record.state, SubscriptionState::Active | SubscriptionState::Trialing)
 }
 
 fn never_subscribed() -> Problem {

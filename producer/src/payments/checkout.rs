@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use api::FieldError;
 use jobs::payments::state_of;
-use providers::payments::{NewSession, Session, SessionStatus, Subscription, Trial, WithoutCard};
+use providers::{
+    ProviderError,
+    payments::{NewSession, Session, SessionStatus, Subscription, Trial, WithoutCard},
+};
 use store::{StoredSubscription, SubscriptionState};
 
 use super::{
-    customer::{carry_out, key},
-    desk::{Desk, Offer},
+    customer::{Customers, carry_out, key},
+    desk::{Desk, Offer, no_offer, offer},
     refusal::{conflict, problem},
 };
 use crate::answer::Problem;
@@ -65,13 +68,17 @@ impl Desk {
     /// # Errors
     /// What is wrong with what is asked for; that the tenant has subscribed already; that Stripe or MongoDB is away.
     pub(crate) async fn checkout(&self, ask: &Ask<'_>) -> Result<Opened, Problem> {
-        let errors = self.faults(ask);
+        let offers = self.offers().await;
+        // What is wrong is told whole, also while Stripe is away.
+        let plan = offers.as_ref().ok().and_then(|offers| no_offer(offers, ask.plan));
+        let errors: Vec<_> = plan.into_iter().chain(self.faults(ask)).collect();
         if !errors.is_empty() {
             return Err(Problem::invalid(errors));
         }
-        let offer = self.offer(ask.plan).await?;
+        let offer = offer(offers?, ask.plan)?;
         let kept = self.kept(ask.tenant).await?;
-        let customer = self.customer(ask.tenant, kept.as_ref()).await?;
+        let customers = self.customers(ask.tenant, kept.as_ref()).await?;
+        let customer = customers.first.clone();
         let calls = self.calls(ask.tenant);
         let days = ask.trial_days.map(|days| days.to_string()).unwrap_or_default();
         let new = NewSession {
@@ -88,16 +95,17 @@ impl Desk {
         let (new, customer) = (&new, &customer);
         for _ in 0..TRIES {
             // Before the subscriptions: one that is completed meanwhile is among those.
-            let before = calls.sessions(customer).await.map_err(|error| problem(&error))?;
-            let subscriptions = calls.subscriptions(Some(customer), None).await.map_err(|error| problem(&error))?;
-            refuse_subscribed(&subscriptions.items)?;
-            refuse_second_trial(ask, kept.as_ref(), &subscriptions.items)?;
+            let (before, subscriptions) = self.of_all(ask.tenant, &customers).await.map_err(|error| problem(&error))?;
+            refuse_subscribed(&subscriptions)?;
+            refuse_second_trial(ask, kept.as_ref(), &subscriptions)?;
             if let Some(session) = before.iter().find(|session| is_for(session, new)) {
                 self.close_others(ask.tenant, session, &before).await?;
                 return Ok(Opened { session: session.clone(), is_new: false });
             }
+            self.close_those_of_others(ask.tenant, customer, &before).await?;
             // Whoever asks for the same at the same time sees the same last one, and gets the same new one.
-            let last = before.first().map(|session| session.id.as_str()).unwrap_or_default();
+            let last = before.iter().find(|session| session.customer.as_deref() == Some(customer));
+            let last = last.map(|session| session.id.as_str()).unwrap_or_default();
             let parts = [customer, &offer.price.id, &days, new.metadata["without_card"], &ask.success_url];
             let key = key(&[&["checkout", ask.tenant, &ask.cancel_url, last], &parts[..]].concat());
             let write = |key: String| async move { calls.create_session(&key, new).await };
@@ -131,11 +139,37 @@ impl Desk {
         days.into_iter().chain(without_card).chain(addresses).collect()
     }
 
+    /// The checkouts of a tenant, those of the customer that it has first, newest first; and then, so that none is missed that is completed
+    /// meanwhile, its subscriptions.
+    async fn of_all(
+        &self,
+        tenant: &str,
+        customers: &Customers,
+    ) -> Result<(Vec<Session>, Vec<Subscription>), ProviderError> {
+        let (calls, mut sessions, mut subscriptions) = (self.calls(tenant), Vec::new(), Vec::new());
+        for customer in customers.all() {
+            sessions.extend(calls.sessions(customer).await?);
+        }
+        for customer in customers.all() {
+            subscriptions.extend(calls.subscriptions(Some(customer), None).await?.items);
+        }
+        Ok((sessions, subscriptions))
+    }
+
     /// Closes the tenant's open checkouts among these but for one: somebody could subscribe twice.
     async fn close_others(&self, tenant: &str, session: &Session, sessions: &[Session]) -> Result<(), Problem> {
+        self.close(tenant, sessions.iter().filter(|other| other.id != session.id).collect()).await
+    }
+
+    /// The same for those of its other customers.
+    async fn close_those_of_others(&self, tenant: &str, customer: &str, sessions: &[Session]) -> Result<(), Problem> {
+        let others = sessions.iter().filter(|other| other.customer.as_deref() != Some(customer));
+        self.close(tenant, others.collect()).await
+    }
+
+    async fn close(&self, tenant: &str, sessions: Vec<&Session>) -> Result<(), Problem> {
         let is_ours = |other: &&Session| other.client_reference_id.as_deref() == Some(tenant);
-        let open = sessions.iter().filter(|other| other.status == SessionStatus::Open && other.id != session.id);
-        for other in open.filter(is_ours) {
+        for other in sessions.into_iter().filter(|other| other.status == SessionStatus::Open).filter(is_ours) {
             let (calls, id) = (self.calls(tenant), &other.id);
             let write = |key: String| async move { calls.expire_session(&key, id).await };
             let closed = carry_out(&key(&["close", id]), write, || async { Ok(None) }).await;
@@ -150,6 +184,7 @@ fn is_for(session: &Session, new: &NewSession<'_>) -> bool {
     let is_same = |(name, value): (&&str, &&str)| session.metadata.get(*name).map(String::as_str) == Some(*value);
     session.status == SessionStatus::Open
         && session.url.is_some()
+        && session.customer.as_deref() == Some(new.customer)
         && session.client_reference_id.as_deref() == Some(new.tenant)
         && session.success_url.as_deref() == Some(new.success_url)
         && session.cancel_url.as_deref() == Some(new.cancel_url)
@@ -254,12 +289,13 @@ mod tests {
             expires_at: None,
             metadata: ask.metadata(&offer, "14"),
         };
-        let open = json!({ "id": "cs_1", "status": "open", "url": "https://stripe.example/c", "client_reference_id": "acme",
+        let open = json!({ "id": "cs_1", "status": "open", "url": "https://stripe.example/c", "customer": "cus_1", "client_reference_id": "acme",
             "success_url": "https://app.example/ok", "cancel_url": "https://app.example/no",
             "metadata": { "tenant": "acme", "plan": "pro", "price": "price_pro", "trial_days": "14", "without_card": "false" } });
         assert!(is_for(&Session::read(&open).unwrap(), &new));
         for (pointer, value) in [
             ("/status", "expired"),
+            ("/customer", "cus_2"),
             ("/client_reference_id", "bolt"),
             ("/success_url", "https://app.example/other"),
             ("/metadata/plan", "premium"),

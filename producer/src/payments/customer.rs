@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use providers::{
-    ProviderError,
-    payments::{Customer, NewCustomer},
-};
+use providers::{ProviderError, payments::NewCustomer};
 use sha2::{Digest, Sha256};
 use store::StoredSubscription;
 
@@ -27,7 +24,8 @@ pub(crate) fn key(parts: &[&str]) -> String {
 }
 
 /// Carries out a write until it is known what became of it: repeated with the same key, it is done once. When it stays unknown, `look` tells
-/// whether it was done; if it was not, Stripe has stored a failure for the key, and another one is taken.
+/// whether it was done. If it was not, another key is taken only where Stripe has stored a failure for this one: otherwise the write may
+/// still be under way, and be done later, beside a second one. Whoever asks again then asks with the same key.
 pub(super) async fn carry_out<T, W, L>(
     key: &str,
     write: impl Fn(String) -> W,
@@ -37,13 +35,14 @@ where
     W: Future<Output = Result<T, ProviderError>>,
     L: Future<Output = Result<Option<T>, ProviderError>>,
 {
-    match repeat(key, &write).await {
-        Err(ProviderError::UnknownOutcome { .. }) => {}
+    let error = match repeat(key, &write).await {
+        Err(error @ (ProviderError::UnknownOutcome { .. } | ProviderError::StoredFailure { .. })) => error,
         known => return known,
-    }
-    match look().await? {
-        Some(done) => Ok(done),
-        None => repeat(&format!("{key}:again"), &write).await,
+    };
+    match (look().await?, error) {
+        (Some(done), _) => Ok(done),
+        (None, ProviderError::StoredFailure { .. }) => repeat(&format!("{key}:again"), &write).await,
+        (None, error) => Err(error),
     }
 }
 
@@ -63,6 +62,20 @@ where
     }
 }
 
+/// The customers of a tenant.
+pub(super) struct Customers {
+    /// The one that it subscribes with.
+    pub(super) first: String,
+    /// Those that there should not be. What they have counts all the same.
+    pub(super) others: Vec<String>,
+}
+
+impl Customers {
+    pub(super) fn all(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.first).chain(&self.others).map(String::as_str)
+    }
+}
+
 impl Desk {
     /// The customer that a tenant has, by what is kept of it.
     pub(super) fn known_customer(kept: Option<&StoredSubscription>) -> Result<&str, Problem> {
@@ -71,58 +84,70 @@ impl Desk {
         })
     }
 
-    /// The customer of a tenant, which is made if there is none: once, however many ask at the same time.
-    pub(super) async fn customer(&self, tenant: &str, kept: Option<&StoredSubscription>) -> Result<String, Problem> {
+    /// The customers of a tenant: the one that it has, which is made if there is none, once, however many ask at the same time; and others,
+    /// which somebody has made at Stripe, or a write that came late.
+    pub(super) async fn customers(
+        &self,
+        tenant: &str,
+        kept: Option<&StoredSubscription>,
+    ) -> Result<Customers, Problem> {
+        let known = self.store()?.tenant(tenant).await.map_err(Problem::store_away)?;
+        let (email, name) = known.map(|known| (known.email, known.name)).unwrap_or_default();
+        let some = |text: String| Some(text).filter(|text| !text.is_empty());
+        let (email, name) = (some(email), some(name));
+        let new = NewCustomer { tenant, email: email.as_deref(), name: name.as_deref() };
         let known = kept.and_then(|kept| kept.customer.as_deref());
-        let calls = self.calls(tenant);
-        if let Some(id) = known
-            && calls.customer(id).await.map_err(|error| problem(&error))?.is_some()
-        {
-            return Ok(id.to_owned());
+        let mut found = self.look_for_customers(&new, known).await.map_err(|error| problem(&error))?;
+        if found.is_empty() {
+            found.push(self.make_customer(&new, known).await?);
         }
-        let found = match self.look_for_customer(tenant).await.map_err(|error| problem(&error))? {
-            Some(found) => found.id,
-            None => self.make_customer(tenant, known).await?,
-        };
-        // From now on our own record names it.
-        self.read_again(tenant, &found).await;
-        Ok(found)
+        let first = found.remove(0);
+        if !found.is_empty() {
+            tracing::warn!(tenant, customer = first, others = ?found, "a tenant has several customers at stripe");
+        }
+        if known != Some(first.as_str()) {
+            // From now on our own record names it.
+            self.read_again(tenant, &first).await;
+        }
+        Ok(Customers { first, others: found })
     }
 
-    /// By Stripe's search, which is a minute behind, and among the newest, which are not. Of several, the oldest.
-    async fn look_for_customer(&self, tenant: &str) -> Result<Option<Customer>, ProviderError> {
-        let calls = self.calls(tenant);
-        let mut found = calls.customers_of(tenant).await?;
-        if found.is_empty() {
-            let newest = calls.customers(None, None).await?.items;
-            found.extend(newest.into_iter().filter(|customer| customer.tenant.as_deref() == Some(tenant)));
-        }
-        // One that was deleted a moment ago is still found by the search.
+    /// Those that Stripe's search finds, which is a minute behind, that have the tenant's address, or are among the newest, which is not; and
+    /// the one that is known. That one first, and then the oldest.
+    async fn look_for_customers(
+        &self,
+        new: &NewCustomer<'_>,
+        known: Option<&str>,
+    ) -> Result<Vec<String>, ProviderError> {
+        let calls = self.calls(new.tenant);
+        let mut found = calls.customers_of(new.tenant).await?;
+        let listed = calls.customers(new.email, None).await?.items;
+        found.extend(listed.into_iter().filter(|customer| customer.tenant.as_deref() == Some(new.tenant)));
         found.sort_by_key(|customer| (customer.created, customer.id.clone()));
-        for customer in found {
-            if let Some(customer) = calls.customer(&customer.id).await? {
-                return Ok(Some(customer));
+        let ids = found.into_iter().map(|customer| customer.id).filter(|id| Some(id.as_str()) != known);
+        let mut ids: Vec<String> = known.map(str::to_owned).into_iter().chain(ids).collect();
+        ids.dedup();
+        let mut there = Vec::with_capacity(ids.len());
+        for id in ids {
+            // One that was deleted a moment ago is still found by the search.
+            if calls.customer(&id).await?.is_some() {
+                there.push(id);
             }
         }
-        Ok(None)
+        Ok(there)
     }
 
     /// `deleted`: the one that it had.
-    async fn make_customer(&self, tenant: &str, deleted: Option<&str>) -> Result<String, Problem> {
-        let known = self.store()?.tenant(tenant).await.map_err(Problem::store_away)?;
-        let (email, name) = known.map(|known| (known.email, known.name)).unwrap_or_default();
-        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let (email, name) = (some(&email), some(&name));
-        let new = NewCustomer { tenant, email: email.as_deref(), name: name.as_deref() };
+    async fn make_customer(&self, new: &NewCustomer<'_>, deleted: Option<&str>) -> Result<String, Problem> {
         // Not of the request: whoever else asks at the same time asks for the same.
-        let parts = [email.as_deref(), name.as_deref(), deleted].map(Option::unwrap_or_default);
-        let key = key(&["customer", tenant, parts[0], parts[1], parts[2]]);
-        let (calls, new) = (self.calls(tenant), &new);
-        let write = |key: String| async move { calls.create_customer(&key, new).await };
-        let made = carry_out(&key, write, || self.look_for_customer(tenant)).await;
-        let made = made.map_err(|error| problem(&error))?;
-        tracing::info!(tenant, customer = made.id, "the tenant has a customer at stripe now");
-        Ok(made.id)
+        let parts = [new.email, new.name, deleted].map(Option::unwrap_or_default);
+        let key = key(&["customer", new.tenant, parts[0], parts[1], parts[2]]);
+        let calls = self.calls(new.tenant);
+        let write = |key: String| async move { calls.create_customer(&key, new).await.map(|made| made.id) };
+        let look = || async move { self.look_for_customers(new, None).await.map(|found| found.into_iter().next()) };
+        let made = carry_out(&key, write, look).await.map_err(|error| problem(&error))?;
+        tracing::info!(tenant = new.tenant, customer = made, "the tenant has a customer at stripe now");
+        Ok(made)
     }
 }
 
@@ -161,15 +186,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_stays_unknown_is_looked_up_before_another_key_is_used() {
+    async fn what_stays_unknown_is_looked_up_and_never_written_with_another_key() {
         let lost = || vec![Err(unknown()); 4];
         let (keys, done) = carried_out(lost(), Ok(Some(8))).await;
         assert_eq!((keys.len(), done), (4, Ok(8)));
-        let (keys, done) = carried_out(lost().into_iter().chain([Ok(9)]).collect(), Ok(None)).await;
-        assert_eq!((keys[4].as_str(), done), ("k:again", Ok(9)));
+        let (keys, done) = carried_out(lost(), Ok(None)).await;
+        assert_eq!((keys, done), (vec!["k".to_owned(); 4], Err(unknown())), "it may still be done");
         let away = ProviderError::Transient { service: "stripe", message: "away".to_owned(), retry_after: None };
         let (keys, done) = carried_out(lost(), Err(away.clone())).await;
         assert_eq!((keys.len(), done), (4, Err(away)), "nobody knows, so nothing else is tried");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_failure_that_stripe_has_stored_it_is_looked_up_before_another_key_is_used() {
+        let stored = || Err(ProviderError::StoredFailure { service: "stripe", message: "500".to_owned() });
+        let (keys, done) = carried_out(vec![Err(unknown()), stored()], Ok(Some(8))).await;
+        assert_eq!((keys.len(), done), (2, Ok(8)));
+        let (keys, done) = carried_out(vec![stored(), Ok(9)], Ok(None)).await;
+        assert_eq!((keys, done), (vec!["k".to_owned(), "k:again".to_owned()], Ok(9)));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use api::FieldError;
 use fleet::{Clock, Fleet};
 use jobs::{
     payment::{Read, Reading},
@@ -156,12 +157,7 @@ impl Desk {
 
     /// The offer of this name.
     pub(super) async fn offer(&self, plan: &str) -> Result<Offer, Problem> {
-        let offers = self.offers().await?;
-        let names: Vec<_> = offers.iter().map(|offer| offer.plan.clone()).collect();
-        offers.into_iter().find(|offer| offer.plan == plan).ok_or_else(|| {
-            let message = format!("must be a plan that can be subscribed to: {}", names.join(", "));
-            Problem::invalid(vec![api::FieldError::new("/plan", message)])
-        })
+        offer(self.offers().await?, plan)
     }
 
     pub(super) fn calls<'a>(&'a self, tenant: &'a str) -> Calls<'a> {
@@ -202,6 +198,19 @@ impl Desk {
             }
         }
     }
+}
+
+/// What is wrong with the name of a plan, if none of these has it.
+pub(super) fn no_offer(offers: &[Offer], plan: &str) -> Option<FieldError> {
+    let names: Vec<_> = offers.iter().map(|offer| offer.plan.as_str()).collect();
+    let message = || format!("must be a plan that can be subscribed to: {}", names.join(", "));
+    (!names.contains(&plan)).then(|| FieldError::new("/plan", message()))
+}
+
+/// The one of these that has this name.
+pub(super) fn offer(offers: Vec<Offer>, plan: &str) -> Result<Offer, Problem> {
+    let errors = no_offer(&offers, plan).into_iter().collect();
+    offers.into_iter().find(|offer| offer.plan == plan).ok_or_else(|| Problem::invalid(errors))
 }
 
 pub(super) fn policy(tenant: &str) -> Policy<'_> {

@@ -11,7 +11,7 @@ mod desk;
 mod refusal;
 mod shelf;
 
-pub(crate) use changes::{Changed, Preview};
+pub(crate) use changes::{Cancel, Changed, Preview};
 pub(crate) use checkout::Ask;
 pub(crate) use customer::key;
 pub(crate) use desk::{Desk, Offer};

@@ -15,7 +15,7 @@ pub(super) fn problem(error: &ProviderError) -> Problem {
             tracing::error!(%error, "stripe does not answer as it is set up");
             Problem::new(Type::VendorUnavailable, "payments are not set up as they must be; the log has the reason")
         }
-        ProviderError::UnknownOutcome { .. } => {
+        ProviderError::UnknownOutcome { .. } | ProviderError::StoredFailure { .. } => {
             tracing::warn!(%error, "what became of a call to stripe is not known");
             let detail = "stripe did not say whether it was done: send this again with the same Idempotency-Key, if it has one, and nothing is done twice";
             Problem::new(Type::VendorUnavailable, detail)

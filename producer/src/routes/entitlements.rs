@@ -1,6 +1,6 @@
 //! What a tenant may use now.
 
-use api::{Entitlements, Timestamp};
+use api::{Entitlements, Money, Timestamp};
 use axum::{Json, extract::State};
 use jobs::payments::{self, Plans, tier_word};
 use store::{Moment, StoredSubscription};
@@ -61,7 +61,10 @@ fn answer(
         tier: tier_word(allowed.tier).to_owned(),
         jobs_per_day: allowed.jobs_per_day,
         jobs_today,
-        spending_cap_per_day: allowed.spending_cap_per_day.clone(),
+        spending_cap_per_day: allowed
+            .spending_cap_per_day
+            .clone()
+            .map(|amount| Money { amount, currency: "USD".to_owned() }),
         trial_ends_at: time(kept.and_then(|kept| kept.trial_end)),
         period_ends_at: time(kept.and_then(|kept| kept.period_end)),
         cancel_at_period_end: kept.is_some_and(|kept| kept.cancel_at_period_end),

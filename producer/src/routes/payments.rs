@@ -25,7 +25,7 @@ use crate::{
     answer::Problem,
     auth::{Caller, Scope},
     keyed,
-    payments::{Ask, Changed, Offer, Preview, key},
+    payments::{Ask, Cancel, Changed, Offer, Preview, key},
     push::fingerprint,
     request::{self, Parameters},
     state::App,
@@ -111,7 +111,7 @@ pub(crate) async fn checkout(
 ) -> Result<Response, Problem> {
     let asked = Asked::<CheckoutRequest>::read("checkout", &caller, query, &headers, body).await?;
     let (desk_of, tenant, body) = (app.clone(), asked.tenant.clone(), asked.body);
-    keyed::once(app, asked.tenant, asked.key, asked.fingerprint, async move {
+    keyed::once(app, asked.tenant, asked.key, asked.fingerprint, move |_| async move {
         let ask = Ask {
             tenant: &tenant,
             plan: &body.plan,
@@ -150,7 +150,7 @@ pub(crate) async fn portal(
 ) -> Result<Response, Problem> {
     let asked = Asked::<PortalRequest>::read("portal", &caller, query, &headers, body).await?;
     let (desk_of, tenant, body, key) = (app.clone(), asked.tenant.clone(), asked.body, asked.stripe_key);
-    keyed::once(app, asked.tenant, asked.key, asked.fingerprint, async move {
+    keyed::once(app, asked.tenant, asked.key, asked.fingerprint, move |_| async move {
         let portal = desk_of.desk()?.portal(&tenant, &body.return_url, &key).await?;
         Ok((StatusCode::OK, Portal { url: portal.url }))
     })
@@ -182,8 +182,8 @@ pub(crate) async fn change(
         return Ok(Json(ChangeAnswer::Preview(previewed(preview, asked.body.plan))).into_response());
     }
     let (desk_of, tenant, body, key) = (app.clone(), asked.tenant.clone(), asked.body, asked.stripe_key);
-    keyed::once(app, asked.tenant, asked.key, asked.fingerprint, async move {
-        let changed = desk_of.desk()?.change(&tenant, &body.plan, &key).await?;
+    keyed::once(app, asked.tenant, asked.key, asked.fingerprint, move |is_again| async move {
+        let changed = desk_of.desk()?.change(&tenant, &body.plan, &key, is_again).await?;
         Ok((StatusCode::OK, ChangeAnswer::Changed(shown(changed))))
     })
     .await
@@ -204,8 +204,9 @@ pub(crate) async fn cancel(
 ) -> Result<Response, Problem> {
     let asked = Asked::<CancelRequest>::read("cancel", &caller, query, &headers, body).await?;
     let (desk_of, tenant, body, key) = (app.clone(), asked.tenant.clone(), asked.body, asked.stripe_key);
-    keyed::once(app, asked.tenant, asked.key, asked.fingerprint, async move {
-        let cancelled = desk_of.desk()?.cancel(&tenant, body.at_period_end, body.reason.as_deref(), &key).await?;
+    keyed::once(app, asked.tenant, asked.key, asked.fingerprint, move |is_again| async move {
+        let cancel = Cancel { at_period_end: body.at_period_end, reason: body.reason.as_deref() };
+        let cancelled = desk_of.desk()?.cancel(&tenant, &cancel, &key, is_again).await?;
         Ok((StatusCode::OK, shown(cancelled)))
     })
     .await
@@ -230,8 +231,8 @@ pub(crate) async fn resume(
 ) -> Result<Response, Problem> {
     let asked = Asked::<ResumeRequest>::read("resume", &caller, query, &headers, body).await?;
     let (desk_of, tenant, key) = (app.clone(), asked.tenant.clone(), asked.stripe_key);
-    keyed::once(app, asked.tenant, asked.key, asked.fingerprint, async move {
-        let resumed = desk_of.desk()?.resume(&tenant, &key).await?;
+    keyed::once(app, asked.tenant, asked.key, asked.fingerprint, move |is_again| async move {
+        let resumed = desk_of.desk()?.resume(&tenant, &key, is_again).await?;
         Ok((StatusCode::OK, shown(resumed)))
     })
     .await
@@ -351,6 +352,7 @@ fn shown(Changed { record, recorded }: Changed) -> Subscription {
 }
 
 fn invoice(invoice: payments::Invoice) -> Invoice {
+    let pdf = invoice.invoice_pdf.filter(|_| !payments::is_mock(&invoice.id));
     Invoice {
         money: money(&invoice.amount_due),
         id: invoice.id,
@@ -358,7 +360,8 @@ fn invoice(invoice: payments::Invoice) -> Invoice {
         state: invoice.status.as_str().to_owned(),
         created: invoice.created.into(),
         hosted_url: invoice.hosted_invoice_url,
-        pdf: invoice.invoice_pdf,
+        // The mock's has a page, and no file behind its address.
+        pdf,
     }
 }
 
