@@ -8,17 +8,22 @@ use axum::{
     response::{Html, IntoResponse},
 };
 use mongodb::bson::{Document, doc};
+use providers::payments::{Method, simulation::Params};
 use serde_json::{Value, json};
 use servers::wait_until;
 use tests::{
-    JOB_PATIENCE, Options, System,
+    JOB_PATIENCE, Options, System, is_finished,
     standins::{
         fault::{Fault, Front},
         openai::OpenAi,
+        stripe::Order,
     },
 };
 
-use crate::{fal, outcomes};
+use crate::{
+    attempts, fal, outcomes,
+    payments::world::{World, checkout},
+};
 
 const KEY: &str = "sk-outage";
 const MODEL: &str = "gpt-6-luna";
@@ -313,4 +318,99 @@ async fn an_outage_of_shops_heals_itself_and_no_price_is_made_up() {
         assert_eq!(job["result"]["pages"][0]["price"]["amount"], "39.90", "{job}");
         assert_eq!(events(&system, id).await.iter().filter(|name| *name == "replaced").count(), 1);
     }
+}
+
+/// The job that handles an event of Stripe's.
+async fn job_of_event(system: &System, event: &str) -> String {
+    let mut id = None;
+    wait_until("the event has its job", JOB_PATIENCE, async || {
+        let jobs = system.get("/api/jobs?kind=payment&limit=200").await.body;
+        let jobs = jobs["items"].as_array().expect("a list").iter();
+        id = jobs.clone().find(|job| job["payload"]["event"] == event).map(|job| job["id"].clone());
+        id.is_some()
+    })
+    .await;
+    id.unwrap().as_str().unwrap().to_owned()
+}
+
+/// Something happens at Stripe, of which one event tells.
+fn set_end(world: &World, subscription: &str, ends: bool) {
+    let ends = Params::from([("cancel_at_period_end".to_owned(), ends.to_string())]);
+    let path = format!("subscriptions/{subscription}");
+    let answered = world.stripe.with(|simulation| simulation.call(Method::Post, &path, &ends, None));
+    assert_eq!(answered.status, 200, "{}", answered.body);
+}
+
+async fn is_kept(world: &World, ends: bool) -> bool {
+    world.kept("acme").await.unwrap().get_bool("cancel_at_period_end").unwrap() == ends
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_of_stripe_is_waited_out_and_nothing_is_believed_but_what_stripe_says() {
+    let world = World::with(Options::default().workers(1).env("BREAKER_OPEN_S", "1")).await;
+    let World { stripe, system } = &world;
+    let subscription = world.subscribe("acme", &checkout("pro")).await;
+    let customer = world.at_stripe(&subscription)["customer"].as_str().unwrap().to_owned();
+    let failed = |fault: &Fault| {
+        let requests = stripe.faults().last();
+        requests.iter().filter(|seen| seen.fault.as_ref() == Some(fault)).count()
+    };
+    let mut ends = false;
+    for (fault, code) in [
+        (Fault::status(500), "provider_unavailable"),
+        (Fault::status(503), "provider_unavailable"),
+        (Fault::retry_after(429, 1), "rate_limited"),
+        (Fault::HalfBody, "provider_unavailable"),
+        (Fault::DropBefore, "provider_unavailable"),
+        (Fault::DropAfter, "provider_unavailable"),
+        (Fault::WrongType, "provider_unavailable"),
+    ] {
+        // The first that a job asks for; two runs of it fail.
+        stripe.faults().on("/v1/subscriptions", Some(2), fault.clone());
+        ends = !ends;
+        set_end(&world, &subscription, ends);
+        let released = stripe.release(Order::AsMade).await;
+        let [event] = &released[..] else { panic!("one event a change: {released:?}") };
+        assert_eq!(event.status, Some(200), "it is taken, whether stripe can be asked or not");
+        let job = system.wait_job(&job_of_event(system, &event.event).await).await;
+        assert_eq!(
+            (&job["state"], outcomes(&job)),
+            (&json!("succeeded"), vec!["retry", "retry", "succeeded"]),
+            "{job}"
+        );
+        for attempt in &attempts(&job)[..2] {
+            assert_eq!(attempt["error"]["code"], code, "{fault:?}: {job}");
+        }
+        assert_eq!(failed(&fault), 2, "{fault:?}: one request a run that failed");
+        assert_eq!(job["result"]["events"], 1, "{job}");
+        assert!(is_kept(&world, ends).await, "{fault:?}");
+    }
+
+    // It does not answer at all, for longer than a job takes.
+    stripe.faults().on("/v1/subscriptions", Some(1), Fault::Hang);
+    let asked = json!({ "kind": "payment", "payload": { "customer": customer }, "options": { "timeout_s": 5 } });
+    let id = system.post("/api/jobs", &asked).await.body["id"].as_str().unwrap().to_owned();
+    let job = system.wait_job(&id).await;
+    assert_eq!((&job["state"], outcomes(&job).len()), (&json!("succeeded"), 2), "{job}");
+
+    // Away altogether. Nothing is made up, neither by a job nor by the API.
+    stripe.faults().always(Fault::status(500));
+    ends = !ends;
+    set_end(&world, &subscription, ends);
+    let released = stripe.release(Order::AsMade).await;
+    let [event] = &released[..] else { panic!("one event a change: {released:?}") };
+    let id = job_of_event(system, &event.event).await;
+    let has_waited = async || {
+        let job = system.job(&id).await;
+        !is_finished(&job) && attempts(&job).iter().filter(|attempt| attempt["outcome"] == "retry").count() >= 2
+    };
+    wait_until("it was tried twice", JOB_PATIENCE, has_waited).await;
+    assert!(is_kept(&world, !ends).await);
+    let away = world.post("acme", "change", &json!({ "plan": "premium" })).await;
+    away.assert_problem(503, "vendor-unavailable");
+    assert_ne!(away.header("retry-after"), "");
+    stripe.faults().recover();
+    assert_eq!(system.wait_job(&id).await["state"], "succeeded");
+    assert!(is_kept(&world, ends).await);
+    assert_eq!(world.price(&subscription), "price_pro");
 }

@@ -1,9 +1,13 @@
 //! Payments on the whole system: what Stripe delivers is stored once, and what is kept of a tenant is what Stripe has.
 
+mod again;
+mod browser;
 mod calls;
-mod intake;
+pub(crate) mod intake;
+mod life;
 mod outages;
 mod pages;
+pub(crate) mod world;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -21,10 +25,10 @@ use tests::{
     standins::stripe::{Mode, Order, Stripe, signature},
 };
 
-const KEY: &str = "sk_test_standin";
+pub(crate) const KEY: &str = "sk_test_standin";
 const SECRET: &str = "whsec_standin";
 
-fn variables(stripe: &Stripe) -> Vec<(&'static str, String)> {
+pub(crate) fn variables(stripe: &Stripe) -> Vec<(&'static str, String)> {
     [
         ("MOCK_MODE_PAYMENTS", "false"),
         ("STRIPE_API_KEY", KEY),
@@ -52,7 +56,7 @@ async fn start(stripe: &Stripe) -> System {
     system
 }
 
-async fn collection(system: &System, name: &str) -> mongodb::Collection<Document> {
+pub(crate) async fn collection(system: &System, name: &str) -> mongodb::Collection<Document> {
     mongodb::Client::with_uri_str(&system.mongo_url).await.unwrap().database(&system.name).collection(name)
 }
 

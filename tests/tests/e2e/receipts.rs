@@ -2,6 +2,7 @@
 
 use mongodb::bson::{Document, doc};
 use queue::NewJob;
+use reqwest::Method;
 use serde_json::{Value, json};
 use servers::{MongoServer, wait_until};
 use tests::{
@@ -9,7 +10,11 @@ use tests::{
     standins::{Fault, woocommerce::WooCommerce},
 };
 
-use crate::{fal, n_snoozes, outcomes, push_past_the_api};
+use crate::{
+    fal, n_snoozes, outcomes,
+    payments::world::{PAYMENTS, World, checkout, with},
+    push_past_the_api,
+};
 
 const SKU: &str = "SKU12";
 const PRODUCTS: &str = "/wp-json/wc/v3/products";
@@ -212,4 +217,70 @@ async fn a_price_is_written_once_although_its_worker_is_stopped_and_another_take
     let results = documents(&system.mongo_url, &system, "prices").await;
     assert_eq!(results.count_documents(doc! {}).await.unwrap(), 1);
     assert_eq!(system.job(&id).await["result"], job["result"]);
+}
+
+/// Sends a call of acme's, kills the API as soon as `done` says that Stripe has done it, and starts it again; what the client is answered
+/// that sends the same then.
+async fn repeated_after_a_kill(world: &mut World, call: &str, body: &Value, done: impl Fn(&World) -> bool) -> Value {
+    let request = |world: &World| {
+        let request = world.request("acme", &PAYMENTS, Method::POST, call);
+        let plan = body["plan"].as_str().unwrap_or_default();
+        request.header("Idempotency-Key", format!("once-{call}-{plan}")).json(body)
+    };
+    let first = tokio::spawn(request(world).send());
+    wait_until(&format!("stripe has done it: {call}"), PATIENCE, async || done(world)).await;
+    world.system.signal_producer("KILL");
+    assert!(first.await.unwrap().is_err(), "nobody is answered");
+    world.system.revive_producer().await;
+    let mut answer = Value::Null;
+    // For a moment the key is the first request's; and prices have to be read anew.
+    wait_until(&format!("it is answered: {call}"), PATIENCE, async || {
+        let again = World::answer(request(world)).await;
+        assert!(matches!(again.status, 200 | 201 | 409 | 503), "{call}: {}", again.body);
+        answer = again.body;
+        matches!(again.status, 200 | 201)
+    })
+    .await;
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_made_and_paid_at_stripe_is_so_once_although_the_api_is_killed_before_the_answer() {
+    let mut world = World::start(1).await;
+    let never = Fault::Delay { ms: 3_600_000 };
+    // The customer, and then its page.
+    let trial = with(checkout("pro"), &json!({ "trial_days": 14 }));
+    world.stripe.faults().on("POST /v1/customers", Some(1), never.clone());
+    let opened = repeated_after_a_kill(&mut world, "checkout", &trial, |world| world.n_customers() == 1).await;
+    assert_eq!((world.n_customers(), world.n_sessions("open")), (1, 1));
+    world.stripe.faults().on("POST /v1/checkout/sessions", Some(1), never.clone());
+    let premium = checkout("premium");
+    let is_there = |world: &World| world.stripe.objects("cs_").len() == 2;
+    let other = repeated_after_a_kill(&mut world, "checkout", &premium, is_there).await;
+    assert!(other["id"] != opened["id"] && world.stripe.objects("cs_").len() == 2, "{other}");
+    let opened = world.post("acme", "checkout", &trial).await.body;
+    let subscription = world.stripe.complete(opened["id"].as_str().unwrap());
+    world.stripe.advance_days(15);
+    world.deliver("acme", "active").await;
+    let of = format!("POST /v1/subscriptions/{subscription}");
+    let n_invoices = |world: &World| world.stripe.objects("in_").len();
+    let before = n_invoices(&world);
+
+    // A dearer plan is paid once.
+    world.stripe.faults().on(&of, Some(1), never.clone());
+    let is_premium = |world: &World| world.price(&subscription) == "price_premium";
+    let changed = repeated_after_a_kill(&mut world, "change", &json!({ "plan": "premium" }), is_premium).await;
+    assert_eq!((&changed["plan"], n_invoices(&world)), (&json!("premium"), before + 1), "{changed}");
+
+    // So it is with the others.
+    let ends = |world: &World| world.at_stripe(&subscription)["cancel_at_period_end"] == true;
+    world.stripe.faults().on(&of, Some(1), never.clone());
+    let cancelled = repeated_after_a_kill(&mut world, "cancel", &json!({}), ends).await;
+    assert_eq!(cancelled["cancel_at_period_end"], true, "{cancelled}");
+    world.stripe.faults().on(&of, Some(1), never.clone());
+    let resumed = repeated_after_a_kill(&mut world, "resume", &json!({}), |world| !ends(world)).await;
+    assert_eq!(resumed["cancel_at_period_end"], false, "{resumed}");
+    let kept = world.kept("acme").await.unwrap();
+    assert_eq!((kept.get_str("plan").unwrap(), kept.get_str("state").unwrap()), ("premium", "active"));
+    assert_eq!((n_invoices(&world), world.stripe.objects("sub_").len(), world.n_customers()), (before + 1, 1, 1));
 }

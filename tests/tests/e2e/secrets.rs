@@ -150,6 +150,9 @@ async fn everything_real() -> Vec<(&'static str, String)> {
         ("BRIGHT_DATA_BASE_URL", url.clone()),
         ("BRIGHT_DATA_ZONE", "unlocker".to_owned()),
         ("STRIPE_BASE_URL", url.clone()),
+        ("STRIPE_PRICE_ID_PRO", "price_pro".to_owned()),
+        ("STRIPE_PRICE_ID_PREMIUM", "price_premium".to_owned()),
+        ("STRIPE_PUBLISHABLE_KEY", "pk_test_1".to_owned()),
         ("SHOPIFY_STORE_URL", url.clone()),
         ("WOO_STORE_URL", url.clone()),
         ("PRESTA_STORE_URL", url.clone()),
@@ -191,6 +194,7 @@ async fn planted_secrets_are_found_nowhere() {
         ("scrape", page),
         ("image", json!({ "product_id": "P-1", "name": "Lamp" })),
         ("publication", publication()),
+        ("payment", json!({ "customer": "cus_1" })),
     ] {
         let id = system.post_job(kind, payload).await;
         wait_until(&format!("{kind} was tried"), PATIENCE, async || {
@@ -200,8 +204,12 @@ async fn planted_secrets_are_found_nowhere() {
         .await;
         ids.push(id);
     }
+    for (path, answer) in pay(&system).await {
+        assert_eq!(answer.status, 503, "{path}: {}", answer.body);
+        assert_clean(&path, format!("{:?} {}", answer.headers, answer.body).as_bytes(), &forbidden);
+    }
     let sent = SENT.lock().unwrap().clone();
-    for begin in ["Bearer sk-", "Key id:", "api_key=scraperapi-", "Bearer brightdata-"] {
+    for begin in ["Bearer sk-", "Key id:", "api_key=scraperapi-", "Bearer brightdata-", "Bearer sk_test_"] {
         assert!(sent.iter().any(|sent| sent.starts_with(begin)), "a vendor was sent its secret, {begin}…: {sent:?}");
     }
     let finished = system.wait_jobs(&ids[..3]).await;
@@ -217,10 +225,13 @@ async fn planted_secrets_are_found_nowhere() {
     let quoted = system.worker_log(0).lines().any(|line| line.contains("535") && line.contains("[secret]"));
     assert!(quoted, "the mail server was quoted in the log");
 
+    let payment = system.job(ids.last().unwrap()).await;
+    assert_eq!(payment["snoozes"]["last_code"], "provider_misconfigured", "{payment}");
+
     let mut status = Value::Null;
-    wait_until("ai and email were probed", PATIENCE, async || {
+    wait_until("ai, payments and email were probed", PATIENCE, async || {
         status = system.get("/api/status").await.body;
-        ["ai", "email"].iter().all(|name| {
+        ["ai", "payments", "email"].iter().all(|name| {
             let parts = status["services"].as_array().unwrap();
             parts.iter().any(|part| part["service"] == *name && !part["probe"].is_null())
         })
@@ -233,7 +244,7 @@ async fn planted_secrets_are_found_nowhere() {
     for path in jobs.chain(others.map(str::to_owned)) {
         assert_clean(&path, system.get(&path).await.body.to_string().as_bytes(), &forbidden);
     }
-    let switch = json!({ "mode": "real", "service": "payments" });
+    let switch = json!({ "mode": "real", "service": "backup" });
     let switched = Answer::to(system.request(Method::PUT, "/api/mode").json(&switch)).await.unwrap();
     assert_clean("a refused switch", switched.body.to_string().as_bytes(), &forbidden);
     for admin in [system.producer_admin_url().to_owned(), system.worker_admin_url(0)] {
@@ -256,6 +267,21 @@ async fn planted_secrets_are_found_nowhere() {
     system.stop_worker(0).await;
     assert_clean("the worker's log", system.worker_log(0).as_bytes(), &forbidden);
     assert_clean("the producer's log", system.producer_log().as_bytes(), &forbidden);
+}
+
+/// What a tenant asks of payments whose key Stripe refuses, and quotes; and an event that nobody has signed.
+async fn pay(system: &System) -> Vec<(String, Answer)> {
+    let addresses = json!({ "plan": "pro", "success_url": "http://localhost/ok", "cancel_url": "http://localhost/no" });
+    let mut answers = Vec::new();
+    for (call, body) in [("checkout", addresses), ("change", json!({ "plan": "pro", "preview": true }))] {
+        let path = format!("/api/payments/{call}?tenant=acme");
+        answers.push((path.clone(), system.post(&path, &body).await));
+    }
+    answers.push(("/api/payments/config".to_owned(), system.get("/api/payments/config").await));
+    let event =
+        system.client().post(format!("{}/api/webhooks/stripe", system.url())).header("stripe-signature", "t=1,v1=00");
+    assert_eq!(event.body("{}").send().await.unwrap().status(), 400);
+    answers
 }
 
 fn publication() -> Value {

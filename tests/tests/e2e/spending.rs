@@ -3,9 +3,13 @@
 use redis::AsyncCommands;
 use serde_json::json;
 use servers::wait_until;
-use tests::{PATIENCE, System};
+use store::{Store, SubscriptionState};
+use tests::{PATIENCE, System, standins::stripe::Stripe};
 
-use crate::fal::{assert_placeholder, assert_real, fal, options, push};
+use crate::{
+    fal::{assert_placeholder, assert_real, fal, options, push},
+    payments,
+};
 
 /// What a picture of these tests costs, in millionths of a dollar.
 const PICTURE: i64 = 40_000;
@@ -61,4 +65,34 @@ async fn what_was_set_aside_for_a_run_that_failed_is_given_back_and_what_is_bill
     let held = system.wait_job(&push(&system, "Vase", json!({})).await).await;
     assert_placeholder(&held, "has spent");
     assert_eq!((fal.n_submitted(), spent(&system).await), (7, 2 * PICTURE));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_tenants_cap_and_its_plans_the_lower_holds_at_a_call() {
+    let (fal, plans) = (fal().await, servers::temp_dir());
+    let stripe = Stripe::start(0, payments::KEY, &["price_pro", "price_premium"]).await.unwrap();
+    let file = plans.path().join("plans.toml");
+    // A picture and a half, and far more than any tenant has.
+    let table = "[plans.pro]\nprice = \"STRIPE_PRICE_ID_PRO\"\nspending_cap_per_day = \"0.06\"\n\
+                 [plans.premium]\nprice = \"STRIPE_PRICE_ID_PREMIUM\"\nspending_cap_per_day = \"9.00\"\n";
+    std::fs::write(&file, table).unwrap();
+    let options = options(&fal).env("SPENDING_CAP_USD", "0.10").env("PLANS_FILE", file.to_str().unwrap()).workers(1);
+    let variables = payments::variables(&stripe).into_iter();
+    let system = System::start(variables.fold(options, |options, (name, value)| options.env(name, value))).await;
+    let store = Store::open(&system.mongo_url, &system.name).await.unwrap();
+    for (tenant, plan) in [("acme", "pro"), ("bolt", "premium")] {
+        payments::intake::subscribed(&store, tenant, plan, SubscriptionState::Active).await;
+    }
+    for (tenant, n_real) in [("acme", 1), ("bolt", 2), ("carl", 2)] {
+        let mut ids = Vec::new();
+        for n in 0..4 {
+            ids.push(push(&system, &format!("Lampe {tenant} {n}"), json!({ "tenant": tenant })).await);
+        }
+        let jobs = system.wait_jobs(&ids).await;
+        let (real, held): (Vec<_>, Vec<_>) = jobs.iter().partition(|job| job["degraded"] == false);
+        assert_eq!((real.len(), held.len()), (n_real, 4 - n_real), "{tenant}");
+        real.into_iter().for_each(assert_real);
+        held.into_iter().for_each(|job| assert_placeholder(job, "has spent"));
+    }
+    assert_eq!(fal.n_submitted(), 5);
 }

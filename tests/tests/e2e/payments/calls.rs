@@ -1,268 +1,21 @@
 //! The calls by which a tenant subscribes, pays, changes and cancels, with Stripe's stand-in.
 
-use std::time::Duration;
-
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures::future::join_all;
-use mongodb::bson::{Document, doc};
 use producer::Scope;
-use providers::payments::simulation::Card;
-use reqwest::{Method, RequestBuilder};
-use secrecy::SecretString;
+use providers::payments::simulation::{Card, Params};
+use reqwest::Method;
 use serde_json::{Value, json};
 use servers::{MongoServer, wait_until};
 use tests::{
-    Answer, JOB_PATIENCE, Options, PATIENCE, System,
+    JOB_PATIENCE, Options, PATIENCE,
     standins::{
         fault::Fault,
-        stripe::{Mode, Order, Stripe},
+        stripe::{Order, Stripe},
     },
 };
 
-use super::{KEY, SECRET, collection, variables};
-use crate::email::zone_at_noon;
-
-const LIFETIME: Duration = Duration::from_secs(3600);
-const PAYMENTS: [Scope; 2] = [Scope::PaymentsRead, Scope::PaymentsWrite];
-
-/// A system whose payments are real, with the stand-in of Stripe; events are delivered when told.
-struct World {
-    stripe: Stripe,
-    system: System,
-}
-
-impl World {
-    async fn start(workers: usize) -> Self {
-        Self::start_on(None, workers).await
-    }
-
-    /// `mongo_url`: a MongoDB of its own.
-    async fn start_on(mongo_url: Option<String>, workers: usize) -> Self {
-        let stripe = Stripe::start(0, KEY, &["price_pro", "price_premium"]).await.unwrap();
-        let options = Options { mongo_url, ..Options::default() };
-        let options = options.workers(workers).env("PAYMENTS_RETURN_HOSTS", "app.example, shop.example");
-        let options = variables(&stripe).into_iter().fold(options, |options, (name, value)| options.env(name, value));
-        let system = System::start(options).await;
-        stripe.deliver_to(&format!("{}/api/webhooks/stripe", system.url()), &[SECRET], Mode::Held);
-        for tenant in ["acme", "bolt"] {
-            let document = doc! { "_id": tenant, "name": tenant, "email": format!("{tenant}@shop.example"), "language": "fr",
-            "time_zone": zone_at_noon() };
-            collection(&system, "tenants").await.insert_one(document).await.unwrap();
-        }
-        Self { stripe, system }
-    }
-
-    fn request(&self, tenant: &str, scopes: &[Scope], method: Method, path: &str) -> RequestBuilder {
-        let secret = SecretString::from(self.system.secret());
-        let token = producer::sign(&secret, "tests", Some(tenant), scopes, LIFETIME).unwrap();
-        self.system.client().request(method, format!("{}/api/payments/{path}", self.system.url())).bearer_auth(token)
-    }
-
-    /// No answer has a secret in it.
-    async fn answer(request: RequestBuilder) -> Answer {
-        let answer = Answer::to(request).await.unwrap();
-        let said = format!("{:?} {}", answer.headers, answer.body);
-        assert!(!said.contains("sk_test") && !said.contains("whsec_"), "{said}");
-        answer
-    }
-
-    async fn post(&self, tenant: &str, call: &str, body: &Value) -> Answer {
-        Self::answer(self.request(tenant, &PAYMENTS, Method::POST, call).json(body)).await
-    }
-
-    async fn get(&self, tenant: &str, call: &str) -> Answer {
-        Self::answer(self.request(tenant, &PAYMENTS, Method::GET, call)).await
-    }
-
-    /// Subscribes; the id of the subscription.
-    async fn subscribe(&self, tenant: &str, body: &Value) -> String {
-        let opened = self.post(tenant, "checkout", body).await;
-        assert_eq!(opened.status, 201, "{}", opened.body);
-        let id = self.stripe.complete(opened.body["id"].as_str().unwrap());
-        self.deliver(tenant, "active").await;
-        id
-    }
-
-    /// Delivers what is held, and waits until the tenant is in this state.
-    async fn deliver(&self, tenant: &str, state: &str) {
-        let delivered = self.stripe.release(Order::AsMade).await;
-        assert!(delivered.iter().all(|delivered| delivered.status == Some(200)), "{delivered:?}");
-        let is_so = async || self.kept(tenant).await.is_some_and(|kept| kept.get_str("state").ok() == Some(state));
-        wait_until(state, JOB_PATIENCE, is_so).await;
-    }
-
-    async fn kept(&self, tenant: &str) -> Option<Document> {
-        collection(&self.system, "subscriptions").await.find_one(doc! { "_id": tenant }).await.unwrap()
-    }
-
-    async fn n_mails(&self, template: &str) -> u64 {
-        let emails = collection(&self.system, "emails").await;
-        emails.count_documents(doc! { "result.template": template }).await.unwrap()
-    }
-
-    /// Those that Stripe has in this state.
-    fn n_sessions(&self, status: &str) -> usize {
-        self.stripe.objects("cs_").iter().filter(|session| session["status"] == status).count()
-    }
-
-    fn n_customers(&self) -> usize {
-        self.stripe.objects("cus_").len()
-    }
-
-    fn at_stripe(&self, id: &str) -> Value {
-        self.stripe.with(|simulation| simulation.object(id).cloned()).unwrap()
-    }
-
-    fn price(&self, subscription: &str) -> Value {
-        self.at_stripe(subscription)["items"]["data"][0]["price"]["id"].clone()
-    }
-
-    fn assert_no_secret_in_logs(&self, workers: usize) {
-        let logs = std::iter::once(self.system.producer_log()).chain((0..workers).map(|n| self.system.worker_log(n)));
-        for log in logs {
-            assert!(!log.contains("sk_test") && !log.contains("whsec_"), "{log}");
-        }
-    }
-}
-
-fn checkout(plan: &str) -> Value {
-    json!({ "plan": plan, "success_url": "https://app.example/ok?s={CHECKOUT_SESSION_ID}", "cancel_url": "https://app.example/no" })
-}
-
-fn with(mut body: Value, more: &Value) -> Value {
-    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    body
-}
-
-fn amount(money: &Value) -> f64 {
-    money["amount"].as_str().unwrap().parse().unwrap()
-}
-
-#[tokio::test]
-async fn a_tenant_subscribes_pays_fails_recovers_upgrades_and_cancels() {
-    let world = World::start(1).await;
-    let World { stripe, system } = &world;
-    let open = Answer::to(system.client().get(format!("{}/api/payments/config", system.url()))).await.unwrap();
-    let plan = |plan: &str, name: &str, amount: &str| json!({ "plan": plan, "name": name, "amount": amount, "currency": "EUR", "interval": "month", "interval_count": 1 });
-    let plans = [plan("pro", "Pro", "29.00"), plan("premium", "Premium", "99.00")];
-    let expected = json!({ "mode": "test", "publishable_key": "pk_test_standin", "plans": plans, "trial_days": 14 });
-    assert_eq!((open.status, &open.body, open.header("cache-control")), (200, &expected, "public, max-age=60"));
-
-    // A trial. Until it is completed, the same page is given again.
-    let asked = with(checkout("pro"), &json!({ "trial_days": 3 }));
-    let first = world.post("acme", "checkout", &asked).await;
-    assert_eq!((first.status, &first.body["plan"], &first.body["mock"]), (201, &json!("pro"), &json!(false)));
-    assert!(first.body["url"].as_str().unwrap().starts_with(&stripe.url()), "{}", first.body);
-    let expires_at = first.body["expires_at"].as_str().unwrap();
-    assert!(expires_at.len() == 24 && expires_at.ends_with(".000Z"), "{expires_at}");
-    let again = world.post("acme", "checkout", &asked).await;
-    assert_eq!((again.status, &again.body), (200, &first.body));
-    let customer = stripe.objects("cus_").remove(0);
-    assert_eq!((&customer["metadata"]["tenant"], &customer["email"]), (&json!("acme"), &json!("acme@shop.example")));
-    let customer = customer["id"].as_str().unwrap();
-    let subscription = stripe.complete(first.body["id"].as_str().unwrap());
-    assert_eq!(world.at_stripe(&subscription)["metadata"]["tenant"], "acme");
-    // Also before any webhook has told of it.
-    let second = world.post("acme", "checkout", &checkout("premium")).await;
-    second.assert_problem(409, "conflict");
-    assert!(second.body["detail"].as_str().unwrap().contains("/api/payments/change"), "{}", second.body);
-    world.deliver("acme", "trialing").await;
-
-    // The reminder.
-    let schedule = "/api/schedules/trial-reminders";
-    wait_until("the timetable is written", PATIENCE, async || system.get(schedule).await.status == 200).await;
-    let run = system.post(&format!("{schedule}/run"), &json!({})).await;
-    let run = system.wait_job(run.body["id"].as_str().unwrap()).await;
-    assert_eq!(run["state"], "succeeded", "{run}");
-    wait_until("the reminder", JOB_PATIENCE, async || world.n_mails("trial_ending").await == 1).await;
-
-    // Paid, and then not.
-    stripe.advance_days(4);
-    world.deliver("acme", "active").await;
-    stripe.set_card(customer, Card::Declining);
-    stripe.advance_days(31);
-    world.deliver("acme", "past_due").await;
-    assert!(world.kept("acme").await.unwrap().get_datetime("past_due_since").is_ok(), "the grace begins");
-    wait_until("the customer is told", JOB_PATIENCE, async || world.n_mails("payment_failed").await == 1).await;
-    let owed = world.post("acme", "change", &json!({ "plan": "premium" })).await;
-    owed.assert_problem(409, "conflict");
-    let portal = world.post("acme", "portal", &json!({ "return_url": "https://shop.example/account" })).await;
-    assert!(portal.body["url"].as_str().unwrap().starts_with(&stripe.url()), "{}", portal.body);
-
-    // The invoices, in pages.
-    let invoices = world.get("acme", "invoices").await.body;
-    let states: Vec<_> = invoices["items"].as_array().unwrap().iter().map(|invoice| &invoice["state"]).collect();
-    assert_eq!(states, ["open", "paid", "paid"], "{invoices}");
-    let open = &invoices["items"][0];
-    assert_eq!((&open["amount"], &open["currency"]), (&json!("29.00"), &json!("EUR")));
-    assert!(open["hosted_url"].is_string() && open["created"].as_str().unwrap().ends_with(".000Z"), "{open}");
-    let (mut paged, mut path) = (Vec::new(), "invoices?limit=1".to_owned());
-    loop {
-        let page = world.get("acme", &path).await.body;
-        paged.extend(page["items"].as_array().unwrap().clone());
-        let Some(cursor) = page["next_cursor"].as_str() else { break };
-        path = format!("invoices?limit=1&cursor={cursor}");
-    }
-    assert_eq!(&json!(paged), &invoices["items"]);
-
-    // Recovered.
-    stripe.set_card(customer, Card::Good);
-    stripe.pay(open["id"].as_str().unwrap()).unwrap();
-    world.deliver("acme", "active").await;
-
-    // Upgraded: first only looked at, then declined, then done. No webhook comes from here on.
-    let preview = world.post("acme", "change", &json!({ "plan": "premium", "preview": true })).await;
-    assert_eq!((preview.status, &preview.body["from"], &preview.body["plan"]), (200, &json!("pro"), &json!("premium")));
-    let due = amount(&preview.body["due_now"]);
-    assert!(due > 0.0 && due <= 70.0, "{}", preview.body);
-    let lines = preview.body["lines"].as_array().unwrap();
-    assert!(lines.len() == 2 && lines.iter().all(|line| line["proration"] == true), "{}", preview.body);
-    assert_eq!(world.price(&subscription), "price_pro", "a preview changes nothing");
-    stripe.set_card(customer, Card::Declining);
-    let declined = world.post("acme", "change", &json!({ "plan": "premium" })).await;
-    declined.assert_problem(402, "payment-failed");
-    assert_eq!(world.price(&subscription), "price_pro", "who has not paid has not changed");
-    stripe.set_card(customer, Card::Good);
-    let changed = world.post("acme", "change", &json!({ "plan": "premium" })).await;
-    let expected = (200, &json!("premium"), &json!(true));
-    assert_eq!((changed.status, &changed.body["plan"], &changed.body["recorded"]), expected, "{}", changed.body);
-    assert_eq!(world.kept("acme").await.unwrap().get_str("plan").unwrap(), "premium");
-    world.post("acme", "change", &json!({ "plan": "premium" })).await.assert_problem(409, "conflict");
-    let invoices = world.get("acme", "invoices").await.body;
-    let paid = amount(&invoices["items"][0]);
-    assert!((paid - due).abs() < 0.05, "what was shown is what was paid: {due} {invoices}");
-    // A cheaper plan holds at once, too, and costs nothing now.
-    let preview = world.post("acme", "change", &json!({ "plan": "pro", "preview": true })).await;
-    assert_eq!(preview.body["due_now"]["amount"], "0.00", "{}", preview.body);
-
-    // Cancelled, resumed, and cancelled for good.
-    let cancelled = world.post("acme", "cancel", &json!({ "reason": "too expensive" })).await;
-    assert_eq!((cancelled.status, &cancelled.body["cancel_at_period_end"]), (200, &json!(true)), "{}", cancelled.body);
-    assert!(world.kept("acme").await.unwrap().get_bool("cancel_at_period_end").unwrap());
-    assert_eq!(world.at_stripe(&subscription)["cancellation_details"]["comment"], "too expensive");
-    assert_eq!(world.post("acme", "cancel", &json!({})).await.body["cancel_at_period_end"], true, "once more");
-    let resumed = world.post("acme", "resume", &json!({})).await;
-    assert_eq!((resumed.status, &resumed.body["cancel_at_period_end"]), (200, &json!(false)));
-    assert!(!world.kept("acme").await.unwrap().get_bool("cancel_at_period_end").unwrap());
-    world.post("acme", "resume", &json!({})).await.assert_problem(409, "conflict");
-    let ended = world.post("acme", "cancel", &json!({ "at_period_end": false })).await;
-    assert_eq!((ended.status, &ended.body["state"]), (200, &json!("canceled")), "{}", ended.body);
-    assert_eq!(world.kept("acme").await.unwrap().get_str("state").unwrap(), "canceled");
-    for call in ["cancel", "resume"] {
-        world.post("acme", call, &json!({})).await.assert_problem(409, "conflict");
-    }
-    // Without a body it is the same as with an empty one.
-    let bare = World::answer(world.request("acme", &PAYMENTS, Method::POST, "cancel")).await;
-    bare.assert_problem(409, "conflict");
-
-    // Once more, but not with a trial.
-    let tried = world.post("acme", "checkout", &asked).await;
-    tried.assert_problem(422, "invalid-payload");
-    assert_eq!(tried.body["errors"][0]["pointer"], "/trial_days");
-    assert_eq!(world.post("acme", "checkout", &checkout("pro")).await.status, 201);
-    assert_eq!(world.n_customers(), 1);
-    world.assert_no_secret_in_logs(1);
-}
+use super::world::{PAYMENTS, World, checkout, with};
 
 #[tokio::test]
 async fn a_trial_without_a_card_is_paused_at_its_end_and_goes_on_when_it_is_paid() {
@@ -303,6 +56,10 @@ async fn what_is_asked_wrongly_is_told_and_makes_nothing() {
         refused.assert_problem(422, "invalid-payload");
         assert_eq!(refused.body["errors"][0]["pointer"], pointer, "{}", refused.body);
     }
+    let all = json!({ "plan": "gold", "success_url": "/ok", "cancel_url": "/no", "trial_days": 0 });
+    let refused = world.post("acme", "checkout", &all).await;
+    let pointers: Vec<_> = refused.body["errors"].as_array().unwrap().iter().map(|error| &error["pointer"]).collect();
+    assert_eq!(pointers, ["/plan", "/trial_days", "/success_url", "/cancel_url"], "all at once: {}", refused.body);
     let portal = world.post("acme", "portal", &json!({ "return_url": "https://evil.example/" })).await;
     assert_eq!((portal.status, &portal.body["errors"][0]["pointer"]), (422, &json!("/return_url")));
     for (call, body) in [
@@ -421,8 +178,7 @@ async fn while_stripe_is_away_nothing_is_doubled() {
         .await;
         opened
     };
-    // Two reads look for it.
-    stripe.faults().nth(3, Fault::DropAfter);
+    stripe.faults().on("POST /v1/customers", Some(1), Fault::DropAfter);
     until_open(&checkout("pro")).await;
     assert!(
         stripe.faults().all_met() && stripe.faults().n_asked("POST /v1/customers") > 1,
@@ -469,7 +225,7 @@ async fn while_stripe_is_away_nothing_is_doubled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_done_counts_although_mongodb_goes_away_and_a_webhook_brings_it() {
     let mongo = MongoServer::start();
-    let world = World::start_on(Some(mongo.url()), 1).await;
+    let world = World::with(Options { mongo_url: Some(mongo.url()), ..Options::default().workers(1) }).await;
     let subscription = world.subscribe("acme", &checkout("pro")).await;
     let is_cancelled = async || world.at_stripe(&subscription)["cancel_at_period_end"] == true;
     // It is carried out at once. While its answer is on the way, MongoDB goes away.
@@ -493,4 +249,76 @@ async fn what_was_done_counts_although_mongodb_goes_away_and_a_webhook_brings_it
     let is_kept =
         async || world.kept("acme").await.is_some_and(|kept| kept.get_bool("cancel_at_period_end").ok() == Some(true));
     wait_until("it is kept", JOB_PATIENCE, is_kept).await;
+}
+
+#[tokio::test]
+async fn a_customer_whose_creation_may_still_land_is_not_made_under_another_name() {
+    let world = World::start(0).await;
+    // As often as it is tried: whether it arrived, nobody knows.
+    world.stripe.faults().on("POST /v1/customers", Some(4), Fault::DropBefore);
+    let lost = world.post("acme", "checkout", &checkout("pro")).await;
+    lost.assert_problem(503, "vendor-unavailable");
+    let n_asked = || world.stripe.faults().n_asked("POST /v1/customers");
+    assert_eq!((n_asked(), world.n_customers()), (4, 0));
+    let opened = async || world.post("acme", "checkout", &checkout("pro")).await.status == 201;
+    wait_until("it is made", PATIENCE, opened).await;
+    assert_eq!((n_asked(), world.n_customers()), (5, 1));
+}
+
+/// Somebody makes one more customer of acme's, which Stripe's search or a list finds, with a page where it can subscribe.
+fn another_customer(stripe: &Stripe) -> (String, String) {
+    let form = |pairs: &[(&str, &str)]| {
+        Params::from(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>())
+    };
+    let make = |path: &str, pairs: &[(&str, &str)]| {
+        let made =
+            stripe.with(|simulation| simulation.call(providers::payments::Method::Post, path, &form(pairs), None));
+        assert_eq!(made.status, 200, "{}", made.body);
+        made.body["id"].as_str().unwrap().to_owned()
+    };
+    let customer = make("customers", &[("metadata[tenant]", "acme"), ("email", "acme@shop.example")]);
+    let session = make(
+        "checkout/sessions",
+        &[
+            ("mode", "subscription"),
+            ("customer", &customer),
+            ("client_reference_id", "acme"),
+            ("line_items[0][price]", "price_pro"),
+            ("line_items[0][quantity]", "1"),
+            ("success_url", "https://app.example/ok"),
+            ("cancel_url", "https://app.example/no"),
+            ("metadata[tenant]", "acme"),
+            ("subscription_data[metadata][tenant]", "acme"),
+        ],
+    );
+    (customer, session)
+}
+
+#[tokio::test]
+async fn what_another_customer_of_the_same_tenant_has_counts_too() {
+    let world = World::start(1).await;
+    let trial = with(checkout("premium"), &json!({ "trial_days": 3 }));
+    let first = world.post("acme", "checkout", &trial).await;
+    assert_eq!(first.status, 201, "{}", first.body);
+    // A page of the other one is closed when another is opened, so that nobody subscribes twice.
+    let (_, session) = another_customer(&world.stripe);
+    assert_eq!(world.post("acme", "checkout", &checkout("pro")).await.status, 201);
+    assert_eq!((&world.at_stripe(&session)["status"], world.n_sessions("open")), (&json!("expired"), 1));
+    let (customer, session) = another_customer(&world.stripe);
+    let subscription = world.stripe.complete(&session);
+    for plan in ["pro", "premium"] {
+        world.post("acme", "checkout", &checkout(plan)).await.assert_problem(409, "conflict");
+    }
+    world.deliver("acme", "active").await;
+    assert_eq!(
+        world.kept("acme").await.unwrap().get_str("customer").unwrap(),
+        customer,
+        "that one is used from now on"
+    );
+    assert_eq!(world.post("acme", "cancel", &json!({ "at_period_end": false })).await.status, 200);
+    assert_eq!(world.at_stripe(&subscription)["status"], "canceled");
+    let again = world.post("acme", "checkout", &trial).await;
+    assert_eq!((again.status, &again.body["errors"][0]["pointer"]), (422, &json!("/trial_days")), "it had one");
+    assert_eq!(world.post("acme", "checkout", &checkout("pro")).await.status, 201);
+    assert_eq!(world.n_sessions("open"), 1);
 }

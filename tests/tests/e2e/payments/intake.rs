@@ -16,7 +16,6 @@ use super::{KEY, variables};
 use crate::push_past_the_api;
 
 const LIFETIME: Duration = Duration::from_secs(3600);
-const DAY_MS: u64 = 24 * 3600 * 1000;
 /// What a tenant does by itself.
 const SCOPES: [Scope; 5] =
     [Scope::JobsWrite, Scope::JobsRead, Scope::QueuesAdmin, Scope::SchedulesWrite, Scope::PaymentsRead];
@@ -32,15 +31,15 @@ price = "STRIPE_PRICE_ID_PREMIUM"
 "#;
 
 /// A system with small plans.
-struct World {
-    system: System,
+pub(super) struct World {
+    pub(super) system: System,
     store: Store,
     _stripe: Stripe,
     _plans: TempDir,
 }
 
 impl World {
-    async fn start(workers: usize) -> Self {
+    pub(super) async fn start(workers: usize) -> Self {
         let stripe = Stripe::start(0, KEY, &["price_pro", "price_premium"]).await.unwrap();
         let plans = servers::temp_dir();
         let file = plans.path().join("plans.toml");
@@ -52,38 +51,42 @@ impl World {
         Self { system, store, _stripe: stripe, _plans: plans }
     }
 
-    /// Has a tenant with this subscription; `due_days`: since when a payment is due.
-    async fn tenant(&self, name: &str, plan: &str, state: SubscriptionState, due_days: Option<u64>) {
-        let now_ms = u64::try_from(Utc::now().timestamp_millis()).unwrap();
-        let due = due_days.map(|days| Moment::from_ms(now_ms - days * DAY_MS));
-        let none = StoredSubscription::none(name, Moment::from_ms(now_ms));
-        let plan = Some(plan.to_owned());
-        let kept = StoredSubscription { plan, state, past_due_since: due, version: 1, ..none };
-        assert!(self.store.put_subscription(&kept, None).await.unwrap());
+    /// Has a tenant with this subscription.
+    pub(super) async fn tenant(&self, name: &str, plan: &str, state: SubscriptionState) {
+        subscribed(&self.store, name, plan, state).await;
     }
 
-    fn request_at(&self, url: &str, tenant: &str, method: Method, path: &str) -> RequestBuilder {
+    pub(super) fn request_at(&self, url: &str, tenant: &str, method: Method, path: &str) -> RequestBuilder {
         let secret = SecretString::from(self.system.secret());
         let token = producer::sign(&secret, "tests", Some(tenant), &SCOPES, LIFETIME).unwrap();
         self.system.client().request(method, format!("{url}{path}")).bearer_auth(token)
     }
 
-    fn request(&self, tenant: &str, method: Method, path: &str) -> RequestBuilder {
+    pub(super) fn request(&self, tenant: &str, method: Method, path: &str) -> RequestBuilder {
         self.request_at(self.system.url(), tenant, method, path)
     }
 
-    async fn post(&self, tenant: &str, path: &str, body: &Value) -> Answer {
+    pub(super) async fn post(&self, tenant: &str, path: &str, body: &Value) -> Answer {
         Answer::to(self.request(tenant, Method::POST, path).json(body)).await.unwrap()
     }
 
-    async fn may_use(&self, tenant: &str) -> Value {
+    pub(super) async fn may_use(&self, tenant: &str) -> Value {
         let answer = Answer::to(self.request(tenant, Method::GET, "/api/payments/entitlements")).await.unwrap();
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.body
     }
 }
 
-fn content(n: usize, tier: Option<&str>) -> Value {
+/// Writes what is kept of a tenant's subscription, in the place of what was.
+pub(crate) async fn subscribed(store: &Store, tenant: &str, plan: &str, state: SubscriptionState) {
+    let before = store.subscription(tenant).await.unwrap().map(|kept| kept.version);
+    let none = StoredSubscription::none(tenant, Moment::from_ms(1));
+    let version = before.unwrap_or(0) + 1;
+    let kept = StoredSubscription { plan: Some(plan.to_owned()), state, version, ..none };
+    assert!(store.put_subscription(&kept, before).await.unwrap());
+}
+
+pub(super) fn content(n: usize, tier: Option<&str>) -> Value {
     let mut job = json!({ "kind": "content", "payload": { "product_id": format!("P-{n}"), "name": "Lamp", "category": "Lamps",
         "language": "en", "target_length": 50 } });
     if let Some(tier) = tier {
@@ -92,12 +95,12 @@ fn content(n: usize, tier: Option<&str>) -> Value {
     job
 }
 
-fn image() -> Value {
+pub(super) fn image() -> Value {
     json!({ "kind": "image", "payload": { "product_id": "P-1", "name": "Lamp" } })
 }
 
 #[track_caller]
-fn assert_needs(answer: &Answer, plans: &[&str], says: &str) {
+pub(super) fn assert_needs(answer: &Answer, plans: &[&str], says: &str) {
     answer.assert_problem(402, "plan-required");
     assert_eq!(answer.body["plans"], json!(plans), "{}", answer.body);
     assert!(answer.body["detail"].as_str().unwrap().contains(says), "{}", answer.body);
@@ -106,8 +109,8 @@ fn assert_needs(answer: &Answer, plans: &[&str], says: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_plan_does_not_have_is_refused_at_every_door_with_the_plans_that_have_it() {
     let world = World::start(0).await;
-    world.tenant("acme", "pro", SubscriptionState::Active, None).await;
-    world.tenant("bolt", "premium", SubscriptionState::Active, None).await;
+    world.tenant("acme", "pro", SubscriptionState::Active).await;
+    world.tenant("bolt", "premium", SubscriptionState::Active).await;
     let premium = content(1, Some("premium"));
     assert_needs(&world.post("acme", "/api/jobs", &premium).await, &["premium"], "no texts of tier premium");
     assert_needs(&world.post("acme", "/api/jobs", &image()).await, &["premium"], "no jobs of kind image");
@@ -168,18 +171,15 @@ async fn what_a_plan_does_not_have_is_refused_at_every_door_with_the_plans_that_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn for_seven_days_a_due_payment_stops_nothing_and_after_that_a_tenant_only_reads() {
+async fn what_has_ended_or_was_never_paid_is_only_read() {
     let world = World::start(0).await;
-    world.tenant("early", "pro", SubscriptionState::PastDue, Some(6)).await;
-    world.tenant("late", "pro", SubscriptionState::PastDue, Some(7)).await;
-    world.tenant("unpaid", "pro", SubscriptionState::Unpaid, None).await;
-    world.tenant("ended", "pro", SubscriptionState::Canceled, None).await;
-    assert_eq!(world.post("early", "/api/jobs", &content(1, None)).await.status, 202);
-    let grace = &world.may_use("early").await["grace_ends_at"];
-    assert!(grace.as_str().unwrap().parse::<chrono::DateTime<Utc>>().unwrap() > Utc::now(), "{grace}");
-    for (tenant, says) in
-        [("late", "days of grace are over"), ("unpaid", "payments have failed"), ("ended", "has ended")]
-    {
+    for (tenant, state, says) in [
+        ("unpaid", SubscriptionState::Unpaid, "payments have failed"),
+        ("ended", SubscriptionState::Canceled, "has ended"),
+        ("begun", SubscriptionState::Incomplete, "the first payment is awaited"),
+        ("paused", SubscriptionState::Paused, "is paused"),
+    ] {
+        world.tenant(tenant, "pro", state).await;
         let refused = world.post(tenant, "/api/jobs", &content(1, None)).await;
         assert_needs(&refused, &["premium", "pro"], says);
         assert!(refused.body["detail"].as_str().unwrap().contains("/subscribe"), "{}", refused.body);
@@ -195,8 +195,8 @@ async fn for_seven_days_a_due_payment_stops_nothing_and_after_that_a_tenant_only
 async fn over_two_producers_as_many_jobs_a_day_get_in_as_the_plan_has_and_no_more() {
     let mut world = World::start(0).await;
     let other = world.system.start_producer().await;
-    world.tenant("acme", "pro", SubscriptionState::Active, None).await;
-    world.tenant("bolt", "pro", SubscriptionState::Active, None).await;
+    world.tenant("acme", "pro", SubscriptionState::Active).await;
+    world.tenant("bolt", "pro", SubscriptionState::Active).await;
     let urls = [world.system.url().to_owned(), other];
     let keyed = |n: usize, url: &str| {
         let request = world.request_at(url, "acme", Method::POST, "/api/jobs");
@@ -243,8 +243,8 @@ async fn over_two_producers_as_many_jobs_a_day_get_in_as_the_plan_has_and_no_mor
 #[tokio::test(flavor = "multi_thread")]
 async fn a_time_of_a_schedule_that_the_plan_does_not_allow_is_noted_with_the_reason() {
     let world = World::start(1).await;
-    world.tenant("ended", "pro", SubscriptionState::Canceled, None).await;
-    world.tenant("acme", "pro", SubscriptionState::Active, None).await;
+    world.tenant("ended", "pro", SubscriptionState::Canceled).await;
+    world.tenant("acme", "pro", SubscriptionState::Active).await;
     for tenant in ["ended", "acme"] {
         let schedule = json!({ "every_s": 1, "missed": "all", "job": content(1, None) });
         let path = format!("/api/schedules/texts?tenant={tenant}");
@@ -270,7 +270,7 @@ async fn a_time_of_a_schedule_that_the_plan_does_not_allow_is_noted_with_the_rea
 #[tokio::test(flavor = "multi_thread")]
 async fn plans_are_minded_while_payments_are_real_and_a_switch_takes_effect_without_a_restart() {
     let world = World::start(0).await;
-    world.tenant("ended", "pro", SubscriptionState::Canceled, None).await;
+    world.tenant("ended", "pro", SubscriptionState::Canceled).await;
     let post = async || world.post("ended", "/api/jobs", &image()).await.status;
     assert_eq!(post().await, 402);
     for (mode, status) in [("mock", 202), ("real", 402)] {
