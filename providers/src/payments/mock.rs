@@ -321,13 +321,13 @@ mod tests {
     }
 
     fn world() -> World {
-        world_with(Config::mock())
+        world_with(&Config::mock())
     }
 
-    fn world_with(config: Config) -> World {
-        let shared = AllServices::configured(&config, &Fleet::alone());
+    fn world_with(config: &Config) -> World {
+        let shared = AllServices::configured(config, &Fleet::alone());
         let clock = Clock::simulated(1_790_000_000_000);
-        let payments = Payments::with_clock(&config, &shared, Arc::new(Memory::default()), clock.clone()).unwrap();
+        let payments = Payments::with_clock(config, &shared, Arc::new(Memory::default()), clock.clone()).unwrap();
         World { payments, clock }
     }
 
@@ -407,7 +407,7 @@ mod tests {
         let customer = async |secret: Option<&str>| {
             let mut config = Config::mock();
             config.links = Links::new(None, secret.map(Into::into));
-            world_with(config).opened("acme", None).await.0
+            world_with(&config).opened("acme", None).await.0
         };
         let guess = &hex::encode(Sha256::digest("acme:customer"))[..NAME_LETTERS];
         let (ours, others) = (customer(Some("a secret")).await, customer(Some("another one")).await);
