@@ -261,7 +261,7 @@ impl Desk {
         let customer = Self::known_customer(kept.as_ref())?;
         match self.reading(tenant)?.of(customer).await {
             Ok(Read::Kept(kept)) => Ok(kept.record),
-            Ok(Read::Nobodys | Read::Stripes(_)) => Err(never_subscribed()),
+            Ok(Read::Nobodys | Read::Elsewhere | Read::Stripes(_)) => Err(never_subscribed()),
             Err(ReadError::Stripe(error)) => Err(problem(&error)),
             Err(ReadError::Store(error)) => Err(Problem::store_away(error)),
             Err(error @ ReadError::Contended(_)) => Err(Problem::new(Type::Overloaded, error.to_string())),

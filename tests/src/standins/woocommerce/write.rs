@@ -87,11 +87,10 @@ impl Stock {
         }
         if let Some(gtin) =
             fields.get("global_unique_id").and_then(Value::as_str).map(forms::gtin).filter(|gtin| !gtin.is_empty())
+            && let Some(owner) = self.rows.found(By::Gtin, &gtin).find(|other| Some(*other) != id)
         {
-            if let Some(owner) = self.rows.found(By::Gtin, &gtin).find(|other| Some(*other) != id) {
-                let message = "Invalid or duplicated GTIN, UPC, EAN or ISBN.";
-                return Err(Refusal::bad("product_invalid_global_unique_id", message).with("resource_id", json!(owner)));
-            }
+            let message = "Invalid or duplicated GTIN, UPC, EAN or ISBN.";
+            return Err(Refusal::bad("product_invalid_global_unique_id", message).with("resource_id", json!(owner)));
         }
         Ok(())
     }
