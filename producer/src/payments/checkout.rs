@@ -178,25 +178,26 @@ impl Desk {
         let subscriptions = self.subscriptions(tenant, customers).await.map_err(|error| problem(&error))?;
         let refused = self.refuse_subscribed(tenant, &subscriptions).await;
         if refused.is_err() {
-            self.close(tenant, std::iter::once(session)).await?;
+            self.close(tenant, vec![session]).await?;
         }
         refused
     }
 
     /// Closes the tenant's open checkouts among these but for one: somebody could subscribe twice. Whether there were others.
     async fn close_others(&self, tenant: &str, session: &Session, sessions: &[Session]) -> Result<bool, Problem> {
-        self.close(tenant, sessions.iter().filter(|other| other.id != session.id)).await
+        self.close(tenant, sessions.iter().filter(|other| other.id != session.id).collect()).await
     }
 
     /// The same for those of its other customers.
     async fn close_those_of_others(&self, tenant: &str, customer: &str, sessions: &[Session]) -> Result<bool, Problem> {
-        self.close(tenant, sessions.iter().filter(|other| other.customer.as_deref() != Some(customer))).await
+        let others = sessions.iter().filter(|other| other.customer.as_deref() != Some(customer));
+        self.close(tenant, others.collect()).await
     }
 
-    async fn close(&self, tenant: &str, sessions: impl Iterator<Item = &Session>) -> Result<bool, Problem> {
+    async fn close(&self, tenant: &str, sessions: Vec<&Session>) -> Result<bool, Problem> {
         let is_ours = |other: &&Session| other.client_reference_id.as_deref() == Some(tenant);
         let mut any = false;
-        for other in sessions.filter(|other| other.status == SessionStatus::Open).filter(is_ours) {
+        for other in sessions.into_iter().filter(|other| other.status == SessionStatus::Open).filter(is_ours) {
             let (calls, id) = (self.calls(tenant), &other.id);
             let write = |key: String| async move { calls.expire_session(&key, id).await };
             // `None`: somebody has completed it meanwhile.
