@@ -93,6 +93,7 @@ impl Store {
         Ok(found)
     }
 
+    /// The earliest time of a field, which may be one of what is in another (`order.push_at`).
     pub(crate) async fn earliest_ms(
         &self,
         collection: &'static str,
@@ -106,7 +107,12 @@ impl Store {
             find.sort(doc! { field: 1 }).projection(doc! { "_id": 0, field: 1 }).max_time(MAX_TIME).await
         };
         let document = run(format!("look for the next {field} of {collection}"), ANSWER_TIMEOUT, find).await?;
-        let at = document.and_then(|document| document.get_datetime(field).ok().copied());
+        let at = document.and_then(|document| {
+            let (outer, name) = field
+                .rsplit_once('.')
+                .map_or((Ok(&document), field), |(outer, name)| (document.get_document(outer), name));
+            outer.ok()?.get_datetime(name).ok().copied()
+        });
         Ok(at.map(|at| u64::try_from(at.timestamp_millis()).unwrap_or(0)))
     }
 

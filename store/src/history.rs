@@ -4,14 +4,14 @@
 //! the page before, and a range of times is a range of ids. `payload` and `metadata` are JSON as BSON; where BSON would change
 //! them, `payload_json` or `metadata_json` hold the text. `words` are those of the errors of all attempts.
 
-use std::{collections::HashSet, time::Duration};
+use std::{borrow::Cow, collections::HashSet, time::Duration};
 
 use async_recursion::async_recursion as boxed;
 use futures::TryStreamExt;
 use mongodb::{
     bson::{
-        self, Bson, DateTime, Document, RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, cstr, doc, raw::CStr,
-        rawdoc,
+        self, Bson, DateTime, Document, RawArrayBuf, RawBson, RawBsonRef, RawDocument, RawDocumentBuf, cstr, doc,
+        raw::CStr, rawdoc,
     },
     options::IndexOptions,
 };
@@ -234,9 +234,8 @@ impl Store {
             return Ok(());
         }
         let ids: Vec<String> = documents.iter().map(id).collect();
-        let collection = self.database.collection(COLLECTION);
         let mut again = Vec::new();
-        for (id, written) in ids.into_iter().zip(writer::insert(&collection, documents).await) {
+        for (id, written) in ids.into_iter().zip(writer::insert(&self.database, COLLECTION, documents).await) {
             match written {
                 Ok(None) => {}
                 Ok(Some(document)) => again.push(document),
@@ -363,24 +362,44 @@ fn document(job: &PastJob) -> bson::error::Result<RawDocumentBuf> {
         words.truncate(MOST_WORDS);
         document.append(cstr!("words"), words.iter().map(String::as_str).collect::<RawArrayBuf>());
     }
-    let length = job.payload_text.as_ref().map_or_else(|| json::length(&job.payload), String::len);
-    if length <= MOST_PAYLOAD {
-        let names = (cstr!("payload"), cstr!("payload_json"));
-        append_exact(&mut document, names, &job.payload, job.payload_text.as_deref());
+    let payload = Exact::of(&job.payload, job.payload_text.as_deref());
+    if payload.length_at_most(MOST_PAYLOAD, &job.payload) {
+        payload.append_to(&mut document, (cstr!("payload"), cstr!("payload_json")));
     }
-    let names = (cstr!("metadata"), cstr!("metadata_json"));
-    append_exact(&mut document, names, &job.metadata, job.metadata_text.as_deref());
+    let metadata = Exact::of(&job.metadata, job.metadata_text.as_deref());
+    metadata.append_to(&mut document, (cstr!("metadata"), cstr!("metadata_json")));
     Ok(document)
 }
 
-/// A value, or its text where that says more: under the one name or the other.
-fn append_exact(document: &mut RawDocumentBuf, (name, as_text): (&CStr, &CStr), value: &Value, text: Option<&str>) {
-    if let Some(text) = text {
-        return document.append(as_text, text);
+/// JSON as a document keeps it: as BSON, or as its text where that says more.
+enum Exact<'a> {
+    Bson(RawBson),
+    Text(Cow<'a, str>),
+}
+
+impl<'a> Exact<'a> {
+    fn of(value: &Value, text: Option<&'a str>) -> Self {
+        if let Some(text) = text {
+            return Self::Text(text.into());
+        }
+        json::to_raw(value).map_or_else(|| Self::Text(value.to_string().into()), Self::Bson)
     }
-    match json::to_raw(value) {
-        Some(value) => document.append(name, value),
-        None => document.append(as_text, value.to_string()),
+
+    /// Whether the text of `value`, which this is of, has at most so many bytes.
+    fn length_at_most(&self, most: usize, value: &Value) -> bool {
+        match self {
+            Self::Text(text) => text.len() <= most,
+            // In a text a byte becomes at most six, so that a small one need not be written to be measured.
+            Self::Bson(RawBson::Document(document)) if document.as_bytes().len() <= most / 6 => true,
+            Self::Bson(_) => json::length(value) <= most,
+        }
+    }
+
+    fn append_to(self, document: &mut RawDocumentBuf, (name, as_text): (&CStr, &CStr)) {
+        match self {
+            Self::Bson(value) => document.append(name, value),
+            Self::Text(text) => document.append(as_text, text.as_ref()),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn to_bson(value: &Value) -> Option<Bson> {
 
 /// The BSON form as bytes, if there is a faithful one.
 pub(crate) fn to_raw(value: &Value) -> Option<RawBson> {
-    if !has_form(value, MAX_DEPTH) {
+    if !has_form(value) {
         return None;
     }
     if value.is_object() {
@@ -54,21 +54,25 @@ pub(crate) fn length(value: &Value) -> usize {
 }
 
 /// Whether BSON and MongoDB hold it faithfully.
-fn has_form(value: &Value, depth: usize) -> bool {
+pub(crate) fn has_form(value: &Value) -> bool {
+    has_form_within(value, MAX_DEPTH)
+}
+
+fn has_form_within(value: &Value, depth: usize) -> bool {
     let Some(below) = depth.checked_sub(1) else { return false };
     match value {
         Value::Null | Value::Bool(_) | Value::String(_) => true,
         Value::Number(number) => number.is_i64() || number.is_f64(),
-        Value::Array(items) => items.iter().all(|item| has_form(item, below)),
+        Value::Array(items) => items.iter().all(|item| has_form_within(item, below)),
         Value::Object(fields) => fields
             .iter()
-            .all(|(key, field)| !key.starts_with('$') && !key.as_bytes().contains(&0) && has_form(field, below)),
+            .all(|(key, field)| !key.starts_with('$') && !key.as_bytes().contains(&0) && has_form_within(field, below)),
     }
 }
 
 /// One buffer for the whole document, however deep it is.
-fn document(of: &impl Serialize) -> Option<RawDocumentBuf> {
-    let mut bytes = Vec::with_capacity(512);
+pub(crate) fn document(of: &impl Serialize) -> Option<RawDocumentBuf> {
+    let mut bytes = Vec::with_capacity(1024);
     mongodb::bson::serialize_to_buffer(of, &mut bytes).ok()?;
     RawDocumentBuf::from_bytes(bytes).ok()
 }

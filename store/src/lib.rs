@@ -11,7 +11,7 @@
 //!
 //! Order, lowest first: `error`, `json`, `moment`, `call`, `writer`, `connection`, `index`, `documents`, `history`, `degraded`,
 //! `results`, `stand_ins`, `emails`, `receipts`, `deliveries`, `flights`, `schedules`, `usage`, `files`, `pages`, `listings`, `batches`,
-//! `stores`, `prices`, `outbox`, `payments`.
+//! `stores`, `prices`, `payments`, `outbox`.
 
 mod batches;
 mod call;
@@ -53,7 +53,9 @@ pub use history::{PastAttempt, PastError, PastJob, PastPage, PastProgress, PastQ
 pub use listings::{FoundListing, ListingKey, StoredListing};
 pub use moment::Moment;
 pub use outbox::OutboxEntry;
-pub use payments::{EventCounts, StoredInvoice, StoredSubscription, StripeEvent, StripeEventState, SubscriptionState};
+pub use payments::{
+    EventCounts, EventOrder, StoredInvoice, StoredSubscription, StripeEvent, StripeEventState, SubscriptionState,
+};
 pub use prices::{
     Alert, Money, OfProduct, Offer, OfferLine, PricePoint, Span, StoredRates, Unified, WriteOffer, offer_id,
 };

@@ -1,6 +1,6 @@
 //! Times.
 
-use mongodb::bson::{Bson, DateTime};
+use mongodb::bson::{Bson, DateTime, RawBson};
 use serde::{Deserialize, Serialize};
 
 /// A time, in the database a date.
@@ -19,6 +19,12 @@ impl Moment {
     #[must_use]
     pub fn ms(self) -> u64 {
         u64::try_from(self.0.timestamp_millis()).unwrap_or(0)
+    }
+}
+
+impl From<Moment> for RawBson {
+    fn from(moment: Moment) -> Self {
+        Self::DateTime(moment.0)
     }
 }
 

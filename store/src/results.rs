@@ -10,9 +10,10 @@ use async_recursion::async_recursion as boxed;
 use futures::TryStreamExt;
 use mongodb::{
     Collection,
-    bson::{DateTime, Document, RawBson, RawBsonRef, RawDocument, RawDocumentBuf, cstr, doc, rawdoc},
+    bson::{DateTime, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc},
     error::Result as DriverResult,
 };
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store, degraded, error::is_duplicate_key, json, run};
@@ -53,7 +54,10 @@ impl Store {
     #[boxed]
     pub async fn put_result(&self, collection: &str, result: &NewResult) -> Result<(), Error> {
         let what = format!("store the result of job {} in {collection}", result.job_id);
-        let first = document(result);
+        let first = document(result).ok_or_else(|| Error::Refused {
+            what: what.clone(),
+            reason: "its texts have no form in BSON".to_owned(),
+        })?;
         let Some(second) = self.writer.insert(collection, first, &what).await? else { return Ok(()) };
         let second = Document::try_from(second)
             .map_err(|error| Error::Refused { what: what.clone(), reason: error.to_string() })?;
@@ -128,31 +132,43 @@ impl Store {
 }
 
 /// The document of a first result.
-fn document(new: &NewResult) -> RawDocumentBuf {
-    let now = DateTime::now();
-    let text = |text: &Option<String>| text.as_deref().map_or(RawBson::Null, |text| RawBson::String(text.to_owned()));
-    let mut document = rawdoc! {
-        "_id": new.job_id.as_str(),
-        "created_at": now,
-        "tenant": new.tenant.as_str(),
-        "kind": new.kind.as_str(),
-        "provider": text(&new.provider),
-        "degraded": new.degraded,
-        "degraded_reason": text(&new.degraded_reason),
-        "updated_at": now,
-    };
-    if let Some(product_id) = &new.product_id {
-        document.append(cstr!("product_id"), product_id.as_str());
-    }
-    let waits = new.payload.as_ref().filter(|_| new.degraded);
-    if let Some(payload) = waits {
+#[derive(Serialize)]
+struct First<'a> {
+    _id: &'a str,
+    created_at: DateTime,
+    tenant: &'a str,
+    kind: &'a str,
+    provider: Option<&'a str>,
+    degraded: bool,
+    degraded_reason: Option<&'a str>,
+    updated_at: DateTime,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    product_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result_json: Option<String>,
+}
+
+fn document(new: &NewResult) -> Option<RawDocumentBuf> {
+    let (now, as_bson) = (DateTime::now(), json::has_form(&new.result));
+    let mut document = json::document(&First {
+        _id: &new.job_id,
+        created_at: now,
+        tenant: &new.tenant,
+        kind: &new.kind,
+        provider: new.provider.as_deref(),
+        degraded: new.degraded,
+        degraded_reason: new.degraded_reason.as_deref(),
+        updated_at: now,
+        product_id: new.product_id.as_deref(),
+        result: as_bson.then_some(&new.result),
+        result_json: (!as_bson).then(|| new.result.to_string()),
+    })?;
+    if let Some(payload) = new.payload.as_ref().filter(|_| new.degraded) {
         degraded::add_fields(payload, &new.result, &mut document);
     }
-    match json::to_raw(&new.result) {
-        Some(result) => document.append(cstr!("result"), result),
-        None => document.append(cstr!("result_json"), new.result.to_string()),
-    }
-    document
+    Some(document)
 }
 
 /// What the document must not keep of an earlier one when this takes its place.

@@ -11,10 +11,11 @@ use std::{
     time::Duration,
 };
 
+use futures::TryStreamExt;
 use mongodb::{
-    Collection, Database,
-    bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc},
-    error::ErrorKind,
+    Database,
+    bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, cstr, doc, rawdoc},
+    error::Result as DriverResult,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
@@ -128,7 +129,7 @@ impl Writer {
 #[derive(Debug)]
 struct Queue {
     database: Database,
-    collection: Collection<RawDocumentBuf>,
+    collection: String,
     state: Mutex<State>,
 }
 
@@ -141,7 +142,7 @@ struct State {
 
 impl Queue {
     fn new(database: &Database, collection: &str) -> Self {
-        Self { database: database.clone(), collection: database.collection(collection), state: Mutex::default() }
+        Self { database: database.clone(), collection: collection.to_owned(), state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -213,8 +214,8 @@ impl Server {
         let inserts: Vec<Write> = updates.extract_if(.., is_insert).collect();
         let queue = &self.queue;
         tokio::join!(
-            carry_out(inserts, |documents| insert(&queue.collection, documents)),
-            carry_out(updates, |statements| update(&queue.database, queue.collection.name(), statements)),
+            carry_out(inserts, |documents| insert(&queue.database, &queue.collection, documents)),
+            carry_out(updates, |statements| update(&queue.database, &queue.collection, statements)),
         );
     }
 }
@@ -236,23 +237,27 @@ async fn carry_out<F: Future<Output = Vec<Written>>>(
 }
 
 /// Adds documents in one command, and tells of each what became of it.
-pub(crate) async fn insert(collection: &Collection<RawDocumentBuf>, documents: Vec<RawDocumentBuf>) -> Vec<Written> {
-    let what = format!("add {} documents to {}", documents.len(), collection.name());
-    let (inserted, collection) = (Arc::new(documents), collection.clone());
+///
+/// It is no "retryable write" of MongoDB: for those the server notes each command in one document a session, which cost a fifth of its
+/// processor time. In its place a command that failed is repeated once, and what is there then and is the same to the byte is what the
+/// first one has written.
+pub(crate) async fn insert(database: &Database, collection: &str, documents: Vec<RawDocumentBuf>) -> Vec<Written> {
+    let what = format!("add {} documents to {collection}", documents.len());
+    let command = rawdoc! { "insert": collection, "documents": array(&documents) };
+    let (database, found) = (database.clone(), database.collection::<RawDocumentBuf>(collection));
+    let inserted = Arc::new(documents);
     let documents = inserted.clone();
-    // The driver repeats it where the server can tell a repetition.
     let call = async move {
-        match collection.insert_many(inserted.iter()).ordered(false).await {
-            Ok(_) => Ok((Vec::new(), None)),
-            Err(error) => match *error.kind {
-                ErrorKind::InsertMany(several) => {
-                    let errors = several.write_errors.unwrap_or_default().into_iter();
-                    let errors = errors.map(|error| (error.index, error.code, error.message)).collect();
-                    Ok((errors, several.write_concern_error.map(|error| error.message)))
-                }
-                _ => Err(error),
-            },
+        let (mut answer, is_repeated) = write(&database, command).await?;
+        if is_repeated {
+            let is_twice = |(index, code, _): &(usize, i32, String)| *code == DUPLICATE_KEY && *index < inserted.len();
+            let twice = answer.0.iter().filter(|error| is_twice(error)).map(|(index, ..)| &inserted[*index]);
+            let ids: Vec<Bson> = twice.filter_map(|document| document.get("_id").ok()??.try_into().ok()).collect();
+            let there: Vec<RawDocumentBuf> = found.find(doc! { "_id": { "$in": ids } }).await?.try_collect().await?;
+            let is_ours = |error: &(usize, i32, String)| is_twice(error) && there.contains(&inserted[error.0]);
+            answer.0.retain(|error| !is_ours(error));
         }
+        Ok(answer)
     };
     let answer = run(what.clone(), ANSWER_TIMEOUT, call).await;
     told(&what, &documents, answer)
@@ -261,33 +266,39 @@ pub(crate) async fn insert(collection: &Collection<RawDocumentBuf>, documents: V
 /// Carries out statements `{ q, u, upsert }` in one command, and tells of each what became of it. They may be repeated.
 pub(crate) async fn update(database: &Database, collection: &str, statements: Vec<RawDocumentBuf>) -> Vec<Written> {
     let what = format!("change {} documents of {collection}", statements.len());
-    let ms = |limit: Duration| i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
-    let mut updates = RawArrayBuf::new();
-    statements.iter().for_each(|statement| updates.push(statement.clone()));
-    // As a command, because the driver's own writes of many documents need a later server.
-    let command = rawdoc! {
-        "update": collection,
-        "updates": updates,
-        "ordered": false,
-        "maxTimeMS": ms(MAX_TIME),
-        "writeConcern": { "w": "majority", "wtimeout": ms(MAJORITY_TIMEOUT) },
-    };
+    let command = rawdoc! { "update": collection, "updates": array(&statements) };
     let database = database.clone();
-    let call = async move {
-        let answer = match database.run_raw_command(command.clone()).await {
-            Err(error) if may_work_at_once(&error) => database.run_raw_command(command).await?,
-            answer => answer?,
-        };
-        let errors = answer.get_array("writeErrors").into_iter().flatten().filter_map(Bson::as_document);
-        let errors = errors.map(|error| {
-            let index = error.get_i32("index").ok().and_then(|index| usize::try_from(index).ok());
-            let message = error.get_str("errmsg").unwrap_or("no reason").to_owned();
-            (index.unwrap_or(usize::MAX), error.get_i32("code").unwrap_or_default(), message)
-        });
-        Ok((errors.collect(), answer.get_document("writeConcernError").ok().map(ToString::to_string)))
-    };
+    let call = async move { write(&database, command).await.map(|(answer, _)| answer) };
     let answer = run(what.clone(), ANSWER_TIMEOUT, call).await;
     told(&what, &statements, answer)
+}
+
+fn array(documents: &[RawDocumentBuf]) -> RawArrayBuf {
+    let mut array = RawArrayBuf::new();
+    documents.iter().for_each(|document| array.push(document.clone()));
+    array
+}
+
+/// Carries out a command that writes, a second time if it failed and may work at once; says whether it was the second time.
+///
+/// As a command, because the driver's own writes of many documents need a later server.
+async fn write(database: &Database, mut command: RawDocumentBuf) -> DriverResult<(Answer, bool)> {
+    let ms = |limit: Duration| i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
+    command.append(cstr!("ordered"), false);
+    command.append(cstr!("maxTimeMS"), ms(MAX_TIME));
+    command.append(cstr!("writeConcern"), rawdoc! { "w": "majority", "wtimeout": ms(MAJORITY_TIMEOUT) });
+    let (answer, is_repeated) = match database.run_raw_command(command.clone()).await {
+        Err(error) if may_work_at_once(&error) => (database.run_raw_command(command).await?, true),
+        answer => (answer?, false),
+    };
+    let errors = answer.get_array("writeErrors").into_iter().flatten().filter_map(Bson::as_document);
+    let errors = errors.map(|error| {
+        let index = error.get_i32("index").ok().and_then(|index| usize::try_from(index).ok());
+        let message = error.get_str("errmsg").unwrap_or("no reason").to_owned();
+        (index.unwrap_or(usize::MAX), error.get_i32("code").unwrap_or_default(), message)
+    });
+    let of_all = answer.get_document("writeConcernError").ok().map(ToString::to_string);
+    Ok(((errors.collect(), of_all), is_repeated))
 }
 
 /// The errors of single writes (index, code, message), and what is wrong with all.

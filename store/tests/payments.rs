@@ -7,7 +7,9 @@ use mongodb::{
     bson::{Document, doc},
 };
 use servers::MongoDatabase;
-use store::{Error, Moment, Store, StoredSubscription, StripeEvent, StripeEventState, SubscriptionState};
+use store::{
+    Error, EventOrder, Moment, OutboxEntry, Store, StoredSubscription, StripeEvent, StripeEventState, SubscriptionState,
+};
 
 const NOW: u64 = 1_790_000_000_000;
 
@@ -34,6 +36,7 @@ fn event(id: &str, customer: &str, created_s: u64) -> StripeEvent {
         at: Moment::from_ms(NOW + 60_000),
         settled_at: None,
         reason: None,
+        order: None,
     }
 }
 
@@ -47,23 +50,26 @@ async fn an_event_is_kept_once_with_the_job_that_handles_it() {
     let one = event("evt_1", "cus_1", 7);
     let together = futures::future::join_all((0..8).map(|_| store.put_stripe_event(&one))).await;
     assert_eq!(together.into_iter().filter(|is_new| *is_new.as_ref().unwrap()).count(), 1);
-    assert_eq!(store.stripe_event("evt_1").await.unwrap().unwrap(), one);
+    let kept = store.stripe_event("evt_1").await.unwrap().unwrap();
+    let order = EventOrder { push_at: Some(one.at), ..EventOrder::default() };
+    assert_eq!(kept, StripeEvent { order: Some(order), ..one.clone() });
     let entry = store.outbox("payment/evt_1").await.unwrap().unwrap();
     assert_eq!((entry.kind.as_str(), entry.tenant.as_str(), entry.at), ("payment", "default", one.created));
     assert_eq!(entry.payload.as_deref(), Some(r#"{"customer":"cus_1","event":"evt_1"}"#));
 
-    // A kill between the two writes: the delivery that is repeated completes them.
-    raw(&database, "outbox").await.delete_many(doc! {}).await.unwrap();
+    // Both are one document, which the relay finds and marks.
+    assert_eq!(raw(&database, "outbox").await.count_documents(doc! {}).await.unwrap(), 0);
+    assert_eq!(store.next_outbox_ms().await.unwrap(), Some(one.at.ms()));
+    let due = store.outbox_to_push(one.at.ms(), &[], 10).await.unwrap().read;
+    assert_eq!(due, std::slice::from_ref(&entry));
+    assert_eq!(store.outbox_to_push(one.at.ms(), std::slice::from_ref(&entry.name), 10).await.unwrap().n(), 0);
+    let pushed = OutboxEntry { push_at: None, pushed_at: Some(one.at), job: Some("j".to_owned()), ..entry };
+    store.settle_outbox(std::slice::from_ref(&pushed)).await.unwrap();
+    assert_eq!(store.outbox("payment/evt_1").await.unwrap(), Some(pushed));
+    assert_eq!(store.next_outbox_ms().await.unwrap(), None);
+    // Nor does a delivery that is repeated order the job again.
     assert!(!store.put_stripe_event(&one).await.unwrap());
-    assert!(store.outbox("payment/evt_1").await.unwrap().is_some());
-    // One that was handled long ago has no job again.
-    store
-        .settle_stripe_events(&["evt_1".to_owned()], StripeEventState::Done, None, Moment::from_ms(NOW))
-        .await
-        .unwrap();
-    raw(&database, "outbox").await.delete_many(doc! {}).await.unwrap();
-    assert!(!store.put_stripe_event(&one).await.unwrap());
-    assert_eq!(store.outbox("payment/evt_1").await.unwrap(), None);
+    assert_eq!(store.next_outbox_ms().await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -72,13 +78,13 @@ async fn what_is_refused_or_ignored_has_no_job_and_is_counted() {
     for (id, state) in [("evt_1", StripeEventState::Refused), ("evt_2", StripeEventState::Ignored)] {
         let event = StripeEvent { state, reason: Some("why".to_owned()), ..event(id, "cus_1", 0) };
         assert!(store.put_stripe_event(&event).await.unwrap());
-        assert_eq!(store.outbox(&StripeEvent::outbox_name(id)).await.unwrap(), None);
+        assert_eq!(store.outbox(&format!("payment/{id}")).await.unwrap(), None);
     }
     store.put_stripe_event(&event("evt_3", "cus_1", 0)).await.unwrap();
     let counts = store.stripe_event_counts().await.unwrap();
     assert_eq!((counts.new, counts.ignored, counts.refused), (1, 1, 1));
-    let refused = store.last_stripe_events(StripeEventState::Refused, 10).await.unwrap();
-    assert_eq!((refused.len(), refused[0].reason.as_deref()), (1, Some("why")));
+    let refused = store.stripe_event("evt_1").await.unwrap().unwrap();
+    assert_eq!((refused.state, refused.reason.as_deref()), (StripeEventState::Refused, Some("why")));
 }
 
 #[tokio::test]

@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions included")]
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use futures::future::{FutureExt, join_all};
 use mongodb::{
     Client,
@@ -10,6 +15,10 @@ use mongodb::{
 use serde_json::{Value, json};
 use servers::MongoServer;
 use store::{Error, NewResult, Receipt, Store};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
 fn new_result(job_id: &str, result: Value) -> NewResult {
     NewResult {
@@ -141,4 +150,56 @@ async fn while_mongodb_is_away_all_that_wait_are_told_so_and_later_writes_are_ma
         store.put_result("contents", &new_result("after", json!({}))).await.is_ok()
     })
     .await;
+}
+
+/// A way to the server on which the answer to the next `insert` is lost, and the connection with it.
+async fn losing_one_answer(server: &MongoServer) -> (String, Arc<AtomicBool>) {
+    let there = server.url().split("//").nth(1).unwrap().split('/').next().unwrap().to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("mongodb://{}/?directConnection=true", listener.local_addr().unwrap());
+    let is_lost = Arc::new(AtomicBool::new(false));
+    let lost = is_lost.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let (mut server, lost) = (TcpStream::connect(&there).await.unwrap(), lost.clone());
+            tokio::spawn(async move {
+                let (mut from_client, mut from_server) = ([0; 64 << 10], [0; 64 << 10]);
+                let mut loses = false;
+                loop {
+                    tokio::select! {
+                        n = client.read(&mut from_client) => match n {
+                            Ok(n) if n > 0 => {
+                                let sent = &from_client[..n];
+                                if sent.windows(8).any(|part| part == b"\x02insert\0") {
+                                    loses |= !lost.swap(true, Ordering::SeqCst);
+                                }
+                                server.write_all(sent).await.unwrap();
+                            }
+                            _ => return,
+                        },
+                        n = server.read(&mut from_server) => match n {
+                            Ok(n) if n > 0 && !loses => client.write_all(&from_server[..n]).await.unwrap(),
+                            _ => return,
+                        },
+                    }
+                }
+            });
+        }
+    });
+    (url, is_lost)
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_is_told_to_be_made_once() {
+    let server = MongoServer::start();
+    let (_, client) = on(&server).await;
+    let before = n_commands(&client, "insert").await;
+    let (url, is_lost) = losing_one_answer(&server).await;
+    let store = Store::open(&url, "shop").await.unwrap();
+    // Had it been taken for another's, the step would seem to have begun before.
+    assert_eq!(store.begin_receipt("job", "send", "key").await.unwrap(), Receipt::Fresh);
+    assert!(is_lost.load(Ordering::SeqCst), "the answer was lost");
+    assert_eq!(n_commands(&client, "insert").await - before, 2);
+    assert_eq!(store.begin_receipt("job", "send", "key").await.unwrap(), Receipt::Begun);
 }

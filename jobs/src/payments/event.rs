@@ -49,6 +49,7 @@ pub fn stored_event(event: Event, livemode: Option<bool>, now: Moment) -> Stripe
         at: now,
         settled_at: None,
         reason,
+        order: None,
     }
 }
 

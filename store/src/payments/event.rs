@@ -3,19 +3,12 @@
 
 use async_recursion::async_recursion as boxed;
 use futures::TryStreamExt;
-use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
+use mongodb::bson::{Bson, Document, cstr, doc, rawdoc, serialize_to_raw_document_buf};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store,
-    documents::{Changes, to_document},
-    outbox::OutboxEntry,
-    run,
-};
+use crate::{ANSWER_TIMEOUT, Error, MAX_TIME, Moment, Store, documents::Changes, run};
 
-pub(super) const EVENTS: &str = "stripe_events";
-/// The tenant of the system's own jobs.
-const SYSTEM: &str = "default";
+pub(crate) const EVENTS: &str = "stripe_events";
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -78,24 +71,22 @@ pub struct StripeEvent {
     /// Why it is ignored or refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What became of the order of the job that handles it; `None` when no job does. The order itself follows from the event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<EventOrder>,
 }
 
-impl StripeEvent {
-    /// What an event is called in the outbox.
-    #[must_use]
-    pub fn outbox_name(id: &str) -> String {
-        format!("payment/{id}")
-    }
-
-    /// The job that handles it.
-    fn outbox_entry(&self, now: Moment) -> OutboxEntry {
-        let mut payload = serde_json::json!({ "event": self.id });
-        if let Some(customer) = &self.customer {
-            payload["customer"] = customer.as_str().into();
-        }
-        let name = Self::outbox_name(&self.id);
-        OutboxEntry::new(name, "payment", SYSTEM, payload.to_string(), self.created, now)
-    }
+/// What became of the order of a job; see [`crate::OutboxEntry`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventOrder {
+    /// When the relay shall push the job (again).
+    pub push_at: Option<Moment>,
+    /// When it was pushed first, or given up.
+    pub pushed_at: Option<Moment>,
+    /// The id of the job.
+    pub job: Option<String>,
+    /// Why no job was pushed.
+    pub reason: Option<String>,
 }
 
 /// How many events there are in each state.
@@ -110,25 +101,22 @@ pub struct EventCounts {
 }
 
 impl Store {
-    /// Keeps an event, once for its id, and, if it is [new](StripeEventState::New), puts the job that handles it into the outbox: when this
-    /// returns, both are there. False when the event was known; if its job is not there because of a kill, it is then.
+    /// Keeps an event, once for its id, and, if it is [new](StripeEventState::New), in the same document the order of the job that handles it
+    /// (see `store/src/outbox.rs`). False when the event was known.
     ///
-    /// Both writes are gathered with those of others, so that many deliveries at a time cost few commands.
+    /// The write is gathered with those of others, so that many deliveries at a time cost few commands.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when it may work later (and may have happened in part): Stripe is then to deliver it again.
+    /// [`Error::Unavailable`] when it may work later (and may have happened): Stripe is then to deliver it again.
     #[boxed]
     pub async fn put_stripe_event(&self, event: &StripeEvent) -> Result<bool, Error> {
         let what = format!("keep the event {:.100} of stripe", event.id);
-        let document = to_document(&what, event)?;
-        let document = RawDocumentBuf::try_from(&document)
+        let mut document = serialize_to_raw_document_buf(event)
             .map_err(|error| Error::Refused { what: what.clone(), reason: error.to_string() })?;
-        let is_new = self.writer.insert(EVENTS, document, &what).await?.is_none();
-        let known = if is_new { Some(event.state) } else { self.stripe_event(&event.id).await?.map(|kept| kept.state) };
-        if known == Some(StripeEventState::New) {
-            self.put_outbox(&event.outbox_entry(event.at)).await?;
+        if event.state == StripeEventState::New {
+            document.append(cstr!("order"), rawdoc! { "push_at": event.at });
         }
-        Ok(is_new)
+        Ok(self.writer.insert(EVENTS, document, &what).await?.is_none())
     }
 
     /// An event.
@@ -191,14 +179,5 @@ impl Store {
             row.and_then(|row| u64::try_from(row.get_i64("n").ok()?).ok()).unwrap_or_default()
         };
         Ok(EventCounts { new: of("new"), ignored: of("ignored"), refused: of("refused") })
-    }
-
-    /// The last events in a state, the newest first.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when it may work later.
-    #[boxed]
-    pub async fn last_stripe_events(&self, state: StripeEventState, limit: usize) -> Result<Vec<StripeEvent>, Error> {
-        Ok(self.find_readable(EVENTS, doc! { "state": state.as_str() }, doc! { "at": -1 }, limit).await?.read)
     }
 }

@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use mongodb::{bson::doc, options::IndexOptions};
 
-pub use event::{EventCounts, StripeEvent, StripeEventState};
+pub use event::{EventCounts, EventOrder, StripeEvent, StripeEventState};
 pub use subscription::{StoredInvoice, StoredSubscription, SubscriptionState};
 
 use crate::{
     Error, Store,
     index::{index, index_with},
 };
-use event::EVENTS;
+pub(crate) use event::EVENTS;
 use subscription::SUBSCRIPTIONS;
 
 /// An event is remembered for so long: Stripe itself has those of 30 days.
@@ -28,11 +28,8 @@ impl Store {
     pub(crate) async fn prepare_payments(&self) -> Result<(), Error> {
         let kept = IndexOptions::builder().expire_after(EVENTS_KEPT).build();
         let sparse = || IndexOptions::builder().sparse(true).build();
-        let events = [
-            index("state", doc! { "state": 1, "at": -1 }),
-            index("customer", doc! { "customer": 1, "state": 1 }),
-            index_with("kept", doc! { "at": 1 }, kept),
-        ];
+        let events =
+            [index("state_customer", doc! { "state": 1, "customer": 1 }), index_with("kept", doc! { "at": 1 }, kept)];
         self.create_indexes(EVENTS, events).await?;
         let subscriptions = [
             index_with("customer", doc! { "customer": 1 }, sparse()),

@@ -146,6 +146,7 @@ mod tests {
             at: moment(created_s),
             settled_at: None,
             reason: None,
+            order: None,
         }
     }
 
