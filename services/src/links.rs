@@ -13,6 +13,7 @@ const UNSUBSCRIBE: &[u8] = b"ecomsimply/unsubscribe/v1";
 const IMAGE: &[u8] = b"ecomsimply/image/v1";
 const FAL_WEBHOOK: &[u8] = b"ecomsimply/fal-webhook/v1";
 const SUBSCRIBE: &[u8] = b"ecomsimply/subscribe/v1";
+const MOCK: &[u8] = b"ecomsimply/mock-payments/v1";
 /// So long the page of plans is open to whoever has its address.
 const SUBSCRIBE_S: u64 = 3600;
 /// An address of a picture is good for at least so long.
@@ -132,6 +133,12 @@ impl Links {
         // In constant time.
         mac.verify_slice(&URL_SAFE_NO_PAD.decode(signature).ok()?).ok()?;
         (now_s < exp.parse().ok()?).then_some(tenant)
+    }
+
+    /// What stands in the addresses of a customer of the mock of payments, in hexadecimal: of the same key the same, and nobody else can tell it.
+    #[must_use]
+    pub fn mock_customer(&self, key: &str) -> Option<String> {
+        Some(self.mac(MOCK, key)?.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     fn mac(&self, purpose: &[u8], text: &str) -> Option<Hmac<Sha256>> {
@@ -256,6 +263,16 @@ mod tests {
         assert!(!ours.is_unsubscribe(&format!("{exp}.acme"), parts[2]));
         let relative = Links::new(None, Some("x".into())).subscribe("acme", NOW).unwrap().0;
         assert!(relative.starts_with("/subscribe?t="), "{relative}");
+    }
+
+    #[test]
+    fn a_customer_of_the_mock_has_a_place_that_only_the_secret_tells() {
+        let ours = links("a secret that is long enough for all");
+        let place = ours.mock_customer("api:acme").unwrap();
+        assert_eq!((place.len(), Some(&place)), (64, ours.mock_customer("api:acme").as_ref()));
+        assert_ne!(Some(&place), ours.mock_customer("api:bolt").as_ref());
+        assert_ne!(Some(&place), links("another secret that is long enough").mock_customer("api:acme").as_ref());
+        assert_eq!(Links::default().mock_customer("api:acme"), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use fleet::Clock;
 use futures::future::{BoxFuture, FutureExt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use services::{Config, Links};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -47,6 +48,7 @@ pub(super) type Offers = Vec<(String, &'static str, i64)>;
 pub struct Mock {
     shelf: Arc<dyn Shelf>,
     clock: Clock,
+    links: Links,
     pages: String,
     offers: Offers,
 }
@@ -69,8 +71,9 @@ impl Kept {
 }
 
 impl Mock {
-    pub(super) fn new(shelf: Arc<dyn Shelf>, clock: Clock, public_url: Option<&str>, offers: Offers) -> Self {
-        Self { shelf, clock, pages: format!("{}{PAGES}", public_url.unwrap_or_default()), offers }
+    pub(super) fn new(shelf: Arc<dyn Shelf>, clock: Clock, config: &Config, offers: Offers) -> Self {
+        let pages = format!("{}{PAGES}", config.public_url.as_deref().unwrap_or_default());
+        Self { shelf, clock, links: config.links.clone(), pages, offers }
     }
 
     /// A customer completes a checkout session; the id of its subscription.
@@ -222,11 +225,18 @@ impl Mock {
         let place = match named {
             Some(place) => place,
             None if is_list => return self.all(request).await,
-            // A new customer, which a repeated call finds again.
-            None => hex::encode(Sha256::digest(key.unwrap_or(&request.path)))[..NAME_LETTERS].to_owned(),
+            None => self.new_place(key.unwrap_or(&request.path)),
         };
         let call = |kept: &mut Kept| kept.simulation.call(request.method, &request.path, &params, key);
         reply(request, self.with(&place, call).await?)
+    }
+
+    /// Where a new customer is, which a repeated call finds again. Whoever has an address of the mock needs no token, so that nobody may be able to
+    /// tell it who has not got it from us.
+    fn new_place(&self, key: &str) -> String {
+        let mut place = self.links.mock_customer(key).unwrap_or_else(|| hex::encode(Sha256::digest(key)));
+        place.truncate(NAME_LETTERS);
+        place
     }
 
     /// A list over all customers.
@@ -296,7 +306,6 @@ mod tests {
     use std::{collections::BTreeMap, time::Duration};
 
     use fleet::Fleet;
-    use services::Config;
 
     use super::*;
     use crate::{
@@ -312,10 +321,13 @@ mod tests {
     }
 
     fn world() -> World {
-        let config = Config::mock();
-        let shared = AllServices::configured(&config, &Fleet::alone());
+        world_with(&Config::mock())
+    }
+
+    fn world_with(config: &Config) -> World {
+        let shared = AllServices::configured(config, &Fleet::alone());
         let clock = Clock::simulated(1_790_000_000_000);
-        let payments = Payments::with_clock(&config, &shared, Arc::new(Memory::default()), clock.clone()).unwrap();
+        let payments = Payments::with_clock(config, &shared, Arc::new(Memory::default()), clock.clone()).unwrap();
         World { payments, clock }
     }
 
@@ -388,6 +400,19 @@ mod tests {
         assert!(world.calls().events(which, None).await.unwrap().items.is_empty());
         let again = world.payments.mock().complete(&session, Card::Good).await.unwrap_err();
         assert!(again.to_string().contains("no longer open"), "{again}");
+    }
+
+    #[tokio::test]
+    async fn an_address_of_the_mock_cannot_be_told_from_who_a_tenant_is() {
+        let customer = async |secret: Option<&str>| {
+            let mut config = Config::mock();
+            config.links = Links::new(None, secret.map(Into::into));
+            world_with(&config).opened("acme", None).await.0
+        };
+        let guess = &hex::encode(Sha256::digest("acme:customer"))[..NAME_LETTERS];
+        let (ours, others) = (customer(Some("a secret")).await, customer(Some("another one")).await);
+        assert!(!ours.contains(guess) && ours != others && is_mock(&ours), "{ours} {others}");
+        assert_eq!(ours, customer(Some("a secret")).await, "a repeated call finds it again");
     }
 
     #[tokio::test]

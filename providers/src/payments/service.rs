@@ -84,7 +84,7 @@ impl Payments {
             (prices.pro.clone(), "ECOMSIMPLY Pro", MOCK_PRO),
             (prices.premium.clone(), "ECOMSIMPLY Premium", MOCK_PREMIUM),
         ];
-        let mock = Arc::new(Mock::new(shelf, clock, config.public_url.as_deref(), offers));
+        let mock = Arc::new(Mock::new(shelf, clock, config, offers));
         let real = stripe::configured(config)?.map(|stripe| Arc::new(stripe) as Arc<dyn Gateway>);
         let reals = real.into_iter().collect();
         let service =
