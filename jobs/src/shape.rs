@@ -1,6 +1,9 @@
 //! Reads JSON by the schema of its type and names every field that breaks it, in words for people.
 
-use std::{collections::BTreeMap, marker::PhantomData};
+use std::{
+    collections::{BTreeMap, HashSet},
+    marker::PhantomData,
+};
 
 use api::FieldError;
 use jsonschema::{
@@ -8,7 +11,7 @@ use jsonschema::{
     error::{TypeKind, ValidationErrorKind as Broken},
 };
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use serde_path_to_error::{Path, Segment};
 use utoipa::ToSchema;
 
@@ -75,9 +78,10 @@ impl Rules {
         if self.validator.is_valid(value) {
             return errors;
         }
-        for error in self.validator.iter_errors(value) {
+        let broken: Vec<_> = self.validator.iter_errors(value).collect();
+        for error in each_once(&broken) {
             if errors.len() < MOST_DESCRIBED {
-                self.describe(&error, &mut errors);
+                self.describe(value, error, &mut errors);
             } else {
                 errors.push(FieldError::new("", ""));
             }
@@ -85,22 +89,23 @@ impl Rules {
         errors
     }
 
-    fn describe(&self, error: &ValidationError<'_>, errors: &mut Vec<FieldError>) {
+    /// Adds what is wrong with a part of `whole`.
+    fn describe(&self, whole: &Value, error: &ValidationError<'_>, errors: &mut Vec<FieldError>) {
         let pointer = error.instance_path().as_str();
         match error.kind() {
             Broken::Required { property } => {
                 errors.push(FieldError::new(child(pointer, property.as_str().unwrap_or_default()), "is required"));
             }
             Broken::AdditionalProperties { unexpected } | Broken::UnevaluatedProperties { unexpected } => {
-                let known = self.known_fields(error);
-                let (told, counted) = unexpected.split_at(unexpected.len().min(MOST_DESCRIBED));
-                errors.extend(told.iter().map(|name| {
-                    FieldError::new(child(pointer, name), format!("is not a known field; known: {known}"))
-                }));
-                errors.extend(counted.iter().map(|_| FieldError::new("", "")));
+                add_unknown(pointer, unexpected.iter(), &self.known_fields(error), errors);
+            }
+            // What has no fields at all is told so, and not with the name of the first.
+            Broken::FalseSchema if whole.pointer(pointer).is_some_and(Value::is_object) => {
+                let object = whole.pointer(pointer).and_then(Value::as_object);
+                add_unknown(pointer, object.into_iter().flat_map(Map::keys), "none", errors);
             }
             Broken::OneOfNotValid { context } | Broken::AnyOf { context } => {
-                self.describe_choice(error, context, errors);
+                self.describe_choice(whole, error, context, errors);
             }
             kind => errors.push(FieldError::new(pointer, message(kind, error))),
         }
@@ -109,6 +114,7 @@ impl Rules {
     /// Describes the branch that was most likely meant: neither another JSON type nor another tag, with the fewest errors.
     fn describe_choice(
         &self,
+        whole: &Value,
         choice: &ValidationError<'_>,
         branches: &[Vec<ValidationError<'static>>],
         errors: &mut Vec<FieldError>,
@@ -127,8 +133,8 @@ impl Rules {
             let tag = tags.iter().flatten().next().map_or(pointer, |(pointer, _)| pointer.as_str());
             errors.push(FieldError::new(tag, format!("one of {}", names.join(", "))));
         } else if let Some(best) = meant.iter().min_by_key(|branch| (wrong_tag(branch).is_some(), branch.len())) {
-            for error in best.iter() {
-                self.describe(error, errors);
+            for error in each_once(best) {
+                self.describe(whole, error, errors);
             }
         }
     }
@@ -191,6 +197,23 @@ fn pointer_of(path: &Path) -> String {
         Segment::Enum { variant } => child(&pointer, variant),
         Segment::Unknown => pointer,
     })
+}
+
+/// All of these, but of a value that has another type only that: of course it is none of the options then.
+fn each_once<'a, 'e>(errors: &'a [ValidationError<'e>]) -> impl Iterator<Item = &'a ValidationError<'e>> {
+    let is_type = |error: &&ValidationError<'_>| matches!(error.kind(), Broken::Type { .. });
+    let typed: HashSet<&str> = errors.iter().filter(is_type).map(|error| error.instance_path().as_str()).collect();
+    errors.iter().filter(move |error| {
+        !(matches!(error.kind(), Broken::Enum { .. }) && typed.contains(error.instance_path().as_str()))
+    })
+}
+
+/// Adds fields of the object at `pointer` that are not known; behind the first hundred without words.
+fn add_unknown<'a>(pointer: &str, names: impl Iterator<Item = &'a String>, known: &str, errors: &mut Vec<FieldError>) {
+    errors.extend(names.enumerate().map(|(n, name)| match n < MOST_DESCRIBED {
+        true => FieldError::new(child(pointer, name), format!("is not a known field; known: {known}")),
+        false => FieldError::new("", ""),
+    }));
 }
 
 /// The pointer of a field of the object at `pointer`.
@@ -329,6 +352,19 @@ mod tests {
         },
     }
 
+    #[derive(Debug, Deserialize, ToSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Empty {}
+
+    #[derive(Debug, Deserialize, ToSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its schema and its reading are looked at")]
+    struct Sized {
+        #[serde(default)]
+        #[schema(nullable = false)]
+        size: Option<Size>,
+    }
+
     fn errors(change: impl FnOnce(&mut Value)) -> Vec<(String, String)> {
         let mut value = json!({ "name": "chair", "size": "small", "lines": [{ "a/b": "x" }] });
         change(&mut value);
@@ -375,6 +411,28 @@ mod tests {
         assert_eq!(message, "is not a known field; known: at, backup_size, count, lines, name, size, way");
         let (pointer, message) = error("lines", json!([{ "a/b": "x", "more": 1 }]));
         assert_eq!((pointer.as_str(), message.as_str()), ("/lines/0/more", "is not a known field; known: a/b"));
+    }
+
+    #[test]
+    fn a_field_of_what_has_none_is_named_too() {
+        let errors = Shape::<Empty>::new().read(&json!({ "a": 1, "b/c": 2 })).unwrap_err();
+        let told: Vec<_> = errors.iter().map(|error| (error.pointer.as_str(), error.message.as_str())).collect();
+        let message = "is not a known field; known: none";
+        assert_eq!(told, [("/a", message), ("/b~1c", message)]);
+        assert!(Shape::<Empty>::new().read(&json!({})).is_ok());
+    }
+
+    #[test]
+    fn of_a_value_of_another_type_only_that_is_told() {
+        for (bad, message) in [
+            (json!({ "size": null }), "must be a string, not null"),
+            (json!({ "size": 7 }), "must be a string, not a number"),
+            (json!({ "size": "huge" }), "one of small, large"),
+        ] {
+            let errors = Shape::<Sized>::new().read(&bad).unwrap_err();
+            let told: Vec<_> = errors.iter().map(|error| (error.pointer.as_str(), error.message.as_str())).collect();
+            assert_eq!(told, [("/size", message)], "{bad}");
+        }
     }
 
     #[test]
