@@ -25,7 +25,7 @@ use crate::{
         email::tenant::{ms, time},
         payment::{Payment, changes},
     },
-    payments::{AtStripe, EVENT_KINDS, kept, rank, state_of, stored_event},
+    payments::{AtStripe, EVENT_KINDS, goes_on, kept, rank, state_of, stored_event},
     recurring::{Task, Walk},
 };
 
@@ -40,6 +40,8 @@ const MOST_TOLD: usize = 100;
 /// Behind it stands where a task is: in Stripe's list, and then in ours.
 const STRIPES: &str = "stripe:";
 const OURS: &str = "ours:";
+/// The field of one that goes on beside the one that counts: both are paid.
+const SECOND: &str = "second_subscription";
 /// What the list of subscriptions does not tell.
 const NOT_LISTED: [&str; 3] = ["invoice", "past_due_since", "trial_used"];
 
@@ -67,7 +69,7 @@ pub struct Difference {
     pub customer: String,
     /// Stripe's id of the subscription.
     pub subscription: String,
-    /// The field; `subscription` where nothing is kept of it.
+    /// The field; `subscription` where nothing is kept of it, `second_subscription` where it is paid beside the one that is kept.
     pub field: String,
     /// What is kept.
     #[schema(value_type = Object)]
@@ -226,7 +228,8 @@ impl Comparing<'_> {
         Ok(())
     }
 
-    /// What is kept of a subscription otherwise than Stripe has it; nothing if it does not count beside the one that is kept.
+    /// What is kept of a subscription otherwise than Stripe has it; nothing if it has ended and does not count beside the one
+    /// that is kept.
     fn differences(
         &self,
         tenant: &str,
@@ -249,11 +252,13 @@ impl Comparing<'_> {
             let theirs = (rank(state_of(&subscription.status)), created, Some(&subscription.id));
             let is_better = theirs > (rank(Some(known.state)), known.created, known.subscription.as_ref());
             let ours = known.subscription.as_deref().map_or(Value::Null, Value::from);
-            return if is_better {
-                vec![told("subscription", ours, subscription.id.as_str().into())]
-            } else {
-                Vec::new()
+            let is_second = goes_on(subscription) && rank(Some(known.state)) >= rank(Some(SubscriptionState::Paused));
+            let field = match (is_better, is_second) {
+                (true, _) => "subscription",
+                (_, true) => SECOND,
+                _ => return Vec::new(),
             };
+            return vec![told(field, ours, subscription.id.as_str().into())];
         }
         let at = AtStripe {
             customer: &subscription.customer,

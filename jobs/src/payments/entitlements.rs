@@ -7,15 +7,11 @@ use serde_json::Value;
 use store::{Moment, StoredSubscription, SubscriptionState};
 use utoipa::ToSchema;
 
-use super::plans::Plans;
+use super::{plans::Plans, state::way_on};
 
 /// Kinds of the system itself: no plan says anything of them.
 const EXEMPT: [&str; 4] = ["maintenance", "payment", "backup", "callback"];
 
-/// What a tenant without a subscription does.
-const SUBSCRIBE: &str = "subscribe by POST /api/payments/checkout or at /subscribe";
-/// What one does whose money is awaited.
-const PAY: &str = "pay the open invoice by POST /api/payments/portal, or subscribe anew by POST /api/payments/checkout or at /subscribe";
 /// What one does whose plan is too small.
 const CHANGE: &str = "change the plan by POST /api/payments/change";
 
@@ -114,16 +110,16 @@ impl Entitlements {
         };
         let (_, plan) = plans.plan(Some(&self.plan));
         if !self.may_enqueue {
-            let (why, how) = match self.state.as_str() {
-                "past_due" => ("a payment is due, and the days of grace are over", PAY),
-                "unpaid" => ("payments have failed", PAY),
-                "canceled" => ("the subscription has ended", SUBSCRIBE),
-                "incomplete" => ("the first payment is awaited", SUBSCRIBE),
-                _ => ("the subscription is paused", PAY),
+            let (why, state) = match self.state.as_str() {
+                "past_due" => ("a payment is due, and the days of grace are over", SubscriptionState::PastDue),
+                "unpaid" => ("payments have failed", SubscriptionState::Unpaid),
+                "canceled" => ("the subscription has ended", SubscriptionState::Canceled),
+                "incomplete" => ("the first payment is awaited", SubscriptionState::Incomplete),
+                _ => ("the subscription is paused", SubscriptionState::Paused),
             };
-            return refuse(format!("{why}: what is there can be read, and nothing new be enqueued"), how);
+            return refuse(format!("{why}: what is there can be read, and nothing new be enqueued"), way_on(state));
         }
-        let how = if self.state == "none" { SUBSCRIBE } else { CHANGE };
+        let how = if self.state == "none" { way_on(SubscriptionState::None) } else { CHANGE };
         if !plan.allows_kind(kind) {
             return refuse(format!("the plan {} has no jobs of kind {kind}", self.plan), how);
         }
@@ -225,7 +221,8 @@ mod tests {
         use SubscriptionState as State;
         for state in [State::Unpaid, State::Canceled, State::Incomplete, State::Paused] {
             let ended = at(&record("pro", state), NOW);
-            assert!(ended.allow(&plans(), "image", &json!({})).is_err(), "{state:?}");
+            let refused = ended.allow(&plans(), "image", &json!({})).unwrap_err();
+            assert!(refused.reason.contains(way_on(state)), "{state:?}: {refused}");
         }
     }
 

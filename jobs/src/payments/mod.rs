@@ -16,4 +16,4 @@ pub use event::{EVENT_KINDS, stored_event};
 pub use gate::{By, Gate, NotLetIn, OverQuota};
 pub use plans::{Plan, Plans};
 pub use record::{AtStripe, kept};
-pub use state::{rank, state_of};
+pub use state::{goes_on, rank, state_of, way_on};

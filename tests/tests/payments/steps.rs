@@ -119,6 +119,33 @@ async fn a_dry_run_tells_what_differs_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_tenant_that_pays_twice_is_told_of() {
+    let mut world = World::new().await;
+    let (_, first) = world.subscribe("one", None, Card::Good).await;
+    world.task(Task::PaymentSubscriptions, false).await;
+    world.drain().await;
+    world.wait_days(1);
+    let (customer, second) = world.subscribe("two", None, Card::Good).await;
+    world.task(Task::PaymentSubscriptions, false).await;
+    world.drain().await;
+    let kept = world.store.subscription(TENANT).await.unwrap().unwrap();
+    assert_eq!(
+        (kept.subscription.as_deref(), kept.customer),
+        (Some(second.as_str()), Some(customer)),
+        "the newest counts"
+    );
+    let told = world.task(Task::PaymentSubscriptions, true).await["reconciled"].take();
+    let [difference] = told["differences"].as_array().unwrap().as_slice() else { panic!("{told}") };
+    assert_eq!(
+        (&difference["field"], &difference["ours"], &difference["stripes"]),
+        (&json!("second_subscription"), &json!(second), &json!(first))
+    );
+    world.calls().cancel_now(&first, None).await.unwrap();
+    let told = world.task(Task::PaymentSubscriptions, true).await["reconciled"].take();
+    assert_eq!(told["differences"], json!([]), "it has ended");
+}
+
+#[tokio::test]
 async fn undelivered_events_are_fetched_once() {
     let mut world = World::new().await;
     let (customer, _) = world.subscribe("one", Some(14), Card::Good).await;

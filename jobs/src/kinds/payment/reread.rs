@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     handler::JobError,
-    payments::{AtStripe, Plans, kept},
+    payments::{AtStripe, Plans, goes_on, kept},
 };
 
 /// Events of one customer that one reading answers.
@@ -123,6 +123,9 @@ impl Reading<'_> {
             let at = AtStripe { customer, subscriptions: &subscriptions, invoices: &invoices, mock };
             let record = kept(tenant, before.as_ref(), &at, self.plans, self.now);
             if self.keep(&record, before.as_ref()).await? {
+                if let Some(several) = several(&subscriptions) {
+                    tracing::error!(tenant, several, "a tenant pays for more than one subscription: end one at stripe");
+                }
                 return Ok(Read::Kept(Box::new(KeptNow { before, record, subscriptions, invoices })));
             }
         }
@@ -214,7 +217,7 @@ impl Work<'_> {
             changes: changes(before.as_ref(), &record),
             events: u64::try_from(events.len()).unwrap_or(u64::MAX),
             mails,
-            note: record.unknown.map(|unknown| format!("{unknown} is not known: see docs/payments.md")),
+            note: note(record.unknown.as_deref(), several(&subscriptions).as_deref()),
             tenant: Some(record.tenant),
         })
     }
@@ -254,6 +257,21 @@ impl Work<'_> {
         }
         Ok(n_new)
     }
+}
+
+/// The subscriptions of a tenant that go on, if that is more than one: each of them is paid.
+fn several(subscriptions: &[Subscription]) -> Option<String> {
+    let ids: Vec<&str> = subscriptions.iter().filter(|one| goes_on(one)).map(|one| one.id.as_str()).collect();
+    (ids.len() > 1).then(|| ids.join(", "))
+}
+
+/// What an operator should look at.
+fn note(unknown: Option<&str>, several: Option<&str>) -> Option<String> {
+    let unknown = unknown.map(|unknown| format!("{unknown} is not known: see docs/payments.md"));
+    let several =
+        several.map(|ids| format!("the tenant pays for more than one subscription: {ids}; end one at Stripe"));
+    let notes: Vec<_> = several.into_iter().chain(unknown).collect();
+    (!notes.is_empty()).then(|| notes.join("; "))
 }
 
 /// What differs between two records of a subscription, or between nothing and one.
