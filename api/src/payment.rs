@@ -283,6 +283,8 @@ pub struct Entitlements {
     pub period_ends_at: Option<Timestamp>,
     /// Whether it ends with its period.
     pub cancel_at_period_end: bool,
+    /// When it is to end, if that is known.
+    pub cancel_at: Option<Timestamp>,
     /// Until when jobs may be enqueued although a payment is due.
     pub grace_ends_at: Option<Timestamp>,
     /// Whether no money moves, because payments are mock.

@@ -92,6 +92,7 @@ routes! {
     "/api/payments/subscribe-link": post subscribe::link;
     "/subscribe": get subscribe::show, post subscribe::begin;
     "/subscribe/portal": post subscribe::manage;
+    "/subscribe/resume": post subscribe::resume;
     "/subscribe/done": get subscribe::done;
     "/mock/checkout/{id}": get mock::checkout, post mock::complete;
     "/mock/portal/{id}": get mock::portal, post mock::manage;

@@ -83,7 +83,10 @@ impl Desk {
     /// What a change of plan would cost.
     pub(crate) async fn preview(&self, tenant: &str, plan: &str) -> Result<Preview, Problem> {
         let change = self.change_to(tenant, plan).await?;
-        let invoice = self.calls(tenant).preview(&change.asked()).await.map_err(|error| problem(&error))?;
+        let invoice = match self.calls(tenant).preview(&change.asked()).await {
+            Ok(invoice) => invoice,
+            Err(error) => return Err(self.refused(tenant, &error, |record| refuse_change(record, plan)).await),
+        };
         let due_now = match change.proration {
             Proration::AlwaysInvoice => invoice.amount_due.clone(),
             _ => Money::of_units(0, &invoice.amount_due.currency),
@@ -104,8 +107,10 @@ impl Desk {
             let found = calls.subscription(asked.subscription).await?;
             Ok(found.filter(|found| found.price.as_deref() == Some(asked.price)).map(Ok))
         };
-        let changed = carry_out(key, write, look).await.map_err(|error| problem(&error))?;
-        let changed = changed.map_err(|refused| declined(&refused))?;
+        let changed = match carry_out(key, write, look).await {
+            Ok(changed) => changed.map_err(|refused| declined(&refused))?,
+            Err(error) => return Err(self.refused(tenant, &error, |record| refuse_change(record, plan)).await),
+        };
         tracing::info!(tenant, from = change.record.plan, plan, "the plan was changed");
         Ok(self.changed(change.record, changed).await)
     }
@@ -155,7 +160,10 @@ impl Desk {
             false => found.status == Status::Canceled,
         };
         let look = || async move { Ok(calls.subscription(id).await?.filter(is_done).map(Some)) };
-        let ended = carry_out(key, write, look).await.map_err(|error| problem(&error))?;
+        let ended = match carry_out(key, write, look).await {
+            Ok(ended) => ended,
+            Err(error) => return Err(self.refused(tenant, &error, |record| living(record).map(drop)).await),
+        };
         tracing::info!(tenant, subscription = id, at_period_end, "the subscription was cancelled");
         match ended {
             Some(ended) => Ok(self.changed(record, ended).await),
@@ -164,33 +172,34 @@ impl Desk {
         }
     }
 
-    /// Takes back that a subscription ends with its period, or lets one that is paused go on.
+    /// Takes back that a subscription ends, or lets one that is paused go on.
     pub(crate) async fn resume(&self, tenant: &str, key: &str, is_again: bool) -> Result<Changed, Problem> {
         if is_again && let Some(record) = self.is_so(tenant, goes_on).await? {
             return Ok(Changed { record, recorded: true });
         }
         let record = self.fresh(tenant).await?;
-        let id = living(&record)?.to_owned();
-        let is_paused = record.state == SubscriptionState::Paused;
-        if !is_paused && !record.cancel_at_period_end {
-            let state = record.state.as_str();
-            return Err(conflict(format!("the subscription is {state}, and is neither paused nor cancelled")));
-        }
+        let (id, how) = (living(&record)?.to_owned(), resumption(&record)?);
         let (calls, id) = (self.calls(tenant), &id);
         let write = |key: String| async move {
-            match is_paused {
-                true => calls.resume_paused(&key, id).await,
-                false => calls.resume(&key, id).await,
+            match how {
+                Resumption::Go => calls.resume_paused(&key, id).await,
+                Resumption::KeepBeyondPeriod => calls.resume(&key, id).await,
+                Resumption::KeepBeyondDate => calls.keep_beyond_date(&key, id).await,
             }
         };
-        let is_done = move |found: &Subscription| match is_paused {
-            true => found.status != Status::Paused,
-            false => !found.cancel_at_period_end,
+        let is_done = move |found: &Subscription| match how {
+            Resumption::Go => found.status != Status::Paused,
+            Resumption::KeepBeyondPeriod | Resumption::KeepBeyondDate => {
+                !found.cancel_at_period_end && found.cancel_at.is_none()
+            }
         };
         let look = || async move { Ok(calls.subscription(id).await?.filter(is_done)) };
-        let resumed = carry_out(key, write, look).await.map_err(|error| problem(&error))?;
+        let resumed = match carry_out(key, write, look).await {
+            Ok(resumed) => resumed,
+            Err(error) => return Err(self.refused(tenant, &error, |record| resumption(record).map(drop)).await),
+        };
         let changed = self.changed(record, resumed).await;
-        if is_paused && changed.record.state == SubscriptionState::Paused {
+        if how == Resumption::Go && changed.record.state == SubscriptionState::Paused {
             let detail = "the invoice could not be paid, so the subscription is still paused: POST /api/payments/portal gives a page for a \
                           payment method";
             return Err(Problem::new(Type::PaymentFailed, detail));
@@ -218,6 +227,23 @@ impl Desk {
             }
         }
         Ok(invoices)
+    }
+
+    /// What Stripe's refusal means: most often somebody was faster, and the same is told as if that had been so before. `check` is what was looked
+    /// at before the write.
+    async fn refused(
+        &self,
+        tenant: &str,
+        error: &ProviderError,
+        check: impl Fn(&StoredSubscription) -> Result<(), Problem>,
+    ) -> Problem {
+        if matches!(error, ProviderError::Rejected { .. })
+            && let Ok(record) = self.fresh(tenant).await
+            && let Err(told) = check(&record)
+        {
+            return told;
+        }
+        problem(error)
     }
 
     /// What Stripe has of a tenant now, if that is so.
@@ -260,7 +286,12 @@ fn has_plan(record: &StoredSubscription, plan: &str) -> bool {
 }
 
 fn goes_on(record: &StoredSubscription) -> bool {
-    is_used(record) && !record.cancel_at_period_end
+    is_used(record) && !ends(record)
+}
+
+/// Whether its end is settled: with its period, or, as somebody has done at Stripe, at a date.
+fn ends(record: &StoredSubscription) -> bool {
+    record.cancel_at_period_end || record.cancel_at.is_some()
 }
 
 fn is_used(record: &StoredSubscription) -> bool {
@@ -280,6 +311,31 @@ fn living(record: &StoredSubscription) -> Result<&str, Problem> {
         }
         (Some(id), _) => Ok(id),
     }
+}
+
+/// How a subscription goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Resumption {
+    /// It is paused.
+    Go,
+    /// It ends with its period.
+    KeepBeyondPeriod,
+    /// It ends at a date.
+    KeepBeyondDate,
+}
+
+fn resumption(record: &StoredSubscription) -> Result<Resumption, Problem> {
+    living(record)?;
+    if record.state == SubscriptionState::Paused {
+        return Ok(Resumption::Go);
+    }
+    if record.cancel_at_period_end {
+        return Ok(Resumption::KeepBeyondPeriod);
+    }
+    if ends(record) {
+        return Ok(Resumption::KeepBeyondDate);
+    }
+    Err(conflict(format!("the subscription is {}, and is neither paused nor cancelled", record.state.as_str())))
 }
 
 fn refuse_change(record: &StoredSubscription, plan: &str) -> Result<(), Problem> {
@@ -353,6 +409,28 @@ mod tests {
         }
         let never = StoredSubscription::none("acme", Moment::from_ms(1));
         assert_eq!(told(refuse_change(&never, "premium").unwrap_err())["status"], 404);
+    }
+
+    #[test]
+    fn what_is_paused_or_ends_can_go_on() {
+        use SubscriptionState as State;
+        let active = record(State::Active);
+        let dated = StoredSubscription { cancel_at: Some(Moment::from_ms(9)), ..active.clone() };
+        let with_period = StoredSubscription { cancel_at_period_end: true, ..dated.clone() };
+        for (record, how) in [
+            (record(State::Paused), Resumption::Go),
+            (with_period.clone(), Resumption::KeepBeyondPeriod),
+            (dated.clone(), Resumption::KeepBeyondDate),
+        ] {
+            assert_eq!(resumption(&record).ok(), Some(how), "{record:?}");
+        }
+        assert!(goes_on(&active) && !goes_on(&dated) && !goes_on(&with_period));
+        for (record, told) in [(&active, "neither paused nor cancelled"), (&self::record(State::Canceled), "has ended")]
+        {
+            let problem = self::told(resumption(record).unwrap_err());
+            assert_eq!(problem["status"], 409);
+            assert!(problem["detail"].as_str().unwrap().contains(told), "{problem}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use api::FieldError;
-use jobs::payments::state_of;
+use jobs::payments::{goes_on, state_of, way_on};
 use providers::{
     ProviderError,
     payments::{NewSession, Session, SessionStatus, Subscription, Trial, WithoutCard},
@@ -96,10 +96,12 @@ impl Desk {
         for _ in 0..TRIES {
             // Before the subscriptions: one that is completed meanwhile is among those.
             let (before, subscriptions) = self.of_all(ask.tenant, &customers).await.map_err(|error| problem(&error))?;
-            refuse_subscribed(&subscriptions)?;
+            self.refuse_subscribed(ask.tenant, &subscriptions).await?;
             refuse_second_trial(ask, kept.as_ref(), &subscriptions)?;
             if let Some(session) = before.iter().find(|session| is_for(session, new)) {
-                self.close_others(ask.tenant, session, &before).await?;
+                if self.close_others(ask.tenant, session, &before).await? {
+                    self.refuse_second(ask.tenant, &customers, session).await?;
+                }
                 return Ok(Opened { session: session.clone(), is_new: false });
             }
             self.close_those_of_others(ask.tenant, customer, &before).await?;
@@ -117,6 +119,7 @@ impl Desk {
             if let Some(at) = after.iter().position(|session| session.id == made.id && is_for(session, new)) {
                 // Of several that are opened at the same time, the newest stays.
                 self.close_others(ask.tenant, &made, &after[at..]).await?;
+                self.refuse_second(ask.tenant, &customers, &made).await?;
                 tracing::info!(tenant = ask.tenant, plan = ask.plan, session = made.id, "a checkout is open");
                 return Ok(Opened { session: after[at].clone(), is_new: true });
             }
@@ -146,36 +149,63 @@ impl Desk {
         tenant: &str,
         customers: &Customers,
     ) -> Result<(Vec<Session>, Vec<Subscription>), ProviderError> {
-        let (calls, mut sessions, mut subscriptions) = (self.calls(tenant), Vec::new(), Vec::new());
+        let (calls, mut sessions) = (self.calls(tenant), Vec::new());
         for customer in customers.all() {
             sessions.extend(calls.sessions(customer).await?);
         }
+        Ok((sessions, self.subscriptions(tenant, customers).await?))
+    }
+
+    async fn subscriptions(&self, tenant: &str, customers: &Customers) -> Result<Vec<Subscription>, ProviderError> {
+        let (calls, mut subscriptions) = (self.calls(tenant), Vec::new());
         for customer in customers.all() {
             subscriptions.extend(calls.subscriptions(Some(customer), None).await?.items);
         }
-        Ok((sessions, subscriptions))
+        Ok(subscriptions)
     }
 
-    /// Closes the tenant's open checkouts among these but for one: somebody could subscribe twice.
-    async fn close_others(&self, tenant: &str, session: &Session, sessions: &[Session]) -> Result<(), Problem> {
+    /// A second subscription would be paid beside the first.
+    async fn refuse_subscribed(&self, tenant: &str, subscriptions: &[Subscription]) -> Result<(), Problem> {
+        let Some(found) = subscriptions.iter().find(|found| goes_on(found)) else { return Ok(()) };
+        // Whoever looks next sees it, also where no webhook has told of it.
+        self.read_again(tenant, &found.customer).await;
+        Err(subscribed(found))
+    }
+
+    /// After others were closed: one that was completed before it could be is a subscription by now. Then this checkout, of which nobody knows
+    /// yet, is closed.
+    async fn refuse_second(&self, tenant: &str, customers: &Customers, session: &Session) -> Result<(), Problem> {
+        let subscriptions = self.subscriptions(tenant, customers).await.map_err(|error| problem(&error))?;
+        let refused = self.refuse_subscribed(tenant, &subscriptions).await;
+        if refused.is_err() {
+            self.close(tenant, vec![session]).await?;
+        }
+        refused
+    }
+
+    /// Closes the tenant's open checkouts among these but for one: somebody could subscribe twice. Whether there were others.
+    async fn close_others(&self, tenant: &str, session: &Session, sessions: &[Session]) -> Result<bool, Problem> {
         self.close(tenant, sessions.iter().filter(|other| other.id != session.id).collect()).await
     }
 
     /// The same for those of its other customers.
-    async fn close_those_of_others(&self, tenant: &str, customer: &str, sessions: &[Session]) -> Result<(), Problem> {
+    async fn close_those_of_others(&self, tenant: &str, customer: &str, sessions: &[Session]) -> Result<bool, Problem> {
         let others = sessions.iter().filter(|other| other.customer.as_deref() != Some(customer));
         self.close(tenant, others.collect()).await
     }
 
-    async fn close(&self, tenant: &str, sessions: Vec<&Session>) -> Result<(), Problem> {
+    async fn close(&self, tenant: &str, sessions: Vec<&Session>) -> Result<bool, Problem> {
         let is_ours = |other: &&Session| other.client_reference_id.as_deref() == Some(tenant);
+        let mut any = false;
         for other in sessions.into_iter().filter(|other| other.status == SessionStatus::Open).filter(is_ours) {
             let (calls, id) = (self.calls(tenant), &other.id);
             let write = |key: String| async move { calls.expire_session(&key, id).await };
+            // `None`: somebody has completed it meanwhile.
             let closed = carry_out(&key(&["close", id]), write, || async { Ok(None) }).await;
             closed.map_err(|error| problem(&error))?;
+            any = true;
         }
-        Ok(())
+        Ok(any)
     }
 }
 
@@ -191,19 +221,17 @@ fn is_for(session: &Session, new: &NewSession<'_>) -> bool {
         && new.metadata.iter().all(is_same)
 }
 
-/// A second subscription would be paid beside the first.
-fn refuse_subscribed(subscriptions: &[Subscription]) -> Result<(), Problem> {
-    let goes_on = |subscription: &&Subscription| {
-        let ended = [SubscriptionState::Canceled, SubscriptionState::Incomplete];
-        // One whose state is a new word of Stripe's may go on.
-        state_of(&subscription.status).is_none_or(|state| !ended.contains(&state))
+/// That there is a subscription, and what can be done with it as it is.
+fn subscribed(found: &Subscription) -> Problem {
+    let state = state_of(&found.status);
+    let how = match state {
+        Some(SubscriptionState::Active | SubscriptionState::Trialing) => {
+            "POST /api/payments/change changes its plan, and /api/payments/resume takes back that it ends"
+        }
+        Some(state) => way_on(state),
+        None => "POST /api/payments/portal gives a page that shows it",
     };
-    let Some(found) = subscriptions.iter().find(goes_on) else { return Ok(()) };
-    let status = found.status.as_str();
-    Err(conflict(format!(
-        "the tenant has a subscription already, which is {status}: POST /api/payments/change changes its plan, /api/payments/resume lets one \
-         that is cancelled or paused go on, and /api/payments/portal is where open invoices are paid"
-    )))
+    conflict(format!("the tenant has a subscription already, which is {}: {how}", found.status.as_str()))
 }
 
 fn refuse_second_trial(
@@ -235,15 +263,23 @@ mod tests {
     }
 
     #[test]
-    fn who_has_a_subscription_that_goes_on_gets_no_second_one() {
-        for status in ["trialing", "active", "past_due", "unpaid", "paused", "hibernating"] {
-            let problem = told(refuse_subscribed(&[subscription("canceled"), subscription(status)]).unwrap_err());
+    fn who_has_a_subscription_is_told_what_can_be_done_with_it_as_it_is() {
+        for (status, calls) in [
+            ("trialing", &["change", "resume"][..]),
+            ("active", &["change", "resume"]),
+            ("past_due", &["portal"]),
+            ("unpaid", &["portal", "cancel", "checkout"]),
+            ("paused", &["portal", "resume"]),
+            ("hibernating", &["portal"]),
+        ] {
+            let problem = told(subscribed(&subscription(status)));
             assert_eq!(problem["status"], 409, "{status}");
             let detail = problem["detail"].as_str().unwrap();
-            assert!(detail.contains(status) && detail.contains("/api/payments/change"), "{detail}");
-        }
-        for status in ["canceled", "incomplete", "incomplete_expired"] {
-            assert!(refuse_subscribed(&[subscription(status)]).is_ok(), "{status}");
+            assert!(detail.contains(status), "{detail}");
+            for call in ["change", "resume", "portal", "cancel", "checkout"] {
+                let named = detail.contains(&format!("/api/payments/{call}"));
+                assert_eq!(named, calls.contains(&call), "{call}: {detail}");
+            }
         }
     }
 

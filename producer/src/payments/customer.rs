@@ -5,14 +5,20 @@ use std::time::Duration;
 use providers::{ProviderError, payments::NewCustomer};
 use sha2::{Digest, Sha256};
 use store::StoredSubscription;
+use tokio::time::Instant;
 
 use super::{desk::Desk, refusal::problem};
 use crate::answer::{Problem, Type};
 
+/// What Stripe takes of a customer, in letters.
+const LONGEST_EMAIL: usize = 512;
+const LONGEST_NAME: usize = 256;
 /// How often a call is made of which nobody knows what became, or whose object another call holds.
 const TRIES: u32 = 4;
 /// Before the second; twice as long before each further one.
 const PAUSE: Duration = Duration::from_millis(200);
+/// For so long it is made again at most: who waits for a Stripe that hangs is not made to wait twice.
+const REPEATED_FOR: Duration = Duration::from_secs(3);
 
 /// A key towards Stripe: of the same parts it is the same, whatever is in them.
 pub(crate) fn key(parts: &[&str]) -> String {
@@ -50,10 +56,12 @@ async fn repeat<T, W>(key: &str, write: impl Fn(String) -> W) -> Result<T, Provi
 where
     W: Future<Output = Result<T, ProviderError>>,
 {
-    let (mut pause, mut n_tries) = (PAUSE, 1);
+    let (began, mut pause, mut n_tries) = (Instant::now(), PAUSE, 1);
     loop {
-        match write(key.to_owned()).await {
-            Err(ProviderError::UnknownOutcome { .. } | ProviderError::Deferred { .. }) if n_tries < TRIES => {}
+        let done = write(key.to_owned()).await;
+        let again = n_tries < TRIES && began.elapsed() < REPEATED_FOR;
+        match done {
+            Err(ProviderError::UnknownOutcome { .. } | ProviderError::Deferred { .. }) if again => {}
             known => return known,
         }
         tokio::time::sleep(pause).await;
@@ -93,8 +101,7 @@ impl Desk {
     ) -> Result<Customers, Problem> {
         let known = self.store()?.tenant(tenant).await.map_err(Problem::store_away)?;
         let (email, name) = known.map(|known| (known.email, known.name)).unwrap_or_default();
-        let some = |text: String| Some(text).filter(|text| !text.is_empty());
-        let (email, name) = (some(email), some(name));
+        let (email, name) = (email_for_stripe(&email), name_for_stripe(&name));
         let new = NewCustomer { tenant, email: email.as_deref(), name: name.as_deref() };
         let known = kept.and_then(|kept| kept.customer.as_deref());
         let mut found = self.look_for_customers(&new, known).await.map_err(|error| problem(&error))?;
@@ -151,6 +158,18 @@ impl Desk {
     }
 }
 
+/// As Stripe takes it. It refuses a customer whose address is none; what we were told of a tenant may be anything, and who has no address here
+/// gives one when paying.
+fn email_for_stripe(email: &str) -> Option<String> {
+    services::ascii_address(email).ok().filter(|email| email.len() <= LONGEST_EMAIL)
+}
+
+/// The same: not more than Stripe keeps.
+fn name_for_stripe(name: &str) -> Option<String> {
+    let name: String = name.trim().chars().take(LONGEST_NAME).collect();
+    Some(name).filter(|name| !name.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -204,6 +223,30 @@ mod tests {
         assert_eq!((keys.len(), done), (2, Ok(8)));
         let (keys, done) = carried_out(vec![stored(), Ok(9)], Ok(None)).await;
         assert_eq!((keys, done), (vec!["k".to_owned(), "k:again".to_owned()], Ok(9)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stripe_that_hangs_is_not_waited_for_twice() {
+        let began = Instant::now();
+        let write = |_| async {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            Err(unknown())
+        };
+        assert_eq!(carry_out("k", write, || async { Ok(Some(7)) }).await, Ok(7), "it is looked up instead");
+        assert_eq!(began.elapsed(), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn stripe_is_told_of_a_tenant_what_it_takes() {
+        for bad in ["", "acme", "a@", "a b@shop.example", "a@shop..example", "a@127.0.0.1", "à@shop.example"] {
+            assert_eq!(email_for_stripe(bad), None, "{bad}");
+        }
+        let long = format!("a@{}.example", "x".repeat(LONGEST_EMAIL));
+        assert_eq!(email_for_stripe(&long), None);
+        assert_eq!(email_for_stripe("a+b@shop.example").as_deref(), Some("a+b@shop.example"));
+        assert_eq!(name_for_stripe(" \t"), None);
+        assert_eq!(name_for_stripe(" Acmé ").as_deref(), Some("Acmé"));
+        assert_eq!(name_for_stripe(&"é".repeat(5_000)), Some("é".repeat(LONGEST_NAME)));
     }
 
     #[test]

@@ -21,8 +21,8 @@ use store::{Moment, Store, StoredSubscription};
 use super::{addresses::Hosts, refusal::problem, shelf::LateShelf};
 use crate::answer::Problem;
 
-/// Somebody waits for the answer.
-const TIME: Duration = Duration::from_secs(15);
+/// Of one call: somebody waits for the answer.
+const TIME: Duration = Duration::from_secs(10);
 /// Nobody needs newer prices that much.
 const TIME_TO_REFRESH: Duration = Duration::from_secs(3);
 /// Prices change seldom.
@@ -60,8 +60,8 @@ pub(crate) struct Desk {
     /// How long a trial may be; `None`: there is none.
     pub(crate) trial_days: Option<u32>,
     known: Mutex<Option<Known>>,
-    /// Held while Stripe is asked for prices.
-    asking: tokio::sync::Mutex<()>,
+    /// Held while Stripe is asked for prices; how that failed last, and when.
+    asking: tokio::sync::Mutex<Option<(Instant, ProviderError)>>,
     store: Arc<OnceLock<Store>>,
     clock: Clock,
 }
@@ -111,8 +111,10 @@ impl Desk {
         if let Some(read) = known().filter(is_fresh) {
             return Ok(read.offers);
         }
-        // One asks. The others wait for it, unless they know something.
-        let _asking = match (self.asking.try_lock(), known()) {
+        // One asks. The others wait for it, unless they know something, and are answered as it is: one after the other they would wait for ever
+        // longer.
+        let came = Instant::now();
+        let mut asking = match (self.asking.try_lock(), known()) {
             (Ok(asking), _) => asking,
             (Err(_), Some(read)) => return Ok(read.offers),
             (Err(_), None) => self.asking.lock().await,
@@ -121,6 +123,9 @@ impl Desk {
         if let Some(read) = known.clone().filter(is_fresh) {
             return Ok(read.offers);
         }
+        if let Some((_, error)) = asking.as_ref().filter(|(at, _)| *at >= came) {
+            return Err(problem(error));
+        }
         let time = if known.is_some() { TIME_TO_REFRESH } else { TIME };
         let (offers, until) = match (self.read_offers(time).await, known) {
             (Ok(offers), _) => (offers, OFFERS_KEPT),
@@ -128,7 +133,11 @@ impl Desk {
                 tracing::warn!(%error, "prices cannot be read from stripe: those that are known are shown");
                 (read.offers, OFFERS_AGAIN)
             }
-            (Err(error), None) => return Err(problem(&error)),
+            (Err(error), None) => {
+                let problem = problem(&error);
+                *asking = Some((Instant::now(), error));
+                return Err(problem);
+            }
         };
         *self.known() = Some(Known { offers: offers.clone(), is_real, until: Instant::now() + until });
         Ok(offers)

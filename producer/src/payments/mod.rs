@@ -15,3 +15,4 @@ pub(crate) use changes::{Cancel, Changed, Preview};
 pub(crate) use checkout::Ask;
 pub(crate) use customer::key;
 pub(crate) use desk::{Desk, Offer};
+pub(crate) use refusal::in_time;

@@ -1,8 +1,23 @@
 //! What is answered when Stripe does not do what it is asked.
 
+use std::time::Duration;
+
 use providers::{ProviderError, payments::Declined};
 
 use crate::answer::{Problem, Type};
+
+/// A request is answered within this time, however many calls it makes, and whatever Stripe does.
+const TIME: Duration = Duration::from_secs(25);
+
+/// Does what is asked for within the time that a request has.
+pub(crate) async fn in_time<T>(work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    let too_late = |_| {
+        tracing::warn!("stripe takes longer than a request may");
+        let detail = "stripe takes too long: send this again with the same Idempotency-Key, if it has one, and nothing is done twice";
+        Err(Problem::new(Type::VendorUnavailable, detail))
+    };
+    tokio::time::timeout(TIME, work).await.unwrap_or_else(too_late)
+}
 
 /// What an error of Stripe, or of the mock, means for whoever asked.
 pub(super) fn problem(error: &ProviderError) -> Problem {
@@ -41,4 +56,18 @@ pub(super) fn declined(declined: &Declined) -> Problem {
 
 pub(super) fn conflict(detail: impl Into<String>) -> Problem {
     Problem::new(Type::Conflict, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_ends_whatever_stripe_does() {
+        let began = tokio::time::Instant::now();
+        let late = in_time::<()>(std::future::pending()).await.unwrap_err();
+        assert_eq!((late.kind(), began.elapsed()), (Type::VendorUnavailable, TIME));
+        assert!(!late.is_refusal(), "it may have been done");
+        assert_eq!(in_time(async { Ok(7) }).await.ok(), Some(7));
+    }
 }

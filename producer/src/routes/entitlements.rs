@@ -68,6 +68,7 @@ fn answer(
         trial_ends_at: time(kept.and_then(|kept| kept.trial_end)),
         period_ends_at: time(kept.and_then(|kept| kept.period_end)),
         cancel_at_period_end: kept.is_some_and(|kept| kept.cancel_at_period_end),
+        cancel_at: time(kept.and_then(|kept| kept.cancel_at)),
         grace_ends_at: allowed.grace_until.map(Timestamp::from),
         mock: !is_real,
     }

@@ -25,7 +25,7 @@ use crate::{
     answer::Problem,
     auth::{Caller, Scope},
     keyed,
-    payments::{Ask, Cancel, Changed, Offer, Preview, key},
+    payments::{Ask, Cancel, Changed, Offer, Preview, in_time, key},
     push::fingerprint,
     request::{self, Parameters},
     state::App,
@@ -121,7 +121,7 @@ pub(crate) async fn checkout(
             cancel_url: body.cancel_url,
         };
         let desk = desk_of.desk()?;
-        let opened = desk.checkout(&ask).await?;
+        let opened = in_time(desk.checkout(&ask)).await?;
         let status = if opened.is_new { StatusCode::CREATED } else { StatusCode::OK };
         let checkout = Checkout {
             url: opened.session.url.unwrap_or_default(),
@@ -151,7 +151,7 @@ pub(crate) async fn portal(
     let asked = Asked::<PortalRequest>::read("portal", &caller, query, &headers, body).await?;
     let (desk_of, tenant, body, key) = (app.clone(), asked.tenant.clone(), asked.body, asked.stripe_key);
     keyed::once(app, asked.tenant, asked.key, asked.fingerprint, move |_| async move {
-        let portal = desk_of.desk()?.portal(&tenant, &body.return_url, &key).await?;
+        let portal = in_time(desk_of.desk()?.portal(&tenant, &body.return_url, &key)).await?;
         Ok((StatusCode::OK, Portal { url: portal.url }))
     })
     .await
@@ -178,12 +178,12 @@ pub(crate) async fn change(
 ) -> Result<Response, Problem> {
     let asked = Asked::<ChangeRequest>::read("change", &caller, query, &headers, body).await?;
     if asked.body.preview {
-        let preview = app.desk()?.preview(&asked.tenant, &asked.body.plan).await?;
+        let preview = in_time(app.desk()?.preview(&asked.tenant, &asked.body.plan)).await?;
         return Ok(Json(ChangeAnswer::Preview(previewed(preview, asked.body.plan))).into_response());
     }
     let (desk_of, tenant, body, key) = (app.clone(), asked.tenant.clone(), asked.body, asked.stripe_key);
     keyed::once(app, asked.tenant, asked.key, asked.fingerprint, move |is_again| async move {
-        let changed = desk_of.desk()?.change(&tenant, &body.plan, &key, is_again).await?;
+        let changed = in_time(desk_of.desk()?.change(&tenant, &body.plan, &key, is_again)).await?;
         Ok((StatusCode::OK, ChangeAnswer::Changed(shown(changed))))
     })
     .await
@@ -206,13 +206,13 @@ pub(crate) async fn cancel(
     let (desk_of, tenant, body, key) = (app.clone(), asked.tenant.clone(), asked.body, asked.stripe_key);
     keyed::once(app, asked.tenant, asked.key, asked.fingerprint, move |is_again| async move {
         let cancel = Cancel { at_period_end: body.at_period_end, reason: body.reason.as_deref() };
-        let cancelled = desk_of.desk()?.cancel(&tenant, &cancel, &key, is_again).await?;
+        let cancelled = in_time(desk_of.desk()?.cancel(&tenant, &cancel, &key, is_again)).await?;
         Ok((StatusCode::OK, shown(cancelled)))
     })
     .await
 }
 
-/// Takes back that the subscription ends with its period, or lets one that is paused go on, with a new period that is paid now.
+/// Takes back that the subscription ends, with its period or at a date, or lets one that is paused go on, with a new period that is paid now.
 #[utoipa::path(
     post, path = "/api/payments/resume", tag = "payments", request_body = Option<ResumeRequest>,
     params(TenantQuery, ("Idempotency-Key" = Option<String>, Header, description = "The same key again gives the same answer, for 24 h")),
@@ -232,7 +232,7 @@ pub(crate) async fn resume(
     let asked = Asked::<ResumeRequest>::read("resume", &caller, query, &headers, body).await?;
     let (desk_of, tenant, key) = (app.clone(), asked.tenant.clone(), asked.stripe_key);
     keyed::once(app, asked.tenant, asked.key, asked.fingerprint, move |is_again| async move {
-        let resumed = desk_of.desk()?.resume(&tenant, &key, is_again).await?;
+        let resumed = in_time(desk_of.desk()?.resume(&tenant, &key, is_again)).await?;
         Ok((StatusCode::OK, shown(resumed)))
     })
     .await
@@ -249,7 +249,7 @@ pub(crate) async fn resume(
 )]
 pub(crate) async fn config(State(app): State<App>) -> Result<Response, Problem> {
     let desk = app.desk()?;
-    let plans = desk.offers().await?.into_iter().map(offered).collect();
+    let plans = in_time(desk.offers()).await?.into_iter().map(offered).collect();
     let is_real = desk.is_real();
     let mode = match (is_real, desk.payments().livemode) {
         (false, _) => "mock",
@@ -284,7 +284,7 @@ pub(crate) async fn invoices(
     let limit = request::page_size(query.limit)?;
     let tenant = caller.tenant_of(query.tenant)?;
     let after = query.cursor.as_deref().map(read_cursor).transpose()?;
-    let mut found = app.desk()?.invoices(&tenant, after.as_deref(), limit + 1).await?;
+    let mut found = in_time(app.desk()?.invoices(&tenant, after.as_deref(), limit + 1)).await?;
     let has_more = found.len() > limit;
     found.truncate(limit);
     let next_cursor = found.last().filter(|_| has_more).map(|last| URL_SAFE_NO_PAD.encode(&last.id));

@@ -13,6 +13,7 @@ use minijinja::{Value, context, value::Serde};
 use providers::content::Language;
 use serde::Deserialize;
 use services::Name;
+use store::StoredSubscription;
 use url::form_urlencoded;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -25,7 +26,7 @@ use super::{
 use crate::{
     answer::{Problem, Type},
     auth::{Caller, Scope},
-    payments::{Ask, Desk, key},
+    payments::{Ask, Desk, in_time, key},
     request::{self, Parameters},
     state::App,
 };
@@ -99,7 +100,7 @@ pub(crate) async fn show(State(app): State<App>, RawQuery(query): RawQuery, head
         Ok(visit) => visit,
         Err(refused) => return refused.page(),
     };
-    visit.plans(&app).await.unwrap_or_else(|problem| visit.refusal(&problem))
+    in_time(visit.plans(&app)).await.unwrap_or_else(|problem| visit.refusal(&problem))
 }
 
 /// Begins a subscription: the button of the page.
@@ -112,7 +113,7 @@ pub(crate) async fn show(State(app): State<App>, RawQuery(query): RawQuery, head
         (status = 403, description = "The link is not one that we signed, or no longer good", body = String, content_type = "text/html"),
         (status = 409, description = "The tenant has a subscription", body = String, content_type = "text/html"),
         (status = 422, description = "There is no such plan", body = String, content_type = "text/html"),
-        (status = 503, description = "Stripe does not answer", body = String, content_type = "text/html"),
+        (status = 503, description = "Stripe does not answer, or refuses it", body = String, content_type = "text/html"),
     )
 )]
 pub(crate) async fn begin(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
@@ -122,7 +123,7 @@ pub(crate) async fn begin(State(app): State<App>, headers: HeaderMap, body: Body
         Err(refused) => return Ok(refused.page()),
     };
     let plan = field(&form, "plan").unwrap_or_default();
-    Ok(visit.begin(&app, &plan).await.unwrap_or_else(|problem| visit.refusal(&problem)))
+    Ok(in_time(visit.begin(&app, &plan)).await.unwrap_or_else(|problem| visit.refusal(&problem)))
 }
 
 /// Leads to where a subscription is managed: the other button of the page.
@@ -133,8 +134,8 @@ pub(crate) async fn begin(State(app): State<App>, headers: HeaderMap, body: Body
         (status = 200, description = "A page with the link to the portal, where that has an address of its own", body = String, content_type = "text/html"),
         (status = 303, description = "To the portal"),
         (status = 403, description = "The link is not one that we signed, or no longer good", body = String, content_type = "text/html"),
-        (status = 409, description = "The tenant has never subscribed, or Stripe refuses it", body = String, content_type = "text/html"),
-        (status = 503, description = "Stripe does not answer", body = String, content_type = "text/html"),
+        (status = 409, description = "The tenant has never subscribed", body = String, content_type = "text/html"),
+        (status = 503, description = "Stripe does not answer, or refuses it", body = String, content_type = "text/html"),
     )
 )]
 pub(crate) async fn manage(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
@@ -143,7 +144,28 @@ pub(crate) async fn manage(State(app): State<App>, headers: HeaderMap, body: Bod
         Ok(visit) => visit,
         Err(refused) => return Ok(refused.page()),
     };
-    Ok(visit.manage(&app).await.unwrap_or_else(|problem| visit.refusal(&problem)))
+    Ok(in_time(visit.manage(&app)).await.unwrap_or_else(|problem| visit.refusal(&problem)))
+}
+
+/// Lets a subscription that is paused go on: a button of the page of whoever has one.
+#[utoipa::path(
+    post, path = "/subscribe/resume", tag = "payments", operation_id = "payments_go_on", security(()),
+    request_body(content = ManageForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 303, description = "To the page of plans"),
+        (status = 402, description = "It is still paused, because the new period was not paid", body = String, content_type = "text/html"),
+        (status = 403, description = "The link is not one that we signed, or no longer good", body = String, content_type = "text/html"),
+        (status = 409, description = "There is nothing that is paused", body = String, content_type = "text/html"),
+        (status = 503, description = "Stripe does not answer", body = String, content_type = "text/html"),
+    )
+)]
+pub(crate) async fn resume(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    let form = read(&headers, body).await?;
+    let visit = match Visit::new(&app, &form, &headers, "../subscribe") {
+        Ok(visit) => visit,
+        Err(refused) => return Ok(refused.page()),
+    };
+    Ok(in_time(visit.resume(&app)).await.unwrap_or_else(|problem| visit.refusal(&problem)))
 }
 
 /// Where checkout and portal lead back to.
@@ -251,7 +273,7 @@ impl Visit {
     async fn begin(&self, app: &App, plan: &str) -> Result<Response, Problem> {
         let desk = app.desk()?;
         let kept = desk.kept(&self.tenant).await?;
-        if Current::of(kept.as_ref(), &Reader::new(self.language, None)).is_some() {
+        if self.current(kept.as_ref()).is_some() {
             return Err(Problem::new(Type::Conflict, "the tenant has a subscription"));
         }
         let ask = Ask {
@@ -262,7 +284,15 @@ impl Visit {
             success_url: self.done("thanks")?,
             cancel_url: self.done("nothing")?,
         };
-        let opened = desk.checkout(&ask).await?;
+        let opened = match desk.checkout(&ask).await {
+            Ok(opened) => opened,
+            Err(problem) => {
+                let kept = desk.kept(&self.tenant).await?;
+                // Where it is not refused for a subscription that there is, the reader can do nothing about it.
+                let is_theirs = self.current(kept.as_ref()).is_some();
+                return Err(if is_theirs { problem } else { not_for_the_reader(problem) });
+            }
+        };
         let no_address = || Problem::new(Type::VendorUnavailable, "the checkout has no address");
         self.go_on(app, opened.session.url.ok_or_else(no_address)?)
     }
@@ -273,8 +303,21 @@ impl Visit {
         let desk: &Desk = app.desk()?;
         // Each is good for minutes, so none is given twice.
         let key = key(&["page", "portal", &self.tenant, &Uuid::new_v4().to_string()]);
-        let portal = desk.portal(&self.tenant, &back, &key).await?;
+        let portal = desk.portal(&self.tenant, &back, &key).await.map_err(not_for_the_reader)?;
         self.go_on(app, portal.url)
+    }
+
+    async fn resume(&self, app: &App) -> Result<Response, Problem> {
+        // A second click asks for something new: the first may have been declined.
+        let key = key(&["page", "resume", &self.tenant, &Uuid::new_v4().to_string()]);
+        app.desk()?.resume(&self.tenant, &key, false).await?;
+        let plans = format!("{}?{}", self.plans, parameters(&self.t, self.language));
+        page::go_to(&plans)
+            .ok_or_else(|| Problem::new(Type::Internal, "the address of the page of plans cannot be written"))
+    }
+
+    fn current(&self, kept: Option<&StoredSubscription>) -> Option<Current> {
+        Current::of(kept, &Reader::new(self.language, None))
     }
 
     /// To a page of Stripe's, or of the mock's. Browsers let a form lead only to where the policy of its page allows; an account whose
@@ -320,6 +363,14 @@ impl Visit {
                     "The page of plans leads to your subscription.",
                 ),
             ),
+            Type::PaymentFailed => (
+                StatusCode::PAYMENT_REQUIRED,
+                say("Le paiement n’a pas abouti", "The payment did not go through"),
+                say(
+                    "L’abonnement reste en pause. Ajoutez un moyen de paiement dans « Gérer mon abonnement », puis reprenez-le.",
+                    "The subscription is still paused. Add a payment method under “Manage my subscription”, then let it go on.",
+                ),
+            ),
             Type::NotFound => (
                 StatusCode::CONFLICT,
                 say("Vous n’êtes pas encore abonné", "You have not subscribed yet"),
@@ -349,6 +400,15 @@ impl Visit {
         };
         message(self.language, status, (title, text), back)
     }
+}
+
+/// Where Stripe refuses what a page asks for, its reader can do nothing about it: the log tells it, and the page that payments are not available.
+fn not_for_the_reader(problem: Problem) -> Problem {
+    if problem.kind() != Type::Conflict {
+        return problem;
+    }
+    tracing::error!(?problem, "stripe refuses what the page of plans asks for");
+    Problem::new(Type::VendorUnavailable, "stripe refuses it; the log has the reason")
 }
 
 /// Other origins that the forms of the page may lead to.

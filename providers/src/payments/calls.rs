@@ -293,6 +293,14 @@ impl<'a> Calls<'a> {
         self.update(key, subscription, Form::new().with("cancel_at_period_end", false)).await
     }
 
+    /// Takes back that it ends at a date, which Stripe keeps beside the end with a period.
+    ///
+    /// # Errors
+    /// As [`Self::create_customer`].
+    pub async fn keep_beyond_date(&self, key: &str, subscription: &str) -> Result<Subscription, ProviderError> {
+        self.update(key, subscription, Form::new().with("cancel_at", "")).await
+    }
+
     /// Lets a paused subscription go on, with a new period that begins now; it stays paused while that is not paid.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ use services::Config;
 use store::{Moment, Store, StoredSubscription};
 use tests::standins::stripe::Stripe;
 
-const KEY: &str = "sk_test_standin";
+pub(crate) const KEY: &str = "sk_test_standin";
 pub(crate) const TENANT: &str = "acme";
 /// The second push of a job is so much later.
 const AGAIN_MS: u64 = 11_000;
@@ -47,7 +47,7 @@ pub(crate) struct World {
     pub(crate) at_once: usize,
 }
 
-fn config(url: &str) -> Config {
+pub(crate) fn config(url: &str) -> Config {
     Config::from_vars(|name| {
         let value = match name {
             "MOCK_MODE_PAYMENTS" => "false",
@@ -57,6 +57,7 @@ fn config(url: &str) -> Config {
             "STRIPE_PRICE_ID_PRO" => "price_pro",
             "STRIPE_PRICE_ID_PREMIUM" => "price_premium",
             "STRIPE_PUBLISHABLE_KEY" => "pk_test_standin",
+            "PAYMENTS_RETURN_HOSTS" => "app.example",
             _ => return None,
         };
         Some(value.to_owned())

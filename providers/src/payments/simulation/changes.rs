@@ -42,6 +42,9 @@ impl Simulation {
             return Err(impossible("You may not change cancel_at_period_end together with payment_behavior."));
         }
         let ends = params.flag("cancel_at_period_end")?;
+        if ends.is_some() && params.has("cancel_at") {
+            return Err(impossible("You may only specify one of these parameters: cancel_at, cancel_at_period_end."));
+        }
         if let Some(change) = self.change_of(&before, params, "")? {
             self.change_price(id, &before, &change, params.get("payment_behavior") == Some("error_if_incomplete"))?;
         }
@@ -55,18 +58,23 @@ impl Simulation {
                     subscription["canceled_at"] = json!(now_s);
                     subscription["cancellation_details"] = details(params);
                 }
-                Some(false) => {
+                // An end at a date is another matter.
+                Some(false) if subscription["cancel_at_period_end"] == true => {
                     subscription["cancel_at_period_end"] = json!(false);
                     subscription["cancel_at"] = Value::Null;
                     subscription["canceled_at"] = Value::Null;
                     subscription["cancellation_details"] = Value::Null;
                 }
-                None => {}
+                Some(false) | None => {}
             }
         });
         if params.has("cancel_at") {
             let at = params.number("cancel_at")?;
-            self.change(id, |subscription| subscription["cancel_at"] = json!(at));
+            self.change(id, |subscription| {
+                subscription["cancel_at"] = json!(at);
+                subscription["cancel_at_period_end"] = json!(false);
+                subscription["canceled_at"] = json!(at.map(|_| now_s));
+            });
         }
         match params.get("trial_end") {
             Some("now") => self.cut_trial(id)?,

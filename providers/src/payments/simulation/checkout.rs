@@ -10,6 +10,7 @@ use super::{
 impl Simulation {
     pub(super) fn create_customer(&mut self, params: &Params) -> Outcome {
         params.only(&["email", "name", "metadata[*]", "phone", "description"])?;
+        check_customer(params)?;
         let id = self.next_id("cus");
         let customer = json!({
             "id": id, "object": "customer", "created": self.now_s, "email": params.json("email"), "name": params.json("name"),
@@ -21,6 +22,7 @@ impl Simulation {
 
     pub(super) fn update_customer(&mut self, id: &str, params: &Params) -> Outcome {
         params.only(&["email", "name", "metadata[*]", "phone", "description"])?;
+        check_customer(params)?;
         let mut customer = self.customer(id)?;
         for name in ["email", "name"] {
             if params.has(name) {
@@ -254,6 +256,25 @@ impl Simulation {
         });
         Ok(self.keep(session))
     }
+}
+
+/// What Stripe says of an address that is none, and of a name that is too long.
+fn check_customer(params: &Params) -> Result<(), Refused> {
+    let email = params.get("email").unwrap_or_default();
+    let parts = email.split_once('@');
+    let is_address = parts.is_some_and(|(local, domain)| {
+        let is_plain = !email.contains(char::is_whitespace) && !domain.contains('@');
+        is_plain && !local.is_empty() && domain.split('.').all(|label| !label.is_empty()) && email.len() <= 512
+    });
+    if !email.is_empty() && !is_address {
+        return Err(invalid("email_invalid", "email", &format!("Invalid email address: {email}")));
+    }
+    let most = 256;
+    if params.get("name").is_some_and(|name| name.chars().count() > most) {
+        let message = format!("Invalid string: name must be at most {most} characters");
+        return Err(invalid("parameter_invalid_string_length", "name", &message));
+    }
+    Ok(())
 }
 
 /// Parameters below `metadata` come into what is there; empty ones are taken out.
