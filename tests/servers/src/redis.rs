@@ -6,7 +6,8 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::binaries::{external, missing, redis_binary};
 use crate::clock::MovedClock;
@@ -173,12 +174,23 @@ impl RedisServer {
         assert!(self.run_until(arguments, "\nloading:1\r\n"), "it did not start:\n{}", tail(&self.log()));
     }
 
-    /// Moves its clock on; what it keeps for a time is forgotten as if that time had passed.
+    /// Moves its clock on; what it keeps for a time is forgotten as if that time had passed. It runs, and has seen it when this returns: what
+    /// time it is, a server looks only some times a second.
     ///
     /// # Panics
-    /// When it was not started [with such a clock](Self::start_with_clock).
+    /// When it was not started [with such a clock](Self::start_with_clock), or does not answer.
     pub fn move_clock(&self, by: Duration) {
+        let now_s = || {
+            let answer = ask(self.port, "TIME").expect("it answers");
+            answer.lines().nth(2).and_then(|seconds| seconds.parse::<u64>().ok()).expect("it knows the time")
+        };
+        let before = now_s();
         self.clock.as_ref().expect("it was started with a clock").move_on(by);
+        let start = Instant::now();
+        while now_s() < before + by.as_secs() {
+            assert!(start.elapsed() < Duration::from_secs(10), "the clock stands still");
+            thread::yield_now();
+        }
     }
 
     /// SIGSTOP: connections stay open, and nothing is answered from the return of this call on.
@@ -199,9 +211,14 @@ fn answers(port: u16, pid: u32, says: &str) -> bool {
 }
 
 fn info(port: u16) -> std::io::Result<String> {
+    ask(port, "INFO server\r\nINFO persistence")
+}
+
+/// What is answered to commands, of which each stands on its own line.
+fn ask(port: u16, commands: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    stream.write_all(b"INFO server\r\nINFO persistence\r\nQUIT\r\n")?;
+    stream.write_all(format!("{commands}\r\nQUIT\r\n").as_bytes())?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     Ok(text)
@@ -215,11 +232,7 @@ mod tests {
     const KINDS: [RedisKind; 2] = [RedisKind::Valkey, RedisKind::Redis7];
 
     fn ask(port: u16, command: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        text
+        super::ask(port, command).unwrap()
     }
 
     #[test]
@@ -264,7 +277,8 @@ mod tests {
         let (before, day) = (time(), Duration::from_secs(24 * 3600));
         ask(server.port, "SET shop boutique EX 100000");
         server.move_clock(day);
-        assert!((86_400..86_460).contains(&(time() - before)));
+        let passed = time() - before;
+        assert!((86_400..86_460).contains(&passed), "{passed}");
         assert!(ask(server.port, "GET shop").contains("boutique"));
         server.move_clock(day);
         assert!(!ask(server.port, "GET shop").contains("boutique"), "its time is over");
