@@ -1,6 +1,7 @@
 //! What is written outside, is paid or is a point of a history is so once, whatever happens between it and the job's end.
 
 use mongodb::bson::{Document, doc};
+use producer::Scope;
 use queue::NewJob;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use tests::{
 
 use crate::{
     fal, n_snoozes, outcomes,
-    payments::world::{PAYMENTS, World, checkout, with},
+    payments::world::{World, checkout, with},
     push_past_the_api,
 };
 
@@ -223,7 +224,9 @@ async fn a_price_is_written_once_although_its_worker_is_stopped_and_another_take
 /// that sends the same then.
 async fn repeated_after_a_kill(world: &mut World, call: &str, body: &Value, done: impl Fn(&World) -> bool) -> Value {
     let request = |world: &World| {
-        let request = world.request("acme", &PAYMENTS, Method::POST, call);
+        // Of others, so many calls in a row would be too many.
+        let scopes = [Scope::PaymentsWrite, Scope::Admin];
+        let request = world.request("acme", &scopes, Method::POST, call);
         let plan = body["plan"].as_str().unwrap_or_default();
         request.header("Idempotency-Key", format!("once-{call}-{plan}")).json(body)
     };

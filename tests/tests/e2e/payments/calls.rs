@@ -56,7 +56,7 @@ async fn what_is_asked_wrongly_is_told_and_makes_nothing() {
         refused.assert_problem(422, "invalid-payload");
         assert_eq!(refused.body["errors"][0]["pointer"], pointer, "{}", refused.body);
     }
-    let all = json!({ "plan": "gold", "success_url": "/ok", "cancel_url": "/no", "trial_days": 0 });
+    let all = json!({ "plan": "gold", "success_url": "/ok", "cancel_url": "/no", "trial_days": 15 });
     let refused = world.post("acme", "checkout", &all).await;
     let pointers: Vec<_> = refused.body["errors"].as_array().unwrap().iter().map(|error| &error["pointer"]).collect();
     assert_eq!(pointers, ["/plan", "/trial_days", "/success_url", "/cancel_url"], "all at once: {}", refused.body);

@@ -161,7 +161,7 @@ async fn what_a_plan_does_not_have_is_refused_at_every_door_with_the_plans_that_
     let acme = world.may_use("acme").await;
     let expected = json!({ "plan": "pro", "state": "active", "enforced": true, "may_enqueue": true, "reason": null, "kinds": ["content", "email"],
         "tier": "standard", "jobs_per_day": 7, "jobs_today": 5, "spending_cap_per_day": null, "trial_ends_at": null,
-        "period_ends_at": null, "cancel_at_period_end": false, "grace_ends_at": null, "mock": false });
+        "period_ends_at": null, "cancel_at_period_end": false, "cancel_at": null, "grace_ends_at": null, "mock": false });
     assert_eq!(acme, expected, "the five that were taken count, and nothing that was refused or is an admin's");
     let carl = world.may_use("carl").await;
     assert_eq!((&carl["plan"], &carl["kinds"], &carl["jobs_per_day"]), (&json!("default"), &Value::Null, &Value::Null));
@@ -182,7 +182,7 @@ async fn what_has_ended_or_was_never_paid_is_only_read() {
         world.tenant(tenant, "pro", state).await;
         let refused = world.post(tenant, "/api/jobs", &content(1, None)).await;
         assert_needs(&refused, &["premium", "pro"], says);
-        assert!(refused.body["detail"].as_str().unwrap().contains("/subscribe"), "{}", refused.body);
+        assert!(refused.body["detail"].as_str().unwrap().contains("POST /api/payments/"), "{}", refused.body);
         let read = Answer::to(world.request(tenant, Method::GET, "/api/jobs")).await.unwrap();
         assert_eq!(read.status, 200, "{}", read.body);
         let may_use = world.may_use(tenant).await;

@@ -37,6 +37,8 @@ async fn assert_reads(system: &System) {
 }
 
 async fn assert_refused(system: &System, says: &str) {
+    // What was read of a tenant before may hold for ten seconds.
+    wait_until("no job is taken any more", PATIENCE, async || enqueue(system, "acme").await.status != 202).await;
     let refused = enqueue(system, "acme").await;
     refused.assert_problem(402, "plan-required");
     assert_eq!(refused.body["plans"], json!(["premium", "pro"]), "{}", refused.body);
@@ -47,7 +49,6 @@ async fn assert_refused(system: &System, says: &str) {
     assert_reads(system).await;
 }
 
-/// What was read of a tenant before may hold for ten seconds.
 async fn until_taken(system: &System) {
     wait_until("jobs are taken again", PATIENCE, async || enqueue(system, "acme").await.status == 202).await;
 }

@@ -164,7 +164,7 @@ async fn what_the_mock_has_counts_for_nothing_once_payments_are_real_and_its_pag
     browser.post("/subscribe", &pro).await.says(409, "fr", &["Vous êtes déjà abonné"]);
 
     stripe.faults().always(Fault::status(500));
-    let away = browser.post("/subscribe", &[("t", t), ("plan", "premium")]).await;
+    let away = browser.post("/subscribe/portal", &[("t", t)]).await;
     away.says(503, "fr", &["Les paiements sont indisponibles"]);
     assert_eq!(away.header("retry-after"), "5");
 }
