@@ -11,7 +11,6 @@ use super::{
     super::{
         action::{Action, Order, Publication, PublicationStatus},
         api::{Key, Seen, StoreApi},
-        claims::claim,
         engine::{self, carry_out, differing, made, needed, still_coming, told},
         error::PublishError,
         fields::Fields,
