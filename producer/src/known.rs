@@ -8,11 +8,11 @@ use std::{
 };
 
 use jobs::NamedStore;
-use providers::publication::{DEFAULT_STORE, Shop};
+use providers::publication::DEFAULT_STORE;
 use queue::NewJob;
 use store::StoredStore;
 
-use crate::{answer::Problem, intake::AskedJob, request, state::App};
+use crate::{answer::Problem, intake::AskedJob, state::App};
 
 /// A job is taken without its store having been looked for, rather than late.
 const LOOK_WITHIN: Duration = Duration::from_secs(1);
@@ -76,30 +76,6 @@ pub(crate) async fn require_of_path(app: &App, tenant: &str, name: &str) -> Resu
     let (mut known, id) = (Known::default(), StoredStore::id_of(tenant, name));
     known.look_for(app, BTreeSet::from([id.clone()])).await;
     if known.is_missing(&id) { Err(Problem::unknown_store("/path/name", name)) } else { Ok(()) }
-}
-
-/// The shop that a parameter names.
-pub(crate) fn shop_named(name: Option<&str>) -> Result<Option<Shop>, Problem> {
-    let unknown = || request::bad_parameter("shop", "one of shopify, woocommerce, prestashop");
-    name.map(|name| Shop::ALL.into_iter().find(|shop| shop.name() == name).ok_or_else(unknown)).transpose()
-}
-
-/// Which of the environment's stores the path means, whose store has this name; refused where it says so of another one, or does not say it
-/// and has to. Whether the environment has the store at all the workers know: a job waits for it.
-pub(crate) fn shop_of_path(app: &App, name: &str, shop: Option<&str>) -> Result<Option<Shop>, Problem> {
-    let shop = shop_named(shop)?;
-    if name != DEFAULT_STORE {
-        let message = "says which of the environment's stores is meant, so the path can only name default beside it";
-        return if shop.is_none() { Ok(None) } else { Err(request::bad_parameter("shop", message)) };
-    }
-    let Some(shops) = app.shops.as_deref().filter(|shops| shop.is_none() && shops.is_real()) else { return Ok(shop) };
-    let names: Vec<&str> = shops.of_environment().iter().map(|store| store.shop().name()).collect();
-    if names.len() < 2 {
-        return Ok(None);
-    }
-    let message =
-        format!("is required: the environment has stores of several shops; say ?shop= and one of {}", names.join(", "));
-    Err(request::bad_parameter("shop", &message))
 }
 
 /// The job to push, unless its store is not there.

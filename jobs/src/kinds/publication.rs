@@ -280,27 +280,15 @@ mod tests {
         assert_ne!(first, id(with(&json!({ "sku": "L-1-ASH" }))).await);
     }
 
-    /// The environment's store, which is `PrestaShop` at this address.
-    fn presta(url: &'static str) -> Store {
+    #[tokio::test]
+    async fn a_job_that_a_shop_tells_to_wait_uses_no_attempt_for_a_day() {
         let var = |name: &str| match name {
-            "PRESTA_STORE_URL" => Some(url.to_owned()),
+            "PRESTA_STORE_URL" => Some("http://presta.example".to_owned()),
             "PRESTA_API_KEY" => Some("0123456789abcdef0123456789abcdef".to_owned()),
             _ => None,
         };
         let providers = Providers::from_config(&services::Config::from_vars(var), &fleet::Fleet::alone()).unwrap();
-        providers.publication.stores()[0].clone()
-    }
-
-    /// Workers of two releases that name it differently would not see each other's: docs/shops.md says what to do then.
-    #[test]
-    fn the_lock_of_a_sku_is_named_as_workers_of_other_releases_name_it() {
-        let key = key_of(&presta("https://Presta.example:8443/shop/"), " Cup  1");
-        assert_eq!(key, ConcurrencyKey::of_all("publication/prestashop/presta.example:8443/shop/cup 1"));
-    }
-
-    #[tokio::test]
-    async fn a_job_that_a_shop_tells_to_wait_uses_no_attempt_for_a_day() {
-        let store = &presta("http://presta.example");
+        let store = &providers.publication.stores()[0];
         let now_ms = u64::try_from(Utc::now().timestamp_millis()).unwrap();
         let what_follows = async |age: Duration, retry_after| {
             let made_ms = now_ms - u64::try_from(age.as_millis()).unwrap();

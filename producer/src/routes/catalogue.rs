@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api::{BatchLine, FieldError, StoreShop};
+use api::{BatchLine, FieldError};
 use axum::{
     body::Body,
     extract::{Extension, State},
@@ -13,12 +13,12 @@ use jobs::{
     Checks, PayloadError,
     publication::batch::{PART, PublicationBatch},
 };
-use providers::publication::{Shop, folded};
+use providers::publication::folded;
 use queue::{Fingerprint, Job as _, NewJob};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 use store::BatchItem;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use crate::{
     answer::{self, Json, Problem, Type},
@@ -27,7 +27,7 @@ use crate::{
     keyed::{self, Begun, Keyed},
     known,
     push::{self, REPLAYED},
-    request::{self, BATCH_LIMIT, Format, Memory, Parameters, PathPart},
+    request::{self, BATCH_LIMIT, Format, Memory, PathPart},
     state::App,
 };
 
@@ -44,22 +44,6 @@ pub(crate) struct CatalogueRequest {
     /// Each a payload of the kind `publication` without `store` and `shop`.
     #[schema(value_type = Vec<Object>, min_items = 1)]
     products: Vec<Box<RawValue>>,
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct CatalogueQuery {
-    /// Of `default`: which one, where the environment has several
-    #[param(value_type = Option<StoreShop>)]
-    shop: Option<String>,
-}
-
-/// Where products go.
-#[derive(Debug, Clone)]
-struct Destination {
-    store: String,
-    shop: Option<Shop>,
 }
 
 /// What was taken of a batch of products.
@@ -86,7 +70,6 @@ pub(crate) struct CatalogueAnswer {
     request_body(content((CatalogueRequest = "application/json"), (Object = "application/x-ndjson"))),
     params(
         ("name" = String, Path, description = "The store"),
-        CatalogueQuery,
         ("Idempotency-Key" = Option<String>, Header, description = "The same key and products again give the same job, for 24 h"),
         ("traceparent" = Option<String>, Header, description = "W3C trace context; kept with the job"),
     ),
@@ -96,17 +79,15 @@ pub(crate) struct CatalogueAnswer {
          body = CatalogueAnswer, headers(("Location" = String, description = "The job"), ("Idempotency-Replayed" = bool, description = "true"))),
         (status = 402, description = "`plan-required`: the tenant's plan has no publication"),
         (status = 429, description = "`over-quota`: the plan's jobs of this UTC day are used up"),
-        (status = 413, description = "`too-large`: the body has over 32 MB, or is a JSON document of over 10,000 products; of NDJSON only the lines past these are refused"),
         (status = 409, description = "`idempotency-in-progress`: the first request with this key is still under way"),
-        (status = 422, description = "`unknown-store`: there is no such store; `invalid-payload`, also where `shop` has to say which of the environment's stores is meant; `idempotency-mismatch`: the key came with other products"),
+        (status = 422, description = "`unknown-store`: there is no such store; `invalid-payload`; `idempotency-mismatch`: the key came with other products"),
     )
 )]
 pub(crate) async fn create(
     State(app): State<App>,
     memory: Option<Extension<Memory>>,
     caller: Caller,
-    PathPart(store): PathPart,
-    Parameters(query): Parameters<CatalogueQuery>,
+    PathPart(name): PathPart,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -114,18 +95,16 @@ pub(crate) async fn create(
     let Some(format) = request::format(&headers) else {
         return Err(request::unsupported("application/x-ndjson or application/json"));
     };
-    let shop = known::shop_of_path(&app, &store, query.shop.as_deref())?;
-    let to = Destination { store, shop };
     let key = request::idempotency_key(&headers)?;
     let body = request::read(&headers, body, BATCH_LIMIT).await?;
-    let (checks, at, has_key) = (app.intake.clone(), to.clone(), key.is_some());
+    let (checks, at, has_key) = (app.intake.clone(), name.clone(), key.is_some());
     let read = request::aside(body.len(), move || read(&body, format, &at, checks.checks(), has_key));
     let (Lines { items, refused, rejected }, fingerprint) = read.await?;
     let answer = CatalogueAnswer { accepted: items.len(), rejected, results: refused, job: None };
     if items.is_empty() {
         return Ok(Json(answer).into_response());
     }
-    let upload = Upload { caller, to, items, traceparent: request::traceparent(&headers), app };
+    let upload = Upload { caller, store: name, items, traceparent: request::traceparent(&headers), app };
     keyed::whole(async move {
         // As long as there is something of the body.
         let _memory = memory;
@@ -163,20 +142,18 @@ fn answered(status: StatusCode, answer: CatalogueAnswer, job: String) -> Result<
 fn read(
     body: &[u8],
     format: Format,
-    to: &Destination,
+    store: &str,
     checks: &Checks,
     has_key: bool,
 ) -> Result<(Lines, Option<Fingerprint>), Problem> {
-    let Destination { store, shop } = to;
-    let shop = shop.map(|shop| format!("?shop={shop}")).unwrap_or_default();
     let fingerprint = |said: &mut dyn Iterator<Item = String>| {
-        has_key.then(|| push::fingerprint(&format!("products\n{store}{shop}\n"), body, said.take(PRODUCTS_AT_MOST)))
+        has_key.then(|| push::fingerprint(&format!("products\n{store}\n"), body, said.take(PRODUCTS_AT_MOST)))
     };
     match format {
         Format::NdJson => {
             let lines = body.split(|byte| *byte == b'\n');
             let mut said = lines.clone().filter(|line| !line.trim_ascii().is_empty()).map(said);
-            Ok((Lines::read(lines, to, checks), fingerprint(&mut said)))
+            Ok((Lines::read(lines, store, checks), fingerprint(&mut said)))
         }
         Format::Json => {
             let asked: CatalogueRequest = serde_json::from_slice(request::without_bom(body)).map_err(|error| {
@@ -184,17 +161,10 @@ fn read(
                 let kind = if is_json { Type::InvalidPayload } else { Type::Malformed };
                 Problem::new(kind, format!("the body must be {{\"products\": [{{…}}, …]}}: {error}"))
             })?;
-            if asked.products.len() > PRODUCTS_AT_MOST {
-                return Err(Problem::new(Type::TooLarge, too_many()));
-            }
             let products = asked.products.iter().map(|product| product.get().as_bytes());
-            Ok((Lines::read(products.clone(), to, checks), fingerprint(&mut products.map(said))))
+            Ok((Lines::read(products.clone(), store, checks), fingerprint(&mut products.map(said))))
         }
     }
-}
-
-fn too_many() -> String {
-    format!("more than {PRODUCTS_AT_MOST} products at once; send the rest by themselves")
 }
 
 /// The same JSON is the same product, in whatever order its members are.
@@ -206,7 +176,7 @@ fn said(text: &[u8]) -> String {
 struct Upload {
     app: App,
     caller: Caller,
-    to: Destination,
+    store: String,
     items: Vec<BatchItem>,
     traceparent: Option<String>,
 }
@@ -216,8 +186,7 @@ impl Upload {
     async fn push(self, keyed: Option<Keyed>) -> Result<(StatusCode, String), Problem> {
         let batch = uuid::Uuid::new_v4().to_string();
         let n = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
-        let Destination { store, shop } = self.to.clone();
-        let payload = json!(PublicationBatch { store, shop, batch: batch.clone(), n }).to_string();
+        let payload = json!(PublicationBatch { store: self.store.clone(), batch: batch.clone(), n }).to_string();
         let mut job = NewJob { tenant: self.caller.tenant.clone(), ..NewJob::new(PublicationBatch::KIND, payload) };
         job.traceparent.clone_from(&self.traceparent);
         let ready = match entitled::let_in(&self.app, &self.caller, &job).await {
@@ -265,7 +234,7 @@ impl Upload {
     }
 
     async fn keep(&self, batch: &str) -> Result<(), Problem> {
-        known::require_of_path(&self.app, &self.caller.tenant, &self.to.store).await?;
+        known::require_of_path(&self.app, &self.caller.tenant, &self.store).await?;
         let store = self.app.open_store()?;
         for (part, items) in parts(&self.items).enumerate() {
             let part = u32::try_from(part).unwrap_or(u32::MAX);
@@ -295,15 +264,16 @@ struct Lines {
 }
 
 impl Lines {
-    fn read<'a>(texts: impl Iterator<Item = &'a [u8]>, to: &Destination, checks: &Checks) -> Self {
+    fn read<'a>(texts: impl Iterator<Item = &'a [u8]>, store: &str, checks: &Checks) -> Self {
         let mut lines = Self { items: Vec::new(), refused: Vec::new(), rejected: 0 };
         let mut skus = BTreeMap::new();
         let texts = texts.enumerate().filter(|(_, text)| !text.trim_ascii().is_empty());
         for (n, (line, text)) in texts.enumerate() {
             let read = if n < PRODUCTS_AT_MOST {
-                product(text, to, checks)
+                product(text, store, checks)
             } else {
-                Err(Problem::new(Type::TooLarge, too_many()))
+                let detail = format!("more than {PRODUCTS_AT_MOST} products at once; send the rest by themselves");
+                Err(Problem::new(Type::TooLarge, detail))
             };
             let read = read.and_then(|(sku, text)| match skus.insert(sku, line) {
                 None => Ok(text),
@@ -331,7 +301,7 @@ impl Lines {
 }
 
 /// The SKU and the payload of one line.
-fn product(text: &[u8], to: &Destination, checks: &Checks) -> Result<(String, String), Problem> {
+fn product(text: &[u8], store: &str, checks: &Checks) -> Result<(String, String), Problem> {
     if text.len() > request::JOB_LIMIT {
         return Err(request::too_large(request::JOB_LIMIT));
     }
@@ -342,14 +312,11 @@ fn product(text: &[u8], to: &Destination, checks: &Checks) -> Result<(String, St
     };
     for field in ["store", "shop"] {
         if fields.contains_key(field) {
-            let message = "the address names the store, and by ?shop= which one of the environment's";
+            let message = "the path names the store";
             return Err(Problem::invalid(vec![FieldError::new(format!("/{field}"), message)]));
         }
     }
-    fields.insert("store".to_owned(), json!(to.store));
-    if let Some(shop) = to.shop {
-        fields.insert("shop".to_owned(), json!(shop));
-    }
+    fields.insert("store".to_owned(), json!(store));
     match checks.check("publication", &payload) {
         Ok(_) => Ok((folded(payload["sku"].as_str().unwrap_or_default()), payload.to_string())),
         Err(PayloadError::Invalid(errors)) => Err(Problem::invalid(errors)),
@@ -378,8 +345,7 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Lines {
-        let to = Destination { store: "main".to_owned(), shop: None };
-        Lines::read(body.as_bytes().split(|byte| *byte == b'\n'), &to, &Checks::all())
+        Lines::read(body.as_bytes().split(|byte| *byte == b'\n'), "main", &Checks::all())
     }
 
     #[test]

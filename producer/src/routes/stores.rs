@@ -11,7 +11,7 @@ use axum::{
 use jobs::{Shape, stores};
 use providers::{
     ProviderError,
-    publication::{DEFAULT_STORE, Store},
+    publication::{DEFAULT_STORE, Shop, Store},
 };
 use serde::Deserialize;
 use services::Name;
@@ -22,7 +22,6 @@ use super::versions::{Condition, ListQuery, Page, TenantQuery, check_conditions,
 use crate::{
     answer::{Problem, Type},
     auth::{Caller, Scope},
-    known,
     request::{self, Parameters, PathPart},
     state::App,
 };
@@ -106,7 +105,7 @@ pub(crate) async fn show(
     caller.require(Scope::JobsRead)?;
     let tenant = caller.tenant_of(query.tenant)?;
     if name == DEFAULT_STORE {
-        return Ok(Json(of_environment(default(&app, query.shop.as_deref())?)).into_response());
+        return Ok(Json(of_environment(default(&app, query.shop)?)).into_response());
     }
     answer(StatusCode::OK, stored(&app, &tenant, &name).await?)
 }
@@ -241,7 +240,7 @@ pub(crate) async fn test(
     let tenant = caller.tenant_of(query.tenant)?;
     let mock = || Problem::new(Type::Conflict, "publication is mock, so no store is asked; see /api/mode");
     if name == DEFAULT_STORE {
-        let store = default(&app, query.shop.as_deref())?;
+        let store = default(&app, query.shop)?;
         test_first(&app, store).await?.ok_or_else(mock)?;
         release(&app, store).await;
         tracing::info!(by = caller.subject, store = store.breaker(), "a store was tested");
@@ -300,8 +299,12 @@ async fn release(app: &App, store: &Store) {
 }
 
 /// The environment's store, of this shop if it has several.
-fn default<'a>(app: &'a App, shop: Option<&str>) -> Result<&'a Store, Problem> {
-    let shop = known::shop_named(shop)?;
+fn default(app: &App, shop: Option<String>) -> Result<&Store, Problem> {
+    let shop = shop.map(|name| {
+        let unknown = || request::bad_parameter("shop", "one of shopify, woocommerce, prestashop");
+        Shop::ALL.into_iter().find(|shop| shop.name() == name).ok_or_else(unknown)
+    });
+    let shop = shop.transpose()?;
     let is_meant = |store: &&Store| shop.is_none_or(|shop| store.shop() == shop);
     let mut found = app.shops()?.of_environment().iter().filter(is_meant);
     match (found.next(), found.next()) {

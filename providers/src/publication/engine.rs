@@ -10,13 +10,12 @@ use serde_json::{Value, json};
 use super::{
     action::{Action, Order, Publication, PublicationStatus},
     api::{Found, Seen, StoreApi},
-    claims::{claim, settle},
     error::PublishError,
     fault::{Fault, Wrong},
     fields::{Change, Fields, changes, hash},
     listing::{ALL, Creating, Desk, Listing, MADE, Written},
     patch::{Field, Patch, Status},
-    turns::{not_superseded, priced, with_variants},
+    turns::{claim, not_superseded, priced, with_variants},
 };
 use crate::error::{Hold, ProviderError};
 
@@ -77,7 +76,7 @@ async fn publish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> R
         (said, patch) = (said.only(&names), patch.only(&names));
     }
     // Before anything is compared: also what is as it should be already is this job's from now on.
-    claim(order, &said, Some(&seen), desk).await?;
+    claim(order, &said, desk).await?;
     if let Some(more) = with_variants(&order, &patch, &seen, &desk.listing)? {
         wanted = api.normal(order.key, &more).await?;
         patch = more;
@@ -117,8 +116,7 @@ async fn publish(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> R
         // Those that are there were changed; which there shall be is for another job.
         noted.retain(|field, _| field != "variants" && field != "options");
     }
-    let is_settled = settle(&patch, &mut desk.listing);
-    note_written(&seen, &noted, shall_show, is_settled, desk).await?;
+    note_written(&seen, &noted, shall_show, desk).await?;
     if shall_show == Some(true) && !seen.visible && desk.listing.missing.is_empty() {
         api.show(&seen, true).await?;
         seen = look_again(api, order, desk).await?;
@@ -250,7 +248,6 @@ async fn find(api: &dyn StoreApi, order: Order<'_>, desk: &mut Desk<'_>) -> Resu
             by: before.by,
             own_prices: before.own_prices,
             prices: before.prices,
-            waiting: before.waiting,
             made_of: before.made_of,
             ..Listing::default()
         };
@@ -292,7 +289,7 @@ async fn create(
     let was_tried = desk.listing.creating.as_ref().is_some_and(|creating| creating.job == order.job);
     begin(api.created_within_ms(), order, patch, wanted, desk);
     let until_ms = desk.listing.creating.as_ref().map_or(0, |creating| creating.until_ms);
-    claim(order, said, None, desk).await?;
+    claim(order, said, desk).await?;
     let seen = match api.create(order.key, patch).await {
         Ok(seen) => seen,
         // A shop that never answers it uses the job's attempts, from the second time on.
@@ -323,8 +320,6 @@ pub(super) fn begin(within_ms: u64, order: Order<'_>, patch: &Patch, wanted: &Fi
     desk.listing.external_id = None;
     desk.listing.creating = Some(Creating { job: order.job.to_owned(), until_ms });
     desk.listing.own_prices.clear();
-    desk.listing.making.clear();
-    desk.listing.waiting.clear();
     desk.listing.missing = wanted.keys().filter(|name| *name != "status").cloned().collect();
     desk.listing.by.insert(MADE.to_owned(), order.job.to_owned());
     if !desk.listing.is_superseded("status", order.job) {
@@ -380,9 +375,9 @@ async fn note_written(
     seen: &Seen,
     contents: &Fields,
     shall_show: Option<bool>,
-    mut is_news: bool,
     desk: &mut Desk<'_>,
 ) -> Result<(), PublishError> {
+    let mut is_news = false;
     for (field, sent) in contents {
         let written = Written::new(sent, seen.fields.get(field).unwrap_or(&Value::Null));
         is_news |= desk.listing.missing.remove(field);

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{
     error::PublishError,
     fields,
-    patch::{Original, Picture, Variant},
+    patch::{Original, Picture},
 };
 use crate::content::Price;
 
@@ -38,17 +38,13 @@ pub struct Listing {
     pub missing: BTreeSet<String>,
     /// What was written last, by field.
     pub written: BTreeMap<String, Written>,
-    /// The newest job that set a field, by field, also by `variants.SKU.FIELD`, and by `variants.SKU.sku` the one that listed the variant,
-    /// by `variants.SKU.-` the newest earlier one whose list lacks it; `*` for one that deleted the product, `+` for the one that made it.
+    /// The newest job that set a field, by field, also by `variants.SKU.FIELD`; `*` for one that deleted the product, `+` for the one that
+    /// made it.
     pub by: BTreeMap<String, String>,
     /// The product's price and sale price as the newest job said them, by field: variants that come later cost that.
     pub prices: BTreeMap<String, Price>,
     /// Variants' prices of their own, which the product's leaves alone, by `variants.SKU.FIELD`.
     pub own_prices: BTreeMap<String, Price>,
-    /// Variants that are being made: not all that new ones are given may be in the shop yet.
-    pub making: BTreeSet<String>,
-    /// What jobs said of listed variants that the shop does not have yet, by SKU: whoever makes them gives it to them.
-    pub waiting: BTreeMap<String, Variant>,
     /// Pictures that were brought to the shop.
     pub pictures: Vec<Brought>,
     /// The shop's ids of variants, by SKU.

@@ -1,12 +1,11 @@
 //! Products to stores: what a job says of a product, the shops' interfaces behind one trait ([`StoreApi`]), and what brings the one into the
 //! other ([`carry_out`]). [`Shops`] has what all stores share.
 //!
-//! Order, lowest first: `shop`, `store`, `patch`, `fields`, `plain`, `fault`, `error`, `listing`, `send`, `api`, `action`, `turns`, `claims`, `engine`, `mock`,
+//! Order, lowest first: `shop`, `store`, `patch`, `fields`, `plain`, `fault`, `error`, `listing`, `send`, `api`, `action`, `turns`, `engine`, `mock`,
 //! `prestashop`, `shopify`, `woocommerce`.
 
 mod action;
 mod api;
-mod claims;
 mod engine;
 mod error;
 mod fault;

@@ -10,16 +10,15 @@ use serde_json::Value;
 use super::{
     action::Order,
     api::Seen,
+    error::PublishError,
     fault::{Fault, Wrong},
-    listing::Listing,
+    listing::{Desk, Listing},
     patch::{Field, Patch, ProductOption, Variant},
 };
 use crate::content::Price;
 
 /// In [`Listing::by`]: the newest job that said which variants there are, and noted there what it says of each.
-pub(super) const EACH: &str = "variants.*";
-/// In [`Listing::by`]: the same, and noted there which it lists.
-pub(super) const LISTED: &str = "variants.+";
+const EACH: &str = "variants.*";
 
 /// What no later job has said.
 pub(super) fn not_superseded(order: &Order<'_>, listing: &Listing) -> Patch {
@@ -51,6 +50,42 @@ fn give_price(variant: &mut Variant, price: &Field<Price>, sale_price: &Field<Pr
     }
 }
 
+/// Notes that these fields are this job's, before they are written. `said`: what of the order counts.
+pub(super) async fn claim(order: Order<'_>, said: &Patch, desk: &mut Desk<'_>) -> Result<(), PublishError> {
+    if order.keep_edits {
+        // It says nothing new, so what an earlier job says that comes after it counts.
+        return Ok(());
+    }
+    let is_made = desk.listing.creating.is_some();
+    let left = left_of_variants(&order, &desk.listing);
+    let Listing { by, own_prices, prices, .. } = &mut desk.listing;
+    let before = (by.clone(), own_prices.clone(), prices.clone());
+    for name in said.names() {
+        by.insert(name, order.job.to_owned());
+    }
+    for (name, price) in [("price", &said.price), ("sale_price", &said.sale_price)] {
+        keep_price(prices, name.to_owned(), price);
+    }
+    if let Some(variants) = said.variants.change() {
+        let variants = variants.map(Vec::as_slice).unwrap_or_default();
+        let known: BTreeSet<&str> = variants.iter().map(|variant| variant.sku.as_str()).collect();
+        let stays = |name: &str| sku_of(name).is_none_or(|sku| known.contains(sku));
+        by.retain(|name, _| stays(name));
+        own_prices.retain(|name, _| stays(name));
+        by.insert(EACH.to_owned(), order.job.to_owned());
+    }
+    for variant in said.variants.set().into_iter().flatten().chain(&left) {
+        for field in said_of(variant) {
+            by.insert(name_of(&variant.sku, field), order.job.to_owned());
+        }
+        for (field, price) in [("price", &variant.price), ("sale_price", &variant.sale_price)] {
+            keep_price(own_prices, name_of(&variant.sku, field), price);
+        }
+    }
+    let is_news = (&before.0, &before.1, &before.2) != (&*by, &*own_prices, &*prices);
+    if is_news || is_made { desk.save().await } else { Ok(()) }
+}
+
 /// A price for a variant that has none and that the product's price, as an earlier job said it, has not reached: it is new in the shop, or
 /// its own was taken away.
 fn of_a_new_one(variant: &mut Variant, is_new: bool, listing: &Listing) {
@@ -68,17 +103,11 @@ fn of_a_new_one(variant: &mut Variant, is_new: bool, listing: &Listing) {
     }
 }
 
-impl Variant {
-    /// The same with what waits of it where it says nothing.
-    fn or_waiting(self, listing: &Listing) -> Self {
-        let Some(waits) = listing.waiting.get(&self.sku) else { return self };
-        Self {
-            stock: self.stock.or(&waits.stock),
-            gtin: self.gtin.or(&waits.gtin),
-            weight_g: self.weight_g.or(&waits.weight_g),
-            image: self.image.or(&waits.image),
-            ..self
-        }
+fn keep_price(prices: &mut BTreeMap<String, Price>, name: String, price: &Field<Price>) {
+    match price {
+        Field::Keep => {}
+        Field::Clear => _ = prices.remove(&name),
+        Field::Set(price) => _ = prices.insert(name, price.clone()),
     }
 }
 
@@ -93,13 +122,11 @@ pub(super) fn with_variants(
     let nothing = serde_json::Map::new();
     let shown = seen.fields.get("variants").and_then(Value::as_object);
     let there = shown.unwrap_or(&nothing);
-    let is_new = |sku: &str| !there.contains_key(sku) || listing.making.contains(sku);
     let mut patch = patch.clone();
     if let Field::Set(variants) = &mut patch.variants {
         let before = variants.clone();
         for variant in variants.iter_mut() {
-            of_a_new_one(variant, is_new(&variant.sku), listing);
-            *variant = variant.clone().or_waiting(listing);
+            of_a_new_one(variant, !there.contains_key(&variant.sku), listing);
         }
         return Ok((*variants != before).then_some(patch));
     }
@@ -144,17 +171,15 @@ pub(super) fn with_variants(
         if says_price {
             give_price(&mut variant, &patch.price, &patch.sale_price, listing);
         }
-        of_a_new_one(&mut variant, is_new(sku), listing);
-        variant.or_waiting(listing)
+        variant
     });
     let variants = Field::Set(variants.collect());
     Ok(Some(Patch { variants, options: Field::Set(options), ..patch }))
 }
 
-/// What an order says of variants that no later job has, where a later one has said which variants there are: of those that it lists, and of
-/// those that it lacks that nothing holds any more that was said of them before.
-pub(super) fn left_of_variants(order: &Order<'_>, listing: &Listing) -> Vec<Variant> {
-    let Some(variants) = order.patch.variants.change() else { return Vec::new() };
+/// What an order says of variants that no later job has, where a later one has said which variants there are.
+fn left_of_variants(order: &Order<'_>, listing: &Listing) -> Vec<Variant> {
+    let Some(variants) = order.patch.variants.set() else { return Vec::new() };
     if !listing.is_superseded("variants", order.job) {
         return Vec::new();
     }
@@ -162,15 +187,8 @@ pub(super) fn left_of_variants(order: &Order<'_>, listing: &Listing) -> Vec<Vari
     if listing.by.get(EACH) != listing.by.get("variants") {
         return Vec::new();
     }
-    let is_superseded = |sku: &str, field: &str| {
-        let lacking = listing.by.get(&name_of(sku, "-")).is_some_and(|lacking| lacking.as_str() > order.job);
-        lacking || listing.is_superseded(&name_of(sku, field), order.job)
-    };
-    // The release before this one has not noted which are listed.
-    let is_listed = |sku: &str| !listing.by.contains_key(LISTED) || listing.by.contains_key(&name_of(sku, "sku"));
-    let images_are_ours = !listing.is_superseded("images", order.job);
-    let said = variants.into_iter().flatten().filter(|variant| is_listed(&variant.sku)).map(|variant| {
-        let is_ours = |field: &str| !is_superseded(&variant.sku, field);
+    let left = variants.iter().map(|variant| {
+        let is_ours = |field: &str| !listing.is_superseded(&name_of(&variant.sku, field), order.job);
         let mut left = nothing_of(&variant.sku);
         fn take<T: Clone>(is_ours: bool, field: &Field<T>) -> Field<T> {
             if is_ours { field.clone() } else { Field::Keep }
@@ -180,42 +198,10 @@ pub(super) fn left_of_variants(order: &Order<'_>, listing: &Listing) -> Vec<Vari
         left.stock = take(is_ours("stock"), &variant.stock);
         left.gtin = take(is_ours("gtin"), &variant.gtin);
         left.weight_g = take(is_ours("weight_g"), &variant.weight_g);
-        left.image = take(images_are_ours && is_ours("image"), &variant.image);
+        left.image = take(is_ours("image"), &variant.image);
         left
     });
-    let emptied = dropped(order, listing).into_iter().map(|sku| {
-        let was_said = |field: &str| listing.by.contains_key(&name_of(&sku, field)) && !is_superseded(&sku, field);
-        fn emptied<T>(is_emptied: bool) -> Field<T> {
-            if is_emptied { Field::Clear } else { Field::Keep }
-        }
-        Variant {
-            // It costs what the product costs.
-            price: emptied(was_said("price") && listing.prices.contains_key("price")),
-            sale_price: emptied(was_said("sale_price")),
-            stock: emptied(was_said("stock")),
-            gtin: emptied(was_said("gtin")),
-            weight_g: emptied(was_said("weight_g")),
-            image: emptied(was_said("image")),
-            ..nothing_of(&sku)
-        }
-    });
-    said.chain(emptied).filter(|variant| said_of(variant).next().is_some()).collect()
-}
-
-/// Variants that the newest list has and this order's lacks: what was said of them before this order says nothing of the later ones.
-pub(super) fn dropped(order: &Order<'_>, listing: &Listing) -> BTreeSet<String> {
-    let Some(variants) = order.patch.variants.change() else { return BTreeSet::new() };
-    if !listing.is_superseded("variants", order.job) || listing.by.get(EACH) != listing.by.get("variants") {
-        return BTreeSet::new();
-    }
-    let says: BTreeSet<&str> = variants.into_iter().flatten().map(|variant| variant.sku.as_str()).collect();
-    let is_later = |sku: &str| listing.by.get(&name_of(sku, "-")).is_some_and(|lacking| lacking.as_str() > order.job);
-    listed(listing).filter(|sku| !says.contains(sku) && !is_later(sku)).map(str::to_owned).collect()
-}
-
-/// The variants that the newest list has, in order.
-pub(super) fn listed(listing: &Listing) -> impl Iterator<Item = &str> {
-    listing.by.keys().filter_map(|name| name.strip_suffix(".sku").and_then(|_| sku_of(name)))
+    left.filter(|variant| said_of(variant).next().is_some()).collect()
 }
 
 /// A variant of which nothing is said.
@@ -233,7 +219,7 @@ pub(super) fn nothing_of(sku: &str) -> Variant {
 }
 
 /// The fields that are said of a variant.
-pub(super) fn said_of(variant: &Variant) -> impl Iterator<Item = &'static str> {
+fn said_of(variant: &Variant) -> impl Iterator<Item = &'static str> {
     let fields = [
         ("price", variant.price.is_kept()),
         ("sale_price", variant.sale_price.is_kept()),
@@ -245,13 +231,13 @@ pub(super) fn said_of(variant: &Variant) -> impl Iterator<Item = &'static str> {
     fields.into_iter().filter(|(_, is_kept)| !is_kept).map(|(field, _)| field)
 }
 
-/// A field of a variant in [`Listing::by`] and [`Listing::own_prices`]; `sku` and `-` as told there.
+/// A field of a variant in [`Listing::by`] and [`Listing::own_prices`].
 pub(super) fn name_of(sku: &str, field: &str) -> String {
     format!("variants.{sku}.{field}")
 }
 
 /// The variant that such a name is of.
-pub(super) fn sku_of(name: &str) -> Option<&str> {
+fn sku_of(name: &str) -> Option<&str> {
     name.strip_prefix("variants.")?.rsplit_once('.').map(|(sku, _)| sku)
 }
 

@@ -1,6 +1,5 @@
-//! The jobs `publication` and `publication-batch` as a worker runs them, with MongoDB, against a stand-in of WooCommerce.
+//! The job `publication` as a worker runs it, with MongoDB, against a stand-in of WooCommerce.
 
-mod batch;
 mod healed;
 mod missing;
 

@@ -44,9 +44,6 @@ pub struct PublicationBatch {
     /// The store.
     #[schema(min_length = 1, max_length = 40)]
     pub store: String,
-    /// Which of the environment's stores is meant, where it has several.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shop: Option<Shop>,
     /// The batch that the API has kept.
     #[schema(min_length = 1, max_length = 64)]
     pub batch: String,
@@ -259,7 +256,7 @@ impl PublicationBatch {
         if !context.providers.publication.is_real() {
             return Ok(PART);
         }
-        let store = stores::open(context, Some(self.store.as_str()), self.shop).await?;
+        let store = stores::open(context, Some(self.store.as_str()), None).await?;
         Ok(if store.shop() == Shop::Woocommerce { PART } else { FEW })
     }
 
@@ -274,7 +271,7 @@ impl PublicationBatch {
             let one = |(_, _, publication): &(usize, u32, Publication)| one(publication.clone(), context);
             return Ok(stream::iter(publications.iter().map(one)).buffered(AT_A_TIME).collect().await);
         }
-        let store = &stores::open(context, Some(self.store.as_str()), self.shop).await?;
+        let store = &stores::open(context, Some(self.store.as_str()), None).await?;
         let keys: Vec<_> = publications.iter().map(|(_, _, publication)| key_of(store, &publication.sku)).collect();
         let (held, busy) = hold(context, &keys).await;
         let free =
@@ -446,13 +443,6 @@ mod tests {
         count(&mut result, (4..204).map(failed).collect());
         assert_eq!((result.by_status["published"], result.failed, result.failures.len()), (2, 201, 100));
         assert_eq!((result.failures[0].line, result.failures[0].message.len()), (2, 500));
-    }
-
-    #[test]
-    fn a_batch_of_an_older_release_is_read_and_one_without_a_shop_is_written_as_that_did() {
-        let old = json!({ "store": "main", "batch": "b", "n": 3 });
-        let read: PublicationBatch = serde_json::from_value(old.clone()).unwrap();
-        assert_eq!((read.shop, json!(read)), (None, old));
     }
 
     #[test]

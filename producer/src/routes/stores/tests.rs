@@ -403,19 +403,18 @@ async fn without_a_key_nothing_is_kept() {
     admin.refused(409, "not-configured");
 }
 
-/// The stores of an environment with these variables.
-fn environment(variables: &[(&str, &str)]) -> Vec<Store> {
-    let value = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-    let config = services::Config::from_vars(value);
-    providers::publication::Shops::new(&config, &fleet::Fleet::alone()).unwrap().stores().to_vec()
-}
-
-const OF_PRESTA: [(&str, &str); 2] =
-    [("PRESTA_STORE_URL", "https://shop.example/"), ("PRESTA_API_KEY", "hushhushhushhushhushhushhushhush")];
-
 #[tokio::test]
 async fn the_environments_store_is_default_and_cannot_be_changed() {
-    let environment = environment(&OF_PRESTA);
+    let environment = services::Config::from_vars(|name| {
+        let value = match name {
+            "PRESTA_STORE_URL" => "https://shop.example/",
+            "PRESTA_API_KEY" => "hushhushhushhushhushhushhushhush",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    });
+    let environment =
+        providers::publication::Shops::new(&environment, &fleet::Fleet::alone()).unwrap().stores().to_vec();
     let world = World::new(Shops { real: true, environment, ..Shops::default() }, Some(KEYS)).await;
     world.put(DEFAULT_STORE, &presta("https://shop.example")).await.refused(409, "conflict");
     world.delete(DEFAULT_STORE).await.refused(409, "conflict");

@@ -244,8 +244,6 @@ pub(super) fn changes(wanted: &Wanted, first: Option<&Value>) -> Result<Map<Stri
         Field::Set(price) => money(&price.amount),
     };
     let sale = match &says.sale_price {
-        // Another variant's goes with that one's price.
-        Field::Keep if seen.is_none() && !says.price.is_kept() => None,
         Field::Keep => had.1.clone(),
         Field::Clear => None,
         Field::Set(price) => money(&price.amount),

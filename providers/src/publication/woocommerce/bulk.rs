@@ -16,7 +16,7 @@ use super::{
         fields::Fields,
         listing::{Desk, Listing, Written},
         patch::{Field, Patch},
-        turns::not_superseded,
+        turns::{claim, not_superseded},
     },
     WooCommerce,
     at_once::{Answer, Limits, MOST, checked},
@@ -171,7 +171,7 @@ async fn begin(item: &mut Item<'_>, one: &Simple) -> Result<(), PublishError> {
     let Item { order, desk } = item;
     desk.now_ms = order.now_ms;
     engine::begin(created_within_ms(), *order, &one.patch, &one.wanted, desk);
-    claim(*order, &one.patch, None, desk).await
+    claim(*order, &one.patch, desk).await
 }
 
 fn created_within_ms() -> u64 {

@@ -110,6 +110,14 @@ pub(super) fn collated(text: &str) -> String {
     text.to_lowercase().chars().filter(|c| !('\u{300}'..='\u{36f}').contains(c)).map(bare).collect()
 }
 
+/// Whether the database takes them for the same. Most are plain ASCII, and are compared with every row.
+pub(super) fn is_same(one: &str, other: &str) -> bool {
+    if one.is_ascii() && other.is_ascii() {
+        return one.eq_ignore_ascii_case(other);
+    }
+    collated(one) == collated(other)
+}
+
 /// The last part of an address.
 pub(super) fn slug(text: &str) -> String {
     let text = collated(text).replace("&amp;", "");

@@ -2,25 +2,18 @@
 //!
 //! It takes HTTP Basic only when it was told that it stands behind TLS, as its real counterpart does, and OAuth 1.0a otherwise. What it
 //! makes of words is in `forms.rs`, of fields in `write.rs`, of pictures in `pictures.rs` (one whose host is `broken.example` cannot be
-//! fetched); what it has is in `stock.rs`, on the table of `rows.rs`. W… in comments and tests are the rows of the table of what was seen.
+//! fetched); what it has is in `stock.rs`. W… in comments and tests are the rows of the table of what was seen.
 
 mod auth;
 mod forms;
 mod pictures;
 mod refusal;
 mod routes;
-mod rows;
 mod stock;
 mod terms;
 mod write;
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
 
 use axum::{
     Router,
@@ -32,10 +25,7 @@ use tokio::sync::watch;
 pub use auth::sign;
 pub use stock::Settings;
 
-use self::{
-    rows::Row,
-    stock::{Stock, text},
-};
+use self::stock::{Row, Stock, text};
 use super::{
     fault::{Faults, Front},
     lock,
@@ -57,8 +47,6 @@ struct Shop {
     secret: String,
     sees_tls: bool,
     state: Mutex<Stock>,
-    /// Microseconds in which it worked on answers.
-    busy_us: AtomicU64,
     /// Creations wait while it is true.
     is_held: watch::Sender<bool>,
 }
@@ -86,8 +74,7 @@ impl WooCommerce {
         let url = format!("http://{}", listener.local_addr()?);
         let (key, secret) = (key.to_owned(), secret.to_owned());
         let (is_held, _) = watch::channel(false);
-        let shop =
-            Arc::new(Shop { url, key, secret, sees_tls, state: Mutex::default(), busy_us: AtomicU64::new(0), is_held });
+        let shop = Arc::new(Shop { url, key, secret, sees_tls, state: Mutex::default(), is_held });
         let at = |path: &str| format!("{API}{path}");
         let routes = Router::new()
             .route("/wp-json/", get(routes::index))
@@ -133,13 +120,7 @@ impl WooCommerce {
         change(&mut lock(&self.shop.state).settings);
     }
 
-    /// For how long it worked on answers so far, all together, without the time that it was told to take.
-    #[must_use]
-    pub fn busy(&self) -> Duration {
-        Duration::from_micros(self.shop.busy_us.load(Ordering::Relaxed))
-    }
-
-    /// Creations wait from now on, until [`WooCommerce::release`]; single ones go on even when nobody waits for their answers (W67).
+    /// Creations wait from now on, until [`WooCommerce::release`]; they go on even when nobody waits for their answers (W67).
     pub fn hold(&self) {
         self.shop.is_held.send_replace(true);
     }
@@ -233,7 +214,9 @@ impl WooCommerce {
 
     /// A merchant moves a product into the trash.
     pub fn trash(&self, id: u64) {
-        lock(&self.shop.state).rows.trash(id);
+        if let Some(row) = lock(&self.shop.state).rows.get_mut(&id) {
+            row.insert("status".to_owned(), json!("trash"));
+        }
     }
 
     /// A term that a merchant made; its id.

@@ -1,10 +1,6 @@
 //! The calls of the REST API.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -17,10 +13,9 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{
-    Shop, about,
+    Shop, about, forms,
     refusal::Refusal,
-    rows::{By, Row},
-    stock::{Stock, unknown_product},
+    stock::{Row, Stock, text, unknown_product},
     write,
 };
 use crate::standins::{fault::About, is_json, lock, pairs, value};
@@ -50,11 +45,7 @@ pub(super) async fn before(State(shop): State<Arc<Shop>>, request: Request, next
         // W57.
         return page(StatusCode::NOT_FOUND, "Not Found").into_response();
     }
-    let began = Instant::now();
-    let answer = next.run(request).await;
-    let busy_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-    shop.busy_us.fetch_add(busy_us, Ordering::Relaxed);
-    answer
+    next.run(request).await
 }
 
 /// What every call of the API brings.
@@ -134,21 +125,18 @@ pub(super) async fn list(call: Call) -> Response {
     let skus = value(&pairs, "sku").and_then(|sku| state.skus(sku));
     let status = value(&pairs, "status").unwrap_or("any");
     let is_listed = |row: &Row| {
+        let by_sku = skus.as_ref().map(|skus| skus.contains(&forms::collated(text(row, "sku"))));
         let by_status = match status {
             "any" => !state.is_trashed(row),
             "trash" => state.is_trashed(row),
             status => row["status"] == status,
         };
         // Variations come only when a SKU is looked up.
-        by_status && (skus.is_some() || row["type"] != "variation")
-    };
-    let ids: BTreeSet<u64> = match &skus {
-        Some(skus) => skus.iter().flat_map(|sku| state.rows.found(By::Sku, sku)).collect(),
-        None => state.rows.keys().copied().collect(),
+        by_status && by_sku.unwrap_or(row["type"] != "variation")
     };
     // The newest first, as WordPress lists.
-    let ids = ids.into_iter().rev().filter(|id| is_listed(&state.rows[id]));
-    let rows = ids.map(|id| read_as(&state, &pairs, id)).collect();
+    let ids: Vec<u64> = state.rows.iter().rev().filter(|(_, row)| is_listed(row)).map(|(id, _)| *id).collect();
+    let rows = ids.into_iter().map(|id| read_as(&state, &pairs, id)).collect();
     drop(state);
     paged(&call.uri, rows)
 }
@@ -176,8 +164,11 @@ pub(super) async fn create(call: Call) -> Response {
             state.may_be(&call.body, None)?;
             call.body.get("images").map(|images| state.fetch(images, true, url)).transpose()?
         };
-        not_held(&call.shop).await;
+        let mut held = call.shop.is_held.subscribe();
+        lock(&call.shop.state).n_waiting += 1;
+        let _ = held.wait_for(|is_held| !is_held).await;
         let mut state = lock(&call.shop.state);
+        state.n_waiting -= 1;
         let id = state.create(&call.body, fetched, url)?;
         Ok(state.product(id, true))
     });
@@ -185,14 +176,6 @@ pub(super) async fn create(call: Call) -> Response {
         Ok(outcome) => written(StatusCode::CREATED, outcome),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
-}
-
-/// Creations wait here while they are held.
-async fn not_held(shop: &Shop) {
-    let mut held = shop.is_held.subscribe();
-    lock(&shop.state).n_waiting += 1;
-    let _ = held.wait_for(|is_held| !is_held).await;
-    lock(&shop.state).n_waiting -= 1;
 }
 
 pub(super) async fn update(Path(id): Path<u64>, call: Call) -> Response {
@@ -230,8 +213,8 @@ fn removed(state: &mut Stock, id: u64, is_forced: bool) -> Result<Value, Refusal
             "woocommerce_rest_already_trashed",
             "The product has already been deleted.",
         ));
-    } else {
-        state.rows.trash(id);
+    } else if let Some(row) = state.rows.get_mut(&id) {
+        row.insert("status".to_owned(), json!("trash"));
     }
     Ok(was)
 }
@@ -286,7 +269,7 @@ pub(super) async fn remove_variation(Path((product, id)): Path<(u64, u64)>, call
         return unknown_variation().into_response();
     }
     let was = state.variation(id);
-    state.rows.remove(id);
+    state.rows.remove(&id);
     state.note(product);
     Json(was).into_response()
 }
@@ -300,9 +283,6 @@ pub(super) async fn batch(call: Call) -> Response {
         let message = format!("Unable to accept more than {most} items for this request.");
         let code = "woocommerce_rest_request_entity_too_large";
         return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, code, message).into_response();
-    }
-    if !creates.is_empty() {
-        not_held(&call.shop).await;
     }
     let mut guard = lock(&call.shop.state);
     let state = &mut *guard;

@@ -1,18 +1,16 @@
 //! What the shop has: products and variations as rows of one table, terms, the media library; and which SKU finds which row.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{
-    forms,
-    refusal::Refusal,
-    rows::{By, Row, Rows},
-};
+use super::{forms, refusal::Refusal};
 
 /// Only so much of a SKU is in the column that keeps it single (W19).
 const SKU_COLUMN: usize = 100;
+
+pub(super) type Row = Map<String, Value>;
 
 /// How a shop is set up, and which release it is.
 #[derive(Debug, Clone)]
@@ -64,7 +62,7 @@ pub(super) struct Stock {
     pub(super) settings: Settings,
     last_id: u64,
     /// Products and variations.
-    pub(super) rows: Rows,
+    pub(super) rows: BTreeMap<u64, Row>,
     /// By kind: `categories`, `tags`, `brands`.
     pub(super) terms: BTreeMap<&'static str, BTreeMap<u64, Value>>,
     pub(super) media: Vec<Value>,
@@ -108,7 +106,9 @@ impl Stock {
         if matches!(sku, "" | "0") || sku.chars().count() > SKU_COLUMN {
             return None;
         }
-        self.rows.found(By::Sku, sku).find(|id| Some(*id) != but)
+        let mut owners =
+            self.rows.iter().filter(|(id, row)| Some(**id) != but && forms::is_same(text(row, "sku"), sku));
+        owners.next().map(|(id, _)| *id)
     }
 
     /// A SKU that is to be taken.
@@ -122,8 +122,8 @@ impl Stock {
             .with("unique_sku", json!(format!("{sku}-1"))))
     }
 
-    /// The SKUs that a look-up names; `None`: it is none, so that all are found (W20b).
-    pub(super) fn skus(&self, sku: &str) -> Option<BTreeSet<String>> {
+    /// Rows that a look-up by SKU finds; `None`: it is none, so that all are found (W20b).
+    pub(super) fn skus(&self, sku: &str) -> Option<Vec<String>> {
         let whole = forms::one_line(sku);
         if matches!(whole.as_str(), "" | "0") || self.settings.ignores_sku {
             return None;
@@ -132,7 +132,8 @@ impl Stock {
     }
 
     pub(super) fn variations(&self, product: u64) -> Vec<u64> {
-        self.rows.found(By::Product, &product.to_string()).collect()
+        let is_of = |row: &Row| row["type"] == "variation" && row["parent_id"] == product;
+        self.rows.iter().filter(|(_, row)| is_of(row)).map(|(id, _)| *id).collect()
     }
 
     /// A product as a reader gets it; as the answer to a write shows it when `is_written`.
@@ -205,7 +206,7 @@ impl Stock {
     /// Deletes a row with its variations, for good.
     pub(super) fn delete(&mut self, id: u64) {
         for id in self.variations(id).into_iter().chain([id]) {
-            self.rows.remove(id);
+            self.rows.remove(&id);
         }
     }
 }

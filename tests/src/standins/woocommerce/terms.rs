@@ -3,7 +3,11 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{forms, refusal::Refusal, rows::Row, stock::Stock};
+use super::{
+    forms,
+    refusal::Refusal,
+    stock::{Row, Stock},
+};
 
 impl Stock {
     /// A new term, or who has its name already (W52).

@@ -6,8 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{
     forms,
     refusal::Refusal,
-    rows::{By, Row},
-    stock::{Stock, text, unknown_product},
+    stock::{Row, Stock, text, unknown_product},
 };
 
 const STATUSES: &[&str] = &["draft", "pending", "private", "publish", "future"];
@@ -87,10 +86,13 @@ impl Stock {
         }
         if let Some(gtin) =
             fields.get("global_unique_id").and_then(Value::as_str).map(forms::gtin).filter(|gtin| !gtin.is_empty())
-            && let Some(owner) = self.rows.found(By::Gtin, &gtin).find(|other| Some(*other) != id)
         {
-            let message = "Invalid or duplicated GTIN, UPC, EAN or ISBN.";
-            return Err(Refusal::bad("product_invalid_global_unique_id", message).with("resource_id", json!(owner)));
+            let owner =
+                self.rows.iter().find(|(other, row)| Some(**other) != id && row["global_unique_id"] == gtin.as_str());
+            if let Some((owner, _)) = owner {
+                let message = "Invalid or duplicated GTIN, UPC, EAN or ISBN.";
+                return Err(Refusal::bad("product_invalid_global_unique_id", message).with("resource_id", json!(owner)));
+            }
         }
         Ok(())
     }
@@ -111,7 +113,7 @@ impl Stock {
         self.merge(&mut row, fields, fetched, url);
         if was_variable && row["type"] == "simple" {
             for variation in self.variations(id) {
-                self.rows.remove(variation);
+                self.rows.remove(&variation);
             }
         }
         Ok(self.keep(row, false))
@@ -177,8 +179,10 @@ impl Stock {
             row["slug"] = json!(forms::slug(text(row, "name")));
         }
         if !text(row, "slug").is_empty() {
-            let (id, wanted) = (row["id"].as_u64(), text(row, "slug").to_owned());
-            let is_taken = |slug: &str| self.rows.found(By::Slug, slug).any(|other| Some(other) != id);
+            let (id, wanted) = (row["id"].clone(), text(row, "slug").to_owned());
+            let is_taken = |slug: &str| {
+                self.rows.values().any(|other| other.get("slug").is_some_and(|s| s == slug) && other["id"] != id)
+            };
             let free = std::iter::once(wanted.clone())
                 .chain((2..).map(|n| format!("{wanted}-{n}")))
                 .find(|slug| !is_taken(slug));

@@ -18,7 +18,7 @@ fn text(of: &str) -> Value {
 }
 
 /// A publication of the stand-in's texts, with a price of its own.
-pub(super) fn of_the_stand_in() -> Value {
+fn of_the_stand_in() -> Value {
     json!({ "title": "Stand-in title", "description_html": "<p>Stand-in text.</p>", "price": price("9.00"), "content_id": job_id(CONTENT) })
 }
 
@@ -33,7 +33,7 @@ fn hash(of: &str) -> String {
 
 impl Desk {
     /// A stand-in has made the text.
-    pub(super) async fn with_a_stand_ins_text() -> Self {
+    async fn with_a_stand_ins_text() -> Self {
         let desk = Self::start().await;
         desk.stand_in_makes(CONTENTS, text("Stand-in")).await;
         desk
@@ -54,7 +54,7 @@ impl Desk {
         self.store.put_result(collection, &made).await.unwrap();
     }
 
-    pub(super) async fn heal(&self) {
+    async fn heal(&self) {
         self.real_one_comes(CONTENTS, text("Real")).await;
     }
 
@@ -69,7 +69,7 @@ impl Desk {
         assert_eq!(known, Some(StandIn::Replaced(real.result)));
     }
 
-    pub(super) fn assert_shows(&self, of: &str) {
+    fn assert_shows(&self, of: &str) {
         let product = self.product();
         let shown = (&product["name"], &product["description"]);
         assert_eq!(shown, (&json!(format!("{of} title")), &json!(format!("<p>{of} text.</p>"))), "{product}");

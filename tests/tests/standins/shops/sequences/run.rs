@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use super::{
     super::Till,
-    merge::{Merge, is_held, may_be_shown},
+    merge::{Merge, may_be_shown},
     said::{self, Said},
     steps::{Cut, Job, Sequence},
 };
@@ -238,7 +238,7 @@ impl Course<'_> {
         }
         for (name, ought) in &ought {
             let is = is.get(name).unwrap_or(&Value::Null);
-            if !is_held(name, is, ought) {
+            if is != ought {
                 return Err(format!("{name} is {is} and ought to be {ought}"));
             }
         }

@@ -13,8 +13,8 @@ pub(super) type Said = BTreeMap<String, Value>;
 const OPTION: &str = "Colour";
 /// SKU and colour of each variant that there may be.
 const VARIANTS: [(&str, &str); 3] = [("V-B", "blue"), ("V-G", "green"), ("V-R", "red")];
-/// Of a product with variants, some of which have prices of their own.
-const PRICES_OF_ALL: [&str; 2] = ["28", "30"];
+/// Of a product with variants, which have prices of their own.
+const PRICE_OF_ALL: &str = "30";
 
 fn one_of(values: &[&str]) -> BoxedStrategy<Value> {
     select(values.iter().map(|value| json!(value)).collect::<Vec<_>>()).boxed()
@@ -39,20 +39,12 @@ fn sorted(names: BoxedStrategy<Value>) -> BoxedStrategy<Value> {
     names.prop_map(sort).boxed()
 }
 
-/// A list of variants, of which one may be listed and no more; `null` takes a variant's own price away.
 fn variants() -> BoxedStrategy<Value> {
-    let said = |values: BoxedStrategy<Value>| weighted(0.6, values);
-    let stock = (0..9_i64).prop_map(|n| json!(n)).boxed();
-    let variant = || {
-        let price = or_none(one_of(&["31", "32.5", "40"]));
-        (said(price), said(or_none(one_of(&["20", "25.5"]))), said(stock.clone()))
-    };
+    let variant = || (select(vec!["31", "32.5", "40"]), or_none(one_of(&["20", "25.5"])), 0..9_i64);
     (subsequence(VARIANTS.to_vec(), 1..=3), proptest::collection::vec(variant(), 3))
         .prop_map(|(variants, said)| {
             let variants = variants.into_iter().zip(said).map(|((sku, _), (price, sale, stock))| {
-                let fields = [("price", price), ("sale_price", sale), ("stock", stock)];
-                let said = fields.into_iter().filter_map(|(name, said)| Some((name.to_owned(), said?)));
-                (sku.to_owned(), Value::Object(said.collect()))
+                (sku.to_owned(), json!({ "price": price, "sale_price": sale, "stock": stock }))
             });
             Value::Object(variants.collect())
         })
@@ -74,7 +66,7 @@ fn fields(shop: Shop, has_variants: bool) -> Vec<(&'static str, BoxedStrategy<Va
         fields.push(("translations.fr.title", one_of(&["Tasse", "Bol"])));
     }
     if has_variants {
-        fields.extend([("variants", variants()), ("price", one_of(&PRICES_OF_ALL))]);
+        fields.push(("variants", variants()));
     } else {
         fields.extend([
             ("price", one_of(&["12.5", "20", "31.05"])),
@@ -86,7 +78,7 @@ fn fields(shop: Shop, has_variants: bool) -> Vec<(&'static str, BoxedStrategy<Va
     fields
 }
 
-/// Some fields, of a product with variants its price only beside these; with all that a product cannot be made without when it `is_whole`.
+/// Some fields; with all that a product cannot be made without when it `is_whole`.
 pub(super) fn said(shop: Shop, has_variants: bool, is_whole: bool) -> BoxedStrategy<Said> {
     let is_needed = move |name: &str| is_whole && matches!(name, "title" | "price" | "variants");
     let field = |(name, values): (&'static str, BoxedStrategy<Value>)| {
@@ -97,8 +89,8 @@ pub(super) fn said(shop: Shop, has_variants: bool, is_whole: bool) -> BoxedStrat
         fields(shop, has_variants).into_iter().map(field).collect();
     let complete = move |fields: Vec<Option<(String, Value)>>| {
         let mut said: Said = fields.into_iter().flatten().collect();
-        if has_variants && !said.contains_key("variants") {
-            said.remove("price");
+        if has_variants && is_whole {
+            said.insert("price".to_owned(), json!(PRICE_OF_ALL));
         }
         said
     };
@@ -144,13 +136,12 @@ fn colour(sku: &str) -> String {
 }
 
 fn variant((sku, said): (&String, &Value)) -> Variant {
-    let said: Said = serde_json::from_value(said.clone()).unwrap();
     Variant {
         sku: sku.clone(),
         options: [(OPTION.to_owned(), colour(sku))].into(),
-        price: field(&said, "price", price),
-        sale_price: field(&said, "sale_price", price),
-        stock: field(&said, "stock", |value| value.as_i64().unwrap()),
+        price: Field::Set(price(&said["price"])),
+        sale_price: if said["sale_price"].is_null() { Field::Clear } else { Field::Set(price(&said["sale_price"])) },
+        stock: Field::Set(said["stock"].as_i64().unwrap()),
         gtin: Field::Keep,
         weight_g: Field::Keep,
         image: Field::Keep,
