@@ -310,9 +310,11 @@ impl Visit {
     }
 
     async fn resume(&self, app: &App) -> Result<Response, Problem> {
+        let desk = app.desk()?;
+        desk.admit(&self.tenant).await?;
         // A second click asks for something new: the first may have been declined.
         let key = key(&["page", "resume", &self.tenant, &Uuid::new_v4().to_string()]);
-        app.desk()?.resume(&self.tenant, &key, false).await?;
+        desk.resume(&self.tenant, &key, false).await?;
         let plans = format!("{}?{}", self.plans, parameters(&self.t, self.language));
         page::go_to(&plans)
             .ok_or_else(|| Problem::new(Type::Internal, "the address of the page of plans cannot be written"))

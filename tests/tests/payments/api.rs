@@ -79,17 +79,16 @@ impl Api {
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 
-    /// What a tenant asks, perhaps with an idempotency key.
-    pub(crate) async fn ask(
+    /// What somebody asks who may do this, perhaps with an idempotency key.
+    async fn asked(
         &self,
-        tenant: &str,
+        (tenant, scopes): (Option<&str>, &[Scope]),
         method: Method,
         path: &str,
         body: &Value,
         key: Option<&str>,
     ) -> Answer {
-        let secret = SecretString::from(SECRET);
-        let token = sign(&secret, "tests", Some(tenant), &SCOPES, LIFETIME).unwrap();
+        let token = sign(&SecretString::from(SECRET), "tests", tenant, scopes, LIFETIME).unwrap();
         let request =
             Request::builder().method(method).uri(path).header(header::AUTHORIZATION, format!("Bearer {token}"));
         let request = match key {
@@ -100,13 +99,24 @@ impl Api {
         self.send(request.header(header::CONTENT_TYPE, "application/json").body(body).unwrap()).await
     }
 
+    /// What a tenant asks.
+    pub(crate) async fn ask(&self, tenant: &str, method: Method, path: &str, body: &Value) -> Answer {
+        self.asked((Some(tenant), &SCOPES), method, path, body, None).await
+    }
+
+    /// A call of payments for acme by an operator, who may ask as often as it takes.
+    pub(crate) async fn order(&self, call: &str, body: &Value, key: &str) -> Answer {
+        let path = format!("/api/payments/{call}?tenant=acme");
+        self.asked((None, &[Scope::Admin]), Method::POST, &path, body, Some(key)).await
+    }
+
     /// A call of payments.
     pub(crate) async fn post(&self, tenant: &str, call: &str, body: &Value) -> Answer {
-        self.ask(tenant, Method::POST, &format!("/api/payments/{call}"), body, None).await
+        self.ask(tenant, Method::POST, &format!("/api/payments/{call}"), body).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        self.ask("acme", Method::GET, path, &Value::Null, None).await
+        self.ask("acme", Method::GET, path, &Value::Null).await
     }
 
     /// Has acme subscribe; the id of the subscription.

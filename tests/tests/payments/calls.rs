@@ -54,8 +54,7 @@ async fn what_was_done_and_not_told_is_answered_when_it_is_sent_again() {
         ("cancel", json!({ "at_period_end": false }), "state", json!("canceled")),
     ] {
         let key = format!("{call} {body}");
-        let path = format!("/api/payments/{call}");
-        let send = || api.ask("acme", Method::POST, &path, &body, Some(key.as_str()));
+        let send = || api.order(call, &body, &key);
         api.stripe.faults().on("/v1/subscriptions/", None, Fault::DropAfter);
         send().await.detail(503);
         api.stripe.faults().recover();
@@ -113,7 +112,7 @@ async fn who_is_paused_is_told_at_every_door_what_helps() {
     api.pause().await;
     let job = json!({ "kind": "content",
         "payload": { "product_id": "1", "name": "Chair", "category": "Furniture", "language": "en" } });
-    let needs = api.ask("acme", Method::POST, "/api/jobs", &job, None).await;
+    let needs = api.ask("acme", Method::POST, "/api/jobs", &job).await;
     let again = api.post("acme", "checkout", &checkout("pro")).await;
     for detail in [needs.detail(402), again.detail(409)] {
         assert!(detail.contains("/api/payments/resume") && detail.contains("/api/payments/portal"), "{detail}");
